@@ -1,0 +1,75 @@
+"""The tensors that cross module borders: frozen image features and the text side of a list of classes.
+
+Shapes: B images, C classes, P patches, K descriptions, D joint width, R replicas, V cached views.
+Features are L2-normalised.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """Frozen features of n images, held in memory or mapped from the feature store."""
+
+    global_features: Tensor
+    """(n, D)"""
+    local_features: Tensor | None
+    """(n, P, D), or None where no local logits are asked for."""
+    labels: Tensor
+    """(n,) int64"""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def chunks(self, size: int) -> Iterator["ImageFeatures"]:
+        """Yield consecutive chunks of at most `size` images; a memory-mapped set is read chunk by chunk."""
+        for start in range(0, len(self), size):
+            yield self.rows(slice(start, start + size))
+
+    def rows(self, index: slice | Tensor) -> "ImageFeatures":
+        """The images at `index` (a slice, or an int64 tensor of any one-dimensional order)."""
+        local = None if self.local_features is None else self.local_features[index]
+        return ImageFeatures(self.global_features[index], local, self.labels[index])
+
+
+class TrainImages(Protocol):
+    """Where training batches come from: cached features, or images encoded anew at every step."""
+
+    def batch(self, rows: Tensor, epoch: int) -> tuple[Tensor, Tensor | None]:
+        """Features of `rows` (R, B) into the pool: global (R, B, D) and local (R, B, P, D) or None.
+
+        `epoch` selects the augmentation; the same (rows, epoch) gives the same features, so that a resumed run equals
+        an uninterrupted one.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class ClassText:
+    """The text side of one list of classes."""
+
+    name_tokens: tuple[tuple[int, ...], ...]
+    """BPE ids of each class name, without start and end tokens."""
+    descriptions: Tensor | None = None
+    """(C, K, D); rows beyond a class's own number of sentences are zero and masked."""
+    description_mask: Tensor | None = None
+    """(C, K) bool, at least one True in every row."""
+    template: Tensor | None = None
+    """(C, D): the hand-written template with each name."""
+
+    def __len__(self) -> int:
+        return len(self.name_tokens)
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """Images to classify among the classes of `text`."""
+
+    __test__ = False  # not a pytest class
+
+    images: ImageFeatures
+    text: ClassText

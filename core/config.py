@@ -1,0 +1,234 @@
+"""What one method *setting* is: every knob, its unit, its default, and when it matters.
+
+Sections are frozen and refuse unknown keys. A key's dotted name (``optim.learning_rate``) is its name everywhere: in
+YAML, on the command line, in MLflow and in tables. Nothing below the entry points (`core.cell`) sees these classes.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from core.errors import UserError, nearest
+
+Value = str | int | float | bool | None
+
+Protocol = Literal["few-shot", "base-to-new"]
+Method = Literal["prompt", "zero-shot", "zero-shot-descriptions"]
+LlmForm = Literal["cosine", "ot", "contrastive", "kl"]
+LocalForm = Literal["ot", "topk", "attention", "uniform"]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+class BackboneSection(Section):
+    name: str = "mini-clip"
+    """`mini-clip` (ships with the project) or an open_clip architecture such as `ViT-B-16-quickgelu`."""
+    pretrained: str | None = None
+    """open_clip pretrained tag, or the path of a local weights file; `random` initialises from a fixed seed."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Number format of the frozen towers; contexts and optimiser state are always fp32."""
+    local_features: Literal["value", "tokens"] = "value"
+    """Local image features: the last attention's value path (MaskCLIP), or its ordinary output tokens."""
+
+
+class PromptSection(Section):
+    context_length: int = Field(16, ge=1, le=64)
+    """Learnable context tokens per prompt, L."""
+    n_prompts: int = Field(1, ge=1, le=32)
+    """Prompts per class, N."""
+    class_token_position: Literal["end", "middle", "front"] = "end"
+    """Where the class name stands relative to the context."""
+    class_specific: bool = False
+    """One context per class instead of one shared by all classes."""
+    init: str | None = None
+    """Words the context starts from (cut or filled with noise to L tokens); None draws N(0, init_std^2)."""
+    init_std: float = Field(0.02, gt=0, le=1)
+    """Standard deviation of the random initialisation."""
+
+
+class AlignmentSection(Section):
+    llm_weight: float = Field(1.0, ge=0, le=1000)
+    """Weight of the alignment with class descriptions; 0 switches it off."""
+    llm_form: LlmForm = "cosine"
+    """Form of the alignment with descriptions."""
+    llm_target: Literal["descriptions", "template"] = "descriptions"
+    """What prompts are aligned with: LLM-written descriptions, or the hand-written template (KgCoOp)."""
+    local_weight: float = Field(1.0, ge=0, le=1000)
+    """Weight of the cross-entropy on local logits; 0 switches it off."""
+    local_form: LocalForm = "topk"
+    """How patch similarities become one score per class."""
+    topk: int = Field(4, ge=1, le=1024)
+    """Patches averaged by `local_form: topk`."""
+    attention_beta: float = Field(10.0, gt=0, le=1000)
+    """Inverse temperature over patches of `local_form: attention`."""
+    ot_epsilon: float = Field(0.1, ge=0.001, le=10)
+    """Entropic regularisation of every optimal-transport plan."""
+    ot_iterations: int = Field(50, ge=1, le=10_000)
+    """Sinkhorn iterations; a fixed number, so that no image's plan depends on its batch."""
+    ot_marginals: Literal["uniform", "unbalanced"] = "uniform"
+    """Marginals of the local plan: uniform, or KL-relaxed so that background patches may be left out."""
+    ot_relaxation: float = Field(0.1, gt=0, le=100)
+    """KL weight of the relaxed patch marginal; smaller leaves out more."""
+
+
+class InferenceSection(Section):
+    local_weight: float = Field(1.0, ge=0, le=100)
+    """Weight of local logits at test."""
+    description_weight: float = Field(0.0, ge=0, le=100)
+    """Weight of the mean description's logits at test."""
+
+
+class OptimSection(Section):
+    recipe: Literal["coop", "mini"] = "mini"
+    """Source of what is left unset below: the field's recipe (CoOp), or a short one tuned on the mini grid."""
+    learning_rate: float | None = Field(None, gt=0, le=10)
+    """SGD learning rate after the warm-up epoch; None takes the recipe's."""
+    batch_size: int | None = Field(None, ge=1, le=4096)
+    """Images per step; None takes the recipe's."""
+    epochs: int | None = Field(None, ge=1, le=100_000)
+    """Passes over the few-shot sample; None takes the recipe's."""
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """SGD momentum."""
+    weight_decay: float = Field(5e-4, ge=0, le=1)
+    """SGD weight decay on the contexts."""
+    warmup_learning_rate: float = Field(1e-5, ge=0, le=1)
+    """Constant learning rate of epoch 0."""
+
+
+class DataSection(Section):
+    root: str | None = None
+    """Folder that holds the datasets; None is the mini grid's own folder."""
+    views: int = Field(1, ge=0, le=1000)
+    """Cached views per training image: 1 is the plain centre crop, V > 1 draws from V random crops and flips, 0 crops
+    and encodes anew at every step."""
+
+
+class DescriptionsSection(Section):
+    bank: str | None = None
+    """Folder with one `<dataset>.json` of {class name: [sentence]}; None is the bank written with the mini grid."""
+    per_class: int = Field(5, ge=1, le=1000)
+    """Sentences used per class, K, in the bank's order."""
+
+
+class Setting(Section):
+    """One complete method configuration."""
+
+    method: Method = "prompt"
+    """Learned prompts, or a zero-shot classifier from the template or from the mean description."""
+    backbone: BackboneSection = BackboneSection()
+    prompt: PromptSection = PromptSection()
+    alignment: AlignmentSection = AlignmentSection()
+    inference: InferenceSection = InferenceSection()
+    optim: OptimSection = OptimSection()
+    data: DataSection = DataSection()
+    descriptions: DescriptionsSection = DescriptionsSection()
+
+    def flat(self) -> dict[str, Value]:
+        """Every key by its dotted name."""
+        return flatten(self.model_dump())
+
+    def active(self) -> dict[str, Value]:
+        """The keys that can change the result, by dotted name: what identifies a setting.
+
+        Locations (`data.root`, `descriptions.bank`) are left out: content is fingerprinted, not its place. So are
+        knobs that the rest of the setting switches off, so that CoOp with `alignment.topk: 3` is CoOp.
+        """
+        return {
+            key: value
+            for key, value in self.flat().items()
+            if key not in LOCATIONS and ACTIVE_WHEN.get(key, _always)(self)
+        }
+
+    def with_values(self, values: Mapping[str, Any], source: str = "override") -> "Setting":
+        """Return a copy with dotted keys replaced.
+
+        Raises:
+            UserError: an unknown key (the nearest is named), a wrong type or a value out of range; all in one line.
+        """
+        nested = self.model_dump()
+        for key, value in values.items():
+            if key not in SETTING_KEYS:
+                raise UserError(f"{source}: unknown key '{key}'{nearest(key, SETTING_KEYS)}")
+            section, _, name = key.rpartition(".")
+            (nested[section] if section else nested)[name] = value
+        try:
+            return Setting.model_validate(nested)
+        except ValidationError as error:
+            raise UserError(f"{source}: {one_line(error)}") from None
+
+
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Turn nested mappings into one mapping of dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return flat
+
+
+def one_line(error: ValidationError) -> str:
+    """All faults of a pydantic validation in one line, each with its dotted key and the value given."""
+    faults = []
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"]) or "file"
+        given = "" if fault["type"] == "missing" else f" (given: {fault['input']!r})"
+        faults.append(f"{key}: {fault['msg'][0].lower()}{fault['msg'][1:]}{given}")
+    return "; ".join(faults)
+
+
+SETTING_KEYS: tuple[str, ...] = tuple(Setting().flat())
+LOCATIONS = frozenset({"data.root", "descriptions.bank"})
+
+
+def _always(setting: Setting) -> bool:
+    return True
+
+
+def _trains(setting: Setting) -> bool:
+    return setting.method == "prompt"
+
+
+def uses_local(setting: Setting) -> bool:
+    """Whether local image features enter training or inference."""
+    return _trains(setting) and (setting.alignment.local_weight > 0 or setting.inference.local_weight > 0)
+
+
+def uses_llm(setting: Setting) -> bool:
+    """Whether the alignment with descriptions (or the template) is in the loss."""
+    return _trains(setting) and setting.alignment.llm_weight > 0
+
+
+def uses_descriptions(setting: Setting) -> bool:
+    """Whether a description bank is needed."""
+    aligned = uses_llm(setting) and setting.alignment.llm_target == "descriptions"
+    at_test = _trains(setting) and setting.inference.description_weight > 0
+    return aligned or at_test or setting.method == "zero-shot-descriptions"
+
+
+def _local_form(form: LocalForm) -> Callable[[Setting], bool]:
+    return lambda setting: uses_local(setting) and setting.alignment.local_form == form
+
+
+def _uses_ot(setting: Setting) -> bool:
+    by_llm = uses_llm(setting) and setting.alignment.llm_form == "ot"
+    return by_llm or _local_form("ot")(setting)
+
+
+ACTIVE_WHEN: dict[str, Callable[[Setting], bool]] = {
+    **{key: _trains for key in SETTING_KEYS if key.split(".")[0] in {"prompt", "alignment", "inference", "optim"}},
+    "data.views": _trains,
+    "backbone.local_features": uses_local,
+    "alignment.llm_form": uses_llm,
+    "alignment.llm_target": uses_llm,
+    "alignment.local_form": uses_local,
+    "alignment.topk": _local_form("topk"),
+    "alignment.attention_beta": _local_form("attention"),
+    "alignment.ot_epsilon": _uses_ot,
+    "alignment.ot_iterations": _uses_ot,
+    "alignment.ot_marginals": _local_form("ot"),
+    "alignment.ot_relaxation": lambda s: _local_form("ot")(s) and s.alignment.ot_marginals == "unbalanced",
+    "descriptions.per_class": uses_descriptions,
+}
+"""When a key matters; keys not listed always do."""

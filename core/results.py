@@ -1,0 +1,40 @@
+"""Typed results of one cell. The serialised field names ARE the metric names, here, in MLflow and in tables."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+VAL_ACCURACY = "val/accuracy"
+TEST_ACCURACY = "test/accuracy"
+BASE_ACCURACY = "base/accuracy"
+NEW_ACCURACY = "new/accuracy"
+HARMONIC_MEAN = "harmonic_mean"
+
+SELECTION_METRICS = (VAL_ACCURACY,)
+"""What a searcher or scheduler may see. Test metrics are recorded and never steer a search."""
+
+
+def harmonic_mean(base: float, new: float) -> float:
+    """H = 2 * base * new / (base + new), in percent; 0 when both are 0."""
+    return 2 * base * new / (base + new) if base + new else 0.0
+
+
+class CellMetrics(BaseModel):
+    """Accuracies in percent; None where the protocol does not define one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    val_accuracy: float | None = Field(None, alias=VAL_ACCURACY)
+    """On the few-shot validation set; None for zero-shot classifiers, which see no sample."""
+    test_accuracy: float | None = Field(None, alias=TEST_ACCURACY)
+    base_accuracy: float | None = Field(None, alias=BASE_ACCURACY)
+    new_accuracy: float | None = Field(None, alias=NEW_ACCURACY)
+    harmonic_mean: float | None = Field(None, alias=HARMONIC_MEAN)
+    train_loss: float | None = Field(None, alias="train/loss")
+    """Mean total loss over the last epoch."""
+    train_seconds: float = Field(0.0, alias="train/seconds", ge=0)
+    """Wall time of the training this cell took part in, divided by the replicas trained in the same steps."""
+    plan_entropy: float | None = Field(None, alias="plan_entropy")
+    """Mean entropy of the local transport plans on the test set, in nats, relative to the uniform plan's (0..1)."""
+
+    def by_name(self) -> dict[str, float]:
+        """The defined metrics by their metric names."""
+        return {name: value for name, value in self.model_dump(by_alias=True).items() if value is not None}
