@@ -174,7 +174,8 @@ def one_line(error: ValidationError) -> str:
     for fault in error.errors():
         key = ".".join(str(part) for part in fault["loc"]) or "file"
         given = "" if fault["type"] == "missing" else f" (given: {fault['input']!r})"
-        faults.append(f"{key}: {fault['msg'][0].lower()}{fault['msg'][1:]}{given}")
+        message = fault["msg"].removeprefix("Value error, ")
+        faults.append(f"{key}: {message[0].lower()}{message[1:]}{given}")
     return "; ".join(faults)
 
 

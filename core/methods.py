@@ -1,0 +1,51 @@
+"""Published methods that are settings of the same code, and so baselines in every table (METHOD table).
+
+Each is a set of values over the shipped defaults, which are DuAl-PT with both alignments.
+"""
+
+from collections.abc import Mapping
+
+from core.config import Setting, Value
+from core.errors import UserError, nearest
+
+NO_LLM: dict[str, Value] = {"alignment.llm_weight": 0.0}
+NO_LOCAL: dict[str, Value] = {"alignment.local_weight": 0.0, "inference.local_weight": 0.0}
+
+METHODS: dict[str, dict[str, Value]] = {
+    "zero-shot": {"method": "zero-shot"},
+    "zero-shot-descriptions": {"method": "zero-shot-descriptions"},
+    "coop": {"prompt.n_prompts": 1, **NO_LLM, **NO_LOCAL},
+    "plot": {"prompt.n_prompts": 4, "alignment.local_form": "ot", **NO_LLM},
+    "kgcoop": {
+        "prompt.n_prompts": 1,
+        "alignment.llm_form": "cosine",
+        "alignment.llm_target": "template",
+        "alignment.llm_weight": 8.0,
+        **NO_LOCAL,
+    },
+    "dualpt-llm-only": NO_LOCAL,
+    "dualpt-local-only": NO_LLM,
+    "dualpt": {},
+}
+
+TITLES: dict[str, str] = {
+    "zero-shot": "zero-shot CLIP",
+    "zero-shot-descriptions": "zero-shot descriptions",
+    "coop": "CoOp",
+    "plot": "PLOT",
+    "kgcoop": "KgCoOp",
+    "dualpt-llm-only": "DuAl-PT, LLM alignment alone",
+    "dualpt-local-only": "DuAl-PT, local alignment alone",
+    "dualpt": "DuAl-PT (defaults)",
+}
+
+
+def method_setting(name: str, shared: Mapping[str, Value] | None = None) -> Setting:
+    """The setting of a published method, with `shared` values (backbone, optimiser, data) applied beneath it.
+
+    Raises:
+        UserError: no such method (the nearest is named).
+    """
+    if name not in METHODS:
+        raise UserError(f"unknown method '{name}'{nearest(name, METHODS)} (known: {', '.join(METHODS)})")
+    return Setting().with_values({**(shared or {}), **METHODS[name]}, source=f"method '{name}'")
