@@ -1,7 +1,7 @@
-"""Cells: from configuration to trained, evaluated results. Config stops here; below are flat arguments and tensors.
+"""From cells to results. Config stops here; below are flat arguments and tensors.
 
-A cell is one (setting, dataset, protocol, shots, seed) and its result. A `Bench` holds what cells share in one process
-(the frozen CLIP, splits, banks, features) and trains packs of cells that may share their steps.
+A `Bench` holds what cells share in one process (the frozen CLIP, splits, banks, features) and trains packs of cells that
+may share their steps.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,19 +10,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from core.config import Protocol, Setting
+from core.cells import Cell
 from core.results import CellMetrics
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What is trained and judged once. Zero-shot methods have `shots=0, seed=0`: nothing is drawn."""
-
-    setting: Setting
-    dataset: str
-    protocol: Protocol
-    shots: int
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -69,8 +58,3 @@ class Bench:
     ) -> list[CellResult]:
         """Train one pack: cells of equal `pack_of`, as replicas of the same steps. Results in the given order."""
         raise NotImplementedError
-
-
-def pack_of(cell: Cell) -> str:
-    """Cells with equal strings may train in the same steps: they differ in seed, weights and learning rate only."""
-    raise NotImplementedError

@@ -1,0 +1,37 @@
+# make demo: install, then a sweep over the eleven mini datasets, its table and figure.
+# make test: the tests. make check: linters, types, import rules. make bench: ratios measured side by side.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test check bench format clean
+
+demo: $(INSTALLED)
+	$(BIN)/dualpt demo
+
+test: $(INSTALLED)
+	$(BIN)/pytest
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks.text_tower
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@echo "Installing into $(VENV) (about two minutes with a warm package cache; torch is large) ..."
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf build dist outputs .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,45 @@
+"""What a cell is: one setting on one dataset at one number of shots with one seed. Loads no torch."""
+
+import json
+from dataclasses import dataclass
+
+from core.config import Protocol, Setting
+
+PACKABLE = frozenset(
+    {
+        "alignment.llm_weight",
+        "alignment.local_weight",
+        "inference.local_weight",
+        "inference.description_weight",
+        "optim.learning_rate",
+    }
+)
+"""Keys in which replicas of the same training step may differ, besides their seed."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is trained and judged once. Zero-shot methods have `shots=0, seed=0`: nothing is drawn."""
+
+    setting: Setting
+    dataset: str
+    protocol: Protocol
+    shots: int
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """A short name for progress and run names."""
+        if self.setting.method != "prompt":
+            return self.dataset
+        return f"{self.dataset} {self.shots}-shot seed {self.seed}"
+
+
+def pack_of(cell: Cell) -> str:
+    """Cells with equal strings may train in the same steps: they differ in seed, weights and learning rate only.
+
+    Cells that use local features or descriptions never share steps with cells that do not: a weight of zero would
+    still pay for the others' forward pass.
+    """
+    active = {key: value for key, value in cell.setting.active().items() if key not in PACKABLE}
+    return json.dumps([active, cell.dataset, cell.protocol, cell.shots], sort_keys=True)
