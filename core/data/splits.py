@@ -1,0 +1,112 @@
+"""What a dataset's split is, and the faults that every layout shares."""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from core.errors import UserError
+from core.fingerprint import rows_fingerprint
+
+PARTS = ("train", "val", "test")
+
+
+class Item(NamedTuple):
+    """One labelled image."""
+
+    path: str
+    """Relative to the dataset's image root, with forward slashes."""
+    label: int
+    class_name: str
+
+
+@dataclass(frozen=True)
+class Split:
+    """The images of a dataset in the order of its split file, which the few-shot draw depends on."""
+
+    train: tuple[Item, ...]
+    val: tuple[Item, ...]
+    """Empty where the field defines no validation split (ImageNet)."""
+    test: tuple[Item, ...]
+    class_names: tuple[str, ...]
+    """By label. Two labels may share a name (ImageNet's 'missile'), so nothing is keyed by name."""
+    fingerprint: str
+    """SHA-256 over every (part, path, label, name) in order."""
+
+
+def make_split(parts: Mapping[str, Sequence[Item]], source: Path) -> Split:
+    """Check the parts against each other and fingerprint them.
+
+    Args:
+        parts: `train`, `val` and `test`.
+        source: the file or folder that errors name.
+
+    Raises:
+        UserError: no training or test images; labels that are not 0..C-1; a label with two names; a class without
+            training images.
+    """
+    for part in ("train", "test"):
+        if not parts[part]:
+            raise UserError(f"{source}: '{part}' lists no images; use the dataset's complete split")
+    names = _class_names(parts, source)
+    trained = {item.label for item in parts["train"]}
+    untrained = [f"{label} '{names[label]}'" for label in sorted(set(names) - trained)]
+    if untrained:
+        raise UserError(f"{source}: no training image for class {listing(untrained)}; complete 'train'")
+    gaps = sorted(set(range(max(names) + 1)) - set(names))
+    if gaps or min(names) < 0:
+        fault = f"label {gaps[0]} is missing" if gaps else f"label {min(names)} is negative"
+        raise UserError(f"{source}: labels must be 0..{len(names) - 1}, but {fault}; relabel the classes")
+    return Split(
+        train=tuple(parts["train"]),
+        val=tuple(parts["val"]),
+        test=tuple(parts["test"]),
+        class_names=tuple(names[label] for label in range(len(names))),
+        fingerprint=rows_fingerprint((part, *item) for part in PARTS for item in parts[part]),
+    )
+
+
+def _class_names(parts: Mapping[str, Sequence[Item]], source: Path) -> dict[int, str]:
+    """Label to name, over all parts."""
+    names: dict[int, str] = {}
+    for part in PARTS:
+        for item in parts[part]:
+            if names.setdefault(item.label, item.class_name) != item.class_name:
+                raise UserError(
+                    f"{source}: label {item.label} has two names, '{names[item.label]}' and '{item.class_name}' "
+                    f"('{part}', {item.path}); give every class one label and one name"
+                )
+    return names
+
+
+def check_files(items: Iterable[Item], image_root: Path) -> None:
+    """Check that every image is on disk, with one directory listing per folder instead of one call per file.
+
+    Raises:
+        UserError: the missing files, the first three by name.
+    """
+    wanted: defaultdict[str, set[str]] = defaultdict(set)
+    for item in items:
+        folder, _, name = item.path.rpartition("/")
+        wanted[folder].add(name)
+    missing: list[str] = []
+    for folder, names in sorted(wanted.items()):
+        absent = names - _file_names(image_root / folder)
+        missing += [f"{folder}/{name}" if folder else name for name in sorted(absent)]
+    if missing:
+        raise UserError(f"{image_root}: {listing(missing)} missing; complete the images or set data.root")
+
+
+def _file_names(folder: Path) -> set[str]:
+    try:
+        return set(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
+
+
+def listing(names: Sequence[str], shown: int = 3) -> str:
+    """`a, b, c and 7 more`, for error lines."""
+    rest = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,66 @@
+"""SHA-256 fingerprints: what was computed from what. Loads no torch.
+
+Content is fingerprinted, never its place: a moved data root or weights file keeps its fingerprints.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from core.errors import UserError
+from core.locations import cache_root
+
+
+def fingerprint(value: object) -> str:
+    """SHA-256 (64 hex digits) of a JSON-like value; key order does not matter, list order does."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def rows_fingerprint(rows: Iterable[Iterable[object]]) -> str:
+    """SHA-256 of rows in order, fast enough for the million rows of ImageNet; no field may hold a NUL or newline."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update("\0".join(map(str, row)).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes.
+
+    The hash of a large weights file takes seconds, so it is kept under the cache folder, keyed by the file's place,
+    size and modification time.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    try:
+        stat = path.stat()
+        key = fingerprint([str(path.resolve()), stat.st_size, stat.st_mtime_ns])
+        known = cache_root() / "file-hashes" / key
+        if known.is_file():
+            return known.read_text()
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    write_atomically(known, digest)
+    return digest
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a whole file or nothing: readers never see half of it, whatever is killed when."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
