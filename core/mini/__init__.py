@@ -1,0 +1,1 @@
+"""The embedded mini grid: eleven drawn datasets and the tiny CLIP that half knows them."""

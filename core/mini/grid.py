@@ -1,0 +1,195 @@
+"""Writes the mini grid to disk in the field's layout: images, split files and description banks.
+
+Every image has a generator of its own, seeded by integers, so the grid is the same whichever process draws which image.
+A dataset appears under its name only when it is whole: it is drawn in a hidden sibling folder and renamed.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from PIL import Image
+
+from core.errors import UserError, nearest
+from core.mini.attributes import resample
+from core.mini.datasets import IMAGES_PER_CLASS, MINI_DATASETS, RECIPES, folder_name, split_file_name
+from core.mini.language import describe
+from core.mini.rendering import Pixels, render
+from core.mini.world import MiniClass, build_world
+
+GRID_VERSION = 1
+"""Raise it when any pixel, split or description changes: older grids on disk are then drawn afresh."""
+GRID_SEED = 11
+VARIATION = 0.06
+"""How often an attribute of a class differs in one of its images."""
+MANIFEST_NAME = "grid.json"
+DESCRIPTIONS_FOLDER = "descriptions"
+LOCK_NAME = ".grid.lock"
+
+Progress = Callable[[int, int, str], None]
+"""Called with classes drawn, classes to draw, and the dataset of the latest one."""
+
+
+def ensure_mini_grid(
+    root: Path, datasets: Sequence[str] | None = None, progress: Progress | None = None
+) -> Path:
+    """Draw what is missing of the mini grid under `root`, and return `root`.
+
+    Safe to call from several processes at once, and again after a call was killed. Draws in a process per core, so a
+    script that calls it needs the usual `if __name__ == "__main__"` guard.
+
+    Args:
+        root: the data root; datasets become folders in it.
+        datasets: names from `MINI_DATASETS`; all of them if None.
+        progress: told after each drawn class.
+
+    Raises:
+        UserError: a name is not a mini dataset.
+    """
+    wanted = tuple(datasets) if datasets is not None else MINI_DATASETS
+    for name in wanted:
+        if name not in RECIPES:
+            raise UserError(f"data: no mini dataset is called '{name}'{nearest(name, MINI_DATASETS)}")
+    if not _missing(root, wanted):
+        return root
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / LOCK_NAME):
+        missing = _missing(root, wanted)  # another process may have drawn them while this one waited
+        for dataset in missing:
+            shutil.rmtree(_partial_folder(root, dataset), ignore_errors=True)
+        _draw_datasets(root, missing, progress)
+    return root
+
+
+def render_image(dataset: str, label: int, split: str, number: int) -> Pixels:
+    """One image of the grid, (S, S, 3) uint8; `number` counts within the class and split."""
+    split_index = list(IMAGES_PER_CLASS).index(split)
+    rng = np.random.default_rng([GRID_SEED, MINI_DATASETS.index(dataset), label, split_index, number])
+    item = build_world().classes[dataset][label]
+    return render(item.kind, resample(item.kind, item.attributes, VARIATION, rng), RECIPES[dataset].domain, rng)
+
+
+def image_paths(item: MiniClass) -> Iterator[tuple[str, int, str]]:
+    """(split, number, path under the image root) of every image of a class, in order."""
+    file_number = 0
+    for split, n_images in IMAGES_PER_CLASS.items():
+        for number in range(n_images):
+            yield split, number, f"{item.name.replace(' ', '_')}/{file_number:04d}.png"
+            file_number += 1
+
+
+def split_document(dataset: str) -> dict[str, list[list[Any]]]:
+    """The split file's content: `[path, label, class name]` of every image of each split."""
+    document: dict[str, list[list[Any]]] = {split: [] for split in IMAGES_PER_CLASS}
+    for label, item in enumerate(build_world().classes[dataset]):
+        for split, _, path in image_paths(item):
+            document[split].append([path, label, item.name])
+    return document
+
+
+def description_bank(dataset: str) -> dict[str, list[str]]:
+    """Class name to its description sentences."""
+    index = MINI_DATASETS.index(dataset)
+    return {item.name: describe(item, index, label) for label, item in enumerate(build_world().classes[dataset])}
+
+
+def read_manifest(root: Path) -> dict[str, dict[str, str]]:
+    """Dataset to its hashes, of the datasets that are whole and of this version."""
+    try:
+        manifest = json.loads((root / MANIFEST_NAME).read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return dict(manifest["datasets"]) if manifest.get("version") == GRID_VERSION else {}
+
+
+def _missing(root: Path, wanted: Sequence[str]) -> list[str]:
+    manifest = read_manifest(root)
+    return [
+        dataset
+        for dataset in wanted
+        if dataset not in manifest
+        or not (root / folder_name(dataset) / split_file_name(dataset)).exists()
+        or not _bank_file(root, dataset).exists()
+    ]
+
+
+def _draw_datasets(root: Path, datasets: Sequence[str], progress: Progress | None) -> None:
+    """Draw whole datasets, class by class over all cores, and publish each as soon as it is whole."""
+    n_classes = {dataset: RECIPES[dataset].n_classes for dataset in datasets}
+    digests: dict[str, dict[int, str]] = {dataset: {} for dataset in datasets}
+    tasks = [(root, dataset, label) for dataset in datasets for label in range(n_classes[dataset])]
+    for n_done, (dataset, label, digest) in enumerate(_run_everywhere(tasks), start=1):
+        digests[dataset][label] = digest
+        if len(digests[dataset]) == n_classes[dataset]:
+            ordered = [digests[dataset][number] for number in range(n_classes[dataset])]
+            _publish(root, dataset, "".join(ordered))
+        if progress is not None:
+            progress(n_done, len(tasks), dataset)
+
+
+def _run_everywhere(tasks: Sequence[tuple[Path, str, int]]) -> Iterator[tuple[str, int, str]]:
+    """Results of `_draw_class` as they come, from a process per core."""
+    n_workers = min(os.cpu_count() or 1, len(tasks))
+    if n_workers <= 1:
+        yield from (_draw_class(*task) for task in tasks)
+        return
+    # Spawned, since forking a process that holds torch's threads can deadlock.
+    pool = ProcessPoolExecutor(n_workers, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        futures = [pool.submit(_draw_class, *task) for task in tasks]
+        for future in as_completed(futures):
+            yield future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _draw_class(root: Path, dataset: str, label: int) -> tuple[str, int, str]:
+    """Draw all images of one class into the dataset's hidden folder; (dataset, label, hash of all pixels)."""
+    item = build_world().classes[dataset][label]
+    images = _partial_folder(root, dataset) / "images"
+    (images / item.name.replace(" ", "_")).mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    for split, number, path in image_paths(item):
+        pixels = render_image(dataset, label, split, number)
+        digest.update(pixels.tobytes())
+        Image.fromarray(pixels).save(images / path)
+    return dataset, label, digest.hexdigest()
+
+
+def _publish(root: Path, dataset: str, class_digests: str) -> None:
+    """Add the split file, rename the dataset into place and note it in the manifest; the manifest comes last."""
+    partial, final = _partial_folder(root, dataset), root / folder_name(dataset)
+    split_text = json.dumps(split_document(dataset))
+    bank_text = json.dumps(description_bank(dataset), indent=1)
+    (partial / split_file_name(dataset)).write_text(split_text)
+    _bank_file(root, dataset).parent.mkdir(exist_ok=True)
+    _write_atomically(_bank_file(root, dataset), bank_text)
+    if final.exists():
+        shutil.rmtree(final)
+    partial.rename(final)
+    texts = {"pixels": class_digests, "split": split_text, "descriptions": bank_text}
+    hashes = {part: hashlib.sha256(text.encode()).hexdigest() for part, text in texts.items()}
+    manifest = {"version": GRID_VERSION, "datasets": {**read_manifest(root), dataset: hashes}}
+    _write_atomically(root / MANIFEST_NAME, json.dumps(manifest, indent=1, sort_keys=True))
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text)
+    partial.replace(path)
+
+
+def _partial_folder(root: Path, dataset: str) -> Path:
+    return root / f".{folder_name(dataset)}.partial"
+
+
+def _bank_file(root: Path, dataset: str) -> Path:
+    return root / DESCRIPTIONS_FOLDER / f"{dataset}.json"
