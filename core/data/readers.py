@@ -34,7 +34,7 @@ def read_split(info: DatasetInfo, root: Path) -> Split:
 
 
 def _read_split_file(info: DatasetInfo, folder: Path) -> Split:
-    """`{"train": [[path, label, name], ...], "val": ..., "test": ...}`."""
+    """A split file: `{"train": [[path, label, name], ...], "val": ..., "test": ...}`."""
     source = folder / info.split_file
     try:
         content = json.loads(_read_text(source, f"the split file of {info.name}"))

@@ -1,0 +1,267 @@
+"""The frozen CLIP: load it from a shipped file, a local file, a tag or a seed, and encode images with it.
+
+Only open_clip's plain `CLIP` is accepted (ViT and ResNet image towers, CLIP's own text tower and tokenizer): the text
+side and local features rely on its parts.
+"""
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import open_clip
+import torch
+from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from open_clip.model import CLIP, convert_weights_to_lp, get_cast_dtype
+from open_clip.tokenizer import SimpleTokenizer
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from core.data.images import Preprocess
+from core.errors import UserError, nearest
+from core.local_features import LocalKind, has_local_features, image_features, n_positions
+from core.mini.clip import (
+    MINI_CLIP_IMAGE_SIZE,
+    MINI_CLIP_MEAN,
+    MINI_CLIP_STD,
+    build_mini_clip,
+    load_mini_clip,
+)
+from core.weights import MINI_CLIP, RANDOM_SEED, Weights, find_weights, first_line
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+ARCHIVE_CONSTANTS = ("input_resolution", "context_length", "vocab_size")
+"""What OpenAI's archives hold besides weights."""
+
+
+class Tokenizer(Protocol):
+    """What is used of open_clip's `SimpleTokenizer`."""
+
+    sot_token_id: int
+    eot_token_id: int
+
+    def encode(self, text: str) -> list[int]:
+        """BPE ids without start and end tokens, never truncated."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Backbone:
+    """A frozen CLIP and all that is needed to feed it."""
+
+    name: str
+    model: CLIP
+    tokenizer: Tokenizer
+    preprocess: Preprocess
+    precision: Precision
+    device: torch.device
+    weights_fingerprint: str
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.preprocess.size
+
+    @property
+    def width(self) -> int:
+        """D, the joint width."""
+        return int(self.model.visual.output_dim)
+
+    @property
+    def n_positions(self) -> int:
+        """P, local features per image."""
+        return n_positions(self.model.visual)
+
+    @property
+    def logit_scale(self) -> float:
+        """exp(logit_scale), about 100 for trained CLIPs."""
+        return float(self.model.logit_scale.float().exp())
+
+    @torch.no_grad()  # not inference_mode: its tensors cannot take part in a training graph
+    def encode_images(self, images: Tensor, local: LocalKind | None) -> tuple[Tensor, Tensor | None]:
+        """Encode preprocessed images (B, 3, height, width) of any device.
+
+        Returns:
+            Global (B, D), and local (B, P, D) or None: L2-normalised float32 on the backbone's device.
+        """
+        images = images.to(self.device, get_cast_dtype(self.precision) or torch.float32)
+        pooled, positions = image_features(self.model.visual, images, local)
+        return _normalised(pooled), None if positions is None else _normalised(positions)
+
+
+def _normalised(features: Tensor) -> Tensor:
+    return F.normalize(features.float(), dim=-1)
+
+
+def load_backbone(
+    name: str,
+    pretrained: str | None = None,
+    precision: Precision = "fp32",
+    device: str | torch.device = "cpu",
+) -> Backbone:
+    """Load a frozen CLIP in evaluation mode.
+
+    Args:
+        name: `mini-clip` or an open_clip architecture.
+        pretrained: an open_clip tag (downloaded where not cached), the path of a local weights file, or `random`;
+            None for the shipped weights of `mini-clip`.
+        precision: number format of the towers; features are float32 either way.
+        device: a torch device.
+
+    Raises:
+        UserError: an unknown or unsupported architecture, weights that are missing, do not fit, or were trained with
+            another activation than the architecture has.
+    """
+    if name == MINI_CLIP:
+        weights = find_weights(name, pretrained)
+        model = _mini_clip(weights)
+        dtype = get_cast_dtype(precision)
+        if dtype is not None:
+            model.to(dtype)
+        size = (MINI_CLIP_IMAGE_SIZE, MINI_CLIP_IMAGE_SIZE)
+        preprocess = Preprocess(size, MINI_CLIP_MEAN, MINI_CLIP_STD)
+    else:
+        check_architecture(name)
+        weights = find_weights(name, pretrained)
+        _check_activation(name, pretrained, weights)
+        model = _open_clip_model(name, weights, precision)
+        preprocess = _preprocess(model, weights)
+    return Backbone(
+        name=name,
+        model=model.to(device).eval().requires_grad_(False),
+        tokenizer=SimpleTokenizer(context_length=model.context_length),
+        preprocess=preprocess,
+        precision=precision,
+        device=torch.device(device),
+        weights_fingerprint=weights.fingerprint,
+    )
+
+
+def check_architecture(name: str) -> None:
+    """Refuse architectures that are unknown or not open_clip's plain CLIP, without building them.
+
+    Raises:
+        UserError: naming the reason, or the nearest known name.
+    """
+    if name == MINI_CLIP:
+        return
+    config = open_clip.get_model_config(name) if name in open_clip.list_models() else None
+    if config is None:
+        known = [MINI_CLIP, *open_clip.list_models()]
+        raise UserError(f"backbone.name: unknown architecture '{name}'{nearest(name, known)}")
+    text, vision = config["text_cfg"], config["vision_cfg"]
+    reasons = {
+        "its image tower is timm's": "timm_model_name" in vision,
+        "its image tower pools by attention": bool(vision.get("attentional_pool")),
+        "its text tower is a Hugging Face model": "hf_model_name" in text,
+        "its tokenizer is not CLIP's": "hf_tokenizer_name" in text or "tokenizer_kwargs" in text,
+        "it is no plain CLIP": bool(config.get("custom_text")) or "multimodal_cfg" in config,
+    }
+    for reason, applies in reasons.items():
+        if applies:
+            raise UserError(
+                f"backbone.name: {name} is not supported, because {reason}; use a plain CLIP such as ViT-B-16 or RN50"
+            )
+
+
+def _check_activation(name: str, pretrained: str | None, weights: Weights) -> None:
+    """Weights run with the wrong activation load without complaint and lose accuracy."""
+    quick_gelu = bool(open_clip.get_model_config(name).get("quick_gelu", False))
+    if weights.quick_gelu is None or weights.quick_gelu == quick_gelu:
+        return
+    other = f"{name}-quickgelu" if weights.quick_gelu else name.removesuffix("-quickgelu")
+    trained, built = ("QuickGELU", "GELU") if weights.quick_gelu else ("GELU", "QuickGELU")
+    raise UserError(
+        f"backbone.name: the weights '{pretrained}' were trained with {trained}, {name} has {built}; use {other}"
+    )
+
+
+def _mini_clip(weights: Weights) -> CLIP:
+    if weights.path is not None:
+        return load_mini_clip(weights.path)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(RANDOM_SEED)
+        return build_mini_clip()
+
+
+def _open_clip_model(name: str, weights: Weights, precision: Precision) -> CLIP:
+    """Build the architecture and load the weights strictly: open_clip's loader would resize position embeddings."""
+    config = open_clip.get_model_config(name)
+    config.pop("custom_text", None)
+    dtype = get_cast_dtype(precision)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(RANDOM_SEED)
+        model = CLIP(**config, cast_dtype=dtype)
+    if not has_local_features(model.visual):
+        raise UserError(f"backbone.name: {name} is not supported, its image tower is neither a plain ViT nor a ResNet")
+    if weights.path is not None:
+        _load_strictly(model, read_state(weights.path, weights.by_openai), name, weights.path)
+    if dtype is not None:
+        convert_weights_to_lp(model, dtype)
+    return model
+
+
+def _load_strictly(model: CLIP, state: dict[str, Tensor], name: str, path: Path) -> None:
+    """Load a state dict that has every key of the model, no other, and the same shapes.
+
+    Raises:
+        UserError: naming the first key that does not fit.
+    """
+    expected = model.state_dict()
+    if "logit_scale" in state:  # some files hold it as (1,)
+        state["logit_scale"] = state["logit_scale"].reshape(expected["logit_scale"].shape)
+    for key in (*expected, *state):
+        found = tuple(state[key].shape) if key in state else "missing"
+        wanted = tuple(expected[key].shape) if key in expected else "not in this architecture"
+        if found != wanted:
+            raise UserError(
+                f"{path}: these weights do not fit {name}: {key} is {found}, wanted is {wanted}; "
+                "name their architecture in backbone.name"
+            )
+    model.load_state_dict(state)
+
+
+def read_state(path: Path, trusted_archive: bool = False) -> dict[str, Tensor]:
+    """Read a weights file: safetensors, or a state dict that torch loads without running code.
+
+    Args:
+        path: the file.
+        trusted_archive: the file is a TorchScript archive of known origin. Such archives may run code, so that they
+            are opened only where their SHA-256 is one that OpenAI published.
+
+    Raises:
+        UserError: another format, or a damaged file.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            content = load_file(path)
+        elif trusted_archive:
+            archive = torch.jit.load(str(path), map_location="cpu").state_dict()
+            content = {key: value for key, value in archive.items() if key not in ARCHIVE_CONSTANTS}
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, SafetensorError, pickle.UnpicklingError) as error:
+        raise UserError(
+            f"{path}: not a safetensors file or a plain state dict ({first_line(error)}); convert it to safetensors"
+        ) from None
+    state = content.get("state_dict", content) if isinstance(content, dict) else content
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise UserError(f"{path}: holds no state dict; save the model's state_dict() as safetensors")
+    return {str(key).removeprefix("module."): value for key, value in state.items()}
+
+
+def _preprocess(model: CLIP, weights: Weights) -> Preprocess:
+    """What is known of the weights, and CLIP's own constants for the rest."""
+    size = model.visual.image_size
+    height, width = (size, size) if isinstance(size, int) else size
+    known = weights.preprocess
+    return Preprocess(
+        size=(height, width),
+        mean=tuple(known.get("mean", OPENAI_DATASET_MEAN)),
+        std=tuple(known.get("std", OPENAI_DATASET_STD)),
+        interpolation=known.get("interpolation", "bicubic"),
+        resize_mode=known.get("resize_mode", "shortest"),
+    )
