@@ -1,17 +1,46 @@
 """From cells to results. Config stops here; below are flat arguments and tensors.
 
-A `Bench` holds what cells share in one process (the frozen CLIP, splits, banks, features) and trains packs of cells that
-may share their steps.
+A `Bench` holds what cells share in one process (frozen CLIPs, text features, the feature store) and trains packs of
+cells as replicas of the same steps.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
-from core.cells import Cell
-from core.results import CellMetrics
+from core.arrays import ClassText, ImageFeatures, TestSet
+from core.backbone import Backbone, load_backbone
+from core.cells import Cell, pack_of
+from core.config import BackboneSection, Setting, uses_descriptions, uses_local
+from core.data.catalog import dataset_info
+from core.data.splits import Item
+from core.descriptions import encode_bank, encode_template, name_tokens
+from core.errors import UserError
+from core.evaluate import Evaluation, zero_shot
+from core.features import CachedTrainImages, FeatureStore, OnlineTrainImages
+from core.inputs import (
+    CellData,
+    cell_key,
+    check_cell_files,
+    data_of,
+    data_root,
+    mini_datasets_of,
+    recipe_of,
+    sentences_of,
+    split_of,
+)
+from core.locations import cache_root
+from core.mini.grid import ensure_mini_grid
+from core.prompts import check_prompt_lengths
+from core.results import CellMetrics, harmonic_mean
+from core.text_tower import TextTower
+from core.trainer import TrainResult, train
+
+Count = Callable[[int, int, str], None]
+"""Called with done, total and what is being done."""
 
 
 @dataclass(frozen=True)
@@ -22,21 +51,37 @@ class CellResult:
     metrics: CellMetrics
     per_class: Mapping[str, Mapping[str, float]]
     """Test set name (`test`, `base`, `new`) -> class name -> accuracy in percent."""
-    loss_curve: tuple[float, ...]
-    contexts: Tensor | None
-    sample_fingerprint: str | None
+    loss_curve: tuple[float, ...] = ()
+    contexts: Tensor | None = None
+    """Learned contexts (N, L, W), or (C, N, L, W) where class-specific."""
+    sample_fingerprint: str | None = None
     failure: str | None = None
     """Why the cell failed (for example a loss that is not finite), or None."""
 
 
-class Bench:
-    """What cells share in one process."""
+@dataclass(frozen=True, eq=False)
+class _Towers:
+    backbone: Backbone
+    text: TextTower
 
-    def __init__(self, *, cache: Path | None = None, device: str = "auto") -> None: ...
+
+class Bench:
+    """What cells share in one process.
+
+    Args:
+        cache: folder of the feature store; None is the user's cache folder.
+        device: a torch device, or `auto` for a GPU where there is one.
+    """
+
+    def __init__(self, *, cache: Path | None = None, device: str = "auto") -> None:
+        self._store = FeatureStore((cache or cache_root()) / "features")
+        self._device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        self._towers: dict[BackboneSection, _Towers] = {}
+        self._texts: dict[tuple[object, ...], ClassText] = {}
 
     def key(self, cell: Cell) -> str:
-        """Hash of all that determines the cell's numbers; reads split files and weights hashes, loads no model."""
-        raise NotImplementedError
+        """Hash of all that determines the cell's numbers (see `core.inputs.cell_key`); loads no model."""
+        return cell_key(cell)
 
     def check(self, cells: Sequence[Cell]) -> None:
         """Find every fault of the cells' inputs before compute is spent.
@@ -44,11 +89,49 @@ class Bench:
         Raises:
             UserError: one line naming the file or key and the remedy.
         """
-        raise NotImplementedError
+        for cell in _one_per(cells, lambda cell: (cell.setting.backbone, cell.setting.data.root, cell.dataset)):
+            data_root(cell.setting, dataset_info(cell.dataset))
+            self._towers_of(cell.setting)
+        check_cell_files(cells)
+        for cell in _one_per(cells, lambda cell: (cell.setting, cell.dataset, cell.protocol)):
+            towers = self._towers_of(cell.setting)
+            self._check_patches(cell.setting, towers)
+            text = self._class_text(cell, "train")
+            if cell.setting.method == "prompt":
+                names = split_of(cell.setting, cell.dataset).class_names
+                check_prompt_lengths(towers.text, text.name_tokens, names, cell.setting.prompt.context_length)
 
-    def prepare(self, cells: Sequence[Cell], progress: Callable[[int, int, str], None] | None = None) -> None:
+    def prepare(self, cells: Sequence[Cell], progress: Count | None = None) -> None:
         """Write the mini grid where it is asked for, and compute the features that the cells need."""
-        raise NotImplementedError
+        self.prepare_data(cells, progress)
+        wanted: dict[tuple[object, ...], tuple[Setting, str, int | None, dict[Item, None]]] = {}
+        for cell in cells:
+            data, setting = data_of(cell), cell.setting
+            local = uses_local(setting)
+            plain = [*_unlabelled(data.val), *(i for items in data.tests.values() for i in _unlabelled(items))]
+            views = range(setting.data.views) if setting.data.views > 1 else ()
+            if setting.data.views == 1:
+                plain += _unlabelled(data.train)
+            for view, items in [(None, plain), *((view, _unlabelled(data.train)) for view in views)]:
+                group = (setting.backbone, setting.data.root, cell.dataset, local, view)
+                _, _, _, known = wanted.setdefault(group, (setting, cell.dataset, view, {}))
+                known |= dict.fromkeys(items)
+        total = sum(len(items) for *_, items in wanted.values())
+        done = 0
+        for setting, dataset, view, items in wanted.values():
+
+            def count(part: int, _: int, before: int = done, dataset: str = dataset) -> None:
+                if progress is not None:
+                    progress(before + part, total, f"features of {dataset}")
+
+            self._features(setting, dataset, tuple(items), view, count)
+            done += len(items)
+            count(0, 0, done)
+
+    def prepare_data(self, cells: Sequence[Cell], progress: Count | None = None) -> None:
+        """Write the mini datasets that are not on disk yet."""
+        for root, datasets in mini_datasets_of(cells).items():
+            ensure_mini_grid(root, datasets, progress)
 
     def run(
         self,
@@ -56,5 +139,216 @@ class Bench:
         report: Callable[[int, int], None] | None = None,
         checkpoint: Path | None = None,
     ) -> list[CellResult]:
-        """Train one pack: cells of equal `pack_of`, as replicas of the same steps. Results in the given order."""
-        raise NotImplementedError
+        """Train and judge one pack; results in the given order.
+
+        Args:
+            cells: cells of equal `pack_of`, trained as replicas of the same steps.
+            report: called with finished and total epochs.
+            checkpoint: file to continue from and to write to; removed by the caller when results are kept.
+        """
+        if len({pack_of(cell) for cell in cells}) != 1:
+            raise ValueError("cells of one pack must share everything but seed, weights and learning rate")
+        if cells[0].setting.method != "prompt":
+            return [self._run_zero_shot(cell) for cell in cells]
+        results = self._train(cells, report, checkpoint)
+        return [self._result(cell, result) for cell, result in zip(cells, results, strict=True)]
+
+    def _train(
+        self, cells: Sequence[Cell], report: Callable[[int, int], None] | None, checkpoint: Path | None
+    ) -> list[TrainResult]:
+        first, setting = cells[0], cells[0].setting
+        data = [data_of(cell) for cell in cells]
+        recipes = [recipe_of(cell) for cell in cells]
+        prompt, alignment = setting.prompt, setting.alignment
+        pool, samples = _pool([one.train for one in data])
+        val_pool, val_samples = _pool([one.val for one in data])
+        store_images = self._train_images(setting, first.dataset, pool)
+        return train(
+            tower=self._towers_of(setting).text,
+            text=self._class_text(first, "train"),
+            train_images=store_images,
+            train_labels=torch.tensor([item.label for item in pool]),
+            samples=samples,
+            val=self._features(setting, first.dataset, val_pool) if val_pool else None,
+            val_samples=val_samples if val_pool else None,
+            tests={name: self._test_set(first, data[0], name) for name in data[0].tests},
+            seeds=[cell.seed for cell in cells],
+            llm_weight=[cell.setting.alignment.llm_weight for cell in cells],
+            local_weight=[cell.setting.alignment.local_weight for cell in cells],
+            inference_local_weight=[cell.setting.inference.local_weight for cell in cells],
+            inference_description_weight=[cell.setting.inference.description_weight for cell in cells],
+            learning_rate=[recipe.learning_rate for recipe in recipes],
+            context_length=prompt.context_length,
+            n_prompts=prompt.n_prompts,
+            class_token_position=prompt.class_token_position,
+            class_specific=prompt.class_specific,
+            init=prompt.init,
+            init_std=prompt.init_std,
+            llm_form=alignment.llm_form,
+            llm_target=alignment.llm_target,
+            local_form=alignment.local_form,
+            topk=alignment.topk,
+            attention_beta=alignment.attention_beta,
+            ot_epsilon=alignment.ot_epsilon,
+            ot_iterations=alignment.ot_iterations,
+            ot_marginals=alignment.ot_marginals,
+            ot_relaxation=alignment.ot_relaxation,
+            momentum=setting.optim.momentum,
+            weight_decay=setting.optim.weight_decay,
+            warmup_learning_rate=setting.optim.warmup_learning_rate,
+            batch_size=recipes[0].batch_size,
+            epochs=recipes[0].epochs,
+            report=None if report is None else lambda progress: report(progress.epoch, progress.epochs),
+            checkpoint=checkpoint,
+        )
+
+    def _run_zero_shot(self, cell: Cell) -> CellResult:
+        data = data_of(cell)
+        evaluations = {}
+        for name in data.tests:
+            test = self._test_set(cell, data, name)
+            classifier = _zero_shot_classifier(cell.setting, test.text)
+            evaluations[name] = zero_shot(classifier, test.images)
+        return CellResult(
+            cell=cell,
+            key=self.key(cell),
+            metrics=CellMetrics(**_accuracies(evaluations)),
+            per_class=self._per_class(cell, data, evaluations),
+        )
+
+    def _result(self, cell: Cell, result: TrainResult) -> CellResult:
+        data = data_of(cell)
+        metrics = CellMetrics(
+            val_accuracy=None if result.val is None else result.val.accuracy,
+            train_loss=result.loss_curve[-1] if result.loss_curve else None,
+            train_seconds=result.seconds,
+            plan_entropy=result.plan_entropy,
+            **_accuracies(result.tests),
+        )
+        return CellResult(
+            cell=cell,
+            key=self.key(cell),
+            metrics=metrics,
+            per_class=self._per_class(cell, data, result.tests),
+            loss_curve=tuple(result.loss_curve),
+            contexts=result.contexts,
+            sample_fingerprint=data.sample_fingerprint,
+            failure=result.failure,
+        )
+
+    def _per_class(
+        self, cell: Cell, data: CellData, evaluations: Mapping[str, Evaluation]
+    ) -> dict[str, dict[str, float]]:
+        names = split_of(cell.setting, cell.dataset).class_names
+        return {
+            test: dict(zip(_distinct(names[data.classes[test]]), evaluation.per_class, strict=True))
+            for test, evaluation in evaluations.items()
+        }
+
+    def _towers_of(self, setting: Setting) -> _Towers:
+        """The frozen CLIP of a setting, loaded once per process."""
+        section = setting.backbone
+        if section not in self._towers:
+            backbone = load_backbone(section.name, section.pretrained, section.precision, self._device)
+            self._towers[section] = _Towers(backbone, TextTower(backbone.model, backbone.tokenizer))
+        return self._towers[section]
+
+    def _class_text(self, cell: Cell, part: str) -> ClassText:
+        """Names, descriptions and template of the classes of `train` or of a test set, encoded once per process."""
+        setting = cell.setting
+        described = uses_descriptions(setting)
+        sentences = sentences_of(setting, cell.dataset) if described else None
+        key = (setting.backbone, setting.data.root, cell.dataset, cell.protocol, part, sentences)
+        if key not in self._texts:
+            classes = data_of(cell).classes[part]
+            names = split_of(setting, cell.dataset).class_names[classes]
+            towers = self._towers_of(setting)
+            descriptions, mask = (None, None)
+            if sentences is not None:
+                descriptions, mask = encode_bank(towers.text, sentences[classes])
+            template = encode_template(towers.text, dataset_info(cell.dataset).template, names)
+            tokens = name_tokens(towers.backbone.tokenizer, names)
+            self._texts[key] = ClassText(tokens, descriptions, mask, template)
+        return self._texts[key]
+
+    def _features(
+        self,
+        setting: Setting,
+        dataset: str,
+        items: tuple[Item, ...],
+        view: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> ImageFeatures:
+        return self._store.features(
+            self._towers_of(setting).backbone,
+            dataset_info(dataset).image_root(data_root(setting, dataset_info(dataset))),
+            items,
+            local=setting.backbone.local_features if uses_local(setting) else None,
+            view=view,
+            progress=progress,
+        )
+
+    def _train_images(
+        self, setting: Setting, dataset: str, pool: tuple[Item, ...]
+    ) -> CachedTrainImages | OnlineTrainImages:
+        views = setting.data.views
+        if views == 0:
+            image_root = dataset_info(dataset).image_root(data_root(setting, dataset_info(dataset)))
+            local = setting.backbone.local_features if uses_local(setting) else None
+            return OnlineTrainImages(self._towers_of(setting).backbone, image_root, pool, local)
+        which = [None] if views == 1 else list(range(views))
+        return CachedTrainImages([self._features(setting, dataset, pool, view) for view in which])
+
+    def _test_set(self, cell: Cell, data: CellData, name: str) -> TestSet:
+        return TestSet(self._features(cell.setting, cell.dataset, data.tests[name]), self._class_text(cell, name))
+
+    def _check_patches(self, setting: Setting, towers: _Towers) -> None:
+        patches = towers.backbone.n_positions
+        if uses_local(setting) and setting.alignment.local_form == "topk" and setting.alignment.topk > patches:
+            raise UserError(
+                f"alignment.topk: {setting.alignment.topk} patches asked for, {setting.backbone.name} has {patches}; "
+                f"choose 1 to {patches}"
+            )
+
+
+def _zero_shot_classifier(setting: Setting, text: ClassText) -> Tensor:
+    """(C, D): the template's features, or the normalised mean of each class's descriptions."""
+    if setting.method == "zero-shot":
+        assert text.template is not None
+        return text.template
+    assert text.descriptions is not None
+    return torch.nn.functional.normalize(text.descriptions.sum(1), dim=-1)
+
+
+def _accuracies(evaluations: Mapping[str, Evaluation]) -> dict[str, float]:
+    """Accuracies in percent by the field names of `CellMetrics`."""
+    accuracies = {f"{name}_accuracy": evaluation.accuracy for name, evaluation in evaluations.items()}
+    if {"base", "new"} <= set(evaluations):
+        accuracies["harmonic_mean"] = harmonic_mean(accuracies["base_accuracy"], accuracies["new_accuracy"])
+    return accuracies
+
+
+def _pool(samples: Sequence[tuple[Item, ...]]) -> tuple[tuple[Item, ...], Tensor]:
+    """The distinct images of several equally large samples, and each sample as rows into them (R, n)."""
+    places: dict[Item, int] = {}
+    rows = [[places.setdefault(item, len(places)) for item in sample] for sample in samples]
+    return tuple(places), torch.tensor(rows, dtype=torch.int64)
+
+
+def _unlabelled(items: tuple[Item, ...]) -> list[Item]:
+    """Items told apart by path alone: base-to-new relabels the same images."""
+    return [item._replace(label=0) for item in items]
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Names as keys: the second of two equal names gets its label (ImageNet has two such pairs)."""
+    seen: set[str] = set()
+    return [name if not (name in seen or seen.add(name)) else f"{name} ({label})" for label, name in enumerate(names)]
+
+
+def _one_per(cells: Sequence[Cell], group: Callable[[Cell], object]) -> list[Cell]:
+    """The first cell of each group."""
+    first: dict[object, Cell] = {}
+    for cell in cells:
+        first.setdefault(group(cell), cell)
+    return list(first.values())

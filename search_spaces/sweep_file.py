@@ -2,17 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice, product
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from core.config import LOCATIONS, SETTING_KEYS, Protocol, Section, Setting, Value, flatten, one_line
+from core.config import ACTIVE_WHEN, LOCATIONS, SETTING_KEYS, Protocol, Section, Setting, Value, flatten, one_line
 from core.errors import UserError, nearest
 from core.methods import METHODS
 from core.results import SELECTION_METRICS, VAL_ACCURACY
 from search_spaces.parameters import SHOTS, ChoiceParameter, Parameter, parse_parameter
 from search_spaces.yaml_reader import read_yaml
+
+MAX_CORNERS = 4096
+"""Corners of a space tried in search of one where a parameter matters."""
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -228,8 +232,24 @@ def _check_space(file: SweepFile, reference: Setting, space: tuple[Parameter, ..
             raise UserError(f"{place}: is searched and also fixed in 'setting'; remove one")
         for key, values in parameter.when.items():
             _check_condition(place, key, values, space, reference)
+        if parameter.key in ACTIVE_WHEN and not _can_matter(parameter, space, reference):
+            raise UserError(
+                f"{place}: changes nothing, because the rest of the setting switches it off; remove it, or search or "
+                "set what switches it on"
+            )
     if file.searches_shots and file.search is not None and file.search.shots is not None:
         raise UserError(f"{source}: search.shots and a searched {SHOTS} exclude each other; remove one")
+
+
+def _can_matter(parameter: Parameter, space: tuple[Parameter, ...], reference: Setting) -> bool:
+    """Whether any corner of the space lets the parameter change a result: a dead knob wastes a search."""
+    others = [p for p in space if p.key not in (parameter.key, SHOTS)]
+    corners = islice(product(*[[(p.key, end) for end in p.ends] for p in others]), MAX_CORNERS)
+    for corner in corners:
+        values = {**dict(corner), parameter.key: parameter.ends[-1]}
+        if ACTIVE_WHEN[parameter.key](reference.with_values(values)):
+            return True
+    return False
 
 
 def _check_condition(

@@ -1,0 +1,216 @@
+"""What a cell reads, found by name: the split, the drawn sample, the description bank; and the cell's key. No torch.
+
+A cell's key is a hash of everything that determines its numbers: active settings with the recipe resolved, the images
+drawn and judged, the weights, the descriptions, and the version of the trainer's numerics. Places (data root, cache
+folder, device) are no part of it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from core.cells import Cell
+from core.config import Setting, uses_descriptions
+from core.data.catalog import DatasetInfo, dataset_info
+from core.data.readers import read_split
+from core.data.sampling import base_to_new, draw_few_shot, n_base_classes
+from core.data.splits import Item, Split, check_files
+from core.descriptions import bank_fingerprint, read_bank
+from core.errors import UserError
+from core.fingerprint import fingerprint
+from core.locations import cache_root
+from core.mini.grid import ensure_mini_grid
+from core.recipes import NUMERICS_VERSION, Recipe, resolve_recipe
+from core.weights import weights_fingerprint
+
+EMBEDDED_BANKS = Path(__file__).parent / "data" / "banks"
+"""Description banks that ship with the project."""
+
+
+@dataclass(frozen=True)
+class CellData:
+    """The images and classes of one cell, in the labels of its own protocol."""
+
+    train: tuple[Item, ...]
+    val: tuple[Item, ...]
+    tests: Mapping[str, tuple[Item, ...]]
+    """Test set name (`test`; `base` and `new`) -> images, labelled from 0."""
+    classes: Mapping[str, slice]
+    """`train` and each test set -> its classes, as a slice of the split's class names."""
+    sample_fingerprint: str | None
+    """SHA-256 of the few-shot draw; None where nothing is drawn."""
+
+
+def mini_root() -> Path:
+    """Where the mini grid is written: a cache, since it is drawn again when it is missing."""
+    return cache_root() / "mini-grid"
+
+
+def data_root(setting: Setting, info: DatasetInfo) -> Path:
+    """The folder that holds the dataset.
+
+    Raises:
+        UserError: a real dataset without a data root.
+    """
+    if setting.data.root is not None:
+        return Path(setting.data.root).expanduser()
+    if info.kind == "mini":
+        return mini_root()
+    raise UserError(f"data.root is not set: {info.name} is read from disk; give data.root=FOLDER that holds '{info.folder}/'")
+
+
+def mini_datasets_of(cells: Iterable[Cell]) -> dict[Path, list[str]]:
+    """The mini datasets that the cells need, by the root they are to lie in."""
+    wanted: dict[Path, dict[str, None]] = {}
+    for cell in cells:
+        info = dataset_info(cell.dataset)
+        if info.kind == "mini":
+            wanted.setdefault(data_root(cell.setting, info), {})[info.name] = None
+    return {root: list(names) for root, names in wanted.items()}
+
+
+def split_of(setting: Setting, dataset: str) -> Split:
+    """The dataset's split, read once per process; a mini dataset that is not on disk yet is drawn first."""
+    info = dataset_info(dataset)
+    root = data_root(setting, info)
+    return _read_once(dataset, root)
+
+
+@lru_cache(maxsize=64)
+def _read_once(dataset: str, root: Path) -> Split:
+    info = dataset_info(dataset)
+    if info.kind == "mini":
+        ensure_mini_grid(root, [dataset])
+    return read_split(info, root)
+
+
+def data_of(cell: Cell) -> CellData:
+    """Draw the cell's sample and divide it by its protocol."""
+    root = data_root(cell.setting, dataset_info(cell.dataset))
+    return _draw_once(cell.dataset, root, cell.protocol, cell.shots, cell.seed)
+
+
+@lru_cache(maxsize=1024)
+def _draw_once(dataset: str, root: Path, protocol: str, shots: int, seed: int) -> CellData:
+    split = _read_once(dataset, root)
+    sample = draw_few_shot(split, shots, seed) if shots else None
+    train, val, drawn = (sample.train, sample.val, sample.fingerprint) if sample else ((), (), None)
+    n_classes = len(split.class_names)
+    if protocol == "few-shot":
+        every = slice(0, n_classes)
+        return CellData(train, val, {"test": split.test}, {"train": every, "test": every}, drawn)
+    base, new = slice(0, n_base_classes(n_classes)), slice(n_base_classes(n_classes), n_classes)
+    base_test, new_test = base_to_new(split.test, n_classes)
+    return CellData(
+        train=base_to_new(train, n_classes)[0],
+        val=base_to_new(val, n_classes)[0],
+        tests={"base": base_test, "new": new_test},
+        classes={"train": base, "base": base, "new": new},
+        sample_fingerprint=drawn,
+    )
+
+
+def bank_folder(setting: Setting, info: DatasetInfo) -> Path:
+    """The folder of the description bank: as set, else beside the data, else the project's own.
+
+    Raises:
+        UserError: no bank is set and none is found for this dataset.
+    """
+    if setting.descriptions.bank is not None:
+        return Path(setting.descriptions.bank).expanduser()
+    beside = data_root(setting, info) / "descriptions"
+    for folder in (beside, EMBEDDED_BANKS):
+        if (folder / info.bank_name).is_file():
+            return folder
+    raise UserError(
+        f"descriptions.bank is not set and {beside / info.bank_name} does not exist; give descriptions.bank=FOLDER with "
+        f"{info.bank_name} of {{class name: [sentence, ...]}}, or alignment.llm_weight=0"
+    )
+
+
+def sentences_of(setting: Setting, dataset: str) -> tuple[tuple[str, ...], ...]:
+    """The description sentences of every class, by label."""
+    info = dataset_info(dataset)
+    names = split_of(setting, dataset).class_names
+    return _read_bank_once(bank_folder(setting, info), info.name, names, setting.descriptions.per_class)
+
+
+@lru_cache(maxsize=256)
+def _read_bank_once(
+    folder: Path, dataset: str, class_names: tuple[str, ...], per_class: int
+) -> tuple[tuple[str, ...], ...]:
+    return read_bank(folder, dataset_info(dataset), class_names, per_class)
+
+
+def recipe_of(cell: Cell) -> Recipe:
+    """The cell's learning rate, batch size and epochs, with the recipe resolved."""
+    optim = cell.setting.optim
+    return resolve_recipe(
+        optim.recipe,
+        shots=cell.shots,
+        dataset=cell.dataset,
+        n_images=len(data_of(cell).train),
+        learning_rate=optim.learning_rate,
+        batch_size=optim.batch_size,
+        epochs=optim.epochs,
+    )
+
+
+def cell_key(cell: Cell) -> str:
+    """Hash of everything that determines the cell's numbers.
+
+    Raises:
+        UserError: a split, bank or weights file that cannot be read.
+    """
+    setting, info = cell.setting, dataset_info(cell.dataset)
+    split = split_of(setting, cell.dataset)
+    settings = setting.active()
+    settings.pop("backbone.pretrained")  # named by its content below
+    if setting.method == "prompt":
+        recipe = recipe_of(cell)
+        settings.pop("optim.recipe")
+        settings |= {
+            "optim.learning_rate": recipe.learning_rate,
+            "optim.batch_size": recipe.batch_size,
+            "optim.epochs": recipe.epochs,
+        }
+    sentences = sentences_of(setting, cell.dataset) if uses_descriptions(setting) else None
+    return fingerprint(
+        {
+            "numerics": NUMERICS_VERSION,
+            "settings": settings,
+            "weights": weights_fingerprint(setting.backbone.name, setting.backbone.pretrained),
+            "dataset": [info.name, info.template, split.fingerprint],
+            "cell": [cell.protocol, cell.shots, cell.seed],
+            "sample": data_of(cell).sample_fingerprint,
+            "descriptions": None if sentences is None else bank_fingerprint(sentences),
+        }
+    )
+
+
+def check_cell_files(cells: Iterable[Cell]) -> None:
+    """Check once per dataset that the split, the images it names that the cells need, and the bank are there.
+
+    Raises:
+        UserError: the first fault, in one line.
+    """
+    needed: dict[tuple[Path, str], dict[Item, None]] = {}
+    banks: dict[tuple[Setting, str], None] = {}
+    for cell in cells:
+        info = dataset_info(cell.dataset)
+        split = split_of(cell.setting, cell.dataset)
+        items = needed.setdefault((info.image_root(data_root(cell.setting, info)), info.name), {})
+        if not items:
+            items |= dict.fromkeys(split.test)
+        if cell.shots:
+            sample = draw_few_shot(split, cell.shots, cell.seed)
+            items |= dict.fromkeys((*sample.train, *sample.val))
+        if uses_descriptions(cell.setting):
+            banks[cell.setting, cell.dataset] = None
+        if cell.setting.prompt.class_specific and cell.protocol == "base-to-new" and cell.setting.method == "prompt":
+            raise UserError("prompt.class_specific: a context per class has none for new classes; use protocol few-shot")
+    for (image_root, _), items in needed.items():
+        check_files(items, image_root)
+    for setting, dataset in banks:
+        sentences_of(setting, dataset)

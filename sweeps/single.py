@@ -1,0 +1,127 @@
+"""`dualpt train`: one setting on one dataset, in this process, without Ray or MLflow."""
+
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from core.cells import Cell
+from core.config import Protocol
+from core.errors import UserError, nearest
+from core.methods import method_setting
+from search_spaces.yaml_reader import parse_overrides
+
+if TYPE_CHECKING:
+    from core.cell import CellResult
+
+
+def train_once(
+    console: Console,
+    dataset: str,
+    shots: int,
+    seeds: str,
+    method: str,
+    protocol: str,
+    overrides: list[str],
+    save: Path | None,
+    as_json: bool,
+) -> None:
+    """Train the seeds of one setting as replicas, print what came out, and keep it where `save` says.
+
+    Raises:
+        UserError: any fault of the setting or of its data, before training.
+    """
+    cells = _cells(dataset, shots, seeds, method, protocol, overrides)
+    from core.cell import Bench
+
+    bench = Bench()
+    quiet = as_json or not console.is_terminal
+    bench.check(cells)
+    with progress_bar(console, quiet) as bar:
+        task = bar.add_task("features", total=None)
+        bench.prepare(cells, lambda done, total, what: bar.update(task, completed=done, total=total, description=what))
+        bar.update(task, description="training", completed=0, total=None)
+        results = bench.run(cells, lambda epoch, epochs: bar.update(task, completed=epoch, total=epochs))
+    if save is not None:
+        for result in results:
+            _save(result, save)
+    if as_json:
+        print(json.dumps([_summary(result) for result in results]))
+    else:
+        _print(console, results, save)
+    failures = [result.failure for result in results if result.failure]
+    if failures:
+        raise UserError(f"{len(failures)} of {len(results)} seeds failed: {failures[0]}")
+
+
+def progress_bar(console: Console, quiet: bool) -> Progress:
+    """A bar that says what is done and when it will be over."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, disable=quiet, transient=True)
+
+
+def _cells(dataset: str, shots: int, seeds: str, method: str, protocol: str, overrides: list[str]) -> list[Cell]:
+    if protocol not in get_args(Protocol):
+        raise UserError(f"--protocol: unknown protocol '{protocol}'{nearest(protocol, get_args(Protocol))}")
+    try:
+        numbers = [int(seed) for seed in seeds.split(",")]
+    except ValueError:
+        raise UserError(f"--seeds: expected whole numbers such as 1,2,3, found '{seeds}'") from None
+    setting = method_setting(method).with_values(parse_overrides(overrides), source="override")
+    if setting.method != "prompt":
+        shots, numbers = 0, [0]
+    return [Cell(setting, dataset, protocol, shots, seed) for seed in dict.fromkeys(numbers)]  # type: ignore[arg-type]
+
+
+def _summary(result: "CellResult") -> dict[str, object]:
+    cell = result.cell
+    return {
+        "dataset": cell.dataset,
+        "protocol": cell.protocol,
+        "shots": cell.shots,
+        "seed": cell.seed,
+        "cell_key": result.key,
+        "sample_fingerprint": result.sample_fingerprint,
+        **result.metrics.by_name(),
+        "per_class": result.per_class,
+        "failure": result.failure,
+    }
+
+
+def _save(result: "CellResult", folder: Path) -> None:
+    from core.checkpoint import save_contexts
+
+    cell = result.cell
+    stem = f"{cell.dataset}-{cell.protocol}-{cell.shots}shot-seed{cell.seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{stem}.json").write_text(json.dumps({**_summary(result), "setting": cell.setting.flat()}, indent=1))
+    if result.contexts is not None:
+        save_contexts(folder / f"{stem}.safetensors", result.contexts, {"cell_key": result.key})
+
+
+def _print(console: Console, results: "Sequence[CellResult]", save: Path | None) -> None:
+    names = list(dict.fromkeys(name for result in results for name in result.metrics.by_name()))
+    table = Table("seed", *names, header_style="bold")
+    for result in results:
+        metrics = result.metrics.by_name()
+        shown = [f"{metrics[name]:.2f}" if name in metrics else "–" for name in names]
+        table.add_row(str(result.cell.seed), *shown)
+    if len(results) > 1:
+        table.add_section()
+        columns = [[r.metrics.by_name()[n] for r in results if n in r.metrics.by_name()] for n in names]
+        table.add_row(
+            f"mean ± sd (n={len(results)})",
+            *[f"{statistics.mean(c):.2f} ± {statistics.stdev(c):.2f}" if len(c) > 1 else "–" for c in columns],
+        )
+    console.print(table)
+    for name, per_class in results[0].per_class.items():
+        ranked = sorted((value, label) for label, value in per_class.items() if value == value)
+        weakest = ", ".join(f"{label} {value:.0f}" for value, label in ranked[:3])
+        console.print(f"  {name}: weakest classes (seed {results[0].cell.seed}): {weakest}", highlight=False)
+    if save is not None:
+        console.print(f"  contexts and metrics in {save}/")

@@ -1,0 +1,71 @@
+"""Settings: unknown keys, wrong types, and which knobs identify a setting."""
+
+import pytest
+
+from core.cells import Cell, pack_of
+from core.config import ACTIVE_WHEN, SETTING_KEYS, Setting
+from core.errors import UserError
+from core.methods import METHODS, TITLES, method_setting
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"optim.learning_rat": 1.0}, "did you mean 'optim.learning_rate'?"),
+        ({"prompt.n_prompts": 0}, "prompt.n_prompts: input should be greater than or equal to 1 (given: 0)"),
+        ({"prompt.n_prompts": 1.5}, "prompt.n_prompts"),
+        ({"prompt.class_specific": 1}, "prompt.class_specific: input should be a valid boolean"),
+        ({"alignment.llm_form": "cosin"}, "alignment.llm_form: input should be 'cosine', 'ot'"),
+        ({"optim.momentum": 1.0}, "less than 1"),
+        ({"optim": 1}, "unknown key 'optim'"),
+    ],
+)
+def test_faults_name_the_key(values: dict[str, object], said: str) -> None:
+    with pytest.raises(UserError) as caught:
+        Setting().with_values(values)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_all_faults_are_told_together() -> None:
+    with pytest.raises(UserError) as caught:
+        Setting().with_values({"prompt.n_prompts": 0, "optim.learning_rate": "x"})
+    assert "prompt.n_prompts" in str(caught.value)
+    assert "optim.learning_rate" in str(caught.value)
+
+
+def test_knobs_that_are_switched_off_do_not_identify_a_setting() -> None:
+    coop = method_setting("coop")
+    assert coop.with_values({"alignment.topk": 3}).active() == coop.active()
+    assert coop.with_values({"data.root": "/elsewhere"}).active() == coop.active()
+    assert coop.with_values({"prompt.context_length": 4}).active() != coop.active()
+    local = method_setting("dualpt-local-only", {"alignment.local_form": "topk"})
+    assert local.with_values({"alignment.topk": 3}).active() != local.active()
+    assert local.with_values({"alignment.ot_epsilon": 0.2}).active() == local.active()
+
+
+def test_conditions_name_existing_keys() -> None:
+    assert set(ACTIVE_WHEN) <= set(SETTING_KEYS)
+
+
+def test_every_method_is_a_setting_of_its_own() -> None:
+    assert set(METHODS) == set(TITLES)
+    active = [str(method_setting(name).active()) for name in METHODS]
+    assert len(set(active)) == len(METHODS)
+
+
+def test_kgcoop_is_the_published_setting() -> None:
+    alignment = method_setting("kgcoop").alignment
+    assert (alignment.llm_form, alignment.llm_target, alignment.llm_weight) == ("cosine", "template", 8.0)
+    assert alignment.local_weight == 0
+
+
+def test_packs_hold_cells_that_differ_in_seed_and_weights_only() -> None:
+    setting = method_setting("dualpt")
+    one = Cell(setting, "mini-pets", "few-shot", 4, 1)
+    heavier = setting.with_values({"alignment.llm_weight": 9.0, "optim.learning_rate": 0.5})
+    longer = setting.with_values({"prompt.context_length": 4})
+    assert pack_of(one) == pack_of(Cell(heavier, "mini-pets", "few-shot", 4, 2))
+    assert pack_of(one) != pack_of(Cell(longer, "mini-pets", "few-shot", 4, 1))
+    assert pack_of(one) != pack_of(Cell(setting, "mini-cars", "few-shot", 4, 1))
+    assert pack_of(one) != pack_of(Cell(setting, "mini-pets", "few-shot", 8, 1))
