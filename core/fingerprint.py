@@ -5,13 +5,11 @@ Content is fingerprinted, never its place: a moved data root or weights file kee
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from core.errors import UserError
-from core.locations import cache_root
+from core.locations import cache_root, write_atomically
 
 
 def fingerprint(value: object) -> str:
@@ -49,18 +47,3 @@ def file_sha256(path: Path) -> str:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     write_atomically(known, digest)
     return digest
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a whole file or nothing: readers never see half of it, whatever is killed when."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

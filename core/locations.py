@@ -1,9 +1,46 @@
-"""Where derived files lie: everything here can be deleted and is computed again."""
+"""The cache folder: where derived files lie, and how they get there whole.
 
+Everything in it can be deleted and is computed again.
+"""
+
+import errno
 import os
+import tempfile
 from pathlib import Path
+
+from core.errors import UserError
 
 
 def cache_root() -> Path:
     """The folder of the feature store and of file hashes: `$DUALPT_CACHE`, or `~/.cache/dualpt`."""
     return Path(os.environ.get("DUALPT_CACHE") or "~/.cache/dualpt").expanduser()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a whole file or nothing: readers never see half of it, whatever is killed when.
+
+    Raises:
+        UserError: the folder cannot be written, or the disk is full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+    except OSError as error:
+        raise unwritable(path.parent, error) from None
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException as error:
+        Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise unwritable(path.parent, error) from None
+        raise
+
+
+def unwritable(folder: Path, error: OSError) -> UserError:
+    """The one line for a cache folder that cannot be written."""
+    reason = "the disk is full" if error.errno == errno.ENOSPC else f"cannot be written ({error.strerror})"
+    return UserError(f"{folder}: {reason}; make room, or set DUALPT_CACHE to another folder")

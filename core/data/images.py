@@ -4,8 +4,10 @@ That loader is `PIL.Image.open(path).convert("RGB")`: no EXIF rotation, and conv
 and grey images are resized as RGB. Which file type it is, the content decides and not the extension.
 """
 
+import os
 import random
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from math import exp, log, sqrt
@@ -27,6 +29,9 @@ CROP_ASPECT = (3 / 4, 4 / 3)
 """Width / height of a random crop, smallest and largest."""
 CROP_ATTEMPTS = 10
 
+DECODERS = max(2, min(16, os.cpu_count() or 2))
+"""Threads that read, decode and resize images; Pillow works outside Python's lock."""
+
 
 def decode(path: Path) -> Image.Image:
     """Read an image file as RGB.
@@ -44,14 +49,17 @@ def decode(path: Path) -> Image.Image:
 
 
 def find_unreadable(image_root: Path, paths: Iterable[str]) -> list[str]:
-    """The files that `decode` refuses, as its error lines; reads every image."""
-    faults = []
-    for path in paths:
+    """Decode every image, and return the error lines of those that `decode` refuses."""
+
+    def fault(path: str) -> str | None:
         try:
             decode(image_root / path)
         except UserError as error:
-            faults.append(str(error))
-    return faults
+            return str(error)
+        return None
+
+    with ThreadPoolExecutor(DECODERS) as pool:
+        return [line for line in pool.map(fault, paths) if line is not None]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,155 @@
+"""Class descriptions: read a bank, align it with a dataset's labels, and encode it with the frozen text tower.
+
+A bank is a folder with one `<dataset>.json` of `{class name: [sentence, ...]}`. Banks by other authors spell class
+names otherwise, so names are matched without regard to case, underscores, hyphens and blanks; anything further from the
+name is only suggested. Shapes: C classes, K sentences per class, D joint width. Reading a bank loads no torch.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.data.catalog import DatasetInfo
+from core.errors import UserError, nearest
+from core.fingerprint import fingerprint
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from core.text_tower import TextTower, Tokenizer
+
+Sentences = tuple[tuple[str, ...], ...]
+"""Sentences of each class, by label."""
+
+SHOWN_CLASSES = 5
+"""Classes that an error line names."""
+
+
+def read_bank(folder: Path, info: DatasetInfo, class_names: Sequence[str], per_class: int) -> Sentences:
+    """The first `per_class` sentences of each class, in the order of labels.
+
+    A class may have fewer sentences than others, but not none.
+
+    Args:
+        folder: the bank.
+        info: the dataset; its file is `info.bank_name`.
+        class_names: names by label; equal names get equal sentences.
+        per_class: K, at least 1.
+
+    Raises:
+        UserError: no such file, no such structure, classes without sentences, or fewer than K in every class.
+    """
+    source = folder / info.bank_name
+    bank = _by_normal_name(_load(source, info), source)
+    missing = [name for name in class_names if not bank.get(normal_name(name))]
+    if missing:
+        shown = [f"'{name}'{_suggestion(name, bank)}" for name in missing[:SHOWN_CLASSES]]
+        rest = f" and {len(missing) - SHOWN_CLASSES} more" if len(missing) > SHOWN_CLASSES else ""
+        raise UserError(f"{source}: no sentences for class {', '.join(shown)}{rest}; add them under the class's name")
+    longest = max(len(bank[normal_name(name)]) for name in class_names)
+    if longest < per_class:
+        raise UserError(
+            f"{source}: descriptions.per_class is {per_class}, but no class has more than {longest} sentences; "
+            f"choose 1 to {longest}"
+        )
+    return tuple(tuple(bank[normal_name(name)][:per_class]) for name in class_names)
+
+
+def bank_fingerprint(sentences: Sentences) -> str:
+    """SHA-256 of aligned sentences."""
+    return fingerprint(sentences)
+
+
+def normal_name(name: str) -> str:
+    """A class name without regard to case, underscores, hyphens and blanks."""
+    return " ".join(re.sub(r"[_\-]", " ", name).casefold().split())
+
+
+def display_name(name: str) -> str:
+    """A class name as it stands in a sentence: underscores are blanks."""
+    return name.replace("_", " ")
+
+
+def name_tokens(tokenizer: "Tokenizer", class_names: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+    """BPE ids of each class name, without start and end tokens."""
+    return tuple(tuple(tokenizer.encode(display_name(name))) for name in class_names)
+
+
+def encode_template(tower: "TextTower", template: str, class_names: Sequence[str]) -> "Tensor":
+    """Features (C, D) of the hand-written template, `{}` being the class name."""
+    texts = [template.replace("{}", display_name(name)) for name in class_names]
+    return tower.encode_sentences([_sentence_tokens(tower, text) for text in texts])
+
+
+def encode_bank(tower: "TextTower", sentences: Sentences, class_names: Sequence[str]) -> "tuple[Tensor, Tensor]":
+    """Features (C, K, D), zero where a class has fewer sentences than K, and mask (C, K).
+
+    Raises:
+        UserError: a sentence does not fit the text tower, which would silently cut it off.
+    """
+    import torch  # here and not above: plans read banks without it
+
+    tokens = []
+    for name, texts in zip(class_names, sentences, strict=True):
+        for text in texts:
+            tokens.append(_sentence_tokens(tower, text))
+            if len(tokens[-1]) > tower.context_length:
+                raise UserError(
+                    f"description of '{name}' has {len(tokens[-1])} tokens, the text tower takes "
+                    f"{tower.context_length}; shorten '{text:.60}...'"
+                )
+    features = tower.encode_sentences(tokens)
+    counts = torch.tensor([len(texts) for texts in sentences])
+    mask = torch.arange(int(counts.max())) < counts[:, None]
+    mask = mask.to(features.device)
+    descriptions = features.new_zeros(*mask.shape, features.shape[-1])
+    descriptions[mask] = features
+    return descriptions, mask
+
+
+def _sentence_tokens(tower: "TextTower", text: str) -> list[int]:
+    """From start token to end token, never cut off."""
+    return [tower.start_token, *tower.tokenizer.encode(text), tower.end_token]
+
+
+def _load(source: Path, info: DatasetInfo) -> dict[str, list[str]]:
+    """The checked content of a bank file."""
+    try:
+        content = json.loads(source.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{source}: no descriptions of {info.name}; add the file or set descriptions.bank") from None
+    except json.JSONDecodeError as error:
+        raise UserError(f"{source}: line {error.lineno}, column {error.colno}: not JSON ({error.msg})") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{source}: cannot be read ({error})") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{source}: expected an object of {{class name: [sentence, ...]}}")
+    for name, texts in content.items():
+        if not isinstance(texts, list):
+            raise UserError(f"{source}: '{name}' must have a list of sentences, got {texts!r:.60}")
+        for text in texts:
+            if not isinstance(text, str) or not text.strip():
+                raise UserError(f"{source}: '{name}' has {text!r:.60} where a sentence belongs")
+    return content
+
+
+def _by_normal_name(content: Mapping[str, list[str]], source: Path) -> dict[str, list[str]]:
+    """Sentences by normal name; names that become equal must say the same."""
+    spelled: dict[str, str] = {}
+    for name, texts in content.items():
+        first = spelled.setdefault(normal_name(name), name)
+        if content[first] != texts:
+            raise UserError(f"{source}: '{first}' and '{name}' are one class with different sentences; keep one")
+    return {normal: content[name] for normal, name in spelled.items()}
+
+
+def _suggestion(name: str, bank: Mapping[str, list[str]]) -> str:
+    """The same words in another order, or else the nearest spelling."""
+    words = sorted(normal_name(name).split())
+    same_words = [other for other in bank if sorted(other.split()) == words]
+    if same_words and same_words[0] != normal_name(name):
+        return f" (did you mean '{same_words[0]}'?)"
+    close = nearest(normal_name(name), [other for other in bank if bank[other]])
+    return f" ({close.removeprefix('; ')})" if close else ""
