@@ -1,0 +1,64 @@
+"""How long to train and how fast, where a setting leaves it open."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+NUMERICS_VERSION = 1
+"""Part of every cell's key; raise it when a change to `core` moves the numbers, so that stored results are never mixed
+with new ones. It stands here, and not in the trainer, because keys are computed without torch."""
+
+COOP_LEARNING_RATE = 0.002
+COOP_BATCH_SIZE = 32
+COOP_EPOCHS = {1: 50, 2: 100, 4: 100, 8: 200, 16: 200}
+"""Epochs by shots; other numbers of shots take the epochs of the next listed one."""
+COOP_IMAGENET = "imagenet"
+COOP_IMAGENET_EPOCHS = 50
+
+MINI_LEARNING_RATE = 0.02
+MINI_BATCH_SIZE = 32
+MINI_STEPS = 120
+"""The mini recipe trains as many whole epochs as reach this number of steps."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    learning_rate: float
+    """After the warm-up epoch."""
+    batch_size: int
+    epochs: int
+
+
+def resolve_recipe(
+    recipe: Literal["coop", "mini"],
+    *,
+    dataset: str,
+    shots: int,
+    n_images: int,
+    learning_rate: float | None = None,
+    batch_size: int | None = None,
+    epochs: int | None = None,
+) -> Recipe:
+    """Fill what a setting leaves open (None) from `recipe`.
+
+    Args:
+        dataset: Registry name; CoOp trains ImageNet for 50 epochs whatever the shots.
+        shots: Training images per class that were asked for.
+        n_images: Training images that were drawn.
+    """
+    if recipe == "coop":
+        batch_size = batch_size or COOP_BATCH_SIZE
+        epochs = epochs or (COOP_IMAGENET_EPOCHS if dataset == COOP_IMAGENET else _coop_epochs(shots))
+        return Recipe(learning_rate or COOP_LEARNING_RATE, batch_size, epochs)
+    batch_size = batch_size or MINI_BATCH_SIZE
+    epochs = epochs or -(-MINI_STEPS // steps_per_epoch(n_images, batch_size))
+    return Recipe(learning_rate or MINI_LEARNING_RATE, batch_size, epochs)
+
+
+def steps_per_epoch(n_images: int, batch_size: int) -> int:
+    """Whole batches; the partial one is dropped, unless it is all there is."""
+    return max(n_images // batch_size, 1)
+
+
+def _coop_epochs(shots: int) -> int:
+    listed = [s for s in COOP_EPOCHS if s >= shots]
+    return COOP_EPOCHS[min(listed, default=max(COOP_EPOCHS))]

@@ -1,0 +1,85 @@
+"""Entropic optimal transport between a class's prompts and image patches (or descriptions).
+
+The cost is `1 - similarity`. Rows (the N prompts) carry equal mass, exactly. Columns (P patches or K descriptions)
+carry equal mass exactly, or, relaxed, pay `relaxation * KL(column mass || uniform)`, so that columns which resemble no
+prompt may be left out: unbalanced transport as in Dude (arXiv 2407.04489). The relaxed side's update is the ordinary
+one raised to relaxation / (relaxation + epsilon) (Chizat et al., arXiv 1607.05816).
+
+A fixed number of iterations, unlike PLOT's stop rule, whose error is averaged over the batch: here an image's plan
+depends on that image alone. No gradient flows through a plan, as in PLOT (arXiv 2210.01253).
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+SAFE_EPSILON = 0.05
+"""From here on exp(-cost / epsilon) >= e^-40 for any two unit vectors, far from float32's smallest number, so that
+iterating on the kernel itself is exact and several times faster than on logarithms."""
+
+
+@torch.no_grad()
+def transport_plan(
+    similarity: Tensor,
+    *,
+    epsilon: float,
+    iterations: int,
+    relaxation: float | None = None,
+    column_mask: Tensor | None = None,
+) -> Tensor:
+    """The transport plan after `iterations` Sinkhorn sweeps.
+
+    Args:
+        similarity: Cosines (..., N, P).
+        epsilon: Weight of the entropy.
+        iterations: Sweeps; each ends with the rows, whose marginal therefore always holds.
+        relaxation: Weight of the KL divergence of the column mass from uniform; None enforces uniform columns.
+        column_mask: Columns that exist (..., P), bool, broadcast to `similarity`; the others receive no mass.
+
+    Returns:
+        The plan (..., N, P), of total mass 1, in float32 or wider; it carries no gradient.
+    """
+    similarity = similarity.to(torch.promote_types(similarity.dtype, torch.float32))
+    n_rows, n_columns = similarity.shape[-2:]
+    if column_mask is None:
+        column_mass = similarity.new_full((1, n_columns), 1 / n_columns)
+    else:
+        column_mass = (column_mask / column_mask.sum(-1, keepdim=True)).to(similarity.dtype).unsqueeze(-2)
+    exponent = 1.0 if relaxation is None else relaxation / (relaxation + epsilon)
+    sweeps = 1 if n_rows == 1 else iterations  # with one row, the first sweep already is the limit
+    log_kernel = (similarity - 1) / epsilon
+    iterate = _scale_kernel if epsilon >= SAFE_EPSILON else _scale_log_kernel
+    return iterate(log_kernel, 1 / n_rows, column_mass, exponent, sweeps)
+
+
+def _scale_kernel(log_kernel: Tensor, row_mass: float, column_mass: Tensor, exponent: float, sweeps: int) -> Tensor:
+    """diag(u) K diag(v) with u (..., N, 1) and v (..., 1, P), from u = 1."""
+    kernel = log_kernel.exp()
+    u = torch.ones_like(kernel[..., :1])
+    for _ in range(sweeps):
+        v = column_mass / (u.mT @ kernel)
+        if exponent != 1:
+            v = v.pow_(exponent)
+        u = row_mass / (kernel @ v.mT)
+    return u * kernel * v
+
+
+def _scale_log_kernel(log_kernel: Tensor, row_mass: float, column_mass: Tensor, exponent: float, sweeps: int) -> Tensor:
+    """The same on logarithms f = log u and g = log v: finite for every epsilon."""
+    log_column_mass = column_mass.log()
+    f = torch.zeros_like(log_kernel[..., :1])
+    for _ in range(sweeps):
+        g = exponent * (log_column_mass - (log_kernel + f).logsumexp(-2, keepdim=True))
+        f = math.log(row_mass) - (log_kernel + g).logsumexp(-1, keepdim=True)
+    return (log_kernel + f + g).exp()
+
+
+def plan_entropy(plan: Tensor) -> Tensor:
+    """Entropy of each plan, relative to the uniform plan's log(N * P): (..., N, P) -> (...).
+
+    1 says that transport chose nothing.
+    """
+    cells = plan.shape[-2] * plan.shape[-1]
+    entropy = torch.special.entr(plan).sum((-2, -1))
+    return entropy / math.log(cells) if cells > 1 else torch.ones_like(entropy)
