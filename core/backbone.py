@@ -4,10 +4,11 @@ Only open_clip's plain `CLIP` is accepted (ViT and ResNet image towers, CLIP's o
 side and local features rely on its parts.
 """
 
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Literal, Protocol
+from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import open_clip
 import torch
@@ -117,16 +118,12 @@ def load_backbone(
     """
     if name == MINI_CLIP:
         weights = find_weights(name, pretrained)
-        model = _mini_clip(weights)
-        dtype = get_cast_dtype(precision)
-        if dtype is not None:
-            model.to(dtype)
+        model = _mini_clip(weights, precision)
         size = (MINI_CLIP_IMAGE_SIZE, MINI_CLIP_IMAGE_SIZE)
         preprocess = Preprocess(size, MINI_CLIP_MEAN, MINI_CLIP_STD)
     else:
         check_architecture(name)
         weights = find_weights(name, pretrained)
-        _check_activation(name, pretrained, weights)
         model = _open_clip_model(name, weights, precision)
         preprocess = _preprocess(model, weights)
     return Backbone(
@@ -167,24 +164,18 @@ def check_architecture(name: str) -> None:
             )
 
 
-def _check_activation(name: str, pretrained: str | None, weights: Weights) -> None:
-    """Weights run with the wrong activation load without complaint and lose accuracy."""
-    quick_gelu = bool(open_clip.get_model_config(name).get("quick_gelu", False))
-    if weights.quick_gelu is None or weights.quick_gelu == quick_gelu:
-        return
-    other = f"{name}-quickgelu" if weights.quick_gelu else name.removesuffix("-quickgelu")
-    trained, built = ("QuickGELU", "GELU") if weights.quick_gelu else ("GELU", "QuickGELU")
-    raise UserError(
-        f"backbone.name: the weights '{pretrained}' were trained with {trained}, {name} has {built}; use {other}"
-    )
-
-
-def _mini_clip(weights: Weights) -> CLIP:
+def _mini_clip(weights: Weights, precision: Precision) -> CLIP:
     if weights.path is not None:
-        return load_mini_clip(weights.path)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(RANDOM_SEED)
-        return build_mini_clip()
+        model = load_mini_clip(weights.path)
+    else:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(RANDOM_SEED)
+            model = build_mini_clip()
+    if (dtype := get_cast_dtype(precision)) is not None:
+        logit_scale = model.logit_scale.detach().clone()
+        model.to(dtype)
+        model.logit_scale.data = logit_scale  # rounded to bfloat16, its exponential would be off by percents
+    return model
 
 
 def _open_clip_model(name: str, weights: Weights, precision: Precision) -> CLIP:
@@ -241,9 +232,11 @@ def read_state(path: Path, trusted_archive: bool = False) -> dict[str, Tensor]:
         elif trusted_archive:
             archive = torch.jit.load(str(path), map_location="cpu").state_dict()
             content = {key: value for key, value in archive.items() if key not in ARCHIVE_CONSTANTS}
+        elif _is_torchscript(path):
+            raise UserError(f"{path}: a TorchScript archive, which may run code; convert it to safetensors")
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, SafetensorError, pickle.UnpicklingError) as error:
+    except (OSError, RuntimeError, EOFError, ValueError, SafetensorError, BadZipFile, UnpicklingError) as error:
         raise UserError(
             f"{path}: not a safetensors file or a plain state dict ({first_line(error)}); convert it to safetensors"
         ) from None
@@ -251,6 +244,14 @@ def read_state(path: Path, trusted_archive: bool = False) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"{path}: holds no state dict; save the model's state_dict() as safetensors")
     return {str(key).removeprefix("module."): value for key, value in state.items()}
+
+
+def _is_torchscript(path: Path) -> bool:
+    """A zip file with code in it; plain torch files are zip files without."""
+    if not is_zipfile(path):
+        return False
+    with ZipFile(path) as archive:
+        return any("/code/" in name for name in archive.namelist())
 
 
 def _preprocess(model: CLIP, weights: Weights) -> Preprocess:

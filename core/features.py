@@ -174,32 +174,32 @@ def _loaded_ahead(
 
 
 class CachedTrainImages:
-    """Training batches from stored features (`core.arrays.TrainImages`).
+    """Training batches from stored features (`core.arrays.TrainImages`), in memory and in their stored number format.
 
     Args:
-        views: the same images seen in V ways; a single one gives the same features in every epoch, of several each
-            image takes one per epoch, by a hash of image and epoch.
-        device: where batches are put.
+        views: the same images seen in V ways. A single one gives the same features in every epoch; of several, each
+            image shows one per epoch, chosen by a hash of image and epoch.
     """
 
-    def __init__(self, views: Sequence[ImageFeatures], device: str | torch.device = "cpu") -> None:
-        self._global = torch.stack([view.global_features for view in views])  # (V, n, D)
-        self._local = [view.local_features for view in views]  # V times (n, P, D), perhaps mapped: not stacked
-        self._device = device
+    def __init__(self, views: Sequence[ImageFeatures]) -> None:
+        self._views = tuple(views)
 
     def batch(self, rows: Tensor, epoch: int) -> tuple[Tensor, Tensor | None]:
-        """Features of `rows` (R, B): global (R, B, D) and local (R, B, P, D) or None, float32."""
+        """Features of `rows` (R, B): global (R, B, D) and local (R, B, P, D) or None."""
         rows = rows.cpu()
-        views = view_of(rows, epoch, len(self._local))
-        global_features = self._global[views, rows].to(self._device)
-        if self._local[0] is None:
-            return global_features, None
-        local = self._local[0].new_empty(*rows.shape, *self._local[0].shape[1:])
-        for view, features in enumerate(self._local):
-            chosen = views == view
-            if features is not None and chosen.any():
-                local[chosen] = features[rows[chosen]]
-        return global_features, local.to(self._device).float()
+        shown = view_of(rows, epoch, len(self._views))
+        global_features = _gather([view.global_features for view in self._views], shown, rows)
+        local = [view.local_features for view in self._views if view.local_features is not None]
+        return global_features, _gather(local, shown, rows) if local else None
+
+
+def _gather(views: Sequence[Tensor], shown: Tensor, rows: Tensor) -> Tensor:
+    """Row `rows[i]` of view `shown[i]` for every i; views may be mapped files, so that they are not stacked."""
+    gathered = views[0].new_empty(*rows.shape, *views[0].shape[1:])
+    for number, features in enumerate(views):
+        chosen = shown == number
+        gathered[chosen] = features[rows[chosen]]
+    return gathered
 
 
 def view_of(rows: Tensor, epoch: int, n_views: int) -> Tensor:

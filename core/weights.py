@@ -50,7 +50,8 @@ def find_weights(name: str, pretrained: str | None) -> Weights:
     """Find the weights of `backbone.name` and `backbone.pretrained`; a named tag is downloaded where not cached.
 
     Raises:
-        UserError: `pretrained` is missing, or neither a tag of this architecture nor a file; the download failed.
+        UserError: `pretrained` is missing, or neither a tag of this architecture nor a file; the weights were trained
+            with another activation than the architecture has; the download failed.
     """
     if pretrained == RANDOM:
         libraries = [version("torch"), version("open_clip_torch")]  # initialisation may change between them
@@ -58,7 +59,9 @@ def find_weights(name: str, pretrained: str | None) -> Weights:
     if name == MINI_CLIP and pretrained is None:
         return _from_file(MINI_CLIP_FILE)
     if pretrained is not None and (path := Path(pretrained).expanduser()).is_file():
-        return _from_file(path)
+        weights = _from_file(path)
+        _check_activation(name, pretrained, weights.quick_gelu)
+        return weights
     return _from_tag(name, pretrained)
 
 
@@ -109,6 +112,8 @@ def _from_tag(name: str, tag: str | None) -> Weights:
         others = [other for other in list_pretrained_models_by_tag(tag) if _same_shape(other, name)]
         hint = f"; {others[0]} has it" if others else nearest(tag, tags)
         raise UserError(f"backbone.pretrained: '{tag}' is no file and no tag of {name}{hint} (allowed: {allowed})")
+    quick_gelu = bool(config.get("quick_gelu", False))
+    _check_activation(name, tag, quick_gelu)
     try:
         path = Path(download_pretrained(config))
     except Exception as error:  # the hub client and urllib have dozens of their own
@@ -116,7 +121,22 @@ def _from_tag(name: str, tag: str | None) -> Weights:
             f"backbone.pretrained: the weights '{tag}' of {name} could not be fetched ({first_line(error)}); "
             "give the path of a local file instead"
         ) from None
-    return Weights(file_sha256(path), path, bool(config.get("quick_gelu", False)), config)
+    return Weights(file_sha256(path), path, quick_gelu, config)
+
+
+def _check_activation(name: str, pretrained: str, trained_quick: bool | None) -> None:
+    """Weights that run with the wrong activation load without complaint and lose accuracy."""
+    if name == MINI_CLIP or trained_quick is None:
+        return
+    from open_clip import get_model_config
+
+    built_quick = bool((get_model_config(name) or {}).get("quick_gelu", False))
+    if trained_quick != built_quick:
+        other = f"{name}-quickgelu" if trained_quick else name.removesuffix("-quickgelu")
+        trained, built = ("QuickGELU", "GELU") if trained_quick else ("GELU", "QuickGELU")
+        raise UserError(
+            f"backbone.name: the weights '{pretrained}' were trained with {trained}, {name} has {built}; use {other}"
+        )
 
 
 def _same_shape(one: str, other: str) -> bool:
