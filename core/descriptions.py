@@ -27,7 +27,7 @@ SHOWN_CLASSES = 5
 """Classes that an error line names."""
 
 
-def read_bank(folder: Path, info: DatasetInfo, class_names: Sequence[str], per_class: int) -> Sentences:
+def read_bank(folder: Path, info: DatasetInfo, class_names: Sequence[str], per_class: int | None) -> Sentences:
     """The first `per_class` sentences of each class, in the order of labels.
 
     A class may have fewer sentences than others, but not none.
@@ -36,7 +36,7 @@ def read_bank(folder: Path, info: DatasetInfo, class_names: Sequence[str], per_c
         folder: the bank.
         info: the dataset; its file is `info.bank_name`.
         class_names: names by label; equal names get equal sentences.
-        per_class: K, at least 1.
+        per_class: K, at least 1; None takes all.
 
     Raises:
         UserError: no such file, no such structure, classes without sentences, or fewer than K in every class.
@@ -49,7 +49,7 @@ def read_bank(folder: Path, info: DatasetInfo, class_names: Sequence[str], per_c
         rest = f" and {len(missing) - SHOWN_CLASSES} more" if len(missing) > SHOWN_CLASSES else ""
         raise UserError(f"{source}: no sentences for class {', '.join(shown)}{rest}; add them under the class's name")
     longest = max(len(bank[normal_name(name)]) for name in class_names)
-    if longest < per_class:
+    if per_class is not None and longest < per_class:
         raise UserError(
             f"{source}: descriptions.per_class is {per_class}, but no class has more than {longest} sentences; "
             f"choose 1 to {longest}"

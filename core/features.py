@@ -179,18 +179,20 @@ class CachedTrainImages:
     Args:
         views: the same images seen in V ways. A single one gives the same features in every epoch; of several, each
             image shows one per epoch, chosen by a hash of image and epoch.
+        device: where batches are put.
     """
 
-    def __init__(self, views: Sequence[ImageFeatures]) -> None:
+    def __init__(self, views: Sequence[ImageFeatures], device: str | torch.device = "cpu") -> None:
         self._views = tuple(views)
+        self._device = device
 
     def batch(self, rows: Tensor, epoch: int) -> tuple[Tensor, Tensor | None]:
         """Features of `rows` (R, B): global (R, B, D) and local (R, B, P, D) or None."""
         rows = rows.cpu()
         shown = view_of(rows, epoch, len(self._views))
-        global_features = _gather([view.global_features for view in self._views], shown, rows)
+        global_features = _gather([view.global_features for view in self._views], shown, rows).to(self._device)
         local = [view.local_features for view in self._views if view.local_features is not None]
-        return global_features, _gather(local, shown, rows) if local else None
+        return global_features, _gather(local, shown, rows).to(self._device) if local else None
 
 
 def _gather(views: Sequence[Tensor], shown: Tensor, rows: Tensor) -> Tensor:
