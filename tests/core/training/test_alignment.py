@@ -1,0 +1,220 @@
+"""Scores and losses against their formulas, written out with loops."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from core.alignment import (
+    contrastive_loss,
+    cosine_loss,
+    kl_loss,
+    local_scores,
+    mean_feature,
+    transport_loss,
+)
+from core.errors import UserError
+from core.model import Objective, Target, class_logits, patch_similarity
+from core.transport import transport_plan
+
+R, B, C, N, P, K, D = 2, 3, 4, 2, 5, 3, 8
+SCALE = 20.0
+
+
+def unit(*shape, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return F.normalize(torch.randn(*shape, generator=generator, dtype=torch.float64), dim=-1)
+
+
+PROMPTS = unit(R, C, N, D, seed=1)
+PATCHES = unit(R, B, P, D, seed=2)
+IMAGES = unit(R, B, D, seed=3)
+LABELS = torch.tensor([[0, 3, 1], [2, 2, 0]])
+MASK = torch.tensor([[True, True, True], [True, False, False], [True, True, False], [True, True, True]])
+DESCRIPTIONS = unit(C, K, D, seed=4) * MASK[..., None]
+
+
+def normalised(vector):
+    return vector / np.linalg.norm(vector)
+
+
+def mean_prompt(r, c):
+    return normalised(PROMPTS[r, c].numpy().mean(0))
+
+
+def mean_description(c):
+    return normalised(DESCRIPTIONS[c].numpy()[MASK[c].numpy()].mean(0))
+
+
+def log_softmax(logits):
+    return logits - np.log(np.exp(logits).sum())
+
+
+def cross_entropy(logits, labels):
+    return -np.mean([log_softmax(row)[label] for row, label in zip(logits, labels, strict=True)])
+
+
+def similarity(r, b, c):
+    """(P, N), as METHOD writes it."""
+    return PATCHES[r, b].numpy() @ PROMPTS[r, c].numpy().T
+
+
+def top(values, k):
+    return np.sort(values)[-k:].mean()
+
+
+def attend(values, beta):
+    weights = np.exp(beta * values)
+    return (weights / weights.sum() * values).sum()
+
+
+FORMULAS = {
+    "topk": lambda s: np.mean([top(s[:, n], 2) for n in range(N)]),
+    "attention": lambda s: np.mean([attend(s[:, n], 7.0) for n in range(N)]),
+    "uniform": lambda s: s.mean(),
+    "ot": lambda s: (transport_plan(torch.from_numpy(s.T), epsilon=0.1, iterations=50).numpy().T * s).sum(),
+}
+
+
+@pytest.mark.parametrize("form", FORMULAS)
+def test_local_scores(form):
+    scores = local_scores(patch_similarity(PATCHES, PROMPTS), form=form, topk=2, attention_beta=7.0).score
+    for r in range(R):
+        for b in range(B):
+            for c in range(C):
+                assert scores[r, b, c].item() == pytest.approx(FORMULAS[form](similarity(r, b, c)), abs=1e-10)
+
+
+def test_unbalanced_scores_differ_from_balanced_ones():
+    grid = patch_similarity(PATCHES, PROMPTS)
+    balanced = local_scores(grid, form="ot", ot_marginals="uniform").score
+    relaxed = local_scores(grid, form="ot", ot_marginals="unbalanced", ot_relaxation=0.05).score
+    assert (relaxed > balanced + 1e-3).all()
+
+
+def test_transport_gradient_is_the_plan():
+    grid = patch_similarity(PATCHES, PROMPTS).detach().requires_grad_()
+    scores, plan = local_scores(grid, form="ot")
+    (gradient,) = torch.autograd.grad(scores.sum(), grid)
+    assert torch.equal(gradient, plan)
+
+
+def test_more_top_patches_than_patches_is_one_clear_error():
+    with pytest.raises(UserError, match=r"alignment\.topk: 6 patches asked for, an image has 5"):
+        local_scores(patch_similarity(PATCHES, PROMPTS), form="topk", topk=6)
+
+
+def test_shared_images_broadcast_over_replicas():
+    shared = patch_similarity(PATCHES[:1], PROMPTS)
+    assert shared.shape == (R, B, C, N, P)
+    assert torch.allclose(shared[1], patch_similarity(PATCHES[:1], PROMPTS[1:])[0])
+    assert class_logits(IMAGES[:1], mean_feature(PROMPTS), SCALE).shape == (R, B, C)
+
+
+def cosine_formula(r):
+    return 1 - np.mean([mean_prompt(r, c) @ mean_description(c) for c in range(C)])
+
+
+def transport_formula(r):
+    costs = []
+    for c in range(C):
+        s = PROMPTS[r, c] @ DESCRIPTIONS[c, MASK[c]].T
+        costs.append(1 - (transport_plan(s, epsilon=0.2, iterations=30) * s).sum().item())
+    return np.mean(costs)
+
+
+def contrastive_formula(r):
+    logits = np.array([[SCALE * mean_prompt(r, i) @ mean_description(j) for j in range(C)] for i in range(C)])
+    return (cross_entropy(logits, range(C)) + cross_entropy(logits.T, range(C))) / 2
+
+
+def kl_formula(r):
+    total = 0.0
+    for b in range(B):
+        image = IMAGES[r, b].numpy()
+        log_p = log_softmax(np.array([SCALE * image @ mean_prompt(r, c) for c in range(C)]))
+        log_q = log_softmax(np.array([SCALE * image @ mean_description(c) for c in range(C)]))
+        total += (np.exp(log_q) * (log_q - log_p)).sum()
+    return total / B
+
+
+LLM_FORMULAS = {
+    "cosine": cosine_formula,
+    "ot": transport_formula,
+    "contrastive": contrastive_formula,
+    "kl": kl_formula,
+}
+
+
+def llm_losses():
+    prompts, target = mean_feature(PROMPTS), mean_feature(DESCRIPTIONS, MASK)
+    return {
+        "cosine": cosine_loss(prompts, target),
+        "ot": transport_loss(PROMPTS, DESCRIPTIONS, MASK, epsilon=0.2, iterations=30),
+        "contrastive": contrastive_loss(prompts, target, SCALE),
+        "kl": kl_loss(class_logits(IMAGES, prompts, SCALE), class_logits(IMAGES, target[None], SCALE)),
+    }
+
+
+@pytest.mark.parametrize("form", LLM_FORMULAS)
+def test_llm_losses(form):
+    assert llm_losses()[form].tolist() == pytest.approx([LLM_FORMULAS[form](r) for r in range(R)], abs=1e-10)
+
+
+def objective(llm_weight, local_weight, llm_form="cosine", target=True, local_form="topk"):
+    return Objective(
+        scale=SCALE,
+        local_weight=torch.tensor(local_weight, dtype=torch.float64),
+        local_score=lambda grid: local_scores(grid, form=local_form, topk=2),
+        llm_weight=torch.tensor(llm_weight, dtype=torch.float64),
+        llm_form=llm_form,
+        target=Target(DESCRIPTIONS, MASK) if target else None,
+        ot_epsilon=0.2,
+        ot_iterations=30,
+    )
+
+
+@pytest.mark.parametrize("form", LLM_FORMULAS)
+def test_the_total_is_the_weighted_sum_of_its_terms(form):
+    llm_weight, local_weight = (0.7, 2.0), (0.3, 0.0)
+    loss = objective(llm_weight, local_weight, form)(PROMPTS, IMAGES, PATCHES, LABELS)
+    for r in range(R):
+        global_logits = [[SCALE * IMAGES[r, b].numpy() @ mean_prompt(r, c) for c in range(C)] for b in range(B)]
+        local_logits = [[SCALE * FORMULAS["topk"](similarity(r, b, c)) for c in range(C)] for b in range(B)]
+        expected = (
+            cross_entropy(np.array(global_logits), LABELS[r])
+            + local_weight[r] * cross_entropy(np.array(local_logits), LABELS[r])
+            + llm_weight[r] * LLM_FORMULAS[form](r)
+        )
+        assert loss[r].item() == pytest.approx(expected, abs=1e-10)
+
+
+def test_a_weight_of_zero_beside_others_is_as_alone():
+    both = objective((0.0, 2.0), (1.0, 0.0))(PROMPTS, IMAGES, PATCHES, LABELS)
+    for r, weights in enumerate([((0.0,), (1.0,)), ((2.0,), (0.0,))]):
+        alone = objective(*weights)(PROMPTS[r : r + 1], IMAGES[r : r + 1], PATCHES[r : r + 1], LABELS[r : r + 1])
+        assert both[r].item() == pytest.approx(alone.item(), abs=1e-12)
+
+
+def test_terms_of_weight_zero_need_no_inputs():
+    loss = objective((0.0, 0.0), (0.0, 0.0), target=False)(PROMPTS, IMAGES, None, LABELS)
+    assert loss.isfinite().all()
+    with pytest.raises(ValueError, match="local"):
+        objective((0.0, 0.0), (0.0, 1.0))(PROMPTS, IMAGES, None, LABELS)
+    with pytest.raises(ValueError, match="target"):
+        objective((0.0, 1.0), (0.0, 0.0), target=False)
+
+
+def test_a_perfect_match_costs_nothing():
+    prompts = unit(1, C, D)
+    target = prompts[0]
+    assert cosine_loss(prompts, target).item() == pytest.approx(0, abs=1e-12)
+    one_each = torch.ones(C, 1, dtype=torch.bool)
+    assert transport_loss(prompts[:, :, None], target[:, None], one_each, epsilon=0.1, iterations=9).item() == (
+        pytest.approx(0, abs=1e-12)
+    )
+    logits = class_logits(IMAGES[:1], prompts, SCALE)
+    assert kl_loss(logits, logits).item() == pytest.approx(0, abs=1e-12)
+    assert 0 < contrastive_loss(prompts, target, SCALE).item() < math.log(C)

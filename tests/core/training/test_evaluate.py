@@ -1,0 +1,102 @@
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+import core.evaluate
+from core.alignment import local_scores, mean_feature
+from core.arrays import ImageFeatures
+from core.evaluate import count, evaluate, zero_shot
+from core.model import patch_similarity
+from core.transport import plan_entropy
+
+R, C, N, P, D, n = 3, 4, 2, 5, 8, 23
+SCALE = 20.0
+
+
+def unit(*shape, seed):
+    return F.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed)), dim=-1)
+
+
+PROMPTS = unit(R, C, N, D, seed=1)
+DESCRIPTIONS = unit(C, D, seed=4)
+IMAGES = ImageFeatures(
+    unit(n, D, seed=2), unit(n, P, D, seed=3), torch.randint(C, (n,), generator=torch.Generator().manual_seed(5))
+)
+
+
+def score(grid):
+    return local_scores(grid, form="ot")
+
+
+def run(images=IMAGES, local=(1.0, 0.0, 0.5), described=(0.0, 2.0, 1.0), local_score=score):
+    return evaluate(
+        images,
+        PROMPTS[: len(local)],
+        scale=SCALE,
+        local_weight=torch.tensor(local),
+        local_score=local_score,
+        description_weight=torch.tensor(described),
+        mean_descriptions=DESCRIPTIONS if any(described) else None,
+    )
+
+
+def expected_logits(r, local, described):
+    classes = mean_feature(PROMPTS[r])
+    logits = SCALE * IMAGES.global_features @ classes.T
+    logits = logits + described * SCALE * IMAGES.global_features @ DESCRIPTIONS.T
+    return logits + local * SCALE * score(patch_similarity(IMAGES.local_features[None], PROMPTS[r : r + 1])).score[0]
+
+
+def test_logits_are_the_weighted_sum_of_global_local_and_descriptions():
+    for r, (evaluation, local, described) in enumerate(zip(run(), (1.0, 0.0, 0.5), (0.0, 2.0, 1.0), strict=True)):
+        expected = expected_logits(r, local, described).argmax(-1)
+        assert torch.equal(evaluation.predictions, expected)
+        assert evaluation.accuracy == pytest.approx(100 * (expected == IMAGES.labels).float().mean().item())
+        assert evaluation.count == n
+
+
+def test_chunks_do_not_change_the_result(monkeypatch):
+    whole = run()
+    monkeypatch.setattr(core.evaluate, "MAX_SIMILARITIES", 3 * R * C * N * P)
+    for a, b in zip(whole, run(), strict=True):
+        assert torch.equal(a.predictions, b.predictions)
+        assert a.plan_entropy == pytest.approx(b.plan_entropy)
+
+
+def test_plan_entropy_is_the_mean_over_images_and_classes_where_plans_are_used():
+    entropies = [evaluation.plan_entropy for evaluation in run()]
+    plan = score(patch_similarity(IMAGES.local_features[None], PROMPTS[2:])).plan
+    assert entropies[1] is None
+    assert entropies[2] == pytest.approx(plan_entropy(plan).mean().item(), abs=1e-5)
+    topk = run(local_score=lambda grid: local_scores(grid, form="topk", topk=2))
+    assert all(evaluation.plan_entropy is None for evaluation in topk)
+
+
+def test_without_local_weight_no_local_features_are_needed():
+    images = ImageFeatures(IMAGES.global_features, None, IMAGES.labels)
+    assert len(run(images, local=(0.0, 0.0), described=(0.0, 0.0))) == 2
+
+
+def test_stored_half_precision_is_read():
+    half = ImageFeatures(IMAGES.global_features.half(), IMAGES.local_features.half(), IMAGES.labels)
+    for a, b in zip(run(), run(half), strict=True):
+        assert (a.predictions == b.predictions).float().mean() > 0.9
+
+
+def test_per_class_accuracies_are_percent_of_each_class():
+    labels = torch.tensor([0, 0, 0, 0, 2, 2])
+    predictions = torch.tensor([0, 0, 0, 1, 2, 0])
+    evaluation = count(predictions, labels, n_classes=4)
+    assert evaluation.accuracy == pytest.approx(100 * 4 / 6)
+    assert evaluation.per_class[0] == 75
+    assert evaluation.per_class[2] == 50
+    assert math.isnan(evaluation.per_class[1])
+    assert math.isnan(evaluation.per_class[3])
+
+
+def test_zero_shot_takes_the_nearest_class(monkeypatch):
+    monkeypatch.setattr(core.evaluate, "MAX_IMAGES", 4)
+    evaluation = zero_shot(DESCRIPTIONS, IMAGES)
+    assert torch.equal(evaluation.predictions, (IMAGES.global_features @ DESCRIPTIONS.T).argmax(-1))
