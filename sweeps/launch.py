@@ -1,0 +1,248 @@
+"""Launch a sweep: plan, hold the plan against the ledger, train what is missing, say what came of it.
+
+Resuming is launching again. Nothing is kept but the ledger and the study: finished cells are found by key, candidates
+by name, and a pack that was cut off goes on from its checkpoint.
+"""
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from core.cells import Cell
+from core.inputs import cell_key
+from search_spaces.sweep_file import LoadedSweep
+from sweeps.plan import PlanCounts, SweepPlan, count, grid_cells, judged_cells, plan_sweep
+from sweeps.progress import SweepProgress, readable_seconds
+from sweeps.stores import absolute_uri, is_new
+
+if TYPE_CHECKING:
+    from core.cell import Bench
+    from sweeps.dealer import Dealer
+    from sweeps.records import CellRow
+
+COMPLETE, SOME_FAILED, INTERRUPTED = 0, 3, 130
+"""Exit codes, besides 2 for a `UserError`."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a launch; counts are cells."""
+
+    name: str
+    cells: int
+    trained: int
+    reused: int
+    """Copied from another sweep or trial of the store."""
+    kept: int
+    """Finished by earlier launches."""
+    failed: int
+    interrupted: bool
+    best: str | None
+    """Name of the best candidate."""
+    best_value: float | None
+    """Its mean validation accuracy, in percent."""
+
+    @property
+    def exit_code(self) -> int:
+        if self.interrupted:
+            return INTERRUPTED
+        return SOME_FAILED if self.failed else COMPLETE
+
+    def summary(self) -> dict[str, Any]:
+        """For programs."""
+        return {**asdict(self), "exit_code": self.exit_code}
+
+
+def default_bench() -> "Bench":
+    """The real bench; torch is loaded here and no earlier."""
+    from core.cell import Bench
+
+    return Bench()
+
+
+def launch(
+    sweep: LoadedSweep,
+    *,
+    console: Console,
+    progress: bool = True,
+    bench: "Callable[[], Bench]" = default_bench,
+    key: Callable[[Cell], str] = cell_key,
+) -> Outcome:
+    """Run a sweep, or what is missing of it.
+
+    Args:
+        sweep: a checked sweep file.
+        console: where progress and the outcome are printed.
+        progress: False prints nothing.
+        bench: makes a bench, once here and once in every worker process; must be picklable.
+        key: the cell key, as the bench computes it.
+
+    Raises:
+        UserError: anything the user can mend, found before the first cell is trained where that is possible.
+    """
+    file = sweep.file
+    plan = plan_sweep(sweep)
+    with SweepProgress(console, enabled=progress) as shown:
+        recorded = _recorded(file.run.tracking_uri, file.name)
+        finished = [row for row in recorded if row.finished]
+        if count(plan, finished, finished, key).missing:
+            _check_and_prepare(sweep, plan, {row.key for row in finished}, bench, key, shown)
+        dealer = _open_dealer(sweep, plan, recorded, key, shown)
+        interrupted = True
+        try:
+            interrupted = dealer.has_work() and _train(dealer, sweep, bench)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            dealer.end(interrupted=interrupted)
+    outcome = _outcome(file.name, dealer, interrupted)
+    if progress:
+        _report(outcome, console)
+    return outcome
+
+
+def dry_run(
+    sweep: LoadedSweep, *, console: Console, as_json: bool = False, key: Callable[[Cell], str] = cell_key
+) -> None:
+    """Show what a launch would do: cells, those already finished, estimated time. Writes nothing.
+
+    Raises:
+        UserError: an unknown dataset, missing data, or a store that cannot be read.
+    """
+    plan = plan_sweep(sweep)
+    uri = sweep.file.run.tracking_uri
+    own = [row for row in _recorded(uri, sweep.file.name) if row.finished]
+    counts = count(plan, _finished_anywhere(uri), own, key)
+    if as_json:
+        print(json.dumps({"name": sweep.file.name, **asdict(counts), "missing": counts.missing}))
+        return
+    _print_plan(sweep, plan, counts, console)
+
+
+def _recorded(uri: str, name: str) -> "list[CellRow]":
+    """The sweep's cells on record; none where there is no store or no such sweep yet."""
+    if is_new(uri):
+        return []
+    from sweeps.tracking import Ledger
+
+    ledger = Ledger(uri)
+    experiment = ledger.find_experiment(name)
+    return [] if experiment is None else ledger.shown_cells(experiment)
+
+
+def _finished_anywhere(uri: str) -> "list[CellRow]":
+    if is_new(uri):
+        return []
+    from sweeps.tracking import Ledger
+
+    return list(Ledger(uri).finished_cells().values())
+
+
+def _check_and_prepare(
+    sweep: LoadedSweep,
+    plan: SweepPlan,
+    finished: set[str],
+    make_bench: "Callable[[], Bench]",
+    key: Callable[[Cell], str],
+    shown: SweepProgress,
+) -> None:
+    """Find every fault of the inputs before anything is written, then compute features while one process runs.
+
+    On a cluster, features are left to the workers: they have the accelerators, and disks of their own.
+    """
+    cells = [cell for baseline in plan.baselines for cell in baseline.cells]
+    if sweep.file.search is not None:
+        cells += [*judged_cells(sweep, sweep.reference), *grid_cells(sweep, sweep.reference)]
+    bench = make_bench()
+    bench.check(cells)
+    if not os.environ.get("RAY_ADDRESS"):
+        bench.prepare([cell for cell in cells if key(cell) not in finished], shown.preparing)
+
+
+def _open_dealer(
+    sweep: LoadedSweep,
+    plan: SweepPlan,
+    recorded: "Sequence[CellRow]",
+    key: Callable[[Cell], str],
+    shown: SweepProgress,
+) -> "Dealer":
+    """Open the study and the ledger; both are created here, before any worker can look."""
+    from sweeps.dealer import Dealer
+    from sweeps.search import Candidates
+    from sweeps.tracking import Ledger
+
+    candidates = None
+    if (search := sweep.file.search) is not None:
+        judged = judged_cells(sweep, sweep.reference)
+        candidates = Candidates(sweep, search, [f"{c.dataset} {c.protocol} {c.shots} {c.seed}" for c in judged])
+    return Dealer(sweep, plan, candidates, Ledger(sweep.file.run.tracking_uri), recorded, key, shown)
+
+
+def _train(dealer: "Dealer", sweep: LoadedSweep, make_bench: "Callable[[], Bench]") -> bool:
+    """Start Ray and train all that is missing; returns whether it was interrupted."""
+    from sweeps.pool import ray_session, train_all
+    from sweeps.trial import Workplace
+
+    run = sweep.file.run
+    uri = absolute_uri(run.tracking_uri)
+    with ray_session(uri):
+        return train_all(dealer, Workplace(make_bench, uri, threads=max(1, int(run.cpus_per_trial))), run)
+
+
+def _outcome(name: str, dealer: "Dealer", interrupted: bool) -> Outcome:
+    tally, best = dealer.tally, dealer.best
+    return Outcome(
+        name=name,
+        cells=dealer.total,
+        trained=tally.trained,
+        reused=tally.reused,
+        kept=tally.kept,
+        failed=tally.failed,
+        interrupted=interrupted,
+        best=None if best is None else best[0],
+        best_value=None if best is None else best[1],
+    )
+
+
+def _report(outcome: Outcome, console: Console) -> None:
+    """Two or three lines: what was done, what was found, how to go on."""
+    done = outcome.trained + outcome.reused + outcome.kept
+    known = f"{outcome.kept + outcome.reused} were known" if outcome.kept + outcome.reused else "none was known"
+    failed = f", [yellow]{outcome.failed} failed[/]" if outcome.failed else ""
+    console.print(
+        f"[bold]{outcome.name}[/]: {done} cells done: {outcome.trained} trained, {known}{failed}", highlight=False
+    )
+    if outcome.best is not None:
+        console.print(f"  best candidate {outcome.best}: validation accuracy {outcome.best_value:.1f}", highlight=False)
+    if outcome.interrupted:
+        console.print(f"  interrupted; go on with: {_command_line()}", highlight=False, soft_wrap=True, markup=False)
+    elif outcome.failed:
+        console.print("  the same command tries the failed cells again", highlight=False)
+
+
+def _command_line() -> str:
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def _print_plan(sweep: LoadedSweep, plan: SweepPlan, counts: PlanCounts, console: Console) -> None:
+    from rich.table import Table
+
+    table = Table(
+        "trials", "kind", "cells", title=f"plan of {sweep.file.name}", title_justify="left", header_style="bold"
+    )
+    for baseline in plan.baselines:
+        table.add_row(baseline.name, baseline.kind, str(len(baseline.cells)))
+    if plan.candidates:
+        table.add_row(f"{plan.candidates} candidates", "search", f"{plan.candidates} x {plan.candidate_cells}")
+        table.add_row("the selected one", "best", str(plan.best_cells))
+    console.print(table)
+    time = "unknown until the first cells finish" if counts.seconds is None else readable_seconds(counts.seconds)
+    console.print(f"  {counts.cells} cells, {counts.done} finished, {counts.missing} to train", highlight=False)
+    console.print(f"  training time on one worker: {time}", highlight=False)

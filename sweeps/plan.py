@@ -1,0 +1,176 @@
+"""What a sweep will run, before anything runs: which settings, over which cells, in which order, for how long.
+
+Pure: reads no file and loads neither torch, Ray nor MLflow.
+"""
+
+import math
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from core.cells import Cell, pack_of
+from core.config import Protocol, Setting
+from core.data.catalog import expand_datasets
+from core.methods import method_setting
+from search_spaces.sweep_file import LoadedSweep
+from sweeps.records import CellRow, KeyedCell, Kind
+
+Pack = tuple[KeyedCell, ...]
+"""Cells that train in the same steps, as replicas."""
+
+CLASSES = {
+    "EuroSAT": 10,
+    "OxfordPets": 37,
+    "DescribableTextures": 47,
+    "Caltech101": 100,
+    "FGVCAircraft": 100,
+    "UCF101": 101,
+    "Food101": 101,
+    "OxfordFlowers": 102,
+    "StanfordCars": 196,
+    "SUN397": 397,
+    "ImageNet": 1000,
+}
+"""Classes of the real datasets: they, with the shots, decide what a cell costs. Other datasets are small."""
+
+
+@dataclass(frozen=True)
+class TrialPlan:
+    """One setting and the cells it is judged on, in the order they run."""
+
+    name: str
+    kind: Kind
+    setting: Setting
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """What is known of a sweep before its search proposes anything."""
+
+    baselines: tuple[TrialPlan, ...]
+    candidates: int
+    candidate_cells: int
+    """Cells that each candidate is judged on."""
+    best_cells: int
+    """Cells of the selected setting: the whole grid, of which those it was judged on are known by then."""
+
+    @property
+    def cells(self) -> int:
+        """Cells on record at the end; those that several trials share are trained once."""
+        known = sum(len(baseline.cells) for baseline in self.baselines)
+        return known + self.candidates * self.candidate_cells + self.best_cells
+
+
+@dataclass(frozen=True)
+class PlanCounts:
+    """A plan against the ledger."""
+
+    cells: int
+    done: int
+    packs: int
+    """Packs of the baselines left to train; those of candidates are counted as they are proposed."""
+    seconds: float | None
+    """Estimated training time of what is left on one worker; None until some cell has finished."""
+
+    @property
+    def missing(self) -> int:
+        return self.cells - self.done
+
+
+def plan_sweep(sweep: LoadedSweep) -> SweepPlan:
+    """Expand a sweep file.
+
+    Raises:
+        UserError: an unknown dataset.
+    """
+    file, search = sweep.file, sweep.file.search
+    baselines = tuple(plan_baseline(name, sweep) for name in file.baselines)
+    if search is None:
+        return SweepPlan(baselines, candidates=0, candidate_cells=0, best_cells=0)
+    first = file.grid.shots[0] if file.searches_shots else None
+    judged = len(judged_cells(sweep, sweep.reference, first))
+    return SweepPlan(baselines, search.trials, judged, len(grid_cells(sweep, sweep.reference, first)))
+
+
+def plan_baseline(name: str, sweep: LoadedSweep) -> TrialPlan:
+    """A published method over the whole grid, with the file's fixed values beneath its own."""
+    setting = method_setting(name, sweep.file.base_values())
+    return TrialPlan(name, "baseline", setting, grid_cells(sweep, setting))
+
+
+def grid_cells(sweep: LoadedSweep, setting: Setting, shots: int | None = None) -> tuple[Cell, ...]:
+    """The whole grid, or its part at `shots`."""
+    grid = sweep.file.grid
+    return plan_cells(setting, grid.datasets, grid.protocol, grid.shots if shots is None else [shots], grid.seeds)
+
+
+def judged_cells(sweep: LoadedSweep, setting: Setting, shots: int | None = None) -> tuple[Cell, ...]:
+    """The part of the grid that candidates are judged on; `shots` where the candidate itself chose them."""
+    grid, search = sweep.file.grid, sweep.file.search
+    if search is None:
+        return ()
+    at = [shots] if shots is not None else search.shots or grid.shots
+    return plan_cells(setting, search.datasets or grid.datasets, grid.protocol, at, search.seeds or grid.seeds)
+
+
+def plan_cells(
+    setting: Setting, datasets: Iterable[str], protocol: Protocol, shots: Sequence[int], seeds: Sequence[int]
+) -> tuple[Cell, ...]:
+    """All cells of one setting in one fixed order, cheap ones first: by shots, then classes, then as listed.
+
+    Zero-shot methods draw no sample, so they have one cell a dataset.
+    """
+    names = sorted(expand_datasets(datasets), key=lambda name: CLASSES.get(name, 0))
+    if setting.method != "prompt":
+        return tuple(Cell(setting, name, protocol, shots=0, seed=0) for name in names)
+    return tuple(Cell(setting, name, protocol, k, seed) for k in sorted(shots) for name in names for seed in seeds)
+
+
+def into_packs(cells: Iterable[KeyedCell]) -> list[Pack]:
+    """Group cells that may train in the same steps (all seeds of a dataset and its shots), keeping their order."""
+    packs: dict[str, list[KeyedCell]] = {}
+    for keyed in cells:
+        packs.setdefault(pack_of(keyed.cell), []).append(keyed)
+    return [tuple(pack) for pack in packs.values()]
+
+
+def count(plan: SweepPlan, rows: Sequence[CellRow], own: Sequence[CellRow], key: Callable[[Cell], str]) -> PlanCounts:
+    """Hold a plan against the ledger.
+
+    Args:
+        plan: what the sweep will run.
+        rows: finished cells of the whole store, which are reused wherever their key fits.
+        own: finished cells of this sweep's experiment; they tell how far its search is.
+        key: the cell key, `Bench.key`.
+    """
+    known = {row.key for row in rows}
+    planned = [KeyedCell(cell, key(cell)) for baseline in plan.baselines for cell in baseline.cells]
+    missing = [keyed for keyed in planned if keyed.key not in known]
+    searched = min(sum(row.kind == "search" for row in own), plan.candidates * plan.candidate_cells)
+    best = min(sum(row.kind == "best" for row in own), plan.best_cells)
+    done = len(planned) - len(missing) + searched + best
+    unproposed = plan.candidates * plan.candidate_cells - searched
+    unselected = max(0, plan.best_cells - max(best, plan.candidate_cells))
+    seconds = estimate_seconds([keyed.cell for keyed in missing], unproposed + unselected, rows)
+    return PlanCounts(plan.cells, done, len(into_packs(missing)), seconds)
+
+
+def estimate_seconds(missing: Sequence[Cell], unproposed: int, rows: Sequence[CellRow]) -> float | None:
+    """Seconds of training left on one worker, from what finished cells took.
+
+    A cell takes what cells of its dataset and shots took on average, else what all cells took; `unproposed` cells of
+    the search take the latter. None where nothing has been measured and something is left.
+    """
+    if not missing and not unproposed:
+        return 0.0
+    trained = [row for row in rows if row.shots > 0 and row.reused_from is None and math.isfinite(row.seconds)]
+    if not trained:
+        return None
+    overall = statistics.fmean(row.seconds for row in trained)
+    taken: dict[tuple[str, int], list[float]] = {}
+    for row in trained:
+        taken.setdefault((row.dataset, row.shots), []).append(row.seconds)
+    means = {place: statistics.fmean(seconds) for place, seconds in taken.items()}
+    known = sum(means.get((cell.dataset, cell.shots), overall) for cell in missing if cell.shots)
+    return known + unproposed * overall

@@ -1,0 +1,234 @@
+"""Ray: start it quietly, and let Tune's actors train what the dealer deals until nothing is left.
+
+Tune brings resource accounting, actor reuse, autoscaling and recovery of lost nodes. What to run, what has failed and
+what is done is the dealer's to know: nothing is ever restored from Tune's own snapshots.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.search import Searcher
+from ray.tune.stopper import NoopStopper, Stopper
+
+from core.errors import UserError
+from search_spaces.sweep_file import Run
+from sweeps.dealer import Dealer
+from sweeps.stores import sqlite_path
+from sweeps.trial import GridTrial, Workplace
+
+QUIET = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_WARN_THRESHOLD_S": "10",
+}
+"""No result files, no snapshots, no signal handlers, no advice: Ray reads these when it starts, unless they are set."""
+AUTO_GPU_SHARE = 0.25
+"""Of a GPU, for `gpus_per_trial: auto`: a tiny set of contexts trains on cached features."""
+
+
+@contextlib.contextmanager
+def ray_session(tracking_uri: str) -> Iterator[None]:
+    """Connect to the cluster of `$RAY_ADDRESS`, or start Ray on this machine; stopped on leaving.
+
+    `local` is explicit, since a stale address file of an earlier cluster would be tried otherwise.
+
+    Raises:
+        UserError: no cluster answers at the address, or its other machines cannot reach the store.
+    """
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    address = os.environ.get("RAY_ADDRESS") or "local"
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+    try:
+        if address == "local":
+            ray.init(address="local", include_dashboard=False, **quiet)
+        else:
+            ray.init(address=address, **quiet)
+    except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"RAY_ADDRESS={address}: no Ray cluster can be used there ({reason}); unset it to run here"
+        ) from None
+    try:
+        _check_reach(tracking_uri)
+        yield
+    finally:
+        ray.shutdown()
+
+
+def train_all(dealer: Dealer, workplace: Workplace, run: Run) -> bool:
+    """Train until the dealer has nothing left.
+
+    The first Ctrl-C lets running packs finish and deals nothing more; the second aborts them.
+
+    Returns:
+        Whether it was interrupted.
+    """
+    resources = _resources(run)
+    dealer.workers = run.max_concurrent or _room_for(resources)
+    searcher = DealtSearcher(dealer, workplace)
+    with tempfile.TemporaryDirectory(prefix="dualpt-tune-") as folder, _draining_on_interrupt(dealer) as interrupts:
+        # Not `Tuner`: it would pickle the dealer, and with it the open store, into a snapshot that nobody reads.
+        tune.run(
+            GridTrial,
+            name="shards",
+            search_alg=searcher,
+            num_samples=-1,
+            max_concurrent_trials=dealer.workers,
+            resources_per_trial=resources,
+            reuse_actors=True,
+            stop=_Draining(dealer),
+            storage_path=folder,
+            trial_name_creator=_shard_name,
+            trial_dirname_creator=_shard_name,
+            raise_on_failed_trial=False,
+            verbose=0,
+        )
+    if searcher.error is not None:
+        raise searcher.error
+    return bool(interrupts)
+
+
+class DealtSearcher(Searcher):
+    """What Tune asks for trials: each is a shard of the dealer's.
+
+    An error of the dealer (a store that went away) ends the dealing, and is raised when Tune has wound down.
+    """
+
+    def __init__(self, dealer: Dealer, workplace: Workplace) -> None:
+        super().__init__()
+        self.error: Exception | None = None
+        self._dealer, self._workplace = dealer, workplace
+        self._shards: dict[str, int] = {}
+
+    def suggest(self, trial_id: str) -> Any:
+        with self._guarded():
+            shard = self._dealer.deal()
+            if shard is not None:
+                self._shards[trial_id] = shard.number
+                return {"shard": shard, "workplace": self._workplace}
+        return Searcher.FINISHED if self._dealer.idle else None
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        with self._guarded():
+            self._dealer.book(self._shards[trial_id], result["outcomes"])
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        with self._guarded():
+            number = self._shards.pop(trial_id)
+            self._dealer.book(number, (result or {}).get("outcomes", ()))
+            self._dealer.take_back(number, died=error)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the ledger and the study hold the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: a resumed sweep is a new launch."""
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self.error = self.error or error
+            self._dealer.draining = True
+
+
+class _Draining(Stopper):
+    """Ends each shard after its current pack once the dealer drains."""
+
+    def __init__(self, dealer: Dealer) -> None:
+        self._dealer = dealer
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return self._dealer.draining
+
+    def stop_all(self) -> bool:
+        return False
+
+    def __reduce__(self) -> tuple[type[Stopper], tuple[()]]:
+        """Tune pickles its stopper into snapshots, which nobody reads."""
+        return NoopStopper, ()
+
+
+@contextlib.contextmanager
+def _draining_on_interrupt(dealer: Dealer) -> Iterator[list[int]]:
+    """Make the first SIGINT drain and the second abort; yields the list of those that came."""
+    interrupts: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupts
+        return
+
+    def on_interrupt(number: int, _: object) -> None:
+        interrupts.append(number)
+        if len(interrupts) > 1:
+            raise KeyboardInterrupt
+        dealer.drain()
+
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield interrupts
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _resources(run: Run) -> dict[str, float]:
+    gpus = run.gpus_per_trial
+    if gpus == "auto":
+        gpus = AUTO_GPU_SHARE if ray.cluster_resources().get("GPU", 0) else 0
+    return {"cpu": run.cpus_per_trial, "gpu": gpus} if gpus else {"cpu": run.cpus_per_trial}
+
+
+def _room_for(resources: dict[str, float]) -> int:
+    """How many trials fit into the cluster at once.
+
+    Raises:
+        UserError: not even one does.
+    """
+    there = ray.cluster_resources()
+    room = min(int(there.get(kind.upper(), 0) / amount + 1e-9) for kind, amount in resources.items())
+    if room < 1:
+        asked = ", ".join(f"{amount:g} {kind.upper()}" for kind, amount in resources.items())
+        has = ", ".join(f"{there.get(kind.upper(), 0):g} {kind.upper()}" for kind in resources)
+        raise UserError(
+            f"run: a trial asks for {asked}, and Ray has {has}; lower run.cpus_per_trial or run.gpus_per_trial"
+        )
+    return room
+
+
+def _check_reach(tracking_uri: str) -> None:
+    """Workers record cells themselves, so that every machine must reach the store.
+
+    Raises:
+        UserError: there are several machines and the store is a file on this one.
+    """
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    if len(nodes) > 1 and sqlite_path(tracking_uri) is not None:
+        here = ray.util.get_node_ip_address()
+        raise UserError(
+            f"run.tracking_uri: {len(nodes)} machines cannot share the file {tracking_uri}; on this one run "
+            f"`mlflow server --backend-store-uri {tracking_uri} --host 0.0.0.0 --port 5000`, "
+            f"then launch with run.tracking_uri=http://{here}:5000"
+        )
+
+
+def _shard_name(trial: Any) -> str:
+    """Trials are named after what they hold; Tune would spell out the whole configuration."""
+    shard = trial.config["shard"]
+    return f"{shard.number:05d}-{shard.trial.name}"

@@ -1,0 +1,160 @@
+"""What the ledger holds, in words shared by all that write or read it. Loads neither MLflow nor torch.
+
+Three levels of runs: the sweep, its trials (one setting over the grid), and their cells. A cell is done when its run is
+FINISHED, which is the last thing written; whatever a kill leaves behind is RUNNING and does not count.
+"""
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from core.cells import Cell
+from core.config import Setting
+from core.fingerprint import fingerprint
+from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, harmonic_mean
+
+SCHEMA = "1"
+"""Version of this vocabulary, a tag of every run."""
+
+LEVEL_TAG = "dualpt.level"
+"""`sweep`, `trial` or `cell`."""
+KEY_TAG = "dualpt.cell_key"
+SETTING_TAG = "dualpt.setting"
+"""`setting_hash` of the run's setting."""
+SWEEP_TAG = "dualpt.sweep"
+TRIAL_TAG = "dualpt.trial"
+"""Name of the trial: a published method, `trial-001`, or `best`."""
+KIND_TAG = "dualpt.kind"
+SAMPLE_TAG = "dualpt.sample"
+"""Fingerprint of the drawn few-shot sample."""
+FAILURE_TAG = "dualpt.failure"
+REUSED_TAG = "dualpt.reused_from"
+"""Run that a cell's numbers (and artifacts) were taken from."""
+SUPERSEDED_TAG = "dualpt.superseded"
+"""On a trial whose name has since been given to another setting: its cells are kept and no longer shown."""
+SCHEMA_TAG = "dualpt.schema"
+BEST_TAG, BEST_VALUE_TAG = "dualpt.best_trial", "dualpt.best_value"
+"""On a sweep: the candidate with the highest mean validation accuracy, and that mean in percent."""
+PARENT_TAG = "mlflow.parentRunId"
+
+DATASET_PARAM, PROTOCOL_PARAM, SHOTS_PARAM, SEED_PARAM = "data.dataset", "data.protocol", "data.shots", "data.seed"
+
+Kind = Literal["baseline", "search", "best"]
+"""A published method over the whole grid, a candidate over the judged part, the selected setting over the whole."""
+
+Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+
+
+@dataclass(frozen=True)
+class KeyedCell:
+    """A cell with the hash of everything that determines its numbers."""
+
+    cell: Cell
+    key: str
+
+
+@dataclass(frozen=True)
+class TrialRef:
+    """Where a trial's cells are recorded; small and picklable, it travels to the workers."""
+
+    experiment_id: str
+    run_id: str
+    sweep: str
+    name: str
+    kind: Kind
+    setting: str
+    """`setting_hash`"""
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """A trial as recorded."""
+
+    ref: TrialRef
+    status: Status
+    superseded: bool
+
+
+@dataclass(frozen=True)
+class CellRow:
+    """A cell as recorded."""
+
+    run_id: str
+    trial_run_id: str
+    key: str
+    trial: str
+    kind: str
+    dataset: str
+    protocol: str
+    shots: int
+    seed: int
+    status: Status
+    metrics: Mapping[str, float]
+    params: Mapping[str, str]
+    """The setting's active keys and the cell's own, by dotted name."""
+    seconds: float
+    """This cell's share of the wall time of the pack it was trained in."""
+    recorded_ms: int
+    """When it was recorded, in milliseconds since the epoch."""
+    failure: str | None = None
+    reused_from: str | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self.status == "FINISHED"
+
+    @property
+    def place(self) -> tuple[str, str, str, int, int]:
+        """What a trial has at most one result for."""
+        return (self.trial_run_id, self.dataset, self.protocol, self.shots, self.seed)
+
+    def flat(self) -> dict[str, Any]:
+        """One row of a table: identity, status, and one column a metric."""
+        identity = ("trial", "kind", "dataset", "protocol", "shots", "seed", "status", "seconds", "key", "run_id")
+        return {name: getattr(self, name) for name in (*identity, "failure", "reused_from")} | dict(self.metrics)
+
+
+def setting_hash(setting: Setting) -> str:
+    """Short hash (16 hex digits) of the keys that can change a result."""
+    return fingerprint(setting.active())[:16]
+
+
+def latest(rows: Iterable[CellRow]) -> list[CellRow]:
+    """One row a place, in the order recorded: of the attempts at the key tried last, a finished one if there is one."""
+    attempts: dict[tuple[str, str, str, int, int], list[CellRow]] = {}
+    for row in sorted(rows, key=lambda row: (row.recorded_ms, row.run_id)):
+        attempts.setdefault(row.place, []).append(row)
+    kept = []
+    for tried in attempts.values():
+        current = [row for row in tried if row.key == tried[-1].key]
+        kept.append(next((row for row in reversed(current) if row.finished), current[-1]))
+    return sorted(kept, key=lambda row: (row.recorded_ms, row.run_id))
+
+
+def grid_metrics(rows: Iterable[CellRow]) -> dict[str, float]:
+    """Aggregates of a trial: `grid/<dataset>/<metric>` over seeds and shots, `grid/mean/<metric>` over its datasets.
+
+    The harmonic mean is taken of the averaged base and new accuracies, as the field reports it, and not averaged
+    itself.
+    """
+    finished = [row for row in rows if row.finished]
+    by_dataset = {
+        dataset: _means([row.metrics for row in finished if row.dataset == dataset])
+        for dataset in dict.fromkeys(row.dataset for row in finished)
+    }
+    aggregates = {f"grid/{d}/{metric}": value for d, means in by_dataset.items() for metric, value in means.items()}
+    aggregates |= {f"grid/mean/{metric}": value for metric, value in _means(list(by_dataset.values())).items()}
+    return aggregates | {"grid/cells": float(len(finished)), "grid/datasets": float(len(by_dataset))}
+
+
+def _means(metrics: list[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of every metric that all of `metrics` define."""
+    if not metrics:
+        return {}
+    shared = [name for name in metrics[0] if all(name in other for other in metrics)]
+    means = {name: statistics.fmean(m[name] for m in metrics) for name in shared}
+    if BASE_ACCURACY in means and NEW_ACCURACY in means:
+        means[HARMONIC_MEAN] = harmonic_mean(means[BASE_ACCURACY], means[NEW_ACCURACY])
+    return {name: value for name, value in means.items() if math.isfinite(value)}

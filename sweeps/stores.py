@@ -1,0 +1,74 @@
+"""Where runs are kept: the address of a tracking store, and whether it can be used, told before any work is done."""
+
+import contextlib
+import sqlite3
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from core.errors import UserError
+
+PROBE_SECONDS = 5.0
+"""How long a tracking server may take to answer at all."""
+
+
+def absolute_uri(uri: str) -> str:
+    """An SQLite URI with its path made absolute: workers stand in other folders. Others stay as they are."""
+    path = sqlite_path(uri)
+    return uri if path is None else f"sqlite:///{path.expanduser().absolute()}"
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """The file behind an SQLite URI, or None for every other store."""
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
+def is_new(uri: str) -> bool:
+    """Whether the store is an SQLite file that does not exist yet."""
+    path = sqlite_path(absolute_uri(uri))
+    return path is not None and not path.is_file()
+
+
+def examine(uri: str) -> None:
+    """Find what MLflow would report late, at length, or after minutes of retries."""
+    scheme = urlsplit(uri).scheme
+    if scheme in ("http", "https"):
+        _probe(uri)
+    elif scheme in ("", "file"):
+        raise UserError(
+            f"run.tracking_uri: '{uri}' is a folder, and MLflow no longer keeps runs in plain files; "
+            "use a database such as sqlite:///mlflow.db"
+        )
+    elif uri.startswith("sqlite"):
+        path = sqlite_path(uri)
+        if path is None or path.name in ("", ":memory:"):
+            raise UserError(
+                f"run.tracking_uri: '{uri}' names no file that workers could share; use sqlite:///mlflow.db"
+            )
+        _try_writing(path)
+
+
+def _probe(uri: str) -> None:
+    import requests
+
+    try:
+        requests.get(f"{uri.rstrip('/')}/health", timeout=PROBE_SECONDS)
+    except requests.RequestException as error:
+        raise UserError(
+            f"run.tracking_uri: no MLflow server answers at {uri} ({type(error).__name__}); start one with "
+            "`mlflow server --backend-store-uri sqlite:///mlflow.db`, or use run.tracking_uri=sqlite:///mlflow.db"
+        ) from None
+
+
+def _try_writing(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA user_version").fetchone()
+            connection.execute("BEGIN IMMEDIATE")
+            connection.rollback()
+    except (OSError, sqlite3.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(
+            f"run.tracking_uri: {path} cannot be written ({reason}); choose another file with "
+            "run.tracking_uri=sqlite:////path/mlflow.db"
+        ) from None

@@ -1,0 +1,397 @@
+"""MLflow as the ledger: runs of sweeps, trials and cells. The only module that speaks to MLflow.
+
+One experiment a sweep; the sweep's run, its trials and their cells nest by MLflow's own parent tag. Workers write their
+cells themselves, in five calls a cell, and mark a cell FINISHED last.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from urllib.parse import unquote, urlsplit
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+
+from mlflow.entities import Dataset, DatasetInput, Experiment, InputTag, Metric, Param, Run
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from core.cells import Cell
+from core.config import Setting
+from core.errors import UserError
+from sweeps import records
+from sweeps.contents import cell_params, cell_points, write_cell, write_setting
+from sweeps.records import CellRow, KeyedCell, Status, TrialRef, TrialRow, grid_metrics, latest, setting_hash
+from sweeps.stores import absolute_uri, examine, sqlite_path
+
+if TYPE_CHECKING:
+    from core.cell import CellResult
+
+PAGE = 2000
+"""Runs asked for in one call."""
+
+NOTE_TAG = "mlflow.note.content"
+"""What MLflow shows as an experiment's description."""
+
+T = TypeVar("T")
+
+
+class Ledger:
+    """The tracking store, opened for one process."""
+
+    def __init__(self, uri: str, *, create: bool = True) -> None:
+        """Open the store, and create it where it does not exist.
+
+        The driver creates it before any worker looks: MLflow's migrations of a fresh SQLite file fail when several
+        processes begin them at once.
+
+        Args:
+            uri: `sqlite:///file.db` (relative paths count from the working directory), `http(s)://server`, or
+                another database that MLflow knows.
+            create: False in workers, where the store is known to be there and is not examined again.
+
+        Raises:
+            UserError: one line that says why the store cannot be used, and the remedy.
+        """
+        self.uri = absolute_uri(uri)
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        if create:
+            examine(self.uri)
+        with _one_line(self.uri):
+            self._client = MlflowClient(self.uri)
+            if create:
+                self._client.search_experiments(max_results=1)
+
+    # Experiments, sweeps, trials
+
+    def experiment(self, name: str, description: str = "") -> str:
+        """The id of the sweep's experiment, created where it is new.
+
+        Raises:
+            UserError: an experiment of this name was deleted in MLflow.
+        """
+        existing = self.find_experiment(name)
+        with _one_line(self.uri):
+            if existing is None:
+                tags = {NOTE_TAG: description} if description else {}
+                return str(self._client.create_experiment(name, self._artifact_root(name), tags))
+            if description:
+                self._client.set_experiment_tag(existing, NOTE_TAG, description)
+            return existing
+
+    def find_experiment(self, name: str) -> str | None:
+        """The id of the sweep's experiment, or None where there is none.
+
+        Raises:
+            UserError: an experiment of this name was deleted in MLflow.
+        """
+        with _one_line(self.uri):
+            existing = self._client.get_experiment_by_name(name)
+        if existing is None:
+            return None
+        number = str(existing.experiment_id)
+        if existing.lifecycle_stage != "active":
+            raise UserError(
+                f"experiment '{name}' was deleted in MLflow: restore it with "
+                f"`mlflow experiments restore --experiment-id {number}`, or choose another name with name=…"
+            )
+        return number
+
+    def open_sweep(self, experiment_id: str, name: str) -> str:
+        """The sweep's run, reopened where there is one."""
+        with _one_line(self.uri):
+            for run in self._runs([experiment_id], _level("sweep")):
+                self._client.update_run(run.info.run_id, status="RUNNING")
+                return _id(run)
+            tags = {records.LEVEL_TAG: "sweep", records.SWEEP_TAG: name, records.SCHEMA_TAG: records.SCHEMA}
+            return _id(self._client.create_run(experiment_id, tags=tags, run_name=name))
+
+    def trials(self, experiment_id: str) -> list[TrialRow]:
+        """The trials on record, superseded ones included."""
+        with _one_line(self.uri):
+            return [_trial_row(run) for run in self._runs([experiment_id], _level("trial"))]
+
+    def open_trial(
+        self, experiment_id: str, sweep_run: str, sweep: str, name: str, kind: records.Kind, setting: Setting
+    ) -> TrialRef:
+        """The run of a trial: reopened where this setting has one, else a new one that supersedes its namesakes."""
+        wanted = setting_hash(setting)
+        with _one_line(self.uri):
+            namesakes = self._runs([experiment_id], f"{_level('trial')} and tags.`{records.TRIAL_TAG}` = '{name}'")
+            for run in namesakes:
+                if run.data.tags[records.SETTING_TAG] != wanted:
+                    self._client.set_tag(run.info.run_id, records.SUPERSEDED_TAG, "true")
+            for run in namesakes:
+                if run.data.tags[records.SETTING_TAG] == wanted:
+                    self._client.update_run(run.info.run_id, status="RUNNING")
+                    if records.SUPERSEDED_TAG in run.data.tags:
+                        self._client.delete_tag(run.info.run_id, records.SUPERSEDED_TAG)
+                    return _trial_row(run).ref
+            tags = {
+                records.LEVEL_TAG: "trial",
+                records.SWEEP_TAG: sweep,
+                records.TRIAL_TAG: name,
+                records.KIND_TAG: kind,
+                records.SETTING_TAG: wanted,
+                records.SCHEMA_TAG: records.SCHEMA,
+                records.PARENT_TAG: sweep_run,
+            }
+            run = self._client.create_run(experiment_id, tags=tags, run_name=name)
+            params = [Param(key, str(value)) for key, value in setting.flat().items()]
+            self._client.log_batch(run.info.run_id, params=params)
+            with self._artifacts(run) as folder:
+                write_setting(folder, setting)
+        return TrialRef(experiment_id, _id(run), sweep, name, kind, wanted)
+
+    def close_trial(self, trial: TrialRef, status: Status) -> None:
+        """Write the trial's grid aggregates from its recorded cells, and end its run."""
+        with _one_line(self.uri):
+            own = self._runs([trial.experiment_id], f"tags.`{records.PARENT_TAG}` = '{trial.run_id}'")
+            aggregates = grid_metrics(latest(map(_cell_row, own)))
+        self.close(trial.run_id, status, aggregates)
+
+    def close(
+        self,
+        run_id: str,
+        status: Status,
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """End a sweep's or trial's run."""
+        now = _now_ms()
+        with _one_line(self.uri):
+            for key, value in (tags or {}).items():
+                self._client.set_tag(run_id, key, value)
+            if metrics:
+                self._client.log_batch(run_id, [Metric(key, value, now, 0) for key, value in metrics.items()])
+            self._client.set_terminated(run_id, status, now)
+
+    # Cells
+
+    def record(self, trial: TrialRef, keyed: KeyedCell, result: "CellResult", seconds: float) -> str:
+        """Write one trained cell under its trial; FINISHED comes last, or FAILED with the reason.
+
+        Args:
+            seconds: the cell's share of the wall time of its pack.
+
+        Returns:
+            The id of the cell's run.
+        """
+        tags = {records.SAMPLE_TAG: result.sample_fingerprint} if result.sample_fingerprint else {}
+        now = _now_ms()
+        with _one_line(self.uri):
+            run = self._create_cell(trial, keyed, seconds, tags)
+            metrics = [Metric(point.name, point.value, now, point.step) for point in cell_points(result)]
+            self._fill(run, keyed.cell, metrics, result.sample_fingerprint)
+            with self._artifacts(run) as folder:
+                write_cell(folder, keyed, result)
+            self._end_cell(run, result.failure)
+        return _id(run)
+
+    def record_failure(self, trial: TrialRef, keyed: KeyedCell, reason: str, seconds: float = 0.0) -> str:
+        """Write a cell that gave no result at all; returns the id of its run."""
+        with _one_line(self.uri):
+            run = self._create_cell(trial, keyed, seconds, {})
+            self._fill(run, keyed.cell, [], sample=None)
+            self._end_cell(run, reason)
+        return _id(run)
+
+    def reuse(self, source_run_id: str, trial: TrialRef, keyed: KeyedCell) -> str:
+        """Write a cell whose numbers are already in the store, under another trial or sweep.
+
+        The copy holds the metrics, so that each experiment's tables are whole, and names the run it came from, where
+        the artifacts are. Returns the id of the copy's run.
+        """
+        now = _now_ms()
+        with _one_line(self.uri):
+            source = self._client.get_run(source_run_id)
+            tags = {records.REUSED_TAG: source.data.tags.get(records.REUSED_TAG, source_run_id)}
+            if sample := source.data.tags.get(records.SAMPLE_TAG):
+                tags[records.SAMPLE_TAG] = sample
+            run = self._create_cell(trial, keyed, _cell_row(source).seconds, tags)
+            metrics = [Metric(name, value, now, 0) for name, value in source.data.metrics.items()]
+            self._fill(run, keyed.cell, metrics, sample)
+            self._end_cell(run, failure=None)
+        return _id(run)
+
+    def _create_cell(self, trial: TrialRef, keyed: KeyedCell, seconds: float, tags: Mapping[str, str]) -> Run:
+        """Begin a cell's run, dated back by `seconds`: its duration in MLflow is what the cell took."""
+        own = {
+            records.LEVEL_TAG: "cell",
+            records.KEY_TAG: keyed.key,
+            records.SETTING_TAG: trial.setting,
+            records.SWEEP_TAG: trial.sweep,
+            records.TRIAL_TAG: trial.name,
+            records.KIND_TAG: trial.kind,
+            records.SCHEMA_TAG: records.SCHEMA,
+            records.PARENT_TAG: trial.run_id,
+        }
+        started = _now_ms() - round(1000 * seconds)
+        return self._client.create_run(trial.experiment_id, started, {**own, **tags}, keyed.cell.label)
+
+    def _fill(self, run: Run, cell: Cell, metrics: list[Metric], sample: str | None) -> None:
+        params = [Param(key, value) for key, value in cell_params(cell).items()]
+        self._client.log_batch(run.info.run_id, metrics, params)
+        self._client.log_inputs(run.info.run_id, [_dataset_input(cell, sample)])
+
+    def _end_cell(self, run: Run, failure: str | None) -> None:
+        if failure is not None:
+            self._client.set_tag(run.info.run_id, records.FAILURE_TAG, failure[:1000])
+        self._client.set_terminated(run.info.run_id, "FINISHED" if failure is None else "FAILED")
+
+    # Reading, in bulk
+
+    def cells(self, experiment_id: str) -> list[CellRow]:
+        """Every recorded attempt at a cell of one experiment, superseded trials included."""
+        with _one_line(self.uri):
+            return [_cell_row(run) for run in self._runs([experiment_id], _level("cell"))]
+
+    def finished_cells(self) -> dict[str, CellRow]:
+        """The finished cells of the whole store by key; of several with the same key, the last recorded."""
+        finished = f"{_level('cell')} and attributes.status = 'FINISHED'"
+        with _one_line(self.uri):
+            everywhere = [experiment.experiment_id for experiment in self._experiments()]
+            rows = map(_cell_row, self._runs(everywhere, finished))
+            return {row.key: row for row in sorted(rows, key=lambda row: row.recorded_ms)}
+
+    def shown_cells(self, experiment_id: str) -> list[CellRow]:
+        """One row a cell of each trial that is not superseded (see `latest`)."""
+        hidden = {row.ref.run_id for row in self.trials(experiment_id) if row.superseded}
+        return latest(row for row in self.cells(experiment_id) if row.trial_run_id not in hidden)
+
+    def read_cells(self, name: str) -> list[CellRow]:
+        """What a table of the sweep shows.
+
+        Raises:
+            UserError: there is no such sweep; those there are are named.
+        """
+        experiment_id = self.find_experiment(name)
+        if experiment_id is None:
+            raise UserError(f"no sweep named '{name}' in {self.uri} (recorded: {', '.join(self.sweeps()) or 'none'})")
+        return self.shown_cells(experiment_id)
+
+    def sweeps(self) -> list[str]:
+        """Names of the sweeps on record, the latest first."""
+        with _one_line(self.uri):
+            everywhere = [experiment.experiment_id for experiment in self._experiments()]
+            runs = self._runs(everywhere, _level("sweep"))
+        return list(dict.fromkeys(run.data.tags[records.SWEEP_TAG] for run in runs))
+
+    def close_orphans(self, experiment_id: str) -> int:
+        """Mark cells that a killed launch left RUNNING as KILLED; returns how many."""
+        with _one_line(self.uri):
+            orphans = self._runs([experiment_id], f"{_level('cell')} and attributes.status = 'RUNNING'")
+            for run in orphans:
+                self._client.set_terminated(run.info.run_id, "KILLED")
+        return len(orphans)
+
+    def _experiments(self) -> list[Experiment]:
+        return _pages(lambda token: self._client.search_experiments(page_token=token))
+
+    def _runs(self, experiment_ids: Sequence[str], query: str) -> list[Run]:
+        if not experiment_ids:
+            return []
+        return _pages(
+            lambda token: self._client.search_runs(list(experiment_ids), query, max_results=PAGE, page_token=token)
+        )
+
+    # Artifacts
+
+    def _artifact_root(self, experiment: str) -> str | None:
+        """Beside an SQLite file, wherever the process stands; elsewhere the server decides."""
+        path = sqlite_path(self.uri)
+        return None if path is None else (path.parent / "mlartifacts" / experiment).as_uri()
+
+    @contextlib.contextmanager
+    def _artifacts(self, run: Run) -> Iterator[Path]:
+        """A folder whose files become the run's artifacts: its own where that is local, else one that is uploaded."""
+        place = urlsplit(run.info.artifact_uri)
+        if place.scheme in ("", "file"):
+            own = Path(unquote(place.path))
+            own.mkdir(parents=True, exist_ok=True)
+            yield own
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+            self._client.log_artifacts(run.info.run_id, folder)
+
+
+@contextlib.contextmanager
+def _one_line(uri: str) -> Iterator[None]:
+    """Turn MLflow's own errors into one line."""
+    try:
+        yield
+    except MlflowException as error:
+        reason = str(error.message).strip().splitlines()[0].partition(" (Background on this error")[0]
+        raise UserError(f"tracking store {uri}: {reason}") from error
+
+
+def _pages(ask: Callable[[str | None], Any]) -> list[T]:
+    """All pages of an MLflow search."""
+    page = ask(None)
+    found: list[T] = list(page)
+    while page.token:
+        page = ask(page.token)
+        found += page
+    return found
+
+
+def _level(level: str) -> str:
+    return f"tags.`{records.LEVEL_TAG}` = '{level}'"
+
+
+def _id(run: Run) -> str:
+    return str(run.info.run_id)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _dataset_input(cell: Cell, sample: str | None) -> DatasetInput:
+    """The dataset as MLflow shows it; its digest (36 characters at most) is the drawn sample's fingerprint."""
+    source = json.dumps({"dataset": cell.dataset, "protocol": cell.protocol, "shots": cell.shots, "seed": cell.seed})
+    dataset = Dataset(cell.dataset, (sample or "no sample")[:36], source_type="dualpt", source=source)
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", "training" if cell.shots else "evaluation")])
+
+
+def _trial_row(run: Run) -> TrialRow:
+    tags = run.data.tags
+    ref = TrialRef(
+        experiment_id=run.info.experiment_id,
+        run_id=run.info.run_id,
+        sweep=tags[records.SWEEP_TAG],
+        name=tags[records.TRIAL_TAG],
+        kind=cast(records.Kind, tags[records.KIND_TAG]),
+        setting=tags[records.SETTING_TAG],
+    )
+    return TrialRow(ref, run.info.status, records.SUPERSEDED_TAG in tags)
+
+
+def _cell_row(run: Run) -> CellRow:
+    tags, params, info = run.data.tags, run.data.params, run.info
+    return CellRow(
+        run_id=info.run_id,
+        trial_run_id=tags.get(records.PARENT_TAG, ""),
+        key=tags.get(records.KEY_TAG, ""),
+        trial=tags.get(records.TRIAL_TAG, ""),
+        kind=tags.get(records.KIND_TAG, ""),
+        dataset=params.get(records.DATASET_PARAM, ""),
+        protocol=params.get(records.PROTOCOL_PARAM, ""),
+        shots=int(params.get(records.SHOTS_PARAM, 0)),
+        seed=int(params.get(records.SEED_PARAM, 0)),
+        status=info.status,
+        metrics=run.data.metrics,
+        params=params,
+        seconds=((info.end_time or info.start_time) - info.start_time) / 1000,
+        recorded_ms=info.end_time or info.start_time,
+        failure=tags.get(records.FAILURE_TAG),
+        reused_from=tags.get(records.REUSED_TAG),
+    )
