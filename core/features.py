@@ -165,7 +165,7 @@ def _loaded_ahead(
     pool = ThreadPoolExecutor(DECODERS)
     try:
         ahead: list[Future[Tensor]] = []
-        for batch, following in zip(batches, [*batches[1:], []], strict=True):
+        for batch, following in zip(batches, [*batches[1:], []], strict=False):
             loading = ahead or [pool.submit(load, image) for image in batch]
             ahead = [pool.submit(load, image) for image in following]
             yield batch, torch.stack([future.result() for future in loading])
@@ -197,6 +197,8 @@ class CachedTrainImages:
 
 def _gather(views: Sequence[Tensor], shown: Tensor, rows: Tensor) -> Tensor:
     """Row `rows[i]` of view `shown[i]` for every i; views may be mapped files, so that they are not stacked."""
+    if len(views) == 1:
+        return views[0][rows]
     gathered = views[0].new_empty(*rows.shape, *views[0].shape[1:])
     for number, features in enumerate(views):
         chosen = shown == number
