@@ -265,7 +265,7 @@ class Bench:
             towers = self._towers_of(setting)
             descriptions, mask = (None, None)
             if sentences is not None:
-                descriptions, mask = encode_bank(towers.text, sentences[classes])
+                descriptions, mask = encode_bank(towers.text, sentences[classes], names)
             template = encode_template(towers.text, dataset_info(cell.dataset).template, names)
             tokens = name_tokens(towers.backbone.tokenizer, names)
             self._texts[key] = ClassText(tokens, descriptions, mask, template)
@@ -281,6 +281,7 @@ class Bench:
     ) -> ImageFeatures:
         return self._store.features(
             self._towers_of(setting).backbone,
+            dataset,
             dataset_info(dataset).image_root(data_root(setting, dataset_info(dataset))),
             items,
             local=setting.backbone.local_features if uses_local(setting) else None,
@@ -297,7 +298,7 @@ class Bench:
             local = setting.backbone.local_features if uses_local(setting) else None
             return OnlineTrainImages(self._towers_of(setting).backbone, image_root, pool, local)
         which = [None] if views == 1 else list(range(views))
-        return CachedTrainImages([self._features(setting, dataset, pool, view) for view in which])
+        return CachedTrainImages([self._features(setting, dataset, pool, view) for view in which], self._device)
 
     def _test_set(self, cell: Cell, data: CellData, name: str) -> TestSet:
         return TestSet(self._features(cell.setting, cell.dataset, data.tests[name]), self._class_text(cell, name))

@@ -109,8 +109,8 @@ class DataSection(Section):
 class DescriptionsSection(Section):
     bank: str | None = None
     """Folder with one `<dataset>.json` of {class name: [sentence]}; None is the bank written with the mini grid."""
-    per_class: int = Field(5, ge=1, le=1000)
-    """Sentences used per class, K, in the bank's order."""
+    per_class: int | None = Field(None, ge=1, le=1000)
+    """Sentences used per class, K, in the bank's order; None takes all."""
 
 
 class Setting(Section):

@@ -138,7 +138,7 @@ def sentences_of(setting: Setting, dataset: str) -> tuple[tuple[str, ...], ...]:
 
 @lru_cache(maxsize=256)
 def _read_bank_once(
-    folder: Path, dataset: str, class_names: tuple[str, ...], per_class: int
+    folder: Path, dataset: str, class_names: tuple[str, ...], per_class: int | None
 ) -> tuple[tuple[str, ...], ...]:
     return read_bank(folder, dataset_info(dataset), class_names, per_class)
 
