@@ -1,5 +1,6 @@
 """How tables look in a terminal."""
 
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
@@ -44,3 +45,14 @@ def _by_dataset(table: ComparisonTable) -> Table:
             grid.add_section()
         grid.add_row(column_title(column), *[_shown(table, m, column, spread=True) for m in table.methods])
     return grid
+
+
+def print_base_to_new(rows: pd.DataFrame, console: Console) -> None:
+    """Print base, new and H of each method that has all datasets."""
+    grid = Table(title="base-to-new, averages over datasets", title_justify="left", header_style="bold")
+    for column in rows.columns:
+        grid.add_column(column, justify="left" if column == "method" else "right")
+    for row in rows.itertuples(index=False):
+        grid.add_row(row[0], *[f"{value:.1f}" for value in row[1:]])
+    console.print(grid)
+    console.print("  H: harmonic mean of the averaged base and new accuracies, as the field reports it", style="dim")

@@ -1,0 +1,41 @@
+"""`dualpt demo`: the main job in minutes, and what to type next."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from core.results import TEST_ACCURACY
+from search_spaces.sweep_file import load_sweep
+from sweeps.comparing import compare_sweep
+from sweeps.launch import launch
+
+FIGURE = Path("outputs/demo-curves.png")
+TABLE = Path("outputs/demo-table.md")
+
+NEXT = """
+[bold]Look at it[/]
+  mlflow ui --backend-store-uri sqlite:///mlflow.db      every run: sweep, trials, cells
+  {figure}                             few-shot curves
+
+[bold]What to type next[/]
+  dualpt train --dataset mini-pets --shots 16 --seeds 1,2,3        one setting, in seconds
+  dualpt sweep mini-grid --dry-run                                 the full search, planned
+  dualpt sweep demo trials=20                                      the same sweep, extended
+  dualpt sweep demo name=mine data.root=DATA datasets=[DescribableTextures]   your own photographs
+"""
+
+
+def run_demo(console: Console) -> int:
+    """Run the shipped demo sweep, or what is missing of it; the exit code is the sweep's."""
+    import search_spaces
+
+    sweep = load_sweep(Path(search_spaces.__path__[0]) / "demo.yaml")
+    console.print(f"[bold]DuAl-PT demo[/]: {sweep.file.description}", highlight=False)
+    outcome = launch(sweep, console=console)
+    if outcome.interrupted:
+        return outcome.exit_code
+    store = sweep.file.run.tracking_uri
+    compare_sweep(console, sweep.file.name, store=store, metric=TEST_ACCURACY, figure=FIGURE)
+    compare_sweep(console, sweep.file.name, store=store, form="markdown", output=TABLE)
+    console.print(NEXT.format(figure=FIGURE), highlight=False)
+    return outcome.exit_code
