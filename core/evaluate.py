@@ -15,8 +15,9 @@ from core.transport import plan_entropy
 
 MAX_IMAGES = 4096
 """Images scored at once, at most."""
-MAX_SIMILARITIES = 2**25
-"""Patch similarities held at once, at most (128 MiB in float32); bounds memory, not results."""
+MAX_SIMILARITIES = 2**23
+"""Patch similarities held at once, at most (32 MiB in float32, of which transport holds several copies); bounds
+memory, not results."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ def evaluate(
 
 
 def count(predictions: Tensor, labels: Tensor, n_classes: int, entropy: float | None = None) -> Evaluation:
-    """Accuracies from predictions (n,) and labels (n,)."""
+    """Accuracies from predictions (n,), on the CPU, and labels (n,)."""
+    labels = labels.cpu()
     correct = predictions == labels
     totals = torch.bincount(labels, minlength=n_classes)
     hits = torch.bincount(labels[correct], minlength=n_classes)

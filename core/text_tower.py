@@ -9,7 +9,7 @@ one sequence, `prefix | name of class 0 . EOT | name of class 1 . EOT | ...`, in
 lets each class attend to the prefix and to itself (see `core.packing`).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol, cast
 
 import torch
@@ -187,7 +187,7 @@ def _text_encoder(model: nn.Module) -> nn.Module:
     """The module that holds the text transformer: `CLIP` itself, or the `text` of `CustomTextCLIP`."""
     text = cast(nn.Module, getattr(model, "text", model))
     parts = ("token_embedding", "positional_embedding", "transformer", "ln_final", "text_projection")
-    missing: Iterable[str] = [part for part in parts if not hasattr(text, part)]
+    missing = [part for part in parts if not hasattr(text, part)]
     if missing:
         raise UserError(
             f"backbone.name: its text encoder has no {', '.join(missing)}; choose a CLIP of open_clip's own"

@@ -29,10 +29,20 @@ from core.text_tower import TextTower
 LlmTarget = Literal["descriptions", "template"]
 Names = tuple[tuple[int, ...], ...]
 
-NOT_OF_THE_STEPS = {
-    *("tower", "train_images", "val", "val_samples", "tests", "inference_local_weight", "inference_description_weight"),
-    *("report", "checkpoint", "checkpoint_every"),
-}
+NOT_OF_THE_STEPS = frozenset(
+    {
+        "tower",
+        "train_images",
+        "val",
+        "val_samples",
+        "tests",
+        "inference_local_weight",
+        "inference_description_weight",
+        "report",
+        "checkpoint",
+        "checkpoint_every",
+    }
+)
 """Arguments of `train` that a checkpoint does not depend on, or (the frozen features) that its path stands for."""
 
 
@@ -228,7 +238,9 @@ def _evaluate(
     def classify(images: ImageFeatures, text: ClassText, replicas: slice) -> list[Evaluation]:
         if text.name_tokens not in features:
             features[text.name_tokens] = encode(text.name_tokens).encode(contexts)
-        described = description_weight[replicas].any()
+        mean_descriptions = None
+        if description_weight[replicas].any():
+            mean_descriptions = mean_feature(*_descriptions(text, "inference.description_weight", contexts.device))
         return evaluate(
             images,
             features[text.name_tokens][replicas],
@@ -236,9 +248,7 @@ def _evaluate(
             local_score=local_score,
             local_weight=local_weight[replicas],
             description_weight=description_weight[replicas],
-            mean_descriptions=mean_feature(*_descriptions(text, "inference.description_weight", contexts.device))
-            if described
-            else None,
+            mean_descriptions=mean_descriptions,
         )
 
     vals: list[Evaluation | None] = [None] * len(contexts)

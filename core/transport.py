@@ -41,37 +41,43 @@ def transport_plan(
         The plan (..., N, P), of total mass 1, in float32 or wider; it carries no gradient.
     """
     similarity = similarity.to(torch.promote_types(similarity.dtype, torch.float32))
-    n_rows, n_columns = similarity.shape[-2:]
+    *batch, n_rows, n_columns = similarity.shape
     if column_mask is None:
-        column_mass = similarity.new_full((1, n_columns), 1 / n_columns)
-    else:
-        column_mass = (column_mask / column_mask.sum(-1, keepdim=True)).to(similarity.dtype).unsqueeze(-2)
+        column_mask = torch.ones(n_columns, dtype=torch.bool, device=similarity.device)
+    column_mass = (column_mask / column_mask.sum(-1, keepdim=True)).to(similarity.dtype)
+    column_mass = _batch_last(column_mass.unsqueeze(-2).expand(*batch, 1, n_columns))
+    log_kernel = _batch_last((similarity - 1) / epsilon)
     exponent = 1.0 if relaxation is None else relaxation / (relaxation + epsilon)
     sweeps = 1 if n_rows == 1 else iterations  # with one row, the first sweep already is the limit
-    log_kernel = (similarity - 1) / epsilon
-    iterate = _scale_kernel if epsilon >= SAFE_EPSILON else _scale_log_kernel
-    return iterate(log_kernel, 1 / n_rows, column_mass, exponent, sweeps)
+    scale = _scale_kernel if epsilon >= SAFE_EPSILON else _scale_log_kernel
+    return scale(log_kernel, column_mass, exponent, sweeps).movedim((0, 1), (-2, -1))
 
 
-def _scale_kernel(log_kernel: Tensor, row_mass: float, column_mass: Tensor, exponent: float, sweeps: int) -> Tensor:
-    """diag(u) K diag(v) with u (..., N, 1) and v (..., 1, P), from u = 1."""
+def _batch_last(x: Tensor) -> Tensor:
+    """(..., N, P) -> (N, P, ...), contiguous: sums over the short N and P then run along the long batch."""
+    return x.movedim((-2, -1), (0, 1)).contiguous()
+
+
+def _scale_kernel(log_kernel: Tensor, column_mass: Tensor, exponent: float, sweeps: int) -> Tensor:
+    """u * kernel * v with u (N, 1, ...) and v (1, P, ...), from u = 1 by `sweeps` of Sinkhorn's iteration."""
     kernel = log_kernel.exp()
-    u = torch.ones_like(kernel[..., :1])
+    row_mass = 1 / len(kernel)
+    u = torch.ones_like(kernel[:, :1])
     for _ in range(sweeps):
-        v = column_mass / (u.mT @ kernel)
+        v = column_mass / (u * kernel).sum(0, keepdim=True)
         if exponent != 1:
             v = v.pow_(exponent)
-        u = row_mass / (kernel @ v.mT)
+        u = row_mass / (kernel * v).sum(1, keepdim=True)
     return u * kernel * v
 
 
-def _scale_log_kernel(log_kernel: Tensor, row_mass: float, column_mass: Tensor, exponent: float, sweeps: int) -> Tensor:
-    """The same on logarithms f = log u and g = log v: finite for every epsilon."""
-    log_column_mass = column_mass.log()
-    f = torch.zeros_like(log_kernel[..., :1])
+def _scale_log_kernel(log_kernel: Tensor, column_mass: Tensor, exponent: float, sweeps: int) -> Tensor:
+    """The same on logarithms, f = log u and g = log v: finite for every epsilon."""
+    log_column_mass, log_row_mass = column_mass.log(), -math.log(len(log_kernel))
+    f = torch.zeros_like(log_kernel[:, :1])
     for _ in range(sweeps):
-        g = exponent * (log_column_mass - (log_kernel + f).logsumexp(-2, keepdim=True))
-        f = math.log(row_mass) - (log_kernel + g).logsumexp(-1, keepdim=True)
+        g = exponent * (log_column_mass - (log_kernel + f).logsumexp(0, keepdim=True))
+        f = log_row_mass - (log_kernel + g).logsumexp(1, keepdim=True)
     return (log_kernel + f + g).exp()
 
 
