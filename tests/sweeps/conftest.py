@@ -1,0 +1,36 @@
+"""Fixtures of the sweep engine: a small sweep with its stores in a temporary folder."""
+
+import shutil
+from pathlib import Path
+
+import optuna
+import pytest
+from small_sweep import Declare, changed, declaration
+
+from search_spaces.sweep_file import check_sweep
+from sweeps.tracking import Ledger
+
+
+@pytest.fixture(scope="session")
+def fresh_stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an empty tracking store and study storage: their migrations take seconds, copies none."""
+    folder = tmp_path_factory.mktemp("fresh")
+    Ledger(f"sqlite:///{folder / 'mlflow.db'}")
+    optuna.storages.RDBStorage(f"sqlite:///{folder / 'optuna.db'}")
+    return folder
+
+
+@pytest.fixture
+def declare(tmp_path: Path, fresh_stores: Path, monkeypatch: pytest.MonkeyPatch) -> Declare:
+    """Make the small sweep with changes: `declare(**{"search.trials": 6})`."""
+    monkeypatch.setenv("DUALPT_CACHE", str(tmp_path / "cache"))
+    shutil.copytree(fresh_stores, tmp_path, dirs_exist_ok=True)
+    return lambda **changes: check_sweep(changed(declaration(tmp_path), changes), "test")
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Where the fake bench notes the cells it trains."""
+    path = tmp_path / "trained.log"
+    path.touch()
+    return path

@@ -1,0 +1,202 @@
+"""The dealer with a bench beside it, without Ray: what is trained, reused, resumed, and never seen by the search."""
+
+import dataclasses
+from pathlib import Path
+
+import optuna
+import pytest
+from fake_bench import FATAL_WEIGHT, FakeBench
+from running import open_dealer, shown, train_here, trained
+from small_sweep import Declare
+
+from sweeps.dealer import MOST_DEATHS, CellOutcome
+from sweeps.tracking import Ledger
+from sweeps.trial import train_pack
+
+WEIGHT = "alignment.llm_weight"
+ALL_TRIALS = {"zero-shot", "coop", "trial-001", "trial-002", "trial-003", "trial-004", "best"}
+
+
+def study_values(declare: Declare) -> list[float]:
+    run = declare().file.run
+    study = optuna.load_study(study_name="small", storage=run.study_storage)
+    return [trial.values[0] for trial in study.trials if trial.state == optuna.trial.TrialState.COMPLETE]
+
+
+def test_a_sweep_is_trained_whole_and_once(declare: Declare, log: Path) -> None:
+    sweep = declare()
+    dealer = train_here(sweep, log)
+    rows = shown(sweep)
+    assert len(rows) == dealer.total == dealer.tally.finished == 27
+    assert all(row.finished for row in rows)
+    assert {row.trial for row in rows} == ALL_TRIALS
+    assert set(trained(log).values()) == {1}
+    assert dealer.tally.reused == 3, "the selected setting was judged on three cells already"
+
+
+def test_the_same_sweep_again_has_no_work(declare: Declare, log: Path) -> None:
+    sweep = declare()
+    train_here(sweep, log)
+    before = trained(log)
+    again = open_dealer(sweep)
+    assert not again.has_work()
+    assert again.idle
+    assert again.tally.kept == again.total == 27
+    assert again.best is not None
+    assert trained(log) == before
+
+
+@pytest.mark.parametrize("packs", [4, 9, 13])
+def test_a_killed_sweep_repeats_no_finished_cell(declare: Declare, log: Path, packs: int) -> None:
+    sweep = declare()
+    train_here(sweep, log, stop_after=packs)
+    train_here(sweep, log)
+    assert set(trained(log).values()) == {1}
+    rows = shown(sweep)
+    assert len(rows) == 27
+    assert all(row.finished for row in rows)
+    assert {row.trial for row in rows} == ALL_TRIALS
+
+
+def test_another_sweep_of_the_store_takes_the_cells_it_shares(declare: Declare, log: Path) -> None:
+    train_here(declare(), log)
+    before = trained(log)
+    twin = declare(name="twin")
+    dealer = train_here(twin, log)
+    assert trained(log) == before
+    assert dealer.tally.trained == 0
+    rows = shown(twin)
+    assert len(rows) == 27
+    assert all(row.finished and row.reused_from for row in rows)
+
+
+def test_more_seeds_train_only_the_new_cells(declare: Declare, log: Path) -> None:
+    train_here(declare(), log)
+    before = trained(log)
+    more = declare(**{"grid.seeds": [1, 2, 3], "search.seeds": [1, 3]})
+    dealer = train_here(more, log)
+    assert all(trained(log)[key] == before[key] == 1 for key in before)
+    rows = [row for row in shown(more) if row.kind == "search"]
+    assert len(rows) == 4 * 3 * 2
+    assert dealer.tally.failed == 0
+    assert {row.seed for row in shown(more) if row.trial == "best"} == {1, 2, 3}
+
+
+def test_more_trials_extend_the_search(declare: Declare, log: Path) -> None:
+    train_here(declare(), log)
+    before = trained(log)
+    train_here(declare(**{"search.trials": 6}), log)
+    names = {row.trial for row in shown(declare()) if row.kind == "search"}
+    assert names == {f"trial-00{n}" for n in range(1, 7)}
+    assert all(trained(log)[key] == 1 for key in before)
+
+
+def test_a_failing_setting_costs_only_its_own_cells(declare: Declare, log: Path) -> None:
+    space = {WEIGHT: {"choice": [1.0, 4.0, FATAL_WEIGHT, FATAL_WEIGHT + 2]}}
+    sweep = declare(**{"search.space": space})
+    dealer = train_here(sweep, log)
+    failed = [row for row in shown(sweep) if not row.finished]
+    assert len(failed) == dealer.tally.failed == 2 * 3
+    assert {row.failure for row in failed} == {"RuntimeError: no such weight", "loss is not finite"}
+    assert {row.params[WEIGHT] for row in shown(sweep) if row.trial == "best"} == {"4.0"}
+    assert set(study_values(declare)) == {84.51, 87.51}
+
+
+def test_failed_cells_are_tried_again_at_the_next_launch(declare: Declare, log: Path) -> None:
+    space = {WEIGHT: {"choice": [1.0, FATAL_WEIGHT]}}
+    sweep = declare(**{"search.space": space, "search.trials": 2})
+    train_here(sweep, log)
+    tries = [count for count in trained(log).values() if count > 1]
+    assert tries == []
+    again = train_here(sweep, log)
+    assert (again.tally.trained, again.tally.failed) == (0, 3)
+    assert sorted(trained(log).values())[-3:] == [2, 2, 2]
+
+
+def test_cells_in_training_are_awaited_and_not_trained_twice(declare: Declare, log: Path) -> None:
+    """The first candidate is the reference, whose cells the baseline of the same setting is about to train."""
+    sweep = declare(baselines=["dualpt"])
+    dealer, ledger = open_dealer(sweep), Ledger(sweep.file.run.tracking_uri)
+    dealer.workers = 3
+    baseline = [dealer.deal(), dealer.deal(), dealer.deal()]
+    following = dealer.deal()
+    assert {shard.trial.name for shard in baseline if shard} == {"dualpt"}
+    assert following is not None
+    assert following.trial.name == "trial-002"
+    for shard in baseline:
+        assert shard is not None
+        dealer.book(shard.number, train_pack(FakeBench(log), ledger, shard.trial, shard.packs[0]))  # type: ignore[arg-type]
+        dealer.take_back(shard.number)
+    assert dealer.best == ("trial-001", pytest.approx(84.51))
+    assert {row.trial for row in shown(sweep)} == {"dualpt", "trial-001"}
+
+
+def test_packs_are_shared_among_workers(declare: Declare) -> None:
+    dealer = open_dealer(declare(baselines=["coop"], search=None))
+    dealer.workers = 2
+    first, second = dealer.deal(), dealer.deal()
+    assert first is not None
+    assert second is not None
+    assert (len(first.packs), len(second.packs)) == (2, 1)
+    assert first.trial == second.trial
+    assert dealer.deal() is None
+    assert not dealer.idle
+
+
+def test_a_pack_over_which_workers_keep_dying_is_given_up(declare: Declare) -> None:
+    sweep = declare(baselines=["coop"], search=None)
+    dealer = open_dealer(sweep)
+    for _ in range(MOST_DEATHS):
+        shard = dealer.deal()
+        assert shard is not None
+        dealer.take_back(shard.number, died=True)
+    left = dealer.deal()
+    assert left is not None
+    assert len(left.packs) == 2
+    assert dealer.tally.failed == 2
+    assert {row.failure for row in shown(sweep)} == {
+        "the worker process died 2 times while training this cell; is it out of memory?"
+    }
+
+
+def test_draining_keeps_what_was_trained_and_deals_no_more(declare: Declare) -> None:
+    sweep = declare()
+    dealer = open_dealer(sweep)
+    shard = dealer.deal()
+    assert shard is not None
+    dealer.drain()
+    assert dealer.deal() is None
+    dealer.take_back(shard.number)
+    assert dealer.idle
+    dealer.end(interrupted=True)
+
+
+def test_test_accuracy_never_reaches_the_search(declare: Declare, log: Path) -> None:
+    """In the fake bench, test accuracy is best where validation accuracy is worst."""
+    sweep = declare(**{"search.space": {WEIGHT: {"choice": [1.0, 4.0, 9.0]}}, "search.trials": 3})
+    train_here(sweep, log)
+    searched = [row for row in shown(sweep) if row.kind == "search"]
+    validation = {round(row.metrics["val/accuracy"], 6) for row in searched}
+    assert not validation & {round(row.metrics["test/accuracy"], 6) for row in searched}
+    assert {round(value, 6) for value in study_values(declare)} == validation
+    assert {row.params[WEIGHT] for row in shown(sweep) if row.trial == "best"} == {"4.0"}
+    assert {field.name for field in dataclasses.fields(CellOutcome)} == {"key", "run_id", "selection", "failure"}
+
+
+def test_searched_shots_select_a_front(declare: Declare, log: Path) -> None:
+    space = {"data.shots": {"choice": [1, 4]}, WEIGHT: {"choice": [1.0, 4.0]}}
+    sweep = declare(**{"grid.shots": [1, 4], "search.space": space, "search.trials": 4})
+    train_here(sweep, log)
+    best = [row for row in shown(sweep) if row.kind == "best"]
+    assert {(row.trial, row.shots) for row in best} == {("best-1-shot", 1), ("best-4-shot", 4)}
+    assert len(best) == 2 * 3 * 2
+
+
+def test_a_changed_setting_is_trained_anew_and_replaces_the_old(declare: Declare, log: Path) -> None:
+    train_here(declare(search=None), log)
+    changed = declare(search=None, setting={"optim.epochs": 3})
+    dealer = train_here(changed, log)
+    assert (dealer.tally.trained, dealer.tally.kept) == (6, 3)
+    rows = shown(changed, lambda row: row.trial == "coop")
+    assert {row.params["optim.epochs"] for row in rows} == {"3"}
+    assert len(rows) == 6

@@ -1,0 +1,155 @@
+"""Candidates: conditions, reproducible proposals, repeats, and going on with an earlier study."""
+
+import math
+
+import optuna
+import pytest
+from small_sweep import Declare
+
+from core.errors import UserError
+from search_spaces.sweep_file import LoadedSweep
+from sweeps.search import Candidates, Proposal
+
+JUDGED = ["mini-pets 4 1"]
+
+
+def candidates(sweep: LoadedSweep, judged: list[str] = JUDGED) -> Candidates:
+    assert sweep.file.search is not None
+    return Candidates(sweep, sweep.file.search, judged)
+
+
+def value_of(proposal: Proposal) -> float:
+    return 90 - abs(proposal.setting.alignment.llm_weight - 4)
+
+
+def judge_all(search: Candidates) -> list[Proposal]:
+    proposals = []
+    while (proposal := search.ask()) is not None:
+        search.tell(proposal, value_of(proposal))
+        proposals.append(proposal)
+    return proposals
+
+
+def study(sweep: LoadedSweep) -> optuna.Study:
+    return optuna.load_study(study_name=sweep.file.name, storage=sweep.file.run.study_storage)
+
+
+def test_the_first_candidate_is_where_the_sweep_set_out_from(declare: Declare) -> None:
+    sweep = declare()
+    first = candidates(sweep).ask()
+    assert first is not None
+    assert (first.name, first.setting) == ("trial-001", sweep.reference)
+
+
+def test_a_reference_outside_the_space_is_not_proposed(declare: Declare) -> None:
+    sweep = declare(**{"search.space": {"alignment.llm_weight": {"float": [2, 10]}}})
+    first = candidates(sweep).ask()
+    assert first is not None
+    assert first.setting.alignment.llm_weight >= 2
+
+
+def test_parameters_exist_only_where_their_condition_holds(declare: Declare) -> None:
+    sweep = declare(**{"search.trials": 12})
+    judge_all(candidates(sweep))
+    for trial in study(sweep).trials:
+        assert ("alignment.topk" in trial.params) == (trial.params["alignment.local_form"] == "topk")
+
+
+def test_the_same_history_gives_the_same_proposals(declare: Declare) -> None:
+    first = judge_all(candidates(declare(**{"search.trials": 6})))
+    again = judge_all(candidates(declare(**{"search.trials": 6, "name": "other"})))
+    assert [p.setting for p in first] == [p.setting for p in again]
+    seeded = judge_all(candidates(declare(**{"search.trials": 2, "name": "third", "search.seed": 1})))
+    assert seeded[1].setting != first[1].setting
+
+
+def test_a_space_smaller_than_the_budget_is_exhausted_without_repeats(declare: Declare) -> None:
+    space = {"alignment.local_form": {"choice": ["topk", "attention", "uniform"]}}
+    search = candidates(declare(**{"search.trials": 20, "search.space": space}))
+    proposals = judge_all(search)
+    assert len({p.setting for p in proposals}) == len(proposals) == 3
+    assert search.total == 3
+
+
+def test_settings_that_differ_in_switched_off_keys_are_repeats(declare: Declare) -> None:
+    space = {"alignment.local_form": {"choice": ["attention", "topk"]}, "alignment.topk": {"int": [1, 2]}}
+    proposals = judge_all(candidates(declare(**{"search.trials": 20, "search.space": space})))
+    assert len(proposals) == 3, "attention at any k, and topk at 1 and 2"
+
+
+def test_killed_candidates_are_proposed_again_under_their_names(declare: Declare) -> None:
+    sweep = declare()
+    search = candidates(sweep)
+    finished, killed = search.ask(), search.ask()
+    assert finished is not None
+    assert killed is not None
+    search.tell(finished, 80.0)
+    again = candidates(sweep).ask()
+    assert again is not None
+    assert (again.name, again.setting) == (killed.name, killed.setting)
+    assert again.number != killed.number
+    assert len(judge_all(candidates(sweep))) == 3
+    assert candidates(sweep).ask() is None
+
+
+def test_failed_candidates_count_and_are_tried_again_at_the_next_launch(declare: Declare) -> None:
+    sweep = declare()
+    search = candidates(sweep)
+    names = []
+    while (proposal := search.ask()) is not None:
+        names.append(proposal.name)
+        search.tell(proposal, None if len(names) % 2 else math.nan)
+    assert names == ["trial-001", "trial-002", "trial-003", "trial-004"]
+    assert search.selected() == []
+    assert all(trial.state == optuna.trial.TrialState.FAIL for trial in study(sweep).trials)
+    assert [proposal.name for proposal in judge_all(candidates(sweep))] == names
+
+
+def test_a_larger_budget_extends_a_finished_search(declare: Declare) -> None:
+    first = judge_all(candidates(declare()))
+    more = judge_all(candidates(declare(**{"search.trials": 6})))
+    assert [p.name for p in more] == ["trial-005", "trial-006"]
+    assert not {p.setting for p in first} & {p.setting for p in more}
+
+
+def test_candidates_are_judged_again_when_the_grid_grows(declare: Declare) -> None:
+    sweep = declare()
+    first = judge_all(candidates(sweep))
+    again = judge_all(candidates(sweep, [*JUDGED, "mini-pets 4 2"]))
+    assert {(p.name, p.setting) for p in first} == {(p.name, p.setting) for p in again}
+    assert "small (before 1)" in optuna.get_all_study_names(sweep.file.run.study_storage)
+
+
+def test_another_space_starts_a_new_study(declare: Declare) -> None:
+    judge_all(candidates(declare()))
+    space = {"alignment.llm_weight": {"choice": [1.0, 2.0, 3.0]}}
+    proposals = judge_all(candidates(declare(**{"search.space": space, "search.trials": 3})))
+    assert {p.setting.alignment.llm_weight for p in proposals} == {1.0, 2.0, 3.0}
+
+
+def test_the_best_candidate_is_selected(declare: Declare) -> None:
+    search = candidates(declare(**{"search.trials": 8}))
+    proposals = judge_all(search)
+    best = max(proposals, key=value_of)
+    (selected,) = search.selected()
+    assert (selected.name, selected.setting) == (best.name, best.setting)
+    assert search.judged()[best.name] == pytest.approx(value_of(best))
+
+
+def test_searched_shots_have_two_objectives_and_a_front(declare: Declare) -> None:
+    space = {"data.shots": {"choice": [1, 2, 4]}, "alignment.llm_weight": {"choice": [1.0, 4.0]}}
+    search = candidates(declare(**{"grid.shots": [1, 2, 4], "search.space": space, "search.trials": 6}))
+    while (proposal := search.ask()) is not None:
+        assert proposal.shots is not None
+        # Two shots are as good as four: four of them are not on the front.
+        search.tell(proposal, value_of(proposal) + 5 * min(proposal.shots, 2))
+    front = search.selected()
+    assert [(p.shots, p.setting.alignment.llm_weight) for p in front] == [(1, 4.0), (2, 4.0)]
+
+
+def test_a_storage_that_cannot_be_written_is_one_line(declare: Declare) -> None:
+    with pytest.raises(UserError, match=r"run\.study_storage") as caught:
+        candidates(declare(**{"run.study_storage": "sqlite:////dev/null/optuna.db"}))
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match=r"run\.study_storage"):
+        candidates(declare(**{"run.study_storage": "nonsense"}))
