@@ -69,7 +69,9 @@ def train(
     overrides: Overrides = None,
     shots: Annotated[int, typer.Option(min=1, help="Training images per class.")] = 16,
     seeds: Annotated[str, typer.Option(help="Comma-separated seeds, trained together as replicas.")] = "1",
-    method: Annotated[str, typer.Option(help="A published method, or dualpt: the starting point of the setting.")] = "dualpt",
+    method: Annotated[
+        str, typer.Option(help="A published method, or dualpt: the starting point of the setting.")
+    ] = "dualpt",
     protocol: Annotated[str, typer.Option(help="few-shot or base-to-new.")] = "few-shot",
     save: Annotated[Path | None, typer.Option(help="Folder for learned contexts and metrics.")] = None,
     as_json: Json = False,
