@@ -90,8 +90,9 @@ def build_world() -> World:
     for index, (dataset, recipe) in enumerate(RECIPES.items()):
         rng = np.random.default_rng([WORLD_SEED, 1, index])
         own_names = names[start : start + recipe.n_classes]
-        classes[dataset] = _make_classes(recipe, own_names, rng)
-        things += _things_of(classes[dataset], recipe, rng)
+        made = _make_classes(recipe, own_names, rng)
+        things += _things_of(made, recipe, rng)
+        classes[dataset] = _relabel(made, np.random.default_rng([WORLD_SEED, 3, recipe.label_seed]))
         start += recipe.n_classes
     things += _outsiders(names[start:], np.random.default_rng([WORLD_SEED, 2]))
     return World(classes, tuple(things))
@@ -132,6 +133,16 @@ def _make_classes(recipe: DatasetRecipe, names: Sequence[str], rng: np.random.Ge
             name = f"{attributes[KEY_ATTRIBUTE[kind]]} {name.split()[0]}"
         classes.append(MiniClass(name, kind, attributes, levels[label]))
     return tuple(classes)
+
+
+def _relabel(classes: Sequence[MiniClass], rng: np.random.Generator) -> tuple[MiniClass, ...]:
+    """Shuffle which class of a kind has which of that kind's labels: both halves keep their kinds."""
+    order = list(range(len(classes)))
+    for kind in KINDS:
+        labels = [label for label, item in enumerate(classes) if item.kind == kind]
+        for label, source in zip(labels, rng.permutation(labels), strict=True):
+            order[label] = int(source)
+    return tuple(classes[source] for source in order)
 
 
 def _shared_palette(kind: str, rng: np.random.Generator) -> Choices:

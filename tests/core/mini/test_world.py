@@ -64,7 +64,7 @@ def test_descriptions_use_only_words_that_captions_use() -> None:
         for label, item in enumerate(classes):
             sentences = describe(item, index, label)
             assert len(sentences) == N_DESCRIPTIONS
-            assert all(item.name not in sentence for sentence in sentences)
+            assert sum(item.name in sentence for sentence in sentences) == 3
             tokenizer(sentences)  # a token outside the captions' vocabulary is a KeyError
 
 
