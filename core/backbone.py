@@ -1,16 +1,11 @@
-"""The frozen CLIP: load it from a shipped file, a local file, a tag or a seed, and encode images with it.
-
-Only open_clip's plain `CLIP` is accepted (ViT and ResNet image towers, CLIP's own text tower and tokenizer): the text
-side and local features rely on its parts.
-"""
+"""The frozen CLIP: load it from a shipped file, a local file, a tag or a seed, and encode images with it."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Literal, Protocol
+from typing import Literal
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
-import open_clip
 import torch
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from open_clip.model import CLIP, convert_weights_to_lp, get_cast_dtype
@@ -20,8 +15,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from core.architectures import Config, architecture_config, first_line
 from core.data.images import Preprocess
-from core.errors import UserError, nearest
+from core.errors import UserError
 from core.local_features import LocalKind, has_local_features, image_features, n_positions
 from core.mini.clip import (
     MINI_CLIP_IMAGE_SIZE,
@@ -30,23 +26,13 @@ from core.mini.clip import (
     build_mini_clip,
     load_mini_clip,
 )
-from core.weights import MINI_CLIP, RANDOM_SEED, Weights, find_weights, first_line
+from core.text_tower import Tokenizer
+from core.weights import MINI_CLIP, RANDOM_SEED, Weights, find_weights
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
 ARCHIVE_CONSTANTS = ("input_resolution", "context_length", "vocab_size")
 """What OpenAI's archives hold besides weights."""
-
-
-class Tokenizer(Protocol):
-    """What is used of open_clip's `SimpleTokenizer`."""
-
-    sot_token_id: int
-    eot_token_id: int
-
-    def encode(self, text: str) -> list[int]:
-        """BPE ids without start and end tokens, never truncated."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,9 +108,9 @@ def load_backbone(
         size = (MINI_CLIP_IMAGE_SIZE, MINI_CLIP_IMAGE_SIZE)
         preprocess = Preprocess(size, MINI_CLIP_MEAN, MINI_CLIP_STD)
     else:
-        check_architecture(name)
+        config = architecture_config(name)
         weights = find_weights(name, pretrained)
-        model = _open_clip_model(name, weights, precision)
+        model = _open_clip_model(name, config, weights, precision)
         preprocess = _preprocess(model, weights)
     return Backbone(
         name=name,
@@ -135,33 +121,6 @@ def load_backbone(
         device=torch.device(device),
         weights_fingerprint=weights.fingerprint,
     )
-
-
-def check_architecture(name: str) -> None:
-    """Refuse architectures that are unknown or not open_clip's plain CLIP, without building them.
-
-    Raises:
-        UserError: naming the reason, or the nearest known name.
-    """
-    if name == MINI_CLIP:
-        return
-    config = open_clip.get_model_config(name) if name in open_clip.list_models() else None
-    if config is None:
-        known = [MINI_CLIP, *open_clip.list_models()]
-        raise UserError(f"backbone.name: unknown architecture '{name}'{nearest(name, known)}")
-    text, vision = config["text_cfg"], config["vision_cfg"]
-    reasons = {
-        "its image tower is timm's": "timm_model_name" in vision,
-        "its image tower pools by attention": bool(vision.get("attentional_pool")),
-        "its text tower is a Hugging Face model": "hf_model_name" in text,
-        "its tokenizer is not CLIP's": "hf_tokenizer_name" in text or "tokenizer_kwargs" in text,
-        "it is no plain CLIP": bool(config.get("custom_text")) or "multimodal_cfg" in config,
-    }
-    for reason, applies in reasons.items():
-        if applies:
-            raise UserError(
-                f"backbone.name: {name} is not supported, because {reason}; use a plain CLIP such as ViT-B-16 or RN50"
-            )
 
 
 def _mini_clip(weights: Weights, precision: Precision) -> CLIP:
@@ -178,10 +137,8 @@ def _mini_clip(weights: Weights, precision: Precision) -> CLIP:
     return model
 
 
-def _open_clip_model(name: str, weights: Weights, precision: Precision) -> CLIP:
+def _open_clip_model(name: str, config: Config, weights: Weights, precision: Precision) -> CLIP:
     """Build the architecture and load the weights strictly: open_clip's loader would resize position embeddings."""
-    config = open_clip.get_model_config(name)
-    config.pop("custom_text", None)
     dtype = get_cast_dtype(precision)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_SEED)
@@ -202,7 +159,7 @@ def _load_strictly(model: CLIP, state: dict[str, Tensor], name: str, path: Path)
         UserError: naming the first key that does not fit.
     """
     expected = model.state_dict()
-    if "logit_scale" in state:  # some files hold it as (1,)
+    if "logit_scale" in state and state["logit_scale"].numel() == 1:  # some files hold it as (1,)
         state["logit_scale"] = state["logit_scale"].reshape(expected["logit_scale"].shape)
     for key in (*expected, *state):
         found = tuple(state[key].shape) if key in state else "missing"

@@ -1,0 +1,119 @@
+"""What open_clip knows: architectures, and the published weights of each.
+
+Only its plain `CLIP` is accepted (ViT and ResNet image towers, CLIP's own text tower and tokenizer): the text side and
+local features rely on its parts.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from open_clip import get_model_config, list_models
+from open_clip.pretrained import (
+    download_pretrained,
+    get_pretrained_cfg,
+    list_pretrained,
+    list_pretrained_models_by_tag,
+    list_pretrained_tags_by_model,
+)
+
+from core.errors import UserError, nearest
+
+Config = dict[str, Any]
+
+
+def architecture_config(name: str) -> Config:
+    """open_clip's configuration of an architecture that can be used here.
+
+    Raises:
+        UserError: an unknown name (the nearest is named), or no plain CLIP (the reason is named).
+    """
+    if name not in list_models():
+        raise UserError(f"backbone.name: unknown architecture '{name}'{nearest(name, ['mini-clip', *list_models()])}")
+    config: Config = get_model_config(name)
+    text, vision = config["text_cfg"], config["vision_cfg"]
+    reasons = {
+        "its image tower is timm's": "timm_model_name" in vision,
+        "its image tower pools by attention": bool(vision.get("attentional_pool")),
+        "its text tower is a Hugging Face model": "hf_model_name" in text,
+        "its tokenizer is not CLIP's": "hf_tokenizer_name" in text or "tokenizer_kwargs" in text,
+        "it is no plain CLIP": bool(config.pop("custom_text", False)) or "multimodal_cfg" in config,
+    }
+    for reason, applies in reasons.items():
+        if applies:
+            raise UserError(
+                f"backbone.name: {name} is not supported, because {reason}; use a plain CLIP such as ViT-B-16 or RN50"
+            )
+    return config
+
+
+def check_activation(name: str, pretrained: str, trained_quick: bool) -> None:
+    """Refuse weights whose activation is not the architecture's: they load without complaint and lose accuracy.
+
+    Args:
+        name: the architecture.
+        pretrained: what the user named the weights by.
+        trained_quick: whether they were trained with QuickGELU, as OpenAI's were.
+
+    Raises:
+        UserError: naming the architecture to use.
+    """
+    if trained_quick == bool(architecture_config(name).get("quick_gelu", False)):
+        return
+    other = f"{name}-quickgelu" if trained_quick else name.removesuffix("-quickgelu")
+    trained, built = ("QuickGELU", "GELU") if trained_quick else ("GELU", "QuickGELU")
+    raise UserError(
+        f"backbone.name: the weights '{pretrained}' were trained with {trained}, {name} has {built}; use {other}"
+    )
+
+
+def tag_config(name: str, tag: str) -> Config:
+    """open_clip's entry for published weights of an architecture.
+
+    Raises:
+        UserError: an empty tag, or none of this architecture; what is allowed is named.
+    """
+    tags = list_pretrained_tags_by_model(name)
+    allowed = f"the path of a weights file, 'random', or a tag ({', '.join(tags) or 'none for this architecture'})"
+    if not tag:
+        raise UserError(f"backbone.pretrained: {name} needs one of: {allowed}")
+    config: Config = get_pretrained_cfg(name, tag)
+    if not config:
+        others = [other for other in list_pretrained_models_by_tag(tag) if _same_shape(other, name)]
+        hint = f"; {others[0]} has it" if others else nearest(tag, tags)
+        raise UserError(f"backbone.pretrained: '{tag}' is no file and no tag of {name}{hint} (allowed: {allowed})")
+    return config
+
+
+def _same_shape(one: str, other: str) -> bool:
+    """Whether two architectures differ in the activation alone."""
+    return one.removesuffix("-quickgelu") == other.removesuffix("-quickgelu")
+
+
+def published_archive(sha256: str) -> Config | None:
+    """The entry of OpenAI's original file with this hash: open_clip's table has it in the download address."""
+    for name, tag in list_pretrained():
+        config: Config = get_pretrained_cfg(name, tag)
+        if f"/{sha256}/" in config.get("url", ""):
+            return config
+    return None
+
+
+def fetch(name: str, tag: str, config: Config) -> Path:
+    """The file of published weights, downloaded where it is not cached.
+
+    Raises:
+        UserError: it could not be fetched.
+    """
+    try:
+        return Path(download_pretrained(config))
+    except Exception as error:  # the hub client and urllib have dozens of their own
+        raise UserError(
+            f"backbone.pretrained: the weights '{tag}' of {name} could not be fetched ({first_line(error)}); "
+            "give the path of a local file instead"
+        ) from None
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a library's error, short enough to quote."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
