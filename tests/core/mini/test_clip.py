@@ -1,5 +1,6 @@
 """The tiny CLIP: an ordinary open_clip CLIP that takes any class name, and refuses weights that are not its own."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,15 @@ from safetensors.torch import load_file, save_file
 from core.errors import UserError
 from core.mini.clip import (
     MINI_CLIP_IMAGE_SIZE,
+    MINI_CLIP_SHA256,
     MINI_CLIP_WEIGHTS,
     TOKEN_ROWS,
     TOKEN_VALUES,
     initial_token_table,
     load_mini_clip,
 )
+from core.mini.grid import ensure_mini_grid
+from core.mini.judge import judge
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +70,18 @@ def test_shipped_file_is_small_half_precision_and_tells_its_origin() -> None:
     assert {tensor.dtype for key, tensor in stored.items() if key != TOKEN_ROWS} == {torch.float16}
     with safe_open(MINI_CLIP_WEIGHTS, "pt") as file:
         assert {"seed", "stages", "versions", "progress"} <= set(file.metadata())
+
+
+def test_shipped_file_is_the_one_that_was_judged() -> None:
+    assert hashlib.sha256(MINI_CLIP_WEIGHTS.read_bytes()).hexdigest() == MINI_CLIP_SHA256
+
+
+@pytest.mark.slow
+def test_zero_shot_on_one_dataset_is_as_judged(tmp_path: Path, model: CLIP) -> None:
+    judgement = judge(model, ensure_mini_grid(tmp_path, ["mini-pets"]), "mini-pets")
+    assert judgement.name_global == pytest.approx(61.9, abs=1.0)
+    assert judgement.description_global == pytest.approx(67.9, abs=1.0)
+    assert judgement.name_local == pytest.approx(58.1, abs=1.0)
 
 
 def refusal(stored: dict[str, torch.Tensor], path: Path) -> str:
