@@ -98,7 +98,7 @@ class Bench:
             self._check_patches(cell.setting, towers)
             text = self._class_text(cell, "train")
             if cell.setting.method == "prompt":
-                names = split_of(cell.setting, cell.dataset).class_names
+                names = split_of(cell.setting, cell.dataset).class_names[data_of(cell).classes["train"]]
                 check_prompt_lengths(towers.text, text.name_tokens, names, cell.setting.prompt.context_length)
 
     def prepare(self, cells: Sequence[Cell], progress: Count | None = None) -> None:
@@ -292,13 +292,14 @@ class Bench:
     def _train_images(
         self, setting: Setting, dataset: str, pool: tuple[Item, ...]
     ) -> CachedTrainImages | OnlineTrainImages:
-        views = setting.data.views
-        if views == 0:
+        n_views = setting.data.views
+        if n_views == 0:
             image_root = dataset_info(dataset).image_root(data_root(setting, dataset_info(dataset)))
             local = setting.backbone.local_features if uses_local(setting) else None
             return OnlineTrainImages(self._towers_of(setting).backbone, image_root, pool, local)
-        which = [None] if views == 1 else list(range(views))
-        return CachedTrainImages([self._features(setting, dataset, pool, view) for view in which], self._device)
+        which = [None] if n_views == 1 else list(range(n_views))
+        views = [self._features(setting, dataset, pool, view) for view in which]
+        return CachedTrainImages(views, [item.path for item in pool], self._device)
 
     def _test_set(self, cell: Cell, data: CellData, name: str) -> TestSet:
         return TestSet(self._features(cell.setting, cell.dataset, data.tests[name]), self._class_text(cell, name))

@@ -206,13 +206,13 @@ def _gather(views: Sequence[Tensor], shown: Tensor, rows: Tensor) -> Tensor:
     return gathered
 
 
-def view_of(rows: Tensor, epoch: int, n_views: int) -> Tensor:
-    """Which of `n_views` each image shows in an epoch: int64 of the shape of `rows`, spread like random draws.
+def view_of(identities: Tensor, epoch: int, n_views: int) -> Tensor:
+    """Which of `n_views` each image shows in an epoch: int64 of the shape of `identities`, spread like random draws.
 
     A hash and no generator, so that a resumed run, another batch order and another replica see the same view.
     """
     mask = 0xFFFFFFFF
-    mixed = (rows * 0x9E3779B1 + (epoch + 1) * 0x85EBCA77) & mask
+    mixed = (identities * 0x9E3779B1 + (epoch + 1) * 0x85EBCA77) & mask
     for multiplier in (0x21F0AAAD, 0x735A2D97):  # a 32-bit integer hash: xor-shift and multiply, twice
         mixed = ((mixed ^ (mixed >> 15)) * multiplier) & mask
     return (mixed ^ (mixed >> 15)) % n_views

@@ -1,5 +1,6 @@
 """How long to train and how fast, where a setting leaves it open."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,13 +12,13 @@ COOP_LEARNING_RATE = 0.002
 COOP_BATCH_SIZE = 32
 COOP_EPOCHS = {1: 50, 2: 100, 4: 100, 8: 200, 16: 200}
 """Epochs by shots; other numbers of shots take the epochs of the next listed one."""
-COOP_IMAGENET = "imagenet"
+COOP_IMAGENET = "ImageNet"
 COOP_IMAGENET_EPOCHS = 50
 
-MINI_LEARNING_RATE = 0.02
+MINI_LEARNING_RATE = 0.002
 MINI_BATCH_SIZE = 32
-MINI_STEPS = 120
-"""The mini recipe trains as many whole epochs as reach this number of steps."""
+MINI_STEPS = {1: 60, 2: 75, 4: 90, 8: 120, 16: 160}
+"""Steps by shots, as in `COOP_EPOCHS`; the mini recipe trains as many whole epochs as reach them."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,10 @@ def resolve_recipe(
     """
     if recipe == "coop":
         batch_size = batch_size or COOP_BATCH_SIZE
-        epochs = epochs or (COOP_IMAGENET_EPOCHS if dataset == COOP_IMAGENET else _coop_epochs(shots))
+        epochs = epochs or (COOP_IMAGENET_EPOCHS if dataset == COOP_IMAGENET else _by_shots(COOP_EPOCHS, shots))
         return Recipe(learning_rate or COOP_LEARNING_RATE, batch_size, epochs)
     batch_size = batch_size or MINI_BATCH_SIZE
-    epochs = epochs or -(-MINI_STEPS // steps_per_epoch(n_images, batch_size))
+    epochs = epochs or -(-_by_shots(MINI_STEPS, shots) // steps_per_epoch(n_images, batch_size))
     return Recipe(learning_rate or MINI_LEARNING_RATE, batch_size, epochs)
 
 
@@ -59,6 +60,7 @@ def steps_per_epoch(n_images: int, batch_size: int) -> int:
     return max(n_images // batch_size, 1)
 
 
-def _coop_epochs(shots: int) -> int:
-    listed = [s for s in COOP_EPOCHS if s >= shots]
-    return COOP_EPOCHS[min(listed, default=max(COOP_EPOCHS))]
+def _by_shots(table: Mapping[int, int], shots: int) -> int:
+    """The entry of `shots`, or of the next listed number of shots, or the last."""
+    listed = [known for known in table if known >= shots]
+    return table[min(listed, default=max(table))]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -311,11 +312,15 @@ def stored(first: int, n: int = 6, local: bool = True) -> ImageFeatures:
     return ImageFeatures(numbers[:, None].expand(n, 2), positions, torch.zeros(n, dtype=torch.int64))
 
 
+PATHS = [f"{row}.jpg" for row in range(6)]
+NAME_HASHES = torch.tensor([zlib.crc32(path.encode()) for path in PATHS])
+
+
 class TestCachedTrainImages:
     ROWS = torch.tensor([[0, 5, 2], [3, 3, 1]])
 
     def test_one_view_is_the_same_in_every_epoch(self) -> None:
-        images = CachedTrainImages([stored(0)])
+        images = CachedTrainImages([stored(0)], PATHS)
         for epoch in (0, 1, 7):
             global_features, local_features = images.batch(self.ROWS, epoch)
             assert global_features.shape == (2, 3, 2)
@@ -324,16 +329,26 @@ class TestCachedTrainImages:
             assert torch.equal(local_features[..., 0, 0], self.ROWS.half())
 
     def test_several_views_are_chosen_by_image_and_epoch(self) -> None:
-        images = CachedTrainImages([stored(100 * view) for view in range(5)])
+        images = CachedTrainImages([stored(100 * view) for view in range(5)], PATHS)
         for epoch in range(6):
             global_features, local_features = images.batch(self.ROWS, epoch)
-            numbers = 100 * view_of(self.ROWS, epoch, 5) + self.ROWS
+            numbers = 100 * view_of(NAME_HASHES[self.ROWS], epoch, 5) + self.ROWS
             assert torch.equal(global_features[..., 0].long(), numbers)
             assert torch.equal(local_features[..., 1, 1].long(), numbers)
 
+    def test_an_images_view_does_not_depend_on_the_pool_it_is_in(self) -> None:
+        in_pool = CachedTrainImages([stored(100 * view) for view in range(5)], PATHS)
+        alone = CachedTrainImages(
+            [stored(100 * view).rows(torch.tensor([5, 2])) for view in range(5)], ["5.jpg", "2.jpg"]
+        )
+        for epoch in range(6):
+            one, _ = in_pool.batch(torch.tensor([[5, 2]]), epoch)
+            other, _ = alone.batch(torch.tensor([[0, 1]]), epoch)
+            assert torch.equal(one, other)
+
     def test_without_local_features(self) -> None:
         for views in ([stored(0, local=False)], [stored(0, local=False), stored(100, local=False)]):
-            assert CachedTrainImages(views).batch(self.ROWS, 0)[1] is None
+            assert CachedTrainImages(views, PATHS).batch(self.ROWS, 0)[1] is None
 
     def test_views_are_spread_evenly_and_independently(self) -> None:
         rows = torch.arange(4000)

@@ -11,16 +11,17 @@ def test_coop_epochs_follow_the_shots(shots, epochs):
 
 @pytest.mark.parametrize("shots", COOP_EPOCHS)
 def test_coop_trains_imagenet_for_fifty_epochs(shots):
-    assert resolve_recipe("coop", dataset="imagenet", shots=shots, n_images=1000 * shots).epochs == 50
+    assert resolve_recipe("coop", dataset="ImageNet", shots=shots, n_images=1000 * shots).epochs == 50
 
 
+@pytest.mark.parametrize("shots", MINI_STEPS)
 @pytest.mark.parametrize("n_images", [4, 31, 32, 100, 192, 20_000])
-def test_mini_reaches_its_steps_in_whole_epochs(n_images):
-    recipe = resolve_recipe("mini", dataset="mini-pets", shots=1, n_images=n_images)
+def test_mini_reaches_its_steps_in_whole_epochs(shots, n_images):
+    recipe = resolve_recipe("mini", dataset="mini-pets", shots=shots, n_images=n_images)
     assert (recipe.learning_rate, recipe.batch_size) == (MINI_LEARNING_RATE, MINI_BATCH_SIZE)
     steps = recipe.epochs * steps_per_epoch(n_images, MINI_BATCH_SIZE)
-    assert steps >= MINI_STEPS
-    assert steps - steps_per_epoch(n_images, MINI_BATCH_SIZE) < MINI_STEPS
+    assert steps >= MINI_STEPS[shots]
+    assert steps - steps_per_epoch(n_images, MINI_BATCH_SIZE) < MINI_STEPS[shots]
 
 
 @pytest.mark.parametrize("name", ["coop", "mini"])
