@@ -114,18 +114,17 @@ class Bench:
                 plain += _unlabelled(data.train)
             for view, items in [(None, plain), *((view, _unlabelled(data.train)) for view in views)]:
                 group = (setting.backbone, setting.data.root, cell.dataset, local, view)
-                _, _, _, known = wanted.setdefault(group, (setting, cell.dataset, view, {}))
-                known |= dict.fromkeys(items)
-        total = sum(len(items) for *_, items in wanted.values())
+                wanted.setdefault(group, (setting, cell.dataset, view, {}))[3].update(dict.fromkeys(items))
+        total = sum(len(images) for *_, images in wanted.values())
         done = 0
-        for setting, dataset, view, items in wanted.values():
+        for setting, dataset, view, images in wanted.values():
 
             def count(part: int, _: int, before: int = done, dataset: str = dataset) -> None:
                 if progress is not None:
                     progress(before + part, total, f"features of {dataset}")
 
-            self._features(setting, dataset, tuple(items), view, count)
-            done += len(items)
+            self._features(setting, dataset, tuple(images), view, count)
+            done += len(images)
             count(0, 0, done)
 
     def prepare_data(self, cells: Sequence[Cell], progress: Count | None = None) -> None:
@@ -344,8 +343,7 @@ def _unlabelled(items: tuple[Item, ...]) -> list[Item]:
 
 def _distinct(names: Sequence[str]) -> list[str]:
     """Names as keys: the second of two equal names gets its label (ImageNet has two such pairs)."""
-    seen: set[str] = set()
-    return [name if not (name in seen or seen.add(name)) else f"{name} ({label})" for label, name in enumerate(names)]
+    return [name if name not in names[:label] else f"{name} ({label})" for label, name in enumerate(names)]
 
 
 def _one_per(cells: Sequence[Cell], group: Callable[[Cell], object]) -> list[Cell]:

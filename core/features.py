@@ -3,6 +3,7 @@
 Shapes: R replicas, B images, P positions, D joint width, V cached views.
 """
 
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -179,17 +180,22 @@ class CachedTrainImages:
     Args:
         views: the same images seen in V ways. A single one gives the same features in every epoch; of several, each
             image shows one per epoch, chosen by a hash of image and epoch.
+        paths: the images' names. The hash is of the name and not of the row, because a pool's rows differ with the
+            replicas that share it.
         device: where batches are put.
     """
 
-    def __init__(self, views: Sequence[ImageFeatures], device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self, views: Sequence[ImageFeatures], paths: Sequence[str], device: str | torch.device = "cpu"
+    ) -> None:
         self._views = tuple(views)
+        self._identities = torch.tensor([zlib.crc32(path.encode()) for path in paths])
         self._device = device
 
     def batch(self, rows: Tensor, epoch: int) -> tuple[Tensor, Tensor | None]:
         """Features of `rows` (R, B): global (R, B, D) and local (R, B, P, D) or None."""
         rows = rows.cpu()
-        shown = view_of(rows, epoch, len(self._views))
+        shown = view_of(self._identities[rows], epoch, len(self._views))
         global_features = _gather([view.global_features for view in self._views], shown, rows).to(self._device)
         local = [view.local_features for view in self._views if view.local_features is not None]
         return global_features, _gather(local, shown, rows).to(self._device) if local else None

@@ -57,7 +57,9 @@ def data_root(setting: Setting, info: DatasetInfo) -> Path:
         return Path(setting.data.root).expanduser()
     if info.kind == "mini":
         return mini_root()
-    raise UserError(f"data.root is not set: {info.name} is read from disk; give data.root=FOLDER that holds '{info.folder}/'")
+    raise UserError(
+        f"data.root is not set: {info.name} is read from disk; give data.root=FOLDER that holds '{info.folder}/'"
+    )
 
 
 def mini_datasets_of(cells: Iterable[Cell]) -> dict[Path, list[str]]:
@@ -124,8 +126,8 @@ def bank_folder(setting: Setting, info: DatasetInfo) -> Path:
         if (folder / info.bank_name).is_file():
             return folder
     raise UserError(
-        f"descriptions.bank is not set and {beside / info.bank_name} does not exist; give descriptions.bank=FOLDER with "
-        f"{info.bank_name} of {{class name: [sentence, ...]}}, or alignment.llm_weight=0"
+        f"descriptions.bank is not set and {beside / info.bank_name} does not exist; give descriptions.bank=FOLDER "
+        f"with {info.bank_name} of {{class name: [sentence, ...]}}, or alignment.llm_weight=0"
     )
 
 
@@ -203,13 +205,12 @@ def check_cell_files(cells: Iterable[Cell]) -> None:
         items = needed.setdefault((info.image_root(data_root(cell.setting, info)), info.name), {})
         if not items:
             items |= dict.fromkeys(split.test)
-        if cell.shots:
-            sample = draw_few_shot(split, cell.shots, cell.seed)
-            items |= dict.fromkeys((*sample.train, *sample.val))
+        data = data_of(cell)
+        items |= dict.fromkeys((*data.train, *data.val))
         if uses_descriptions(cell.setting):
             banks[cell.setting, cell.dataset] = None
         if cell.setting.prompt.class_specific and cell.protocol == "base-to-new" and cell.setting.method == "prompt":
-            raise UserError("prompt.class_specific: a context per class has none for new classes; use protocol few-shot")
+            raise UserError("prompt.class_specific: new classes would have no context; use protocol=few-shot")
     for (image_root, _), items in needed.items():
         check_files(items, image_root)
     for setting, dataset in banks:

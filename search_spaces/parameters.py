@@ -1,9 +1,9 @@
 """What may vary: typed, immutable parameters of a search space, each written as one line of YAML.
 
-    alignment.llm_weight: {float: [0.1, 30], log: true}
-    prompt.n_prompts: {int: [1, 4]}
-    alignment.local_form: {choice: [topk, ot, attention]}
-    alignment.topk: {int: [1, 9], when: {alignment.local_form: topk}}
+alignment.llm_weight: {float: [0.1, 30], log: true}
+prompt.n_prompts: {int: [1, 4]}
+alignment.local_form: {choice: [topk, ot, attention]}
+alignment.topk: {int: [1, 9], when: {alignment.local_form: topk}}
 """
 
 from collections.abc import Mapping

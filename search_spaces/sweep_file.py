@@ -24,7 +24,7 @@ Positive = Annotated[int, Field(ge=1)]
 class Grid(Section):
     """What every setting is judged on: datasets x shots x seeds under one protocol."""
 
-    datasets: list[str] = ["mini"]
+    datasets: list[str] = Field(["mini"])
     """Dataset names; `mini` and `real` stand for all eleven of either."""
     protocol: Protocol = "few-shot"
     """Few-shot recognition, or base-to-new generalisation."""
@@ -92,9 +92,9 @@ class SweepFile(Section):
     description: str = ""
     """One sentence for MLflow's page of the experiment."""
     grid: Grid = Grid()
-    setting: dict[str, Any] = {}
+    setting: dict[str, Any] = Field(default_factory=dict)
     """Fixed values over the shipped defaults, nested or dotted."""
-    baselines: list[str] = []
+    baselines: list[str] = Field(default_factory=list)
     """Published methods (`core.methods`) run over the whole grid."""
     search: Search | None = None
     run: Run = Run()
@@ -186,7 +186,8 @@ def _override(declared: dict[str, Any], overrides: Mapping[str, Any], path: Path
             if section == "search" and rest.startswith("space."):
                 inner["space"] = {**(inner.get("space") or {}), rest.removeprefix("space."): value}
             else:
-                inner[rest] = [value] if rest in {"datasets", "shots", "seeds"} and not isinstance(value, list) else value
+                listed = rest in {"datasets", "shots", "seeds"} and not isinstance(value, list)
+                inner[rest] = [value] if listed else value
             declared[section] = inner
         elif key in SweepFile.model_fields and key not in {"grid", "search", "run", "setting"}:
             declared[key] = value

@@ -37,8 +37,6 @@ def examine(console: Console) -> int:
 
 
 def _python() -> str:
-    if sys.version_info < (3, 11):
-        raise UserError(f"Python {sys.version.split()[0]} is too old; install 3.11 or newer")
     return sys.version.split()[0]
 
 

@@ -11,10 +11,14 @@ import signal
 import tempfile
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import ray
-from ray import tune
+from ray import cloudpickle, tune
+from ray.exceptions import RayActorError, RayTaskError
+from ray.tune import Callback
+from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 from ray.tune.stopper import NoopStopper, Stopper
 
@@ -38,6 +42,8 @@ QUIET = {
     "TUNE_WARN_THRESHOLD_S": "10",
 }
 """No result files, no snapshots, no signal handlers, no advice: Ray reads these when it starts, unless they are set."""
+MOST_FAULTS = 3
+"""Workers that fail in a row, outside of any pack, before the sweep is given up."""
 AUTO_GPU_SHARE = 0.25
 """Of a GPU, for `gpus_per_trial: auto`: a tiny set of contexts trains on cached features."""
 
@@ -53,6 +59,7 @@ def ray_session(tracking_uri: str) -> Iterator[None]:
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     address = os.environ.get("RAY_ADDRESS") or "local"
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     try:
@@ -93,6 +100,7 @@ def train_all(dealer: Dealer, workplace: Workplace, run: Run) -> bool:
             max_concurrent_trials=dealer.workers,
             resources_per_trial=resources,
             reuse_actors=True,
+            callbacks=[_Losses(searcher)],
             stop=_Draining(dealer),
             storage_path=folder,
             trial_name_creator=_shard_name,
@@ -108,7 +116,8 @@ def train_all(dealer: Dealer, workplace: Workplace, run: Run) -> bool:
 class DealtSearcher(Searcher):
     """What Tune asks for trials: each is a shard of the dealer's.
 
-    An error of the dealer (a store that went away) ends the dealing, and is raised when Tune has wound down.
+    An error (a store that went away, workers that cannot start) ends the dealing, and is raised when Tune has wound
+    down.
     """
 
     def __init__(self, dealer: Dealer, workplace: Workplace) -> None:
@@ -116,6 +125,7 @@ class DealtSearcher(Searcher):
         self.error: Exception | None = None
         self._dealer, self._workplace = dealer, workplace
         self._shards: dict[str, int] = {}
+        self._faults = 0
 
     def suggest(self, trial_id: str) -> Any:
         with self._guarded():
@@ -126,14 +136,31 @@ class DealtSearcher(Searcher):
         return Searcher.FINISHED if self._dealer.idle else None
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        self._faults = 0
         with self._guarded():
             self._dealer.book(self._shards[trial_id], result["outcomes"])
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        if error:
+            return  # `lost` follows, and knows why
+        self._faults = 0
         with self._guarded():
             number = self._shards.pop(trial_id)
             self._dealer.book(number, (result or {}).get("outcomes", ()))
-            self._dealer.take_back(number, died=error)
+            self._dealer.take_back(number)
+
+    def lost(self, trial_id: str, error: Exception | None) -> None:
+        """Take back the shard of a worker that is gone.
+
+        Settings fail inside their packs and are recorded there. What reaches this place is either a process that died,
+        perhaps over its pack, or a worker that cannot work at all, and then nor can the others.
+        """
+        with self._guarded():
+            fault = _fault(error)
+            self._dealer.take_back(self._shards.pop(trial_id), died=fault is None)
+            self._faults += fault is not None
+            if self._faults >= MOST_FAULTS:
+                raise UserError(f"workers cannot train: {fault}")
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the ledger and the study hold the state."""
@@ -148,6 +175,25 @@ class DealtSearcher(Searcher):
         except Exception as error:
             self.error = self.error or error
             self._dealer.draining = True
+
+
+class _Losses(Callback):
+    """Tells the searcher why a worker is gone; Tune tells searchers only that it is."""
+
+    def __init__(self, searcher: DealtSearcher) -> None:
+        self._searcher = searcher
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        path = trial.pickled_error_file
+        error = cloudpickle.loads(Path(path).read_bytes()) if path else None
+        self._searcher.lost(trial.trial_id, error)
+
+
+def _fault(error: Exception | None) -> str | None:
+    """The exception that a worker raised, in one line; None where its process died."""
+    if isinstance(error, RayTaskError) or (isinstance(error, RayActorError) and error.actor_init_failed):
+        return str(error).strip().splitlines()[-1].strip()
+    return None
 
 
 class _Draining(Stopper):

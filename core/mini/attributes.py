@@ -34,7 +34,14 @@ COLOUR_ATTRIBUTES: tuple[str, ...] = ("colour", "accent", "prop_colour")
 KINDS: dict[str, dict[str, tuple[str, ...]]] = {
     "gadget": {
         "shape": (
-            "round", "square", "triangular", "star-shaped", "ring-shaped", "cross-shaped", "diamond-shaped", "crescent",
+            "round",
+            "square",
+            "triangular",
+            "star-shaped",
+            "ring-shaped",
+            "cross-shaped",
+            "diamond-shaped",
+            "crescent",
         ),
         "pattern": PATTERNS,
         "colour": COLOURS,
@@ -106,8 +113,16 @@ FULL_FRAME_KINDS: tuple[str, ...] = ("scene", "texture", "tile")
 """Kinds that fill the image; the others are objects before a background."""
 
 KEY_ATTRIBUTE: dict[str, str] = {
-    "gadget": "shape", "pet": "pattern", "car": "body", "flower": "petal_shape", "dish": "topping",
-    "aircraft": "wings", "scene": "element", "texture": "pattern", "tile": "layout", "person": "arms",
+    "gadget": "shape",
+    "pet": "pattern",
+    "car": "body",
+    "flower": "petal_shape",
+    "dish": "topping",
+    "aircraft": "wings",
+    "scene": "element",
+    "texture": "pattern",
+    "tile": "layout",
+    "person": "arms",
 }
 """The attribute that a hinted name names."""
 
@@ -124,8 +139,7 @@ def resample(kind: str, attributes: Attributes, probability: float, rng: np.rand
     """Each attribute drawn afresh with the given probability: variation within a class, or a mistaken belief."""
     choices = KINDS[kind]
     varied = {
-        name: _pick(choices[name], rng) if rng.random() < probability else value
-        for name, value in attributes.items()
+        name: _pick(choices[name], rng) if rng.random() < probability else value for name, value in attributes.items()
     }
     return _separate_colours(varied, choices, rng)
 

@@ -47,9 +47,7 @@ def build_mini_clip() -> CLIP:
     """
     # ModifiedResNet reckons its grid as image_size / 32; two stages without stride make it image_size / 8.
     vision = CLIPVisionCfg(layers=(1, 1, 1, 1), width=16, head_width=64, image_size=GRID_SIDE * 32)
-    text = CLIPTextCfg(
-        context_length=CONTEXT_LENGTH, vocab_size=VOCABULARY_SIZE, width=TEXT_WIDTH, heads=4, layers=3
-    )
+    text = CLIPTextCfg(context_length=CONTEXT_LENGTH, vocab_size=VOCABULARY_SIZE, width=TEXT_WIDTH, heads=4, layers=3)
     model = CLIP(embed_dim=JOINT_WIDTH, vision_cfg=vision, text_cfg=text)
     for stage in (model.visual.layer3, model.visual.layer4):
         stage[0].avgpool = nn.Identity()

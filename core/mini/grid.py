@@ -38,9 +38,7 @@ Progress = Callable[[int, int, str], None]
 """Called with classes drawn, classes to draw, and the dataset of the latest one."""
 
 
-def ensure_mini_grid(
-    root: Path, datasets: Sequence[str] | None = None, progress: Progress | None = None
-) -> Path:
+def ensure_mini_grid(root: Path, datasets: Sequence[str] | None = None, progress: Progress | None = None) -> Path:
     """Draw what is missing of the mini grid under `root`, and return `root`.
 
     Safe to call from several processes at once, and again after a call was killed. Draws in a process per core, so a

@@ -11,9 +11,18 @@ from core.mini.attributes import COLOUR_ATTRIBUTES, Attributes, resample
 from core.mini.world import MiniClass
 
 COARSE_COLOURS: dict[str, str] = {
-    "red": "warm", "orange": "warm", "yellow": "warm", "brown": "warm", "pink": "warm",
-    "green": "cool", "teal": "cool", "blue": "cool", "purple": "cool",
-    "white": "pale", "gray": "pale", "black": "dark",
+    "red": "warm",
+    "orange": "warm",
+    "yellow": "warm",
+    "brown": "warm",
+    "pink": "warm",
+    "green": "cool",
+    "teal": "cool",
+    "blue": "cool",
+    "purple": "cool",
+    "white": "pale",
+    "gray": "pale",
+    "black": "dark",
 }
 
 CAPTION_COARSE_SHARE = 0.15
@@ -181,8 +190,13 @@ def vocabulary_texts() -> list[str]:
     parts_words = "body shape coat ears tail cabin wheels petals centre food on top engines wings hull sky ground"
     more_words = "pattern and colours land arms legs shirt"
     templates = [
-        *NAME_TEMPLATES, *KIND_TEMPLATES, *OWN_TEMPLATES.values(), *NAME_AND_PARTS_TEMPLATES,
-        *UNNAMED_SUBJECTS, *LINKS, *OPENINGS,
+        *NAME_TEMPLATES,
+        *KIND_TEMPLATES,
+        *OWN_TEMPLATES.values(),
+        *NAME_AND_PARTS_TEMPLATES,
+        *UNNAMED_SUBJECTS,
+        *LINKS,
+        *OPENINGS,
     ]
     blanks = {"name": "", "kind": "", "a_kind": "a an", "parts": ""}
     return [parts_words, more_words, *COARSE_COLOURS.values(), *(text.format("", **blanks) for text in templates)]

@@ -88,9 +88,7 @@ def draw_car(brush: Brush, attributes: Attributes, pigment: Pigments, rng: np.ra
     else:
         brush.fill(brush.stroke((-0.35, 0), (-0.2, -0.4), 0.05), GLASS)
         brush.fill(brush.box(0.3, -0.02, 0.12, 0.15), colour * 0.5)
-    brush.fill(
-        brush.box(0, 0.2, 0.95, 0.24), brush.patterned(attributes["pattern"], colour, accent, frequency=1.2)
-    )
+    brush.fill(brush.box(0, 0.2, 0.95, 0.24), brush.patterned(attributes["pattern"], colour, accent, frequency=1.2))
     brush.fill(np.minimum(brush.circle(-0.55, 0.45, 0.26), brush.circle(0.55, 0.45, 0.26)), NEARLY_BLACK)
     hubs = np.minimum(brush.circle(-0.55, 0.45, 0.17), brush.circle(0.55, 0.45, 0.17))
     brush.fill(hubs, pigment(attributes["wheels"]))
@@ -142,9 +140,7 @@ def draw_aircraft(brush: Brush, attributes: Attributes, pigment: Pigments, rng: 
     colour, accent = pigment(attributes["colour"]), pigment(attributes["accent"])
     swept = attributes["wings"] == "swept"
     if swept:
-        wings = np.minimum(
-            brush.stroke((-0.1, 0), (0.45, -0.95), 0.1), brush.stroke((-0.1, 0), (0.45, 0.95), 0.1)
-        )
+        wings = np.minimum(brush.stroke((-0.1, 0), (0.45, -0.95), 0.1), brush.stroke((-0.1, 0), (0.45, 0.95), 0.1))
     elif attributes["wings"] == "straight":
         wings = brush.box(-0.1, 0, 0.13, 0.95)
     else:
@@ -182,9 +178,7 @@ def person_legs(brush: Brush, legs: str) -> Plane:
     if legs == "apart":
         return np.minimum(brush.stroke((0, 0.3), (-0.55, 1.0), 0.1), brush.stroke((0, 0.3), (0.55, 1.0), 0.1))
     if legs == "straight":
-        return np.minimum(
-            brush.stroke((-0.1, 0.3), (-0.12, 1.05), 0.1), brush.stroke((0.1, 0.3), (0.12, 1.05), 0.1)
-        )
+        return np.minimum(brush.stroke((-0.1, 0.3), (-0.12, 1.05), 0.1), brush.stroke((0.1, 0.3), (0.12, 1.05), 0.1))
     bent = np.minimum(brush.stroke((0, 0.3), (0.5, 0.45), 0.1), brush.stroke((0.5, 0.45), (0.45, 1.0), 0.1))
     return np.minimum(bent, brush.stroke((-0.08, 0.3), (-0.1, 1.05), 0.1))
 

@@ -63,9 +63,7 @@ class Stage:
 
 
 STAGES: tuple[Stage, ...] = (
-    Stage(
-        name="global", n_steps=1250, peak_learning_rate=1e-3, n_warm_up=80, composites_from=0.71, local_weight=0.0
-    ),
+    Stage(name="global", n_steps=1250, peak_learning_rate=1e-3, n_warm_up=80, composites_from=0.71, local_weight=0.0),
     Stage(name="local", n_steps=310, peak_learning_rate=5e-4, n_warm_up=20, composites_from=0.0, local_weight=1.0),
 )
 
@@ -149,9 +147,7 @@ def encode_texts(model: CLIP, tokens: Tensor) -> Tensor:
     """
     lengths = tokens.argmax(-1) + 1
     order = lengths.argsort()
-    features = [
-        encode_truncated(model, tokens[group, : int(lengths[group[-1]])]) for group in order.chunk(4)
-    ]
+    features = [encode_truncated(model, tokens[group, : int(lengths[group[-1]])]) for group in order.chunk(4)]
     return torch.cat(features)[order.argsort()]
 
 

@@ -37,13 +37,56 @@ MIN_DIFFERENCES = 2
 """Attributes in which any two classes of one kind in a dataset differ at least."""
 
 FIRST_SYLLABLES = (
-    "mar", "tor", "bel", "sil", "dra", "fen", "gor", "hal", "jin", "kel", "lum", "nor", "pel",
-    "quo", "ras", "sor", "tam", "vel", "wyn", "zan", "bri", "cal", "dov", "elm", "fal", "gri",
-    "hes", "ist",
+    "mar",
+    "tor",
+    "bel",
+    "sil",
+    "dra",
+    "fen",
+    "gor",
+    "hal",
+    "jin",
+    "kel",
+    "lum",
+    "nor",
+    "pel",
+    "quo",
+    "ras",
+    "sor",
+    "tam",
+    "vel",
+    "wyn",
+    "zan",
+    "bri",
+    "cal",
+    "dov",
+    "elm",
+    "fal",
+    "gri",
+    "hes",
+    "ist",
 )
 SECOND_SYLLABLES = (
-    "let", "kin", "dor", "vane", "mere", "wick", "ton", "by", "nox", "ra", "lo", "sun", "dal",
-    "fer", "gan", "hurst", "ing", "lock", "mond", "ney",
+    "let",
+    "kin",
+    "dor",
+    "vane",
+    "mere",
+    "wick",
+    "ton",
+    "by",
+    "nox",
+    "ra",
+    "lo",
+    "sun",
+    "dal",
+    "fer",
+    "gan",
+    "hurst",
+    "ing",
+    "lock",
+    "mond",
+    "ney",
 )
 
 Item = TypeVar("Item")
@@ -177,13 +220,10 @@ def _flags(n: int, share: float) -> list[bool]:
     return [index < round(share * n) for index in range(n)]
 
 
-def _things_of(
-    classes: Sequence[MiniClass], recipe: DatasetRecipe, rng: np.random.Generator
-) -> list[NamedThing]:
+def _things_of(classes: Sequence[MiniClass], recipe: DatasetRecipe, rng: np.random.Generator) -> list[NamedThing]:
     """What pretraining shows under the names of a dataset: the classes, and the second meanings of some names."""
     things = [
-        NamedThing(item.name, item.kind, item.attributes, FAMILIARITY_WEIGHTS[item.familiarity])
-        for item in classes
+        NamedThing(item.name, item.kind, item.attributes, FAMILIARITY_WEIGHTS[item.familiarity]) for item in classes
     ]
     ambiguous = deal(_flags(len(classes), recipe.second_meaning), rng)
     for thing, has_second_meaning in list(zip(things, ambiguous, strict=True)):

@@ -42,9 +42,7 @@ def test_feature_shapes(model: CLIP) -> None:
     tokens = SimpleTokenizer(context_length=77)(["a photo of a marlet.", "a bengal tiger", "Boeing 737-800"])
     assert model.encode_image(images).shape == (2, 128)
     assert model.encode_text(tokens).shape == (3, 128)
-    maps = model.visual.layer4(
-        model.visual.layer3(model.visual.layer2(model.visual.layer1(model.visual.stem(images))))
-    )
+    maps = model.visual.layer4(model.visual.layer3(model.visual.layer2(model.visual.layer1(model.visual.stem(images)))))
     assert maps.shape == (2, 512, 6, 6)
     assert len(model.visual.attnpool.positional_embedding) == 6 * 6 + 1
 
