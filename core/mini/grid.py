@@ -6,11 +6,8 @@ A dataset appears under its name only when it is whole: it is drawn in a hidden 
 
 import hashlib
 import json
-import multiprocessing
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +16,10 @@ from filelock import FileLock
 from PIL import Image
 
 from core.errors import UserError, nearest
+from core.fingerprint import write_atomically
 from core.mini.attributes import resample
 from core.mini.datasets import IMAGES_PER_CLASS, MINI_DATASETS, RECIPES, folder_name, split_file_name
+from core.mini.drawing_pool import draw_classes
 from core.mini.language import describe
 from core.mini.rendering import Pixels, render
 from core.mini.world import MiniClass, build_world
@@ -41,8 +40,7 @@ Progress = Callable[[int, int, str], None]
 def ensure_mini_grid(root: Path, datasets: Sequence[str] | None = None, progress: Progress | None = None) -> Path:
     """Draw what is missing of the mini grid under `root`, and return `root`.
 
-    Safe to call from several processes at once, and again after a call was killed. Draws in a process per core, so a
-    script that calls it needs the usual `if __name__ == "__main__"` guard.
+    Safe to call from several processes at once, and again after a call was killed. Draws in a process per core.
 
     Args:
         root: the data root; datasets become folders in it.
@@ -50,7 +48,7 @@ def ensure_mini_grid(root: Path, datasets: Sequence[str] | None = None, progress
         progress: told after each drawn class.
 
     Raises:
-        UserError: a name is not a mini dataset.
+        UserError: a name is not a mini dataset, or the folder cannot be written.
     """
     wanted = tuple(datasets) if datasets is not None else MINI_DATASETS
     for name in wanted:
@@ -58,7 +56,10 @@ def ensure_mini_grid(root: Path, datasets: Sequence[str] | None = None, progress
             raise UserError(f"data: no mini dataset is called '{name}'{nearest(name, MINI_DATASETS)}")
     if not _missing(root, wanted):
         return root
-    root.mkdir(parents=True, exist_ok=True)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{root}: the mini grid cannot be written there ({error.strerror}); set DUALPT_CACHE") from None
     with FileLock(root / LOCK_NAME):
         missing = _missing(root, wanted)  # another process may have drawn them while this one waited
         for dataset in missing:
@@ -124,7 +125,7 @@ def _draw_datasets(root: Path, datasets: Sequence[str], progress: Progress | Non
     n_classes = {dataset: RECIPES[dataset].n_classes for dataset in datasets}
     digests: dict[str, dict[int, str]] = {dataset: {} for dataset in datasets}
     tasks = [(root, dataset, label) for dataset in datasets for label in range(n_classes[dataset])]
-    for n_done, (dataset, label, digest) in enumerate(_run_everywhere(tasks), start=1):
+    for n_done, (dataset, label, digest) in enumerate(draw_classes(tasks), start=1):
         digests[dataset][label] = digest
         if len(digests[dataset]) == n_classes[dataset]:
             ordered = [digests[dataset][number] for number in range(n_classes[dataset])]
@@ -133,24 +134,8 @@ def _draw_datasets(root: Path, datasets: Sequence[str], progress: Progress | Non
             progress(n_done, len(tasks), dataset)
 
 
-def _run_everywhere(tasks: Sequence[tuple[Path, str, int]]) -> Iterator[tuple[str, int, str]]:
-    """Results of `_draw_class` as they come, from a process per core."""
-    n_workers = min(os.cpu_count() or 1, len(tasks))
-    if n_workers <= 1:
-        yield from (_draw_class(*task) for task in tasks)
-        return
-    # Spawned, since forking a process that holds torch's threads can deadlock.
-    pool = ProcessPoolExecutor(n_workers, mp_context=multiprocessing.get_context("spawn"))
-    try:
-        futures = [pool.submit(_draw_class, *task) for task in tasks]
-        for future in as_completed(futures):
-            yield future.result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _draw_class(root: Path, dataset: str, label: int) -> tuple[str, int, str]:
-    """Draw all images of one class into the dataset's hidden folder; (dataset, label, hash of all pixels)."""
+def draw_class(root: Path, dataset: str, label: int) -> str:
+    """Draw all images of one class into the dataset's hidden folder, and return the hash of all their pixels."""
     item = build_world().classes[dataset][label]
     images = _partial_folder(root, dataset) / "images"
     (images / item.name.replace(" ", "_")).mkdir(parents=True, exist_ok=True)
@@ -159,7 +144,7 @@ def _draw_class(root: Path, dataset: str, label: int) -> tuple[str, int, str]:
         pixels = render_image(dataset, label, split, number)
         digest.update(pixels.tobytes())
         Image.fromarray(pixels).save(images / path)
-    return dataset, label, digest.hexdigest()
+    return digest.hexdigest()
 
 
 def _publish(root: Path, dataset: str, class_digests: str) -> None:
@@ -169,20 +154,14 @@ def _publish(root: Path, dataset: str, class_digests: str) -> None:
     bank_text = json.dumps(description_bank(dataset), indent=1)
     (partial / split_file_name(dataset)).write_text(split_text)
     _bank_file(root, dataset).parent.mkdir(exist_ok=True)
-    _write_atomically(_bank_file(root, dataset), bank_text)
+    write_atomically(_bank_file(root, dataset), bank_text)
     if final.exists():
         shutil.rmtree(final)
     partial.rename(final)
     texts = {"pixels": class_digests, "split": split_text, "descriptions": bank_text}
     hashes = {part: hashlib.sha256(text.encode()).hexdigest() for part, text in texts.items()}
     manifest = {"version": GRID_VERSION, "datasets": {**read_manifest(root), dataset: hashes}}
-    _write_atomically(root / MANIFEST_NAME, json.dumps(manifest, indent=1, sort_keys=True))
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text)
-    partial.replace(path)
+    write_atomically(root / MANIFEST_NAME, json.dumps(manifest, indent=1, sort_keys=True))
 
 
 def _partial_folder(root: Path, dataset: str) -> Path:

@@ -153,3 +153,19 @@ def test_another_version_is_drawn_afresh(small_root: Path, tmp_path: Path) -> No
     grid.ensure_mini_grid(tmp_path, [SMALL])
     assert not (folder / "old.txt").exists()
     assert grid.read_manifest(tmp_path) == grid.read_manifest(small_root)
+
+
+def test_a_script_without_a_main_guard_can_draw(tmp_path: Path) -> None:
+    script = tmp_path / "plain.py"
+    script.write_text(f"from pathlib import Path\n{ENSURE}")
+    house = Path(grid.__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(house)}
+    command = [sys.executable, str(script), str(tmp_path / "root"), SMALL]
+    assert subprocess.run(command, env=environment, timeout=120, capture_output=True).returncode == 0
+    assert set(grid.read_manifest(tmp_path / "root")) == {SMALL}
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written there"):
+        grid.ensure_mini_grid(tmp_path / "file" / "root", [SMALL])
