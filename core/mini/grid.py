@@ -104,7 +104,7 @@ def read_manifest(root: Path) -> dict[str, dict[str, str]]:
     """Dataset to its hashes, of the datasets that are whole and of this version."""
     try:
         manifest = json.loads((root / MANIFEST_NAME).read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
         return {}
     return dict(manifest["datasets"]) if manifest.get("version") == GRID_VERSION else {}
 
