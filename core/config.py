@@ -1,5 +1,8 @@
 """What one method *setting* is: every knob, its unit, its default, and when it matters.
 
+The defaults of forms and weights are the setting that `dualpt sweep mini-defaults` selected on validation accuracy,
+rounded; they belong to the mini grid and its tiny CLIP, not to a real one.
+
 Sections are frozen and refuse unknown keys. A key's dotted name (``optim.learning_rate``) is its name everywhere: in
 YAML, on the command line, in MLflow and in tables. Nothing below the entry points (`core.cell`) sees these classes.
 """
@@ -37,7 +40,7 @@ class BackboneSection(Section):
 class PromptSection(Section):
     context_length: int = Field(16, ge=1, le=64)
     """Learnable context tokens per prompt, L."""
-    n_prompts: int = Field(1, ge=1, le=32)
+    n_prompts: int = Field(2, ge=1, le=32)
     """Prompts per class, N."""
     class_token_position: Literal["end", "middle", "front"] = "end"
     """Where the class name stands relative to the context."""
@@ -50,15 +53,15 @@ class PromptSection(Section):
 
 
 class AlignmentSection(Section):
-    llm_weight: float = Field(1.0, ge=0, le=1000)
+    llm_weight: float = Field(4.0, ge=0, le=1000)
     """Weight of the alignment with class descriptions; 0 switches it off."""
     llm_form: LlmForm = "cosine"
     """Form of the alignment with descriptions."""
     llm_target: Literal["descriptions", "template"] = "descriptions"
     """What prompts are aligned with: LLM-written descriptions, or the hand-written template (KgCoOp)."""
-    local_weight: float = Field(1.0, ge=0, le=1000)
+    local_weight: float = Field(0.5, ge=0, le=1000)
     """Weight of the cross-entropy on local logits; 0 switches it off."""
-    local_form: LocalForm = "topk"
+    local_form: LocalForm = "attention"
     """How patch similarities become one score per class."""
     topk: int = Field(4, ge=1, le=1024)
     """Patches averaged by `local_form: topk`."""
@@ -75,7 +78,7 @@ class AlignmentSection(Section):
 
 
 class InferenceSection(Section):
-    local_weight: float = Field(1.0, ge=0, le=100)
+    local_weight: float = Field(0.5, ge=0, le=100)
     """Weight of local logits at test."""
     description_weight: float = Field(0.0, ge=0, le=100)
     """Weight of the mean description's logits at test."""

@@ -8,19 +8,28 @@ from collections.abc import Mapping
 from core.config import Setting, Value
 from core.errors import UserError, nearest
 
-NO_LLM: dict[str, Value] = {"alignment.llm_weight": 0.0}
+NO_LLM: dict[str, Value] = {"alignment.llm_weight": 0.0, "inference.description_weight": 0.0}
 NO_LOCAL: dict[str, Value] = {"alignment.local_weight": 0.0, "inference.local_weight": 0.0}
 
 METHODS: dict[str, dict[str, Value]] = {
     "zero-shot": {"method": "zero-shot"},
     "zero-shot-descriptions": {"method": "zero-shot-descriptions"},
     "coop": {"prompt.n_prompts": 1, **NO_LLM, **NO_LOCAL},
-    "plot": {"prompt.n_prompts": 4, "alignment.local_form": "ot", **NO_LLM},
+    "plot": {
+        "prompt.n_prompts": 4,
+        "alignment.local_form": "ot",
+        "alignment.local_weight": 1.0,
+        "alignment.ot_marginals": "uniform",
+        "alignment.ot_epsilon": 0.1,
+        "inference.local_weight": 1.0,
+        **NO_LLM,
+    },
     "kgcoop": {
         "prompt.n_prompts": 1,
         "alignment.llm_form": "cosine",
         "alignment.llm_target": "template",
         "alignment.llm_weight": 8.0,
+        "inference.description_weight": 0.0,
         **NO_LOCAL,
     },
     "dualpt-llm-only": NO_LOCAL,
@@ -38,6 +47,18 @@ TITLES: dict[str, str] = {
     "dualpt-local-only": "DuAl-PT, local alignment alone",
     "dualpt": "DuAl-PT (defaults)",
 }
+
+SHORT_TITLES: dict[str, str] = {
+    "zero-shot": "zero shot",
+    "zero-shot-descriptions": "zero shot desc.",
+    "coop": "CoOp",
+    "plot": "PLOT",
+    "kgcoop": "Kg-CoOp",
+    "dualpt-llm-only": "LLM alone",
+    "dualpt-local-only": "local alone",
+    "dualpt": "DuAl-PT",
+}
+"""For the heads of narrow columns."""
 
 
 def method_setting(name: str, shared: Mapping[str, Value] | None = None) -> Setting:

@@ -39,7 +39,8 @@ def few_shot_curves(
     panels = (AVERAGE, *datasets)
     columns = min(4, len(panels))
     rows = -(-len(panels) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(3.4 * columns, 2.6 * rows), squeeze=False)
+    size = (3.4 * columns, 2.5 * rows + 0.8)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     methods = tables[shots[-1]].methods
     for axis, panel in zip(axes.flat, panels, strict=False):
         for index, method in enumerate(methods):
@@ -55,8 +56,7 @@ def few_shot_curves(
     figure.supxlabel("shots per class")
     figure.supylabel("test accuracy (%)")
     handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", ncols=min(4, len(labels)), frameon=False)
-    figure.tight_layout(rect=(0.01, 0.02 + 0.02 * rows, 1, 1))
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
     plt.close(figure)

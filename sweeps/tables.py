@@ -14,7 +14,7 @@ import pandas as pd
 
 from core.data.catalog import dataset_info
 from core.errors import UserError
-from core.methods import METHODS, TITLES
+from core.methods import METHODS, SHORT_TITLES, TITLES
 from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, harmonic_mean
 
 BEST = "best"
@@ -66,6 +66,11 @@ class ComparisonTable:
 def method_title(name: str) -> str:
     """The name a table shows."""
     return "best of the sweep" if name == BEST else TITLES.get(name, name)
+
+
+def short_title(name: str) -> str:
+    """The name at the head of a narrow column."""
+    return "best of sweep" if name == BEST else SHORT_TITLES.get(name, name)
 
 
 def comparable_cells(cells: pd.DataFrame) -> pd.DataFrame:

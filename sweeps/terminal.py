@@ -4,24 +4,18 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from sweeps.tables import AVERAGE, ComparisonTable, column_title, method_title
+from sweeps.tables import AVERAGE, ComparisonTable, column_title, method_title, short_title
+
+WIDEST_ENTRY = len("100.0 ± 10.0") + 3
+"""Characters that an entry and its border take."""
 
 
 def print_comparison(table: ComparisonTable, console: Console) -> None:
-    """Print the table; datasets become rows where the terminal is too narrow for eleven columns."""
-    wide = len(table.columns) * 9 + 34 <= console.width
-    grid = _by_method(table) if wide else _by_dataset(table)
-    console.print(grid)
+    """Print the table; methods become columns, and spreads a second line, where the terminal is narrow."""
+    wide = len(table.columns) * WIDEST_ENTRY + 34 <= console.width
+    console.print(_by_method(table) if wide else _by_dataset(table))
     for note in table.notes():
         console.print(f"  {note}", style="dim", highlight=False)
-
-
-def _shown(table: ComparisonTable, method: str, column: str, spread: bool) -> str:
-    entry = table.entries[method, column]
-    if entry is None:
-        return "–"
-    text = str(entry) if spread else f"{entry.mean:.1f}"
-    return f"[bold green]{text}[/]" if table.best(column) == method else text
 
 
 def _by_method(table: ComparisonTable) -> Table:
@@ -30,21 +24,29 @@ def _by_method(table: ComparisonTable) -> Table:
     for column in table.columns:
         grid.add_column(column_title(column), justify="right")
     for method in table.methods:
-        shown = [_shown(table, method, column, spread=column == AVERAGE) for column in table.columns]
-        grid.add_row(method_title(method), *shown)
+        grid.add_row(method_title(method), *[_entry(table, method, column, " ") for column in table.columns])
     return grid
 
 
 def _by_dataset(table: ComparisonTable) -> Table:
-    grid = Table(title=table.title, title_justify="left", header_style="bold")
+    grid = Table(title=table.title, title_justify="left", header_style="bold", padding=(0, 0))
     grid.add_column("dataset", no_wrap=True)
     for method in table.methods:
-        grid.add_column(method_title(method), justify="right", overflow="fold")
+        grid.add_column(short_title(method), justify="right")
     for column in table.columns:
         if column == AVERAGE:
             grid.add_section()
-        grid.add_row(column_title(column), *[_shown(table, m, column, spread=True) for m in table.methods])
+        grid.add_row(column_title(column), *[_entry(table, method, column, "\n") for method in table.methods])
     return grid
+
+
+def _entry(table: ComparisonTable, method: str, column: str, separator: str) -> str:
+    """Mean, and its spread behind `separator`; the best mean of a column stands out."""
+    entry = table.entries[method, column]
+    if entry is None:
+        return "–"
+    mean = f"[bold green]{entry.mean:.1f}[/]" if table.best(column) == method else f"{entry.mean:.1f}"
+    return mean if entry.spread is None else f"{mean}{separator}[dim]±{entry.spread:.1f}[/]"
 
 
 def print_base_to_new(rows: pd.DataFrame, console: Console) -> None:

@@ -49,7 +49,7 @@ def test_few_shot_reports_val_test_and_every_class(bench: Bench) -> None:
     assert len(per_class) == 8
     assert sum(per_class.values()) / 8 == pytest.approx(metrics["test/accuracy"], abs=1e-4)
     assert result.contexts is not None
-    assert result.contexts.shape == (1, 4, 128)
+    assert result.contexts.shape == (2, 4, 128)
 
 
 def test_base_to_new_divides_the_classes(bench: Bench) -> None:
