@@ -87,7 +87,7 @@ def test_a_pack_equals_its_solo_runs(bench: Bench, views: int) -> None:
 
 def test_cells_that_may_not_share_steps_are_refused(bench: Bench) -> None:
     with pytest.raises(ValueError, match="share everything but seed"):
-        bench.run([cell(), cell(prompt__n_prompts=2)])
+        bench.run([cell(), cell(prompt__n_prompts=3)])
 
 
 def test_a_killed_run_continues_to_the_same_numbers(bench: Bench, tmp_path: Path) -> None:
