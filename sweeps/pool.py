@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from typing import Any
 
 import ray
 from ray import cloudpickle, tune
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayActorError, RayTaskError, RpcError
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
@@ -42,6 +43,8 @@ QUIET = {
     "TUNE_WARN_THRESHOLD_S": "10",
 }
 """No result files, no snapshots, no signal handlers, no advice: Ray reads these when it starts, unless they are set."""
+KNOCK_SECONDS = 5.0
+"""How long a cluster may take to accept a connection."""
 MOST_FAULTS = 3
 """Workers that fail in a row, outside of any pack, before the sweep is given up."""
 AUTO_GPU_SHARE = 0.25
@@ -62,12 +65,12 @@ def ray_session(tracking_uri: str) -> Iterator[None]:
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     address = os.environ.get("RAY_ADDRESS") or "local"
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+    if address == "local":
+        quiet["include_dashboard"] = False
     try:
-        if address == "local":
-            ray.init(address="local", include_dashboard=False, **quiet)
-        else:
-            ray.init(address=address, **quiet)
-    except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
+        _knock(address)
+        ray.init(address=address, **quiet)
+    except (OSError, RuntimeError, ValueError, RpcError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
             f"RAY_ADDRESS={address}: no Ray cluster can be used there ({reason}); unset it to run here"
@@ -77,6 +80,13 @@ def ray_session(tracking_uri: str) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raise an `OSError` at once where nothing listens; Ray would go on asking for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.rpartition("//")[2], int(port)), timeout=KNOCK_SECONDS).close()
 
 
 def train_all(dealer: Dealer, workplace: Workplace, run: Run) -> bool:

@@ -73,3 +73,14 @@ class FakeBench:
 def fake_bench(log: Path, seconds: float = 0.0) -> Callable[[], FakeBench]:
     """A picklable maker of benches that note every trained cell in `log`."""
     return partial(FakeBench, log, seconds)
+
+
+def bench_only_here(log: Path) -> Callable[[], FakeBench]:
+    """A maker that fails in every other process."""
+    return partial(_bench_in, os.getpid(), log)
+
+
+def _bench_in(process: int, log: Path) -> FakeBench:
+    if os.getpid() != process:
+        raise RuntimeError("no such device")
+    return FakeBench(log)
