@@ -20,7 +20,7 @@ from core.inputs import cell_key
 from search_spaces.sweep_file import LoadedSweep
 from sweeps.plan import PlanCounts, SweepPlan, count, grid_cells, judged_cells, plan_sweep
 from sweeps.progress import SweepProgress, readable_seconds
-from sweeps.stores import absolute_uri, is_new
+from sweeps.stores import absolute_uri, examine, examine_study, is_new
 
 if TYPE_CHECKING:
     from core.cell import Bench
@@ -89,6 +89,9 @@ def launch(
     """
     file = sweep.file
     plan = plan_sweep(sweep)
+    examine(absolute_uri(file.run.tracking_uri))
+    if file.search is not None:
+        examine_study(file.run.study_storage)
     with SweepProgress(console, enabled=progress) as shown:
         recorded = _recorded(file.run.tracking_uri, file.name)
         finished = [row for row in recorded if row.finished]

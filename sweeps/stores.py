@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -28,8 +29,23 @@ def is_new(uri: str) -> bool:
     return path is not None and not path.is_file()
 
 
+def examine_study(uri: str) -> None:
+    """Find whether an SQLite study can be written; other storages report for themselves, at once.
+
+    Raises:
+        UserError: it cannot.
+    """
+    path = sqlite_path(absolute_uri(uri))
+    if path is not None:
+        _try_writing(path, "run.study_storage")
+
+
 def examine(uri: str) -> None:
-    """Find what MLflow would report late, at length, or after minutes of retries."""
+    """Find what MLflow would report late, at length, or after minutes of retries. Writes nothing.
+
+    Raises:
+        UserError: the store cannot be used; the line says why, and the remedy.
+    """
     scheme = urlsplit(uri).scheme
     if scheme in ("http", "https"):
         _probe(uri)
@@ -44,7 +60,7 @@ def examine(uri: str) -> None:
             raise UserError(
                 f"run.tracking_uri: '{uri}' names no file that workers could share; use sqlite:///mlflow.db"
             )
-        _try_writing(path)
+        _try_writing(path, "run.tracking_uri")
 
 
 def _probe(uri: str) -> None:
@@ -59,16 +75,20 @@ def _probe(uri: str) -> None:
         ) from None
 
 
-def _try_writing(path: Path) -> None:
+def _try_writing(path: Path, key: str) -> None:
+    """Try the file, or, where there is none yet, its folder: nothing is left behind."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.closing(sqlite3.connect(path)) as connection:
-            connection.execute("PRAGMA user_version").fetchone()
-            connection.execute("BEGIN IMMEDIATE")
-            connection.rollback()
+        if path.is_file():
+            with contextlib.closing(sqlite3.connect(path)) as connection:
+                connection.execute("PRAGMA user_version").fetchone()
+                connection.execute("BEGIN IMMEDIATE")
+                connection.rollback()
+        else:
+            existing = next(folder for folder in path.absolute().parents if folder.exists())
+            with tempfile.TemporaryFile(dir=existing):
+                pass
     except (OSError, sqlite3.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(
-            f"run.tracking_uri: {path} cannot be written ({reason}); choose another file with "
-            "run.tracking_uri=sqlite:////path/mlflow.db"
+            f"{key}: {path} cannot be written ({reason}); choose another file with {key}=sqlite:////path/{path.name}"
         ) from None

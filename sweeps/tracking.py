@@ -64,6 +64,8 @@ class Ledger:
             logging.getLogger(name).setLevel(logging.WARNING)
         if create:
             examine(self.uri)
+            if (path := sqlite_path(self.uri)) is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
         with _one_line(self.uri):
             self._client = MlflowClient(self.uri)
             if create:

@@ -1,0 +1,115 @@
+"""The command line as a newcomer types it: answers at once, one line for each fault, nothing half-written."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import search_spaces
+
+DUALPT = [sys.executable, "-m", "sweeps.cli"]
+SHIPPED = sorted(path.stem for path in Path(search_spaces.__path__[0]).glob("mini-*.yaml"))
+TINY = ["datasets=[mini-tiles]", "shots=[1]", "seeds=[1]", "optim.epochs=2"]
+
+
+def dualpt(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "COLUMNS": "200", "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.run([*DUALPT, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def test_help_loads_no_heavy_library() -> None:
+    check = (
+        "import sys, sweeps.cli, sweeps.plan; print({'torch', 'ray', 'mlflow', 'optuna', 'pandas'} & set(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True).stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["sweep"], ["compare"], ["status"], ["spaces"], ["settings"]])
+def test_every_command_has_help(tmp_path: Path, command: list[str]) -> None:
+    result = dualpt(tmp_path, *command, "--help")
+    assert result.returncode == 0
+    assert "Usage" in result.stdout
+
+
+FAULTS = [
+    (["sweep", "demoo"], "did you mean 'demo'?"),
+    (["sweep", "demo", "optim.learning_rat=1"], "did you mean 'optim.learning_rate'?"),
+    (["sweep", "demo", "datasets=[mini-pet]"], "did you mean 'mini-pets'?"),
+    (["sweep", "demo", "datasets=[DescribableTextures]"], "data.root is not set"),
+    (["sweep", "demo", "datasets=[DescribableTextures]", "data.root=nowhere"], "no folder 'nowhere'"),
+    (["sweep", "demo", *TINY, "search.objective=test/accuracy"], "may not steer a search"),
+    (["sweep", "demo", *TINY, "run.tracking_uri=sqlite:////proc/none/mlflow.db"], "/proc/none"),
+    (["sweep", "demo", *TINY, "backbone.name=ViT-B-31"], "did you mean 'ViT-B-32'?"),
+    (["sweep", "demo", *TINY, "backbone.name=ViT-B-32"], "backbone.pretrained"),
+    (["train", "--dataset", "mini-pets", "--seeds", "a"], "--seeds: expected whole numbers"),
+    (["train", "--dataset", "mini-pets", "--method", "cop"], "did you mean 'coop'?"),
+    (["train", "--dataset", "mini-pets", "--protocol", "base"], "unknown protocol 'base'"),
+    (["train", "--dataset", "mini-pets", "prompt.n_prompts=0"], "prompt.n_prompts"),
+    (["compare", "demo"], "no such tracking store"),
+    (["status"], "no such tracking store"),
+    (["compare", "demo", "--format", "xml"], "unknown format 'xml'"),
+    (["compare", "demo", "--metric", "accuracy"], "unknown metric 'accuracy'"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("words", "said"), FAULTS, ids=[" ".join(words)[:60] for words, _ in FAULTS])
+def test_each_fault_is_one_line_and_writes_nothing(tmp_path: Path, words: list[str], said: str) -> None:
+    result = dualpt(tmp_path, *words)
+    assert result.returncode == 2, result.stderr
+    assert said in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    result = dualpt(tmp_path, "sweep", "demoo", "--debug")
+    assert result.returncode != 0
+    assert "Traceback" in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["demo", *SHIPPED])
+def test_every_shipped_sweep_plans(tmp_path: Path, name: str) -> None:
+    result = dualpt(tmp_path, "sweep", name, "datasets=[mini-tiles]", "--dry-run", "--json")
+    assert result.returncode == 0, result.stderr
+    plan = json.loads(result.stdout)
+    assert plan["cells"] > 0
+    assert plan["done"] == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_train_prints_json_and_saves_contexts(tmp_path: Path) -> None:
+    words = ["train", "--dataset", "mini-tiles", "--shots", "1", "--seeds", "1,2", "--json", "--save", "kept"]
+    result = dualpt(tmp_path, *words, "optim.epochs=2")
+    assert result.returncode == 0, result.stderr
+    rows = json.loads(result.stdout)
+    assert [row["seed"] for row in rows] == [1, 2]
+    assert all(0 <= row["test/accuracy"] <= 100 for row in rows)
+    from core.checkpoint import load_contexts
+
+    contexts, about = load_contexts(tmp_path / "kept" / "mini-tiles-few-shot-1shot-seed1.safetensors")
+    assert contexts.shape == (2, 16, 128)
+    assert about["cell_key"] == rows[0]["cell_key"]
+
+
+@pytest.mark.slow
+def test_sweep_then_compare_then_again(tmp_path: Path) -> None:
+    """The main job in small, through real Ray, Optuna and MLflow: train, table, figure; then nothing is left to do."""
+    words = ["sweep", "demo", *TINY, "trials=2", "search.shots=[1]", "baselines=[zero-shot, coop]", "--json"]
+    first = dualpt(tmp_path, *words)
+    assert first.returncode == 0, first.stderr
+    assert json.loads(first.stdout)["failed"] == 0
+    table = dualpt(tmp_path, "compare", "demo", "--format", "json", "--figure", "curves.png")
+    rows = json.loads(table.stdout[: table.stdout.rindex("}") + 1])["rows"]
+    assert {row["method"] for row in rows} >= {"zero-shot CLIP", "CoOp", "best of the sweep"}
+    assert (tmp_path / "curves.png").stat().st_size > 10_000
+    again = json.loads(dualpt(tmp_path, *words).stdout)
+    assert again["trained"] == 0
+    status = json.loads(dualpt(tmp_path, "status", "--json").stdout)
+    assert set(status["demo"]) == {"FINISHED"}
