@@ -115,9 +115,11 @@ class Bench:
             for view, items in [(None, plain), *((view, _unlabelled(data.train)) for view in views)]:
                 group = (setting.backbone, setting.data.root, cell.dataset, local, view)
                 wanted.setdefault(group, (setting, cell.dataset, view, {}))[3].update(dict.fromkeys(items))
-        total = sum(len(images) for *_, images in wanted.values())
+        # Local features first: global ones are stored with them, and need not be encoded again on their own.
+        groups = sorted(wanted.values(), key=lambda group: not uses_local(group[0]))
+        total = sum(len(images) for *_, images in groups)
         done = 0
-        for setting, dataset, view, images in wanted.values():
+        for setting, dataset, view, images in groups:
 
             def count(part: int, _: int, before: int = done, dataset: str = dataset) -> None:
                 if progress is not None:
