@@ -70,8 +70,8 @@ class AlignmentSection(Section):
     ot_epsilon: float = Field(0.1, ge=0.001, le=10)
     """Entropic regularisation of every optimal-transport plan."""
     ot_iterations: int = Field(20, ge=1, le=10_000)
-    """Sinkhorn iterations; a fixed number, so that no image's plan depends on its batch. At epsilon 0.1, 20 leave an error
-    of float precision on the mini grid; smaller epsilons need more."""
+    """Sinkhorn iterations; a fixed number, so that no image's plan depends on its batch. At epsilon 0.1, 20 leave
+    an error of float precision on the mini grid; smaller epsilons need more."""
     ot_marginals: Literal["uniform", "unbalanced"] = "uniform"
     """Marginals of the local plan: uniform, or KL-relaxed so that background patches may be left out."""
     ot_relaxation: float = Field(0.1, gt=0, le=100)
