@@ -117,6 +117,12 @@ class Bench:
                 wanted.setdefault(group, (setting, cell.dataset, view, {}))[3].update(dict.fromkeys(items))
         # Local features first: global ones are stored with them, and need not be encoded again on their own.
         groups = sorted(wanted.values(), key=lambda group: not uses_local(group[0]))
+        seen: dict[tuple[object, ...], set[Item]] = {}
+        for setting, dataset, view, images in groups:
+            known = seen.setdefault((setting.backbone, setting.data.root, dataset, view), set())
+            for image in [image for image in images if image in known]:
+                del images[image]
+            known |= set(images)
         total = sum(len(images) for *_, images in groups)
         done = 0
         for setting, dataset, view, images in groups:

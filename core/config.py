@@ -94,6 +94,8 @@ class OptimSection(Section):
     """Images per step; None takes the recipe's."""
     epochs: int | None = Field(None, ge=1, le=100_000)
     """Passes over the few-shot sample; None takes the recipe's."""
+    epoch_scale: float = Field(1.0, gt=0, le=100)
+    """Multiplies the recipe's epochs: 0.5 trains half as long at every number of shots."""
     momentum: float = Field(0.9, ge=0, lt=1)
     """SGD momentum."""
     weight_decay: float = Field(5e-4, ge=0, le=1)
@@ -223,6 +225,7 @@ def _uses_ot(setting: Setting) -> bool:
 
 ACTIVE_WHEN: dict[str, Callable[[Setting], bool]] = {
     **{key: _trains for key in SETTING_KEYS if key.split(".")[0] in {"prompt", "alignment", "inference", "optim"}},
+    "optim.epoch_scale": lambda setting: _trains(setting) and setting.optim.epochs is None,
     "data.views": _trains,
     "backbone.local_features": uses_local,
     "alignment.llm_form": uses_llm,

@@ -24,6 +24,9 @@ from core.mini.grid import ensure_mini_grid
 from core.recipes import NUMERICS_VERSION, Recipe, resolve_recipe
 from core.weights import weights_fingerprint
 
+RESOLVED_BY_RECIPE = {"optim.recipe", "optim.epoch_scale"}
+"""Keys that act through learning rate, batch size and epochs alone, which stand in the cell key themselves."""
+
 EMBEDDED_BANKS = Path(__file__).parent / "data" / "banks"
 """Description banks that ship with the project."""
 
@@ -156,6 +159,7 @@ def recipe_of(cell: Cell) -> Recipe:
         learning_rate=optim.learning_rate,
         batch_size=optim.batch_size,
         epochs=optim.epochs,
+        epoch_scale=optim.epoch_scale,
     )
 
 
@@ -171,7 +175,7 @@ def cell_key(cell: Cell) -> str:
     settings.pop("backbone.pretrained")  # named by its content below
     if setting.method == "prompt":
         recipe = recipe_of(cell)
-        settings.pop("optim.recipe")
+        settings = {key: value for key, value in settings.items() if key not in RESOLVED_BY_RECIPE}
         settings |= {
             "optim.learning_rate": recipe.learning_rate,
             "optim.batch_size": recipe.batch_size,

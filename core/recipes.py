@@ -1,5 +1,6 @@
 """How long to train and how fast, where a setting leaves it open."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -38,6 +39,7 @@ def resolve_recipe(
     learning_rate: float | None = None,
     batch_size: int | None = None,
     epochs: int | None = None,
+    epoch_scale: float = 1.0,
 ) -> Recipe:
     """Fill what a setting leaves open (None) from `recipe`.
 
@@ -45,14 +47,15 @@ def resolve_recipe(
         dataset: Registry name; CoOp trains ImageNet for 50 epochs whatever the shots.
         shots: Training images per class that were asked for.
         n_images: Training images that were drawn.
+        epoch_scale: Multiplies the recipe's epochs (rounded up); those that are set stay.
     """
     if recipe == "coop":
-        batch_size = batch_size or COOP_BATCH_SIZE
-        epochs = epochs or (COOP_IMAGENET_EPOCHS if dataset == COOP_IMAGENET else _by_shots(COOP_EPOCHS, shots))
-        return Recipe(learning_rate or COOP_LEARNING_RATE, batch_size, epochs)
-    batch_size = batch_size or MINI_BATCH_SIZE
-    epochs = epochs or -(-_by_shots(MINI_STEPS, shots) // steps_per_epoch(n_images, batch_size))
-    return Recipe(learning_rate or MINI_LEARNING_RATE, batch_size, epochs)
+        learning_rate, batch_size = learning_rate or COOP_LEARNING_RATE, batch_size or COOP_BATCH_SIZE
+        whole = COOP_IMAGENET_EPOCHS if dataset == COOP_IMAGENET else _by_shots(COOP_EPOCHS, shots)
+    else:
+        learning_rate, batch_size = learning_rate or MINI_LEARNING_RATE, batch_size or MINI_BATCH_SIZE
+        whole = math.ceil(_by_shots(MINI_STEPS, shots) / steps_per_epoch(n_images, batch_size))
+    return Recipe(learning_rate, batch_size, epochs or math.ceil(whole * epoch_scale))
 
 
 def steps_per_epoch(n_images: int, batch_size: int) -> int:

@@ -46,6 +46,7 @@ KNOBS: dict[str, tuple[dict[str, Value], Value, Value]] = {
     "optim.learning_rate": ({}, 0.002, 0.01),
     "optim.batch_size": ({}, 4, 8),
     "optim.epochs": ({}, 3, 4),
+    "optim.epoch_scale": ({"optim.epochs": None}, 0.05, 0.1),
     "optim.momentum": ({}, 0.9, 0.5),
     "optim.weight_decay": ({}, 0.0, 0.5),
     "optim.warmup_learning_rate": ({}, 1e-5, 1e-2),

@@ -34,3 +34,10 @@ def test_the_partial_batch_is_dropped_unless_it_is_all():
     assert steps_per_epoch(64, 32) == 2
     assert steps_per_epoch(63, 32) == 1
     assert steps_per_epoch(5, 32) == 1
+
+
+def test_a_scale_shortens_the_recipe_and_leaves_what_is_set():
+    whole = resolve_recipe("coop", dataset="OxfordPets", shots=16, n_images=592)
+    half = resolve_recipe("coop", dataset="OxfordPets", shots=16, n_images=592, epoch_scale=0.5)
+    assert (whole.epochs, half.epochs) == (200, 100)
+    assert resolve_recipe("coop", dataset="OxfordPets", shots=16, n_images=592, epochs=7, epoch_scale=0.5).epochs == 7
