@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from core.alignment import mean_feature
 from core.arrays import ClassText, ImageFeatures, TestSet
 from core.backbone import Backbone, load_backbone
 from core.cells import Cell, pack_of
@@ -96,10 +97,11 @@ class Bench:
         for cell in _one_per(cells, lambda cell: (cell.setting, cell.dataset, cell.protocol)):
             towers = self._towers_of(cell.setting)
             self._check_patches(cell.setting, towers)
-            text = self._class_text(cell, "train")
-            if cell.setting.method == "prompt":
-                names = split_of(cell.setting, cell.dataset).class_names[data_of(cell).classes["train"]]
-                check_prompt_lengths(towers.text, text.name_tokens, names, cell.setting.prompt.context_length)
+            for part, classes in data_of(cell).classes.items():
+                text = self._class_text(cell, part)
+                if cell.setting.method == "prompt":
+                    names = split_of(cell.setting, cell.dataset).class_names[classes]
+                    check_prompt_lengths(towers.text, text.name_tokens, names, cell.setting.prompt.context_length)
 
     def prepare(self, cells: Sequence[Cell], progress: Count | None = None) -> None:
         """Write the mini grid where it is asked for, and compute the features that the cells need."""
@@ -326,7 +328,8 @@ def _zero_shot_classifier(setting: Setting, text: ClassText) -> Tensor:
         assert text.template is not None
         return text.template
     assert text.descriptions is not None
-    return torch.nn.functional.normalize(text.descriptions.sum(1), dim=-1)
+    assert text.description_mask is not None
+    return mean_feature(text.descriptions, text.description_mask)
 
 
 def _accuracies(evaluations: Mapping[str, Evaluation]) -> dict[str, float]:

@@ -41,5 +41,7 @@ def pack_of(cell: Cell) -> str:
     Cells that use local features or descriptions never share steps with cells that do not: a weight of zero would
     still pay for the others' forward pass.
     """
-    active = {key: value for key, value in cell.setting.active().items() if key not in PACKABLE}
-    return json.dumps([active, cell.dataset, cell.protocol, cell.shots], sort_keys=True)
+    setting = cell.setting
+    active = {key: value for key, value in setting.active().items() if key not in PACKABLE}
+    places = [setting.data.root, setting.descriptions.bank]
+    return json.dumps([active, places, cell.dataset, cell.protocol, cell.shots], sort_keys=True)

@@ -106,7 +106,7 @@ class OptimSection(Section):
 
 class DataSection(Section):
     root: str | None = None
-    """Folder that holds the datasets; None is the mini grid's own folder."""
+    """Folder that holds the datasets. Mini datasets lie in the cache folder unless a mini grid lies here."""
     views: int = Field(1, ge=0, le=1000)
     """Cached views per training image: 1 is the plain centre crop, V > 1 draws from V random crops and flips, 0 crops
     and encodes anew at every step."""
@@ -114,7 +114,8 @@ class DataSection(Section):
 
 class DescriptionsSection(Section):
     bank: str | None = None
-    """Folder with one `<dataset>.json` of {class name: [sentence]}; None is the bank written with the mini grid."""
+    """Folder with one `<dataset>.json` of {class name: [sentence]}; None looks in `descriptions/` beside the data (the
+    mini grid has its own there), then among the banks that ship."""
     per_class: int | None = Field(None, ge=1, le=1000)
     """Sentences used per class, K, in the bank's order; None takes all."""
 
@@ -139,7 +140,7 @@ class Setting(Section):
     def active(self) -> dict[str, Value]:
         """The keys that can change the result, by dotted name: what identifies a setting.
 
-        Locations (`data.root`, `descriptions.bank`) are left out: content is fingerprinted, not its place. So are
+        Locations (`data.root`, `descriptions.bank`) are left out: cell keys hash the content and not its place. So are
         knobs that the rest of the setting switches off, so that CoOp with `alignment.topk: 3` is CoOp.
         """
         return {
@@ -218,9 +219,14 @@ def _local_form(form: LocalForm) -> Callable[[Setting], bool]:
     return lambda setting: uses_local(setting) and setting.alignment.local_form == form
 
 
-def _uses_ot(setting: Setting) -> bool:
+def _iterates_ot(setting: Setting) -> bool:
+    """Whether some plan has more than one row: with a single prompt the first sweep is the limit."""
     by_llm = uses_llm(setting) and setting.alignment.llm_form == "ot"
-    return by_llm or _local_form("ot")(setting)
+    return (by_llm or _local_form("ot")(setting)) and setting.prompt.n_prompts > 1
+
+
+def _relaxes_ot(setting: Setting) -> bool:
+    return _local_form("ot")(setting) and setting.alignment.ot_marginals == "unbalanced"
 
 
 ACTIVE_WHEN: dict[str, Callable[[Setting], bool]] = {
@@ -233,10 +239,10 @@ ACTIVE_WHEN: dict[str, Callable[[Setting], bool]] = {
     "alignment.local_form": uses_local,
     "alignment.topk": _local_form("topk"),
     "alignment.attention_beta": _local_form("attention"),
-    "alignment.ot_epsilon": _uses_ot,
-    "alignment.ot_iterations": _uses_ot,
+    "alignment.ot_epsilon": lambda setting: _iterates_ot(setting) or _relaxes_ot(setting),
+    "alignment.ot_iterations": _iterates_ot,
     "alignment.ot_marginals": _local_form("ot"),
-    "alignment.ot_relaxation": lambda s: _local_form("ot")(s) and s.alignment.ot_marginals == "unbalanced",
+    "alignment.ot_relaxation": _relaxes_ot,
     "descriptions.per_class": uses_descriptions,
 }
 """When a key matters; keys not listed always do."""

@@ -13,19 +13,26 @@ from pathlib import Path
 from core.cells import Cell
 from core.config import Setting, uses_descriptions
 from core.data.catalog import DatasetInfo, dataset_info
+from core.data.digests import DigestIndex
 from core.data.readers import read_split
 from core.data.sampling import base_to_new, draw_few_shot, n_base_classes
 from core.data.splits import Item, Split, check_files
 from core.descriptions import bank_fingerprint, read_bank
 from core.errors import UserError
-from core.fingerprint import fingerprint
+from core.fingerprint import fingerprint, rows_fingerprint
 from core.locations import cache_root
-from core.mini.grid import ensure_mini_grid
+from core.mini.grid import MANIFEST_NAME, ensure_mini_grid
 from core.recipes import NUMERICS_VERSION, Recipe, resolve_recipe
-from core.weights import weights_fingerprint
+from core.weights import find_weights
+
+HASHED_BY_CONTENT = {"backbone.pretrained", "descriptions.per_class"}
+"""Keys that name what the cell key hashes itself: weights and sentences."""
 
 RESOLVED_BY_RECIPE = {"optim.recipe", "optim.epoch_scale"}
 """Keys that act through learning rate, batch size and epochs alone, which stand in the cell key themselves."""
+
+PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
+"""What weights say of how images are prepared for them."""
 
 EMBEDDED_BANKS = Path(__file__).parent / "data" / "banks"
 """Description banks that ship with the project."""
@@ -56,10 +63,11 @@ def data_root(setting: Setting, info: DatasetInfo) -> Path:
     Raises:
         UserError: a real dataset without a data root.
     """
-    if setting.data.root is not None:
-        return Path(setting.data.root).expanduser()
-    if info.kind == "mini":
-        return mini_root()
+    given = None if setting.data.root is None else Path(setting.data.root).expanduser()
+    if info.kind == "mini":  # a folder of photographs is no place to draw a mini grid into
+        return given if given is not None and (given / MANIFEST_NAME).is_file() else mini_root()
+    if given is not None:
+        return given
     raise UserError(
         f"data.root is not set: {info.name} is read from disk; give data.root=FOLDER that holds '{info.folder}/'"
     )
@@ -99,6 +107,9 @@ def data_of(cell: Cell) -> CellData:
 @lru_cache(maxsize=1024)
 def _draw_once(dataset: str, root: Path, protocol: str, shots: int, seed: int) -> CellData:
     split = _read_once(dataset, root)
+    if not split.test or (protocol == "base-to-new" and len(split.class_names) < 2):
+        need = "test images" if not split.test else "at least two classes for base-to-new"
+        raise UserError(f"{root}: {dataset} lacks {need}; complete its split")
     sample = draw_few_shot(split, shots, seed) if shots else None
     train, val, drawn = (sample.train, sample.val, sample.fingerprint) if sample else ((), (), None)
     n_classes = len(split.class_names)
@@ -107,6 +118,8 @@ def _draw_once(dataset: str, root: Path, protocol: str, shots: int, seed: int) -
         return CellData(train, val, {"test": split.test}, {"train": every, "test": every}, drawn)
     base, new = slice(0, n_base_classes(n_classes)), slice(n_base_classes(n_classes), n_classes)
     base_test, new_test = base_to_new(split.test, n_classes)
+    if not base_test or not new_test:
+        raise UserError(f"{root}: {dataset} has no test images of its {'new' if base_test else 'base'} classes")
     return CellData(
         train=base_to_new(train, n_classes)[0],
         val=base_to_new(val, n_classes)[0],
@@ -148,6 +161,24 @@ def _read_bank_once(
     return read_bank(folder, dataset_info(dataset), class_names, per_class)
 
 
+@lru_cache(maxsize=1024)
+def _pixels_once(dataset: str, root: Path, protocol: str, shots: int, seed: int) -> str:
+    """SHA-256 over what the cell's images are called, how they are labelled, and what is in the files."""
+    data, index = _draw_once(dataset, root, protocol, shots, seed), _digest_index(cache_root())
+    image_root = dataset_info(dataset).image_root(root)
+    parts = {"train": data.train, "val": data.val, **data.tests}
+    return rows_fingerprint(
+        (part, item.label, digest)
+        for part, items in parts.items()
+        for item, digest in zip(items, index.digests(image_root, [item.path for item in items]), strict=True)
+    )
+
+
+@lru_cache(maxsize=4)
+def _digest_index(cache: Path) -> DigestIndex:
+    return DigestIndex(cache / "features" / "digests")
+
+
 def recipe_of(cell: Cell) -> Recipe:
     """The cell's learning rate, batch size and epochs, with the recipe resolved."""
     optim = cell.setting.optim
@@ -170,9 +201,8 @@ def cell_key(cell: Cell) -> str:
         UserError: a split, bank or weights file that cannot be read.
     """
     setting, info = cell.setting, dataset_info(cell.dataset)
-    split = split_of(setting, cell.dataset)
-    settings = setting.active()
-    settings.pop("backbone.pretrained")  # named by its content below
+    root = data_root(setting, info)
+    settings = {key: value for key, value in setting.active().items() if key not in HASHED_BY_CONTENT}
     if setting.method == "prompt":
         recipe = recipe_of(cell)
         settings = {key: value for key, value in settings.items() if key not in RESOLVED_BY_RECIPE}
@@ -182,14 +212,15 @@ def cell_key(cell: Cell) -> str:
             "optim.epochs": recipe.epochs,
         }
     sentences = sentences_of(setting, cell.dataset) if uses_descriptions(setting) else None
+    weights = find_weights(setting.backbone.name, setting.backbone.pretrained)
     return fingerprint(
         {
             "numerics": NUMERICS_VERSION,
             "settings": settings,
-            "weights": weights_fingerprint(setting.backbone.name, setting.backbone.pretrained),
-            "dataset": [info.name, info.template, split.fingerprint],
+            "weights": [weights.fingerprint, {name: weights.preprocess.get(name) for name in PREPROCESSING}],
+            "dataset": [info.name, info.template, split_of(setting, cell.dataset).class_names],
             "cell": [cell.protocol, cell.shots, cell.seed],
-            "sample": data_of(cell).sample_fingerprint,
+            "images": _pixels_once(cell.dataset, root, cell.protocol, cell.shots, cell.seed),
             "descriptions": None if sentences is None else bank_fingerprint(sentences),
         }
     )

@@ -16,7 +16,7 @@ from filelock import FileLock
 from PIL import Image
 
 from core.errors import UserError, nearest
-from core.fingerprint import write_atomically
+from core.locations import write_atomically
 from core.mini.attributes import resample
 from core.mini.datasets import IMAGES_PER_CLASS, MINI_DATASETS, RECIPES, folder_name, split_file_name
 from core.mini.drawing_pool import draw_classes

@@ -249,3 +249,55 @@ def test_more_shots_than_images_takes_all_of_a_class(photographs: Path, tmp_path
 def test_class_contexts_have_none_for_new_classes(bench: Bench) -> None:
     with pytest.raises(UserError, match=r"prompt\.class_specific"):
         bench.check([cell(protocol="base-to-new", prompt__class_specific=True)])
+
+
+def test_a_key_hangs_on_what_is_in_the_images_and_not_on_where_they_are(photographs: Path, tmp_path: Path) -> None:
+    from core.inputs import _pixels_once
+
+    def key() -> str:
+        _pixels_once.cache_clear()  # as in another process
+        setting = method_setting("coop").with_values({**QUICK, "data.root": str(photographs)})
+        return cell_key(Cell(setting, "DescribableTextures", "few-shot", 2, 1))
+
+    before = key()
+    image = photographs / "dtd" / "images" / "dotted" / "7.jpg"
+    image.touch()
+    assert key() == before
+    Image.new("RGB", (60, 50), (1, 2, 3)).save(image)
+    assert key() != before
+
+
+def test_a_key_hangs_on_how_images_are_prepared_for_the_weights(tmp_path: Path) -> None:
+    weights = tmp_path / "open_clip_model.safetensors"
+    weights.write_bytes(b"any content: keys load no model")
+    one = cell("coop", backbone__name="ViT-B-32", backbone__pretrained=str(weights))
+    before = cell_key(one)
+    config = {"model_cfg": {"quick_gelu": False}, "preprocess_cfg": {"mean": [0.5, 0.5, 0.5]}}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
+    assert cell_key(one) != before
+
+
+def test_all_sentences_are_the_same_key_as_their_number() -> None:
+    assert cell_key(cell()) == cell_key(cell(descriptions__per_class=5))
+
+
+def test_two_banks_share_no_steps() -> None:
+    from core.cells import pack_of
+
+    assert pack_of(cell()) != pack_of(cell(descriptions__bank="elsewhere"))
+
+
+def test_a_half_without_test_images_is_one_line(photographs: Path, tmp_path: Path) -> None:
+    path = photographs / "dtd" / "split_zhou_DescribableTextures.json"
+    split = json.loads(path.read_text())
+    split["test"] = [item for item in split["test"] if item[1] == 0]
+    path.write_text(json.dumps(split))
+    setting = method_setting("coop").with_values({**QUICK, "data.root": str(photographs)})
+    with pytest.raises(UserError, match="no test images of its new classes"):
+        ready(Bench(cache=tmp_path, device="cpu"), [Cell(setting, "DescribableTextures", "base-to-new", 2, 1)])
+
+
+def test_a_mini_grid_is_never_drawn_into_a_users_folder(photographs: Path) -> None:
+    before = sorted(photographs.rglob("*"))
+    assert cell_key(cell(data__root=str(photographs))) == cell_key(cell())
+    assert sorted(photographs.rglob("*")) == before
