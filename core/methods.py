@@ -8,14 +8,16 @@ from collections.abc import Mapping
 from core.config import Setting, Value
 from core.errors import UserError, nearest
 
+TRAINED: dict[str, Value] = {"method": "prompt"}
 NO_LLM: dict[str, Value] = {"alignment.llm_weight": 0.0, "inference.description_weight": 0.0}
 NO_LOCAL: dict[str, Value] = {"alignment.local_weight": 0.0, "inference.local_weight": 0.0}
 
 METHODS: dict[str, dict[str, Value]] = {
     "zero-shot": {"method": "zero-shot"},
     "zero-shot-descriptions": {"method": "zero-shot-descriptions"},
-    "coop": {"prompt.n_prompts": 1, **NO_LLM, **NO_LOCAL},
+    "coop": {**TRAINED, "prompt.n_prompts": 1, **NO_LLM, **NO_LOCAL},
     "plot": {
+        **TRAINED,
         "prompt.n_prompts": 4,
         "alignment.local_form": "ot",
         "alignment.local_weight": 1.0,
@@ -25,6 +27,7 @@ METHODS: dict[str, dict[str, Value]] = {
         **NO_LLM,
     },
     "kgcoop": {
+        **TRAINED,
         "prompt.n_prompts": 1,
         "alignment.llm_form": "cosine",
         "alignment.llm_target": "template",
@@ -32,9 +35,9 @@ METHODS: dict[str, dict[str, Value]] = {
         "inference.description_weight": 0.0,
         **NO_LOCAL,
     },
-    "dualpt-llm-only": NO_LOCAL,
-    "dualpt-local-only": NO_LLM,
-    "dualpt": {},
+    "dualpt-llm-only": {**TRAINED, **NO_LOCAL},
+    "dualpt-local-only": {**TRAINED, **NO_LLM},
+    "dualpt": TRAINED,
 }
 
 TITLES: dict[str, str] = {

@@ -6,9 +6,10 @@ alignment.local_form: {choice: [topk, ot, attention]}
 alignment.topk: {int: [1, 9], when: {alignment.local_form: topk}}
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from core.config import SETTING_KEYS, Setting, Value
 from core.errors import UserError, nearest
@@ -20,11 +21,14 @@ Condition = Mapping[str, tuple[Value, ...]]
 """Keys and the values they must have for a parameter to exist."""
 
 
+Number = TypeVar("Number", int, float)
+
+
 @dataclass(frozen=True)
-class FloatParameter:
+class _Range(Generic[Number]):
     key: str
-    low: float
-    high: float
+    low: Number
+    high: Number
     log: bool = False
     when: Condition = field(default_factory=dict)
 
@@ -33,17 +37,17 @@ class FloatParameter:
         return (self.low, self.high)
 
 
-@dataclass(frozen=True)
-class IntParameter:
-    key: str
-    low: int
-    high: int
-    log: bool = False
-    when: Condition = field(default_factory=dict)
-
+class FloatParameter(_Range[float]):
     @property
-    def ends(self) -> tuple[Value, ...]:
-        return (self.low, self.high)
+    def probes(self) -> tuple[Value, ...]:
+        """The ends, and a value between them with a fractional part, which a key of whole numbers refuses."""
+        return (*self.ends, self.low + (self.high - self.low) / math.pi)
+
+
+class IntParameter(_Range[int]):
+    @property
+    def probes(self) -> tuple[Value, ...]:
+        return self.ends
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,10 @@ class ChoiceParameter:
 
     @property
     def ends(self) -> tuple[Value, ...]:
+        return self.values
+
+    @property
+    def probes(self) -> tuple[Value, ...]:
         return self.values
 
 
@@ -82,12 +90,12 @@ def parse_parameter(key: str, spec: Any, source: str) -> Parameter:
     kinds = [kind for kind in KINDS if kind in spec]
     for option in spec:
         if option not in (*KINDS, *OPTIONS):
-            raise UserError(f"{place}: unknown option '{option}'{nearest(str(option), (*KINDS, *OPTIONS))}")
+            raise UserError(f"{place}: unknown option '{option}'{nearest(option, (*KINDS, *OPTIONS))}")
     if len(kinds) != 1:
         raise UserError(f"{place}: needs exactly one of float, int, choice")
     when = _condition(spec.get("when", {}), place)
     parameter = _build(key, kinds[0], spec, when, place)
-    _check_ends(parameter, place)
+    _check_values(parameter, place)
     return parameter
 
 
@@ -99,6 +107,8 @@ def _build(key: str, kind: str, spec: dict[str, Any], when: Condition, place: st
     if not isinstance(log, bool):
         raise UserError(f"{place}.log: expected true or false, found {log!r}")
     if kind == "choice":
+        if not _are_single(given):
+            raise UserError(f"{place}: a choice is a word or a number, not a list or a mapping; found {given}")
         if len(set(map(repr, given))) != len(given):
             raise UserError(f"{place}: a choice is given twice in {given}")
         if log:
@@ -118,17 +128,26 @@ def _build(key: str, kind: str, spec: dict[str, Any], when: Condition, place: st
 def _condition(when: Any, place: str) -> Condition:
     if not isinstance(when, dict):
         raise UserError(f"{place}.when: expected {{key: value}}, found {when!r}")
-    for key in when:
+    allowed = {key: tuple(values) if isinstance(values, list) else (values,) for key, values in when.items()}
+    for key, values in allowed.items():
         if key not in SETTING_KEYS:
-            raise UserError(f"{place}.when: unknown key '{key}'{nearest(str(key), SETTING_KEYS)}")
-    return {key: tuple(values) if isinstance(values, list) else (values,) for key, values in when.items()}
+            raise UserError(f"{place}.when: unknown key '{key}'{nearest(key, SETTING_KEYS)}")
+        if not values or not _are_single(values):
+            raise UserError(f"{place}.when.{key}: expected a value or a list of values, found {when[key]!r}")
+    return allowed
 
 
-def _check_ends(parameter: Parameter, place: str) -> None:
-    """A bound that the setting itself refuses is an error of the file, found before anything runs."""
-    for end in parameter.ends:
+def _are_single(values: Iterable[Any]) -> bool:
+    return not any(isinstance(value, list | dict) for value in values)
+
+
+def _check_values(parameter: Parameter, place: str) -> None:
+    """A value that the setting itself refuses is an error of the file, found before anything runs."""
+    if parameter.key == SHOTS and isinstance(parameter, FloatParameter):
+        raise UserError(f"{place}: shots are whole numbers; use int or choice")
+    for value in parameter.probes:
         if parameter.key == SHOTS:
-            if isinstance(end, bool) or not isinstance(end, int) or end < 1:
-                raise UserError(f"{place}: shots are whole numbers of at least 1, found {end!r}")
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise UserError(f"{place}: shots are whole numbers of at least 1, found {value!r}")
         else:
-            Setting().with_values({parameter.key: end}, source=place)
+            Setting().with_values({parameter.key: value}, source=place)

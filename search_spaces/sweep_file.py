@@ -1,44 +1,51 @@
 """The sweep file: which grid, which baselines, what may vary, and how it is searched."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice, product
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
-from core.config import ACTIVE_WHEN, LOCATIONS, SETTING_KEYS, Protocol, Section, Setting, Value, flatten, one_line
+from core.config import SETTING_KEYS, Protocol, Section, Setting, Value, flatten, one_line
+from core.data.catalog import expand_datasets
 from core.errors import UserError, nearest
 from core.methods import METHODS
 from core.results import SELECTION_METRICS, VAL_ACCURACY
-from search_spaces.parameters import SHOTS, ChoiceParameter, Parameter, parse_parameter
+from search_spaces.parameters import SHOTS, Parameter, parse_parameter
+from search_spaces.space_checks import check_space, in_order
 from search_spaces.yaml_reader import read_yaml
 
-MAX_CORNERS = 4096
-"""Corners of a space tried in search of one where a parameter matters."""
+METHOD_REMEDY = "a sweep searches learned prompts; list other methods under 'baselines'"
 
-Positive = Annotated[int, Field(ge=1)]
+AXES = ("datasets", "shots", "seeds")
+"""The lists of the grid, of which a search may judge on a part."""
+
+Item = TypeVar("Item", str, int)
+
+
+def _distinct(values: list[Item]) -> list[Item]:
+    if not values or len(set(values)) != len(values):
+        raise ValueError("must be a list without repeats and not empty")
+    return values
+
+
+Datasets = Annotated[list[str], AfterValidator(_distinct)]
+Shots = Annotated[list[Annotated[int, Field(ge=1)]], AfterValidator(_distinct)]
+Seeds = Annotated[list[Annotated[int, Field(ge=0)]], AfterValidator(_distinct)]
 
 
 class Grid(Section):
     """What every setting is judged on: datasets x shots x seeds under one protocol."""
 
-    datasets: list[str] = Field(["mini"])
+    datasets: Datasets = Field(["mini"])
     """Dataset names; `mini` and `real` stand for all eleven of either."""
     protocol: Protocol = "few-shot"
     """Few-shot recognition, or base-to-new generalisation."""
-    shots: list[Positive] = Field([16], min_length=1)
+    shots: Shots = Field([16])
     """Training images per class."""
-    seeds: list[Annotated[int, Field(ge=0)]] = Field([1, 2, 3], min_length=1)
+    seeds: Seeds = Field([1, 2, 3])
     """Seeds of the few-shot draw, the initial context and the batch order."""
-
-    @field_validator("datasets", "shots", "seeds")
-    @classmethod
-    def _no_repeats(cls, values: list[Any]) -> list[Any]:
-        if not values or len(set(values)) != len(values):
-            raise ValueError("must be a list without repeats and not empty")
-        return values
 
 
 class Search(Section):
@@ -52,11 +59,11 @@ class Search(Section):
     """Seed of the sampler."""
     objective: str = VAL_ACCURACY
     """Maximised mean over the judged cells; a validation metric."""
-    datasets: list[str] | None = None
+    datasets: Datasets | None = None
     """Datasets that candidates are judged on; None is the grid's."""
-    shots: list[Positive] | None = None
+    shots: Shots | None = None
     """Shots that candidates are judged at; None is the grid's."""
-    seeds: list[int] | None = None
+    seeds: Seeds | None = None
     """Seeds that candidates are judged at; None is the grid's."""
     space: dict[str, Any] = Field(min_length=1)
     """What varies, by dotted key."""
@@ -121,7 +128,7 @@ class SweepFile(Section):
         """The typed parameters, conditions after what they depend on."""
         if self.search is None:
             return ()
-        return _in_order([parse_parameter(key, spec, source) for key, spec in self.search.space.items()], source)
+        return in_order([parse_parameter(key, spec, source) for key, spec in self.search.space.items()], source)
 
     @property
     def searches_shots(self) -> bool:
@@ -151,51 +158,109 @@ SHORTHANDS = {
 def load_sweep(path: Path, overrides: Mapping[str, Any] | None = None) -> LoadedSweep:
     """Read a sweep file, apply `key=value` overrides, and check all of it.
 
+    Where an override narrows the grid, a search that judges on a part of it follows, unless it is overridden too.
+
     Raises:
         UserError: one line that names the file, the key and the remedy.
     """
-    return check_sweep(_override(read_yaml(path), overrides or {}, path), source=str(path))
+    given = {SHORTHANDS.get(key, key): value for key, value in (overrides or {}).items()}
+    following = [axis for axis in AXES if f"grid.{axis}" in given and f"search.{axis}" not in given]
+    return check_sweep(_override(read_yaml(path), given, path), source=str(path), following=following)
 
 
-def check_sweep(declared: Mapping[str, Any], source: str) -> LoadedSweep:
-    """Validate a declared sweep (see `load_sweep`)."""
+def check_sweep(declared: Mapping[str, Any], source: str, following: Collection[str] = ()) -> LoadedSweep:
+    """Validate a declared sweep (see `load_sweep`).
+
+    Args:
+        declared: the document.
+        source: its file, for error messages.
+        following: lists of the search that are cut to the grid's; elsewhere, judging outside the grid is an error.
+    """
     for key in declared:
         if key not in SweepFile.model_fields:
             hint = f"; did you mean 'setting.{key}'?" if key in Setting.model_fields else ""
+            hint = f"; {METHOD_REMEDY}" if key == "method" else hint
             raise UserError(f"{source}: unknown key '{key}'{hint or nearest(key, SweepFile.model_fields)}")
     try:
         file = SweepFile.model_validate(dict(declared))
     except ValidationError as error:
         raise UserError(f"{source}: {_with_nearest(error)}") from None
-    reference = Setting().with_values(file.base_values(), source=f"{source}: setting")
+    fixed = file.base_values()
+    for place, keys in (("setting", fixed), ("search.space", file.search.space if file.search else {})):
+        if "method" in keys:
+            raise UserError(f"{source}: {place}.method: {METHOD_REMEDY}")
+    file = _judge_within_grid(file, following, source)
+    reference = Setting().with_values(fixed, source=f"{source}: setting")
     space = file.space(source=f"{source}: search.space")
-    _check_space(file, reference, space, source)
+    check_space(space, fixed, reference, source)
+    if file.searches_shots and file.search is not None and file.search.shots is not None:
+        raise UserError(f"{source}: search.shots and a searched {SHOTS} exclude each other; remove one")
     return LoadedSweep(file, space, reference)
+
+
+def _judge_within_grid(file: SweepFile, following: Collection[str], source: str) -> SweepFile:
+    """Cut the search's lists in `following` to the grid's, None where nothing is left; refuse others outside it."""
+    cut: dict[str, list[Any] | None] = {}
+    for axis in AXES:
+        grid = _members(axis, getattr(file.grid, axis), f"{source}: grid.{axis}")
+        judged = getattr(file.search, axis, None)
+        if judged is None:
+            continue
+        members = _members(axis, judged, f"{source}: search.{axis}")
+        outside = [member for member in members if member not in grid]
+        if outside and axis not in following:
+            raise UserError(
+                f"{source}: search.{axis}: {', '.join(map(str, outside))} not in the grid; judge on a part of "
+                f"grid.{axis}, or remove search.{axis}"
+            )
+        if outside:
+            cut[axis] = [member for member in members if member in grid] or None
+    if file.search is None or not cut:
+        return file
+    return file.model_copy(update={"search": file.search.model_copy(update=cut)})
+
+
+def _members(axis: str, values: Iterable[Any], place: str) -> tuple[Any, ...]:
+    """What a list of the grid stands for: `mini` and `real` are eleven datasets each."""
+    if axis != "datasets":
+        return tuple(values)
+    try:
+        return expand_datasets(values)
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from None
 
 
 def _override(declared: dict[str, Any], overrides: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """Apply overrides: `grid.*`, `search.*`, `run.*`, `name` to the file itself, all else to its `setting`."""
-    declared = {**declared, "setting": flatten(declared.get("setting") or {})}
-    for given, value in overrides.items():
-        key = SHORTHANDS.get(given, given)
+    declared = {**declared, "setting": flatten(_section(declared, "setting", f"{path}: setting"))}
+    for key, value in overrides.items():
         section, _, rest = key.partition(".")
         if key in SETTING_KEYS:
             declared["setting"][key] = value
         elif section in {"grid", "search", "run"} and rest:
-            inner = dict(declared.get(section) or {})
+            inner = _section(declared, section, f"{path}: {section}")
             if section == "search" and rest.startswith("space."):
-                inner["space"] = {**(inner.get("space") or {}), rest.removeprefix("space."): value}
+                space = _section(inner, "space", f"{path}: search.space")
+                inner["space"] = {**space, rest.removeprefix("space."): value}
             else:
-                listed = rest in {"datasets", "shots", "seeds"} and not isinstance(value, list)
-                inner[rest] = [value] if listed else value
+                single = rest in AXES and value is not None and not isinstance(value, list)
+                inner[rest] = [value] if single else value
             declared[section] = inner
         elif key in SweepFile.model_fields and key not in {"grid", "search", "run", "setting"}:
             declared[key] = value
         else:
             known = [*SETTING_KEYS, *SHORTHANDS, "name", "baselines", *(f"grid.{k}" for k in Grid.model_fields)]
             known += [*(f"search.{k}" for k in Search.model_fields), *(f"run.{k}" for k in Run.model_fields)]
-            raise UserError(f"{path}: unknown key '{given}'{nearest(given, known)}")
+            raise UserError(f"{path}: unknown key '{key}'{nearest(key, known)}")
     return declared
+
+
+def _section(declared: Mapping[str, Any], name: str, place: str) -> dict[str, Any]:
+    """A copy of a section that overrides may change; empty where the file has none."""
+    section = declared.get(name)
+    if not isinstance(section, dict | None):
+        raise UserError(f"{place}: expected a mapping of keys, found {section!r}")
+    return dict(section or {})
 
 
 def _with_nearest(error: ValidationError) -> str:
@@ -207,62 +272,3 @@ def _with_nearest(error: ValidationError) -> str:
         if fault["type"] == "extra_forbidden" and model is not None:
             hints.append(nearest(str(fault["loc"][1]), model.model_fields))
     return one_line(error) + "".join(hints)
-
-
-def _in_order(parameters: list[Parameter], source: str) -> tuple[Parameter, ...]:
-    """Put each parameter behind those its condition names."""
-    ordered: list[Parameter] = []
-    waiting = list(parameters)
-    searched = {parameter.key for parameter in parameters}
-    while waiting:
-        placed = {parameter.key for parameter in ordered}
-        ready = [p for p in waiting if all(key in placed or key not in searched for key in p.when)]
-        if not ready:
-            raise UserError(f"{source}: conditions form a circle: {', '.join(p.key for p in waiting)}")
-        ordered += ready
-        waiting = [parameter for parameter in waiting if parameter not in ready]
-    return tuple(ordered)
-
-
-def _check_space(file: SweepFile, reference: Setting, space: tuple[Parameter, ...], source: str) -> None:
-    for parameter in space:
-        place = f"{source}: search.space.{parameter.key}"
-        if parameter.key in LOCATIONS:
-            raise UserError(f"{place}: a location is not searchable; set it with {parameter.key}=PATH")
-        if parameter.key in file.base_values():
-            raise UserError(f"{place}: is searched and also fixed in 'setting'; remove one")
-        for key, values in parameter.when.items():
-            _check_condition(place, key, values, space, reference)
-        if parameter.key in ACTIVE_WHEN and not _can_matter(parameter, space, reference):
-            raise UserError(
-                f"{place}: changes nothing, because the rest of the setting switches it off; remove it, or search or "
-                "set what switches it on"
-            )
-    if file.searches_shots and file.search is not None and file.search.shots is not None:
-        raise UserError(f"{source}: search.shots and a searched {SHOTS} exclude each other; remove one")
-
-
-def _can_matter(parameter: Parameter, space: tuple[Parameter, ...], reference: Setting) -> bool:
-    """Whether any corner of the space lets the parameter change a result: a dead knob wastes a search."""
-    others = [p for p in space if p.key not in (parameter.key, SHOTS)]
-    corners = islice(product(*[[(p.key, end) for end in p.ends] for p in others]), MAX_CORNERS)
-    for corner in corners:
-        values = {**dict(corner), parameter.key: parameter.ends[-1]}
-        if ACTIVE_WHEN[parameter.key](reference.with_values(values)):
-            return True
-    return False
-
-
-def _check_condition(
-    place: str, key: str, values: tuple[Value, ...], space: tuple[Parameter, ...], reference: Setting
-) -> None:
-    """A condition that can never hold would make a knob that is never searched."""
-    parameter = next((p for p in space if p.key == key), None)
-    if parameter is None:
-        possible: tuple[Value, ...] = (reference.flat()[key],)
-    elif isinstance(parameter, ChoiceParameter):
-        possible = parameter.values
-    else:
-        return
-    if not set(values) & set(possible):
-        raise UserError(f"{place}.when: {key} is never {' or '.join(map(str, values))} (it can be {list(possible)})")

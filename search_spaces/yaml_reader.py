@@ -1,4 +1,4 @@
-"""YAML as researchers write it: `1e-3` is a number, a key given twice is an error."""
+"""YAML as researchers write it: `1e-3` is a number, a key is a word, and a key given twice is an error."""
 
 import re
 from pathlib import Path
@@ -13,9 +13,14 @@ class _Loader(yaml.SafeLoader):
     """PyYAML follows YAML 1.1, where `1e-3` is a string and a repeated key silently wins."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
+        seen: set[str] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=deep)
+            if not isinstance(key, str):
+                found = key_node.value if isinstance(key_node, yaml.ScalarNode) else f"a {key_node.id}"
+                raise yaml.MarkedYAMLError(
+                    problem=f"a key must be a word, found {found}", problem_mark=key_node.start_mark
+                )
             if key in seen:
                 raise yaml.MarkedYAMLError(problem=f"key '{key}' is given twice", problem_mark=key_node.start_mark)
             seen.add(key)
@@ -37,7 +42,7 @@ def parse_value(text: str) -> Any:
     """The value of a command-line override, by YAML's rules: `3`, `1e-3`, `true`, `[a, b]`, `name`."""
     try:
         return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         return text
 
 
@@ -70,7 +75,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         mark = error.problem_mark
         place = f"{path}:{mark.line + 1}" if mark else str(path)
         raise UserError(f"{place}: {error.problem}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise UserError(f"{path}: not a YAML text file ({str(error).splitlines()[0]})") from None
     if not isinstance(loaded, dict):
         raise UserError(f"{path}: expected a mapping of keys, found {type(loaded).__name__}")

@@ -54,6 +54,12 @@ def test_every_method_is_a_setting_of_its_own() -> None:
     assert len(set(active)) == len(METHODS)
 
 
+def test_a_trained_method_stays_one_over_any_shared_values() -> None:
+    shared = {"method": "zero-shot"}
+    kept = {name for name in METHODS if method_setting(name, shared).method == "prompt"}
+    assert kept == set(METHODS) - {"zero-shot", "zero-shot-descriptions"}
+
+
 def test_kgcoop_is_the_published_setting() -> None:
     alignment = method_setting("kgcoop").alignment
     assert (alignment.llm_form, alignment.llm_target, alignment.llm_weight) == ("cosine", "template", 8.0)

@@ -85,6 +85,25 @@ def test_overrides_reach_grid_search_and_setting(good: Path) -> None:
         ("search.space.alignment.topk={int: [1, 9], when: {alignment.local_form: uniform}}", "is never uniform"),
         ("search.space.alignment.topk={int: [1, 9], when: {alignment.form: topk}}", "unknown key"),
         ("search.space.alignment.attention_beta={float: [1, 9]}", "changes nothing"),
+        ("search.space.alignment.topk={float: [1, 4]}", "alignment.topk: input should be a valid integer"),
+        ("search.space.alignment.topk={float: [1, 4], log: true}", "alignment.topk: input should be a valid integer"),
+        ("search.space.data.shots={float: [1, 4]}", "search.space.data.shots: shots are whole numbers; use int or"),
+        (
+            "search.space.prompt.init={choice: [[a], {b: c}]}",
+            "search.space.prompt.init: a choice is a word or a number",
+        ),
+        ("search.space.alignment.topk={int: [1, 9], when: {alignment.local_form: [[topk]]}}", "local_form: expected a"),
+        ("search.space.alignment.topk={int: [1, 9], when: {alignment.local_form: []}}", "local_form: expected a value"),
+        ("method=zero-shot", "setting.method: a sweep searches learned prompts; list other methods under 'baselines'"),
+        ("search.space.method={choice: [prompt]}", "search.space.method: a sweep searches learned prompts; list other"),
+        ("search.seeds=[-1]", "search.seeds.0: input should be greater than or equal to 0"),
+        ("search.seeds=[1, 1]", "search.seeds: must be a list without repeats"),
+        ("search.shots=[]", "search.shots: must be a list without repeats and not empty"),
+        ("search.datasets=[]", "search.datasets: must be a list without repeats and not empty"),
+        ("seeds=null", "grid.seeds: input should be a valid list"),
+        ("search.shots=[2]", "search.shots: 2 not in the grid"),
+        ("search.datasets=[mini]", "not in the grid; judge on a part of grid.datasets, or remove search.datasets"),
+        ("search.datasets=[mini-pet]", "search.datasets: unknown dataset 'mini-pet'; did you mean 'mini-pets'?"),
         ("name=a/b", "name"),
         ("nonsense", "not of the form key=value"),
     ],
@@ -93,6 +112,7 @@ def test_each_fault_is_one_line(good: Path, override: str, said: str) -> None:
     with pytest.raises(UserError) as caught:
         load_sweep(good, parse_overrides([override]))
     assert said in str(caught.value)
+    assert str(good) in str(caught.value) or "key=value" in said
     assert "\n" not in str(caught.value)
 
 
@@ -107,6 +127,13 @@ def test_each_fault_is_one_line(good: Path, override: str, said: str) -> None:
         ("name: a\nprompt: {n_prompts: 2}\nbaselines: [coop]", "did you mean 'setting.prompt'?"),
         ("baselines: [coop]", "name: field required"),
         ("name: a\nsearch: {space: {}}", "search.space"),
+        ("name: a\n1: 2", "bad.yaml:2: a key must be a word, found 1"),
+        ("name: a\nsetting: {prompt: {1: 2}}", "bad.yaml:2: a key must be a word, found 1"),
+        ("name: a\n? [a]\n: 1", "bad.yaml:2: a key must be a word, found a sequence"),
+        ("name: a\nsetting: [1]", "bad.yaml: setting: expected a mapping of keys, found [1]"),
+        ("name: 2024-99-99", "not a YAML text file"),
+        ("name: a\nmethod: zero-shot", "unknown key 'method'; a sweep searches learned prompts; list other"),
+        ("name: a\nsetting: {method: zero-shot}\nbaselines: [coop]", "bad.yaml: setting.method: a sweep searches"),
     ],
 )
 def test_each_broken_file_is_one_line(tmp_path: Path, text: str, said: str) -> None:
@@ -116,6 +143,70 @@ def test_each_broken_file_is_one_line(tmp_path: Path, text: str, said: str) -> N
         load_sweep(path)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "override", "said"),
+    [
+        ("search: 3", "trials=3", "search: expected a mapping of keys, found 3"),
+        ("grid: 3", "datasets=[mini]", "grid: expected a mapping of keys, found 3"),
+        ("search: {space: 3}", "search.space.alignment.topk={int: [1, 2]}", "search.space: expected a mapping of keys"),
+    ],
+)
+def test_overrides_of_malformed_sections_are_one_line(tmp_path: Path, text: str, override: str, said: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(f"name: a\n{text}")
+    with pytest.raises(UserError) as caught:
+        load_sweep(path, parse_overrides([override]))
+    assert f"{path}: {said}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+JUDGED_ON_A_PART = """
+name: part
+grid: {datasets: [mini], shots: [1, 2, 16], seeds: [1, 2]}
+search: {datasets: [mini-pets, mini-cars], shots: [16], seeds: [1], space: {prompt.n_prompts: {int: [1, 4]}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("overrides", "judged"),
+    [
+        ([], (["mini-pets", "mini-cars"], [16], [1])),
+        (["datasets=[mini-cars, mini-dishes]", "seeds=[1]"], (["mini-cars"], [16], [1])),
+        (["datasets=[DescribableTextures]", "shots=2", "seeds=[2, 3]"], (None, None, None)),
+        (["shots=[2, 4]", "search.shots=[4]", "search.seeds=null"], (["mini-pets", "mini-cars"], [4], None)),
+    ],
+)
+def test_a_search_follows_a_narrowed_grid(tmp_path: Path, overrides: list[str], judged: tuple[object, ...]) -> None:
+    path = tmp_path / "part.yaml"
+    path.write_text(JUDGED_ON_A_PART)
+    search = load_sweep(path, parse_overrides(overrides)).file.search
+    assert search is not None
+    assert (search.datasets, search.shots, search.seeds) == judged
+
+
+def test_a_search_overridden_outside_the_narrowed_grid_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "part.yaml"
+    path.write_text(JUDGED_ON_A_PART)
+    with pytest.raises(UserError, match=r"part\.yaml: search\.shots: 16 not in the grid"):
+        load_sweep(path, parse_overrides(["shots=2", "search.shots=16"]))
+
+
+def test_a_large_space_may_need_its_first_parameters_moved(tmp_path: Path) -> None:
+    path = tmp_path / "large.yaml"
+    lines = ["    alignment.local_form: {choice: [topk, ot, attention]}"]
+    lines += ["    alignment.ot_marginals: {choice: [unbalanced, uniform]}"]
+    floats = ("alignment.llm_weight", "alignment.local_weight", "alignment.attention_beta", "alignment.ot_relaxation")
+    floats += ("inference.local_weight", "inference.description_weight", "prompt.init_std", "optim.learning_rate")
+    floats += ("optim.epoch_scale", "optim.momentum", "optim.weight_decay", "optim.warmup_learning_rate")
+    lines += [f"    {key}: {{float: [0.1, 0.9]}}" for key in floats]
+    lines += [f"    {key}: {{int: [1, 9]}}" for key in ("alignment.topk", "prompt.n_prompts", "optim.batch_size")]
+    path.write_text("name: large\nsearch:\n  space:\n" + "\n".join(lines))
+    assert len(load_sweep(path).space) == len(lines)
+    path.write_text(path.read_text().replace("topk, ot, attention", "topk, uniform, attention"))
+    with pytest.raises(UserError, match=r"alignment\.ot_marginals: changes nothing"):
+        load_sweep(path)
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
