@@ -1,13 +1,13 @@
-"""What the run of a cell holds: parameters, metrics with the loss curve, and artifacts. Knows nothing of MLflow."""
+"""What the runs of cells and trials hold, written and read back: tags, parameters, metrics, files. Knows no MLflow."""
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from core.cells import Cell
 from core.config import Setting
 from sweeps import records
-from sweeps.records import KeyedCell
+from sweeps.records import CellRow, KeyedCell, TrialRef, TrialRow
 
 if TYPE_CHECKING:
     from core.cell import CellResult
@@ -23,6 +23,22 @@ class Point(NamedTuple):
     name: str
     value: float
     step: int = 0
+
+
+def trial_tags(trial: TrialRef) -> dict[str, str]:
+    """Shared by a trial and its cells."""
+    return {
+        records.SETTING_TAG: trial.setting,
+        records.SWEEP_TAG: trial.sweep,
+        records.TRIAL_TAG: trial.name,
+        records.KIND_TAG: trial.kind,
+        records.SCHEMA_TAG: records.SCHEMA,
+    }
+
+
+def cell_tags(trial: TrialRef, keyed: KeyedCell) -> dict[str, str]:
+    own = {records.LEVEL_TAG: "cell", records.KEY_TAG: keyed.key, records.PARENT_TAG: trial.run_id}
+    return {**trial_tags(trial), **own}
 
 
 def cell_params(cell: Cell) -> dict[str, str]:
@@ -59,9 +75,51 @@ def write_cell(folder: Path, keyed: KeyedCell, result: "CellResult") -> None:
         save_contexts(folder / "contexts.safetensors", result.contexts.detach().cpu().contiguous(), described)
 
 
+def write_failure(folder: Path, details: str) -> None:
+    """Write the traceback of a cell that failed."""
+    (folder / "failure.txt").write_text(details, encoding="utf-8")
+
+
 def write_setting(folder: Path, setting: Setting) -> None:
     """Write the resolved setting, every key by its dotted name."""
     _write_json(folder / "setting.json", setting.flat())
+
+
+def read_trial(run: Any) -> TrialRow:
+    """A trial from its run, as MLflow's client returns it."""
+    tags = run.data.tags
+    ref = TrialRef(
+        experiment_id=run.info.experiment_id,
+        run_id=run.info.run_id,
+        sweep=tags[records.SWEEP_TAG],
+        name=tags[records.TRIAL_TAG],
+        kind=cast(records.Kind, tags[records.KIND_TAG]),
+        setting=tags[records.SETTING_TAG],
+    )
+    return TrialRow(ref, run.info.status, records.SUPERSEDED_TAG in tags)
+
+
+def read_cell(run: Any) -> CellRow:
+    """A cell from its run; places are filled with blanks where a foreign run lacks them."""
+    tags, params, info = run.data.tags, run.data.params, run.info
+    return CellRow(
+        run_id=info.run_id,
+        trial_run_id=tags.get(records.PARENT_TAG, ""),
+        key=tags.get(records.KEY_TAG, ""),
+        trial=tags.get(records.TRIAL_TAG, ""),
+        kind=tags.get(records.KIND_TAG, ""),
+        dataset=params.get(records.DATASET_PARAM, ""),
+        protocol=params.get(records.PROTOCOL_PARAM, ""),
+        shots=int(params.get(records.SHOTS_PARAM, 0)),
+        seed=int(params.get(records.SEED_PARAM, 0)),
+        status=info.status,
+        metrics=run.data.metrics,
+        params=params,
+        seconds=((info.end_time or info.start_time) - info.start_time) / 1000,
+        recorded_ms=info.end_time or info.start_time,
+        failure=tags.get(records.FAILURE_TAG),
+        reused_from=tags.get(records.REUSED_TAG),
+    )
 
 
 def _write_json(path: Path, value: Any) -> None:

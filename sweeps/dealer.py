@@ -7,81 +7,21 @@ Order: baselines, candidates, and, when every candidate is judged, the selected 
 """
 
 import math
-import statistics
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from core.cells import Cell
-from core.results import SELECTION_METRICS
 from search_spaces.sweep_file import LoadedSweep
 from sweeps.plan import Pack, SweepPlan, TrialPlan, grid_cells, into_packs, judged_cells
 from sweeps.progress import SweepProgress
 from sweeps.records import BEST_TAG, BEST_VALUE_TAG, CellRow, KeyedCell, Status, TrialRef, setting_hash
 from sweeps.search import Candidates, Proposal
+from sweeps.shards import CellOutcome, OpenTrial, Shard, outcome_of
 from sweeps.tracking import Ledger
 
-(SELECTION,) = SELECTION_METRICS
 MOST_DEATHS = 2
 """A pack that is being trained when a worker process dies so often is recorded as failed."""
-
-
-@dataclass(frozen=True)
-class CellOutcome:
-    """What the driver learns of a cell. Test accuracies stay in the ledger: no searcher can see them."""
-
-    key: str
-    run_id: str
-    selection: float | None
-    """Validation accuracy in percent; None where the method has none."""
-    failure: str | None
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Some packs of a trial, for one worker."""
-
-    number: int
-    trial: TrialRef
-    packs: tuple[Pack, ...]
-
-
-@dataclass
-class OpenTrial:
-    """A trial with cells left to train."""
-
-    plan: TrialPlan
-    ref: TrialRef
-    proposal: Proposal | None
-    undealt: deque[Pack] = field(default_factory=deque)
-    untrained: set[str] = field(default_factory=set)
-    """Keys of the cells that its shards have still to train."""
-    awaited: dict[str, KeyedCell] = field(default_factory=dict)
-    """Cells that another open trial is about to train, by key."""
-    outcomes: dict[str, CellOutcome] = field(default_factory=dict)
-    shards_out: int = 0
-    deaths: Counter[str] = field(default_factory=Counter)
-    """How often a worker died over a pack, by the pack's first key."""
-
-    @property
-    def over(self) -> bool:
-        return not self.undealt and not self.shards_out and not self.awaited
-
-    def missing(self, pack: Pack) -> Pack:
-        """The cells of a pack that have no outcome yet."""
-        return tuple(cell for cell in pack if cell.key not in self.outcomes)
-
-    @property
-    def failed(self) -> int:
-        return sum(outcome.failure is not None for outcome in self.outcomes.values())
-
-    @property
-    def value(self) -> float | None:
-        """The objective: mean validation accuracy over all cells; None where one is missing or failed."""
-        values = [self.outcomes[key].selection for key in self.outcomes if self.outcomes[key].failure is None]
-        if self.failed or not values or any(value is None or not math.isfinite(value) for value in values):
-            return None
-        return statistics.fmean(value for value in values if value is not None)
 
 
 @dataclass
@@ -338,8 +278,8 @@ class KnownCells:
         self._read_all = False
         for row in recorded:
             if row.finished:
-                self._own.setdefault(row.trial_run_id, {})[row.key] = _outcome(row)
-                self.add(_outcome(row))
+                self._own.setdefault(row.trial_run_id, {})[row.key] = outcome_of(row)
+                self.add(outcome_of(row))
 
     def of(self, trial: TrialRef) -> dict[str, CellOutcome]:
         """The finished cells recorded under a trial before this launch."""
@@ -349,13 +289,9 @@ class KnownCells:
         """A finished cell anywhere in the store."""
         if key not in self._by_key and not self._read_all:
             self._read_all = True
-            elsewhere = {key: _outcome(row) for key, row in self._ledger.finished_cells().items()}
+            elsewhere = {key: outcome_of(row) for key, row in self._ledger.finished_cells().items()}
             self._by_key = {**elsewhere, **self._by_key}
         return self._by_key.get(key)
 
     def add(self, outcome: CellOutcome) -> None:
         self._by_key[outcome.key] = outcome
-
-
-def _outcome(row: CellRow) -> CellOutcome:
-    return CellOutcome(row.key, row.run_id, row.metrics.get(SELECTION), row.failure)

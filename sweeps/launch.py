@@ -17,10 +17,11 @@ from rich.console import Console
 
 from core.cells import Cell
 from core.inputs import cell_key
+from search_spaces.parameters import SHOTS
 from search_spaces.sweep_file import LoadedSweep
 from sweeps.plan import PlanCounts, SweepPlan, count, grid_cells, judged_cells, plan_sweep
 from sweeps.progress import SweepProgress, readable_seconds
-from sweeps.stores import absolute_uri, examine, examine_study, is_new
+from sweeps.stores import absolute_uri, examine, examine_study, is_new, only_launch
 
 if TYPE_CHECKING:
     from core.cell import Bench
@@ -92,10 +93,10 @@ def launch(
     examine(absolute_uri(file.run.tracking_uri))
     if file.search is not None:
         examine_study(file.run.study_storage)
-    with SweepProgress(console, enabled=progress) as shown:
+    with only_launch(file.run.tracking_uri, file.name), SweepProgress(console, enabled=progress) as shown:
         recorded = _recorded(file.run.tracking_uri, file.name)
         finished = [row for row in recorded if row.finished]
-        if count(plan, finished, finished, key).missing:
+        if count(plan, finished, finished if _study_fits(sweep, key) else [], key).missing:
             _check_and_prepare(sweep, plan, {row.key for row in finished}, bench, key, shown)
         dealer = _open_dealer(sweep, plan, recorded, key, shown)
         interrupted = True
@@ -121,7 +122,7 @@ def dry_run(
     """
     plan = plan_sweep(sweep)
     uri = sweep.file.run.tracking_uri
-    own = [row for row in _recorded(uri, sweep.file.name) if row.finished]
+    own = [row for row in _recorded(uri, sweep.file.name) if row.finished] if _study_fits(sweep, key) else []
     counts = count(plan, _finished_anywhere(uri), own, key)
     if as_json:
         print(json.dumps({"name": sweep.file.name, **asdict(counts), "missing": counts.missing}))
@@ -164,9 +165,32 @@ def _check_and_prepare(
     if sweep.file.search is not None:
         cells += [*judged_cells(sweep, sweep.reference), *grid_cells(sweep, sweep.reference)]
     bench = make_bench()
-    bench.check(cells)
+    bench.check([*cells, *_corner_cells(sweep)])
     if not os.environ.get("RAY_ADDRESS"):
         bench.prepare([cell for cell in cells if key(cell) not in finished], shown.preparing)
+
+
+def _study_fits(sweep: LoadedSweep, key: Callable[[Cell], str]) -> bool:
+    """Whether candidates on record were proposed from this space and judged on these very cells."""
+    if sweep.file.search is None:
+        return True
+    from sweeps.search import study_fits
+
+    return study_fits(sweep, [key(cell) for cell in judged_cells(sweep, sweep.reference)])
+
+
+def _corner_cells(sweep: LoadedSweep) -> list[Cell]:
+    """One cell a dataset of the reference with each parameter at each of its ends: bounds may not fit the data."""
+    corners: list[Cell] = []
+    for parameter in sweep.space:
+        if parameter.key == SHOTS:
+            continue
+        switched_on = {key: allowed[0] for key, allowed in parameter.when.items()}
+        for end in parameter.ends:
+            setting = sweep.reference.with_values({**switched_on, parameter.key: end}, source="search.space")
+            by_dataset = {cell.dataset: cell for cell in judged_cells(sweep, setting)}
+            corners += by_dataset.values()
+    return corners
 
 
 def _open_dealer(
@@ -184,13 +208,15 @@ def _open_dealer(
     candidates = None
     if (search := sweep.file.search) is not None:
         judged = judged_cells(sweep, sweep.reference)
-        candidates = Candidates(sweep, search, [f"{c.dataset} {c.protocol} {c.shots} {c.seed}" for c in judged])
+        # By key: when images, descriptions or numerics change, candidates are judged again.
+        candidates = Candidates(sweep, search, [key(cell) for cell in judged])
     return Dealer(sweep, plan, candidates, Ledger(sweep.file.run.tracking_uri), recorded, key, shown)
 
 
 def _train(dealer: "Dealer", sweep: LoadedSweep, make_bench: "Callable[[], Bench]") -> bool:
     """Start Ray and train all that is missing; returns whether it was interrupted."""
-    from sweeps.pool import ray_session, train_all
+    from sweeps.pool import train_all
+    from sweeps.ray_session import ray_session
     from sweeps.trial import Workplace
 
     run = sweep.file.run

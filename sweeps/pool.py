@@ -1,14 +1,11 @@
-"""Ray: start it quietly, and let Tune's actors train what the dealer deals until nothing is left.
+"""Tune's actors train what the dealer deals until nothing is left.
 
 Tune brings resource accounting, actor reuse, autoscaling and recovery of lost nodes. What to run, what has failed and
 what is done is the dealer's to know: nothing is ever restored from Tune's own snapshots.
 """
 
 import contextlib
-import logging
-import os
 import signal
-import socket
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -17,7 +14,7 @@ from typing import Any
 
 import ray
 from ray import cloudpickle, tune
-from ray.exceptions import RayActorError, RayTaskError, RpcError
+from ray.exceptions import RayActorError, RayTaskError
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
@@ -26,73 +23,19 @@ from ray.tune.stopper import NoopStopper, Stopper
 from core.errors import UserError
 from search_spaces.sweep_file import Run
 from sweeps.dealer import Dealer
-from sweeps.stores import sqlite_path
 from sweeps.trial import GridTrial, Workplace
 
-QUIET = {
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_DEDUP_LOGS": "0",
-    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    "TUNE_WARN_THRESHOLD_S": "10",
-}
-"""No result files, no snapshots, no signal handlers, no advice: Ray reads these when it starts, unless they are set."""
-KNOCK_SECONDS = 5.0
-"""How long a cluster may take to accept a connection."""
 MOST_FAULTS = 3
 """Workers that fail in a row, outside of any pack, before the sweep is given up."""
 AUTO_GPU_SHARE = 0.25
 """Of a GPU, for `gpus_per_trial: auto`: a tiny set of contexts trains on cached features."""
 
 
-@contextlib.contextmanager
-def ray_session(tracking_uri: str) -> Iterator[None]:
-    """Connect to the cluster of `$RAY_ADDRESS`, or start Ray on this machine; stopped on leaving.
-
-    `local` is explicit, since a stale address file of an earlier cluster would be tried otherwise.
-
-    Raises:
-        UserError: no cluster answers at the address, or its other machines cannot reach the store.
-    """
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    address = os.environ.get("RAY_ADDRESS") or "local"
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
-    if address == "local":
-        quiet["include_dashboard"] = False
-    try:
-        _knock(address)
-        ray.init(address=address, **quiet)
-    except (OSError, RuntimeError, ValueError, RpcError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"RAY_ADDRESS={address}: no Ray cluster can be used there ({reason}); unset it to run here"
-        ) from None
-    try:
-        _check_reach(tracking_uri)
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _knock(address: str) -> None:
-    """Raise an `OSError` at once where nothing listens; Ray would go on asking for minutes."""
-    host, _, port = address.rpartition(":")
-    if host and port.isdigit():
-        socket.create_connection((host.rpartition("//")[2], int(port)), timeout=KNOCK_SECONDS).close()
-
-
 def train_all(dealer: Dealer, workplace: Workplace, run: Run) -> bool:
     """Train until the dealer has nothing left.
 
-    The first Ctrl-C lets running packs finish and deals nothing more; the second aborts them.
+    The first Ctrl-C (or SIGTERM, as batch systems send it) lets running packs finish and deals nothing more; the
+    second aborts them.
 
     Returns:
         Whether it was interrupted.
@@ -225,7 +168,7 @@ class _Draining(Stopper):
 
 @contextlib.contextmanager
 def _draining_on_interrupt(dealer: Dealer) -> Iterator[list[int]]:
-    """Make the first SIGINT drain and the second abort; yields the list of those that came."""
+    """Make the first signal drain and the second abort; yields the list of those that came."""
     interrupts: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield interrupts
@@ -237,11 +180,12 @@ def _draining_on_interrupt(dealer: Dealer) -> Iterator[list[int]]:
             raise KeyboardInterrupt
         dealer.drain()
 
-    before = signal.signal(signal.SIGINT, on_interrupt)
+    before = {number: signal.signal(number, on_interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield interrupts
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _resources(run: Run) -> dict[str, float]:
@@ -266,22 +210,6 @@ def _room_for(resources: dict[str, float]) -> int:
             f"run: a trial asks for {asked}, and Ray has {has}; lower run.cpus_per_trial or run.gpus_per_trial"
         )
     return room
-
-
-def _check_reach(tracking_uri: str) -> None:
-    """Workers record cells themselves, so that every machine must reach the store.
-
-    Raises:
-        UserError: there are several machines and the store is a file on this one.
-    """
-    nodes = [node for node in ray.nodes() if node["Alive"]]
-    if len(nodes) > 1 and sqlite_path(tracking_uri) is not None:
-        here = ray.util.get_node_ip_address()
-        raise UserError(
-            f"run.tracking_uri: {len(nodes)} machines cannot share the file {tracking_uri}; on this one run "
-            f"`mlflow server --backend-store-uri {tracking_uri} --host 0.0.0.0 --port 5000`, "
-            f"then launch with run.tracking_uri=http://{here}:5000"
-        )
 
 
 def _shard_name(trial: Any) -> str:

@@ -38,7 +38,7 @@ class SweepProgress:
         self._bar = Progress(*columns, console=console, disable=not self._live, transient=True, refresh_per_second=4)
         self._task: TaskID | None = None
         self._started: tuple[float, int] | None = None
-        self._last_line = -float("inf")
+        self._last_line = clock()
         self._last_state: object = None
         self._failures = 0
 

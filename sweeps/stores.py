@@ -3,10 +3,15 @@
 import contextlib
 import sqlite3
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from filelock import FileLock, Timeout
+
 from core.errors import UserError
+from core.fingerprint import fingerprint
+from core.locations import cache_root
 
 PROBE_SECONDS = 5.0
 """How long a tracking server may take to answer at all."""
@@ -38,6 +43,26 @@ def examine_study(uri: str) -> None:
     path = sqlite_path(absolute_uri(uri))
     if path is not None:
         _try_writing(path, "run.study_storage")
+
+
+@contextlib.contextmanager
+def only_launch(uri: str, name: str) -> Iterator[None]:
+    """Keep two launches of one sweep on this machine apart: each would take the other's candidates for orphans.
+
+    The lock is the operating system's, so that a killed launch leaves none behind.
+
+    Raises:
+        UserError: another launch of the sweep is running.
+    """
+    lock = cache_root() / "locks" / f"{fingerprint([absolute_uri(uri), name])[:32]}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(lock, timeout=0):
+            yield
+    except Timeout:
+        raise UserError(
+            f"sweep '{name}' is being run by another process; wait for it, or give this one another name with name=…"
+        ) from None
 
 
 def examine(uri: str) -> None:

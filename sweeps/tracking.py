@@ -11,8 +11,9 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -26,7 +27,17 @@ from core.cells import Cell
 from core.config import Setting
 from core.errors import UserError
 from sweeps import records
-from sweeps.contents import cell_params, cell_points, write_cell, write_setting
+from sweeps.contents import (
+    cell_params,
+    cell_points,
+    cell_tags,
+    read_cell,
+    read_trial,
+    trial_tags,
+    write_cell,
+    write_failure,
+    write_setting,
+)
 from sweeps.records import CellRow, KeyedCell, Status, TrialRef, TrialRow, grid_metrics, latest, setting_hash
 from sweeps.stores import absolute_uri, examine, sqlite_path
 
@@ -118,7 +129,7 @@ class Ledger:
     def trials(self, experiment_id: str) -> list[TrialRow]:
         """The trials on record, superseded ones included."""
         with _one_line(self.uri):
-            return [_trial_row(run) for run in self._runs([experiment_id], _level("trial"))]
+            return [read_trial(run) for run in self._runs([experiment_id], _level("trial"))]
 
     def open_trial(
         self, experiment_id: str, sweep_run: str, sweep: str, name: str, kind: records.Kind, setting: Setting
@@ -135,28 +146,21 @@ class Ledger:
                     self._client.update_run(run.info.run_id, status="RUNNING")
                     if records.SUPERSEDED_TAG in run.data.tags:
                         self._client.delete_tag(run.info.run_id, records.SUPERSEDED_TAG)
-                    return _trial_row(run).ref
-            tags = {
-                records.LEVEL_TAG: "trial",
-                records.SWEEP_TAG: sweep,
-                records.TRIAL_TAG: name,
-                records.KIND_TAG: kind,
-                records.SETTING_TAG: wanted,
-                records.SCHEMA_TAG: records.SCHEMA,
-                records.PARENT_TAG: sweep_run,
-            }
-            run = self._client.create_run(experiment_id, tags=tags, run_name=name)
+                    return read_trial(run).ref
+            own = {records.LEVEL_TAG: "trial", records.PARENT_TAG: sweep_run}
+            trial = TrialRef(experiment_id, "", sweep, name, kind, wanted)
+            run = self._client.create_run(experiment_id, tags={**trial_tags(trial), **own}, run_name=name)
             params = [Param(key, str(value)) for key, value in setting.flat().items()]
             self._client.log_batch(run.info.run_id, params=params)
             with self._artifacts(run) as folder:
                 write_setting(folder, setting)
-        return TrialRef(experiment_id, _id(run), sweep, name, kind, wanted)
+        return replace(trial, run_id=_id(run))
 
     def close_trial(self, trial: TrialRef, status: Status) -> None:
         """Write the trial's grid aggregates from its recorded cells, and end its run."""
         with _one_line(self.uri):
             own = self._runs([trial.experiment_id], f"tags.`{records.PARENT_TAG}` = '{trial.run_id}'")
-            aggregates = grid_metrics(latest(map(_cell_row, own)))
+            aggregates = grid_metrics(latest(map(read_cell, own)))
         self.close(trial.run_id, status, aggregates)
 
     def close(
@@ -197,11 +201,19 @@ class Ledger:
             self._end_cell(run, result.failure)
         return _id(run)
 
-    def record_failure(self, trial: TrialRef, keyed: KeyedCell, reason: str, seconds: float = 0.0) -> str:
-        """Write a cell that gave no result at all; returns the id of its run."""
+    def record_failure(
+        self, trial: TrialRef, keyed: KeyedCell, reason: str, seconds: float = 0.0, details: str = ""
+    ) -> str:
+        """Write a cell that gave no result at all, with the reason in one line and, at length, as a file.
+
+        Returns the id of its run.
+        """
         with _one_line(self.uri):
             run = self._create_cell(trial, keyed, seconds, {})
             self._fill(run, keyed.cell, [], sample=None)
+            if details:
+                with self._artifacts(run) as folder:
+                    write_failure(folder, details)
             self._end_cell(run, reason)
         return _id(run)
 
@@ -217,7 +229,7 @@ class Ledger:
             tags = {records.REUSED_TAG: source.data.tags.get(records.REUSED_TAG, source_run_id)}
             if sample := source.data.tags.get(records.SAMPLE_TAG):
                 tags[records.SAMPLE_TAG] = sample
-            run = self._create_cell(trial, keyed, _cell_row(source).seconds, tags)
+            run = self._create_cell(trial, keyed, read_cell(source).seconds, tags)
             metrics = [Metric(name, value, now, 0) for name, value in source.data.metrics.items()]
             self._fill(run, keyed.cell, metrics, sample)
             self._end_cell(run, failure=None)
@@ -225,17 +237,8 @@ class Ledger:
 
     def _create_cell(self, trial: TrialRef, keyed: KeyedCell, seconds: float, tags: Mapping[str, str]) -> Run:
         """Begin a cell's run, dated back by `seconds`: its duration in MLflow is what the cell took."""
-        own = {
-            records.LEVEL_TAG: "cell",
-            records.KEY_TAG: keyed.key,
-            records.SETTING_TAG: trial.setting,
-            records.SWEEP_TAG: trial.sweep,
-            records.TRIAL_TAG: trial.name,
-            records.KIND_TAG: trial.kind,
-            records.SCHEMA_TAG: records.SCHEMA,
-            records.PARENT_TAG: trial.run_id,
-        }
         started = _now_ms() - round(1000 * seconds)
+        own = cell_tags(trial, keyed)
         return self._client.create_run(trial.experiment_id, started, {**own, **tags}, keyed.cell.label)
 
     def _fill(self, run: Run, cell: Cell, metrics: list[Metric], sample: str | None) -> None:
@@ -251,16 +254,20 @@ class Ledger:
     # Reading, in bulk
 
     def cells(self, experiment_id: str) -> list[CellRow]:
-        """Every recorded attempt at a cell of one experiment, superseded trials included."""
+        """Every recorded attempt at a cell of one experiment, superseded trials included.
+
+        Orphans that were cut off before their parameters were written do not say which cell they are, and are left out.
+        """
         with _one_line(self.uri):
-            return [_cell_row(run) for run in self._runs([experiment_id], _level("cell"))]
+            rows = [read_cell(run) for run in self._runs([experiment_id], _level("cell"))]
+        return [row for row in rows if row.dataset]
 
     def finished_cells(self) -> dict[str, CellRow]:
         """The finished cells of the whole store by key; of several with the same key, the last recorded."""
         finished = f"{_level('cell')} and attributes.status = 'FINISHED'"
         with _one_line(self.uri):
             everywhere = [experiment.experiment_id for experiment in self._experiments()]
-            rows = map(_cell_row, self._runs(everywhere, finished))
+            rows = map(read_cell, self._runs(everywhere, finished))
             return {row.key: row for row in sorted(rows, key=lambda row: row.recorded_ms)}
 
     def shown_cells(self, experiment_id: str) -> list[CellRow]:
@@ -362,38 +369,3 @@ def _dataset_input(cell: Cell, sample: str | None) -> DatasetInput:
     source = json.dumps({"dataset": cell.dataset, "protocol": cell.protocol, "shots": cell.shots, "seed": cell.seed})
     dataset = Dataset(cell.dataset, (sample or "no sample")[:36], source_type="dualpt", source=source)
     return DatasetInput(dataset, [InputTag("mlflow.data.context", "training" if cell.shots else "evaluation")])
-
-
-def _trial_row(run: Run) -> TrialRow:
-    tags = run.data.tags
-    ref = TrialRef(
-        experiment_id=run.info.experiment_id,
-        run_id=run.info.run_id,
-        sweep=tags[records.SWEEP_TAG],
-        name=tags[records.TRIAL_TAG],
-        kind=cast(records.Kind, tags[records.KIND_TAG]),
-        setting=tags[records.SETTING_TAG],
-    )
-    return TrialRow(ref, run.info.status, records.SUPERSEDED_TAG in tags)
-
-
-def _cell_row(run: Run) -> CellRow:
-    tags, params, info = run.data.tags, run.data.params, run.info
-    return CellRow(
-        run_id=info.run_id,
-        trial_run_id=tags.get(records.PARENT_TAG, ""),
-        key=tags.get(records.KEY_TAG, ""),
-        trial=tags.get(records.TRIAL_TAG, ""),
-        kind=tags.get(records.KIND_TAG, ""),
-        dataset=params.get(records.DATASET_PARAM, ""),
-        protocol=params.get(records.PROTOCOL_PARAM, ""),
-        shots=int(params.get(records.SHOTS_PARAM, 0)),
-        seed=int(params.get(records.SEED_PARAM, 0)),
-        status=info.status,
-        metrics=run.data.metrics,
-        params=params,
-        seconds=((info.end_time or info.start_time) - info.start_time) / 1000,
-        recorded_ms=info.end_time or info.start_time,
-        failure=tags.get(records.FAILURE_TAG),
-        reused_from=tags.get(records.REUSED_TAG),
-    )

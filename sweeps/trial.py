@@ -4,9 +4,9 @@ A setting that fails takes only its own cells with it: they are recorded as FAIL
 begins.
 """
 
-import logging
 import sys
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,15 +18,13 @@ from ray import tune
 from core.errors import UserError
 from core.fingerprint import fingerprint
 from core.locations import cache_root
-from sweeps.dealer import SELECTION, CellOutcome, Shard
 from sweeps.plan import Pack
 from sweeps.records import KeyedCell, TrialRef
+from sweeps.shards import SELECTION, CellOutcome, Shard
 from sweeps.tracking import Ledger
 
 if TYPE_CHECKING:
     from core.cell import Bench, CellResult
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -81,8 +79,7 @@ def train_pack(bench: "Bench", ledger: Ledger, trial: TrialRef, pack: Pack) -> l
     try:
         results = bench.run([keyed.cell for keyed in pack], checkpoint=checkpoint)
     except Exception as error:
-        logger.exception("%s: %s", trial.name, pack[0].cell.label)
-        outcomes = _record_failure(ledger, trial, pack, _reason(error), time.monotonic() - started)
+        outcomes = _record_failure(ledger, trial, pack, error, time.monotonic() - started)
     else:
         outcomes = _record(ledger, trial, pack, results, time.monotonic() - started)
     checkpoint.unlink(missing_ok=True)
@@ -106,9 +103,13 @@ def _record(
     return outcomes
 
 
-def _record_failure(ledger: Ledger, trial: TrialRef, pack: Pack, reason: str, seconds: float) -> list[CellOutcome]:
-    share = seconds / len(pack)
-    return [CellOutcome(keyed.key, ledger.record_failure(trial, keyed, reason, share), None, reason) for keyed in pack]
+def _record_failure(ledger: Ledger, trial: TrialRef, pack: Pack, error: Exception, seconds: float) -> list[CellOutcome]:
+    reason, details = _reason(error), "".join(traceback.format_exception(error))
+    outcomes = []
+    for keyed in pack:
+        run_id = ledger.record_failure(trial, keyed, reason, seconds / len(pack), details)
+        outcomes.append(CellOutcome(keyed.key, run_id, None, reason))
+    return outcomes
 
 
 def _reason(error: Exception) -> str:

@@ -127,10 +127,14 @@ def test_the_first_interrupt_drains_and_tells_how_to_go_on(
     assert set(trained(log).values()) == {1}
 
 
-def test_the_second_interrupt_aborts(log: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
+def test_a_sweep_has_one_launch_at_a_time_and_a_second_interrupt_aborts_it(
+    declare: Declare, log: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
     process = start(60)
     wait_for(lambda: len(trained(log)) >= 1)
-    os.kill(process.pid, signal.SIGINT)
+    with pytest.raises(UserError, match="another process"):
+        run(declare(), log)
+    os.kill(process.pid, signal.SIGTERM)
     time.sleep(1)
     os.kill(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=40)

@@ -24,7 +24,7 @@ from sweeps.contents import CURVE_POINTS
 from sweeps.records import KeyedCell, TrialRef
 from sweeps.tracking import Ledger
 
-SETTING = Setting()
+SETTING = Setting().with_values({"alignment.llm_weight": 1.0})
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,8 @@ def test_a_long_loss_curve_is_thinned_and_keeps_its_end(ledger: Ledger, client: 
 
 
 def test_failures_are_recorded_with_their_reason(ledger: Ledger, client: MlflowClient, trial: TrialRef) -> None:
-    ledger.record_failure(trial, keyed(91), "RuntimeError: out of memory")
+    run_id = ledger.record_failure(trial, keyed(91), "RuntimeError: out of memory", 1.0, "Traceback: where it was")
+    assert {file.path for file in client.list_artifacts(run_id)} == {"failure.txt"}
     failed = replace(result(keyed(92)), failure="loss is not finite", metrics=CellMetrics())
     ledger.record(trial, keyed(92), failed, 0.0)  # type: ignore[arg-type]
     rows = ledger.cells(trial.experiment_id)
@@ -146,7 +147,7 @@ def test_a_finished_cell_is_found_from_any_experiment_and_reused(
 def test_orphans_are_closed_and_never_count(ledger: Ledger, client: MlflowClient, trial: TrialRef) -> None:
     cell = keyed()
     orphan = ledger._create_cell(trial, cell, 0.0, {}).info.run_id
-    assert cell.key not in {row.key for row in ledger.cells(trial.experiment_id) if row.finished}
+    assert ledger.read_cells(trial.sweep) == []
     assert ledger.close_orphans(trial.experiment_id) == 1
     assert client.get_run(orphan).info.status == "KILLED"
     assert ledger.close_orphans(trial.experiment_id) == 0

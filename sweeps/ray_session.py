@@ -1,0 +1,85 @@
+"""Ray started quietly, or joined where it runs already."""
+
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import ray
+from ray.exceptions import RpcError
+
+from core.errors import UserError
+from sweeps.stores import sqlite_path
+
+QUIET = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_WARN_THRESHOLD_S": "10",
+}
+"""No result files, no snapshots, no signal handlers, no advice: Ray reads these when it starts, unless they are set."""
+KNOCK_SECONDS = 5.0
+"""How long a cluster may take to accept a connection."""
+
+
+@contextlib.contextmanager
+def ray_session(tracking_uri: str) -> Iterator[None]:
+    """Connect to the cluster of `$RAY_ADDRESS`, or start Ray on this machine; stopped on leaving.
+
+    `local` is explicit, since a stale address file of an earlier cluster would be tried otherwise.
+
+    Raises:
+        UserError: no cluster answers at the address, or its other machines cannot reach the store.
+    """
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    address = os.environ.get("RAY_ADDRESS") or "local"
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+    if address == "local":
+        quiet["include_dashboard"] = False
+    try:
+        _knock(address)
+        ray.init(address=address, **quiet)
+    except (OSError, RuntimeError, ValueError, RpcError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"RAY_ADDRESS={address}: no Ray cluster can be used there ({reason}); unset it to run here"
+        ) from None
+    try:
+        _check_reach(tracking_uri)
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raise an `OSError` at once where nothing listens; Ray would go on asking for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.rpartition("//")[2], int(port)), timeout=KNOCK_SECONDS).close()
+
+
+def _check_reach(tracking_uri: str) -> None:
+    """Workers record cells themselves, so that every machine must reach the store.
+
+    Raises:
+        UserError: there are several machines and the store is a file on this one.
+    """
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    if len(nodes) > 1 and sqlite_path(tracking_uri) is not None:
+        here = ray.util.get_node_ip_address()
+        raise UserError(
+            f"run.tracking_uri: {len(nodes)} machines cannot share the file {tracking_uri}; on this one run "
+            f"`mlflow server --backend-store-uri {tracking_uri} --host 0.0.0.0 --port 5000`, "
+            f"then launch with run.tracking_uri=http://{here}:5000"
+        )
