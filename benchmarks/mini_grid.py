@@ -28,7 +28,7 @@ from core.results import TEST_ACCURACY
 from search_spaces.sweep_file import LoadedSweep, check_sweep
 from sweeps.comparing import read_frame
 from sweeps.launch import launch
-from sweeps.tables import AVERAGE, base_to_new_rows, comparison, method_title
+from sweeps.tables import AVERAGE, base_to_new_rows, base_to_new_texts, comparison, method_title
 
 STORE = "sqlite:///build/mini-grid.db"
 STUDY = "sqlite:///build/mini-grid-study.db"
@@ -151,9 +151,9 @@ def _difference(cells: pd.DataFrame, method: str, shots: int) -> str:
 
 
 def base_to_new_table(cells: pd.DataFrame) -> str:
-    halves = base_to_new_rows(cells, datasets=MINI_GRID, shots=16)
-    rows = [[str(row[0]), *[f"{value:.1f}" for value in row[1:]]] for row in halves.itertuples(index=False)]
-    return markdown(list(halves.columns), rows) + "\n\nH is the harmonic mean of the averaged base and new accuracies."
+    halves = base_to_new_rows(cells, datasets=MINI_GRID, shots=16, seeds=SEEDS)
+    note = "H is, per seed, the harmonic mean of the averaged base and new accuracies; n counts seeds."
+    return markdown(list(halves.columns), base_to_new_texts(halves)) + f"\n\n{note}"
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ class CellMetrics(BaseModel):
     train_seconds: float = Field(0.0, alias="train/seconds", ge=0)
     """Wall time of the training this cell took part in, divided by the replicas trained in the same steps."""
     plan_entropy: float | None = Field(None, alias="plan_entropy")
-    """Mean entropy of the local transport plans on the test set, in nats, relative to the uniform plan's (0..1)."""
+    """Mean entropy of the local transport plans on the test set, relative to the uniform plan's (0..1)."""
 
     def by_name(self) -> dict[str, float]:
         """The defined metrics by their metric names."""

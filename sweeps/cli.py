@@ -67,7 +67,9 @@ def demo() -> None:
 def train(
     dataset: Annotated[str, typer.Option(help="Dataset name, e.g. mini-pets or DescribableTextures.")],
     overrides: Overrides = None,
-    shots: Annotated[int, typer.Option(min=1, help="Training images per class.")] = 16,
+    shots: Annotated[
+        int | None, typer.Option(min=1, help="Training images per class, 16 by default; or data.shots=K.")
+    ] = None,
     seeds: Annotated[str, typer.Option(help="Comma-separated seeds, trained together as replicas.")] = "1",
     method: Annotated[
         str, typer.Option(help="A published method, or dualpt: the starting point of the setting.")
@@ -115,8 +117,11 @@ def sweep(
 @app.command(epilog="Example: [bold]dualpt compare demo --shots 16 --figure curves.pdf[/]")
 def compare(
     name: Annotated[str, typer.Argument(help="Name of a sweep (its MLflow experiment).")],
-    shots: Annotated[int | None, typer.Option(help="Shots of the table; the largest recorded by default.")] = None,
+    shots: Annotated[int | None, typer.Option(help="Shots of the table; the largest finished by default.")] = None,
     metric: Annotated[str | None, typer.Option(help="Metric of the table; the protocol's own by default.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="few-shot or base-to-new; needed where the sweep holds both.")
+    ] = None,
     form: Annotated[str, typer.Option("--format", help="table, markdown, csv or json.")] = "table",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the table to a file.")] = None,
     figure: Annotated[Path | None, typer.Option(help="Draw few-shot curves to .png, .pdf or .svg.")] = None,
@@ -125,7 +130,17 @@ def compare(
     """Print the table: methods by datasets and average, mean and spread over seeds with n."""
     from sweeps.comparing import compare_sweep
 
-    compare_sweep(out, name, shots=shots, metric=metric, form=form, output=output, figure=figure, store=store)
+    compare_sweep(
+        out,
+        name,
+        shots=shots,
+        metric=metric,
+        protocol=protocol,
+        form=form,
+        output=output,
+        figure=figure,
+        store=store,
+    )
 
 
 @app.command()

@@ -2,17 +2,30 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from core.config import Protocol
 from core.data.catalog import MINI_GRID, REAL_GRID
 from core.errors import UserError, nearest
 from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, VAL_ACCURACY
 from sweeps.stores import is_new
-from sweeps.tables import ComparisonTable, base_to_new_rows, comparable_cells, comparison, to_frame, to_markdown
+from sweeps.tables import (
+    HALVES,
+    ComparisonTable,
+    base_to_new_rows,
+    base_to_new_texts,
+    comparable_cells,
+    comparison,
+    finished_shots,
+    to_frame,
+    to_markdown,
+)
 from sweeps.terminal import print_base_to_new, print_comparison
 
 FORMATS = ("table", "markdown", "csv", "json")
@@ -25,6 +38,7 @@ def compare_sweep(
     *,
     shots: int | None = None,
     metric: str | None = None,
+    protocol: str | None = None,
     form: str = "table",
     output: Path | None = None,
     figure: Path | None = None,
@@ -33,45 +47,62 @@ def compare_sweep(
     """Print (or write) the comparison table of a sweep, and draw its few-shot curves.
 
     Raises:
-        UserError: no such store, sweep, format, metric or number of shots.
+        UserError: no such store, sweep, format, metric, protocol or number of shots, or a path that cannot be written.
     """
-    if form not in FORMATS:
-        raise UserError(f"--format: unknown format '{form}'{nearest(form, FORMATS)} (known: {', '.join(FORMATS)})")
-    if metric is not None and metric not in METRICS:
-        raise UserError(f"--metric: unknown metric '{metric}'{nearest(metric, METRICS)} (known: {', '.join(METRICS)})")
-    cells = comparable_cells(read_frame(name, store))
-    if cells.empty:
-        raise UserError(f"sweep '{name}' has no cell of a baseline or of its selected setting yet (`dualpt status`)")
-    datasets, all_shots, seeds = grid_of(cells)
+    _check_words(format=(form, FORMATS), metric=(metric, METRICS), protocol=(protocol, get_args(Protocol)))
+    cells = _cells_of(name, protocol, store)
     base_to_new = (cells["protocol"] == "base-to-new").all()
-    shots = shots if shots is not None else max(all_shots, default=0)
-    table = comparison(
-        cells,
-        datasets=datasets,
-        shots=shots,
-        seeds=seeds,
-        metric=metric or (HARMONIC_MEAN if base_to_new else TEST_ACCURACY),
-    )
-    halves = base_to_new_rows(cells, datasets=datasets, shots=shots) if base_to_new else None
+    shown = metric or (HARMONIC_MEAN if base_to_new else TEST_ACCURACY)
+    datasets, _, seeds = grid_of(cells)
+    shots = shots if shots is not None else max(finished_shots(cells, shown), default=0)
+    metrics = HALVES if base_to_new and metric is None else (shown,)
+    tables = {m: comparison(cells, datasets=datasets, shots=shots, seeds=seeds, metric=m) for m in metrics}
+    halves = base_to_new_rows(cells, datasets=datasets, shots=shots, seeds=seeds) if base_to_new else None
+    if figure is not None:  # drawn before anything is printed: its faults are then all that is
+        from sweeps.figures import few_shot_curves
+
+        few_shot_curves(cells, datasets=datasets, seeds=seeds, metric=shown, path=figure)
     if form == "table" and output is None:
-        print_comparison(table, console)
+        print_comparison(tables[shown], console)
         if halves is not None:
             print_base_to_new(halves, console)
     else:
-        _write(_rendered(table, halves, form), output, console)
+        rows = pd.concat([to_frame(table) for table in tables.values()])
+        _write(_rendered(tables[shown], rows, halves, form), output, console)
     if figure is not None:
-        from sweeps.figures import few_shot_curves
-
-        path = few_shot_curves(cells, datasets=datasets, shots=all_shots, seeds=seeds, path=figure)
-        console.print(f"  figure: {path}", highlight=False)
+        console.print(f"  figure: {figure}", highlight=False)
 
 
-def _rendered(table: ComparisonTable, halves: pd.DataFrame | None, form: str) -> str:
+def _check_words(**words: tuple[str | None, Sequence[str]]) -> None:
+    """Refuse a value of an option that is not among those known."""
+    for option, (word, known) in words.items():
+        if word is not None and word not in known:
+            raise UserError(f"--{option}: unknown {option} '{word}'{nearest(word, known)} (known: {', '.join(known)})")
+
+
+def _cells_of(name: str, protocol: str | None, store: str) -> pd.DataFrame:
+    """What a table of the sweep may show: cells of one protocol, of baselines and of the selected setting.
+
+    Raises:
+        UserError: there are none, or they are of several protocols and none was named.
+    """
+    cells = comparable_cells(read_frame(name, store))
+    if cells.empty:
+        raise UserError(f"sweep '{name}' has no cell of a baseline or of its selected setting yet (`dualpt status`)")
+    recorded = sorted(set(cells["protocol"]))
+    if protocol is None and len(recorded) > 1:
+        raise UserError(f"sweep '{name}' holds cells of {' and '.join(recorded)}: choose one with --protocol")
+    if protocol is not None and protocol not in recorded:
+        raise UserError(f"--protocol: sweep '{name}' holds no cell of {protocol} (recorded: {', '.join(recorded)})")
+    return cells[cells["protocol"] == (protocol or recorded[0])]
+
+
+def _rendered(table: ComparisonTable, rows: pd.DataFrame, halves: pd.DataFrame | None, form: str) -> str:
     if form == "csv":
-        return to_frame(table).to_csv(index=False)
+        return rows.to_csv(index=False)
     if form == "json":
-        rows = json.loads(to_frame(table).to_json(orient="records"))
-        document = {"title": table.title, "rows": rows, "missing": table.missing, "notes": table.notes()}
+        entries = json.loads(rows.to_json(orient="records"))
+        document = {"title": table.title, "rows": entries, "missing": table.missing, "notes": table.notes()}
         if halves is not None:
             document["base_to_new"] = json.loads(halves.to_json(orient="records"))
         return json.dumps(document, indent=1)
@@ -80,12 +111,8 @@ def _rendered(table: ComparisonTable, halves: pd.DataFrame | None, form: str) ->
 
 
 def _markdown_halves(halves: pd.DataFrame) -> str:
-    head = "| " + " | ".join(halves.columns) + " |\n" + "|---" * len(halves.columns) + "|\n"
-    rows = [
-        f"| {row[0]} | " + " | ".join(f"{value:.1f}" for value in row[1:]) + " |"
-        for row in halves.itertuples(index=False)
-    ]
-    return head + "\n".join(rows)
+    lines = [list(halves.columns), ["---"] * len(halves.columns), *base_to_new_texts(halves)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _write(text: str, output: Path | None, console: Console) -> None:

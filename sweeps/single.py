@@ -1,10 +1,12 @@
 """`dualpt train`: one setting on one dataset, in this process, without Ray or MLflow."""
 
 import json
+import math
 import statistics
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -19,11 +21,14 @@ from search_spaces.yaml_reader import parse_overrides
 if TYPE_CHECKING:
     from core.cell import CellResult
 
+SHOTS = 16
+"""Training images per class, where neither `--shots` nor `data.shots` says."""
+
 
 def train_once(
     console: Console,
     dataset: str,
-    shots: int,
+    shots: int | None,
     seeds: str,
     method: str,
     protocol: str,
@@ -34,9 +39,11 @@ def train_once(
     """Train the seeds of one setting as replicas, print what came out, and keep it where `save` says.
 
     Raises:
-        UserError: any fault of the setting or of its data, before training.
+        UserError: any fault of the setting, of its data or of the folder `save`, before training.
     """
     cells = _cells(dataset, shots, seeds, method, protocol, overrides)
+    if save is not None:
+        _check_folder(save)
     from core.cell import Bench
 
     bench = Bench()
@@ -51,7 +58,7 @@ def train_once(
         for result in results:
             _save(result, save)
     if as_json:
-        print(json.dumps([_summary(result) for result in results]))
+        print(json.dumps([_summary(result) for result in results], allow_nan=False))
     else:
         _print(console, results, save)
     failures = [result.failure for result in results if result.failure]
@@ -65,17 +72,47 @@ def progress_bar(console: Console, quiet: bool) -> Progress:
     return Progress(*columns, console=console, disable=quiet, transient=True)
 
 
-def _cells(dataset: str, shots: int, seeds: str, method: str, protocol: str, overrides: list[str]) -> list[Cell]:
+def _cells(dataset: str, shots: int | None, seeds: str, method: str, protocol: str, overrides: list[str]) -> list[Cell]:
     if protocol not in get_args(Protocol):
         raise UserError(f"--protocol: unknown protocol '{protocol}'{nearest(protocol, get_args(Protocol))}")
-    try:
-        numbers = [int(seed) for seed in seeds.split(",")]
-    except ValueError:
-        raise UserError(f"--seeds: expected whole numbers such as 1,2,3, found '{seeds}'") from None
-    setting = method_setting(method).with_values(parse_overrides(overrides), source="override")
+    numbers = _seeds(seeds)
+    values = parse_overrides(overrides)
+    n_shots = _shots(shots, values.pop("data.shots", None))
+    setting = method_setting(method).with_values(values, source="override")
     if setting.method != "prompt":
-        shots, numbers = 0, [0]
-    return [Cell(setting, dataset, protocol, shots, seed) for seed in dict.fromkeys(numbers)]  # type: ignore[arg-type]
+        n_shots, numbers = 0, [0]
+    return [Cell(setting, dataset, protocol, n_shots, seed) for seed in numbers]  # type: ignore[arg-type]
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        numbers = [int(seed) for seed in text.split(",")]
+    except ValueError:
+        raise UserError(f"--seeds: expected whole numbers such as 1,2,3, found '{text}'") from None
+    if min(numbers) < 0:  # Python's generators take a seed's absolute value: -1 would draw the sample of 1
+        raise UserError(f"--seeds: seeds are 0 or larger, found {min(numbers)}")
+    return list(dict.fromkeys(numbers))
+
+
+def _shots(option: int | None, override: Any) -> int:
+    """What `--shots` or the override `data.shots`, the name in the ledger, says."""
+    if override is None:
+        return SHOTS if option is None else option
+    if type(override) is not int or override < 1:
+        raise UserError(f"data.shots: expected a whole number from 1 on, found '{override}'")
+    if option is not None and option != override:
+        raise UserError(f"--shots {option} and data.shots={override} differ; give one of them")
+    return override
+
+
+def _check_folder(folder: Path) -> None:
+    """Make the folder, and a file in it for a moment."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"--save: {folder} cannot be written ({error.strerror})") from None
 
 
 def _summary(result: "CellResult") -> dict[str, object]:
@@ -87,10 +124,15 @@ def _summary(result: "CellResult") -> dict[str, object]:
         "seed": cell.seed,
         "cell_key": result.key,
         "sample_fingerprint": result.sample_fingerprint,
-        **result.metrics.by_name(),
-        "per_class": result.per_class,
+        **_finite(result.metrics.by_name()),
+        "per_class": {test: _finite(accuracies) for test, accuracies in result.per_class.items()},
         "failure": result.failure,
     }
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    """Values as JSON can hold them: a class without an image has no accuracy, and a diverged loss no value."""
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
 def _save(result: "CellResult", folder: Path) -> None:
@@ -98,8 +140,8 @@ def _save(result: "CellResult", folder: Path) -> None:
 
     cell = result.cell
     stem = f"{cell.dataset}-{cell.protocol}-{cell.shots}shot-seed{cell.seed}"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{stem}.json").write_text(json.dumps({**_summary(result), "setting": cell.setting.flat()}, indent=1))
+    document = {**_summary(result), "setting": cell.setting.flat()}
+    (folder / f"{stem}.json").write_text(json.dumps(document, indent=1, allow_nan=False))
     if result.contexts is not None:
         save_contexts(folder / f"{stem}.safetensors", result.contexts, {"cell_key": result.key})
 

@@ -7,6 +7,7 @@ The input is a frame with one row a cell: `trial`, `kind`, `dataset`, `protocol`
 column a metric (accuracies in percent).
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,11 @@ from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURA
 
 BEST = "best"
 """Kind (and name) of the trial that runs the selected setting over the whole grid."""
+_SELECTED = re.compile(rf"{BEST}(?:-(\d+)-shot)?")
+"""Names of the trials of kind `best`: with searched shots, one for each number of shots."""
 AVERAGE = "average"
+HALVES = (BASE_ACCURACY, NEW_ACCURACY, HARMONIC_MEAN)
+"""Metrics of base-to-new, in the field's order."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class ComparisonTable:
     """Entries by (method, column); None where cells are missing."""
 
     title: str
+    metric: str
     methods: tuple[str, ...]
     columns: tuple[str, ...]
     entries: dict[tuple[str, str], Entry | None]
@@ -54,28 +60,54 @@ class ComparisonTable:
 
     def notes(self) -> list[str]:
         """What a reader must know: seeds, spread, what is missing."""
-        counts = sorted({entry.n for entry in self.entries.values() if entry is not None})
-        seeds = " or ".join(map(str, counts)) or "no"
-        notes = [f"accuracy in percent; mean ± standard deviation over seeds, n = {seeds}"]
-        if 1 in counts:
+        present = [(method, entry.n) for (method, _), entry in self.entries.items() if entry is not None]
+        counts = " or ".join(map(str, sorted({n for _, n in present}))) or "no"
+        notes = [f"accuracy in percent; mean ± standard deviation over seeds, n = {counts}"]
+        if self.metric == HARMONIC_MEAN:
+            notes.append("Average: per seed, H of the averaged base and new accuracies, as the field reports it")
+        if any(n == 1 and draws_no_sample(method) for method, n in present):
             notes.append("n = 1: methods that draw no sample have no spread over seeds")
+        if any(n == 1 and not draws_no_sample(method) for method, n in present):
+            notes.append("n = 1: a single seed, no spread")
         notes += [f"{method_title(m)}: {count} cells missing" for m, count in self.missing.items() if count]
         return notes
 
 
 def method_title(name: str) -> str:
     """The name a table shows."""
-    return "best of the sweep" if name == BEST else TITLES.get(name, name)
+    return _selected_title(name, "best of the sweep") or TITLES.get(name, name)
 
 
 def short_title(name: str) -> str:
     """The name at the head of a narrow column."""
-    return "best of sweep" if name == BEST else SHORT_TITLES.get(name, name)
+    return _selected_title(name, "best of sweep") or SHORT_TITLES.get(name, name)
+
+
+def _selected_title(name: str, title: str) -> str | None:
+    """The title of a selected setting, with its number of shots where that was searched; None for other methods."""
+    selected = _SELECTED.fullmatch(name)
+    if selected is None:
+        return None
+    shots = selected[1]
+    return title if shots is None else f"{title} ({shots} shot{'s' * (shots != '1')})"
+
+
+def draws_no_sample(method: str) -> bool:
+    """Whether a method is zero-shot: one result, at seed 0, which stands at every number of shots."""
+    return method.startswith("zero-shot")
 
 
 def comparable_cells(cells: pd.DataFrame) -> pd.DataFrame:
     """The cells of baselines and of the selected setting: candidates are judged on part of the grid only."""
-    return cells[cells["kind"] != "search"]
+    return cells if cells.empty else cells[cells["kind"] != "search"]
+
+
+def finished_shots(cells: pd.DataFrame, metric: str) -> list[int]:
+    """Numbers of shots, above 0, at which some finished cell has the metric."""
+    if metric not in cells:
+        return []
+    done = cells[(cells["status"] == "FINISHED") & cells[metric].notna()]
+    return sorted(set(map(int, done["shots"])) - {0})
 
 
 def comparison(
@@ -83,49 +115,77 @@ def comparison(
 ) -> ComparisonTable:
     """Build the table of one metric at one number of shots.
 
-    Zero-shot methods draw no sample: their single result stands at every number of shots.
+    Zero-shot methods draw no sample: their single result stands at every number of shots. The average of the harmonic
+    mean is, per seed, the harmonic mean of the averaged base and new accuracies, as the field reports it.
 
     Raises:
-        UserError: no finished cell has the metric at these shots.
+        UserError: no finished cell has the metric, or none at these shots.
     """
-    finished = cells[(cells["status"] == "FINISHED") & cells["shots"].isin([0, shots])]
-    if metric not in finished or finished[metric].notna().sum() == 0:
-        available = sorted(set(cells.loc[cells["status"] == "FINISHED", "shots"]) - {0})
+    finished = _finished_at(cells, shots)
+    if shots and shots not in (available := finished_shots(cells, metric)):
         raise UserError(f"no finished cell has {metric} at {shots} shots (finished shots: {available or 'none'})")
+    if metric not in finished or finished[metric].notna().sum() == 0:
+        raise UserError(f"no finished cell has {metric}")
     methods = _ordered_methods(cells)
     entries: dict[tuple[str, str], Entry | None] = {}
     missing: dict[str, int] = {}
     for method in methods:
-        own = finished[finished["trial"] == method].dropna(subset=[metric])
-        expected = [0] if method.startswith("zero-shot") else list(seeds)
-        table = own.pivot_table(index="seed", columns="dataset", values=metric, aggfunc="last")
-        table = table.reindex(index=expected, columns=list(datasets))
+        own = finished[finished["trial"] == method]
+        expected = [0] if draws_no_sample(method) else list(seeds)
+        table = _by_seed(own, metric, datasets, expected)
         missing[method] = int(table.isna().sum().sum())
         for dataset in datasets:
             entries[method, dataset] = _entry(table[dataset].dropna())
-        complete = table.dropna()
-        whole = len(complete) == len(expected)
-        entries[method, AVERAGE] = _entry(complete.mean(axis=1)) if whole else None
-    title = f"{metric} at {shots} shots"
-    return ComparisonTable(title, methods, (*datasets, AVERAGE), entries, missing)
+        averages = _averages(own, metric, datasets, expected)
+        entries[method, AVERAGE] = _entry(averages) if averages.notna().all() else None
+    return ComparisonTable(f"{metric} at {shots} shots", metric, methods, (*datasets, AVERAGE), entries, missing)
 
 
-def base_to_new_rows(cells: pd.DataFrame, *, datasets: Sequence[str], shots: int) -> pd.DataFrame:
-    """Base, new and H per method.
+def base_to_new_rows(cells: pd.DataFrame, *, datasets: Sequence[str], shots: int, seeds: Sequence[int]) -> pd.DataFrame:
+    """Base, new and H per method, averaged over datasets; `n` is the seeds behind them.
 
-    `H` is the harmonic mean of the averaged accuracies, as the field reports it; `mean of H` averages the datasets'
-    harmonic means. Methods that lack a dataset are left out.
+    `H` is, per seed, the harmonic mean of the averaged accuracies; mean and standard deviation over seeds. Methods that
+    lack a cell (every dataset at every seed; at seed 0 for zero-shot methods) are left out.
+
+    Raises:
+        UserError: no finished cell has one of the metrics at these shots.
     """
-    finished = cells[(cells["status"] == "FINISHED") & cells["shots"].isin([0, shots])]
+    tables = [comparison(cells, datasets=datasets, shots=shots, seeds=seeds, metric=metric) for metric in HALVES]
     rows = []
-    for method in _ordered_methods(cells):
-        own = finished[finished["trial"] == method]
-        means = own.groupby("dataset")[[BASE_ACCURACY, NEW_ACCURACY, HARMONIC_MEAN]].mean().reindex(list(datasets))
-        if means.isna().any(axis=None):
-            continue
-        base, new, mean_of_h = means.mean()
-        rows.append((method_title(method), base, new, harmonic_mean(base, new), mean_of_h))
-    return pd.DataFrame(rows, columns=["method", "base", "new", "H", "mean of H"])
+    for method in tables[0].methods:
+        base, new, harmonic = (table.entries[method, AVERAGE] for table in tables)
+        if base is not None and new is not None and harmonic is not None:
+            spread = float("nan") if harmonic.spread is None else harmonic.spread
+            rows.append((method_title(method), base.mean, new.mean, harmonic.mean, spread, harmonic.n))
+    return pd.DataFrame(rows, columns=["method", "base", "new", "H", "sd of H", "n"])
+
+
+def base_to_new_texts(halves: pd.DataFrame) -> list[list[str]]:
+    """The rows of `base_to_new_rows` as they are shown."""
+    accuracies = halves[["base", "new", "H", "sd of H"]].map(lambda value: "–" if pd.isna(value) else f"{value:.1f}")
+    return [
+        [method, *shown, str(n)]
+        for method, shown, n in zip(halves["method"], accuracies.to_numpy().tolist(), halves["n"], strict=True)
+    ]
+
+
+def _finished_at(cells: pd.DataFrame, shots: int) -> pd.DataFrame:
+    """Finished cells at a number of shots, and those of methods that draw no sample."""
+    return cells[(cells["status"] == "FINISHED") & cells["shots"].isin([0, shots])]
+
+
+def _by_seed(own: pd.DataFrame, metric: str, datasets: Sequence[str], expected: Sequence[int]) -> pd.DataFrame:
+    """A method's cells, seeds as rows and datasets as columns; NaN where one is missing."""
+    table = own.dropna(subset=[metric]).pivot_table(index="seed", columns="dataset", values=metric, aggfunc="last")
+    return table.reindex(index=list(expected), columns=list(datasets))
+
+
+def _averages(own: pd.DataFrame, metric: str, datasets: Sequence[str], expected: Sequence[int]) -> "pd.Series[float]":
+    """The average over datasets of each seed; NaN where a dataset is missing."""
+    if metric == HARMONIC_MEAN:
+        base, new = (_averages(own, half, datasets, expected) for half in (BASE_ACCURACY, NEW_ACCURACY))
+        return pd.Series({seed: harmonic_mean(base[seed], new[seed]) for seed in expected})
+    return _by_seed(own, metric, datasets, expected).mean(axis=1, skipna=False)
 
 
 def _entry(values: "pd.Series[float]") -> Entry | None:
@@ -136,11 +196,12 @@ def _entry(values: "pd.Series[float]") -> Entry | None:
 
 
 def _ordered_methods(cells: pd.DataFrame) -> tuple[str, ...]:
-    """Published order first, then named settings in the order recorded, the selected setting last."""
+    """Published order first, then named settings in the order recorded, the selected ones last, by their shots."""
     recorded = list(dict.fromkeys(cells["trial"]))
     known = [name for name in METHODS if name in recorded]
-    other = [name for name in recorded if name not in METHODS and name != BEST]
-    return (*known, *other, *([BEST] if BEST in recorded else []))
+    selected = {name: int(match[1] or 0) for name in recorded if (match := _SELECTED.fullmatch(name))}
+    other = [name for name in recorded if name not in METHODS and name not in selected]
+    return (*known, *other, *sorted(selected, key=lambda name: selected[name]))
 
 
 def column_title(column: str) -> str:
@@ -153,6 +214,7 @@ def to_frame(table: ComparisonTable) -> pd.DataFrame:
         {
             "method": method_title(method),
             "dataset": column,
+            "metric": table.metric,
             "mean": None if entry is None else entry.mean,
             "spread": None if entry is None else entry.spread,
             "n": 0 if entry is None else entry.n,

@@ -4,7 +4,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from sweeps.tables import AVERAGE, ComparisonTable, column_title, method_title, short_title
+from sweeps.tables import AVERAGE, ComparisonTable, base_to_new_texts, column_title, method_title, short_title
 
 WIDEST_ENTRY = len("100.0 ± 10.0") + 3
 """Characters that an entry and its border take."""
@@ -50,11 +50,11 @@ def _entry(table: ComparisonTable, method: str, column: str, separator: str) -> 
 
 
 def print_base_to_new(rows: pd.DataFrame, console: Console) -> None:
-    """Print base, new and H of each method that has all datasets."""
+    """Print base, new and H of each method that has all cells."""
     grid = Table(title="base-to-new, averages over datasets", title_justify="left", header_style="bold")
     for column in rows.columns:
         grid.add_column(column, justify="left" if column == "method" else "right")
-    for row in rows.itertuples(index=False):
-        grid.add_row(row[0], *[f"{value:.1f}" for value in row[1:]])
+    for row in base_to_new_texts(rows):
+        grid.add_row(*row)
     console.print(grid)
-    console.print("  H: harmonic mean of the averaged base and new accuracies, as the field reports it", style="dim")
+    console.print("  H: per seed, of the averaged base and new accuracies, as the field reports it", style="dim")

@@ -45,6 +45,9 @@ FAULTS = [
     (["sweep", "demo", *TINY, "backbone.name=ViT-B-31"], "did you mean 'ViT-B-32'?"),
     (["sweep", "demo", *TINY, "backbone.name=ViT-B-32"], "backbone.pretrained"),
     (["train", "--dataset", "mini-pets", "--seeds", "a"], "--seeds: expected whole numbers"),
+    (["train", "--dataset", "mini-pets", "--seeds=-1"], "--seeds: seeds are 0 or larger"),
+    (["train", "--dataset", "mini-pets", "--save", "/proc/none"], "--save: /proc/none cannot be written"),
+    (["train", "--dataset", "mini-pets", "--shots", "4", "data.shots=2"], "--shots 4 and data.shots=2 differ"),
     (["train", "--dataset", "mini-pets", "--method", "cop"], "did you mean 'coop'?"),
     (["train", "--dataset", "mini-pets", "--protocol", "base"], "unknown protocol 'base'"),
     (["train", "--dataset", "mini-pets", "prompt.n_prompts=0"], "prompt.n_prompts"),
@@ -52,6 +55,7 @@ FAULTS = [
     (["status"], "no such tracking store"),
     (["compare", "demo", "--format", "xml"], "unknown format 'xml'"),
     (["compare", "demo", "--metric", "accuracy"], "unknown metric 'accuracy'"),
+    (["compare", "demo", "--protocol", "few"], "unknown protocol 'few'"),
 ]
 
 

@@ -9,8 +9,11 @@ from sweeps.tables import (
     AVERAGE,
     BEST,
     base_to_new_rows,
+    base_to_new_texts,
     comparable_cells,
     comparison,
+    method_title,
+    short_title,
     to_frame,
     to_markdown,
 )
@@ -79,13 +82,67 @@ def test_shots_without_a_result_are_refused_with_what_there_is(cells: pd.DataFra
         comparison(cells[cells["shots"] > 0], datasets=DATASETS, shots=2, seeds=SEEDS)
 
 
-def test_h_is_the_harmonic_mean_of_the_averages() -> None:
-    rows = []
-    for dataset, base, new in (("mini-pets", 80.0, 40.0), ("mini-cars", 60.0, 60.0)):
-        more = {BASE_ACCURACY: base, NEW_ACCURACY: new, HARMONIC_MEAN: harmonic_mean(base, new)}
-        rows += [cell("coop", dataset, seed, None, protocol="base-to-new", **more) for seed in SEEDS]
-    rows.append(cell("plot", "mini-pets", 1, None, **{BASE_ACCURACY: 1.0, NEW_ACCURACY: 1.0, HARMONIC_MEAN: 1.0}))
-    table = base_to_new_rows(pd.DataFrame(rows), datasets=DATASETS, shots=16)
-    assert list(table["method"]) == ["CoOp"], "a method without all datasets is left out"
-    assert table["H"][0] == pytest.approx(harmonic_mean(70.0, 50.0))
-    assert table["mean of H"][0] == pytest.approx((harmonic_mean(80, 40) + 60) / 2)
+def test_shots_never_run_are_refused_although_zero_shot_methods_have_results(cells: pd.DataFrame) -> None:
+    with pytest.raises(UserError, match=r"at 3 shots \(finished shots: \[16\]\)"):
+        comparison(cells, datasets=DATASETS, shots=3, seeds=SEEDS)
+
+
+def test_an_empty_sweep_has_no_comparable_cell() -> None:
+    assert comparable_cells(pd.DataFrame()).empty
+
+
+def test_the_note_on_a_single_seed_tells_trained_methods_from_zero_shot_ones(cells: pd.DataFrame) -> None:
+    def notes(shown: pd.DataFrame, seeds: tuple[int, ...]) -> str:
+        return "\n".join(comparison(shown, datasets=DATASETS, shots=16, seeds=seeds).notes())
+
+    zero_shot, single = "n = 1: methods that draw no sample", "n = 1: a single seed, no spread"
+    coop, untrained = cells["trial"] == "coop", cells["trial"] == "zero-shot"
+    assert zero_shot in (several := notes(cells[coop | untrained], SEEDS))
+    assert single not in several
+    assert single in (one := notes(cells[coop], (1,)))
+    assert zero_shot not in one
+
+
+def test_selected_settings_of_several_shots_are_named_and_ordered_by_shots() -> None:
+    names = ["best-16-shot", "coop", "best-1-shot", "best-4-shot"]
+    rows = pd.DataFrame([cell(name, dataset, 1, 50.0) for name in names for dataset in DATASETS])
+    table = comparison(rows, datasets=DATASETS, shots=16, seeds=(1,))
+    assert table.methods == ("coop", "best-1-shot", "best-4-shot", "best-16-shot")
+    assert method_title("best-4-shot") == "best of the sweep (4 shots)"
+    assert method_title("best-1-shot") == "best of the sweep (1 shot)"
+    assert short_title("best-4-shot") == "best of sweep (4 shots)"
+    assert method_title("best-guess") == "best-guess"
+
+
+def halves_of(trial: str, dataset: str, seed: int, base: float, new: float, **more: object) -> dict[str, object]:
+    values = {BASE_ACCURACY: base, NEW_ACCURACY: new, HARMONIC_MEAN: harmonic_mean(base, new)}
+    return cell(trial, dataset, seed, None, protocol="base-to-new", **values, **more)
+
+
+def test_h_is_per_seed_the_harmonic_mean_of_the_averages() -> None:
+    rows = [halves_of("coop", "mini-pets", seed, 80.0 + 10 * seed, 40.0) for seed in (0, 1)]
+    rows += [halves_of("coop", "mini-cars", seed, 60.0, 60.0 - 10 * seed) for seed in (0, 1)]
+    rows += [halves_of("zero-shot", dataset, 0, 50.0, 50.0, shots=0) for dataset in DATASETS]
+    by_seed = [harmonic_mean(70, 50), harmonic_mean(75, 45)]
+    mean, spread = sum(by_seed) / 2, abs(by_seed[0] - by_seed[1]) / 2**0.5
+
+    halves = base_to_new_rows(pd.DataFrame(rows), datasets=DATASETS, shots=16, seeds=(0, 1))
+    assert list(halves["method"]) == ["zero-shot CLIP", "CoOp"]
+    assert list(halves["n"]) == [1, 2]
+    assert list(halves.loc[1, ["base", "new", "H", "sd of H"]]) == pytest.approx([72.5, 47.5, mean, spread])
+    assert base_to_new_texts(halves)[0] == ["zero-shot CLIP", "50.0", "50.0", "50.0", "–", "1"]
+
+    table = comparison(pd.DataFrame(rows), datasets=DATASETS, shots=16, seeds=(0, 1), metric=HARMONIC_MEAN)
+    average = table.entries["coop", AVERAGE]
+    assert average is not None
+    assert (average.mean, average.spread, average.n) == (pytest.approx(mean), pytest.approx(spread), 2)
+    assert any("H of the averaged base and new accuracies" in note for note in table.notes())
+    assert set(to_frame(table)["metric"]) == {HARMONIC_MEAN}
+
+
+def test_base_to_new_leaves_out_a_method_that_lacks_a_cell() -> None:
+    rows = [halves_of("coop", dataset, seed, 80.0, 40.0) for dataset in DATASETS for seed in SEEDS]
+    rows += [halves_of("plot", dataset, seed, 1.0, 1.0) for dataset in DATASETS for seed in SEEDS][:-1]
+    rows += [halves_of("zero-shot", "mini-pets", 0, 1.0, 1.0, shots=0)]
+    halves = base_to_new_rows(pd.DataFrame(rows), datasets=DATASETS, shots=16, seeds=SEEDS)
+    assert list(halves["method"]) == ["CoOp"]

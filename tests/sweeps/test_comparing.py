@@ -1,0 +1,112 @@
+"""`dualpt compare` on cells made by hand: each fault is one line, before anything is printed or written."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from core.errors import UserError
+from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, harmonic_mean
+from sweeps import comparing, figures
+
+DATASETS = ("mini-pets", "mini-cars")
+
+
+def cell(trial: str, dataset: str, seed: int, shots: int, protocol: str = "few-shot", **more: Any) -> dict[str, Any]:
+    row = {"trial": trial, "kind": "baseline", "dataset": dataset, "protocol": protocol, "shots": shots, "seed": seed}
+    return {**row, "status": "FINISHED", **more}
+
+
+ZERO_SHOT = [cell("zero-shot", dataset, 0, 0, **{TEST_ACCURACY: 50.0}) for dataset in DATASETS]
+FEW_SHOT = ZERO_SHOT + [
+    cell("coop", dataset, seed, shots, **{TEST_ACCURACY: 60.0 + seed + shots})
+    for dataset in DATASETS
+    for seed in (1, 2)
+    for shots in (1, 4)
+]
+BASE_TO_NEW = [
+    cell("coop", dataset, seed, 16, "base-to-new", **dict(zip(comparing.HALVES, values, strict=True)))
+    for dataset, base, new in (("mini-pets", 80.0, 40.0), ("mini-cars", 60.0, 60.0))
+    for seed in (1, 2)
+    for values in [(base + seed, new, harmonic_mean(base + seed, new))]
+]
+
+
+def compare(monkeypatch: pytest.MonkeyPatch, rows: list[dict[str, Any]], **options: Any) -> str:
+    """What is printed on a console, besides what goes to standard output."""
+    monkeypatch.setattr(comparing, "read_frame", lambda name, store: pd.DataFrame(rows))
+    console = Console(file=io.StringIO(), width=200)
+    comparing.compare_sweep(console, "mine", store="none", **options)
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+FAULTS = {
+    "no cells yet": ([], {}, "has no cell of a baseline or of its selected setting yet"),
+    "nothing to draw": (ZERO_SHOT, {"figure": "curves.png"}, "--figure: no trained method has a finished"),
+    "suffix": (FEW_SHOT, {"figure": "curves.gif"}, r"written as \.png, \.pdf or \.svg"),
+    "folder": (FEW_SHOT, {"figure": "/proc/none/curves.png"}, "--figure: /proc/none/curves.png cannot be written"),
+    "shots": (FEW_SHOT, {"shots": 3}, r"no finished cell has test/accuracy at 3 shots \(finished shots: \[1, 4\]\)"),
+    "two protocols": (FEW_SHOT + BASE_TO_NEW, {}, "holds cells of base-to-new and few-shot: choose one with --proto"),
+    "unknown protocol": (FEW_SHOT, {"protocol": "base"}, "--protocol: unknown protocol 'base'"),
+    "absent protocol": (FEW_SHOT, {"protocol": "base-to-new"}, r"no cell of base-to-new \(recorded: few-shot\)"),
+}
+
+
+@pytest.mark.parametrize(("rows", "options", "said"), FAULTS.values(), ids=FAULTS)
+def test_a_fault_is_one_line_before_anything_is_printed(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    rows: list[dict[str, Any]],
+    options: dict[str, Any],
+    said: str,
+) -> None:
+    if "figure" in options:
+        options = {**options, "figure": tmp_path / options["figure"]}
+    for form in ("table", "csv"):
+        with pytest.raises(UserError, match=said) as fault:
+            compare(monkeypatch, rows, form=form, **options)
+        assert "\n" not in str(fault.value)
+    assert capsys.readouterr().out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_largest_finished_shots_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    unfinished = [cell("coop", "mini-pets", 1, 16, status="RUNNING")]
+    assert "test/accuracy at 4 shots" in compare(monkeypatch, FEW_SHOT + unfinished)
+    assert "test/accuracy at 0 shots" in compare(monkeypatch, ZERO_SHOT)
+
+
+def test_protocol_chooses_among_cells_of_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = FEW_SHOT + BASE_TO_NEW
+    assert "test/accuracy at 4 shots" in compare(monkeypatch, both, protocol="few-shot")
+    assert "harmonic_mean at 16 shots" in compare(monkeypatch, both, protocol="base-to-new")
+
+
+def test_base_to_new_writes_base_new_and_h(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    compare(monkeypatch, BASE_TO_NEW, form="csv")
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    averages = {row["metric"]: float(row["mean"]) for row in rows if row["dataset"] == "average"}
+    expected = (harmonic_mean(71, 50) + harmonic_mean(72, 50)) / 2
+    assert averages == pytest.approx({BASE_ACCURACY: 71.5, NEW_ACCURACY: 50.0, HARMONIC_MEAN: expected})
+    compare(monkeypatch, BASE_TO_NEW, form="json")
+    document = json.loads(capsys.readouterr().out)
+    assert {row["metric"] for row in document["rows"]} == set(comparing.HALVES)
+    (halves,) = document["base_to_new"]
+    assert (halves["base"], halves["H"], halves["n"]) == (71.5, pytest.approx(expected), 2)
+    assert any("H of the averaged base and new accuracies" in note for note in document["notes"])
+
+
+def test_base_to_new_curves_show_the_harmonic_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = []
+    close = plt.close
+    monkeypatch.setattr(figures.plt, "close", lambda figure: (labels.append(figure.get_supylabel()), close(figure)))
+    compare(monkeypatch, BASE_TO_NEW, figure=tmp_path / "new" / "curves.png")
+    assert labels == ["harmonic mean of base and new accuracy (%)"]
+    assert (tmp_path / "new" / "curves.png").stat().st_size > 10_000
