@@ -141,7 +141,7 @@ def count(plan: SweepPlan, rows: Sequence[CellRow], own: Sequence[CellRow], key:
     Args:
         plan: what the sweep will run.
         rows: finished cells of the whole store, which are reused wherever their key fits.
-        own: finished cells of this sweep's experiment; they tell how far its search is.
+        own: finished cells of this sweep's experiment (none where its study is another): how far its search is.
         key: the cell key, `Bench.key`.
     """
     known = {row.key for row in rows}

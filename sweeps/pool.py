@@ -191,8 +191,13 @@ def _draining_on_interrupt(dealer: Dealer) -> Iterator[list[int]]:
 def _resources(run: Run) -> dict[str, float]:
     gpus = run.gpus_per_trial
     if gpus == "auto":
-        gpus = AUTO_GPU_SHARE if ray.cluster_resources().get("GPU", 0) else 0
+        gpus = AUTO_GPU_SHARE if _cluster().get("GPU", 0) else 0
     return {"cpu": run.cpus_per_trial, "gpu": gpus} if gpus else {"cpu": run.cpus_per_trial}
+
+
+def _cluster() -> dict[str, float]:
+    """What Ray has, by kind: `CPU` in cores, `GPU` in devices."""
+    return ray.cluster_resources()  # type: ignore[no-untyped-call,no-any-return]
 
 
 def _room_for(resources: dict[str, float]) -> int:
@@ -201,7 +206,7 @@ def _room_for(resources: dict[str, float]) -> int:
     Raises:
         UserError: not even one does.
     """
-    there = ray.cluster_resources()
+    there = _cluster()
     room = min(int(there.get(kind.upper(), 0) / amount + 1e-9) for kind, amount in resources.items())
     if room < 1:
         asked = ", ".join(f"{amount:g} {kind.upper()}" for kind, amount in resources.items())

@@ -75,9 +75,9 @@ def _check_reach(tracking_uri: str) -> None:
     Raises:
         UserError: there are several machines and the store is a file on this one.
     """
-    nodes = [node for node in ray.nodes() if node["Alive"]]
+    nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     if len(nodes) > 1 and sqlite_path(tracking_uri) is not None:
-        here = ray.util.get_node_ip_address()
+        here = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
         raise UserError(
             f"run.tracking_uri: {len(nodes)} machines cannot share the file {tracking_uri}; on this one run "
             f"`mlflow server --backend-store-uri {tracking_uri} --host 0.0.0.0 --port 5000`, "

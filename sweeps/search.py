@@ -23,7 +23,7 @@ from core.fingerprint import fingerprint
 from search_spaces.parameters import SHOTS, ChoiceParameter, FloatParameter, IntParameter, Parameter
 from search_spaces.sweep_file import LoadedSweep, Search
 from sweeps.records import setting_hash
-from sweeps.stores import absolute_uri, sqlite_path
+from sweeps.stores import absolute_uri, is_new, sqlite_path
 
 NAME, IDENTITY, REPEATS = "name", "identity", "repeats"
 """Attributes of an Optuna trial: the candidate's name, hash of its setting, and the name of an earlier equal one."""
@@ -216,7 +216,7 @@ def _contains(parameter: Parameter, value: Value) -> bool:
 def _open_study(sweep: LoadedSweep, search: Search, judged: str) -> optuna.Study:
     """Load the sweep's study. One with another space is set aside; one judged on other cells is judged anew."""
     storage = _open_storage(sweep.file.run.study_storage)
-    space = fingerprint([setting_hash(sweep.reference), [repr(parameter) for parameter in sweep.space]])
+    space = _space_fingerprint(sweep)
     study = _load(sweep, storage)
     known = study.user_attrs
     if not known:
@@ -234,6 +234,26 @@ def _open_study(sweep: LoadedSweep, search: Search, judged: str) -> optuna.Study
     else:
         _enqueue_reference(study, sweep)
     return study
+
+
+def study_fits(sweep: LoadedSweep, judged: Sequence[str]) -> bool:
+    """Whether the study on record searched this space on these judged cells; nothing is created.
+
+    Raises:
+        UserError: the study's storage cannot be used.
+    """
+    if is_new(sweep.file.run.study_storage):
+        return False
+    try:
+        study = optuna.load_study(study_name=sweep.file.name, storage=_open_storage(sweep.file.run.study_storage))
+    except KeyError:  # no study of this name
+        return False
+    known = study.user_attrs
+    return known.get(SPACE) == _space_fingerprint(sweep) and known.get(JUDGED) == fingerprint(list(judged))
+
+
+def _space_fingerprint(sweep: LoadedSweep) -> str:
+    return fingerprint([setting_hash(sweep.reference), [repr(parameter) for parameter in sweep.space]])
 
 
 def _open_storage(uri: str) -> optuna.storages.RDBStorage:
