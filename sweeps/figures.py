@@ -14,6 +14,7 @@ from core.errors import UserError
 from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, VAL_ACCURACY
 from sweeps.tables import (
     AVERAGE,
+    BEST,
     ComparisonTable,
     column_title,
     comparison,
@@ -84,9 +85,10 @@ def _panels(tables: Mapping[int, ComparisonTable], panels: Sequence[str]) -> "Fi
         axis.set_xscale("log", base=2)
         axis.set_xticks(list(tables), [str(k) for k in tables])
         axis.grid(alpha=0.3)
+    for axis in axes[-1]:
+        axis.set_xlabel("shots per class")
     for axis in axes.flat[len(panels) :]:
         axis.axis("off")
-    figure.supxlabel("shots per class")
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=max(1, min(4, len(labels))), frameon=False)
     return figure
@@ -106,7 +108,7 @@ def _curve(axis: "Axes", index: int, method: str, points: list) -> None:  # type
         marker=MARKERS[index % len(MARKERS)],
         linestyle=DASHES[index % 2],
         markersize=4,
-        linewidth=1.4,
+        linewidth=2.2 if method.startswith(BEST) else 1.4,
         capsize=2,
         label=method_title(method),
     )
