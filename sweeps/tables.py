@@ -138,7 +138,8 @@ def comparison(
             entries[method, dataset] = _entry(table[dataset].dropna())
         averages = _averages(own, metric, datasets, expected)
         entries[method, AVERAGE] = _entry(averages) if averages.notna().all() else None
-    return ComparisonTable(f"{metric} at {shots} shots", metric, methods, (*datasets, AVERAGE), entries, missing)
+    title = f"{metric} at {shots} {'shot' if shots == 1 else 'shots'}"
+    return ComparisonTable(title, metric, methods, (*datasets, AVERAGE), entries, missing)
 
 
 def base_to_new_rows(cells: pd.DataFrame, *, datasets: Sequence[str], shots: int, seeds: Sequence[int]) -> pd.DataFrame:
