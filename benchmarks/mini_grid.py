@@ -53,7 +53,7 @@ CONTROLS = {
         "doubled", baselines=["coop"], protocol="few-shot", shots=[16], **{"optim.learning_rate": 0.004}
     ),
     "CoOp with two prompts": declared(
-        "two-prompts", baselines=["dualpt-llm-only"], protocol="few-shot", shots=[16], **{"alignment.llm_weight": 0.0}
+        "two-prompts", baselines=["dualpt-llm-only"], protocol="few-shot", shots=SHOTS, **{"alignment.llm_weight": 0.0}
     ),
 }
 
@@ -147,7 +147,8 @@ def effects_table(cells: pd.DataFrame) -> str:
         pair = pd.concat(
             [cells[cells["trial"] == "coop"], read_frame(control.file.name, STORE).assign(trial="control")]
         )
-        rows.append([f"control: {title}", *[""] * 4, _difference(pair, "control", 16)])
+        run = control.file.grid.shots
+        rows.append([f"control: {title}", *[_difference(pair, "control", k) if k in run else "" for k in SHOTS]])
     note = (
         "Difference of test accuracy in points, ± standard deviation over three seeds; in brackets the datasets whose "
         "mean over seeds is higher / lower."
