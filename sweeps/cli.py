@@ -101,10 +101,11 @@ def sweep(
     """
     from search_spaces.sweep_file import load_sweep
     from search_spaces.yaml_reader import parse_overrides
+    from sweeps.launch import draw_mini_datasets, launch
     from sweeps.launch import dry_run as show_plan
-    from sweeps.launch import launch
 
     loaded = load_sweep(shipped_or_path(file), parse_overrides(overrides or []))
+    draw_mini_datasets(loaded, console=out, progress=progress and not as_json)
     if dry_run:
         show_plan(loaded, console=out, as_json=as_json)
         return

@@ -7,7 +7,7 @@ from rich.console import Console
 from core.results import TEST_ACCURACY
 from search_spaces.sweep_file import load_sweep
 from sweeps.comparing import compare_sweep
-from sweeps.launch import launch
+from sweeps.launch import draw_mini_datasets, launch
 
 FIGURE = Path("outputs/demo-curves.png")
 TABLE = Path("outputs/demo-table.md")
@@ -31,6 +31,7 @@ def run_demo(console: Console) -> int:
 
     sweep = load_sweep(Path(search_spaces.__path__[0]) / "demo.yaml")
     console.print(f"[bold]DuAl-PT demo[/]: {sweep.file.description}", highlight=False)
+    draw_mini_datasets(sweep, console=console)
     outcome = launch(sweep, console=console)
     if outcome.interrupted:
         return outcome.exit_code

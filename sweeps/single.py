@@ -48,10 +48,15 @@ def train_once(
 
     bench = Bench()
     quiet = as_json or not console.is_terminal
-    bench.check(cells)
     with progress_bar(console, quiet) as bar:
-        task = bar.add_task("features", total=None)
-        bench.prepare(cells, lambda done, total, what: bar.update(task, completed=done, total=total, description=what))
+        task = bar.add_task("drawing", total=None)
+
+        def show(done: int, total: int, what: str) -> None:
+            bar.update(task, completed=done, total=total, description=what)
+
+        bench.prepare_data(cells, show)  # `check` would draw mini datasets in silence
+        bench.check(cells)
+        bench.prepare(cells, show)
         bar.update(task, description="training", completed=0, total=None)
         results = bench.run(cells, lambda epoch, epochs: bar.update(task, completed=epoch, total=epochs))
     if save is not None:
