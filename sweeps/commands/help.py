@@ -1,0 +1,44 @@
+"""`dualpt spaces`, `settings` and `doctor`. Heavy imports stay inside the commands, for a quick `--help`."""
+
+import json
+
+import typer
+
+from search_spaces.shipped import shipped_folder
+from sweeps.commands.options import Json, new_app, out
+
+app = new_app()
+
+
+@app.command()
+def spaces() -> None:
+    """List the sweep files that ship."""
+    from search_spaces.yaml_reader import read_yaml
+
+    for path in sorted(shipped_folder().glob("*.yaml")):
+        out.print(f"[bold]{path.stem}[/]  {read_yaml(path).get('description', '')}", highlight=False)
+
+
+@app.command()
+def settings(as_json: Json = False) -> None:
+    """List every key of a setting with its default, allowed values and meaning."""
+    from sweeps.documentation import setting_rows
+
+    rows = setting_rows()
+    if as_json:
+        print(json.dumps(rows))
+        return
+    from rich.table import Table
+
+    table = Table("key", "default", "values", "meaning", header_style="bold")
+    for row in rows:
+        table.add_row(row["key"], row["default"], row["values"], row["meaning"])
+    out.print(table)
+
+
+@app.command()
+def doctor() -> None:
+    """Check the machine: versions, devices, folders, a tiny training step."""
+    from sweeps.doctor import examine
+
+    raise typer.Exit(examine(out))

@@ -1,0 +1,75 @@
+"""`dualpt demo`, `train` and `sweep`. Heavy imports stay inside the commands, for a quick `--help`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search_spaces.shipped import shipped_or_path
+from sweeps.commands.options import Json, Overrides, new_app, out
+
+app = new_app()
+
+
+@app.command()
+def demo() -> None:
+    """Run the main job on the embedded mini grid: baselines, a small sweep, the table and the figure.
+
+    Everything is kept: a second `dualpt demo` trains only what is missing.
+    """
+    from sweeps.demo import run_demo
+
+    raise typer.Exit(run_demo(out))
+
+
+@app.command(epilog="Example: [bold]dualpt train --dataset mini-pets --shots 16 --method dualpt optim.epochs=40[/]")
+def train(
+    dataset: Annotated[str, typer.Option(help="Dataset name, e.g. mini-pets or DescribableTextures.")],
+    overrides: Overrides = None,
+    shots: Annotated[
+        int | None, typer.Option(min=1, help="Training images per class, 16 by default; or data.shots=K.")
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Comma-separated seeds, trained together as replicas.")] = "1",
+    method: Annotated[
+        str, typer.Option(help="A published method, or dualpt: the starting point of the setting.")
+    ] = "dualpt",
+    protocol: Annotated[str, typer.Option(help="few-shot or base-to-new.")] = "few-shot",
+    save: Annotated[Path | None, typer.Option(help="Folder for learned contexts and metrics.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train and judge one setting on one dataset, without Ray or MLflow."""
+    from sweeps.single import train_once
+
+    train_once(out, dataset, shots, seeds, method, protocol, overrides or [], save, as_json)
+
+
+@app.command(
+    epilog="Examples: [bold]dualpt sweep mini-grid --dry-run[/] · "
+    "[bold]dualpt sweep my.yaml data.root=/data datasets=[DescribableTextures] trials=40[/]"
+)
+def sweep(
+    file: Annotated[str, typer.Argument(help="A sweep file, or the name of one that ships (see `dualpt spaces`).")],
+    overrides: Overrides = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan: cells, finished ones, time.")] = False,
+    progress: Annotated[bool, typer.Option(help="Live progress.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Run a sweep file, or what is missing of it: running the same sweep again trains nothing twice.
+
+    Exit codes: 0 all cells done, 2 usage or configuration, 3 some cells failed, 130 interrupted.
+    """
+    from search_spaces.sweep_file import load_sweep
+    from search_spaces.yaml_reader import parse_overrides
+    from sweeps.launch import draw_mini_datasets, launch
+    from sweeps.launch import dry_run as show_plan
+
+    loaded = load_sweep(shipped_or_path(file), parse_overrides(overrides or []))
+    draw_mini_datasets(loaded, console=out, progress=progress and not as_json)
+    if dry_run:
+        show_plan(loaded, console=out, as_json=as_json)
+        return
+    outcome = launch(loaded, console=out, progress=progress and not as_json)
+    if as_json:
+        print(json.dumps(outcome.summary()))
+    raise typer.Exit(outcome.exit_code)
