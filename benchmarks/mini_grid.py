@@ -26,9 +26,11 @@ from core.locations import cache_root
 from core.methods import METHODS
 from core.results import TEST_ACCURACY
 from search_spaces.sweep_file import LoadedSweep, check_sweep
-from sweeps.comparing import read_frame
+from sweeps.comparison.documents import to_markdown
+from sweeps.comparison.frames import read_frame
+from sweeps.comparison.labels import AVERAGE, method_title
+from sweeps.comparison.tables import base_to_new, comparison
 from sweeps.launch import launch
-from sweeps.tables import AVERAGE, base_to_new_rows, base_to_new_texts, comparison, method_title
 
 STORE = "sqlite:///build/mini-grid.db"
 STUDY = "sqlite:///build/mini-grid-study.db"
@@ -166,9 +168,7 @@ def _difference(cells: pd.DataFrame, method: str, shots: int) -> str:
 
 
 def base_to_new_table(cells: pd.DataFrame) -> str:
-    halves = base_to_new_rows(cells, datasets=MINI_GRID, shots=16, seeds=SEEDS)
-    note = "H is, per seed, the harmonic mean of the averaged base and new accuracies; n counts seeds."
-    return markdown(list(halves.columns), base_to_new_texts(halves)) + f"\n\n{note}"
+    return to_markdown(base_to_new(cells, datasets=MINI_GRID, shots=16, seeds=SEEDS))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from core.results import TEST_ACCURACY
 from search_spaces.sweep_file import load_sweep
-from sweeps.comparing import compare_sweep
+from sweeps.comparison.compare import compare_sweeps
 from sweeps.launch import draw_mini_datasets, launch
 
 FIGURE = Path("outputs/demo-curves.png")
@@ -36,7 +36,7 @@ def run_demo(console: Console) -> int:
     if outcome.interrupted:
         return outcome.exit_code
     store = sweep.file.run.tracking_uri
-    compare_sweep(console, sweep.file.name, store=store, metric=TEST_ACCURACY, figure=FIGURE)
-    compare_sweep(console, sweep.file.name, store=store, form="markdown", output=TABLE)
+    compare_sweeps(console, [sweep.file.name], store=store, metric=TEST_ACCURACY, figure=FIGURE)
+    compare_sweeps(console, [sweep.file.name], store=store, form="markdown", output=TABLE)
     console.print(NEXT.format(figure=FIGURE), highlight=False)
     return outcome.exit_code

@@ -10,28 +10,38 @@ from sweeps.commands.options import DEFAULT_STORE, Json, Store, new_app, out
 app = new_app()
 
 
-@app.command(epilog="Example: [bold]dualpt compare demo --shots 16 --figure curves.pdf[/]")
+@app.command(
+    epilog="Examples: [bold]dualpt compare demo --shots 16 --figure curves.pdf[/] · "
+    "[bold]dualpt compare demo mine --baseline CoOp --common[/] · "
+    "[bold]dualpt compare demo --all-shots --format latex -o table.tex[/]"
+)
 def compare(
-    name: Annotated[str, typer.Argument(help="Name of a sweep (its MLflow experiment).")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Sweeps or studies (MLflow experiments).")],
     shots: Annotated[int | None, typer.Option(help="Shots of the table; the largest finished by default.")] = None,
+    all_shots: Annotated[
+        bool, typer.Option("--all-shots", help="A table for each number of shots, and one by shots.")
+    ] = False,
     metric: Annotated[str | None, typer.Option(help="Metric of the table; the protocol's own by default.")] = None,
-    protocol: Annotated[
-        str | None, typer.Option(help="few-shot or base-to-new; needed where the sweep holds both.")
-    ] = None,
+    protocol: Annotated[str | None, typer.Option(help="Needed where a sweep holds cells of several.")] = None,
+    baseline: Annotated[str | None, typer.Option(help="A method, by name or title, to show differences to.")] = None,
+    common: Annotated[bool, typer.Option("--common", help="Compare on what all the sweeps cover.")] = False,
     form: Annotated[str, typer.Option("--format", help="table, markdown, csv or json.")] = "table",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the table to a file.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the tables to a file.")] = None,
     figure: Annotated[Path | None, typer.Option(help="Draw few-shot curves to .png, .pdf or .svg.")] = None,
     store: Store = DEFAULT_STORE,
 ) -> None:
     """Print the table: methods by datasets and average, mean and spread over seeds with n."""
-    from sweeps.comparing import compare_sweep
+    from sweeps.comparison.compare import compare_sweeps
 
-    compare_sweep(
+    compare_sweeps(
         out,
-        name,
+        names,
         shots=shots,
+        all_shots=all_shots,
         metric=metric,
         protocol=protocol,
+        baseline=baseline,
+        common=common,
         form=form,
         output=output,
         figure=figure,
@@ -46,6 +56,6 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show how far sweeps are: cells finished, failed and running."""
-    from sweeps.comparing import show_status
+    from sweeps.status import show_status
 
     show_status(out, name, store=store, as_json=as_json)

@@ -5,18 +5,10 @@ import pytest
 
 from core.errors import UserError
 from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, harmonic_mean
-from sweeps.tables import (
-    AVERAGE,
-    BEST,
-    base_to_new_rows,
-    base_to_new_texts,
-    comparable_cells,
-    comparison,
-    method_title,
-    short_title,
-    to_frame,
-    to_markdown,
-)
+from sweeps.comparison.documents import to_frame, to_markdown
+from sweeps.comparison.frames import comparable_cells
+from sweeps.comparison.labels import AVERAGE, BEST, find_method, method_title, short_title
+from sweeps.comparison.tables import HALVES, MEAN_OF_H, base_to_new, by_shots, comparison, cross_dataset, differences
 
 DATASETS = ("mini-pets", "mini-cars")
 SEEDS = (1, 2, 3)
@@ -54,7 +46,7 @@ def test_a_method_that_lacks_a_cell_has_no_average_and_says_so(cells: pd.DataFra
     assert table.entries[BEST, AVERAGE] is None
     assert table.missing[BEST] == 1
     assert table.entries[BEST, "mini-cars"].n == 2
-    assert any("best of the sweep: 1 cells missing" in note for note in table.notes())
+    assert any("best of the sweep: 1 cell missing" in note for note in table.notes())
     assert "–" in to_markdown(table)
 
 
@@ -72,7 +64,7 @@ def test_zero_shot_stands_at_every_number_of_shots_with_n_1(cells: pd.DataFrame)
 
 def test_best_of_a_column_is_marked(cells: pd.DataFrame) -> None:
     table = comparison(comparable_cells(cells), datasets=DATASETS, shots=16, seeds=SEEDS)
-    assert table.best("mini-pets") == BEST
+    assert [table.place(m, "mini-pets") for m in table.methods] == [None, 2, 1]
     assert "**72.0 ± 1.0**" in to_markdown(table)
     assert len(to_frame(table)) == 9
 
@@ -126,11 +118,21 @@ def test_h_is_per_seed_the_harmonic_mean_of_the_averages() -> None:
     by_seed = [harmonic_mean(70, 50), harmonic_mean(75, 45)]
     mean, spread = sum(by_seed) / 2, abs(by_seed[0] - by_seed[1]) / 2**0.5
 
-    halves = base_to_new_rows(pd.DataFrame(rows), datasets=DATASETS, shots=16, seeds=(0, 1))
-    assert list(halves["method"]) == ["zero-shot CLIP", "CoOp"]
-    assert list(halves["n"]) == [1, 2]
-    assert list(halves.loc[1, ["base", "new", "H", "sd of H"]]) == pytest.approx([72.5, 47.5, mean, spread])
-    assert base_to_new_texts(halves)[0] == ["zero-shot CLIP", "50.0", "50.0", "50.0", "–", "1"]
+    halves = base_to_new(pd.DataFrame(rows), datasets=DATASETS, shots=16, seeds=(0, 1))
+    assert halves.methods == ("zero-shot", "coop")
+    shown = {halves.head(column): halves.entries["coop", column] for column in halves.columns}
+    assert {head: entry and entry.mean for head, entry in shown.items()} == pytest.approx(
+        {
+            "base": 72.5,
+            "new": 47.5,
+            "H": mean,
+            "mean of H": (harmonic_mean(80, 40) + harmonic_mean(60, 60) + harmonic_mean(90, 40) + harmonic_mean(60, 50))
+            / 4,
+        }
+    )
+    assert halves.text("zero-shot", HARMONIC_MEAN) == "50.0"
+    assert shown["H"] is not None
+    assert (shown["H"].spread, shown["H"].n) == (pytest.approx(spread), 2)
 
     table = comparison(pd.DataFrame(rows), datasets=DATASETS, shots=16, seeds=(0, 1), metric=HARMONIC_MEAN)
     average = table.entries["coop", AVERAGE]
@@ -140,9 +142,56 @@ def test_h_is_per_seed_the_harmonic_mean_of_the_averages() -> None:
     assert set(to_frame(table)["metric"]) == {HARMONIC_MEAN}
 
 
-def test_base_to_new_leaves_out_a_method_that_lacks_a_cell() -> None:
+def test_base_to_new_counts_what_a_method_lacks_and_shows_no_average() -> None:
     rows = [halves_of("coop", dataset, seed, 80.0, 40.0) for dataset in DATASETS for seed in SEEDS]
     rows += [halves_of("plot", dataset, seed, 1.0, 1.0) for dataset in DATASETS for seed in SEEDS][:-1]
-    rows += [halves_of("zero-shot", "mini-pets", 0, 1.0, 1.0, shots=0)]
-    halves = base_to_new_rows(pd.DataFrame(rows), datasets=DATASETS, shots=16, seeds=SEEDS)
-    assert list(halves["method"]) == ["CoOp"]
+    halves = base_to_new(pd.DataFrame(rows), datasets=DATASETS, shots=16, seeds=SEEDS)
+    assert halves.missing == {"coop": 0, "plot": 1}
+    assert {halves.text("plot", column) for column in (*HALVES, MEAN_OF_H)} == {"–"}
+
+
+def test_differences_are_paired_by_seed(cells: pd.DataFrame) -> None:
+    table = differences(comparable_cells(cells), "coop", datasets=DATASETS, shots=16, seeds=SEEDS)
+    assert table.methods == ("zero-shot", BEST)
+    pets = table.entries[BEST, "mini-pets"]
+    assert pets is not None
+    assert (pets.mean, pets.spread, pets.n) == (pytest.approx(10.0), pytest.approx(0.0), 3)
+    assert table.text(BEST, "mini-pets") == "+10.0 ± 0.0"
+    assert table.text(BEST, AVERAGE) == "–"
+    lower = table.entries["zero-shot", "mini-cars"]  # 30 - (42, 44, 46)
+    assert lower is not None
+    assert (lower.mean, lower.spread, lower.n) == (pytest.approx(-14.0), pytest.approx(2.0), 3)
+
+
+def test_averages_by_shots(cells: pd.DataFrame) -> None:
+    few = cells[cells["trial"] == "coop"].assign(shots=1)
+    few[TEST_ACCURACY] -= 10
+    table = by_shots(comparable_cells(pd.concat([cells, few])), datasets=DATASETS, seeds=SEEDS)
+    assert [table.head(column) for column in table.columns] == ["1 shot", "16 shots"]
+    assert [table.text("coop", column) for column in table.columns] == ["43.0 ± 1.5", "53.0 ± 1.5"]
+    assert table.text(BEST, "1") == "–"
+    assert table.missing == {"zero-shot": 0, "coop": 0, BEST: 7}
+
+
+def test_cross_dataset_has_the_source_every_target_and_their_average() -> None:
+    rows = [
+        cell("coop", "mini-pets", seed, 80.0, protocol="cross-dataset",
+             **{"target/mini-cars/accuracy": 40.0 + seed, "target/mini-dishes/accuracy": 60.0, "target/mean/accuracy": 50 + seed / 2})
+        for seed in SEEDS
+    ]  # fmt: skip
+    table = cross_dataset(pd.DataFrame(rows), source="mini-pets", shots=16, seeds=SEEDS)
+    assert [table.head(c) for c in table.columns] == [
+        "mini-pets (source)",
+        "mini-cars",
+        "mini-dishes",
+        "Average of targets",
+    ]
+    assert [table.text("coop", c) for c in table.columns] == ["80.0 ± 0.0", "42.0 ± 1.0", "60.0 ± 0.0", "51.0 ± 0.5"]
+
+
+def test_a_method_is_found_by_name_or_title() -> None:
+    names = ("coop", "best [a]")
+    assert find_method("CoOp", names, "--baseline") == find_method("COOP", names, "--baseline") == "coop"
+    assert find_method("best of the sweep [a]", names, "--baseline") == "best [a]"
+    with pytest.raises(UserError, match=r"--baseline: no method 'CoOpp' in this table; did you mean 'coop'"):
+        find_method("CoOpp", names, "--baseline")

@@ -13,14 +13,15 @@ from rich.console import Console
 
 from core.errors import UserError
 from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, harmonic_mean
-from sweeps import comparing, figures
+from sweeps.comparison import compare as comparing
+from sweeps.comparison.figures import curves as figures
 
 DATASETS = ("mini-pets", "mini-cars")
 
 
 def cell(trial: str, dataset: str, seed: int, shots: int, protocol: str = "few-shot", **more: Any) -> dict[str, Any]:
     row = {"trial": trial, "kind": "baseline", "dataset": dataset, "protocol": protocol, "shots": shots, "seed": seed}
-    return {**row, "status": "FINISHED", **more}
+    return {"sweep": "mine", **row, "status": "FINISHED", "key": repr((*row.values(),)), **more}
 
 
 ZERO_SHOT = [cell("zero-shot", dataset, 0, 0, **{TEST_ACCURACY: 50.0}) for dataset in DATASETS]
@@ -42,7 +43,7 @@ def compare(monkeypatch: pytest.MonkeyPatch, rows: list[dict[str, Any]], **optio
     """What is printed on a console, besides what goes to standard output."""
     monkeypatch.setattr(comparing, "read_frame", lambda name, store: pd.DataFrame(rows))
     console = Console(file=io.StringIO(), width=200)
-    comparing.compare_sweep(console, "mine", store="none", **options)
+    comparing.compare_sweeps(console, ["mine"], store="none", **options)
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 
@@ -92,15 +93,17 @@ def test_protocol_chooses_among_cells_of_both(monkeypatch: pytest.MonkeyPatch) -
 def test_base_to_new_writes_base_new_and_h(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     compare(monkeypatch, BASE_TO_NEW, form="csv")
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    averages = {row["metric"]: float(row["mean"]) for row in rows if row["dataset"] == "average"}
+    averages = {row["metric"]: float(row["mean"]) for row in rows if row["key"] == "average"}
     expected = (harmonic_mean(71, 50) + harmonic_mean(72, 50)) / 2
     assert averages == pytest.approx({BASE_ACCURACY: 71.5, NEW_ACCURACY: 50.0, HARMONIC_MEAN: expected})
+    of_datasets = sum(harmonic_mean(base + s, new) for base, new in ((80, 40), (60, 60)) for s in (1, 2)) / 4
+    summary = {row["column"]: float(row["mean"]) for row in rows if row["table"].startswith("base-to-new")}
+    assert summary == pytest.approx({"base": 71.5, "new": 50.0, "H": expected, "mean of H": of_datasets})
     compare(monkeypatch, BASE_TO_NEW, form="json")
-    document = json.loads(capsys.readouterr().out)
-    assert {row["metric"] for row in document["rows"]} == set(comparing.HALVES)
-    (halves,) = document["base_to_new"]
-    assert (halves["base"], halves["H"], halves["n"]) == (71.5, pytest.approx(expected), 2)
-    assert any("H of the averaged base and new accuracies" in note for note in document["notes"])
+    tables = {table["title"]: table for table in json.loads(capsys.readouterr().out)["tables"]}
+    assert list(tables) == [*(f"{metric} at 16 shots" for metric in comparing.HALVES[::-1]), "base-to-new at 16 shots"]
+    notes = tables["base-to-new at 16 shots"]["notes"]
+    assert any("of the averaged base and new accuracies" in note for note in notes)
 
 
 def test_base_to_new_curves_show_the_harmonic_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

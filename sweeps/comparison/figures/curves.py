@@ -12,16 +12,9 @@ import pandas as pd
 
 from core.errors import UserError
 from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, VAL_ACCURACY
-from sweeps.tables import (
-    AVERAGE,
-    BEST,
-    ComparisonTable,
-    column_title,
-    comparison,
-    draws_no_sample,
-    finished_shots,
-    method_title,
-)
+from sweeps.comparison.frames import finished_shots
+from sweeps.comparison.labels import AVERAGE, BEST, column_title, draws_no_sample, method_title
+from sweeps.comparison.tables import ComparisonTable, comparison
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,0 +1,154 @@
+"""`dualpt compare`: from the ledger to what is printed, written or drawn."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+from rich.console import Console
+
+from core.config import Protocol
+from core.errors import UserError, nearest
+from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, VAL_ACCURACY
+from sweeps.comparison.documents import to_csv, to_document, to_markdown
+from sweeps.comparison.frames import finished_shots, read_frame
+from sweeps.comparison.labels import find_method
+from sweeps.comparison.selection import Selection, select
+from sweeps.comparison.tables import (
+    CROSS_PROTOCOLS,
+    HALVES,
+    ComparisonTable,
+    base_to_new,
+    by_shots,
+    comparison,
+    cross_dataset,
+    differences,
+)
+from sweeps.comparison.terminal import print_table
+
+FORMATS = ("table", "markdown", "csv", "json")
+METRICS = (TEST_ACCURACY, BASE_ACCURACY, NEW_ACCURACY, HARMONIC_MEAN, VAL_ACCURACY)
+
+
+def compare_sweeps(
+    console: Console,
+    names: Sequence[str],
+    *,
+    shots: int | None = None,
+    all_shots: bool = False,
+    metric: str | None = None,
+    protocol: str | None = None,
+    baseline: str | None = None,
+    common: bool = False,
+    form: str = "table",
+    output: Path | None = None,
+    figure: Path | None = None,
+    store: str,
+) -> None:
+    """Print (or write) the tables of one or several sweeps, and draw their few-shot curves.
+
+    Raises:
+        UserError: no such store, sweep, format, metric, protocol, method or number of shots, grids that differ, or a
+            path that cannot be written.
+    """
+    _check_words(format=(form, FORMATS), metric=(metric, METRICS), protocol=(protocol, get_args(Protocol)))
+    frames = {name: read_frame(name, store) for name in dict.fromkeys(names)}
+    selection = select(frames, protocol=protocol, common=common)
+    tables = tables_of(selection, shots=shots, all_shots=all_shots, metric=metric, baseline=baseline)
+    if figure is not None:  # drawn before anything is printed: its faults are then all that is
+        from sweeps.comparison.figures.curves import few_shot_curves
+
+        shown = metric or own_metric(selection.protocol)
+        few_shot_curves(selection.cells, datasets=selection.datasets, seeds=selection.seeds, metric=shown, path=figure)
+    show_tables(console, tables, form=form, output=output)
+    if figure is not None:
+        console.print(f"  figure: {figure}", highlight=False)
+
+
+def tables_of(
+    selection: Selection,
+    *,
+    shots: int | None = None,
+    all_shots: bool = False,
+    metric: str | None = None,
+    baseline: str | None = None,
+) -> list[ComparisonTable]:
+    """The tables that the protocol asks for, the one by datasets first.
+
+    Args:
+        selection: the cells and their grid.
+        shots: None is the largest finished number.
+        all_shots: one table a number of shots, and the averages by shots.
+        metric: None is the protocol's own (with all halves for base-to-new).
+        baseline: a method by name or title, to which differences are shown as well.
+
+    Raises:
+        UserError: no finished cell, or no such method.
+    """
+    cells, seeds = selection.cells, selection.seeds
+    grid = {"datasets": selection.datasets, "seeds": seeds}
+    shown = metric or own_metric(selection.protocol)
+    known = finished_shots(cells, shown)
+    counts = known if all_shots else [shots if shots is not None else max(known, default=0)]
+    chosen = None if baseline is None else find_method(baseline, dict.fromkeys(cells["trial"]), "--baseline")
+    tables: list[ComparisonTable] = []
+    for k in counts or [0]:
+        if selection.protocol in CROSS_PROTOCOLS and metric is None:
+            tables += [cross_dataset(cells, source=d, shots=k, seeds=seeds) for d in selection.datasets]
+            continue
+        metrics = HALVES[::-1] if selection.protocol == "base-to-new" and metric is None else (shown,)
+        tables += [comparison(cells, shots=k, metric=m, **grid) for m in metrics]
+        if len(metrics) > 1:
+            tables.append(base_to_new(cells, shots=k, **grid))
+        if chosen is not None:
+            tables.append(differences(cells, chosen, shots=k, metric=shown, **grid))
+    if all_shots and selection.protocol not in CROSS_PROTOCOLS:
+        tables.append(by_shots(cells, metric=shown, **grid))
+    return [replace(tables[0], remarks=(*tables[0].remarks, *selection.remarks)), *tables[1:]]
+
+
+def own_metric(protocol: str) -> str:
+    """What a protocol is judged by."""
+    return HARMONIC_MEAN if protocol == "base-to-new" else TEST_ACCURACY
+
+
+def show_tables(console: Console, tables: Sequence[ComparisonTable], *, form: str, output: Path | None) -> None:
+    """Print tables, or write them as a document.
+
+    Raises:
+        UserError: a path that cannot be written.
+    """
+    if form == "table" and output is None:
+        for table in tables:
+            print_table(table, console)
+    else:
+        _write(rendered(tables, form), output, console)
+
+
+def rendered(tables: Sequence[ComparisonTable], form: str) -> str:
+    """Tables as one document; `table` in a file is Markdown."""
+    if form == "csv":
+        return to_csv(tables)
+    if form == "json":
+        return json.dumps({"tables": [to_document(table) for table in tables]}, indent=1)
+    return "\n\n".join(map(to_markdown, tables))
+
+
+def _check_words(**words: tuple[str | None, Sequence[str]]) -> None:
+    """Refuse a value of an option that is not among those known."""
+    for option, (word, known) in words.items():
+        if word is not None and word not in known:
+            raise UserError(f"--{option}: unknown {option} '{word}'{nearest(word, known)} (known: {', '.join(known)})")
+
+
+def _write(text: str, output: Path | None, console: Console) -> None:
+    if output is None:
+        print(text)
+        return
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"--output: {output} cannot be written ({error.strerror})") from None
+    console.print(f"  table: {output}", highlight=False)

@@ -1,0 +1,59 @@
+"""Recorded cells as frames: what every table, statistic and figure is made from.
+
+One row a cell: `sweep`, `trial`, `kind`, `dataset`, `protocol`, `shots`, `seed`, `status`, `seconds`, and one column a
+metric (accuracies in percent).
+"""
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from core.data.catalog import MINI_GRID, REAL_GRID
+from core.errors import UserError
+from sweeps.stores import is_new
+
+if TYPE_CHECKING:
+    from sweeps.tracking import Ledger
+
+
+def open_ledger(store: str) -> "Ledger":
+    """The tracking store, to be read.
+
+    Raises:
+        UserError: the store does not exist, or cannot be used.
+    """
+    if is_new(store):
+        raise UserError(f"{store}: no such tracking store here; run a sweep first, or name one with --store")
+    from sweeps.tracking import Ledger
+
+    return Ledger(store)
+
+
+def read_frame(name: str, store: str) -> pd.DataFrame:
+    """All recorded cells of a sweep, one row each.
+
+    Raises:
+        UserError: the store does not exist, or holds no such sweep (the nearest is named).
+    """
+    return pd.DataFrame([{"sweep": name, **row.flat()} for row in open_ledger(store).read_cells(name)])
+
+
+def grid_of(cells: pd.DataFrame) -> tuple[list[str], list[int], list[int]]:
+    """Datasets in the field's order of columns, shots and seeds that the cells cover."""
+    order = {name: place for place, name in enumerate((*REAL_GRID, *MINI_GRID))}
+    datasets = sorted(set(cells["dataset"]), key=lambda name: order.get(name, len(order)))
+    drawn = cells[cells["shots"] > 0]
+    return datasets, sorted(set(map(int, drawn["shots"]))), sorted(set(map(int, drawn["seed"]))) or [0]
+
+
+def comparable_cells(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells of whole-grid trials: candidates of a search are judged on part of the grid only."""
+    return cells if cells.empty else cells[cells["kind"] != "search"]
+
+
+def finished_shots(cells: pd.DataFrame, metric: str) -> list[int]:
+    """Numbers of shots, above 0, at which some finished cell has the metric."""
+    if metric not in cells:
+        return []
+    done = cells[(cells["status"] == "FINISHED") & cells[metric].notna()]
+    return sorted(set(map(int, done["shots"])) - {0})

@@ -1,0 +1,87 @@
+"""What methods and columns are called in tables and figures, and the order they stand in.
+
+A method's name is that of its trial: a published method, a variant of a study, or `best`. Where two compared sweeps have
+trials of one name, their names end in the sweep: `best [first]`, `best [second]`.
+"""
+
+import re
+from collections.abc import Iterable
+
+from core.data.catalog import dataset_info
+from core.errors import UserError, nearest
+from core.methods import METHODS, SHORT_TITLES, TITLES
+
+BEST = "best"
+"""Kind (and name) of the trial that runs the selected setting over the whole grid."""
+AVERAGE = "average"
+"""The column over datasets."""
+
+_SELECTED = re.compile(rf"{BEST}(?:-(\d+)-shot)?")
+"""Names of the trials of kind `best`: with searched shots, one for each number of shots."""
+_OF_SWEEP = re.compile(r"(?P<trial>.+) \[(?P<sweep>[^\[\]]+)\]")
+
+
+def of_sweep(trial: str, sweep: str) -> str:
+    """The name of a trial that is told from its namesake in another sweep."""
+    return f"{trial} [{sweep}]"
+
+
+def trial_of(name: str) -> str:
+    """The trial's own name, without its sweep."""
+    match = _OF_SWEEP.fullmatch(name)
+    return match["trial"] if match else name
+
+
+def method_title(name: str) -> str:
+    """The name a table shows."""
+    trial = trial_of(name)
+    return (_selected_title(trial, "best of the sweep") or TITLES.get(trial, trial)) + name.removeprefix(trial)
+
+
+def short_title(name: str) -> str:
+    """The name at the head of a narrow column."""
+    trial = trial_of(name)
+    return (_selected_title(trial, "best of sweep") or SHORT_TITLES.get(trial, trial)) + name.removeprefix(trial)
+
+
+def _selected_title(trial: str, title: str) -> str | None:
+    """The title of a selected setting, with its number of shots where that was searched; None for other methods."""
+    selected = _SELECTED.fullmatch(trial)
+    if selected is None:
+        return None
+    shots = selected[1]
+    return title if shots is None else f"{title} ({shots} shot{'s' * (shots != '1')})"
+
+
+def draws_no_sample(name: str) -> bool:
+    """Whether a method is zero-shot: one result, at seed 0, which stands at every number of shots."""
+    return trial_of(name).startswith("zero-shot")
+
+
+def ordered_methods(names: Iterable[str]) -> tuple[str, ...]:
+    """Published order first, then named settings in the order recorded, the selected ones last, by their shots."""
+    recorded = list(dict.fromkeys(names))
+    known = [name for method in METHODS for name in recorded if trial_of(name) == method]
+    selected = {name: int(match[1] or 0) for name in recorded if (match := _SELECTED.fullmatch(trial_of(name)))}
+    other = [name for name in recorded if name not in known and name not in selected]
+    return (*known, *other, *sorted(selected, key=lambda name: selected[name]))
+
+
+def find_method(word: str, names: Iterable[str], option: str) -> str:
+    """The method that a user means by its name or its title, whatever the case.
+
+    Raises:
+        UserError: none of them; the nearest is named.
+    """
+    by_word = {alias.casefold(): name for name in names for alias in (short_title(name), method_title(name), name)}
+    found = by_word.get(word.casefold())
+    if found is None:
+        titles = {method_title(name): None for name in names}
+        hint = nearest(word.casefold(), by_word)
+        raise UserError(f"{option}: no method '{word}' in this table{hint} (there are: {', '.join(titles)})")
+    return found
+
+
+def column_title(column: str) -> str:
+    """The head of a dataset's column, or of the average's."""
+    return "Average" if column == AVERAGE else dataset_info(column).title

@@ -1,0 +1,122 @@
+"""Which recorded cells may stand in one table: one protocol, one grid, and what is unfinished said aloud."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from core.errors import UserError
+from sweeps.comparison.frames import comparable_cells, grid_of
+from sweeps.comparison.labels import of_sweep
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Comparable cells and the grid that they are held against."""
+
+    cells: pd.DataFrame
+    protocol: str
+    datasets: tuple[str, ...]
+    """In the field's order of columns."""
+    shots: tuple[int, ...]
+    seeds: tuple[int, ...]
+    remarks: tuple[str, ...] = ()
+    """Which of the sweeps are unfinished."""
+
+
+def select(frames: dict[str, pd.DataFrame], *, protocol: str | None = None, common: bool = False) -> Selection:
+    """Put the cells of one or several sweeps into one frame that a table can be made from.
+
+    Args:
+        frames: sweep name -> its cells.
+        protocol: needed where the sweeps hold cells of several.
+        common: compare several sweeps on the datasets, shots and seeds that all of them cover.
+
+    Raises:
+        UserError: a sweep without comparable cells, several protocols, or grids that differ.
+    """
+    chosen = {name: _of_protocol(name, frame, protocol) for name, frame in frames.items()}
+    protocols = {name: str(cells["protocol"].iloc[0]) for name, cells in chosen.items()}
+    if len(set(protocols.values())) > 1:
+        found = ", ".join(f"'{name}' has {word}" for name, word in protocols.items())
+        raise UserError(f"the sweeps differ in protocol ({found}): compare one with --protocol, or fewer sweeps")
+    grids = {name: grid_of(cells) for name, cells in chosen.items()}
+    if len(grids) > 1:
+        chosen = _on_common_grid(chosen, grids) if common else _on_equal_grids(chosen, grids)
+    cells = pd.concat(_renamed(chosen).values(), ignore_index=True)
+    datasets, shots, seeds = grid_of(cells)
+    remarks = tuple(remark for name, frame in frames.items() for remark in _unfinished(name, frame))
+    return Selection(cells, next(iter(protocols.values())), tuple(datasets), tuple(shots), tuple(seeds), remarks)
+
+
+def _of_protocol(name: str, frame: pd.DataFrame, protocol: str | None) -> pd.DataFrame:
+    cells = comparable_cells(frame)
+    if cells.empty:
+        raise UserError(f"sweep '{name}' has no cell of a baseline or of its selected setting yet (`dualpt status`)")
+    recorded = sorted(set(cells["protocol"]))
+    if protocol is None and len(recorded) > 1:
+        raise UserError(f"sweep '{name}' holds cells of {' and '.join(recorded)}: choose one with --protocol")
+    if protocol is not None and protocol not in recorded:
+        raise UserError(f"--protocol: sweep '{name}' holds no cell of {protocol} (recorded: {', '.join(recorded)})")
+    return cells[cells["protocol"] == (protocol or recorded[0])]
+
+
+Grid = tuple[list[str], list[int], list[int]]
+AXES = ("datasets", "shots", "seeds")
+
+
+def _on_equal_grids(chosen: dict[str, pd.DataFrame], grids: dict[str, Grid]) -> dict[str, pd.DataFrame]:
+    """Refuse grids that differ, with what differs."""
+    first, *others = grids
+    for other in others:
+        for axis, own, theirs in zip(AXES, grids[first], grids[other], strict=True):
+            if set(own) != set(theirs):
+                only = [
+                    f"only '{name}' has {', '.join(map(str, members))}"
+                    for name, members in (
+                        (first, [x for x in own if x not in theirs]),
+                        (other, [x for x in theirs if x not in own]),
+                    )
+                    if members
+                ]
+                raise UserError(
+                    f"the sweeps differ in {axis}: {'; '.join(only)} (--common compares on what all of them cover)"
+                )
+    return chosen
+
+
+def _on_common_grid(chosen: dict[str, pd.DataFrame], grids: dict[str, Grid]) -> dict[str, pd.DataFrame]:
+    shared = {axis: set.intersection(*(set(grid[i]) for grid in grids.values())) for i, axis in enumerate(AXES)}
+    for axis, members in shared.items():
+        if not members:
+            raise UserError(f"--common: the sweeps share no {axis}")
+    columns = (("dataset", shared["datasets"]), ("shots", shared["shots"] | {0}), ("seed", shared["seeds"] | {0}))
+    for column, members in columns:
+        chosen = {name: cells[cells[column].isin(members)] for name, cells in chosen.items()}
+    return chosen
+
+
+def _renamed(chosen: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Tell namesakes apart by their sweep; the very same cells, which one sweep took from the other, stand once."""
+    keys: dict[str, dict[str, frozenset[str]]] = {}
+    for sweep, cells in chosen.items():
+        for trial, own in cells.groupby("trial"):
+            keys.setdefault(str(trial), {})[sweep] = frozenset(own["key"])
+    renamed = {}
+    for sweep, cells in chosen.items():
+        kept = []
+        for trial, own in cells.groupby("trial", sort=False):
+            holders = keys[str(trial)]
+            same = len(set(holders.values())) == 1
+            if same and sweep != next(iter(holders)):
+                continue
+            kept.append(own if same else own.assign(trial=of_sweep(str(trial), sweep)))
+        renamed[sweep] = pd.concat(kept) if kept else cells.iloc[:0]
+    return renamed
+
+
+def _unfinished(name: str, frame: pd.DataFrame) -> Sequence[str]:
+    """What is still running or failed, where something is."""
+    counts = {status: int((frame["status"] == status).sum()) for status in ("RUNNING", "KILLED", "FAILED")}
+    open_cells = [f"{count} {status.lower()}" for status, count in counts.items() if count]
+    return [f"sweep '{name}' is unfinished: cells {', '.join(open_cells)}"] if open_cells else []

@@ -1,0 +1,322 @@
+"""From recorded cells to tables: methods as rows; datasets and their average, numbers of shots, or halves as columns.
+
+A table never hides what it stands on: every entry carries its spread over seeds and its n, and a method that lacks a
+dataset has no average. Input is a frame of cells (see `frames`); output is one kind of object, whatever the columns.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import pandas as pd
+
+from core.data.catalog import dataset_info
+from core.errors import UserError
+from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, harmonic_mean
+from sweeps.comparison.frames import finished_shots
+from sweeps.comparison.labels import AVERAGE, column_title, draws_no_sample, method_title, ordered_methods
+
+HALVES = (BASE_ACCURACY, NEW_ACCURACY, HARMONIC_MEAN)
+"""Metrics of base-to-new, in the field's order."""
+MEAN_OF_H = "mean of H"
+"""The average of the datasets' harmonic means, which some report in place of H of the averages."""
+CROSS_PROTOCOLS = ("cross-dataset", "domain-generalization")
+"""Protocols that train on a source dataset and are judged on it and on others."""
+TARGET_MEAN = "target/mean/accuracy"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One accuracy of a table, or a difference of two, in percent or points."""
+
+    mean: float
+    spread: float | None
+    """Standard deviation over seeds (n - 1 in the denominator); None for a single seed."""
+    n: int
+    """Seeds behind the mean; 0 where a published number does not say."""
+
+    def text(self, *, signed: bool = False) -> str:
+        """`61.3 ± 0.4`; a difference with its sign."""
+        mean = f"{self.mean:+.1f}" if signed else f"{self.mean:.1f}"
+        return mean if self.spread is None else f"{mean} ± {self.spread:.1f}"
+
+    def __str__(self) -> str:
+        return self.text()
+
+
+@dataclass(frozen=True)
+class ComparisonTable:
+    """Entries by (method, column); None where cells are missing."""
+
+    title: str
+    metric: str
+    methods: tuple[str, ...]
+    columns: tuple[str, ...]
+    entries: Mapping[tuple[str, str], Entry | None]
+    missing: Mapping[str, int]
+    """Method -> cells that have no finished result."""
+    heads: Mapping[str, str] = field(default_factory=dict)
+    """Column -> its title, where it is no dataset."""
+    baseline: str | None = None
+    """The method that entries are differences to; None where they are accuracies."""
+    published: frozenset[str] = frozenset()
+    """Rows that others have measured."""
+    remarks: tuple[str, ...] = ()
+    """What a reader must know besides n, spread and missing cells."""
+
+    def head(self, column: str) -> str:
+        """The title of a column."""
+        return self.heads.get(column) or column_title(column)
+
+    def text(self, method: str, column: str) -> str:
+        """An entry as it is shown; a dash where cells are missing."""
+        entry = self.entries[method, column]
+        return "–" if entry is None else entry.text(signed=self.baseline is not None)
+
+    def place(self, method: str, column: str) -> int | None:
+        """1 for the best mean of a column, 2 for the second best, else None; means that are shown alike share a place.
+
+        Differences have no places: they would only repeat those of the accuracies.
+        """
+        entry = self.entries[method, column]
+        if entry is None or self.baseline is not None:
+            return None
+        shown = {round(other.mean, 1) for m in self.methods if (other := self.entries[m, column]) is not None}
+        leading = sorted(shown, reverse=True)[:2]
+        mean = round(entry.mean, 1)
+        return leading.index(mean) + 1 if len(shown) > 1 and mean in leading else None
+
+    def notes(self) -> list[str]:
+        """What a reader must know: seeds, spread, what is missing."""
+        own = [(m, entry.n) for (m, _), entry in self.entries.items() if entry is not None and m not in self.published]
+        counts = " or ".join(map(str, sorted({n for _, n in own}))) or "no"
+        unit = "accuracy in percent" if self.baseline is None else "difference in points, paired by dataset and seed"
+        notes = [f"{unit}; mean ± standard deviation over seeds, n = {counts}"]
+        if self.baseline is None:
+            notes.append("best of a column bold, second best underlined")
+        if self.metric == HARMONIC_MEAN and AVERAGE in self.columns:
+            notes.append("Average: per seed, H of the averaged base and new accuracies, as the field reports it")
+        if any(n == 1 and draws_no_sample(method) for method, n in own):
+            notes.append("n = 1: methods that draw no sample have no spread over seeds")
+        if any(n == 1 and not draws_no_sample(method) for method, n in own):
+            notes.append("n = 1: a single seed, no spread")
+        notes += self.remarks
+        counted = [(m, count) for m, count in self.missing.items() if count]
+        return notes + [f"{method_title(m)}: {count} cell{'s' * (count > 1)} missing" for m, count in counted]
+
+
+def comparison(
+    cells: pd.DataFrame, *, datasets: Sequence[str], shots: int, seeds: Sequence[int], metric: str = TEST_ACCURACY
+) -> ComparisonTable:
+    """Build the table of one metric at one number of shots.
+
+    Zero-shot methods draw no sample: their single result stands at every number of shots. The average of the harmonic
+    mean is, per seed, the harmonic mean of the averaged base and new accuracies, as the field reports it.
+
+    Raises:
+        UserError: no finished cell has the metric, or none at these shots.
+    """
+    check_finished(cells, shots, metric)
+    methods = ordered_methods(cells["trial"])
+    entries: dict[tuple[str, str], Entry | None] = {}
+    missing: dict[str, int] = {}
+    for method in methods:
+        table = seeds_by_dataset(cells, method, datasets=datasets, shots=shots, seeds=seeds, metric=metric)
+        missing[method] = int(table.isna().sum().sum())
+        for dataset in datasets:
+            entries[method, dataset] = _entry(table[dataset].dropna())
+        averages = seed_averages(cells, method, datasets=datasets, shots=shots, seeds=seeds, metric=metric)
+        entries[method, AVERAGE] = _entry(averages) if averages.notna().all() else None
+    title = f"{metric} at {shots_text(shots)}"
+    return ComparisonTable(title, metric, methods, (*datasets, AVERAGE), entries, missing)
+
+
+def differences(
+    cells: pd.DataFrame,
+    baseline: str,
+    *,
+    datasets: Sequence[str],
+    shots: int,
+    seeds: Sequence[int],
+    metric: str = TEST_ACCURACY,
+) -> ComparisonTable:
+    """The table of `comparison` as differences to a method, paired by dataset and seed.
+
+    A method that draws no sample is paired with every seed of the other.
+
+    Raises:
+        UserError: as `comparison`.
+    """
+    table = comparison(cells, datasets=datasets, shots=shots, seeds=seeds, metric=metric)
+    where = {"datasets": datasets, "shots": shots, "seeds": seeds, "metric": metric}
+    own, average = (by_seed(cells, baseline, **where) for by_seed in (seeds_by_dataset, seed_averages))
+    entries: dict[tuple[str, str], Entry | None] = {}
+    methods = tuple(method for method in table.methods if method != baseline)
+    for method in methods:
+        other = seeds_by_dataset(cells, method, **where)
+        for dataset in datasets:
+            entries[method, dataset] = _entry(paired_difference(other[dataset], own[dataset]).dropna())
+        averages = paired_difference(seed_averages(cells, method, **where), average)
+        entries[method, AVERAGE] = _entry(averages) if averages.notna().all() else None
+    title = f"{table.title}: difference to {method_title(baseline)}"
+    missing = {method: table.missing[method] for method in (*methods, baseline)}
+    return ComparisonTable(title, metric, methods, table.columns, entries, missing, baseline=baseline)
+
+
+def by_shots(
+    cells: pd.DataFrame, *, datasets: Sequence[str], seeds: Sequence[int], metric: str = TEST_ACCURACY
+) -> ComparisonTable:
+    """Averages over datasets, one column for each number of shots that has results.
+
+    Raises:
+        UserError: no trained method has a finished cell with the metric.
+    """
+    shots = finished_shots(cells, metric)
+    if not shots:
+        raise UserError(f"no trained method has a finished {metric}")
+    tables = {k: comparison(cells, datasets=datasets, shots=k, seeds=seeds, metric=metric) for k in shots}
+    methods = tables[shots[0]].methods
+    entries = {(m, str(k)): table.entries[m, AVERAGE] for k, table in tables.items() for m in methods}
+    missing = {m: _distinct_missing(tables, m) for m in methods}
+    heads = {str(k): shots_text(k) for k in shots}
+    remark = f"averages over {len(datasets)} datasets"
+    title = f"{metric} by shots"
+    return ComparisonTable(title, metric, methods, tuple(heads), entries, missing, heads, remarks=(remark,))
+
+
+def _distinct_missing(tables: Mapping[int, ComparisonTable], method: str) -> int:
+    """Missing cells over numbers of shots; the single cell of a zero-shot method stands in each of them."""
+    counts = [table.missing[method] for table in tables.values()]
+    return max(counts) if draws_no_sample(method) else sum(counts)
+
+
+def base_to_new(cells: pd.DataFrame, *, datasets: Sequence[str], shots: int, seeds: Sequence[int]) -> ComparisonTable:
+    """Averages over datasets of base, new and H, and the average of the datasets' H, both labelled.
+
+    Raises:
+        UserError: no finished cell has one of the metrics at these shots.
+    """
+    where = {"datasets": datasets, "shots": shots, "seeds": seeds}
+    tables = {metric: comparison(cells, metric=metric, **where) for metric in HALVES}
+    methods = tables[HARMONIC_MEAN].methods
+    entries = {
+        (method, metric): table.entries[method, AVERAGE] for metric, table in tables.items() for method in methods
+    }
+    for method in methods:
+        averages = seeds_by_dataset(cells, method, metric=HARMONIC_MEAN, **where).mean(axis=1, skipna=False)
+        entries[method, MEAN_OF_H] = _entry(averages) if averages.notna().all() else None
+    missing = {method: max(table.missing[method] for table in tables.values()) for method in methods}
+    heads = {BASE_ACCURACY: "base", NEW_ACCURACY: "new", HARMONIC_MEAN: "H", MEAN_OF_H: MEAN_OF_H}
+    remarks = (
+        f"averages over {len(datasets)} datasets",
+        "H: per seed, of the averaged base and new accuracies, as the field reports it; "
+        "mean of H: the average of the datasets' own",
+    )
+    title = f"base-to-new at {shots_text(shots)}"
+    return ComparisonTable(title, HARMONIC_MEAN, methods, tuple(heads), entries, missing, heads, remarks=remarks)
+
+
+def cross_dataset(cells: pd.DataFrame, *, source: str, shots: int, seeds: Sequence[int]) -> ComparisonTable:
+    """Trained on a source dataset: its own accuracy, that of every target, and the targets' average.
+
+    Raises:
+        UserError: no finished cell of the source at these shots.
+    """
+    own = cells[cells["dataset"] == source]
+    check_finished(own, shots, TEST_ACCURACY)
+    metrics = {TEST_ACCURACY: source} | {column: column.split("/")[1] for column in target_metrics(own)}
+    methods = ordered_methods(own["trial"])
+    where = {"datasets": [source], "shots": shots, "seeds": seeds}
+    entries, missing = {}, dict.fromkeys(methods, 0)
+    for metric in (*metrics, TARGET_MEAN):
+        for method in methods:
+            by_seed = seeds_by_dataset(own, method, metric=metric, **where)[source]
+            complete = metric != TARGET_MEAN or by_seed.notna().all()
+            entries[method, metric] = _entry(by_seed.dropna()) if complete else None
+            missing[method] = max(missing[method], int(by_seed.isna().sum()))
+    heads = {metric: dataset_info(name).title for metric, name in metrics.items()}
+    heads = {**heads, TEST_ACCURACY: f"{heads[TEST_ACCURACY]} (source)", TARGET_MEAN: "Average of targets"}
+    title = f"trained on {dataset_info(source).title} at {shots_text(shots)}"
+    return ComparisonTable(title, TARGET_MEAN, methods, tuple(heads), entries, missing, heads)
+
+
+def target_metrics(cells: pd.DataFrame) -> list[str]:
+    """The columns `target/<dataset>/accuracy` that hold a number, without their mean."""
+    named = [c for c in cells if str(c).startswith("target/") and str(c).endswith("/accuracy") and c != TARGET_MEAN]
+    return [column for column in named if cells[column].notna().any()]
+
+
+def joined(table: ComparisonTable, other: ComparisonTable) -> ComparisonTable:
+    """Put the rows of another table (published ones) before those of a table with the same columns."""
+    return replace(
+        table,
+        methods=(*other.methods, *table.methods),
+        entries={**table.entries, **{(m, c): other.entries.get((m, c)) for m in other.methods for c in table.columns}},
+        published=table.published | other.published,
+        remarks=(*table.remarks, *other.remarks),
+    )
+
+
+def check_finished(cells: pd.DataFrame, shots: int, metric: str) -> None:
+    """Refuse a table that would be empty.
+
+    Raises:
+        UserError: no finished cell has the metric, or none at these shots.
+    """
+    if shots and shots not in (available := finished_shots(cells, metric)):
+        raise UserError(f"no finished cell has {metric} at {shots} shots (finished shots: {available or 'none'})")
+    finished = _finished_at(cells, shots)
+    if metric not in finished or finished[metric].notna().sum() == 0:
+        raise UserError(f"no finished cell has {metric}")
+
+
+def seeds_by_dataset(
+    cells: pd.DataFrame, method: str, *, datasets: Sequence[str], shots: int, seeds: Sequence[int], metric: str
+) -> pd.DataFrame:
+    """A method's finished values, (seeds, datasets); NaN where one is missing. Zero-shot methods have seed 0 alone."""
+    own = _finished_at(cells[cells["trial"] == method], shots)
+    expected = [0] if draws_no_sample(method) else list(seeds)
+    if metric not in own:
+        return pd.DataFrame(float("nan"), index=expected, columns=list(datasets))
+    table = own.dropna(subset=[metric]).pivot_table(index="seed", columns="dataset", values=metric, aggfunc="last")
+    return table.reindex(index=expected, columns=list(datasets))
+
+
+def seed_averages(
+    cells: pd.DataFrame, method: str, *, datasets: Sequence[str], shots: int, seeds: Sequence[int], metric: str
+) -> "pd.Series[float]":
+    """The average over datasets of each seed; NaN where a dataset is missing. H is taken of averages."""
+    where = {"datasets": datasets, "shots": shots, "seeds": seeds}
+    if metric == HARMONIC_MEAN:
+        base, new = (seed_averages(cells, method, metric=half, **where) for half in (BASE_ACCURACY, NEW_ACCURACY))
+        return pd.Series({seed: harmonic_mean(base[seed], new[seed]) for seed in base.index})
+    return seeds_by_dataset(cells, method, metric=metric, **where).mean(axis=1, skipna=False)
+
+
+def paired_difference(values: "pd.Series[float]", baseline: "pd.Series[float]") -> "pd.Series[float]":
+    """Differences by seed; a single value at seed 0 (no sample drawn) is paired with every seed of the other."""
+    if list(baseline.index) == [0] and list(values.index) != [0]:
+        return values - baseline[0]
+    if list(values.index) == [0] and list(baseline.index) != [0]:
+        return values[0] - baseline
+    return values - baseline
+
+
+def shots_text(shots: int) -> str:
+    return f"{shots} shot" if shots == 1 else f"{shots} shots"
+
+
+def _finished_at(cells: pd.DataFrame, shots: int) -> pd.DataFrame:
+    """Finished cells at a number of shots, and those of methods that draw no sample."""
+    return cells[(cells["status"] == "FINISHED") & cells["shots"].isin([0, shots])]
+
+
+def _entry(values: "pd.Series[float]") -> Entry | None:
+    if values.empty:
+        return None
+    spread = float(values.std(ddof=1)) if len(values) > 1 else None
+    return Entry(float(values.mean()), spread, len(values))
+
+
+def complete_methods(table: ComparisonTable, among: Iterable[str] | None = None) -> list[str]:
+    """Methods without a missing cell."""
+    return [method for method in among or table.methods if not table.missing.get(method)]

@@ -1,0 +1,53 @@
+"""How tables look in a terminal."""
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from sweeps.comparison.labels import AVERAGE, method_title, short_title
+from sweeps.comparison.tables import ComparisonTable
+
+WIDEST_ENTRY = len("100.0 ± 10.0") + 3
+"""Characters that an entry and its border take."""
+MARKS = {1: "[bold green]{}[/]", 2: "[underline]{}[/]", None: "{}"}
+
+
+def print_table(table: ComparisonTable, console: Console) -> None:
+    """Print the table; methods become columns, and spreads a second line, where the terminal is narrow."""
+    wide = len(table.columns) * WIDEST_ENTRY + 34 <= console.width
+    console.print(_by_method(table) if wide else _by_column(table))
+    print_notes(table.notes(), console)
+
+
+def print_notes(notes: list[str], console: Console) -> None:
+    for note in notes:
+        console.print(f"  {escape(note)}", style="dim", highlight=False)
+
+
+def _by_method(table: ComparisonTable) -> Table:
+    grid = Table(title=escape(table.title), title_justify="left", header_style="bold")
+    grid.add_column("method", overflow="fold")
+    for column in table.columns:
+        grid.add_column(table.head(column), justify="right", no_wrap=True)
+    for method in table.methods:
+        grid.add_row(escape(method_title(method)), *[_entry(table, method, column, " ") for column in table.columns])
+    return grid
+
+
+def _by_column(table: ComparisonTable) -> Table:
+    grid = Table(title=escape(table.title), title_justify="left", header_style="bold", padding=(0, 0))
+    grid.add_column("", no_wrap=True)
+    for method in table.methods:
+        grid.add_column(escape(short_title(method)), justify="right")
+    for column in table.columns:
+        if column == AVERAGE:
+            grid.add_section()
+        grid.add_row(table.head(column), *[_entry(table, method, column, "\n") for method in table.methods])
+    return grid
+
+
+def _entry(table: ComparisonTable, method: str, column: str, separator: str) -> str:
+    """Mean, and its spread behind `separator`; the best and second best of a column stand out."""
+    mean, _, spread = table.text(method, column).partition(" ± ")
+    marked = MARKS[table.place(method, column)].format(mean)
+    return f"{marked}{separator}[dim]±{spread}[/]" if spread else marked
