@@ -1,7 +1,7 @@
 """What methods and columns are called in tables and figures, and the order they stand in.
 
-A method's name is that of its trial: a published method, a variant of a study, or `best`. Where two compared sweeps have
-trials of one name, their names end in the sweep: `best [first]`, `best [second]`.
+A method's name is that of its trial: a published method, a variant of a study, or `best`. Where two compared sweeps
+have trials of one name, their names end in the sweep: `best [first]`, `best [second]`.
 """
 
 import re

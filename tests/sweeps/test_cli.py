@@ -110,8 +110,8 @@ def test_sweep_then_compare_then_again(tmp_path: Path) -> None:
     assert first.returncode == 0, first.stderr
     assert json.loads(first.stdout)["failed"] == 0
     table = dualpt(tmp_path, "compare", "demo", "--format", "json", "--figure", "curves.png")
-    rows = json.loads(table.stdout[: table.stdout.rindex("}") + 1])["rows"]
-    assert {row["method"] for row in rows} >= {"zero-shot CLIP", "CoOp", "best of the sweep"}
+    (document,) = json.loads(table.stdout[: table.stdout.rindex("}") + 1])["tables"]
+    assert {row["method"] for row in document["rows"]} >= {"zero-shot CLIP", "CoOp", "best of the sweep"}
     assert (tmp_path / "curves.png").stat().st_size > 10_000
     again = json.loads(dualpt(tmp_path, *words).stdout)
     assert again["trained"] == 0

@@ -120,15 +120,10 @@ def test_h_is_per_seed_the_harmonic_mean_of_the_averages() -> None:
 
     halves = base_to_new(pd.DataFrame(rows), datasets=DATASETS, shots=16, seeds=(0, 1))
     assert halves.methods == ("zero-shot", "coop")
+    of_datasets = sum(harmonic_mean(*pair) for pair in ((80, 40), (60, 60), (90, 40), (60, 50))) / 4
     shown = {halves.head(column): halves.entries["coop", column] for column in halves.columns}
     assert {head: entry and entry.mean for head, entry in shown.items()} == pytest.approx(
-        {
-            "base": 72.5,
-            "new": 47.5,
-            "H": mean,
-            "mean of H": (harmonic_mean(80, 40) + harmonic_mean(60, 60) + harmonic_mean(90, 40) + harmonic_mean(60, 50))
-            / 4,
-        }
+        {"base": 72.5, "new": 47.5, "H": mean, "mean of H": of_datasets}
     )
     assert halves.text("zero-shot", HARMONIC_MEAN) == "50.0"
     assert shown["H"] is not None
@@ -174,18 +169,14 @@ def test_averages_by_shots(cells: pd.DataFrame) -> None:
 
 
 def test_cross_dataset_has_the_source_every_target_and_their_average() -> None:
-    rows = [
-        cell("coop", "mini-pets", seed, 80.0, protocol="cross-dataset",
-             **{"target/mini-cars/accuracy": 40.0 + seed, "target/mini-dishes/accuracy": 60.0, "target/mean/accuracy": 50 + seed / 2})
-        for seed in SEEDS
-    ]  # fmt: skip
+    rows = []
+    for seed in SEEDS:
+        targets = {"mini-cars": 40.0 + seed, "mini-dishes": 60.0, "mean": 50 + seed / 2}
+        metrics = {f"target/{name}/accuracy": value for name, value in targets.items()}
+        rows.append(cell("coop", "mini-pets", seed, 80.0, protocol="cross-dataset", **metrics))
     table = cross_dataset(pd.DataFrame(rows), source="mini-pets", shots=16, seeds=SEEDS)
-    assert [table.head(c) for c in table.columns] == [
-        "mini-pets (source)",
-        "mini-cars",
-        "mini-dishes",
-        "Average of targets",
-    ]
+    heads = [table.head(column) for column in table.columns]
+    assert heads == ["mini-pets (source)", "mini-cars", "mini-dishes", "Average of targets"]
     assert [table.text("coop", c) for c in table.columns] == ["80.0 ± 0.0", "42.0 ± 1.0", "60.0 ± 0.0", "51.0 ± 0.5"]
 
 
