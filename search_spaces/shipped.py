@@ -1,4 +1,4 @@
-"""The files that ship, by name."""
+"""The files that ship, by name: sweeps, and studies in a folder of their own."""
 
 from pathlib import Path
 
@@ -10,17 +10,34 @@ def shipped_folder() -> Path:
     return Path(__file__).parent
 
 
+def shipped_studies() -> Path:
+    """The folder of the study files that ship."""
+    return shipped_folder() / "ablations"
+
+
 def shipped_or_path(file: str) -> Path:
-    """A path as given, or the shipped file of that name.
+    """A path as given, or the shipped sweep file of that name.
 
     Raises:
         UserError: neither exists; the nearest shipped name is given.
     """
-    path = Path(file)
-    shipped = shipped_folder() / f"{file}.yaml"
-    if path.is_file() or not shipped.is_file():
-        if not path.is_file():
-            names = [p.stem for p in shipped_folder().glob("*.yaml")]
-            raise UserError(f"{file}: no such sweep file{nearest(path.stem, names)} (`dualpt spaces` lists what ships)")
+    return _find(file, shipped_folder(), "sweep")
+
+
+def shipped_study_or_path(file: str) -> Path:
+    """A path as given, or the shipped study file of that name.
+
+    Raises:
+        UserError: neither exists; the nearest shipped name is given.
+    """
+    return _find(file, shipped_studies(), "study")
+
+
+def _find(file: str, folder: Path, kind: str) -> Path:
+    path, shipped = Path(file), folder / f"{file}.yaml"
+    if path.is_file():
         return path
-    return shipped
+    if shipped.is_file():
+        return shipped
+    names = [p.stem for p in folder.glob("*.yaml")]
+    raise UserError(f"{file}: no such {kind} file{nearest(path.stem, names)} (`dualpt spaces` lists what ships)")

@@ -3,9 +3,9 @@
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator
 
 from core.config import SETTING_KEYS, Protocol, Section, Setting, Value, flatten, one_line
 from core.data.catalog import expand_datasets
@@ -114,12 +114,6 @@ class SweepFile(Section):
                 raise ValueError(f"unknown method '{name}'{nearest(name, METHODS)}")
         return list(dict.fromkeys(names))
 
-    @model_validator(mode="after")
-    def _something_to_do(self) -> Self:
-        if not self.baselines and self.search is None:
-            raise ValueError("nothing to run: give baselines, a search, or both")
-        return self
-
     def base_values(self) -> dict[str, Value]:
         """Fixed values over the defaults, by dotted key."""
         return flatten(self.setting)
@@ -143,6 +137,20 @@ class LoadedSweep:
     space: tuple[Parameter, ...]
     reference: Setting
     """The shipped defaults with the file's fixed values."""
+    variants: "tuple[Variant, ...]" = ()
+    """Of a study (`search_spaces.study`): its reference and its variants."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A named setting that a study runs over the whole grid."""
+
+    name: str
+    setting: Setting
+    levels: Mapping[str, str]
+    """Factor -> level; empty in a study that lists its variants by name."""
+    is_reference: bool = False
+    """Whether the others are held against it."""
 
 
 SHORTHANDS = {
@@ -165,11 +173,19 @@ def load_sweep(path: Path, overrides: Mapping[str, Any] | None = None) -> Loaded
     """
     given = {SHORTHANDS.get(key, key): value for key, value in (overrides or {}).items()}
     following = [axis for axis in AXES if f"grid.{axis}" in given and f"search.{axis}" not in given]
-    return check_sweep(_override(read_yaml(path), given, path), source=str(path), following=following)
+    return check_sweep(override(read_yaml(path), given, path), source=str(path), following=following)
 
 
 def check_sweep(declared: Mapping[str, Any], source: str, following: Collection[str] = ()) -> LoadedSweep:
-    """Validate a declared sweep (see `load_sweep`).
+    """Validate a declared sweep (see `load_sweep`); arguments as of `check_grid`."""
+    sweep = check_grid(declared, source, following)
+    if not sweep.file.baselines and sweep.file.search is None:
+        raise UserError(f"{source}: nothing to run: give baselines, a search, or both")
+    return sweep
+
+
+def check_grid(declared: Mapping[str, Any], source: str, following: Collection[str] = ()) -> LoadedSweep:
+    """Validate what sweeps and studies share, and the search of a sweep.
 
     Args:
         declared: the document.
@@ -230,7 +246,7 @@ def _members(axis: str, values: Iterable[Any], place: str) -> tuple[Any, ...]:
         raise UserError(f"{place}: {error}") from None
 
 
-def _override(declared: dict[str, Any], overrides: Mapping[str, Any], path: Path) -> dict[str, Any]:
+def override(declared: dict[str, Any], overrides: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """Apply overrides: `grid.*`, `search.*`, `run.*`, `name` to the file itself, all else to its `setting`."""
     declared = {**declared, "setting": flatten(_section(declared, "setting", f"{path}: setting"))}
     for key, value in overrides.items():

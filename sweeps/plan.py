@@ -7,12 +7,13 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from core.cells import Cell, pack_of
 from core.config import Protocol, Setting
 from core.data.catalog import expand_datasets
 from core.methods import method_setting
-from search_spaces.sweep_file import LoadedSweep
+from search_spaces.sweep_file import LoadedSweep, Variant
 from sweeps.records import CellRow, KeyedCell, Kind
 
 Pack = tuple[KeyedCell, ...]
@@ -49,6 +50,7 @@ class SweepPlan:
     """What is known of a sweep before its search proposes anything."""
 
     baselines: tuple[TrialPlan, ...]
+    """Published methods and a study's variants: all that runs over the whole grid whatever a search finds."""
     candidates: int
     candidate_cells: int
     """Cells that each candidate is judged on."""
@@ -85,7 +87,10 @@ def plan_sweep(sweep: LoadedSweep) -> SweepPlan:
         UserError: an unknown dataset.
     """
     file, search = sweep.file, sweep.file.search
-    baselines = tuple(plan_baseline(name, sweep) for name in file.baselines)
+    baselines = (
+        *(plan_baseline(name, sweep) for name in file.baselines),
+        *map(partial(plan_variant, sweep), sweep.variants),
+    )
     if search is None:
         return SweepPlan(baselines, candidates=0, candidate_cells=0, best_cells=0)
     first = file.grid.shots[0] if file.searches_shots else None
@@ -97,6 +102,12 @@ def plan_baseline(name: str, sweep: LoadedSweep) -> TrialPlan:
     """A published method over the whole grid, with the file's fixed values beneath its own."""
     setting = method_setting(name, sweep.file.base_values())
     return TrialPlan(name, "baseline", setting, grid_cells(sweep, setting))
+
+
+def plan_variant(sweep: LoadedSweep, variant: Variant) -> TrialPlan:
+    """A variant of a study, or its reference, over the whole grid."""
+    kind: Kind = "reference" if variant.is_reference else "variant"
+    return TrialPlan(variant.name, kind, variant.setting, grid_cells(sweep, variant.setting))
 
 
 def grid_cells(sweep: LoadedSweep, setting: Setting, shots: int | None = None) -> tuple[Cell, ...]:

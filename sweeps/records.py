@@ -41,8 +41,9 @@ PARENT_TAG = "mlflow.parentRunId"
 
 DATASET_PARAM, PROTOCOL_PARAM, SHOTS_PARAM, SEED_PARAM = "data.dataset", "data.protocol", "data.shots", "data.seed"
 
-Kind = Literal["baseline", "search", "best"]
-"""A published method over the whole grid, a candidate over the judged part, the selected setting over the whole."""
+Kind = Literal["baseline", "search", "best", "reference", "variant"]
+"""A published method over the whole grid, a candidate over the judged part, the selected setting over the whole; of a
+study, the setting that variants are held against, and the variants, over the whole grid too."""
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 

@@ -4,7 +4,7 @@ import json
 
 import typer
 
-from search_spaces.shipped import shipped_folder
+from search_spaces.shipped import shipped_folder, shipped_studies
 from sweeps.commands.options import Json, new_app, out
 
 app = new_app()
@@ -12,11 +12,13 @@ app = new_app()
 
 @app.command()
 def spaces() -> None:
-    """List the sweep files that ship."""
+    """List the sweep files and the studies that ship."""
     from search_spaces.yaml_reader import read_yaml
 
-    for path in sorted(shipped_folder().glob("*.yaml")):
-        out.print(f"[bold]{path.stem}[/]  {read_yaml(path).get('description', '')}", highlight=False)
+    for title, folder in (("dualpt sweep", shipped_folder()), ("dualpt ablate", shipped_studies())):
+        out.print(f"[dim]{title} …[/]")
+        for path in sorted(folder.glob("*.yaml")):
+            out.print(f"  [bold]{path.stem}[/]  {read_yaml(path).get('description', '')}", highlight=False)
 
 
 @app.command()

@@ -1,0 +1,36 @@
+"""`dualpt ablate`. Heavy imports stay inside the command, for a quick `--help`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search_spaces.shipped import shipped_study_or_path
+from sweeps.commands.options import Json, Overrides, new_app, out
+
+app = new_app()
+
+
+@app.command(
+    epilog="Examples: [bold]dualpt ablate components --dry-run[/] · "
+    "[bold]dualpt ablate factorial-2x2 shots=[16] datasets=[mini-pets,mini-cars][/]"
+)
+def ablate(
+    study: Annotated[str, typer.Argument(help="A study file, or the name of one that ships (see `dualpt spaces`).")],
+    overrides: Overrides = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan: cells, finished ones, time.")] = False,
+    progress: Annotated[bool, typer.Option(help="Live progress.")] = True,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the tables to a file too.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run a study, or what is missing of it, and end with its table and statistics.
+
+    Exit codes: 0 all cells done, 2 usage or configuration, 3 some cells failed, 130 interrupted.
+    """
+    from search_spaces.study import load_study
+    from search_spaces.yaml_reader import parse_overrides
+    from sweeps.ablation.run import run_study
+
+    loaded = load_study(shipped_study_or_path(study), parse_overrides(overrides or []))
+    exit_code = run_study(out, loaded, dry_run=dry_run, progress=progress, output=output, as_json=as_json)
+    raise typer.Exit(exit_code)
