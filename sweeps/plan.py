@@ -7,7 +7,6 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from core.cells import Cell, pack_of
 from core.config import Protocol, Setting
@@ -87,10 +86,8 @@ def plan_sweep(sweep: LoadedSweep) -> SweepPlan:
         UserError: an unknown dataset.
     """
     file, search = sweep.file, sweep.file.search
-    baselines = (
-        *(plan_baseline(name, sweep) for name in file.baselines),
-        *map(partial(plan_variant, sweep), sweep.variants),
-    )
+    variants = (plan_variant(variant, sweep) for variant in sweep.variants)
+    baselines = (*(plan_baseline(name, sweep) for name in file.baselines), *variants)
     if search is None:
         return SweepPlan(baselines, candidates=0, candidate_cells=0, best_cells=0)
     first = file.grid.shots[0] if file.searches_shots else None
@@ -104,7 +101,7 @@ def plan_baseline(name: str, sweep: LoadedSweep) -> TrialPlan:
     return TrialPlan(name, "baseline", setting, grid_cells(sweep, setting))
 
 
-def plan_variant(sweep: LoadedSweep, variant: Variant) -> TrialPlan:
+def plan_variant(variant: Variant, sweep: LoadedSweep) -> TrialPlan:
     """A variant of a study, or its reference, over the whole grid."""
     kind: Kind = "reference" if variant.is_reference else "variant"
     return TrialPlan(variant.name, kind, variant.setting, grid_cells(sweep, variant.setting))
