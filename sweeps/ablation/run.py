@@ -1,5 +1,6 @@
 """`dualpt ablate`: launch a study through the machinery of sweeps, then show what came of it."""
 
+import json
 from pathlib import Path
 
 from rich.console import Console
@@ -10,12 +11,41 @@ from sweeps.launch import dry_run as show_plan
 
 
 def run_study(
-    console: Console, study: LoadedStudy, *, dry_run: bool, progress: bool, output: Path | None, as_json: bool
+    console: Console,
+    study: LoadedStudy,
+    *,
+    dry_run: bool = False,
+    progress: bool = True,
+    output: Path | None = None,
+    form: str = "markdown",
+    as_json: bool = False,
 ) -> int:
-    """Run what is missing of a study, and print (or write) its tables and statistics; returns the exit code."""
-    draw_mini_datasets(study.sweep, console=console, progress=progress and not as_json)
+    """Run what is missing of a study, print its tables and statistics, and write them where `output` says.
+
+    Returns the exit code, which is that of the launch.
+
+    Raises:
+        UserError: any fault of the inputs, before compute is spent; a path that cannot be written.
+    """
+    sweep = study.sweep
+    draw_mini_datasets(sweep, console=console, progress=progress and not as_json)
     if dry_run:
-        show_plan(study.sweep, console=console, as_json=as_json)
+        show_plan(sweep, console=console, as_json=as_json)
         return 0
-    outcome = launch(study.sweep, console=console, progress=progress and not as_json)
+    outcome = launch(sweep, console=console, progress=progress and not as_json)
+    if outcome.interrupted:
+        return outcome.exit_code
+    from sweeps.ablation.outcome import study_cells, study_tables
+    from sweeps.comparison.compare import show_tables
+    from sweeps.comparison.documents import to_document
+    from sweeps.comparison.frames import read_frame
+
+    selection = study_cells(study, read_frame(sweep.file.name, sweep.file.run.tracking_uri))
+    tables = study_tables(study, selection)
+    if as_json:
+        print(json.dumps({**outcome.summary(), "tables": [to_document(table) for table in tables]}, indent=1))
+    else:
+        show_tables(console, tables, form="table", output=None)
+    if output is not None:
+        show_tables(Console(quiet=True) if as_json else console, tables, form=form, output=output)
     return outcome.exit_code

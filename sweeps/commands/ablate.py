@@ -21,6 +21,9 @@ def ablate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan: cells, finished ones, time.")] = False,
     progress: Annotated[bool, typer.Option(help="Live progress.")] = True,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the tables to a file too.")] = None,
+    form: Annotated[
+        str, typer.Option("--format", help="Of that file: markdown, latex, latex-document, csv or json.")
+    ] = "markdown",
     as_json: Json = False,
 ) -> None:
     """Run a study, or what is missing of it, and end with its table and statistics.
@@ -32,5 +35,5 @@ def ablate(
     from sweeps.ablation.run import run_study
 
     loaded = load_study(shipped_study_or_path(study), parse_overrides(overrides or []))
-    exit_code = run_study(out, loaded, dry_run=dry_run, progress=progress, output=output, as_json=as_json)
-    raise typer.Exit(exit_code)
+    shown = {"progress": progress, "output": output, "form": form, "as_json": as_json}
+    raise typer.Exit(run_study(out, loaded, dry_run=dry_run, **shown))

@@ -25,7 +25,9 @@ def compare(
     protocol: Annotated[str | None, typer.Option(help="Needed where a sweep holds cells of several.")] = None,
     baseline: Annotated[str | None, typer.Option(help="A method, by name or title, to show differences to.")] = None,
     common: Annotated[bool, typer.Option("--common", help="Compare on what all the sweeps cover.")] = False,
-    form: Annotated[str, typer.Option("--format", help="table, markdown, csv or json.")] = "table",
+    form: Annotated[
+        str, typer.Option("--format", help="table, markdown, latex, latex-document, csv or json.")
+    ] = "table",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the tables to a file.")] = None,
     figure: Annotated[Path | None, typer.Option(help="Draw few-shot curves to .png, .pdf or .svg.")] = None,
     store: Store = DEFAULT_STORE,

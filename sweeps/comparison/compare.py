@@ -11,9 +11,12 @@ from rich.console import Console
 from core.config import Protocol
 from core.errors import UserError, nearest
 from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, VAL_ACCURACY
-from sweeps.comparison.documents import to_csv, to_document, to_markdown
+from sweeps.comparison.documents import AnyTable, to_csv, to_document, to_markdown
+from sweeps.comparison.findings import findings_of
 from sweeps.comparison.frames import finished_shots, read_frame
 from sweeps.comparison.labels import find_method
+from sweeps.comparison.latex import to_latex, to_latex_document
+from sweeps.comparison.plain import PlainTable
 from sweeps.comparison.selection import Selection, select
 from sweeps.comparison.tables import (
     CROSS_PROTOCOLS,
@@ -25,9 +28,9 @@ from sweeps.comparison.tables import (
     cross_dataset,
     differences,
 )
-from sweeps.comparison.terminal import print_table
+from sweeps.comparison.terminal import print_plain, print_table
 
-FORMATS = ("table", "markdown", "csv", "json")
+FORMATS = ("table", "markdown", "latex", "latex-document", "csv", "json")
 METRICS = (TEST_ACCURACY, BASE_ACCURACY, NEW_ACCURACY, HARMONIC_MEAN, VAL_ACCURACY)
 
 
@@ -73,7 +76,7 @@ def tables_of(
     all_shots: bool = False,
     metric: str | None = None,
     baseline: str | None = None,
-) -> list[ComparisonTable]:
+) -> list[AnyTable]:
     """The tables that the protocol asks for, the one by datasets first.
 
     Args:
@@ -81,7 +84,7 @@ def tables_of(
         shots: None is the largest finished number.
         all_shots: one table a number of shots, and the averages by shots.
         metric: None is the protocol's own (with all halves for base-to-new).
-        baseline: a method by name or title, to which differences are shown as well.
+        baseline: a method by name or title; differences to it and statistics are then shown as well.
 
     Raises:
         UserError: no finished cell, or no such method.
@@ -93,6 +96,7 @@ def tables_of(
     counts = known if all_shots else [shots if shots is not None else max(known, default=0)]
     chosen = None if baseline is None else find_method(baseline, dict.fromkeys(cells["trial"]), "--baseline")
     tables: list[ComparisonTable] = []
+    statistics: list[AnyTable] = []
     for k in counts or [0]:
         if selection.protocol in CROSS_PROTOCOLS and metric is None:
             tables += [cross_dataset(cells, source=d, shots=k, seeds=seeds) for d in selection.datasets]
@@ -103,9 +107,10 @@ def tables_of(
             tables.append(base_to_new(cells, shots=k, **grid))
         if chosen is not None:
             tables.append(differences(cells, chosen, shots=k, metric=shown, **grid))
+            statistics += findings_of(cells, chosen, shots=k, metric=shown, **grid).tables()
     if all_shots and selection.protocol not in CROSS_PROTOCOLS:
         tables.append(by_shots(cells, metric=shown, **grid))
-    return [replace(tables[0], remarks=(*tables[0].remarks, *selection.remarks)), *tables[1:]]
+    return [replace(tables[0], remarks=(*tables[0].remarks, *selection.remarks)), *tables[1:], *statistics]
 
 
 def own_metric(protocol: str) -> str:
@@ -113,7 +118,7 @@ def own_metric(protocol: str) -> str:
     return HARMONIC_MEAN if protocol == "base-to-new" else TEST_ACCURACY
 
 
-def show_tables(console: Console, tables: Sequence[ComparisonTable], *, form: str, output: Path | None) -> None:
+def show_tables(console: Console, tables: Sequence[AnyTable], *, form: str, output: Path | None) -> None:
     """Print tables, or write them as a document.
 
     Raises:
@@ -121,17 +126,21 @@ def show_tables(console: Console, tables: Sequence[ComparisonTable], *, form: st
     """
     if form == "table" and output is None:
         for table in tables:
-            print_table(table, console)
+            print_plain(table, console) if isinstance(table, PlainTable) else print_table(table, console)
     else:
         _write(rendered(tables, form), output, console)
 
 
-def rendered(tables: Sequence[ComparisonTable], form: str) -> str:
+def rendered(tables: Sequence[AnyTable], form: str) -> str:
     """Tables as one document; `table` in a file is Markdown."""
     if form == "csv":
         return to_csv(tables)
     if form == "json":
         return json.dumps({"tables": [to_document(table) for table in tables]}, indent=1)
+    if form == "latex":
+        return "\n\n".join(map(to_latex, tables))
+    if form == "latex-document":
+        return to_latex_document(tables)
     return "\n\n".join(map(to_markdown, tables))
 
 

@@ -1,13 +1,16 @@
 """Tables as documents: Markdown, CSV and JSON. LaTeX is in `latex`, terminals in `terminal`."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from sweeps.comparison.labels import method_title
+from sweeps.comparison.plain import PlainTable
 from sweeps.comparison.tables import ComparisonTable
+
+AnyTable = ComparisonTable | PlainTable
 
 MARKS = {1: "**{}**", 2: "<u>{}</u>", None: "{}"}
 """How the best and the second best of a column are marked."""
@@ -33,23 +36,40 @@ def to_frame(table: ComparisonTable) -> pd.DataFrame:
     return pd.DataFrame(rows).astype({"place": "Int64"})
 
 
-def to_csv(tables: Iterable[ComparisonTable]) -> str:
-    """All entries of the tables, one row each."""
-    return pd.concat([to_frame(table) for table in tables]).to_csv(index=False)
+def to_csv(tables: Sequence[AnyTable]) -> str:
+    """All entries of the tables, one row each; statistics, whose columns are others, in a part of their own."""
+    entries = [to_frame(table) for table in tables if isinstance(table, ComparisonTable)]
+    records = [pd.json_normalize(list(map(dict, t.records))) for t in tables if isinstance(t, PlainTable)]
+    parts = ([pd.concat(entries)] if entries else []) + records
+    return "\n".join(part.to_csv(index=False) for part in parts)
 
 
-def to_document(table: ComparisonTable) -> dict[str, Any]:
+def to_document(table: AnyTable) -> dict[str, Any]:
     """One table for programs: its rows, what is missing, and what a reader must know."""
+    if isinstance(table, PlainTable):
+        return {"title": table.title, "rows": list(map(dict, table.records)), "notes": table.notes()}
     rows = json.loads(to_frame(table).to_json(orient="records"))
     missing = {method_title(method): count for method, count in table.missing.items()}
     return {"title": table.title, "rows": rows, "missing": missing, "notes": table.notes()}
 
 
-def to_markdown(table: ComparisonTable) -> str:
+def to_markdown(table: AnyTable) -> str:
     """A Markdown table with its notes; the best mean of each column bold, the second best underlined."""
-    head = ["method", *map(table.head, table.columns)]
-    lines = [f"**{table.title}**", "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    for method in table.methods:
-        shown = [MARKS[table.place(method, c)].format(table.text(method, c)) for c in table.columns]
-        lines.append("| " + " | ".join([method_title(method), *shown]) + " |")
+    head, rows = text_rows(table, MARKS)
+    lines = [f"**{table.title}**", "", _markdown_row(head), "|---" * len(head) + "|", *map(_markdown_row, rows)]
     return "\n".join([*lines, "", *(f"*{note}*" + "  " for note in table.notes())])
+
+
+def _markdown_row(row: Sequence[str]) -> str:
+    return "| " + " | ".join(text.replace("|", "\\|") for text in row) + " |"
+
+
+def text_rows(table: AnyTable, marks: Mapping[int | None, str]) -> tuple[list[str], list[list[str]]]:
+    """The head and the rows as text, the best and second best marked by formats; whatever the kind of table."""
+    if isinstance(table, PlainTable):
+        return list(table.head), [list(row) for row in table.rows]
+    rows = []
+    for method in table.methods:
+        shown = [marks[table.place(method, c)].format(table.text(method, c)) for c in table.columns]
+        rows.append([method_title(method), *shown])
+    return ["method", *map(table.head, table.columns)], rows

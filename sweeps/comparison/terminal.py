@@ -5,6 +5,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sweeps.comparison.labels import AVERAGE, method_title, short_title
+from sweeps.comparison.plain import PlainTable
 from sweeps.comparison.tables import ComparisonTable
 
 WIDEST_ENTRY = len("100.0 ± 10.0") + 3
@@ -16,6 +17,17 @@ def print_table(table: ComparisonTable, console: Console) -> None:
     """Print the table; methods become columns, and spreads a second line, where the terminal is narrow."""
     wide = len(table.columns) * WIDEST_ENTRY + 34 <= console.width
     console.print(_by_method(table) if wide else _by_column(table))
+    print_notes(table.notes(), console)
+
+
+def print_plain(table: PlainTable, console: Console) -> None:
+    """Print a table of text and what it says in words."""
+    grid = Table(title=escape(table.title), title_justify="left", header_style="bold")
+    for place, head in enumerate(table.head):
+        grid.add_column(escape(head), justify="right" if place else "left", overflow="fold")
+    for row in table.rows:
+        grid.add_row(*map(escape, row))
+    console.print(grid)
     print_notes(table.notes(), console)
 
 

@@ -1,0 +1,62 @@
+"""What came of a study: its tables, the statistics against its reference, the effect of each factor."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from search_spaces.study import LoadedStudy
+from sweeps.comparison.compare import own_metric, tables_of
+from sweeps.comparison.documents import AnyTable
+from sweeps.comparison.effects import effects_of, effects_table
+from sweeps.comparison.findings import paired_results
+from sweeps.comparison.frames import finished_shots
+from sweeps.comparison.selection import Selection, select
+from sweeps.comparison.tables import shots_text
+
+
+def study_cells(study: LoadedStudy, frame: pd.DataFrame) -> Selection:
+    """The cells of the study as declared: earlier variants and other parts of the grid stay in the ledger alone.
+
+    Args:
+        frame: all cells recorded under the study's name.
+
+    Raises:
+        UserError: none of the study's cells is on record.
+    """
+    grid = study.sweep.file.grid
+    trials = [*study.sweep.file.baselines, *(variant.name for variant in study.sweep.variants)]
+    cells = frame[frame["trial"].isin(trials) & frame["shots"].isin([0, *grid.shots])] if len(frame) else frame
+    selection = select({study.sweep.file.name: cells}, protocol=grid.protocol)
+    place = {name: number for number, name in enumerate(trials)}
+    ordered = selection.cells.sort_values("trial", key=lambda names: names.map(place), kind="stable")
+    return Selection(
+        ordered, *(getattr(selection, name) for name in ("protocol", "datasets", "shots", "seeds", "remarks"))
+    )
+
+
+def study_tables(study: LoadedStudy, selection: Selection) -> list[AnyTable]:
+    """At each number of shots: accuracies, differences to the reference, statistics, and effects where factors cross.
+
+    With a single dataset there are tables and no statistics.
+    """
+    reference = study.reference.name if len(selection.datasets) > 1 else None
+    tables = tables_of(selection, all_shots=len(selection.shots) > 1, baseline=reference)
+    if study.design == "factorial" and reference is not None:
+        tables += [table for shots in selection.shots for table in _effects(study, selection, shots)]
+    return tables
+
+
+def _effects(study: LoadedStudy, selection: Selection, shots: int) -> Sequence[AnyTable]:
+    metric = own_metric(selection.protocol)
+    if shots not in finished_shots(selection.cells, metric):
+        return []
+    results, _ = paired_results(
+        selection.cells, datasets=selection.datasets, shots=shots, seeds=selection.seeds, metric=metric
+    )
+    runs = [(v.levels, results[v.name]) for v in study.sweep.variants if v.name in results]
+    if len(runs) < len(study.sweep.variants):
+        return []  # the tables say which cells are missing; effects need every run
+    title = f"{metric} at {shots_text(shots)}: effects"
+    effects = effects_of(runs, study.factors, study.generators)
+    counts = {"n_datasets": len(selection.datasets), "n_seeds": len(selection.seeds)}
+    return [effects_table(effects, title=title, generators=study.generators, **counts)]

@@ -1,0 +1,157 @@
+"""What each factor of a factorial study does: effects and interactions, paired within datasets.
+
+The effect of a level is the mean of the runs at that level less the mean of those at the factor's first level; the
+interaction of two two-level factors is the mean of the runs where their codes agree less that of the others (Box,
+Hunter and Hunter, Statistics for Experimenters, 1978, chapter 10). Both are taken within each (dataset, seed), so that
+what datasets differ in cancels. F is that of an analysis of variance with datasets as subjects (statsmodels' AnovaRM).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from statsmodels.stats.anova import AnovaRM
+
+from search_spaces.designs import Factor, aliases, resolution
+from sweeps.comparison.plain import PlainTable, p_text
+from sweeps.comparison.statistics import LEVEL, Array, Interval, hierarchical_interval, holm, wilcoxon
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A contrast of runs, in points."""
+
+    name: str
+    estimate: float
+    interval: Interval
+    higher: int
+    """Datasets on which the effect is above 0."""
+    lower: int
+    p: float
+    """Two-sided Wilcoxon signed-rank test over datasets."""
+    holm: float
+    """`p` corrected for the number of effects."""
+    f: float | None
+    """Of the whole factor (or interaction), all levels together; None in a fraction or where runs are missing."""
+    f_p: float | None
+    mixed_with: tuple[str, ...] = ()
+    """Two-factor interactions that a fraction cannot tell it from."""
+
+
+def effects_of(
+    runs: Sequence[tuple[Mapping[str, str], Array]],
+    factors: Sequence[Factor],
+    generators: Mapping[str, Sequence[str]],
+) -> list[Effect]:
+    """Main effects, and the interactions of two-level factors where the design can tell them apart.
+
+    Args:
+        runs: for each run of the design, all of them complete, factor -> level and its (D, S) accuracies in percent.
+        factors: with their levels in the order declared.
+        generators: of a fractional design.
+    """
+    contrasts: dict[str, tuple[str, Array]] = {}  # name -> the term it belongs to, and the contrast (D, S)
+    for factor in factors:
+        first, *others = factor.levels
+        for level in others:
+            contrast = _mean(runs, factor.name, level) - _mean(runs, factor.name, first)
+            contrasts[f"{factor.name}: {level} against {first}"] = (factor.name, contrast)
+    if not generators:
+        two = [factor for factor in factors if len(factor.levels) == 2]
+        for one, other in combinations(two, 2):
+            contrasts[f"{one.name} × {other.name}"] = (f"{one.name} × {other.name}", _interaction(runs, one, other))
+    tests = {} if generators else _anova(runs, factors)
+    ps = [wilcoxon(contrast.mean(axis=1)) for _, contrast in contrasts.values()]
+    found = []
+    for (name, (term, contrast)), p, corrected in zip(contrasts.items(), ps, holm(ps), strict=True):
+        by_dataset = contrast.mean(axis=1)
+        f, f_p = tests.get(term, (None, None))
+        found.append(
+            Effect(
+                name=name,
+                estimate=float(by_dataset.mean()),
+                interval=hierarchical_interval(contrast),
+                higher=int((by_dataset > 0).sum()),
+                lower=int((by_dataset < 0).sum()),
+                p=p,
+                holm=corrected,
+                f=f,
+                f_p=f_p,
+                mixed_with=tuple(aliases(term, generators)),
+            )
+        )
+    return found
+
+
+def _mean(runs: Sequence[tuple[Mapping[str, str], Array]], factor: str, level: str) -> Array:
+    """(D, S): the mean of the runs at a level."""
+    return np.mean([values for levels, values in runs if levels[factor] == level], axis=0)
+
+
+def _interaction(runs: Sequence[tuple[Mapping[str, str], Array]], one: Factor, other: Factor) -> Array:
+    agree: list[Array] = []
+    differ: list[Array] = []
+    for levels, values in runs:
+        codes = [levels[factor.name] == list(factor.levels)[-1] for factor in (one, other)]
+        (agree if codes[0] == codes[1] else differ).append(values)
+    return np.mean(agree, axis=0) - np.mean(differ, axis=0)
+
+
+def _anova(
+    runs: Sequence[tuple[Mapping[str, str], Array]], factors: Sequence[Factor]
+) -> dict[str, tuple[float, float]]:
+    """Term -> F and its p, by a repeated-measures analysis of variance with datasets as subjects."""
+    names = {f"f{i}": factor.name for i, factor in enumerate(factors)}
+    rows = [
+        {"dataset": dataset, "accuracy": accuracy, **{f: levels[name] for f, name in names.items()}}
+        for levels, values in runs
+        for dataset, accuracy in enumerate(values.mean(axis=1))
+    ]
+    if len({row["dataset"] for row in rows}) < 2:
+        return {}
+    table = AnovaRM(pd.DataFrame(rows), "accuracy", "dataset", within=list(names)).fit().anova_table
+    terms = {" × ".join(names[f] for f in str(term).split(":")): row for term, row in table.iterrows()}
+    return {term: (float(row["F Value"]), float(row["Pr > F"])) for term, row in terms.items()}
+
+
+def effects_table(
+    effects: Sequence[Effect], *, title: str, n_datasets: int, n_seeds: int, generators: Mapping[str, Sequence[str]]
+) -> PlainTable:
+    """The effects as shown, with what they stand on."""
+    head = ("effect", "points", f"{LEVEL:.0%} interval", "datasets higher/lower", "p", "p (Holm)", "F", "p (F)")
+    rows = []
+    for effect in effects:
+        counts = f"{effect.higher}/{effect.lower}"
+        variance = ("–", "–") if effect.f is None or effect.f_p is None else (f"{effect.f:.1f}", p_text(effect.f_p))
+        ps = (p_text(effect.p), p_text(effect.holm))
+        rows.append((effect.name, f"{effect.estimate:+.1f}", str(effect.interval), counts, *ps, *variance))
+    words = [
+        f"n = {n_datasets} datasets × {n_seeds} seed{'s' * (n_seeds > 1)}; effects are taken within each dataset and "
+        f"seed, p by Wilcoxon over datasets, corrected by Holm for {len(effects)} effects; F: datasets as subjects",
+        *_claims(effects),
+        *_fraction_words(effects, generators),
+    ]
+    return PlainTable(title, head, tuple(rows), tuple(asdict(effect) for effect in effects), words)
+
+
+def _claims(effects: Sequence[Effect]) -> list[str]:
+    """Which effects can be claimed, and which cannot be told from none."""
+    lines = []
+    for effect in effects:
+        if effect.holm < 1 - LEVEL and not effect.interval.low <= 0 <= effect.interval.high:
+            lines.append(f"{effect.name}: an effect of {effect.estimate:+.1f} points")
+        else:
+            low, high = effect.interval.low, effect.interval.high
+            lines.append(f"{effect.name}: not told from none; {low:+.1f} to {high:+.1f} points fit the results")
+    return lines
+
+
+def _fraction_words(effects: Sequence[Effect], generators: Mapping[str, Sequence[str]]) -> list[str]:
+    number = resolution(generators)
+    if number is None:
+        return []
+    roman = {3: "III", 4: "IV", 5: "V"}.get(number, str(number))
+    lines = [f"a fraction of resolution {roman}: interactions are not estimated"]
+    return lines + [f"{e.name}: mixed with {', '.join(e.mixed_with)}" for e in effects if e.mixed_with]
