@@ -1,6 +1,7 @@
 """What came of a study: its tables, the statistics against its reference, the effect of each factor."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -29,9 +30,7 @@ def study_cells(study: LoadedStudy, frame: pd.DataFrame) -> Selection:
     selection = select({study.sweep.file.name: cells}, protocol=grid.protocol)
     place = {name: number for number, name in enumerate(trials)}
     ordered = selection.cells.sort_values("trial", key=lambda names: names.map(place), kind="stable")
-    return Selection(
-        ordered, *(getattr(selection, name) for name in ("protocol", "datasets", "shots", "seeds", "remarks"))
-    )
+    return replace(selection, cells=ordered)
 
 
 def study_tables(study: LoadedStudy, selection: Selection) -> list[AnyTable]:

@@ -108,11 +108,10 @@ def test_wilcoxon_of_demsars_table_2() -> None:
     differences = DEMSAR[:, 1] - DEMSAR[:, 0]
     rounded = np.round(differences, 9)
     assert stats.wilcoxon(rounded, zero_method="zsplit", method="approx").statistic == 12
-    permuted = stats.wilcoxon(
-        rounded, zero_method="zsplit", method=stats.PermutationMethod(n_resamples=50_000, rng=np.random.default_rng(0))
-    )
-    assert wilcoxon(differences) == pytest.approx(permuted.pvalue, abs=0.003)
     assert wilcoxon(differences) < 0.05
+    few = rounded[:9]  # with a zero and a tie; SciPy's permutations take their time
+    permuted = stats.wilcoxon(few, zero_method="zsplit", method=stats.PermutationMethod())
+    assert wilcoxon(few) == pytest.approx(permuted.pvalue)
 
 
 @pytest.mark.parametrize("n", [5, 11, 16, 40])
@@ -152,7 +151,7 @@ def test_the_interval_has_the_variance_of_both_levels() -> None:
 
 
 def test_intervals_cover_as_often_as_they_say() -> None:
-    """95 % intervals of 11 datasets cover the true mean somewhat less often: percentile intervals are short at small n."""
+    """At 11 datasets percentile intervals are a little short: 95 % intervals cover the true mean less often."""
     generator = np.random.default_rng(5)
     covered = 0
     for _ in range(300):
