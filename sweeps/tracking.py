@@ -27,6 +27,7 @@ from core.cells import Cell
 from core.config import Setting
 from core.errors import UserError
 from sweeps import records
+from sweeps.bulk_reading import StoredRun, is_database, read_cell_runs
 from sweeps.contents import (
     cell_params,
     cell_points,
@@ -49,6 +50,9 @@ PAGE = 2000
 
 NOTE_TAG = "mlflow.note.content"
 """What MLflow shows as an experiment's description."""
+
+PLACE_PARAMS = (records.DATASET_PARAM, records.PROTOCOL_PARAM, records.SHOTS_PARAM, records.SEED_PARAM)
+"""Parameters that say which cell a run is."""
 
 T = TypeVar("T")
 
@@ -127,9 +131,15 @@ class Ledger:
             return _id(self._client.create_run(experiment_id, tags=tags, run_name=name))
 
     def trials(self, experiment_id: str) -> list[TrialRow]:
-        """The trials on record, superseded ones included."""
+        """The trials on record, superseded ones included.
+
+        Raises:
+            UserError: they were recorded by a version with another schema.
+        """
         with _one_line(self.uri):
-            return [read_trial(run) for run in self._runs([experiment_id], _level("trial"))]
+            runs = self._runs([experiment_id], _level("trial"))
+        _check_schema(runs, self.uri)
+        return [read_trial(run) for run in runs]
 
     def open_trial(
         self, experiment_id: str, sweep_run: str, sweep: str, name: str, kind: records.Kind, setting: Setting
@@ -253,30 +263,34 @@ class Ledger:
 
     # Reading, in bulk
 
-    def cells(self, experiment_id: str) -> list[CellRow]:
+    def cells(self, experiment_id: str, params: Sequence[str] | None = None) -> list[CellRow]:
         """Every recorded attempt at a cell of one experiment, superseded trials included.
+
+        `params` are the parameters that rows must hold, besides those that say which cell it is; None is all.
 
         Orphans that were cut off before their parameters were written do not say which cell they are, and are left out.
         """
-        with _one_line(self.uri):
-            rows = [read_cell(run) for run in self._runs([experiment_id], _level("cell"))]
+        rows = map(read_cell, self._cell_runs([experiment_id], params=_with_place(params)))
         return [row for row in rows if row.dataset]
 
     def finished_cells(self) -> dict[str, CellRow]:
-        """The finished cells of the whole store by key; of several with the same key, the last recorded."""
-        finished = f"{_level('cell')} and attributes.status = 'FINISHED'"
+        """The finished cells of the whole store by key; of several with the same key, the last recorded.
+
+        Those of another schema are no results of this version, and are left out.
+        """
         with _one_line(self.uri):
             everywhere = [experiment.experiment_id for experiment in self._experiments()]
-            rows = map(read_cell, self._runs(everywhere, finished))
-            return {row.key: row for row in sorted(rows, key=lambda row: row.recorded_ms)}
+        runs = self._cell_runs(everywhere, finished_only=True, params=PLACE_PARAMS)
+        rows = [read_cell(run) for run in runs if run.data.tags.get(records.SCHEMA_TAG) == records.SCHEMA]
+        return {row.key: row for row in sorted(rows, key=lambda row: row.recorded_ms)}
 
-    def shown_cells(self, experiment_id: str) -> list[CellRow]:
-        """One row a cell of each trial that is not superseded (see `latest`)."""
+    def shown_cells(self, experiment_id: str, params: Sequence[str] | None = None) -> list[CellRow]:
+        """One row a cell of each trial that is not superseded (see `latest`); `params` as of `cells`."""
         hidden = {row.ref.run_id for row in self.trials(experiment_id) if row.superseded}
-        return latest(row for row in self.cells(experiment_id) if row.trial_run_id not in hidden)
+        return latest(row for row in self.cells(experiment_id, params) if row.trial_run_id not in hidden)
 
-    def read_cells(self, name: str) -> list[CellRow]:
-        """What a table of the sweep shows.
+    def read_cells(self, name: str, params: Sequence[str] | None = None) -> list[CellRow]:
+        """What a table of the sweep shows; `params` as of `cells`.
 
         Raises:
             UserError: there is no such sweep; those there are are named.
@@ -284,7 +298,7 @@ class Ledger:
         experiment_id = self.find_experiment(name)
         if experiment_id is None:
             raise UserError(f"no sweep named '{name}' in {self.uri} (recorded: {', '.join(self.sweeps()) or 'none'})")
-        return self.shown_cells(experiment_id)
+        return self.shown_cells(experiment_id, params)
 
     def sweeps(self) -> list[str]:
         """Names of the sweeps on record, the latest first."""
@@ -300,6 +314,16 @@ class Ledger:
             for run in orphans:
                 self._client.set_terminated(run.info.run_id, "KILLED")
         return len(orphans)
+
+    def _cell_runs(
+        self, experiment_ids: Sequence[str], *, finished_only: bool = False, params: Sequence[str] | None = None
+    ) -> Sequence[Run | StoredRun]:
+        """Runs of cells, by SQL where the store is a database: MLflow's client is slow above some hundred."""
+        if is_database(self.uri):
+            return read_cell_runs(self.uri, experiment_ids, finished_only=finished_only, params=params)
+        finished = " and attributes.status = 'FINISHED'" if finished_only else ""
+        with _one_line(self.uri):
+            return self._runs(experiment_ids, _level("cell") + finished)
 
     def _experiments(self) -> list[Experiment]:
         return _pages(lambda token: self._client.search_experiments(page_token=token))
@@ -350,6 +374,21 @@ def _pages(ask: Callable[[str | None], Any]) -> list[T]:
         page = ask(page.token)
         found += page
     return found
+
+
+def _check_schema(runs: Sequence[Run], uri: str) -> None:
+    """Refuse runs whose tags and metrics mean something else."""
+    for run in runs:
+        found = run.data.tags.get(records.SCHEMA_TAG, "none")
+        if found != records.SCHEMA:
+            raise UserError(
+                f"{uri}: experiment of trial '{run.info.run_name}' has schema {found}, and this version reads "
+                f"{records.SCHEMA}; use the version of dualpt that recorded it, or run again under another name"
+            )
+
+
+def _with_place(params: Sequence[str] | None) -> Sequence[str] | None:
+    return None if params is None else [*PLACE_PARAMS, *params]
 
 
 def _level(level: str) -> str:

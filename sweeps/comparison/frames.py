@@ -4,6 +4,7 @@ One row a cell: `sweep`, `trial`, `kind`, `dataset`, `protocol`, `shots`, `seed`
 metric (accuracies in percent).
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -29,13 +30,17 @@ def open_ledger(store: str) -> "Ledger":
     return Ledger(store)
 
 
-def read_frame(name: str, store: str) -> pd.DataFrame:
+def read_frame(name: str, store: str, params: Sequence[str] = ()) -> pd.DataFrame:
     """All recorded cells of a sweep, one row each.
+
+    Args:
+        params: keys of the setting that become columns by their dotted names, as text; None where they are inactive.
 
     Raises:
         UserError: the store does not exist, or holds no such sweep (the nearest is named).
     """
-    return pd.DataFrame([{"sweep": name, **row.flat()} for row in open_ledger(store).read_cells(name)])
+    rows = open_ledger(store).read_cells(name, params)
+    return pd.DataFrame([{"sweep": name, **row.flat(), **{key: row.params.get(key) for key in params}} for row in rows])
 
 
 def grid_of(cells: pd.DataFrame) -> tuple[list[str], list[int], list[int]]:

@@ -84,4 +84,14 @@ def find_method(word: str, names: Iterable[str], option: str) -> str:
 
 def column_title(column: str) -> str:
     """The head of a dataset's column, or of the average's."""
-    return "Average" if column == AVERAGE else dataset_info(column).title
+    if column == AVERAGE:
+        return "Average"
+    return dataset_title(column)
+
+
+def dataset_title(name: str) -> str:
+    """A dataset's title; its name where it is a user's own."""
+    try:
+        return dataset_info(name).title
+    except UserError:
+        return name

@@ -9,11 +9,17 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from core.data.catalog import dataset_info
 from core.errors import UserError
 from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, harmonic_mean
 from sweeps.comparison.frames import finished_shots
-from sweeps.comparison.labels import AVERAGE, column_title, draws_no_sample, method_title, ordered_methods
+from sweeps.comparison.labels import (
+    AVERAGE,
+    column_title,
+    dataset_title,
+    draws_no_sample,
+    method_title,
+    ordered_methods,
+)
 
 HALVES = (BASE_ACCURACY, NEW_ACCURACY, HARMONIC_MEAN)
 """Metrics of base-to-new, in the field's order."""
@@ -233,9 +239,9 @@ def cross_dataset(cells: pd.DataFrame, *, source: str, shots: int, seeds: Sequen
             complete = metric != TARGET_MEAN or by_seed.notna().all()
             entries[method, metric] = _entry(by_seed.dropna()) if complete else None
             missing[method] = max(missing[method], int(by_seed.isna().sum()))
-    heads = {metric: dataset_info(name).title for metric, name in metrics.items()}
+    heads = {metric: dataset_title(name) for metric, name in metrics.items()}
     heads = {**heads, TEST_ACCURACY: f"{heads[TEST_ACCURACY]} (source)", TARGET_MEAN: "Average of targets"}
-    title = f"trained on {dataset_info(source).title} at {shots_text(shots)}"
+    title = f"trained on {dataset_title(source)} at {shots_text(shots)}"
     return ComparisonTable(title, TARGET_MEAN, methods, tuple(heads), entries, missing, heads)
 
 
