@@ -25,6 +25,9 @@ def compare(
     protocol: Annotated[str | None, typer.Option(help="Needed where a sweep holds cells of several.")] = None,
     baseline: Annotated[str | None, typer.Option(help="A method, by name or title, to show differences to.")] = None,
     common: Annotated[bool, typer.Option("--common", help="Compare on what all the sweeps cover.")] = False,
+    published: Annotated[
+        bool, typer.Option("--published", help="Set published rows beside ours: real grid, CLIP ViT-B/16.")
+    ] = False,
     form: Annotated[
         str, typer.Option("--format", help="table, markdown, latex, latex-document, csv or json.")
     ] = "table",
@@ -44,6 +47,7 @@ def compare(
         protocol=protocol,
         baseline=baseline,
         common=common,
+        published=published,
         form=form,
         output=output,
         figure=figure,

@@ -17,6 +17,7 @@ from sweeps.comparison.frames import finished_shots, read_frame
 from sweeps.comparison.labels import find_method
 from sweeps.comparison.latex import to_latex, to_latex_document
 from sweeps.comparison.plain import PlainTable
+from sweeps.comparison.published import BACKBONE_PARAMS, Published, published_for, published_rows
 from sweeps.comparison.selection import Selection, select
 from sweeps.comparison.tables import (
     CROSS_PROTOCOLS,
@@ -27,6 +28,7 @@ from sweeps.comparison.tables import (
     comparison,
     cross_dataset,
     differences,
+    joined,
 )
 from sweeps.comparison.terminal import print_plain, print_table
 
@@ -44,6 +46,7 @@ def compare_sweeps(
     protocol: str | None = None,
     baseline: str | None = None,
     common: bool = False,
+    published: bool = False,
     form: str = "table",
     output: Path | None = None,
     figure: Path | None = None,
@@ -56,9 +59,10 @@ def compare_sweeps(
             path that cannot be written.
     """
     _check_words(format=(form, FORMATS), metric=(metric, METRICS), protocol=(protocol, get_args(Protocol)))
-    frames = {name: read_frame(name, store) for name in dict.fromkeys(names)}
+    frames = {name: read_frame(name, store, BACKBONE_PARAMS if published else ()) for name in dict.fromkeys(names)}
     selection = select(frames, protocol=protocol, common=common)
-    tables = tables_of(selection, shots=shots, all_shots=all_shots, metric=metric, baseline=baseline)
+    beside = published_for(selection) if published else None
+    tables = tables_of(selection, shots=shots, all_shots=all_shots, metric=metric, baseline=baseline, published=beside)
     if figure is not None:  # drawn before anything is printed: its faults are then all that is
         from sweeps.comparison.figures.curves import few_shot_curves
 
@@ -76,6 +80,7 @@ def tables_of(
     all_shots: bool = False,
     metric: str | None = None,
     baseline: str | None = None,
+    published: Published | None = None,
 ) -> list[AnyTable]:
     """The tables that the protocol asks for, the one by datasets first.
 
@@ -85,6 +90,7 @@ def tables_of(
         all_shots: one table a number of shots, and the averages by shots.
         metric: None is the protocol's own (with all halves for base-to-new).
         baseline: a method by name or title; differences to it and statistics are then shown as well.
+        published: rows to set beside ours (see `published_for`).
 
     Raises:
         UserError: no finished cell, or no such method.
@@ -102,15 +108,20 @@ def tables_of(
             tables += [cross_dataset(cells, source=d, shots=k, seeds=seeds) for d in selection.datasets]
             continue
         metrics = HALVES[::-1] if selection.protocol == "base-to-new" and metric is None else (shown,)
-        tables += [comparison(cells, shots=k, metric=m, **grid) for m in metrics]
-        if len(metrics) > 1:
-            tables.append(base_to_new(cells, shots=k, **grid))
+        own = [comparison(cells, shots=k, metric=m, **grid) for m in metrics]
+        own += [base_to_new(cells, shots=k, **grid)] if len(metrics) > 1 else []
+        tables += own if published is None else [_beside(table, published, selection, k) for table in own]
         if chosen is not None:
             tables.append(differences(cells, chosen, shots=k, metric=shown, **grid))
             statistics += findings_of(cells, chosen, shots=k, metric=shown, **grid).tables()
     if all_shots and selection.protocol not in CROSS_PROTOCOLS:
-        tables.append(by_shots(cells, metric=shown, **grid))
+        averages = by_shots(cells, metric=shown, **grid)
+        tables.append(averages if published is None else _beside(averages, published, selection, None))
     return [replace(tables[0], remarks=(*tables[0].remarks, *selection.remarks)), *tables[1:], *statistics]
+
+
+def _beside(table: ComparisonTable, published: Published, selection: Selection, shots: int | None) -> ComparisonTable:
+    return joined(table, published_rows(published, table, datasets=selection.datasets, shots=shots))
 
 
 def own_metric(protocol: str) -> str:
