@@ -29,6 +29,7 @@ from core.errors import UserError
 from sweeps import records
 from sweeps.bulk_reading import StoredRun, is_database, read_cell_runs
 from sweeps.contents import (
+    LOSS,
     cell_params,
     cell_points,
     cell_tags,
@@ -306,6 +307,12 @@ class Ledger:
             everywhere = [experiment.experiment_id for experiment in self._experiments()]
             runs = self._runs(everywhere, _level("sweep"))
         return list(dict.fromkeys(run.data.tags[records.SWEEP_TAG] for run in runs))
+
+    def loss_curve(self, run_id: str) -> list[tuple[int, float]]:
+        """The training loss of a cell by epoch; empty where it trained nothing, and where it was reused."""
+        with _one_line(self.uri):
+            history = self._client.get_metric_history(run_id, LOSS)
+        return sorted((point.step, point.value) for point in history if point.step > 0)
 
     def close_orphans(self, experiment_id: str) -> int:
         """Mark cells that a killed launch left RUNNING as KILLED; returns how many."""

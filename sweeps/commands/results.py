@@ -55,6 +55,31 @@ def compare(
     )
 
 
+@app.command(
+    epilog="Examples: [bold]dualpt figure curves demo -o curves.pdf[/] · [bold]dualpt figure ranks demo --shots 16 -o "
+    "ranks.png[/] · [bold]dualpt figure slices demo -o slices.png[/]"
+)
+def figure(
+    kind: Annotated[
+        str,
+        typer.Argument(help="curves, scatter, radar, pareto, ranks, training, parallel, slices or importance."),
+    ],
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Sweeps or studies.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to: .png, .pdf or .svg.")],
+    shots: Annotated[int | None, typer.Option(help="Shots of the figure; the largest finished by default.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="Needed where a sweep holds cells of several.")] = None,
+    common: Annotated[bool, typer.Option("--common", help="Compare on what all the sweeps cover.")] = False,
+    store: Store = DEFAULT_STORE,
+    study: Annotated[
+        str, typer.Option("--study", help="Optuna study storage, for importance.")
+    ] = "sqlite:///optuna.db",
+) -> None:
+    """Draw one figure: methods over shots, datasets or ranks, or the search and the training behind them."""
+    from sweeps.comparison.draw import draw
+
+    draw(out, kind, names, output, shots=shots, protocol=protocol, common=common, store=store, study=study)
+
+
 @app.command()
 def status(
     name: Annotated[str | None, typer.Argument(help="Name of a sweep; all of the store by default.")] = None,

@@ -65,9 +65,12 @@ def compare_sweeps(
     tables = tables_of(selection, shots=shots, all_shots=all_shots, metric=metric, baseline=baseline, published=beside)
     if figure is not None:  # drawn before anything is printed: its faults are then all that is
         from sweeps.comparison.figures.curves import few_shot_curves
+        from sweeps.comparison.figures.style import check_path, save
 
+        check_path(figure, "--figure")
         shown = metric or own_metric(selection.protocol)
-        few_shot_curves(selection.cells, datasets=selection.datasets, seeds=selection.seeds, metric=shown, path=figure)
+        grid = {"datasets": selection.datasets, "seeds": selection.seeds}
+        save(few_shot_curves(selection.cells, metric=shown, **grid), figure, "--figure")
     show_tables(console, tables, form=form, output=output)
     if figure is not None:
         console.print(f"  figure: {figure}", highlight=False)

@@ -14,7 +14,7 @@ from rich.console import Console
 from core.errors import UserError
 from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, harmonic_mean
 from sweeps.comparison import compare as comparing
-from sweeps.comparison.figures import curves as figures
+from sweeps.comparison.figures import style
 
 DATASETS = ("mini-pets", "mini-cars")
 
@@ -41,7 +41,7 @@ BASE_TO_NEW = [
 
 def compare(monkeypatch: pytest.MonkeyPatch, rows: list[dict[str, Any]], **options: Any) -> str:
     """What is printed on a console, besides what goes to standard output."""
-    monkeypatch.setattr(comparing, "read_frame", lambda name, store: pd.DataFrame(rows))
+    monkeypatch.setattr(comparing, "read_frame", lambda *_: pd.DataFrame(rows))
     console = Console(file=io.StringIO(), width=200)
     comparing.compare_sweeps(console, ["mine"], store="none", **options)
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
@@ -49,7 +49,7 @@ def compare(monkeypatch: pytest.MonkeyPatch, rows: list[dict[str, Any]], **optio
 
 FAULTS = {
     "no cells yet": ([], {}, "has no cell of a baseline or of its selected setting yet"),
-    "nothing to draw": (ZERO_SHOT, {"figure": "curves.png"}, "--figure: no trained method has a finished"),
+    "nothing to draw": (ZERO_SHOT, {"figure": "curves.png"}, "no trained method has a finished"),
     "suffix": (FEW_SHOT, {"figure": "curves.gif"}, r"written as \.png, \.pdf or \.svg"),
     "folder": (FEW_SHOT, {"figure": "/proc/none/curves.png"}, "--figure: /proc/none/curves.png cannot be written"),
     "shots": (FEW_SHOT, {"shots": 3}, r"no finished cell has test/accuracy at 3 shots \(finished shots: \[1, 4\]\)"),
@@ -109,7 +109,7 @@ def test_base_to_new_writes_base_new_and_h(monkeypatch: pytest.MonkeyPatch, caps
 def test_base_to_new_curves_show_the_harmonic_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     labels = []
     close = plt.close
-    monkeypatch.setattr(figures.plt, "close", lambda figure: (labels.append(figure.get_supylabel()), close(figure)))
+    monkeypatch.setattr(style.plt, "close", lambda figure: (labels.append(figure.get_supylabel()), close(figure)))
     compare(monkeypatch, BASE_TO_NEW, figure=tmp_path / "new" / "curves.png")
     assert labels == ["harmonic mean of base and new accuracy (%)"]
     assert (tmp_path / "new" / "curves.png").stat().st_size > 10_000

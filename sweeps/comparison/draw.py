@@ -1,0 +1,137 @@
+"""`dualpt figure`: one kind of figure from the recorded cells of one or several sweeps."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from core.config import SETTING_KEYS
+from core.errors import UserError, nearest
+from core.results import BASE_ACCURACY
+from sweeps.comparison.candidates import candidates_frame
+from sweeps.comparison.compare import own_metric
+from sweeps.comparison.figures import curves, methods, search, training
+from sweeps.comparison.figures.style import check_path, save
+from sweeps.comparison.findings import paired_results
+from sweeps.comparison.frames import finished_shots, open_ledger, read_frame
+from sweeps.comparison.selection import Selection, select
+from sweeps.comparison.statistics import rank_methods
+from sweeps.comparison.tables import check_finished, shots_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ONE_SWEEP = ("parallel", "slices", "importance", "training")
+"""Kinds that show one sweep alone."""
+
+
+def draw(
+    console: Console,
+    kind: str,
+    names: Sequence[str],
+    output: Path,
+    *,
+    shots: int | None = None,
+    protocol: str | None = None,
+    common: bool = False,
+    store: str,
+    study: str,
+) -> None:
+    """Draw a figure and write it, PNG, PDF or SVG by the suffix.
+
+    Raises:
+        UserError: an unknown kind, suffix, store or sweep, several sweeps where one is shown, or nothing to draw.
+    """
+    if kind not in KINDS:
+        raise UserError(f"unknown figure '{kind}'{nearest(kind, KINDS)} (known: {', '.join(KINDS)})")
+    check_path(output, "--output")
+    if kind in ONE_SWEEP and len(names) > 1:
+        raise UserError(f"'{kind}' shows one sweep; name one of {', '.join(names)}")
+    if kind == "importance":
+        figure = _importance(names[0], study)
+    elif kind in ("parallel", "slices"):
+        candidates = candidates_frame(read_frame(names[0], store, SETTING_KEYS))
+        figure = (search.parallel_coordinates if kind == "parallel" else search.slices)(candidates)
+    else:
+        frames = {name: read_frame(name, store) for name in dict.fromkeys(names)}
+        selection = select(frames, protocol=protocol, common=common)
+        figure = _training(selection, shots, store) if kind == "training" else COMPARISONS[kind](selection, shots)
+    save(figure, output)
+    console.print(f"  figure: {output}", highlight=False)
+
+
+def _shots_of(selection: Selection, shots: int | None, metric: str) -> int:
+    """The shots asked for, or the largest finished number."""
+    chosen = shots if shots is not None else max(finished_shots(selection.cells, metric), default=0)
+    check_finished(selection.cells, chosen, metric)
+    return chosen
+
+
+def _curves(selection: Selection, shots: int | None) -> "Figure":
+    if shots is not None:
+        raise UserError("--shots: curves show every number of shots; remove it")
+    grid = {"datasets": selection.datasets, "seeds": selection.seeds}
+    return curves.few_shot_curves(selection.cells, metric=own_metric(selection.protocol), **grid)
+
+
+def _scatter(selection: Selection, shots: int | None) -> "Figure":
+    if selection.protocol != "base-to-new":
+        raise UserError(f"'scatter' shows base against new accuracy, and these cells are of {selection.protocol}")
+    at = _shots_of(selection, shots, BASE_ACCURACY)
+    return methods.base_new_scatter(selection.cells, datasets=selection.datasets, shots=at, seeds=selection.seeds)
+
+
+def _radar(selection: Selection, shots: int | None) -> "Figure":
+    metric = own_metric(selection.protocol)
+    at = _shots_of(selection, shots, metric)
+    grid = {"datasets": selection.datasets, "seeds": selection.seeds}
+    return methods.radar(selection.cells, shots=at, metric=metric, **grid)
+
+
+def _pareto(selection: Selection, shots: int | None) -> "Figure":
+    if shots is not None:
+        raise UserError("--shots: the front is over every number of shots; remove it")
+    grid = {"datasets": selection.datasets, "seeds": selection.seeds}
+    return methods.shots_pareto(selection.cells, metric=own_metric(selection.protocol), **grid)
+
+
+def _ranks(selection: Selection, shots: int | None) -> "Figure":
+    metric = own_metric(selection.protocol)
+    at = _shots_of(selection, shots, metric)
+    results, _ = paired_results(
+        selection.cells, datasets=selection.datasets, shots=at, seeds=selection.seeds, metric=metric
+    )
+    if len(results) < 3 or len(selection.datasets) < 2:
+        raise UserError("ranks need at least three methods without missing cells, on two datasets or more")
+    return methods.critical_difference(rank_methods(results), title=f"{metric} at {shots_text(at)}")
+
+
+def _training(selection: Selection, shots: int | None, store: str) -> "Figure":
+    at = _shots_of(selection, shots, own_metric(selection.protocol))
+    cells = selection.cells
+    shown = cells[(cells["shots"] == at) & (cells["status"] == "FINISHED")]
+    ledger = open_ledger(store)
+    found: dict[tuple[str, str], list[training.Curve]] = {}
+    for row in shown.sort_values("dataset", key=lambda names: names.map(selection.datasets.index)).itertuples():
+        source = row.reused_from if isinstance(row.reused_from, str) else row.run_id
+        if len(curve := ledger.loss_curve(str(source))) > 1:
+            found.setdefault((str(row.trial), str(row.dataset)), []).append(curve)
+    return training.training_curves(found, title=f"{shots_text(at)}; means over seeds, bands are their range")
+
+
+def _importance(name: str, study: str) -> "Figure":
+    from sweeps.search import parameter_importances
+
+    shares, judged = parameter_importances(name, study)
+    return search.importances(shares, judged=judged)
+
+
+COMPARISONS: dict[str, Callable[[Selection, int | None], "Figure"]] = {
+    "curves": _curves,
+    "scatter": _scatter,
+    "radar": _radar,
+    "pareto": _pareto,
+    "ranks": _ranks,
+}
+KINDS = (*COMPARISONS, *ONE_SWEEP)

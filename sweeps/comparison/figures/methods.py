@@ -1,0 +1,178 @@
+"""Methods against one another: base against new, a radar over datasets, accuracy against shots, mean ranks."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from core.errors import UserError
+from core.results import BASE_ACCURACY, NEW_ACCURACY
+from sweeps.comparison.figures.style import COLOURS, LEVEL_LABELS, MARKERS, legend_below, line_style
+from sweeps.comparison.frames import finished_shots
+from sweeps.comparison.labels import AVERAGE, draws_no_sample, method_title
+from sweeps.comparison.statistics import LEVEL, Ranks
+from sweeps.comparison.tables import base_to_new, comparison, shots_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def base_new_scatter(cells: pd.DataFrame, *, datasets: Sequence[str], shots: int, seeds: Sequence[int]) -> "Figure":
+    """Accuracy on new classes against base classes, averages over datasets, with lines of equal H.
+
+    Bars span one standard deviation over seeds.
+
+    Raises:
+        UserError: no finished cell of base-to-new at these shots, or no method with all of them.
+    """
+    table = base_to_new(cells, datasets=datasets, shots=shots, seeds=seeds)
+    points = {m: (table.entries[m, BASE_ACCURACY], table.entries[m, NEW_ACCURACY]) for m in table.methods}
+    figure, axis = plt.subplots(figsize=(5.2, 4.6), layout="constrained")
+    for index, (method, (base, new)) in enumerate(points.items()):
+        if base is None or new is None:
+            continue
+        style = {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
+        errors = {"xerr": base.spread or 0.0, "yerr": new.spread or 0.0}
+        axis.errorbar(base.mean, new.mean, **errors, linestyle="", capsize=2, label=method_title(method), **style)
+    if not axis.containers:
+        raise UserError("no method has all cells of base-to-new: an average needs every dataset and seed")
+    _lines_of_equal_h(axis)
+    axis.set(xlabel=LEVEL_LABELS[BASE_ACCURACY], ylabel=LEVEL_LABELS[NEW_ACCURACY])
+    axis.set_title(f"{len(datasets)} datasets, {shots_text(shots)}")
+    axis.grid(alpha=0.3)
+    legend_below(figure, [axis])
+    return figure
+
+
+def _lines_of_equal_h(axis: "Axes") -> None:
+    """Thin curves on which the harmonic mean is a multiple of five."""
+    (left, right), (low, high) = axis.get_xlim(), axis.get_ylim()
+    for h in range(5, 100, 5):
+        xs = [left + (right - left) * step / 100 for step in range(101)]
+        ys = [h * x / (2 * x - h) if 2 * x > h else math.nan for x in xs]
+        inside = [(x, y) for x, y in zip(xs, ys, strict=True) if low <= y <= high]
+        if inside:
+            axis.plot(*zip(*inside, strict=True), color="0.75", linewidth=0.8, zorder=0)
+            axis.annotate(f"H {h}", inside[-1], fontsize=7, color="0.45", ha="right", va="bottom")
+    axis.set(xlim=(left, right), ylim=(low, high))
+
+
+def radar(cells: pd.DataFrame, *, datasets: Sequence[str], shots: int, seeds: Sequence[int], metric: str) -> "Figure":
+    """One spoke a dataset, from the worst to the best method on it; a method that lacks a dataset is not drawn.
+
+    Raises:
+        UserError: fewer than three datasets, no finished cell, or no method with all datasets.
+    """
+    if len(datasets) < 3:
+        raise UserError("a radar needs at least three datasets")
+    table = comparison(cells, datasets=datasets, shots=shots, seeds=seeds, metric=metric)
+    means = {
+        method: [entry.mean for d in datasets if (entry := table.entries[method, d]) is not None]
+        for method in table.methods
+    }
+    means = {method: values for method, values in means.items() if len(values) == len(datasets)}
+    if not means:
+        raise UserError(f"no method has a finished {metric} on every dataset")
+    lows, highs = ([end(column) for column in zip(*means.values(), strict=True)] for end in (min, max))
+    angles = [2 * math.pi * place / len(datasets) for place in range(len(datasets))]
+    figure = plt.figure(figsize=(7.5, 7.0), layout="constrained")
+    axis = figure.add_subplot(projection="polar")
+    for index, (method, values) in enumerate(means.items()):
+        spokes = [_on_spoke(v, low, high) for v, low, high in zip(values, lows, highs, strict=True)]
+        axis.plot([*angles, angles[0]], [*spokes, spokes[0]], label=method_title(method), **line_style(index, method))
+    names = [f"{table.head(d)}\n{low:.0f} – {high:.0f}" for d, low, high in zip(datasets, lows, highs, strict=True)]
+    axis.set_xticks(angles, names, fontsize=8)
+    axis.tick_params(axis="x", pad=14)
+    axis.set_yticks([])
+    axis.set_ylim(0, 1.05)
+    axis.set_title(f"{table.title}: worst to best method on each dataset", pad=30, fontsize=10)
+    legend_below(figure, [axis])
+    return figure
+
+
+def _on_spoke(value: float, low: float, high: float) -> float:
+    """0.2 for the worst method of a dataset, 1 for the best."""
+    return 0.2 + 0.8 * (value - low) / (high - low) if high > low else 1.0
+
+
+def shots_pareto(cells: pd.DataFrame, *, datasets: Sequence[str], seeds: Sequence[int], metric: str) -> "Figure":
+    """Average accuracy against shots: every method at every number of shots, and the front that none betters.
+
+    Raises:
+        UserError: no finished cell of a trained method, or no average.
+    """
+    tables = {
+        k: comparison(cells, datasets=datasets, shots=k, seeds=seeds, metric=metric)
+        for k in finished_shots(cells, metric)
+    }
+    points = [
+        (0 if draws_no_sample(method) else k, entry.mean, method)
+        for k, table in tables.items()
+        for method in table.methods
+        if (entry := table.entries[method, AVERAGE]) is not None
+    ]
+    if not points:
+        raise UserError(f"no method has a finished {metric} on every dataset and seed: no average to draw")
+    methods = list(dict.fromkeys(method for table in tables.values() for method in table.methods))
+    figure, axis = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
+    for shots, mean, method in points:
+        index = methods.index(method)
+        style = {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
+        axis.plot(shots, mean, linestyle="", label=method_title(method), **style)
+    front = pareto_front([(shots, mean) for shots, mean, _ in points])
+    axis.step(*zip(*front, strict=True), where="post", color="0.4", linewidth=1, zorder=0, label="Pareto front")
+    axis.set_xscale("symlog", base=2, linthresh=1)
+    axis.set_xticks([0, *tables], ["0", *map(str, tables)])
+    axis.minorticks_off()
+    axis.set(xlabel="shots per class", ylabel=f"average {LEVEL_LABELS[metric]}")
+    axis.grid(alpha=0.3)
+    legend_below(figure, [axis])
+    return figure
+
+
+def pareto_front(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Of (shots, accuracy): those that no point betters with as few shots, from few to many."""
+    front: list[tuple[int, float]] = []
+    for shots, accuracy in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not front or accuracy > front[-1][1]:
+            front.append((shots, accuracy))
+    return front
+
+
+def critical_difference(ranks: Ranks, *, title: str = "") -> "Figure":
+    """Demšar's diagram: mean ranks on a line, best to the right, bars over methods that are not told apart."""
+    k = len(ranks.methods)
+    ordered = sorted(zip(ranks.mean_ranks, ranks.methods, strict=True))
+    groups = ranks.groups()
+    half = -(-k // 2)
+    depth = 0.6 + 0.28 * len(groups)
+    figure, axis = plt.subplots(figsize=(8.0, 1.6 + 0.32 * half + 0.18 * len(groups)), layout="constrained")
+    axis.set(xlim=(k + 0.4, 0.6), ylim=(depth + half * 0.6 + 0.2, -1.6))
+    axis.axis("off")
+    axis.plot([1, k], [0, 0], color="black", linewidth=1)
+    for rank in range(1, k + 1):
+        axis.plot([rank, rank], [0, -0.15], color="black", linewidth=1)
+        axis.annotate(str(rank), (rank, -0.25), ha="center", va="bottom", fontsize=9)
+    for place, (rank, method) in enumerate(ordered):
+        best_half = place < half
+        level = depth + 0.6 * (place if best_half else k - 1 - place)
+        end = 1 if best_half else k
+        axis.plot([rank, rank, end], [0, level, level], color="0.35", linewidth=0.9)
+        shift, side = ((6, 0), "left") if best_half else ((-6, 0), "right")
+        label = f"{method_title(method)}  {rank:.2f}"
+        axis.annotate(label, (end, level), shift, textcoords="offset points", ha=side, va="center", fontsize=9)
+    by_name = {method: rank for rank, method in ordered}
+    for number, group in enumerate(groups):
+        spanned = [by_name[method] for method in group]
+        level = 0.3 + 0.28 * number
+        axis.plot([min(spanned) - 0.04, max(spanned) + 0.04], [level, level], color="black", linewidth=4)
+    cd = ranks.critical_difference
+    axis.plot([k, k - cd], [-1.1, -1.1], color="black", linewidth=1.5, marker="|")
+    text = f"critical difference {cd:.2f} at {1 - LEVEL:.0%}, {ranks.n} datasets"
+    axis.annotate(text, (k, -1.2), ha="left", va="bottom", fontsize=8)
+    if title:
+        figure.suptitle(title, fontsize=10)
+    return figure

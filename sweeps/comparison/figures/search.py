@@ -1,0 +1,121 @@
+"""The search: every candidate as a line over its parameters, each parameter alone, and which parameters mattered."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from core.errors import UserError
+from core.results import VAL_ACCURACY
+from sweeps.comparison.candidates import VALUE, is_number, spans_decades
+from sweeps.comparison.figures.style import COLOURS, LEVEL_LABELS, SEQUENCE, panels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ABSENT = "–"
+"""Where a candidate has no such parameter."""
+
+
+def parallel_coordinates(candidates: pd.DataFrame) -> "Figure":
+    """One vertical axis a parameter, one line a candidate, the better the lighter and the higher above the others.
+
+    Args:
+        candidates: see `candidates.candidates_frame`.
+    """
+    keys = [key for key in candidates if key != VALUE]
+    scaled = pd.DataFrame({key: _places(candidates[key])[0] for key in [*keys, VALUE]})
+    figure, axis = plt.subplots(figsize=(max(6.0, 1.6 * (len(keys) + 1)), 4.8), layout="constrained")
+    colours = plt.get_cmap(SEQUENCE)
+    for name, row in scaled.sort_values(VALUE).iterrows():
+        best = name == candidates[VALUE].idxmax()
+        axis.plot(row.to_numpy(), color=colours(row[VALUE]), linewidth=3.0 if best else 1.1, alpha=1 if best else 0.75)
+    for place, key in enumerate([*keys, VALUE]):
+        axis.axvline(place, color="black", linewidth=0.8)
+        for position, text in _places(candidates[key])[1].items():
+            box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
+            axis.annotate(text, (place + 0.04, position), fontsize=7, va="center", bbox=box)
+    heads = [key.replace(".", ".\n", 1) for key in keys] + ["validation\naccuracy (%)"]
+    axis.set_xticks(range(len(heads)), heads, fontsize=8)
+    axis.set_yticks([])
+    axis.set(xlim=(-0.1, len(heads) - 0.6), ylim=(-0.06, 1.06))
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+    axis.set_title(f"{len(candidates)} candidates; the best is the wide line", fontsize=10)
+    return figure
+
+
+def _places(column: pd.Series) -> tuple[pd.Series, dict[float, str]]:  # type: ignore[type-arg]
+    """Values as heights from 0 to 1, and the labels of an axis; absent ones stand at the bottom."""
+    if not is_number(column):
+        words = sorted(set(column.dropna())) + ([ABSENT] if column.isna().any() else [])
+        heights = {word: place / max(1, len(words) - 1) for place, word in enumerate(reversed(words))}
+        return column.fillna(ABSENT).map(heights), {height: word for word, height in heights.items()}
+    log = spans_decades(column)
+    values = np.log10(column) if log else column
+    low, high = values.min(), values.max()
+    bottom = 0.12 if column.isna().any() else 0.0
+    heights = bottom + (1 - bottom) * (values - low) / (high - low) if high > low else values * 0 + 0.5
+    ends = {bottom: low, (1 + bottom) / 2: (low + high) / 2, 1.0: high} if high > low else {0.5: low}
+    labels = {height: f"{10**value if log else value:.3g}" for height, value in ends.items()}
+    if column.isna().any():
+        labels[0.0] = ABSENT
+    return heights.fillna(0.0), labels
+
+
+def slices(candidates: pd.DataFrame) -> "Figure":
+    """One panel a parameter: the objective of every candidate against its value; later candidates are darker."""
+    keys = [key for key in candidates if key != VALUE]
+    figure, axes = panels(len(keys), height=2.7)
+    order = np.linspace(0.15, 0.85, len(candidates))
+    colours = plt.get_cmap(SEQUENCE)(1 - order)
+    best = candidates[VALUE].idxmax()
+    for axis, key in zip(axes, keys, strict=True):
+        _slice(axis, candidates, key, colours, best)
+        axis.set_title(key, fontsize=9)
+    figure.supylabel(LEVEL_LABELS[VAL_ACCURACY])
+    figure.suptitle(f"{len(candidates)} candidates, the later the darker; a star marks the best", fontsize=10)
+    return figure
+
+
+def _slice(axis: "Axes", candidates: pd.DataFrame, key: str, colours: np.ndarray, best: str) -> None:  # type: ignore[type-arg]
+    column = candidates[key]
+    if is_number(column):
+        xs = column
+        if spans_decades(column):
+            axis.set_xscale("log")
+    else:
+        words = sorted(set(column.fillna(ABSENT)))
+        axis.set_xticks(range(len(words)), words, fontsize=8)
+        axis.set_xlim(-0.5, len(words) - 0.5)
+        xs = column.fillna(ABSENT).map(words.index)
+    axis.scatter(xs, candidates[VALUE], c=colours, edgecolors="0.3", linewidths=0.5, s=28)
+    if not pd.isna(xs[best]):
+        star = {"marker": "*", "markersize": 13, "color": COLOURS[1], "markeredgecolor": "black"}
+        axis.plot(xs[best], candidates[VALUE][best], **star)
+    axis.grid(alpha=0.3)
+
+
+def importances(shares: Mapping[str, float], *, judged: int) -> "Figure":
+    """How much of the objective's variance each parameter accounts for, by Optuna's estimate.
+
+    Args:
+        shares: parameter -> share, adding up to 1 (`search.parameter_importances`).
+        judged: candidates behind the estimate.
+
+    Raises:
+        UserError: there are none.
+    """
+    if not shares:
+        raise UserError("importances need a search of at least one parameter and several judged candidates")
+    ordered = sorted(shares.items(), key=lambda item: item[1])
+    figure, axis = plt.subplots(figsize=(6.4, 1.2 + 0.34 * len(ordered)), layout="constrained")
+    bars = axis.barh([key for key, _ in ordered], [share for _, share in ordered], color=COLOURS[0])
+    axis.bar_label(bars, [f"{share:.2f}" for _, share in ordered], padding=3, fontsize=8)
+    axis.set(xlabel="share of the variance of validation accuracy", xlim=(0, 1.1 * max(shares.values())))
+    axis.set_title(f"importance by {judged} candidates", fontsize=10)
+    axis.grid(alpha=0.3, axis="x")
+    return figure

@@ -1,0 +1,91 @@
+"""How figures look: colours that the colour-blind tell apart, markers and dashes that grey leaves, and saving."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+from core.errors import UserError
+from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, VAL_ACCURACY
+from sweeps.comparison.labels import BEST, trial_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's palette without its yellow, which white paper swallows.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+DASHES = ("-", "--", "-.", ":")
+SEQUENCE = "cividis"
+"""Colour map of ordered values; its lightness rises evenly, so that grey keeps the order."""
+SUFFIXES = (".png", ".pdf", ".svg")
+LEVEL_LABELS = {
+    TEST_ACCURACY: "test accuracy (%)",
+    BASE_ACCURACY: "accuracy on base classes (%)",
+    NEW_ACCURACY: "accuracy on new classes (%)",
+    HARMONIC_MEAN: "harmonic mean of base and new accuracy (%)",
+    VAL_ACCURACY: "validation accuracy (%)",
+}
+"""Metric -> axis label."""
+
+
+def line_style(index: int, method: str) -> dict[str, Any]:
+    """How the line of the `index`-th method is drawn; the selected setting's is wider."""
+    return {
+        "color": COLOURS[index % len(COLOURS)],
+        "marker": MARKERS[index % len(MARKERS)],
+        "linestyle": DASHES[index // len(COLOURS) % len(DASHES)] if index >= len(COLOURS) else DASHES[index % 2],
+        "linewidth": 2.2 if trial_of(method).startswith(BEST) else 1.4,
+        "markersize": 5,
+    }
+
+
+def panels(count: int, *, width: float = 3.4, height: float = 2.5, most: int = 4) -> "tuple[Figure, list[Axes]]":
+    """A grid of panels, those in excess switched off."""
+    columns = max(1, min(most, count))
+    rows = -(-count // columns)
+    size = (width * columns, height * rows + 0.8)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    for axis in axes.flat[count:]:
+        axis.axis("off")
+    return figure, list(axes.flat[:count])
+
+
+def legend_below(figure: "Figure", axes: "Iterable[Axes]") -> None:
+    """One legend for all panels, each label once."""
+    found = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    if found:
+        columns = max(1, min(4, len(found)))
+        figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=columns, frameon=False)
+
+
+def check_path(path: Path, option: str) -> None:
+    """Refuse a path before anything is drawn.
+
+    Raises:
+        UserError: a suffix that is not written.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise UserError(f"{option}: {path}: figures are written as {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
+
+
+def save(figure: "Figure", path: Path, option: str = "--output") -> Path:
+    """Write a figure, PNG, PDF or SVG by its suffix, and close it.
+
+    Raises:
+        UserError: a suffix that is not written, or a path that cannot be.
+    """
+    try:
+        check_path(path, option)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=150)
+    except OSError as error:
+        raise UserError(f"{option}: {path} cannot be written ({error.strerror})") from None
+    finally:
+        plt.close(figure)
+    return path
