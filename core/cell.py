@@ -18,7 +18,7 @@ from core.cells import Cell, pack_of
 from core.config import BackboneSection, Setting, uses_descriptions, uses_local
 from core.data.catalog import dataset_info
 from core.data.splits import Item
-from core.descriptions import encode_bank, encode_template, name_tokens
+from core.descriptions import Sentences, encode_bank, encode_template, name_tokens
 from core.errors import UserError
 from core.evaluate import Evaluation, zero_shot
 from core.features import CachedTrainImages, FeatureStore, OnlineTrainImages
@@ -33,9 +33,11 @@ from core.inputs import (
     sentences_of,
     split_of,
 )
+from core.learned_prompts import LearnedPrompts
 from core.locations import cache_root
 from core.mini.grid import ensure_mini_grid
 from core.prompts import check_prompt_lengths
+from core.provenance import Provenance, provenance_of
 from core.results import CellMetrics, harmonic_mean
 from core.text_tower import TextTower
 from core.trainer import TrainResult, train
@@ -58,6 +60,19 @@ class CellResult:
     sample_fingerprint: str | None = None
     failure: str | None = None
     """Why the cell failed (for example a loss that is not finite), or None."""
+    class_names: tuple[str, ...] = ()
+    """Every class of the dataset, by label."""
+    sentences: Sentences | None = None
+    """Of every class, where descriptions enter at test."""
+    provenance: Provenance | None = None
+
+    @property
+    def prompts(self) -> LearnedPrompts | None:
+        """The learned contexts with what explains them; None where nothing was learned."""
+        if self.contexts is None or self.provenance is None:
+            return None
+        weights = self.provenance.weights
+        return LearnedPrompts(self.contexts, self.cell, self.key, self.class_names, self.sentences, weights)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +157,11 @@ class Bench:
         for root, datasets in mini_datasets_of(cells).items():
             ensure_mini_grid(root, datasets, progress)
 
+    def test_sets(self, cell: Cell) -> dict[str, TestSet]:
+        """The images that a cell is judged on, by name of the test set; features come from the store (`prepare`)."""
+        data = data_of(cell)
+        return {name: self._test_set(cell, data, name) for name in data.tests}
+
     def run(
         self,
         cells: Sequence[Cell],
@@ -180,7 +200,7 @@ class Bench:
             samples=samples,
             val=self._features(setting, first.dataset, val_pool) if val_pool else None,
             val_samples=val_samples if val_pool else None,
-            tests={name: self._test_set(first, data[0], name) for name in data[0].tests},
+            tests=self.test_sets(first),
             seeds=[cell.seed for cell in cells],
             llm_weight=[cell.setting.alignment.llm_weight for cell in cells],
             local_weight=[cell.setting.alignment.local_weight for cell in cells],
@@ -214,8 +234,7 @@ class Bench:
     def _run_zero_shot(self, cell: Cell) -> CellResult:
         data = data_of(cell)
         evaluations = {}
-        for name in data.tests:
-            test = self._test_set(cell, data, name)
+        for name, test in self.test_sets(cell).items():
             classifier = _zero_shot_classifier(cell.setting, test.text)
             evaluations[name] = zero_shot(classifier, test.images)
         return CellResult(
@@ -223,6 +242,7 @@ class Bench:
             key=self.key(cell),
             metrics=CellMetrics(**_accuracies(evaluations)),
             per_class=self._per_class(cell, data, evaluations),
+            provenance=self._provenance(cell.setting),
         )
 
     def _result(self, cell: Cell, result: TrainResult) -> CellResult:
@@ -243,7 +263,14 @@ class Bench:
             contexts=result.contexts,
             sample_fingerprint=data.sample_fingerprint,
             failure=result.failure,
+            class_names=split_of(cell.setting, cell.dataset).class_names,
+            sentences=sentences_of(cell.setting, cell.dataset) if cell.setting.inference.description_weight else None,
+            provenance=self._provenance(cell.setting),
         )
+
+    def _provenance(self, setting: Setting) -> Provenance:
+        backbone = self._towers_of(setting).backbone
+        return provenance_of(backbone.weights_fingerprint, backbone.device)
 
     def _per_class(
         self, cell: Cell, data: CellData, evaluations: Mapping[str, Evaluation]

@@ -60,26 +60,59 @@ def evaluate(
     Returns:
         One evaluation per replica.
     """
-    classes = mean_feature(prompts)
-    if mean_descriptions is not None:
-        # Both terms are linear in f, so that one classifier holds their sum.
-        classes = classes + description_weight[:, None, None] * mean_descriptions
+    classes = class_weights(prompts, description_weight, mean_descriptions)
     uses_local = bool((local_weight > 0).any())
     predictions, entropies = [], []
     for chunk in images.chunks(_chunk_size(images, prompts, uses_local)):
-        logits = class_logits(_on(prompts, chunk.global_features)[None], classes, scale)
-        if uses_local:
-            assert chunk.local_features is not None, "local_weight > 0 needs local image features"
-            local = local_score(patch_similarity(_on(prompts, chunk.local_features)[None], prompts))
-            logits += scale * local_weight[:, None, None] * local.score
-            if local.plan is not None:
-                entropies.append(plan_entropy(local.plan).mean(-1).sum(-1))
+        logits, plan = prompted_logits(
+            chunk, prompts, classes, scale=scale, local_weight=local_weight, local_score=local_score
+        )
+        if plan is not None:
+            entropies.append(plan_entropy(plan).mean(-1).sum(-1))
         predictions.append(logits.argmax(-1))
     entropy = (torch.stack(entropies).sum(0) / len(images)).tolist() if entropies else None
     return [
         count(row, images.labels, prompts.shape[1], entropy[r] if entropy and local_weight[r] > 0 else None)
         for r, row in enumerate(torch.cat(predictions, dim=1).cpu())
     ]
+
+
+def class_weights(prompts: Tensor, description_weight: Tensor, mean_descriptions: Tensor | None) -> Tensor:
+    """What image features are compared with (R, C, D): both terms are linear in f, so that one classifier holds both.
+
+    Arguments as in `evaluate`.
+    """
+    classes = mean_feature(prompts)
+    if mean_descriptions is None:
+        return classes
+    return classes + description_weight[:, None, None] * mean_descriptions
+
+
+def prompted_logits(
+    images: ImageFeatures,
+    prompts: Tensor,
+    classes: Tensor,
+    *,
+    scale: float,
+    local_weight: Tensor,
+    local_score: LocalScorer,
+) -> tuple[Tensor, Tensor | None]:
+    """Logits of images that fit into memory together.
+
+    Args:
+        prompts: (R, C, N, D)
+        classes: `class_weights` of the prompts (R, C, D).
+        Others as in `evaluate`.
+
+    Returns:
+        Logits (R, B, C), and the transport plans (R, B, C, N, P) where the local form has them, else None.
+    """
+    logits = class_logits(_on(prompts, images.global_features)[None], classes, scale)
+    if not bool((local_weight > 0).any()):
+        return logits, None
+    assert images.local_features is not None, "local_weight > 0 needs local image features"
+    local = local_score(patch_similarity(_on(prompts, images.local_features)[None], prompts))
+    return logits + scale * local_weight[:, None, None] * local.score, local.plan
 
 
 def count(predictions: Tensor, labels: Tensor, n_classes: int, entropy: float | None = None) -> Evaluation:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 CURVE_POINTS = 100
 """Most points of a recorded loss curve; longer ones are thinned evenly."""
 LOSS = "train/loss"
+CONTEXTS_FILE, SETTING_FILE = "contexts.safetensors", "setting.json"
 
 
 class Point(NamedTuple):
@@ -39,6 +40,19 @@ def trial_tags(trial: TrialRef) -> dict[str, str]:
 def cell_tags(trial: TrialRef, keyed: KeyedCell) -> dict[str, str]:
     own = {records.LEVEL_TAG: "cell", records.KEY_TAG: keyed.key, records.PARENT_TAG: trial.run_id}
     return {**trial_tags(trial), **own}
+
+
+def origin_tags(result: "CellResult") -> dict[str, str]:
+    """The sample that was drawn, and what the numbers were computed with."""
+    tags = {records.SAMPLE_TAG: result.sample_fingerprint} if result.sample_fingerprint else {}
+    if (source := result.provenance) is not None:
+        tags |= {
+            records.WEIGHTS_TAG: source.weights,
+            records.NUMERICS_TAG: str(source.numerics),
+            records.SOFTWARE_TAG: source.software,
+            records.DEVICE_TAG: source.device,
+        }
+    return tags
 
 
 def cell_params(cell: Cell) -> dict[str, str]:
@@ -68,11 +82,11 @@ def write_cell(folder: Path, keyed: KeyedCell, result: "CellResult") -> None:
     """
     write_setting(folder, keyed.cell.setting)
     _write_json(folder / "per_class.json", {test_set: dict(classes) for test_set, classes in result.per_class.items()})
-    if result.contexts is not None:
-        from core.checkpoint import save_contexts
+    if (prompts := result.prompts) is not None:
+        from core.learned_prompts import save_prompts
 
         described = {"cell_key": keyed.key, **cell_params(keyed.cell)}
-        save_contexts(folder / "contexts.safetensors", result.contexts.detach().cpu().contiguous(), described)
+        save_prompts(folder / CONTEXTS_FILE, prompts, described)
 
 
 def write_failure(folder: Path, details: str) -> None:
@@ -82,7 +96,7 @@ def write_failure(folder: Path, details: str) -> None:
 
 def write_setting(folder: Path, setting: Setting) -> None:
     """Write the resolved setting, every key by its dotted name."""
-    _write_json(folder / "setting.json", setting.flat())
+    _write_json(folder / SETTING_FILE, setting.flat())
 
 
 def read_trial(run: Any) -> TrialRow:
@@ -96,7 +110,7 @@ def read_trial(run: Any) -> TrialRow:
         kind=cast(records.Kind, tags[records.KIND_TAG]),
         setting=tags[records.SETTING_TAG],
     )
-    return TrialRow(ref, run.info.status, records.SUPERSEDED_TAG in tags)
+    return TrialRow(ref, run.info.status, records.SUPERSEDED_TAG in tags, records.SELECTED_TAG in tags)
 
 
 def read_cell(run: Any) -> CellRow:
@@ -119,6 +133,7 @@ def read_cell(run: Any) -> CellRow:
         recorded_ms=info.end_time or info.start_time,
         failure=tags.get(records.FAILURE_TAG),
         reused_from=tags.get(records.REUSED_TAG),
+        origin={name: tags[name] for name in records.ORIGIN_TAGS if name in tags},
     )
 
 

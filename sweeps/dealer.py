@@ -153,7 +153,10 @@ class Dealer:
             self._ledger.close(trial.ref.run_id, "KILLED")
         tally = self.tally
         counts = {"cells/finished": tally.finished, "cells/failed": tally.failed, "cells/trained": tally.trained}
-        tags = {} if self.best is None else {BEST_TAG: self.best[0], BEST_VALUE_TAG: f"{self.best[1]:.2f}"}
+        tags = {}
+        if self.best is not None:
+            tags = {BEST_TAG: self.best[0], BEST_VALUE_TAG: f"{self.best[1]:.2f}"}
+            self._ledger.mark_selected(self._experiment, self.best[0])
         status: Status = "KILLED" if interrupted else "FAILED" if tally.failed else "FINISHED"
         self._ledger.close(self._sweep_run, status, {name: float(n) for name, n in counts.items()}, tags)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
     from sweeps.dealer import Tally
@@ -97,6 +97,12 @@ class SweepProgress:
         elif self._enabled and self._clock() - self._last_line >= LINE_SECONDS and (done, total) != self._last_state:
             self._last_line, self._last_state = self._clock(), (done, total)
             self._console.print(f"{done} of {total}  {description}  {note}".rstrip(), highlight=False, markup=False)
+
+
+def progress_bar(console: Console, quiet: bool) -> Progress:
+    """A bar that says what is done and when it will be over."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, disable=quiet, transient=True)
 
 
 def readable_seconds(seconds: float) -> str:

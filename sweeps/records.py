@@ -7,7 +7,7 @@ FINISHED, which is the last thing written; whatever a kill leaves behind is RUNN
 import math
 import statistics
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from core.cells import Cell
@@ -29,6 +29,11 @@ TRIAL_TAG = "dualpt.trial"
 KIND_TAG = "dualpt.kind"
 SAMPLE_TAG = "dualpt.sample"
 """Fingerprint of the drawn few-shot sample."""
+WEIGHTS_TAG, NUMERICS_TAG = "dualpt.weights", "dualpt.numerics"
+SOFTWARE_TAG, DEVICE_TAG = "dualpt.software", "dualpt.device"
+"""What a cell's numbers were computed with (`core.provenance`)."""
+ORIGIN_TAGS = (SAMPLE_TAG, WEIGHTS_TAG, NUMERICS_TAG, SOFTWARE_TAG, DEVICE_TAG)
+"""Carried along when a cell's numbers are reused."""
 FAILURE_TAG = "dualpt.failure"
 REUSED_TAG = "dualpt.reused_from"
 """Run that a cell's numbers (and artifacts) were taken from."""
@@ -37,6 +42,8 @@ SUPERSEDED_TAG = "dualpt.superseded"
 SCHEMA_TAG = "dualpt.schema"
 BEST_TAG, BEST_VALUE_TAG = "dualpt.best_trial", "dualpt.best_value"
 """On a sweep: the candidate with the highest mean validation accuracy, and that mean in percent."""
+SELECTED_TAG = "dualpt.selected"
+"""On a trial: `true` where it is the candidate that `BEST_TAG` of its sweep names."""
 PARENT_TAG = "mlflow.parentRunId"
 
 DATASET_PARAM, PROTOCOL_PARAM, SHOTS_PARAM, SEED_PARAM = "data.dataset", "data.protocol", "data.shots", "data.seed"
@@ -76,6 +83,8 @@ class TrialRow:
     ref: TrialRef
     status: Status
     superseded: bool
+    selected: bool = False
+    """Whether its setting is the best candidate's."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,8 @@ class CellRow:
     """When it was recorded, in milliseconds since the epoch."""
     failure: str | None = None
     reused_from: str | None = None
+    origin: Mapping[str, str] = field(default_factory=dict)
+    """Values of those `ORIGIN_TAGS` that the cell has."""
 
     @property
     def finished(self) -> bool:

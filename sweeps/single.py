@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from core.cells import Cell
@@ -17,6 +16,7 @@ from core.config import Protocol
 from core.errors import UserError, nearest
 from core.methods import method_setting
 from search_spaces.yaml_reader import parse_overrides
+from sweeps.progress import progress_bar
 
 if TYPE_CHECKING:
     from core.cell import CellResult
@@ -69,12 +69,6 @@ def train_once(
     failures = [result.failure for result in results if result.failure]
     if failures:
         raise UserError(f"{len(failures)} of {len(results)} seeds failed: {failures[0]}")
-
-
-def progress_bar(console: Console, quiet: bool) -> Progress:
-    """A bar that says what is done and when it will be over."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, disable=quiet, transient=True)
 
 
 def _cells(dataset: str, shots: int | None, seeds: str, method: str, protocol: str, overrides: list[str]) -> list[Cell]:
@@ -141,14 +135,14 @@ def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def _save(result: "CellResult", folder: Path) -> None:
-    from core.checkpoint import save_contexts
+    from core.learned_prompts import save_prompts
 
     cell = result.cell
     stem = f"{cell.dataset}-{cell.protocol}-{cell.shots}shot-seed{cell.seed}"
     document = {**_summary(result), "setting": cell.setting.flat()}
     (folder / f"{stem}.json").write_text(json.dumps(document, indent=1, allow_nan=False))
-    if result.contexts is not None:
-        save_contexts(folder / f"{stem}.safetensors", result.contexts, {"cell_key": result.key})
+    if (prompts := result.prompts) is not None:
+        save_prompts(folder / f"{stem}.safetensors", prompts, {"cell_key": result.key})
 
 
 def _print(console: Console, results: "Sequence[CellResult]", save: Path | None) -> None:

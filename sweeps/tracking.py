@@ -25,7 +25,7 @@ from mlflow.tracking import MlflowClient
 
 from core.cells import Cell
 from core.config import Setting
-from core.errors import UserError
+from core.errors import UserError, nearest
 from sweeps import records
 from sweeps.bulk_reading import StoredRun, is_database, read_cell_runs
 from sweeps.contents import (
@@ -33,6 +33,7 @@ from sweeps.contents import (
     cell_params,
     cell_points,
     cell_tags,
+    origin_tags,
     read_cell,
     read_trial,
     trial_tags,
@@ -174,6 +175,15 @@ class Ledger:
             aggregates = grid_metrics(latest(map(read_cell, own)))
         self.close(trial.run_id, status, aggregates)
 
+    def mark_selected(self, experiment_id: str, name: str) -> None:
+        """Tag the trial of the best candidate, and no other."""
+        for row in self.trials(experiment_id):
+            with _one_line(self.uri):
+                if row.ref.name == name and not row.superseded:
+                    self._client.set_tag(row.ref.run_id, records.SELECTED_TAG, "true")
+                elif row.selected:
+                    self._client.delete_tag(row.ref.run_id, records.SELECTED_TAG)
+
     def close(
         self,
         run_id: str,
@@ -201,10 +211,9 @@ class Ledger:
         Returns:
             The id of the cell's run.
         """
-        tags = {records.SAMPLE_TAG: result.sample_fingerprint} if result.sample_fingerprint else {}
         now = _now_ms()
         with _one_line(self.uri):
-            run = self._create_cell(trial, keyed, seconds, tags)
+            run = self._create_cell(trial, keyed, seconds, origin_tags(result))
             metrics = [Metric(point.name, point.value, now, point.step) for point in cell_points(result)]
             self._fill(run, keyed.cell, metrics, result.sample_fingerprint)
             with self._artifacts(run) as folder:
@@ -237,12 +246,11 @@ class Ledger:
         now = _now_ms()
         with _one_line(self.uri):
             source = self._client.get_run(source_run_id)
-            tags = {records.REUSED_TAG: source.data.tags.get(records.REUSED_TAG, source_run_id)}
-            if sample := source.data.tags.get(records.SAMPLE_TAG):
-                tags[records.SAMPLE_TAG] = sample
-            run = self._create_cell(trial, keyed, read_cell(source).seconds, tags)
+            row = read_cell(source)
+            tags = {records.REUSED_TAG: row.reused_from or source_run_id, **row.origin}
+            run = self._create_cell(trial, keyed, row.seconds, tags)
             metrics = [Metric(name, value, now, 0) for name, value in source.data.metrics.items()]
-            self._fill(run, keyed.cell, metrics, sample)
+            self._fill(run, keyed.cell, metrics, row.origin.get(records.SAMPLE_TAG))
             self._end_cell(run, failure=None)
         return _id(run)
 
@@ -296,10 +304,21 @@ class Ledger:
         Raises:
             UserError: there is no such sweep; those there are are named.
         """
+        return self.shown_cells(self.named_experiment(name), params)
+
+    def named_experiment(self, name: str) -> str:
+        """The id of a sweep's experiment.
+
+        Raises:
+            UserError: there is no such sweep; those there are are named.
+        """
         experiment_id = self.find_experiment(name)
         if experiment_id is None:
-            raise UserError(f"no sweep named '{name}' in {self.uri} (recorded: {', '.join(self.sweeps()) or 'none'})")
-        return self.shown_cells(experiment_id, params)
+            known = self.sweeps()
+            raise UserError(
+                f"no sweep named '{name}' in {self.uri}{nearest(name, known)} (recorded: {', '.join(known) or 'none'})"
+            )
+        return experiment_id
 
     def sweeps(self) -> list[str]:
         """Names of the sweeps on record, the latest first."""
@@ -342,7 +361,36 @@ class Ledger:
             lambda token: self._client.search_runs(list(experiment_ids), query, max_results=PAGE, page_token=token)
         )
 
+    def cells_whose(self, prefix: str) -> list[CellRow]:
+        """Cells anywhere in the store whose run id or cell key begins with `prefix` (hex digits)."""
+        with _one_line(self.uri):
+            everywhere = [experiment.experiment_id for experiment in self._experiments()]
+            found = self._runs(everywhere, f"{_level('cell')} and attributes.run_id LIKE '{prefix}%'")
+            found += self._runs(everywhere, f"{_level('cell')} and tags.`{records.KEY_TAG}` LIKE '{prefix}%'")
+        return list({row.run_id: row for row in map(read_cell, found)}.values())
+
+    @contextlib.contextmanager
+    def calls(self) -> Iterator[MlflowClient]:
+        """MLflow's own client, its errors in one line: for what reads or moves whole runs."""
+        with _one_line(self.uri):
+            yield self._client
+
     # Artifacts
+
+    def artifact(self, run_id: str, path: str, folder: Path) -> Path | None:
+        """A local copy of one artifact of a run, in `folder` where it has to be fetched; None where there is none."""
+        with _one_line(self.uri):
+            run = self._client.get_run(run_id)
+            if (own := _local_artifacts(run)) is not None:
+                return own / path if (own / path).is_file() else None
+            if path not in {file.path for file in self._client.list_artifacts(run_id)}:
+                return None
+            return Path(self._client.download_artifacts(run_id, path, str(folder)))
+
+    def attach(self, run_id: str, folder: Path, place: str) -> None:
+        """Copy the files of `folder` to a run's artifacts, under `place`."""
+        with _one_line(self.uri):
+            self._client.log_artifacts(run_id, str(folder), place)
 
     def _artifact_root(self, experiment: str) -> str | None:
         """Beside an SQLite file, wherever the process stands; elsewhere the server decides."""
@@ -352,15 +400,19 @@ class Ledger:
     @contextlib.contextmanager
     def _artifacts(self, run: Run) -> Iterator[Path]:
         """A folder whose files become the run's artifacts: its own where that is local, else one that is uploaded."""
-        place = urlsplit(run.info.artifact_uri)
-        if place.scheme in ("", "file"):
-            own = Path(unquote(place.path))
+        if (own := _local_artifacts(run)) is not None:
             own.mkdir(parents=True, exist_ok=True)
             yield own
             return
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder)
             self._client.log_artifacts(run.info.run_id, folder)
+
+
+def _local_artifacts(run: Run) -> Path | None:
+    """The folder of a run's artifacts, which may not exist yet; None where they lie on a server."""
+    place = urlsplit(run.info.artifact_uri)
+    return Path(unquote(place.path)) if place.scheme in ("", "file") else None
 
 
 @contextlib.contextmanager

@@ -98,14 +98,16 @@ def test_learned_contexts_can_be_loaded_back(ledger: Ledger, client: MlflowClien
     import torch
 
     from core.checkpoint import load_contexts
+    from core.learned_prompts import LearnedPrompts, load_prompts
 
-    contexts = torch.arange(6.0).reshape(1, 2, 3)
     cell = keyed()
-    run_id = ledger.record(trial, cell, replace(result(cell), contexts=contexts), 0.0)  # type: ignore[arg-type]
+    prompts = LearnedPrompts(torch.arange(6.0).reshape(1, 2, 3), cell.cell, cell.key, ("beagle", "pug"), None, "f" * 64)
+    run_id = ledger.record(trial, cell, replace(result(cell), prompts=prompts), 0.0)  # type: ignore[arg-type]
     folder = Path(client.get_run(run_id).info.artifact_uri.removeprefix("file://"))
     loaded, metadata = load_contexts(folder / "contexts.safetensors")
-    assert torch.equal(loaded, contexts)
+    assert torch.equal(loaded, prompts.contexts)
     assert metadata["cell_key"] == cell.key
+    assert load_prompts(folder / "contexts.safetensors").cell == cell.cell
 
 
 def test_a_long_loss_curve_is_thinned_and_keeps_its_end(ledger: Ledger, client: MlflowClient, trial: TrialRef) -> None:

@@ -1,0 +1,1 @@
+"""What learned prompts look like: the words they are near, what they resemble, where they look, what they confuse."""

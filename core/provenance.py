@@ -1,0 +1,44 @@
+"""What numbers were computed with, besides the setting: weights, software, device, and the version of the numerics."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+
+from core.recipes import NUMERICS_VERSION
+
+PACKAGES = ("dualpt", "torch", "torchvision", "open_clip_torch")
+"""Those that can move a number."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Of one cell's numbers."""
+
+    weights: str
+    """SHA-256 of the frozen CLIP's weights."""
+    device: str
+    """`cpu`, or the accelerator's name."""
+    software: str
+    """Packages and their versions, in one line."""
+    numerics: int = NUMERICS_VERSION
+    """`core.recipes.NUMERICS_VERSION` at the time."""
+
+
+def provenance_of(weights: str, device: torch.device) -> Provenance:
+    """The provenance of what is computed in this process."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return Provenance(weights=weights, device=name, software=software())
+
+
+@lru_cache(maxsize=1)
+def software() -> str:
+    """`dualpt 0.1.0, torch 2.14.1, ...`; packages that are not installed are left out."""
+    found = []
+    for package in PACKAGES:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:  # a checkout that is on the path without being installed
+            continue
+    return ", ".join(found)

@@ -1,0 +1,62 @@
+"""`dualpt export` and `import`. Heavy imports stay inside the commands, for a quick `--help`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sweeps.commands.options import DEFAULT_STORE, Json, Store, new_app, out
+
+app = new_app()
+
+
+@app.command("export", epilog="Example: [bold]dualpt export demo --out demo.zip[/]")
+def export_command(
+    name: Annotated[str, typer.Argument(help="Name of a sweep (its MLflow experiment).")],
+    file: Annotated[Path, typer.Option("--out", help="The archive to write; it replaces a file of that name.")],
+    store: Store = DEFAULT_STORE,
+    as_json: Json = False,
+) -> None:
+    """Write a sweep with its runs and artifacts to one file, to be imported into another store."""
+    from dataclasses import asdict
+
+    from sweeps.comparison.frames import open_ledger
+    from sweeps.moving.move import export_sweep
+    from sweeps.progress import progress_bar
+
+    ledger = open_ledger(store)
+    with progress_bar(out, quiet=as_json or not out.is_terminal) as bar:
+        task = bar.add_task("runs", total=None)
+        done = export_sweep(ledger, name, file, lambda n, total: bar.update(task, completed=n, total=total))
+    if as_json:
+        print(json.dumps({**asdict(done), "file": str(file)}))
+        return
+    size = file.stat().st_size / 2**20
+    out.print(f"[bold]{name}[/]: {done.cells} cells, {done.artifacts} files, {size:.1f} MiB", highlight=False)
+    out.print(f"  archive: {file}", highlight=False)
+
+
+@app.command("import", epilog="Example: [bold]dualpt import demo.zip --store sqlite:///mlflow.db[/]")
+def import_command(
+    file: Annotated[Path, typer.Argument(help="An archive of `dualpt export`.")],
+    store: Store = DEFAULT_STORE,
+    as_json: Json = False,
+) -> None:
+    """Add an exported sweep to a store, which is created where there is none. Importing twice adds nothing."""
+    from sweeps.moving.move import import_archive
+    from sweeps.progress import progress_bar
+
+    with progress_bar(out, quiet=as_json or not out.is_terminal) as bar:
+        task = bar.add_task("runs", total=None)
+        done = import_archive(file, store, lambda n, total: bar.update(task, completed=n, total=total))
+    if as_json:
+        print(json.dumps(done.summary()))
+        return
+    known = done.known + done.kept
+    out.print(f"[bold]{done.sweep}[/]: {done.added} cells added, {known} were known", highlight=False)
+    if done.superseded:
+        out.print(
+            f"  {done.superseded} trials have the name of another setting here: recorded, and not shown in tables",
+            highlight=False,
+        )

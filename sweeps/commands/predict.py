@@ -1,0 +1,53 @@
+"""`dualpt predict`. Heavy imports stay inside the command, for a quick `--help`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sweeps.commands.options import DEFAULT_STORE, Store, new_app, out
+
+app = new_app()
+
+
+@app.command(
+    epilog="Examples: [bold]dualpt predict --cell demo/best/mini-pets/16/1 photos/[/] · "
+    "[bold]dualpt predict --contexts kept/pets.safetensors a.jpg b.jpg --format csv -o predictions.csv[/]"
+)
+def predict(
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="IMAGES... [KEY=VALUE]...", help="Image files and folders; and where weights lie here."),
+    ],
+    cell: Annotated[
+        str | None,
+        typer.Option(help="A run id, a cell key, a beginning of either, or SWEEP/TRIAL/DATASET/SHOTS/SEED."),
+    ] = None,
+    contexts: Annotated[Path | None, typer.Option(help="A file that `dualpt train --save` wrote.")] = None,
+    classes: Annotated[Path | None, typer.Option(help="Other class names than those learned for, one a line.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="Classes shown for each image.")] = 3,
+    form: Annotated[str, typer.Option("--format", help="table, csv or json.")] = "table",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the predictions to a file.")] = None,
+    store: Store = DEFAULT_STORE,
+) -> None:
+    """Classify images with learned prompts.
+
+    Exit codes: 0 all images classified, 2 usage, 3 some could not be read (they are listed).
+    """
+    from search_spaces.yaml_reader import parse_overrides
+    from sweeps.predicting import predict as classify
+
+    values = [word for word in words if "=" in word and not Path(word).exists()]
+    code = classify(
+        out,
+        [Path(word) for word in words if word not in values],
+        cell=cell,
+        contexts=contexts,
+        store=store,
+        overrides=parse_overrides(values),
+        classes=classes,
+        top=top,
+        form=form,
+        output=output,
+    )
+    raise typer.Exit(code)

@@ -1,0 +1,142 @@
+"""`dualpt inspect`: from a recorded cell to its tables, pictures and page."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from rich.console import Console
+
+from core.config import Setting, uses_local
+from core.errors import UserError
+from sweeps.comparison.frames import open_ledger
+from sweeps.inspecting.tables import TextTable, print_tables, tables_of
+from sweeps.progress import progress_bar
+from sweeps.recorded import find_cell, prompts_of
+
+PAGE = "index.html"
+
+
+@dataclass(frozen=True)
+class Picture:
+    title: str
+    file: str
+    reading: str
+
+
+def inspect_cell(
+    console: Console,
+    name: str,
+    *,
+    store: str,
+    out: Path | None,
+    images: int,
+    overrides: Mapping[str, Any],
+    as_json: bool = False,
+) -> None:
+    """Print what is found inside a cell's prompts, and draw it where `out` says.
+
+    Args:
+        name: the cell, as `sweeps.recorded.find_cell` understands it.
+        out: folder of pictures and page; None is `outputs/inspect-<the cell's place>`.
+        images: test images of each test set to look at closely.
+        overrides: where data and weights lie on this machine.
+
+    Raises:
+        UserError: no such cell, none that learned prompts, data that are not here, or a folder that cannot be written.
+    """
+    ledger = open_ledger(store)
+    row = find_cell(ledger, name)
+    prompts = prompts_of(ledger, row, overrides)
+    folder = out or Path("outputs") / f"inspect-{row.trial}-{row.dataset}-{row.shots}shot-seed{row.seed}"
+    _check_folder(folder)
+    from core.cell import Bench
+    from sweeps.inspecting.findings import look_inside
+
+    with progress_bar(console, quiet=as_json or not console.is_terminal) as bar:
+        task = bar.add_task("reading", total=None)
+        findings = look_inside(
+            prompts,
+            Bench(),
+            images,
+            lambda done, total, what: bar.update(task, completed=done, total=total, description=what),
+        )
+    tables = tables_of(findings)
+    pictures = _draw(findings, prompts.cell.setting, folder)
+    place = f"{row.trial} on {prompts.cell.label}"
+    facts = (
+        f"Run {row.run_id}, cell key {row.key[:16]}…; {prompts.cell.protocol}, {prompts.cell.setting.backbone.name}."
+    )
+    _write_page(folder, f"Inside {place}", facts, tables, pictures, findings.no_descriptions)
+    if as_json:
+        print(_document(row.run_id, row.key, tables, [folder / picture.file for picture in pictures]))
+        return
+    console.print(f"[bold]{place}[/]  run {row.run_id}", highlight=False)
+    print_tables(tables, console)
+    if findings.no_descriptions:
+        console.print(f"  no descriptions: {findings.no_descriptions}", style="dim", highlight=False, markup=False)
+    console.print(f"  pictures and page: {folder / PAGE}", highlight=False)
+
+
+def _check_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"--out: {folder} cannot be written ({error.strerror})") from None
+
+
+def _draw(findings: Any, setting: Setting, folder: Path) -> list[Picture]:
+    from sweeps.inspecting.drawing import draw_confusions, draw_descriptions, draw_looks
+
+    pictures = []
+    form = setting.alignment.local_form if uses_local(setting) else None
+    for test in findings.tests:
+        if test.looks:
+            draw_looks(test, form, folder / f"looks-{test.name}.png")
+            pictures.append(Picture(f"where each prompt looks, {test.name} set", f"looks-{test.name}.png", _how(form)))
+        if test.confusions:
+            draw_confusions(test, folder / f"confusions-{test.name}.png")
+            reading = "Images of the most confused pairs, the most confidently wrong first."
+            pictures.append(Picture(f"confused classes, {test.name} set", f"confusions-{test.name}.png", reading))
+    if findings.descriptions is not None:
+        draw_descriptions(findings, folder / "descriptions.png")
+        reading = (
+            "Cosine of every class's mean prompt with every class's mean description: a bright diagonal is wanted."
+        )
+        pictures.append(Picture("prompts against descriptions", "descriptions.png", reading))
+    return pictures
+
+
+def _how(form: str | None) -> str:
+    scale = (
+        "Yellow is more; the prompts of one kind of map share a scale within a row, rows do not. A plan of entropy 1 "
+        "chooses nothing."
+    )
+    if form is None:
+        return f"This cell has no local term: its prompts were never told where to look. {scale}"
+    if form == "ot":
+        return f"The transport plan is what the local score weighs patches with. {scale}"
+    return f"The local score weighs patches by the {form} weights; the plan shows what transport would choose. {scale}"
+
+
+def _write_page(
+    folder: Path, title: str, facts: str, tables: list[TextTable], pictures: list[Picture], no_descriptions: str
+) -> None:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    page = environment.get_template("page.html.j2").render(
+        title=title, facts=facts, tables=tables, pictures=pictures, no_descriptions=no_descriptions
+    )
+    (folder / PAGE).write_text(page, encoding="utf-8")
+
+
+def _document(run_id: str, key: str, tables: list[TextTable], files: list[Path]) -> str:
+    import json
+
+    rows = {table.title: [dict(zip(table.heads, row, strict=True)) for row in table.rows] for table in tables}
+    return json.dumps({"run_id": run_id, "cell_key": key, "tables": rows, "pictures": list(map(str, files))}, indent=1)

@@ -1,0 +1,1 @@
+"""A sweep from one tracking store to another, as one file and without a server."""

@@ -1,0 +1,192 @@
+"""`dualpt export` and `dualpt import`: a sweep with its runs and artifacts between stores that never meet.
+
+Importing twice adds nothing: a run says which run it was imported from, and a finished cell that the sweep has already
+is kept as it is. What an import that was cut off left is removed and written again.
+"""
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sweeps import records
+from sweeps.contents import read_cell, read_trial
+from sweeps.moving.archive import Archive, ArchivedRun, write_archive
+from sweeps.moving.runs import archived, artifacts, create, runs_of
+from sweeps.records import TrialRef
+from sweeps.stores import only_launch
+from sweeps.tracking import NOTE_TAG, Ledger
+
+IMPORTED_TAG = "dualpt.imported_from"
+"""Run of another store that a run is a copy of; set last, when the copy is whole."""
+IMPORTING_TAG = "dualpt.importing"
+
+Progress = Callable[[int, int], None]
+"""Called with runs done and runs in all."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What went into an archive."""
+
+    sweep: str
+    cells: int
+    runs: int
+    artifacts: int
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What became of an archive's cells, and of its trials."""
+
+    sweep: str
+    added: int
+    """Cells that are new in this store."""
+    known: int
+    """Cells imported before."""
+    kept: int
+    """Cells that the sweep had finished itself."""
+    superseded: int
+    """Trials whose name another setting has in this store: recorded, and not shown."""
+
+    def summary(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def export_sweep(ledger: Ledger, name: str, path: Path, progress: Progress | None = None) -> Exported:
+    """Write a sweep to an archive.
+
+    Artifacts of cells that were reused from another sweep travel with them.
+
+    Raises:
+        UserError: no such sweep, or a file that cannot be written.
+    """
+    experiment_id = ledger.named_experiment(name)
+    with ledger.calls() as client:
+        runs = runs_of(client, experiment_id)
+        description = client.get_experiment(experiment_id).tags.get(NOTE_TAG, "")
+        own = {run.info.run_id for run in runs}
+
+        def travelling() -> Iterator[tuple[ArchivedRun, Mapping[str, Path]]]:
+            for done, run in enumerate(runs, start=1):
+                source = run.data.tags.get(records.REUSED_TAG)
+                with artifacts(client, run.info.run_id if source is None or source in own else source) as files:
+                    yield archived(client, run, files), files
+                if progress is not None:
+                    progress(done, len(runs))
+
+        manifest = write_archive(path, name, description, travelling())
+    cells = sum(run.data.tags[records.LEVEL_TAG] == "cell" for run in runs)
+    return Exported(name, cells, manifest.runs, manifest.artifacts)
+
+
+def import_archive(path: Path, store: str, progress: Progress | None = None) -> Imported:
+    """Add an archived sweep to a store, under its own name. The archive is checked before the store is opened.
+
+    Raises:
+        UserError: an archive that is damaged or of another version, a sweep that is being run or was deleted here, or
+            a store that cannot be used.
+    """
+    with Archive(path) as archive, only_launch(store, archive.manifest.sweep):
+        return _Import(Ledger(store), archive).run(progress)
+
+
+class _Import:
+    """One import: what the store has, and where each archived run is or goes."""
+
+    def __init__(self, ledger: Ledger, archive: Archive) -> None:
+        self._ledger, self._archive = ledger, archive
+        self._name = archive.manifest.sweep
+        self._experiment = ledger.experiment(self._name, archive.manifest.description)
+        self._here: dict[str, str] = {}
+        """Archived run id -> run id in this store."""
+        self._copied: dict[str, str] = {}
+        """The same, of those imported before."""
+        self._sweep_run: str | None = None
+        self._trials: dict[tuple[str, str], str] = {}
+        """Name and setting hash of the trials that are shown -> run id."""
+        self._finished: dict[tuple[str, str], str] = {}
+        """Trial run and key of the finished cells -> run id."""
+        self._before: dict[str, TrialRef] = {}
+        """Trials that were here before, by run id."""
+        self._grown: dict[str, TrialRef] = {}
+        """Those that gained cells: their aggregates are written anew."""
+        self._tally: Counter[str] = Counter()
+        self._survey()
+
+    def run(self, progress: Progress | None) -> Imported:
+        for done, run in enumerate(self._archive.runs, start=1):
+            self._bring(run)
+            if progress is not None:
+                progress(done, len(self._archive.runs))
+        for trial in self._grown.values():
+            self._ledger.close_trial(trial, "FINISHED")
+        tally = self._tally
+        return Imported(self._name, tally["added"], tally["known"], tally["kept"], tally["superseded"])
+
+    def _survey(self) -> None:
+        """Read what the store holds of the sweep, and remove what a broken import left."""
+        with self._ledger.calls() as client:
+            for run in runs_of(client, self._experiment):
+                tags, run_id = run.data.tags, run.info.run_id
+                if IMPORTING_TAG in tags and IMPORTED_TAG not in tags:
+                    client.delete_run(run_id)
+                    continue
+                if source := tags.get(IMPORTED_TAG):
+                    self._copied[source] = run_id
+                match tags[records.LEVEL_TAG]:
+                    case "sweep":
+                        self._sweep_run = self._sweep_run or run_id
+                    case "trial" if not (row := read_trial(run)).superseded:
+                        self._trials[row.ref.name, row.ref.setting] = run_id
+                        self._before[run_id] = row.ref
+                    case "cell" if (cell := read_cell(run)).finished:
+                        self._finished[cell.trial_run_id, cell.key] = run_id
+
+    def _bring(self, run: ArchivedRun) -> None:
+        level = run.tags[records.LEVEL_TAG]
+        parent = self._here.get(run.tags.get(records.PARENT_TAG, ""))
+        if (existing := self._existing(run, level, parent)) is not None:
+            self._here[run.id] = existing
+            return
+        tags = {key: value for key, value in run.tags.items() if key != records.PARENT_TAG}
+        if parent is not None:
+            tags[records.PARENT_TAG] = parent
+        if level == "trial" and run.tags[records.TRIAL_TAG] in {name for name, _ in self._trials}:
+            tags[records.SUPERSEDED_TAG] = "true"
+            self._tally["superseded"] += 1
+        if source := tags.pop(records.REUSED_TAG, None):
+            tags |= {records.REUSED_TAG: self._here[source]} if source in self._here else {}
+        self._here[run.id] = self._write(run, {**tags, IMPORTING_TAG: run.id})
+        if level == "cell":
+            self._tally["added"] += 1
+            if parent in self._before:
+                self._grown[parent] = self._before[parent]
+
+    def _existing(self, run: ArchivedRun, level: str, parent: str | None) -> str | None:
+        """The run of this store that stands for an archived one."""
+        if run.id in self._copied:
+            self._tally["known"] += level == "cell"
+            return self._copied[run.id]
+        if level == "sweep":
+            return self._sweep_run
+        if level == "trial":
+            return self._trials.get((run.tags[records.TRIAL_TAG], run.tags[records.SETTING_TAG]))
+        finished = self._finished.get((parent or "", run.tags[records.KEY_TAG]))
+        self._tally["kept"] += finished is not None
+        return finished
+
+    def _write(self, run: ArchivedRun, tags: Mapping[str, str]) -> str:
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            self._archive.unpack(run, folder)
+            client = stack.enter_context(self._ledger.calls())
+            run_id = create(client, self._experiment, run, tags, folder)
+            # A run that was RUNNING when it was exported is not running here.
+            client.set_terminated(run_id, "KILLED" if run.status == "RUNNING" else run.status, run.end_ms)
+            client.set_tag(run_id, IMPORTED_TAG, run.id)
+            client.delete_tag(run_id, IMPORTING_TAG)
+        return run_id

@@ -1,0 +1,122 @@
+"""Runs between MLflow and the archive. With `sweeps.tracking`, the only module that speaks to MLflow."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run
+from mlflow.tracking import MlflowClient
+
+from core.results import CellMetrics
+from sweeps import records
+from sweeps.contents import LOSS
+from sweeps.moving.archive import ArchivedRun, artifact_files
+
+LEVELS = ("sweep", "trial", "cell")
+"""In the order in which runs are created: parents first."""
+MLFLOW_OWN = ("mlflow.user", "mlflow.source.name", "mlflow.source.type", "mlflow.source.git.commit", "mlflow.runName")
+"""Tags that MLflow sets itself and that say nothing of the sweep."""
+SINGLE = frozenset(field.alias for field in CellMetrics.model_fields.values()) - {LOSS}
+"""A cell's metrics that have one value and no history."""
+CONTEXT_TAG = "mlflow.data.context"
+PAGE = 1000
+BATCH = 1000
+"""Metrics that MLflow takes in one call."""
+
+
+def runs_of(client: MlflowClient, experiment_id: str) -> list[Run]:
+    """The sweep's runs, its trials' and their cells', in this order; cells that others were copied from come first."""
+    found: list[Run] = []
+    for level in LEVELS:
+        query, token = f"tags.`{records.LEVEL_TAG}` = '{level}'", None
+        while True:
+            order = ["attributes.start_time ASC"]
+            page = client.search_runs([experiment_id], query, max_results=PAGE, page_token=token, order_by=order)
+            found += page
+            token = page.token
+            if not token:
+                break
+    return sorted(
+        found, key=lambda run: (LEVELS.index(run.data.tags[records.LEVEL_TAG]), records.REUSED_TAG in run.data.tags)
+    )
+
+
+def archived(client: MlflowClient, run: Run, files: Mapping[str, Path]) -> ArchivedRun:
+    """A run as the archive holds it; one call for each metric that has a history."""
+    info, data = run.info, run.data
+    ended = info.end_time or info.start_time
+    is_cell = data.tags.get(records.LEVEL_TAG) == "cell"
+    metrics = {
+        name: [(value, ended, 0)]
+        if is_cell and name in SINGLE
+        else [(point.value, point.timestamp, point.step) for point in client.get_metric_history(info.run_id, name)]
+        for name, value in data.metrics.items()
+    }
+    return ArchivedRun(
+        id=info.run_id,
+        name=info.run_name or "",
+        status=info.status,
+        start_ms=info.start_time,
+        end_ms=info.end_time,
+        tags={key: value for key, value in data.tags.items() if key not in MLFLOW_OWN},
+        params=dict(data.params),
+        metrics=metrics,
+        inputs=[_input(given) for given in run.inputs.dataset_inputs],
+        artifacts=list(files),
+    )
+
+
+@contextmanager
+def artifacts(client: MlflowClient, run_id: str) -> Iterator[dict[str, Path]]:
+    """A run's artifacts by path: its own files where they are local, else copies that last as long as the context."""
+    place = urlsplit(client.get_run(run_id).info.artifact_uri)
+    if place.scheme in ("", "file"):
+        yield dict(artifact_files(Path(unquote(place.path))))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        client.download_artifacts(run_id, "", folder)
+        yield dict(artifact_files(Path(folder)))
+
+
+def create(client: MlflowClient, experiment_id: str, run: ArchivedRun, tags: Mapping[str, str], files: Path) -> str:
+    """Write an archived run, all but its end.
+
+    Args:
+        tags: its tags in this store.
+        files: folder of its artifacts; may be empty.
+
+    Returns:
+        The id of the new run.
+    """
+    run_id = str(client.create_run(experiment_id, run.start_ms, dict(tags), run.name).info.run_id)
+    metrics = [Metric(name, *point) for name, points in run.metrics.items() for point in points]
+    params = [Param(key, value) for key, value in run.params.items()]
+    for start in range(0, len(metrics), BATCH):
+        client.log_batch(run_id, metrics[start : start + BATCH])
+    for start in range(0, len(params), 100):
+        client.log_batch(run_id, params=params[start : start + 100])
+    if run.inputs:
+        client.log_inputs(run_id, [_dataset(given) for given in run.inputs])
+    if run.artifacts:
+        client.log_artifacts(run_id, str(files))
+    return run_id
+
+
+def _input(given: DatasetInput) -> dict[str, Any]:
+    dataset = given.dataset
+    context = next((tag.value for tag in given.tags if tag.key == CONTEXT_TAG), None)
+    return {
+        "name": dataset.name,
+        "digest": dataset.digest,
+        "source_type": dataset.source_type,
+        "source": dataset.source,
+        "context": context,
+    }
+
+
+def _dataset(given: Mapping[str, Any]) -> DatasetInput:
+    dataset = Dataset(given["name"], given["digest"], given["source_type"], given["source"])
+    return DatasetInput(dataset, [InputTag(CONTEXT_TAG, given["context"])] if given["context"] else [])
