@@ -88,6 +88,19 @@ class TrialRow:
 
 
 @dataclass(frozen=True)
+class SweepRow:
+    """A sweep as recorded."""
+
+    run_id: str
+    name: str
+    description: str
+    status: Status
+    best: str | None
+    """Name of the best candidate, and its mean validation accuracy as text, in percent."""
+    best_value: str | None
+
+
+@dataclass(frozen=True)
 class CellRow:
     """A cell as recorded."""
 

@@ -41,7 +41,7 @@ from sweeps.contents import (
     write_failure,
     write_setting,
 )
-from sweeps.records import CellRow, KeyedCell, Status, TrialRef, TrialRow, grid_metrics, latest, setting_hash
+from sweeps.records import CellRow, KeyedCell, Status, SweepRow, TrialRef, TrialRow, grid_metrics, latest, setting_hash
 from sweeps.stores import absolute_uri, examine, sqlite_path
 
 if TYPE_CHECKING:
@@ -319,6 +319,22 @@ class Ledger:
                 f"no sweep named '{name}' in {self.uri}{nearest(name, known)} (recorded: {', '.join(known) or 'none'})"
             )
         return experiment_id
+
+    def read_sweep(self, name: str) -> SweepRow:
+        """The run of a sweep.
+
+        Raises:
+            UserError: there is no such sweep.
+        """
+        experiment_id = self.named_experiment(name)
+        with _one_line(self.uri):
+            description = self._client.get_experiment(experiment_id).tags.get(NOTE_TAG, "")
+            runs = self._runs([experiment_id], _level("sweep"))
+        if not runs:
+            raise UserError(f"experiment '{name}' in {self.uri} holds no run of a sweep; run `dualpt sweep` first")
+        tags = runs[0].data.tags
+        best, value = tags.get(records.BEST_TAG), tags.get(records.BEST_VALUE_TAG)
+        return SweepRow(_id(runs[0]), name, description, runs[0].info.status, best, value)
 
     def sweeps(self) -> list[str]:
         """Names of the sweeps on record, the latest first."""

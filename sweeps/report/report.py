@@ -1,0 +1,198 @@
+"""`dualpt report`: read a sweep, aggregate it, write the page and its files, log them to the sweep's run."""
+
+import datetime
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+from rich.console import Console
+
+from core.errors import UserError
+from core.results import CellMetrics
+from sweeps.comparison.frames import open_ledger
+from sweeps.comparison.labels import column_title, method_title
+from sweeps.progress import readable_seconds
+from sweeps.records import CellRow, SweepRow
+from sweeps.report import facts
+from sweeps.report.results import results_of
+
+PAGE = "report.html"
+ARTIFACT_FOLDER = "report"
+"""Where the page and its files stand among the artifacts of the sweep's run."""
+ACCURACIES = tuple(
+    field.alias
+    for name, field in CellMetrics.model_fields.items()
+    if field.alias and name.endswith(("accuracy", "mean"))
+)
+KEY_DIGITS = 12
+"""Digits of a run id on the page: enough for `dualpt inspect`."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """One figure at the head of the page."""
+
+    label: str
+    value: str
+    more: str = ""
+    fault: bool = False
+
+
+def report_sweep(console: Console, name: str, *, store: str, out: Path | None, log: bool) -> Path:
+    """Write a sweep's report.
+
+    Args:
+        out: the HTML file; None is `outputs/<name>-report.html`.
+        log: whether the page, its tables and figures become artifacts of the sweep's run.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: no such store or sweep, a sweep without cells, or a file that cannot be written.
+    """
+    ledger = open_ledger(store)
+    rows = ledger.read_cells(name)
+    if not rows:
+        raise UserError(f"sweep '{name}' has no cell on record yet; run `dualpt sweep` first")
+    path = out or Path("outputs") / f"{name}-report.html"
+    _make_folder(path)
+    sweep = ledger.read_sweep(name)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        page = folder / PAGE
+        page.write_text(render(rows, sweep, folder), encoding="utf-8")
+        try:
+            shutil.copyfile(page, path)
+        except OSError as error:
+            raise UserError(f"--out: {path} cannot be written ({error.strerror})") from None
+        if log:
+            ledger.attach(sweep.run_id, folder, ARTIFACT_FOLDER)
+    console.print(f"  report: {path} ({path.stat().st_size / 2**20:.1f} MiB, {len(rows)} cells)", highlight=False)
+    if log:
+        console.print(f"  logged with its tables and figures to the sweep's run {sweep.run_id}", highlight=False)
+    return path
+
+
+def render(rows: Sequence[CellRow], sweep: SweepRow, folder: Path) -> str:
+    """The page as HTML; tables and figures also go to `folder` as files."""
+    frame = pd.DataFrame([{"sweep": sweep.name, **row.flat()} for row in rows])
+    here = Path(__file__).parent
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(here),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    candidates = facts.candidates(rows, sweep.best)
+    sections = {"results": "Results", "candidates": "Search", "settings": "Settings", "coverage": "Coverage"}
+    sections |= {"cost": "Cost", "provenance": "Provenance", "cells": "All cells"}
+    if candidates is None:
+        del sections["candidates"]
+    totals = facts.totals(rows)
+    return environment.get_template("page.html.j2").render(
+        name=sweep.name,
+        description=sweep.description,
+        cards=_cards(totals, sweep),
+        unfinished=_unfinished(totals, sweep),
+        sections=list(sections.items()),
+        results=results_of(sweep.name, frame, folder),
+        candidates=candidates,
+        settings=facts.setting_table(rows),
+        coverage=facts.coverage(rows),
+        failures=facts.failures(rows),
+        costs=facts.costs(rows),
+        provenance=facts.provenance(rows),
+        samples=facts.samples(rows),
+        cells=_script_json(_cells(rows)),
+        style=Markup((here / "page.css").read_text(encoding="utf-8")),
+        script=Markup((here / "page.js").read_text(encoding="utf-8")),
+        version=version("dualpt"),
+        made=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+    )
+
+
+def _cards(totals: facts.Totals, sweep: SweepRow) -> list[Card]:
+    reused = f"{totals.reused} reused" if totals.reused else ""
+    grid = f"shots {', '.join(map(str, totals.shots)) or '–'}; seeds {', '.join(map(str, totals.seeds)) or '–'}"
+    cards = [
+        Card("cells finished", f"{totals.finished} of {totals.cells}", reused),
+        Card("failed", str(totals.failed), fault=totals.failed > 0),
+        Card("datasets", str(totals.datasets), grid),
+        Card("workers' time", readable_seconds(totals.seconds)),
+    ]
+    if sweep.best is not None:
+        cards.append(Card("best candidate", sweep.best, f"validation accuracy {sweep.best_value}"))
+    return cards
+
+
+def _unfinished(totals: facts.Totals, sweep: SweepRow) -> str:
+    """What a reader must know before the numbers: that the sweep is not whole."""
+    parts = [f"{totals.failed} cells failed"] if totals.failed else []
+    parts += [f"{totals.unfinished} were cut off or are still running"] if totals.unfinished else []
+    if parts:
+        return f"This sweep is not whole: {', '.join(parts)}. Averages that lack a cell are left out of the tables."
+    if sweep.status != "FINISHED":
+        return f"The sweep's last launch is {sweep.status.lower()}: more cells may follow."
+    return ""
+
+
+def _cells(rows: Sequence[CellRow]) -> dict[str, Any]:
+    """All cells for the page's script: columns, and rows as lists."""
+    metrics = [name for name in ACCURACIES if any(name in row.metrics for row in rows)]
+    fixed: list[dict[str, Any]] = [
+        {"title": "method", "choose": True},
+        {"title": "kind", "choose": True},
+        {"title": "dataset", "choose": True},
+        {"title": "protocol"},
+        {"title": "shots", "numeric": True, "choose": True},
+        {"title": "seed", "numeric": True, "choose": True},
+        {"title": "status", "choose": True},
+    ]
+    columns = [*fixed, *({"title": metric, "numeric": True, "digits": 2} for metric in metrics)]
+    columns += [{"title": "seconds", "numeric": True, "digits": 2}, {"title": "run"}, {"title": "reason"}]
+    lines = [
+        [
+            method_title(row.trial),
+            row.kind,
+            column_title(row.dataset),
+            row.protocol,
+            row.shots,
+            row.seed,
+            row.status.lower(),
+            *(_finite(row.metrics.get(metric)) for metric in metrics),
+            round(row.seconds, 3),
+            row.run_id[:KEY_DIGITS],
+            row.failure or "",
+        ]
+        for row in rows
+    ]
+    return {"columns": columns, "rows": lines}
+
+
+def _finite(value: float | None) -> float | None:
+    return round(value, 4) if value is not None and abs(value) < float("inf") else None
+
+
+def _script_json(document: object) -> Markup:
+    """JSON inside a script element: no `<` may stand in it, or a name could end the element."""
+    text = json.dumps(document, separators=(",", ":"), allow_nan=False)
+    return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise UserError(f"--out: {path} cannot be written ({error.strerror})") from None

@@ -1,0 +1,132 @@
+"""The tables and figures of results in a report: those of `dualpt compare`, for every protocol of the sweep."""
+
+import base64
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from core.errors import UserError
+from sweeps.comparison.compare import own_metric, rendered, tables_of
+from sweeps.comparison.documents import AnyTable
+from sweeps.comparison.labels import method_title
+from sweeps.comparison.plain import PlainTable
+from sweeps.comparison.selection import Selection, select
+from sweeps.comparison.tables import ComparisonTable
+from sweeps.report.facts import Table, Text, word
+
+BASELINE = "coop"
+"""What differences and statistics are to, where the sweep has it."""
+DOCUMENTS = {"md": "markdown", "csv": "csv", "tex": "latex-document"}
+"""Suffix -> format of the tables beside the page."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    title: str
+    alternative: str
+    """What it shows, in words."""
+    uri: str
+    """The picture itself, as a data URI."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Of one protocol."""
+
+    protocol: str
+    tables: list[Table] = field(default_factory=list)
+    """Accuracies: averages by shots first, then by dataset, most shots first."""
+    statistics: list[Table] = field(default_factory=list)
+    """Differences to the baseline, and what can be claimed of them."""
+    no_statistics: str = ""
+    """Why there are none."""
+    figures: list[Figure] = field(default_factory=list)
+    absent: str = ""
+    """Why there are none."""
+
+
+def results_of(name: str, frame: pd.DataFrame, folder: Path) -> list[Results]:
+    """Tables and figures of each protocol; the same go to `folder` as files.
+
+    Args:
+        frame: all shown cells of the sweep.
+    """
+    found = []
+    for protocol in sorted(set(frame["protocol"])):
+        try:
+            selection = select({name: frame}, protocol=protocol)
+            tables, without = _tables(selection)
+        except UserError as error:
+            found.append(Results(protocol, absent=str(error)))
+            continue
+        for suffix, form in DOCUMENTS.items():
+            (folder / f"tables-{protocol}.{suffix}").write_text(rendered(tables, form) + "\n", encoding="utf-8")
+        accuracies = [table for table in tables if isinstance(table, ComparisonTable) and table.baseline is None]
+        others = [table for table in tables if table not in accuracies]
+        found.append(
+            Results(
+                protocol,
+                tables=[page_table(table) for table in reversed(accuracies)],
+                statistics=[page_table(table) for table in others],
+                no_statistics=without,
+                figures=_figures(selection, folder),
+            )
+        )
+    return found
+
+
+def _tables(selection: Selection) -> tuple[list[AnyTable], str]:
+    """Tables, with statistics against the baseline where its cells are whole; else the reason why there are none."""
+    if BASELINE not in set(selection.cells["trial"]):
+        reason = f"no statistics: the sweep has no {method_title(BASELINE)} to hold methods against"
+        return tables_of(selection, all_shots=True), reason
+    try:
+        return tables_of(selection, all_shots=True, baseline=BASELINE), ""
+    except UserError as error:
+        return tables_of(selection, all_shots=True), f"no statistics: {str(error).removeprefix('--baseline: ')}"
+
+
+def page_table(table: AnyTable) -> Table:
+    """A table of `dualpt compare` as the page shows it."""
+    notes = tuple(table.notes())
+    if isinstance(table, PlainTable):
+        return Table(table.title, table.head, [tuple(map(_sortable, row)) for row in table.rows], notes)
+    marks = {1: "best", 2: "second", None: ""}
+    rows = []
+    for method in table.methods:
+        entries = [table.entries[method, column] for column in table.columns]
+        texts = [
+            Text(table.text(method, column), float("-inf") if entry is None else entry.mean, mark=marks[place])
+            for column, entry in zip(table.columns, entries, strict=True)
+            for place in [table.place(method, column)]
+        ]
+        rows.append((word(method_title(method)), *texts))
+    return Table(table.title, ("method", *map(table.head, table.columns)), rows, notes)
+
+
+def _sortable(text: str) -> Text:
+    """A text that begins with a number is sorted by it."""
+    try:
+        return Text(text, float(text.split()[0].lstrip("<≤").replace("−", "-")))
+    except (ValueError, IndexError):
+        return word(text)
+
+
+def _figures(selection: Selection, folder: Path) -> list[Figure]:
+    from sweeps.comparison.figures.curves import few_shot_curves
+
+    path = folder / f"curves-{selection.protocol}.svg"
+    metric = own_metric(selection.protocol)
+    where = {"datasets": selection.datasets, "seeds": selection.seeds, "metric": metric}
+    try:
+        few_shot_curves(selection.cells, path=path, **where)
+        few_shot_curves(selection.cells, path=path.with_suffix(".pdf"), **where)
+    except UserError:  # nothing but zero-shot methods has finished: there is no curve, and the tables say so
+        return []
+    alternative = f"{metric} against the number of shots, one panel for the average and one for each dataset"
+    return [Figure(f"{metric} by shots", alternative, _data_uri(path))]
+
+
+def _data_uri(path: Path) -> str:
+    return f"data:image/svg+xml;base64,{base64.b64encode(path.read_bytes()).decode()}"

@@ -1,0 +1,59 @@
+"""Cells of a sweep that nobody ran, as many as are asked for: numbers follow from the cell."""
+
+from core.data.catalog import MINI_GRID
+from core.fingerprint import fingerprint
+from core.methods import METHODS, method_setting
+from sweeps import records
+from sweeps.records import CellRow, SweepRow
+
+SWEEP = SweepRow("0" * 32, "synthetic", "A sweep of <b>5,000</b> cells.", "FAILED", "trial-003", "71.20")
+SHOTS, SEEDS = (1, 4, 16), (1, 2, 3)
+
+
+def cells(count: int) -> list[CellRow]:
+    """Baselines over the eleven mini datasets, then candidates judged on 33 cells each; one cell in 97 has failed."""
+    rows = [
+        _row(name, "baseline", dataset, shots, seed)
+        for name in METHODS
+        for dataset in MINI_GRID
+        for shots, seed in ([(0, 0)] if name.startswith("zero") else [(k, s) for k in SHOTS for s in SEEDS])
+    ]
+    rows += [_row("best", "best", dataset, k, s) for dataset in MINI_GRID for k in SHOTS for s in SEEDS]
+    trial = 0
+    while len(rows) < count:
+        trial += 1
+        rows += [_row(f"trial-{trial:03d}", "search", d, k, 1) for d in MINI_GRID for k in SHOTS]
+    return rows[:count]
+
+
+def _row(trial: str, kind: str, dataset: str, shots: int, seed: int) -> CellRow:
+    name = fingerprint([trial, dataset, shots, seed])
+    chance = int(name[:4], 16)
+    values = method_setting(trial if kind == "baseline" else "dualpt").active()
+    values |= (
+        {"alignment.llm_weight": round(0.1 + int(fingerprint(trial)[:4], 16) / 6553, 3)} if kind != "baseline" else {}
+    )
+    failed = chance % 97 == 0
+    metrics = {} if failed else {"test/accuracy": 60 + 4 * shots**0.5 + chance % 500 / 100, "train/seconds": 0.4}
+    if shots and not failed:
+        metrics["val/accuracy"] = metrics["test/accuracy"] + 2
+    return CellRow(
+        run_id=name[:32],
+        trial_run_id=fingerprint(trial)[:32],
+        key=name,
+        trial=trial,
+        kind=kind,
+        dataset=dataset,
+        protocol="few-shot",
+        shots=shots,
+        seed=seed,
+        status="FAILED" if failed else "FINISHED",
+        metrics=metrics,
+        params={key: str(value) for key, value in values.items()},
+        seconds=0.2 + chance / 65536,
+        recorded_ms=chance,
+        failure="the loss became nan in epoch 3; </script><script>alert(1)</script>" if failed else None,
+        origin={records.SAMPLE_TAG: fingerprint([dataset, shots, seed]), records.SOFTWARE_TAG: "dualpt 0.1.0"}
+        if shots
+        else {records.SOFTWARE_TAG: "dualpt 0.1.0"},
+    )
