@@ -15,6 +15,7 @@ import pandas as pd
 from markupsafe import Markup
 from rich.console import Console
 
+from core.config import SETTING_KEYS
 from core.errors import UserError
 from core.results import CellMetrics
 from sweeps.comparison.frames import open_ledger
@@ -22,7 +23,7 @@ from sweeps.comparison.labels import column_title, method_title
 from sweeps.progress import readable_seconds
 from sweeps.records import CellRow, SweepRow
 from sweeps.report import facts
-from sweeps.report.results import results_of
+from sweeps.report.results import results_of, search_figures
 
 PAGE = "report.html"
 ARTIFACT_FOLDER = "report"
@@ -84,7 +85,9 @@ def report_sweep(console: Console, name: str, *, store: str, out: Path | None, l
 
 def render(rows: Sequence[CellRow], sweep: SweepRow, folder: Path) -> str:
     """The page as HTML; tables and figures also go to `folder` as files."""
-    frame = pd.DataFrame([{"sweep": sweep.name, **row.flat()} for row in rows])
+    frame = pd.DataFrame(
+        [{"sweep": sweep.name, **row.flat(), **{key: row.params.get(key) for key in SETTING_KEYS}} for row in rows]
+    )
     here = Path(__file__).parent
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(here),
@@ -107,6 +110,7 @@ def render(rows: Sequence[CellRow], sweep: SweepRow, folder: Path) -> str:
         sections=list(sections.items()),
         results=results_of(sweep.name, frame, folder),
         candidates=candidates,
+        search_figures=search_figures(frame, folder),
         settings=facts.setting_table(rows),
         coverage=facts.coverage(rows),
         failures=facts.failures(rows),

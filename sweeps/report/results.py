@@ -3,11 +3,12 @@
 import base64
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from core.errors import UserError
-from sweeps.comparison.compare import own_metric, rendered, tables_of
+from sweeps.comparison.compare import rendered, tables_of
 from sweeps.comparison.documents import AnyTable
 from sweeps.comparison.labels import method_title
 from sweeps.comparison.plain import PlainTable
@@ -15,15 +16,25 @@ from sweeps.comparison.selection import Selection, select
 from sweeps.comparison.tables import ComparisonTable
 from sweeps.report.facts import Table, Text, word
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as MatplotlibFigure
+
 BASELINE = "coop"
 """What differences and statistics are to, where the sweep has it."""
+ALTERNATIVES = {
+    "curves": "Accuracy against the number of shots, one panel for the average and one for each dataset",
+    "scatter": "Base against new accuracy of each method, with lines of equal harmonic mean",
+    "radar": "Accuracy of each method on each dataset, datasets as spokes",
+    "pareto": "Shots against accuracy, with the front of those that nothing beats",
+    "ranks": "Mean ranks of the methods over datasets, with Nemenyi's critical difference",
+}
+"""Kinds of figures in their order on the page, and what each shows, in words."""
 DOCUMENTS = {"md": "markdown", "csv": "csv", "tex": "latex-document"}
 """Suffix -> format of the tables beside the page."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    title: str
     alternative: str
     """What it shows, in words."""
     uri: str
@@ -114,18 +125,46 @@ def _sortable(text: str) -> Text:
 
 
 def _figures(selection: Selection, folder: Path) -> list[Figure]:
-    from sweeps.comparison.figures.curves import few_shot_curves
+    """The figures of `dualpt figure` that these cells allow; SVG for the page, PDF beside it."""
+    from sweeps.comparison.draw import COMPARISONS
 
-    path = folder / f"curves-{selection.protocol}.svg"
-    metric = own_metric(selection.protocol)
-    where = {"datasets": selection.datasets, "seeds": selection.seeds, "metric": metric}
+    drawn = []
+    for kind, alternative in ALTERNATIVES.items():
+        try:
+            figure = COMPARISONS[kind](selection, None)
+        except (
+            UserError
+        ):  # each kind needs its own protocol, numbers of shots or methods: those that do not fit are absent
+            continue
+        drawn.append(_kept(figure, folder / f"{kind}-{selection.protocol}.svg", alternative))
+    return drawn
+
+
+def search_figures(frame: pd.DataFrame, folder: Path) -> list[Figure]:
+    """Of the candidates; none where there are fewer than two that differ.
+
+    Args:
+        frame: the sweep's cells with all setting keys as columns.
+    """
+    from sweeps.comparison.candidates import candidates_frame
+    from sweeps.comparison.figures.search import parallel_coordinates, slices
+
     try:
-        few_shot_curves(selection.cells, path=path, **where)
-        few_shot_curves(selection.cells, path=path.with_suffix(".pdf"), **where)
-    except UserError:  # nothing but zero-shot methods has finished: there is no curve, and the tables say so
+        candidates = candidates_frame(frame)
+    except UserError:
         return []
-    alternative = f"{metric} against the number of shots, one panel for the average and one for each dataset"
-    return [Figure(f"{metric} by shots", alternative, _data_uri(path))]
+    return [
+        _kept(parallel_coordinates(candidates), folder / "parallel.svg", "Every candidate's values as one line"),
+        _kept(slices(candidates), folder / "slices.svg", "Validation accuracy of the candidates against each value"),
+    ]
+
+
+def _kept(figure: "MatplotlibFigure", path: Path, alternative: str) -> Figure:
+    from sweeps.comparison.figures.style import save
+
+    figure.savefig(path.with_suffix(".pdf"))
+    save(figure, path)
+    return Figure(alternative, _data_uri(path))
 
 
 def _data_uri(path: Path) -> str:
