@@ -5,6 +5,7 @@ has no class names is refused, since its order cannot be checked.
 """
 
 import csv
+import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ TEXT_FIELDS = (
     "prompt",
 )
 """Fields of a record that may hold sentences."""
-WRAPPERS = {"descriptions", "classes", "data", "bank", "annotations"}
+WRAPPERS = {"descriptions", "classes", "data", "annotations"}
 """Keys that authors put around the whole bank."""
 
 Entries = dict[str, tuple[str, ...]]
@@ -50,10 +51,9 @@ def read_foreign(source: Path, dataset: str) -> Entries:
     if source.suffix == ".json":
         content = _unwrapped(_parse(text, source), dataset)
         if is_bank(content):
-            return _merged(
-                ((part.wnid or part.name, part.sentences) for part in parse_bank(content, source).classes), source
-            )
-        return _merged(_entries(content, source), source)
+            classes = parse_bank(content, source).classes
+            return _merged(((part.wnid or part.name, part.sentences) for part in classes), source)
+        return _merged(_entries(content, source), source, joined=isinstance(content, list))
     if source.suffix in (".jsonl", ".ndjson"):
         rows = [_parse(line, source, number) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
         return _merged((entry for row in rows for entry in _entries_of_row(row, source)), source, joined=True)
@@ -151,19 +151,22 @@ def _entries_of_row(row: Any, source: Path) -> Iterator[tuple[str, Sequence[str]
 
 def _entries_of_table(text: str, source: Path) -> Iterator[tuple[str, Sequence[str]]]:
     """Rows of a CSV or TSV file with a header that names one column of classes and one of texts."""
-    reader = csv.DictReader(text.splitlines(keepends=True), delimiter="\t" if source.suffix == ".tsv" else ",")
-    columns = {(column or "").strip().casefold(): column for column in reader.fieldnames or ()}
-    names = [columns[field] for field in NAME_FIELDS if field in columns]
-    texts = [columns[field] for field in TEXT_FIELDS if field in columns]
-    if not names or len(texts) != 1:
-        raise UserError(
-            f"{source}: its header {', '.join(columns) or '(none)'} must have a column of classes and one of texts; "
-            "call them 'class' and 'description'"
-        )
-    for row in reader:
-        if None in row or not (row[names[0]] or "").strip():
-            raise UserError(f"{source}: line {reader.line_num}: no class, or more fields than the header has")
-        yield row[names[0]], [row[texts[0]] or ""]
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if source.suffix == ".tsv" else ",")
+    try:
+        columns = {(column or "").strip().casefold(): column for column in reader.fieldnames or ()}
+        names = [columns[field] for field in NAME_FIELDS if field in columns]
+        texts = [columns[field] for field in TEXT_FIELDS if field in columns]
+        if not names or len(texts) != 1:
+            raise UserError(
+                f"{source}: its header {', '.join(columns) or '(none)'} must have a column of classes and one of "
+                "texts; call them 'class' and 'description'"
+            )
+        for row in reader:
+            if None in row or not (row[names[0]] or "").strip():
+                raise UserError(f"{source}: line {reader.line_num}: no class, or more fields than the header has")
+            yield row[names[0]], _texts(row[texts[0]], row[names[0]], source)
+    except csv.Error as error:
+        raise UserError(f"{source}: line {reader.line_num}: not a table ({error})") from None
 
 
 def _texts(value: Any, name: str, source: Path) -> list[str]:

@@ -1,8 +1,8 @@
 """Imports banks by other authors: their names are matched with a dataset's classes, and nothing is guessed.
 
-A class takes the entry that the user maps to it, else that of its wnid, else of its name as it stands, by `normal_name`,
-by `loose_name`; each only where one entry fits one class. Another order of words, a plural and near spellings are
-suggested.
+A class takes the entry that the user maps to it, else that of its wnid, else of its name: as it stands, by
+`normal_name`, by `loose_name`; each only where one entry fits one class. Another order of words, a plural and near
+spellings are suggested.
 """
 
 import json
