@@ -19,6 +19,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 from transformers.utils import is_accelerate_available
+from transformers.utils.logging import disable_progress_bar
 
 from core.architectures import first_line
 from core.describing.cleaning import Answer
@@ -180,6 +181,7 @@ def _local_folder(llm: str) -> Path | None:
 def _load(llm: str, folder: Path | None, device: str) -> tuple[Any, Any]:
     """Tokenizer and model; never code from the model's folder, never a pickle."""
     options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": folder is not None}
+    disable_progress_bar()  # it would break into the bar of whoever loads the model
     spread = device == "auto" and torch.cuda.is_available() and is_accelerate_available()
     try:
         place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
