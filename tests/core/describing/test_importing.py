@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -35,78 +35,27 @@ def lines(*rows: object) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
+CAT = {"Geoffroy's Cat": ["Spotted."]}
+LISTS = {"marlet": ["Striped.", "Blue."], "snow_finch": ["White."], **CAT}
+ROWS = [(name, text) for name, texts in LISTS.items() for text in texts]
+
 LAYOUTS: dict[str, tuple[str, Any]] = {
-    "lists": ("a.json", {"marlet": ["Striped.", "Blue."], "snow_finch": ["White."], "Geoffroy's Cat": ["Spotted."]}),
-    "strings": ("a.json", {"marlet": ["Striped.", "Blue."], "snow_finch": "White.", "Geoffroy's Cat": "Spotted."}),
-    "groups by question": (
-        "a.json",
-        {
-            "marlet": {"q1": ["Striped."], "q2": "Blue."},
-            "snow_finch": {"q1": ["White."]},
-            "Geoffroy's Cat": {"q": ["Spotted."]},
-        },
-    ),
-    "nested lists": (
-        "a.json",
-        {"marlet": [["Striped."], ["Blue."]], "snow_finch": [["White."]], "Geoffroy's Cat": [["Spotted."]]},
-    ),
-    "blanks and padding": (
-        "a.json",
-        {"marlet": [" Striped. ", "", "Blue."], "snow_finch": ["White.\n"], "Geoffroy's Cat": ["Spotted."]},
-    ),
-    "records of a class": (
-        "a.json",
-        {
-            "marlet": [{"text": "Striped.", "score": 3}, {"text": "Blue."}],
-            "snow_finch": [{"text": "White."}],
-            "Geoffroy's Cat": {"text": "Spotted."},
-        },
-    ),
-    "around it": (
-        "a.json",
-        {"descriptions": {"marlet": ["Striped.", "Blue."], "snow_finch": ["White."], "Geoffroy's Cat": ["Spotted."]}},
-    ),
-    "several datasets": (
-        "a.json",
-        {
-            "EuroSAT": {"River": ["Blue."]},
-            "mini-pets": {"marlet": ["Striped.", "Blue."], "snow_finch": ["White."], "Geoffroy's Cat": ["Spotted."]},
-        },
-    ),
-    "records": (
-        "a.json",
-        [
-            {"class": "marlet", "descriptions": ["Striped.", "Blue."]},
-            {"class": "snow_finch", "descriptions": ["White."]},
-            {"class": "Geoffroy's Cat", "descriptions": "Spotted."},
-        ],
-    ),
-    "pairs": (
-        "a.json",
-        [["marlet", ["Striped.", "Blue."]], ["snow_finch", ["White."]], ["Geoffroy's Cat", ["Spotted."]]],
-    ),
-    "a sentence a line": (
-        "a.jsonl",
-        lines(
-            {"class_name": "marlet", "description": "Striped."},
-            {"class_name": "marlet", "description": "Blue."},
-            {"class_name": "snow_finch", "description": "White."},
-            {"class_name": "Geoffroy's Cat", "description": "Spotted."},
-        ),
-    ),
-    "a class a line": (
-        "a.jsonl",
-        lines({"marlet": ["Striped.", "Blue."]}, {"snow_finch": ["White."]}, {"Geoffroy's Cat": ["Spotted."]}),
-    ),
-    "csv": (
-        "a.csv",
-        "id,Class,Description\n1,marlet,Striped.\n2,marlet,Blue.\n3,snow_finch,White.\n4,Geoffroy's Cat,Spotted.\n",
-    ),
-    "tsv": ("a.tsv", "class\ttext\nmarlet\tStriped.\nmarlet\tBlue.\nsnow_finch\tWhite.\nGeoffroy's Cat\tSpotted.\n"),
-    "with a mark of UTF-8": (
-        "a.csv",
-        "\ufeffclass,text\nmarlet,Striped.\nmarlet,Blue.\nsnow_finch,White.\nGeoffroy's Cat,Spotted.\n",
-    ),
+    "lists": ("a.json", LISTS),
+    "strings": ("a.json", LISTS | {"snow_finch": "White."}),
+    "groups by question": ("a.json", LISTS | {"marlet": {"q1": ["Striped."], "q2": "Blue."}}),
+    "nested lists": ("a.json", LISTS | {"marlet": [["Striped."], ["Blue."]]}),
+    "blanks and padding": ("a.json", LISTS | {"marlet": [" Striped. ", "", "Blue.\n"]}),
+    "records of a class": ("a.json", LISTS | {"marlet": [{"text": "Striped.", "score": 3}, {"text": "Blue."}]}),
+    "a key around it": ("a.json", {"descriptions": LISTS}),
+    "several datasets": ("a.json", {"EuroSAT": {"River": ["Blue."]}, "mini-pets": LISTS}),
+    "records": ("a.json", [{"class": name, "descriptions": texts} for name, texts in LISTS.items()]),
+    "records of a sentence": ("a.json", [{"class": name, "sentence": text} for name, text in ROWS]),
+    "pairs": ("a.json", [[name, texts] for name, texts in LISTS.items()]),
+    "a sentence a line": ("a.jsonl", lines(*({"class_name": name, "description": text} for name, text in ROWS))),
+    "a class a line": ("a.jsonl", lines(*({name: texts} for name, texts in LISTS.items()))),
+    "csv": ("a.csv", "id,Class,Description\n" + "".join(f"1,{name},{text}\n" for name, text in ROWS)),
+    "tsv": ("a.tsv", "class\ttext\n" + "".join(f"{name}\t{text}\n" for name, text in ROWS)),
+    "with a mark of UTF-8": ("a.csv", "\ufeffclass,text\n" + "".join(f"{name},{text}\n" for name, text in ROWS)),
 }
 
 
@@ -197,7 +146,7 @@ class TestMatching:
 
 
 class TestRenames:
-    ENTRIES = {"finch of the snow": ("b",), "missile": ("a",)}
+    ENTRIES: ClassVar = {"finch of the snow": ("b",), "missile": ("a",)}
 
     def read(self, tmp_path: Path, content: object, classes: Classes = CLASSES) -> dict[int, str]:
         return read_renames(write(tmp_path, content, "map.json"), classes, self.ENTRIES)
