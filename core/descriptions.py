@@ -1,27 +1,27 @@
 """Class descriptions: read a bank, align it with a dataset's labels, and encode it with the frozen text tower.
 
-A bank is a folder with one `<dataset>.json` of `{class name: [sentence, ...]}`. Banks by other authors spell class
-names otherwise, so names are matched without regard to case, underscores, hyphens and blanks; anything further from the
-name is only suggested. Shapes: C classes, K sentences per class, D joint width. Reading a bank loads no torch.
+A bank is a folder with one `<dataset>.json`: in this project's format, aligned by label (`core.describing.bank`), or
+plain, `{class name: [sentence, ...]}`. Plain banks by other authors spell class names otherwise, so their names are
+matched without regard to case, underscores, hyphens and blanks; anything further from the name is only suggested (and
+`dualpt describe import` goes further). Shapes: C classes, K sentences per class, D joint width. Reading a bank loads no
+torch.
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from core.data.catalog import DatasetInfo
-from core.errors import UserError, nearest
+from core.describing.bank import Sentences, check_hash, is_bank, parse_bank, sentences_of_bank
+from core.describing.names import display_name, normal_name, suggestion
+from core.errors import UserError
 from core.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from core.text_tower import TextTower, Tokenizer
-
-Sentences = tuple[tuple[str, ...], ...]
-"""Sentences of each class, by label."""
 
 SHOWN_CLASSES = 5
 """Classes that an error line names."""
@@ -35,41 +35,68 @@ def read_bank(folder: Path, info: DatasetInfo, class_names: Sequence[str], per_c
     Args:
         folder: the bank.
         info: the dataset; its file is `info.bank_name`.
-        class_names: names by label; equal names get equal sentences.
+        class_names: names by label; equal names get equal sentences from a plain bank.
         per_class: K, at least 1; None takes all.
 
     Raises:
-        UserError: no such file, no such structure, classes without sentences, or fewer than K in every class.
+        UserError: no such file, no such structure, text that was changed, classes of another split, classes without
+            sentences, or fewer than K in every class.
     """
     source = folder / info.bank_name
-    bank = _by_normal_name(_load(source, info), source)
-    missing = [name for name in class_names if not bank.get(normal_name(name))]
+    content = read_content(source, info)
+    if is_bank(content):
+        bank = parse_bank(content, source)
+        check_hash(bank, source)
+        sentences = sentences_of_bank(bank, class_names, source)
+    else:
+        sentences = plain_sentences(content, source, class_names)
+    missing = [name for name, texts in zip(class_names, sentences, strict=True) if not texts]
     if missing:
-        shown = [f"'{name}'{_suggestion(name, bank)}" for name in missing[:SHOWN_CLASSES]]
+        known = [] if is_bank(content) else [name for name in content if content[name]]
+        shown = [f"'{name}'{_hint(name, known)}" for name in missing[:SHOWN_CLASSES]]
         rest = f" and {len(missing) - SHOWN_CLASSES} more" if len(missing) > SHOWN_CLASSES else ""
         raise UserError(f"{source}: no sentences for class {', '.join(shown)}{rest}; add them under the class's name")
-    longest = max(len(bank[normal_name(name)]) for name in class_names)
+    longest = max(map(len, sentences))
     if per_class is not None and longest < per_class:
         raise UserError(
             f"{source}: descriptions.per_class is {per_class}, but no class has more than {longest} sentences; "
             f"choose 1 to {longest}"
         )
-    return tuple(tuple(bank[normal_name(name)][:per_class]) for name in class_names)
+    return tuple(texts[:per_class] for texts in sentences)
+
+
+def read_content(source: Path, info: DatasetInfo) -> dict[str, Any]:
+    """The JSON object of a bank file, of either format, not yet checked further.
+
+    Raises:
+        UserError: it cannot be read or is no JSON object.
+    """
+    try:
+        content = json.loads(source.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{source}: no descriptions of {info.name}; add the file or set descriptions.bank") from None
+    except json.JSONDecodeError as error:
+        raise UserError(f"{source}: line {error.lineno}, column {error.colno}: not JSON ({error.msg})") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{source}: cannot be read ({error})") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{source}: expected an object of {{class name: [sentence, ...]}}")
+    return content
+
+
+def plain_sentences(content: Mapping[str, object], source: Path, class_names: Sequence[str]) -> Sentences:
+    """All sentences of each class in a plain bank, by label; none for a class that it does not have.
+
+    Raises:
+        UserError: a malformed bank.
+    """
+    bank = _by_normal_name(_checked(content, source), source)
+    return tuple(tuple(bank.get(normal_name(name), ())) for name in class_names)
 
 
 def bank_fingerprint(sentences: Sentences) -> str:
     """SHA-256 of aligned sentences."""
     return fingerprint(sentences)
-
-
-def normal_name(name: str) -> str:
-    """A class name without regard to case, underscores, hyphens and blanks."""
-    return " ".join(re.sub(r"[_\-]", " ", name).casefold().split())
-
-
-def display_name(name: str) -> str:
-    """A class name as it stands in a sentence: underscores are blanks."""
-    return name.replace("_", " ")
 
 
 def name_tokens(tokenizer: "Tokenizer", class_names: Sequence[str]) -> tuple[tuple[int, ...], ...]:
@@ -80,7 +107,7 @@ def name_tokens(tokenizer: "Tokenizer", class_names: Sequence[str]) -> tuple[tup
 def encode_template(tower: "TextTower", template: str, class_names: Sequence[str]) -> "Tensor":
     """Features (C, D) of the hand-written template, `{}` being the class name."""
     texts = [template.replace("{}", display_name(name)) for name in class_names]
-    return tower.encode_sentences([_sentence_tokens(tower, text) for text in texts])
+    return tower.encode_sentences([sentence_tokens(tower, text) for text in texts])
 
 
 def encode_bank(tower: "TextTower", sentences: Sentences, class_names: Sequence[str]) -> "tuple[Tensor, Tensor]":
@@ -94,7 +121,7 @@ def encode_bank(tower: "TextTower", sentences: Sentences, class_names: Sequence[
     tokens = []
     for name, texts in zip(class_names, sentences, strict=True):
         for text in texts:
-            tokens.append(_sentence_tokens(tower, text))
+            tokens.append(sentence_tokens(tower, text))
             if len(tokens[-1]) > tower.context_length:
                 raise UserError(
                     f"description of '{name}' has {len(tokens[-1])} tokens, the text tower takes "
@@ -109,30 +136,23 @@ def encode_bank(tower: "TextTower", sentences: Sentences, class_names: Sequence[
     return descriptions, mask
 
 
-def _sentence_tokens(tower: "TextTower", text: str) -> list[int]:
+def sentence_tokens(tower: "TextTower", text: str) -> list[int]:
     """From start token to end token, never cut off."""
     return [tower.start_token, *tower.tokenizer.encode(text), tower.end_token]
 
 
-def _load(source: Path, info: DatasetInfo) -> dict[str, list[str]]:
-    """The checked content of a bank file."""
-    try:
-        content = json.loads(source.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{source}: no descriptions of {info.name}; add the file or set descriptions.bank") from None
-    except json.JSONDecodeError as error:
-        raise UserError(f"{source}: line {error.lineno}, column {error.colno}: not JSON ({error.msg})") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{source}: cannot be read ({error})") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{source}: expected an object of {{class name: [sentence, ...]}}")
+def _checked(content: Mapping[str, object], source: Path) -> Mapping[str, list[str]]:
+    """The content of a plain bank, if it is one."""
     for name, texts in content.items():
         if not isinstance(texts, list):
-            raise UserError(f"{source}: '{name}' must have a list of sentences, got {texts!r:.60}")
+            raise UserError(
+                f"{source}: '{name}' must have a list of sentences, got {texts!r:.60}; `dualpt describe import` reads "
+                "other layouts"
+            )
         for text in texts:
             if not isinstance(text, str) or not text.strip():
                 raise UserError(f"{source}: '{name}' has {text!r:.60} where a sentence belongs")
-    return content
+    return cast(Mapping[str, list[str]], content)
 
 
 def _by_normal_name(content: Mapping[str, list[str]], source: Path) -> dict[str, list[str]]:
@@ -145,11 +165,6 @@ def _by_normal_name(content: Mapping[str, list[str]], source: Path) -> dict[str,
     return {normal: content[name] for normal, name in spelled.items()}
 
 
-def _suggestion(name: str, bank: Mapping[str, list[str]]) -> str:
-    """The same words in another order, or else the nearest spelling."""
-    words = sorted(normal_name(name).split())
-    same_words = [other for other in bank if sorted(other.split()) == words]
-    if same_words and same_words[0] != normal_name(name):
-        return f" (did you mean '{same_words[0]}'?)"
-    close = nearest(normal_name(name), [other for other in bank if bank[other]])
-    return f" ({close.removeprefix('; ')})" if close else ""
+def _hint(name: str, known: Sequence[str]) -> str:
+    close = suggestion(name, known)
+    return f" (did you mean '{close}'?)" if close else ""

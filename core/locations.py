@@ -16,8 +16,16 @@ def cache_root() -> Path:
     return Path(os.environ.get("DUALPT_CACHE") or "~/.cache/dualpt").expanduser()
 
 
-def write_atomically(path: Path, text: str) -> None:
+CACHE_REMEDY = "set DUALPT_CACHE to another folder"
+
+
+def write_atomically(path: Path, text: str, remedy: str = CACHE_REMEDY) -> None:
     """Write a whole file or nothing: readers never see half of it, whatever is killed when.
+
+    Args:
+        path: the file; folders on the way are made.
+        text: its content.
+        remedy: what the user can do where the folder cannot be written.
 
     Raises:
         UserError: the folder cannot be written, or the disk is full.
@@ -26,7 +34,7 @@ def write_atomically(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
     except OSError as error:
-        raise unwritable(path.parent, error) from None
+        raise unwritable(path.parent, error, remedy) from None
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
@@ -36,11 +44,11 @@ def write_atomically(path: Path, text: str) -> None:
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise unwritable(path.parent, error) from None
+            raise unwritable(path.parent, error, remedy) from None
         raise
 
 
-def unwritable(folder: Path, error: OSError) -> UserError:
-    """The one line for a cache folder that cannot be written."""
+def unwritable(folder: Path, error: OSError, remedy: str = CACHE_REMEDY) -> UserError:
+    """The one line for a folder that cannot be written."""
     reason = "the disk is full" if error.errno == errno.ENOSPC else f"cannot be written ({error.strerror})"
-    return UserError(f"{folder}: {reason}; make room, or set DUALPT_CACHE to another folder")
+    return UserError(f"{folder}: {reason}; make room, or {remedy}")

@@ -10,12 +10,12 @@ from open_clip.tokenizer import SimpleTokenizer
 
 from core.data.catalog import REAL_GRID, dataset_info
 from core.data.readers import read_split
+from core.describing.names import normal_name
 from core.descriptions import (
     bank_fingerprint,
     encode_bank,
     encode_template,
     name_tokens,
-    normal_name,
     read_bank,
 )
 from core.errors import UserError

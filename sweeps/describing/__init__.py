@@ -1,0 +1,1 @@
+"""What `dualpt describe` does: write, import and judge banks of class descriptions."""

@@ -1,0 +1,255 @@
+"""`dualpt describe generate`: a bank written by a language model, here or behind a server."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from core.config import Setting
+from core.data.catalog import DatasetInfo, dataset_info
+from core.data.splits import listing
+from core.describing.answers import open_answers
+from core.describing.bank import Bank, Provenance, bank_path, own_version, today, write_bank
+from core.describing.classes import Classes, titles
+from core.describing.cleaning import Reason
+from core.describing.generation import Generated, generate, generated_bank
+from core.describing.questions import TEMPLATES, ClassNamePolicy, Questionnaire, read_templates
+from core.errors import UserError
+from sweeps.describing.places import classes_in, written_bank
+from sweeps.single import progress_bar
+
+if TYPE_CHECKING:
+    from core.describing.writers import Writer
+
+SHORT = 3
+"""Exit code where classes stay short of their descriptions."""
+REMEDIES: dict[Reason, str] = {
+    "cut off": "a larger --max-new-tokens",
+    "duplicate": "a higher --temperature, or more --templates",
+    "names the class": "--class-name any",
+    "does not name the class": "--class-name any",
+}
+"""What helps where most answers are rejected for a reason; more tries where none is named."""
+TRIES_PER_DESCRIPTION = 4
+"""Questions asked for each description wanted, at most, where `--tries` does not say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How answers are sampled, as provenance and the file of answers record it."""
+
+    temperature: float
+    top_p: float
+    max_new_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriterOptions:
+    """Who answers: `llm` in this process, or `model` behind `endpoint`; None where an option was not given."""
+
+    llm: str | None = None
+    batch_size: int | None = None
+    device: str | None = None
+    endpoint: str | None = None
+    model: str | None = None
+    api_key_env: str | None = None
+    parallel: int | None = None
+    timeout: float | None = None
+
+
+def generate_bank(
+    console: Console,
+    dataset: str,
+    out: Path,
+    setting: Setting,
+    options: WriterOptions,
+    sampling: Sampling,
+    *,
+    classes: Path | None,
+    templates: Path | None,
+    per_class: int,
+    tries: int | None,
+    class_name: ClassNamePolicy,
+    seed: int,
+    restart: bool,
+    overwrite: bool,
+    as_json: bool,
+) -> int:
+    """Write a dataset's bank, or what is missing of it, and return the exit code.
+
+    Raises:
+        UserError: any fault of an option or a file, before a model is loaded; a writer that fails for good.
+    """
+    info = dataset_info(dataset)
+    check_options(options)
+    asked_of = read_templates(templates) if templates else TEMPLATES
+    limit = TRIES_PER_DESCRIPTION * per_class if tries is None else tries
+    if limit < per_class:
+        raise UserError(f"--tries: {limit} questions cannot give {per_class} descriptions; give at least --per-class")
+    items = classes_in(setting, info, classes)
+    path = bank_path(out, info.name)
+    answers_path = path.with_suffix(".answers.jsonl")
+    _check_place(path, answers_path, overwrite)
+    from core.describing.fitting import rules_for
+
+    rules = rules_for(setting.backbone.name, class_name)
+    questionnaire = Questionnaire(items, info.template, asked_of, class_name, seed)
+    quiet = as_json or not console.is_terminal
+    with progress_bar(console, quiet) as bar:
+        task = bar.add_task("loading the model" if options.llm else "asking", total=None)
+        writer = make_writer(options, sampling)
+        header = _header(info, items, writer, asked_of, class_name, sampling, seed)
+        with open_answers(answers_path, header, restart) as file:
+            try:
+                generated = generate(
+                    items,
+                    questionnaire,
+                    writer,
+                    file,
+                    rules=rules,
+                    per_class=per_class,
+                    tries=limit,
+                    progress=lambda done, total: bar.update(
+                        task, completed=done, total=total, description="descriptions"
+                    ),
+                )
+            except KeyboardInterrupt:
+                console.print(f"{len(file.answers)} answers kept in {answers_path}; run again to continue")
+                raise
+            bank = generated_bank(info.name, items, generated, _provenance(file.header))
+    empty = not any(part.sentences for part in bank.classes)
+    if not empty and written_bank(path) != bank:
+        write_bank(path, bank)
+    _show(console, bank, items, generated, per_class, None if empty else path, as_json)
+    return SHORT if generated.short(per_class) else 0
+
+
+def check_options(options: WriterOptions) -> None:
+    """Refuse options that would do nothing.
+
+    Raises:
+        UserError: neither or both writers, or an option of the other one.
+    """
+    if (options.llm is None) == (options.endpoint is None):
+        raise UserError("give either --llm FOLDER_OR_HUB_NAME, or --endpoint URL with --model NAME")
+    of_server = ("model", "api_key_env", "parallel", "timeout")
+    others, own = (of_server, "--llm") if options.llm else (("batch_size", "device"), "--endpoint")
+    for name in others:
+        if getattr(options, name) is not None:
+            raise UserError(f"--{name.replace('_', '-')} means nothing with {own}; leave it out")
+    if options.endpoint and not options.model:
+        raise UserError("--endpoint needs --model NAME, as the server calls the model")
+    if options.api_key_env and not os.environ.get(options.api_key_env):
+        raise UserError(f"--api-key-env: the variable {options.api_key_env} is not set; export the key in it")
+
+
+def make_writer(options: WriterOptions, sampling: Sampling) -> "Writer":
+    """Load the model, or prepare to ask the server."""
+    if options.endpoint is not None:
+        from core.describing.endpoint import Endpoint
+
+        return Endpoint(
+            options.endpoint,
+            options.model or "",
+            **asdict(sampling),
+            parallel=options.parallel or 8,
+            timeout=options.timeout or 120.0,
+            api_key=os.environ[options.api_key_env] if options.api_key_env else None,
+        )
+    from core.describing.causal_lm import CausalLM
+
+    assert options.llm is not None
+    return CausalLM(
+        options.llm, **asdict(sampling), batch_size=options.batch_size or 16, device=options.device or "auto"
+    )
+
+
+def _check_place(path: Path, answers_path: Path, overwrite: bool) -> None:
+    """Refuse to replace a bank that was not written here, or was edited since."""
+    bank = written_bank(path)
+    ours = bank is not None and bank.provenance.source == "generated" and bank.provenance.accepted is None
+    if path.exists() and not overwrite and not (ours and answers_path.is_file()):
+        raise UserError(
+            f"{path}: exists, and was imported, edited or generated elsewhere; give another --out, or --overwrite"
+        )
+
+
+def _header(
+    info: DatasetInfo,
+    items: Classes,
+    writer: "Writer",
+    templates: Sequence[str],
+    class_name: ClassNamePolicy,
+    sampling: Sampling,
+    seed: int,
+) -> dict[str, Any]:
+    """What determines the answers."""
+    return {
+        "dataset": info.name,
+        "photo": info.template,
+        "llm": writer.name,
+        "revision": writer.revision,
+        "endpoint": writer.endpoint,
+        "templates": list(templates),
+        "sampling": {**asdict(sampling), "class_name": class_name},
+        "seed": seed,
+        "classes": [item.name for item in items],
+        "date": today(),
+        "dualpt": own_version(),
+    }
+
+
+def _provenance(header: dict[str, Any]) -> Provenance:
+    names = ("llm", "revision", "endpoint", "templates", "sampling", "seed", "date", "dualpt")
+    return Provenance(source="generated", **{name: header[name] for name in names})
+
+
+def _show(
+    console: Console,
+    bank: Bank,
+    items: Classes,
+    generated: Generated,
+    per_class: int,
+    path: Path | None,
+    as_json: bool,
+) -> None:
+    """Print what came out; `path` is None where no bank was written."""
+    shown = titles(items)
+    short = {shown[label]: len(bank.classes[label].sentences) for label in generated.short(per_class)}
+    sentences = sum(len(part.sentences) for part in bank.classes)
+    rejected = generated.rejected.most_common()
+    if as_json:
+        document = {
+            "dataset": bank.dataset,
+            "bank": path and str(path),
+            "classes": len(items),
+            "per_class": per_class,
+            "sentences": sentences,
+            "asked": generated.asked,
+            "rejected": dict(rejected),
+            "short": short,
+            "text_sha256": bank.text_sha256,
+        }
+        print(json.dumps(document))
+        return
+    console.print(
+        f"{path or 'no bank written'}: {sentences} descriptions of {len(items)} classes, {generated.asked} questions "
+        "asked",
+        highlight=False,
+        markup=False,
+    )
+    if rejected:
+        console.print("  rejected: " + ", ".join(f"{count} {reason}" for reason, count in rejected), highlight=False)
+    if short:
+        remedy = REMEDIES.get(rejected[0][0] if rejected else "no text", "more --tries, or other --templates")
+        names = [f"'{name}' {count}" for name, count in short.items()]
+        console.print(
+            f"  short of {per_class}: {listing(names, shown=10)}; try {remedy}",
+            style="yellow",
+            highlight=False,
+            markup=False,
+        )
