@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from core.architectures import Config, architecture_config, first_line
+from core.architectures import Config, architecture_config, check_activation, first_line
 from core.data.images import Preprocess
 from core.errors import UserError
 from core.local_features import LocalKind, has_local_features, image_features, n_positions
@@ -27,12 +27,15 @@ from core.mini.clip import (
     load_mini_clip,
 )
 from core.text_tower import Tokenizer
-from core.weights import MINI_CLIP, RANDOM_SEED, Weights, find_weights
+from core.transformers_layout import CONFIG_FILE
+from core.transformers_weights import is_transformers_state, to_open_clip
+from core.weights import AUTO, MINI_CLIP, RANDOM_SEED, Weights, find_weights
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
-ARCHIVE_CONSTANTS = ("input_resolution", "context_length", "vocab_size")
-"""What OpenAI's archives hold besides weights."""
+OPENAI_MARK = "input_resolution"
+ARCHIVE_CONSTANTS = (OPENAI_MARK, "context_length", "vocab_size")
+"""What OpenAI's files hold besides weights, and no other's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,9 +95,9 @@ def load_backbone(
     """Load a frozen CLIP in evaluation mode.
 
     Args:
-        name: `mini-clip` or an open_clip architecture.
-        pretrained: an open_clip tag (downloaded where not cached), the path of a local weights file, or `random`;
-            None for the shipped weights of `mini-clip`.
+        name: `mini-clip`, an open_clip architecture, or `auto` for that of a checkpoint folder.
+        pretrained: an open_clip tag (downloaded where not cached), the path of a local weights file or checkpoint
+            folder, or `random`; None for the shipped weights of `mini-clip`.
         precision: number format of the towers; features are float32 either way.
         device: a torch device.
 
@@ -108,8 +111,10 @@ def load_backbone(
         size = (MINI_CLIP_IMAGE_SIZE, MINI_CLIP_IMAGE_SIZE)
         preprocess = Preprocess(size, MINI_CLIP_MEAN, MINI_CLIP_STD)
     else:
-        config = architecture_config(name)
+        named = None if name == AUTO else architecture_config(name)
         weights = find_weights(name, pretrained)
+        config = weights.config or named
+        assert config is not None, "weights of `auto` bring their architecture"
         model = _open_clip_model(name, config, weights, precision)
         preprocess = _preprocess(model, weights)
     return Backbone(
@@ -146,10 +151,26 @@ def _open_clip_model(name: str, config: Config, weights: Weights, precision: Pre
     if not has_local_features(model.visual):
         raise UserError(f"backbone.name: {name} is not supported, its image tower is neither a plain ViT nor a ResNet")
     if weights.path is not None:
-        _load_strictly(model, read_state(weights.path, weights.by_openai), name, weights.path)
+        _load_strictly(model, _state_of(weights, name), name, weights.path)
     if dtype is not None:
         convert_weights_to_lp(model, dtype)
     return model
+
+
+def _state_of(weights: Weights, name: str) -> dict[str, Tensor]:
+    """The weights with open_clip's keys."""
+    assert weights.path is not None
+    if weights.shards:
+        parts = [read_state(file) for file in weights.shards]
+        return to_open_clip({key: value for part in parts for key, value in part.items()})
+    state = read_state(weights.path, weights.by_openai)
+    if is_transformers_state(state):
+        raise UserError(
+            f"{weights.path}: a checkpoint of transformers; give the folder it lies in, with its {CONFIG_FILE}"
+        )
+    if OPENAI_MARK in state and name != AUTO:  # OpenAI's own state dict, whoever saved it
+        check_activation(name, str(weights.path), trained_quick=True)
+    return {key: value for key, value in state.items() if key not in ARCHIVE_CONSTANTS}
 
 
 def _load_strictly(model: CLIP, state: dict[str, Tensor], name: str, path: Path) -> None:
@@ -187,8 +208,7 @@ def read_state(path: Path, trusted_archive: bool = False) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             content = load_file(path)
         elif trusted_archive:
-            archive = torch.jit.load(str(path), map_location="cpu").state_dict()
-            content = {key: value for key, value in archive.items() if key not in ARCHIVE_CONSTANTS}
+            content = dict(torch.jit.load(str(path), map_location="cpu").state_dict())
         elif _is_torchscript(path):
             raise UserError(f"{path}: a TorchScript archive, which may run code; convert it to safetensors")
         else:
