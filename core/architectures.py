@@ -4,10 +4,12 @@ Only its plain `CLIP` is accepted (ViT and ResNet image towers, CLIP's own text 
 local features rely on its parts.
 """
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from open_clip import get_model_config, list_models
+from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 from open_clip.pretrained import (
     download_pretrained,
     get_pretrained_cfg,
@@ -28,22 +30,62 @@ def architecture_config(name: str) -> Config:
         UserError: an unknown name (the nearest is named), or no plain CLIP (the reason is named).
     """
     if name not in list_models():
-        raise UserError(f"backbone.name: unknown architecture '{name}'{nearest(name, ['mini-clip', *list_models()])}")
-    config: Config = get_model_config(name)
+        raise UserError(
+            f"backbone.name: unknown architecture '{name}'{nearest(name, ['mini-clip', 'auto', *list_models()])}"
+        )
+    return supported(get_model_config(name), f"backbone.name: {name}")
+
+
+def supported(config: Config, named: str) -> Config:
+    """The configuration as open_clip's `CLIP` takes it.
+
+    Raises:
+        UserError: it is no plain CLIP; `named` begins the line, the reason follows.
+    """
     text, vision = config["text_cfg"], config["vision_cfg"]
     reasons = {
+        "its text tower is not causal": bool(text.get("no_causal_mask")),
         "its image tower is timm's": "timm_model_name" in vision,
         "its image tower pools by attention": bool(vision.get("attentional_pool")),
         "its text tower is a Hugging Face model": "hf_model_name" in text,
         "its tokenizer is not CLIP's": "hf_tokenizer_name" in text or "tokenizer_kwargs" in text,
-        "it is no plain CLIP": bool(config.pop("custom_text", False)) or "multimodal_cfg" in config,
+        "it is no plain CLIP": bool(config.get("custom_text")) or "multimodal_cfg" in config,
     }
     for reason, applies in reasons.items():
         if applies:
+            raise UserError(f"{named} is not supported, because {reason}; use a plain CLIP such as ViT-B-16 or RN50")
+    return {key: value for key, value in config.items() if key != "custom_text"}
+
+
+def check_same(name: str, config: Config, source: Path) -> None:
+    """Refuse a named architecture other than the one that a checkpoint brings: head counts show in no tensor's shape.
+
+    Args:
+        name: the architecture that the user named.
+        config: the checkpoint's own.
+        source: the checkpoint, for the error line.
+
+    Raises:
+        UserError: naming the first difference.
+    """
+    named, brought = _shape(architecture_config(name)), _shape(config)
+    for key, wanted in named.items():
+        if brought[key] != wanted:
             raise UserError(
-                f"backbone.name: {name} is not supported, because {reason}; use a plain CLIP such as ViT-B-16 or RN50"
+                f"backbone.name: {name} has {key} {wanted}, {source} has {brought[key]}; "
+                "set backbone.name=auto to take the checkpoint's own"
             )
-    return config
+
+
+def _shape(config: Config) -> dict[str, object]:
+    """What tells two plain CLIPs apart, with open_clip's defaults for what is left out."""
+    shape: dict[str, object] = {"embed_dim": config["embed_dim"]}
+    for part, defaults in (("vision_cfg", CLIPVisionCfg), ("text_cfg", CLIPTextCfg)):
+        values = asdict(defaults(**config[part]))
+        values["mlp_width"] = int(values["width"] * values.pop("mlp_ratio"))
+        values["norm_eps"] = (values.pop("norm_kwargs") or {}).get("eps", 1e-5)
+        shape |= {f"{part}.{key}": tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    return shape
 
 
 def check_activation(name: str, pretrained: str, trained_quick: bool) -> None:

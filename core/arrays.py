@@ -8,7 +8,33 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class StoredRows:
+    """Rows of a mapped file in any order, read when they are indexed: a test set may be larger than memory."""
+
+    file: Tensor
+    """(m, P, D), mapped from disk."""
+    order: Tensor
+    """(n,) int64: which rows, in order."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.order), *self.file.shape[1:])
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.file.dtype
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, index: slice | Tensor) -> Tensor:
+        """The rows at `index`, in memory: (*index shape, P, D)."""
+        return self.file[self.order[index]]
 
 
 @dataclass(frozen=True)
@@ -17,7 +43,7 @@ class ImageFeatures:
 
     global_features: Tensor
     """(n, D)"""
-    local_features: Tensor | None
+    local_features: Tensor | StoredRows | None
     """(n, P, D), or None where no local logits are asked for."""
     labels: Tensor
     """(n,) int64"""
@@ -25,15 +51,22 @@ class ImageFeatures:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def chunks(self, size: int) -> Iterator["ImageFeatures"]:
+    def chunks(self, size: int) -> Iterator["LoadedFeatures"]:
         """Yield consecutive chunks of at most `size` images; a memory-mapped set is read chunk by chunk."""
         for start in range(0, len(self), size):
             yield self.rows(slice(start, start + size))
 
-    def rows(self, index: slice | Tensor) -> "ImageFeatures":
+    def rows(self, index: slice | Tensor) -> "LoadedFeatures":
         """The images at `index` (a slice, or an int64 tensor of any one-dimensional order)."""
         local = None if self.local_features is None else self.local_features[index]
-        return ImageFeatures(self.global_features[index], local, self.labels[index])
+        return LoadedFeatures(self.global_features[index], local, self.labels[index])
+
+
+@dataclass(frozen=True)
+class LoadedFeatures(ImageFeatures):
+    """Features that are tensors: some or all images of a set."""
+
+    local_features: Tensor | None
 
 
 class TrainImages(Protocol):

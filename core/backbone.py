@@ -1,5 +1,6 @@
 """The frozen CLIP: load it from a shipped file, a local file, a tag or a seed, and encode images with it."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -15,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from core.architectures import Config, architecture_config, first_line
+from core.architectures import architecture_config, check_activation, first_line
 from core.data.images import Preprocess
 from core.errors import UserError
 from core.local_features import LocalKind, has_local_features, image_features, n_positions
@@ -27,12 +28,15 @@ from core.mini.clip import (
     load_mini_clip,
 )
 from core.text_tower import Tokenizer
-from core.weights import MINI_CLIP, RANDOM_SEED, Weights, find_weights
+from core.transformers_layout import CONFIG_FILE
+from core.transformers_weights import is_transformers_state, to_open_clip
+from core.weights import AUTO, MINI_CLIP, RANDOM_SEED, Weights, find_weights
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
-ARCHIVE_CONSTANTS = ("input_resolution", "context_length", "vocab_size")
-"""What OpenAI's archives hold besides weights."""
+OPENAI_MARK = "input_resolution"
+ARCHIVE_CONSTANTS = (OPENAI_MARK, "context_length", "vocab_size")
+"""What OpenAI's files hold besides weights, and no other's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +78,24 @@ class Backbone:
         Returns:
             Global (B, D), and local (B, P, D) or None: L2-normalised float32 on the backbone's device.
         """
-        images = images.to(self.device, get_cast_dtype(self.precision) or torch.float32)
+        images = images.to(self.device, non_blocking=True)  # as they are: a cast on the way would not be asynchronous
+        images = images.to(get_cast_dtype(self.precision) or torch.float32)
         pooled, positions = image_features(self.model.visual, images, local)
         return _normalised(pooled), None if positions is None else _normalised(positions)
+
+
+@dataclass(frozen=True)
+class BackboneFacts:
+    """What stored features of a backbone depend on, known without its weights' values."""
+
+    name: str
+    weights_fingerprint: str
+    preprocess: Preprocess
+    precision: Precision
+    width: int
+    """D, the joint width."""
+    n_positions: int
+    """P, local features per image."""
 
 
 def _normalised(features: Tensor) -> Tensor:
@@ -92,9 +111,9 @@ def load_backbone(
     """Load a frozen CLIP in evaluation mode.
 
     Args:
-        name: `mini-clip` or an open_clip architecture.
-        pretrained: an open_clip tag (downloaded where not cached), the path of a local weights file, or `random`;
-            None for the shipped weights of `mini-clip`.
+        name: `mini-clip`, an open_clip architecture, or `auto` for that of a checkpoint folder.
+        pretrained: an open_clip tag (downloaded where not cached), the path of a local weights file or checkpoint
+            folder, or `random`; None for the shipped weights of `mini-clip`.
         precision: number format of the towers; features are float32 either way.
         device: a torch device.
 
@@ -102,54 +121,86 @@ def load_backbone(
         UserError: an unknown or unsupported architecture, weights that are missing, do not fit, or were trained with
             another activation than the architecture has.
     """
-    if name == MINI_CLIP:
-        weights = find_weights(name, pretrained)
-        model = _mini_clip(weights, precision)
-        size = (MINI_CLIP_IMAGE_SIZE, MINI_CLIP_IMAGE_SIZE)
-        preprocess = Preprocess(size, MINI_CLIP_MEAN, MINI_CLIP_STD)
-    else:
-        config = architecture_config(name)
-        weights = find_weights(name, pretrained)
-        model = _open_clip_model(name, config, weights, precision)
-        preprocess = _preprocess(model, weights)
+    weights, model = _build(name, pretrained, precision)
+    if weights.path is not None and name != MINI_CLIP:
+        _load_strictly(model, _state_of(weights, name), name, weights.path)
+    _to_precision(model, name, precision)
     return Backbone(
         name=name,
         model=model.to(device).eval().requires_grad_(False),
         tokenizer=SimpleTokenizer(context_length=model.context_length),
-        preprocess=preprocess,
+        preprocess=_preprocess(name, model, weights),
         precision=precision,
         device=torch.device(device),
         weights_fingerprint=weights.fingerprint,
     )
 
 
-def _mini_clip(weights: Weights, precision: Precision) -> CLIP:
-    if weights.path is not None:
-        model = load_mini_clip(weights.path)
-    else:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(RANDOM_SEED)
-            model = build_mini_clip()
-    if (dtype := get_cast_dtype(precision)) is not None:
-        logit_scale = model.logit_scale.detach().clone()
-        model.to(dtype)
-        model.logit_scale.data = logit_scale  # rounded to bfloat16, its exponential would be off by percents
-    return model
+def backbone_facts(name: str, pretrained: str | None = None, precision: Precision = "fp32") -> BackboneFacts:
+    """What `load_backbone` would give, without reading weights.
+
+    Raises:
+        UserError: as `load_backbone`, but for weights that do not fit.
+    """
+    with nullcontext() if name == MINI_CLIP else torch.device("meta"):  # the tiny one is built as fast as described
+        weights, model = _build(name, pretrained, precision)
+    return BackboneFacts(
+        name=name,
+        weights_fingerprint=weights.fingerprint,
+        preprocess=_preprocess(name, model, weights),
+        precision=precision,
+        width=int(model.visual.output_dim),
+        n_positions=n_positions(model.visual),
+    )
 
 
-def _open_clip_model(name: str, config: Config, weights: Weights, precision: Precision) -> CLIP:
-    """Build the architecture and load the weights strictly: open_clip's loader would resize position embeddings."""
-    dtype = get_cast_dtype(precision)
+def _build(name: str, pretrained: str | None, precision: Precision) -> tuple[Weights, CLIP]:
+    """Find the weights, and build the architecture: the tiny CLIP with its weights, others from a fixed seed.
+
+    Raises:
+        UserError: as `load_backbone`, but for weights that do not fit.
+    """
+    named = None if name in (MINI_CLIP, AUTO) else architecture_config(name)
+    weights = find_weights(name, pretrained)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_SEED)
-        model = CLIP(**config, cast_dtype=dtype)
+        if name == MINI_CLIP:
+            return weights, build_mini_clip() if weights.path is None else load_mini_clip(weights.path)
+        config = weights.config or named
+        assert config is not None, "weights of `auto` bring their architecture"
+        model = CLIP(**config, cast_dtype=get_cast_dtype(precision))
     if not has_local_features(model.visual):
         raise UserError(f"backbone.name: {name} is not supported, its image tower is neither a plain ViT nor a ResNet")
-    if weights.path is not None:
-        _load_strictly(model, read_state(weights.path, weights.by_openai), name, weights.path)
-    if dtype is not None:
-        convert_weights_to_lp(model, dtype)
-    return model
+    return weights, model
+
+
+def _to_precision(model: CLIP, name: str, precision: Precision) -> None:
+    """Round the towers, and never the logit scale: its exponential would be off by percents."""
+    dtype = get_cast_dtype(precision)
+    if dtype is None:
+        return
+    if name != MINI_CLIP:
+        convert_weights_to_lp(model, dtype)  # leaves the scale alone
+        return
+    logit_scale = model.logit_scale.detach().clone()
+    model.to(dtype)
+    model.logit_scale.data = logit_scale
+
+
+def _state_of(weights: Weights, name: str) -> dict[str, Tensor]:
+    """The weights with open_clip's keys."""
+    assert weights.path is not None
+    if weights.shards:
+        parts = [read_state(file) for file in weights.shards]
+        return to_open_clip({key: value for part in parts for key, value in part.items()})
+    state = read_state(weights.path, weights.by_openai)
+    if is_transformers_state(state):
+        raise UserError(
+            f"{weights.path}: a checkpoint of transformers; give the folder it lies in, with its {CONFIG_FILE}"
+        )
+    if OPENAI_MARK in state and name != AUTO:  # OpenAI's own state dict, whoever saved it
+        check_activation(name, str(weights.path), trained_quick=True)
+    return {key: value for key, value in state.items() if key not in ARCHIVE_CONSTANTS}
 
 
 def _load_strictly(model: CLIP, state: dict[str, Tensor], name: str, path: Path) -> None:
@@ -187,8 +238,7 @@ def read_state(path: Path, trusted_archive: bool = False) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             content = load_file(path)
         elif trusted_archive:
-            archive = torch.jit.load(str(path), map_location="cpu").state_dict()
-            content = {key: value for key, value in archive.items() if key not in ARCHIVE_CONSTANTS}
+            content = dict(torch.jit.load(str(path), map_location="cpu").state_dict())
         elif _is_torchscript(path):
             raise UserError(f"{path}: a TorchScript archive, which may run code; convert it to safetensors")
         else:
@@ -211,8 +261,10 @@ def _is_torchscript(path: Path) -> bool:
         return any("/code/" in name for name in archive.namelist())
 
 
-def _preprocess(model: CLIP, weights: Weights) -> Preprocess:
+def _preprocess(name: str, model: CLIP, weights: Weights) -> Preprocess:
     """What is known of the weights, and CLIP's own constants for the rest."""
+    if name == MINI_CLIP:
+        return Preprocess((MINI_CLIP_IMAGE_SIZE, MINI_CLIP_IMAGE_SIZE), MINI_CLIP_MEAN, MINI_CLIP_STD)
     size = model.visual.image_size
     height, width = (size, size) if isinstance(size, int) else size
     known = weights.preprocess

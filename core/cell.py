@@ -19,9 +19,12 @@ from core.config import BackboneSection, Setting, uses_descriptions, uses_local
 from core.data.catalog import dataset_info
 from core.data.splits import Item
 from core.descriptions import Sentences, encode_bank, encode_template, name_tokens
+from core.encoding import measure_pace
 from core.errors import UserError
 from core.evaluate import Evaluation, zero_shot
-from core.features import CachedTrainImages, FeatureStore, OnlineTrainImages
+from core.feature_needs import FeatureEstimate, FeatureNeed, check_room, estimate, local_kind, needs_of, train_views
+from core.feature_records import ImageKey
+from core.features import CachedTrainImages, FeatureStore, OnlineTrainImages, encoder_title
 from core.inputs import (
     CellData,
     cell_key,
@@ -119,38 +122,40 @@ class Bench:
                     check_prompt_lengths(towers.text, text.name_tokens, names, cell.setting.prompt.context_length)
 
     def prepare(self, cells: Sequence[Cell], progress: Count | None = None) -> None:
-        """Write the mini grid where it is asked for, and compute the features that the cells need."""
+        """Write the mini grid where it is asked for, and compute the features that the cells need.
+
+        Raises:
+            UserError: the disk has no room for all of them, or an image cannot be read.
+        """
         self.prepare_data(cells, progress)
-        wanted: dict[tuple[object, ...], tuple[Setting, str, int | None, dict[Item, None]]] = {}
-        for cell in cells:
-            data, setting = data_of(cell), cell.setting
-            local = uses_local(setting)
-            plain = [*_unlabelled(data.val), *(i for items in data.tests.values() for i in _unlabelled(items))]
-            views = range(setting.data.views) if setting.data.views > 1 else ()
-            if setting.data.views == 1:
-                plain += _unlabelled(data.train)
-            for view, items in [(None, plain), *((view, _unlabelled(data.train)) for view in views)]:
-                group = (setting.backbone, setting.data.root, cell.dataset, local, view)
-                wanted.setdefault(group, (setting, cell.dataset, view, {}))[3].update(dict.fromkeys(items))
-        # Local features first: global ones are stored with them, and need not be encoded again on their own.
-        groups = sorted(wanted.values(), key=lambda group: not uses_local(group[0]))
-        seen: dict[tuple[object, ...], set[Item]] = {}
-        for setting, dataset, view, images in groups:
-            known = seen.setdefault((setting.backbone, setting.data.root, dataset, view), set())
-            for image in [image for image in images if image in known]:
-                del images[image]
-            known |= set(images)
-        total = sum(len(images) for *_, images in groups)
+        estimates = estimate(self._store, needs_of(cells), self._backbone_of, lambda need, missing: None)
+        self.compute(estimates, progress)
+
+    def estimate_features(self, cells: Sequence[Cell]) -> list[FeatureEstimate]:
+        """What `prepare` would compute, and how long it takes: by the pace of earlier builds, else of a few images."""
+        return estimate(self._store, needs_of(cells), self._backbone_of, self._pace_of)
+
+    def compute(self, estimates: Sequence[FeatureEstimate], progress: Count | None = None) -> None:
+        """Compute the features that are missing.
+
+        Raises:
+            UserError: as `prepare`.
+        """
+        check_room(self._store.folder, estimates)
+        total = sum(one.missing for one in estimates)
+        size = f"{sum(one.bytes for one in estimates) / 1e6:,.0f} MB in all"
         done = 0
-        for setting, dataset, view, images in groups:
+        for one in estimates:
+            if not one.missing:
+                continue
 
-            def count(part: int, _: int, before: int = done, dataset: str = dataset) -> None:
+            def count(encoded: int, wanted: int, before: int = done, one: FeatureEstimate = one) -> None:
                 if progress is not None:
-                    progress(before + part, total, f"features of {dataset}")
+                    part = max(0, encoded - (wanted - one.missing))
+                    progress(before + part, total, f"features of {one.need.dataset} ({size})")
 
-            self._features(setting, dataset, tuple(images), view, count)
-            done += len(images)
-            count(0, 0, done)
+            self._features(one.need.setting, one.need.dataset, one.need.items, one.need.view, count)
+            done += one.missing
 
     def prepare_data(self, cells: Sequence[Cell], progress: Count | None = None) -> None:
         """Write the mini datasets that are not on disk yet."""
@@ -289,6 +294,14 @@ class Bench:
             self._towers[section] = _Towers(backbone, TextTower(backbone.model, backbone.tokenizer))
         return self._towers[section]
 
+    def _backbone_of(self, setting: Setting) -> Backbone:
+        return self._towers_of(setting).backbone
+
+    def _pace_of(self, need: FeatureNeed, missing: Sequence[ImageKey]) -> float | None:
+        backbone = self._backbone_of(need.setting)
+        known = self._store.pace.known(encoder_title(backbone, need.local, backbone.device.type))
+        return known or measure_pace(backbone, need.image_root, missing, need.local, need.view)
+
     def _class_text(self, cell: Cell, part: str) -> ClassText:
         """Names, descriptions and template of the classes of `train` or of a test set, encoded once per process."""
         setting = cell.setting
@@ -316,11 +329,11 @@ class Bench:
         progress: Callable[[int, int], None] | None = None,
     ) -> ImageFeatures:
         return self._store.features(
-            self._towers_of(setting).backbone,
+            self._backbone_of(setting),
             dataset,
             dataset_info(dataset).image_root(data_root(setting, dataset_info(dataset))),
             items,
-            local=setting.backbone.local_features if uses_local(setting) else None,
+            local=local_kind(setting),
             view=view,
             progress=progress,
         )
@@ -328,13 +341,10 @@ class Bench:
     def _train_images(
         self, setting: Setting, dataset: str, pool: tuple[Item, ...]
     ) -> CachedTrainImages | OnlineTrainImages:
-        n_views = setting.data.views
-        if n_views == 0:
+        if not (stored := train_views(setting)):
             image_root = dataset_info(dataset).image_root(data_root(setting, dataset_info(dataset)))
-            local = setting.backbone.local_features if uses_local(setting) else None
-            return OnlineTrainImages(self._towers_of(setting).backbone, image_root, pool, local)
-        which = [None] if n_views == 1 else list(range(n_views))
-        views = [self._features(setting, dataset, pool, view) for view in which]
+            return OnlineTrainImages(self._backbone_of(setting), image_root, pool, local_kind(setting))
+        views = [self._features(setting, dataset, pool, view) for view in stored]
         return CachedTrainImages(views, [item.path for item in pool], self._device)
 
     def _test_set(self, cell: Cell, data: CellData, name: str) -> TestSet:
@@ -372,11 +382,6 @@ def _pool(samples: Sequence[tuple[Item, ...]]) -> tuple[tuple[Item, ...], Tensor
     places: dict[Item, int] = {}
     rows = [[places.setdefault(item, len(places)) for item in sample] for sample in samples]
     return tuple(places), torch.tensor(rows, dtype=torch.int64)
-
-
-def _unlabelled(items: tuple[Item, ...]) -> list[Item]:
-    """Items told apart by path alone: base-to-new relabels the same images."""
-    return [item._replace(label=0) for item in items]
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

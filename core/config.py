@@ -28,9 +28,11 @@ class Section(BaseModel):
 
 class BackboneSection(Section):
     name: str = "mini-clip"
-    """`mini-clip` (ships with the project) or an open_clip architecture such as `ViT-B-16-quickgelu`."""
+    """`mini-clip` (ships with the project), an open_clip architecture such as `ViT-B-16-quickgelu`, or `auto`: that of
+    the checkpoint folder."""
     pretrained: str | None = None
-    """open_clip pretrained tag, or the path of a local weights file; `random` initialises from a fixed seed."""
+    """open_clip pretrained tag, or the path of a local weights file or of a checkpoint folder (transformers' or
+    open_clip's); `random` initialises from a fixed seed."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Number format of the frozen towers; contexts and optimiser state are always fp32."""
     local_features: Literal["value", "tokens"] = "value"

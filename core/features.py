@@ -3,28 +3,57 @@
 Shapes: R replicas, B images, P positions, D joint width, V cached views.
 """
 
+import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import torch
+from filelock import Timeout
 from torch import Tensor
 
-from core.arrays import ImageFeatures
+from core.arrays import ImageFeatures, StoredRows
 from core.backbone import Backbone
 from core.data.digests import DigestIndex
-from core.data.images import DECODERS, decode, find_unreadable
+from core.data.images import DECODERS, Preprocess, decode, find_unreadable
 from core.data.splits import Item, listing
+from core.encoding import encode_into
 from core.errors import UserError
-from core.feature_shelf import Column, FeatureShelf, ImageKey, open_shelves
+from core.feature_pace import Pace
+from core.feature_records import Column, ImageKey
+from core.feature_shelf import FeatureShelf
+from core.fingerprint import fingerprint
 from core.local_features import LocalKind
+from core.locations import unwritable
 
-BATCH_IMAGES = 128
-"""Images encoded and committed at a time: what a killed build loses at most."""
+FEATURES_VERSION = 2
+"""Raise it when the same weights and pixels give other features, or lie otherwise on disk: older ones are not read."""
+
+WAIT_SECONDS = 1.0
+"""Between two looks at how far another process is that builds what is wanted here."""
 
 Progress = Callable[[int, int], None]
 """Called with images done and images in total."""
+
+
+class Encoder(Protocol):
+    """What a shelf must know of a backbone: `core.backbone.Backbone`, or its facts without weights."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def weights_fingerprint(self) -> str: ...
+    @property
+    def preprocess(self) -> Preprocess: ...
+    @property
+    def precision(self) -> str: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def n_positions(self) -> int: ...
 
 
 class FeatureStore:
@@ -38,7 +67,8 @@ class FeatureStore:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
+        self.pace = Pace(folder)
         self._digests = DigestIndex(folder / "digests")
         self._shelves: dict[Path, FeatureShelf] = {}
 
@@ -61,117 +91,135 @@ class FeatureStore:
             items: labelled images.
             local: which local features, or None for global ones alone.
             view: None for the plain centre crop, or the number of a random crop and flip.
-            progress: called after every batch of encoded images.
+            progress: called after every batch of encoded images, here or by another process that is waited for.
 
         Raises:
             UserError: an image is missing or unreadable, or the disk is full; batches done so far are kept.
         """
-        digests = self._digests.digests(image_root, [item.path for item in items])
-        images = [ImageKey(item.path, digest) for item, digest in zip(items, digests, strict=True)]
+        images = self._keys(image_root, items)
         shelf = self._shelf_for(backbone, dataset, images, local, view)
         if shelf.missing(images):
-            with shelf.lock():
-                _fill(shelf, backbone, image_root, images, local, view, progress)
+            with _held(shelf, images, progress):
+                self._fill(shelf, backbone, image_root, images, local, view, progress)
+        shelf.note_use()
         labels = torch.tensor([item.label for item in items], dtype=torch.int64)
-        global_features, *rest = shelf.read(images)
-        return ImageFeatures(global_features, rest[0] if local else None, labels)
+        global_features, local_features = shelf.read(images)
+        return ImageFeatures(global_features, local_features if local else None, labels)
 
-    def verify(self) -> dict[Path, list[str]]:
-        """Read every stored byte and forget damaged rows, which will be encoded anew.
+    def missing(
+        self,
+        encoder: Encoder,
+        dataset: str,
+        image_root: Path,
+        items: Sequence[Item],
+        local: LocalKind | None,
+        view: int | None = None,
+    ) -> tuple[list[ImageKey], int]:
+        """The images that `features` would encode, and the bytes that one of them takes. Writes no features."""
+        images = self._keys(image_root, items)
+        shelf = self._shelf_for(encoder, dataset, images, local, view)
+        return shelf.missing(images), sum(column.row_bytes for column in shelf.columns)
 
-        Returns:
-            Shelf folder -> forgotten records, for shelves that had any.
-        """
-        damaged = {}
-        for shelf in open_shelves(self._folder):
-            with shelf.lock():
-                if names := shelf.forget_damaged():
-                    damaged[shelf.folder] = names
-        return damaged
+    def _keys(self, image_root: Path, items: Sequence[Item]) -> list[ImageKey]:
+        digests = self._digests.digests(image_root, [item.path for item in items])
+        return [ImageKey(item.path, digest) for item, digest in zip(items, digests, strict=True)]
 
     def _shelf_for(
-        self, backbone: Backbone, dataset: str, images: Sequence[ImageKey], local: LocalKind | None, view: int | None
+        self, encoder: Encoder, dataset: str, images: Sequence[ImageKey], local: LocalKind | None, view: int | None
     ) -> FeatureShelf:
-        """The shelf to read from: for global features alone, any that happens to have them all."""
-        own = self._shelf(backbone, dataset, local, view)
+        """The shelf to read from, without damage: for global features alone, any that happens to have them all."""
+        own = _sound(self._shelf(encoder, dataset, local, view))
         if local is None and own.missing(images):
             others: tuple[LocalKind, ...] = ("value", "tokens")
             for kind in others:
-                shelf = self._shelf(backbone, dataset, kind, view)
+                shelf = _sound(self._shelf(encoder, dataset, kind, view))
                 if not shelf.missing(images):
                     return shelf
         return own
 
-    def _shelf(self, backbone: Backbone, dataset: str, local: LocalKind | None, view: int | None) -> FeatureShelf:
+    def _shelf(self, encoder: Encoder, dataset: str, local: LocalKind | None, view: int | None) -> FeatureShelf:
         view_name = "plain" if view is None else f"view-{view:03d}"
-        weights, preprocess = backbone.weights_fingerprint, backbone.preprocess.fingerprint
+        weights, preprocess = encoder.weights_fingerprint, encoder.preprocess.fingerprint
+        how = fingerprint([FEATURES_VERSION, preprocess])
         folder = (
-            self._folder
-            / f"{backbone.name}-{weights[:12]}-{preprocess[:8]}"
-            / f"{local or 'global'}-{backbone.precision}"
+            self.folder
+            / f"{encoder.name}-{weights[:12]}-{how[:8]}"
+            / f"{local or 'global'}-{encoder.precision}"
             / dataset
             / view_name
         )
         if folder not in self._shelves:
-            columns = [Column("global.f32", "float32", (backbone.width,))]
+            columns = [Column("global.f32", "float32", (encoder.width,))]
             if local is not None:
-                dtype, end = ("float32", "f32") if backbone.precision == "fp32" else ("float16", "f16")
-                columns.append(Column(f"local.{end}", dtype, (backbone.n_positions, backbone.width)))
-            about = {"backbone": backbone.name, "weights": weights, "preprocess": preprocess, "local": local}
-            about |= {"precision": backbone.precision, "dataset": dataset, "view": view_name}
+                dtype, end = ("float32", "f32") if encoder.precision == "fp32" else ("float16", "f16")
+                columns.append(Column(f"local.{end}", dtype, (encoder.n_positions, encoder.width)))
+            about = {"version": FEATURES_VERSION, "backbone": encoder.name, "weights": weights}
+            about |= {"preprocess": preprocess, "local": local}
+            about |= {"precision": encoder.precision, "dataset": dataset, "view": view_name}
             self._shelves[folder] = FeatureShelf(folder, columns, about)
         return self._shelves[folder]
 
+    def _fill(
+        self,
+        shelf: FeatureShelf,
+        backbone: Backbone,
+        image_root: Path,
+        images: Sequence[ImageKey],
+        local: LocalKind | None,
+        view: int | None,
+        progress: Progress | None,
+    ) -> None:
+        """Encode what the shelf lacks of `images`; another process may have done so while the lock was awaited."""
+        shelf.forget_incomplete()
+        missing = shelf.missing(images)
+        if not missing:
+            return
+        shelf.check_space(len(missing))
+        shelf.describe()
+        total = len(images)
+        done = total - len(missing)
 
-def _fill(
-    shelf: FeatureShelf,
-    backbone: Backbone,
-    image_root: Path,
-    images: Sequence[ImageKey],
-    local: LocalKind | None,
-    view: int | None,
-    progress: Progress | None,
-) -> None:
-    """Encode what the shelf lacks of `images`; another process may have done so while this one awaited the lock."""
-    shelf.forget_incomplete()
-    missing = shelf.missing(images)
-    shelf.check_space(len(missing))
-    total = len(images)
-    done = total - len(missing)
+        def written(size: int) -> None:
+            nonlocal done
+            done += size
+            if progress is not None:
+                progress(done, total)
 
-    def load(image: ImageKey) -> Tensor:
-        picture = decode(image_root / image.path)
-        if view is None:
-            return backbone.preprocess.plain(picture)
-        return backbone.preprocess.view(picture, seed=f"{image.digest}:{view}")
-
-    for batch, pixels in _loaded_ahead(missing, load):
-        values = [features for features in backbone.encode_images(pixels, local) if features is not None]
-        if not all(features.isfinite().all() for features in values):
-            raise UserError(
-                f"{image_root / batch[0].path}: its features or a neighbour's are not finite; "
-                f"check the weights, or use another backbone.precision than {backbone.precision}"
-            )
-        shelf.append(batch, values)
-        done += len(batch)
-        if progress is not None:
-            progress(done, total)
+        start = time.perf_counter()
+        encode_into(shelf, backbone, image_root, missing, local, view, written)
+        pace_of = encoder_title(backbone, local, backbone.device.type)
+        self.pace.note(pace_of, len(missing), time.perf_counter() - start)
 
 
-def _loaded_ahead(
-    images: Sequence[ImageKey], load: Callable[[ImageKey], Tensor]
-) -> Iterator[tuple[Sequence[ImageKey], Tensor]]:
-    """Batches with their pixels (B, 3, height, width); threads load the next batch while one is being encoded."""
-    batches = [images[start : start + BATCH_IMAGES] for start in range(0, len(images), BATCH_IMAGES)]
-    pool = ThreadPoolExecutor(DECODERS)
+def encoder_title(encoder: Encoder, local: LocalKind | None, device: str) -> str:
+    """What the pace of a build depends on, besides the machine."""
+    return f"{encoder.name} {local or 'global'} {encoder.precision} {device}"
+
+
+def _sound(shelf: FeatureShelf) -> FeatureShelf:
+    """The shelf; where its files were touched by others since they were written, without the rows that suffered."""
+    if shelf.touched() and shelf.damaged():
+        with _held(shelf, (), None):
+            shelf.forget_damaged()
+    return shelf
+
+
+@contextmanager
+def _held(shelf: FeatureShelf, images: Sequence[ImageKey], progress: Progress | None) -> Iterator[None]:
+    """The shelf's lock; while another process has it, its progress with the same images is shown."""
+    lock = shelf.lock()
+    while not lock.is_locked:
+        try:
+            lock.acquire(timeout=WAIT_SECONDS)
+        except Timeout:
+            if progress is not None:
+                progress(len(images) - len(shelf.missing(images)), len(images))
+        except OSError as error:
+            raise unwritable(shelf.folder, error) from None
     try:
-        ahead: list[Future[Tensor]] = []
-        for batch, following in zip(batches, [*batches[1:], []], strict=False):
-            loading = ahead or [pool.submit(load, image) for image in batch]
-            ahead = [pool.submit(load, image) for image in following]
-            yield batch, torch.stack([future.result() for future in loading])
+        yield
     finally:
-        pool.shutdown(cancel_futures=True)
+        lock.release()
 
 
 class CachedTrainImages:
@@ -201,11 +249,11 @@ class CachedTrainImages:
         return global_features, _gather(local, shown, rows).to(self._device) if local else None
 
 
-def _gather(views: Sequence[Tensor], shown: Tensor, rows: Tensor) -> Tensor:
+def _gather(views: Sequence[Tensor | StoredRows], shown: Tensor, rows: Tensor) -> Tensor:
     """Row `rows[i]` of view `shown[i]` for every i; views may be mapped files, so that they are not stacked."""
     if len(views) == 1:
         return views[0][rows]
-    gathered = views[0].new_empty(*rows.shape, *views[0].shape[1:])
+    gathered = torch.empty(*rows.shape, *views[0].shape[1:], dtype=views[0].dtype)
     for number, features in enumerate(views):
         chosen = shown == number
         gathered[chosen] = features[rows[chosen]]

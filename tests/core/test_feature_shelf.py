@@ -11,7 +11,8 @@ from torch import Tensor
 
 from core import feature_shelf
 from core.errors import UserError
-from core.feature_shelf import Column, FeatureShelf, ImageKey, open_shelves
+from core.feature_records import Column, ImageKey
+from core.feature_shelf import FeatureShelf, open_shelves
 
 COLUMNS = (Column("global.f32", "float32", (4,)), Column("local.f16", "float16", (3, 4)))
 
@@ -28,6 +29,7 @@ def rows(first: int, last: int) -> tuple[Tensor, Tensor]:
 def append(shelf: FeatureShelf, first: int, last: int) -> None:
     with shelf.lock():
         shelf.forget_incomplete()
+        shelf.describe()
         shelf.append(keys(first, last), rows(first, last))
 
 
@@ -52,7 +54,8 @@ def reopened(folder: Path) -> FeatureShelf:
 def numbers(shelf: FeatureShelf, images: list[ImageKey]) -> list[int]:
     """Which rows were read, after checking that the columns agree."""
     assert shelf.missing(images) == []
-    global_features, local_features = shelf.read(images)
+    global_features, stored = shelf.read(images)
+    local_features = stored[:]
     assert local_features.dtype == torch.float16
     assert torch.equal(global_features[:, :, None].expand(-1, -1, 3).transpose(1, 2), local_features.float() * 2)
     return [int(row[0]) for row in global_features]
@@ -139,7 +142,8 @@ def test_a_deleted_folder_is_noticed(shelf: FeatureShelf, folder: Path) -> None:
 
 
 def test_shelves_can_be_opened_without_their_backbone(shelf: FeatureShelf, folder: Path) -> None:
-    (found,) = open_shelves(folder.parent)
+    (found,), unreadable = open_shelves(folder.parent)
+    assert unreadable == []
     assert found.columns == COLUMNS
     assert found.about == {"backbone": "tiny"}
     assert numbers(found, keys(0, 10)) == list(range(10))
@@ -171,4 +175,4 @@ def test_a_full_disk_is_one_line_and_commits_nothing(shelf: FeatureShelf, monkey
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"cannot be written \(Not a directory\)"):
-        reopened(tmp_path / "file" / "shelf").lock()
+        reopened(tmp_path / "file" / "shelf").lock().acquire()

@@ -19,7 +19,7 @@ from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from PIL import Image
 from torch import Tensor
 
-from core import features
+from core import encoding
 from core.arrays import ImageFeatures
 from core.backbone import Backbone
 from core.data.catalog import dataset_info
@@ -27,6 +27,7 @@ from core.data.images import Preprocess, decode
 from core.data.readers import read_split
 from core.data.splits import Item
 from core.errors import UserError
+from core.feature_upkeep import verify_store
 from core.features import CachedTrainImages, FeatureStore, OnlineTrainImages, view_of
 from core.fingerprint import fingerprint
 
@@ -84,7 +85,7 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return encode(self, images, local)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Backbone, "encode_images", counted)
-    monkeypatch.setattr(features, "BATCH_IMAGES", 8)
+    monkeypatch.setattr(encoding, "BATCH_IMAGES", 8)
     return sizes
 
 
@@ -98,7 +99,7 @@ def expected(backbone: Backbone, image_root: Path, items: tuple[Item, ...]) -> t
 def agrees(found: ImageFeatures, wanted: tuple[Tensor, Tensor], atol: float = 1e-6) -> bool:
     assert found.local_features is not None
     close = torch.allclose(found.global_features, wanted[0], atol=atol)
-    return close and torch.allclose(found.local_features.float(), wanted[1], atol=atol)
+    return close and torch.allclose(found.local_features[:].float(), wanted[1], atol=atol)
 
 
 class TestStore:
@@ -115,7 +116,7 @@ class TestStore:
         assert encoded == [8, 2]
         store.features(backbone, NAME, image_root, items[:12], "value")
         assert encoded == [8, 2, 2]
-        FeatureStore(store._folder).features(backbone, NAME, image_root, items[:12], "value")
+        FeatureStore(store.folder).features(backbone, NAME, image_root, items[:12], "value")
         assert encoded == [8, 2, 2]
 
     def test_global_features_are_taken_from_where_they_are(self, store, backbone, image_root, items, encoded) -> None:
@@ -224,12 +225,12 @@ class TestFaults:
 
     def test_damage_is_found_by_verify_and_mended(self, store, backbone, image_root, items, encoded) -> None:
         store.features(backbone, NAME, image_root, items, "value")
-        assert store.verify() == {}
-        (file,) = store._folder.rglob("local.f32")
+        assert verify_store(store.folder).damaged == {}
+        (file,) = store.folder.rglob("local.f32")
         content = bytearray(file.read_bytes())
         content[9 * 4 * 8 * 4] ^= 0xFF  # in row 9, of P x D x 4 bytes
         file.write_bytes(content)
-        ((folder, records),) = store.verify().items()
+        ((folder, records),) = verify_store(store.folder).damaged.items()
         assert (folder, records) == (file.parent, ["rows-000000008.json"])
         encoded.clear()
         found = store.features(backbone, NAME, image_root, items, "value")
@@ -261,7 +262,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 import test_features as t
 
-t.features.BATCH_IMAGES = 4
+t.encoding.BATCH_IMAGES = 4
 encode = t.Backbone.encode_images
 def slow(self, images, local):
     time.sleep(float(sys.argv[4]))
