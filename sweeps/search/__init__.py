@@ -1,0 +1,5 @@
+"""What to try next: Optuna studies, samplers and candidates. The only package that imports Optuna."""
+
+from sweeps.search.candidates import Candidates, Proposal, given_up, study_fits
+
+__all__ = ["Candidates", "Proposal", "given_up", "study_fits"]
