@@ -157,14 +157,14 @@ def _build(key: str, kind: str, spec: dict[str, Any], when: Condition, place: st
     return FloatParameter(key, low, high, log, step, when)
 
 
-def _step(
-    step: Any, low: float, high: float, log: bool, number: tuple[type, ...], place: str
-) -> float | None:
+def _step(step: Any, low: float, high: float, log: bool, number: tuple[type, ...], place: str) -> float | None:
     """The distance of neighbouring values, which must lead from the low end to the high one."""
     if step is None:
         return None
     if isinstance(step, bool) or not isinstance(step, number) or step <= 0:
-        raise UserError(f"{place}.step: expected a {'whole ' if number == (int,) else ''}number above 0, found {step!r}")
+        raise UserError(
+            f"{place}.step: expected a {'whole ' if number == (int,) else ''}number above 0, found {step!r}"
+        )
     if log:
         raise UserError(f"{place}: log and step exclude each other; list the values as {{choice: [...]}}")
     if not _is_whole((high - low) / step):

@@ -20,6 +20,9 @@ Datasets = Annotated[list[str], AfterValidator(_distinct)]
 Shots = Annotated[list[Annotated[int, Field(ge=1)]], AfterValidator(_distinct)]
 Seeds = Annotated[list[Annotated[int, Field(ge=0)]], AfterValidator(_distinct)]
 
+SWEEP = "sweep:"
+"""Prefix of the name of an earlier sweep, in `start_from`."""
+
 Sampler = Literal["tpe", "random", "gp", "cmaes", "nsga2", "grid"]
 Racing = Literal["none", "asha", "statistical"]
 
@@ -57,6 +60,12 @@ class Search(Section):
     """statistical: how sure the test must be that a candidate is worse than the best; None is 0.95."""
     pack: int | Literal["auto"] = "auto"
     """Most candidates trained as replicas of the same steps; `auto` asks the device."""
+
+    @property
+    def earlier_sweeps(self) -> list[str]:
+        """Names of the sweeps whose selected settings are start points."""
+        named = [entry for entry in self.start_from if isinstance(entry, str) and entry.startswith(SWEEP)]
+        return [entry.removeprefix(SWEEP) for entry in named]
 
     @field_validator("objective")
     @classmethod

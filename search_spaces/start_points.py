@@ -9,12 +9,10 @@ from core.errors import UserError, nearest
 from core.methods import METHODS, method_setting
 from search_spaces.parameters import SHOTS
 from search_spaces.points import Point, existing, resolve
+from search_spaces.search_section import SWEEP
 
 if TYPE_CHECKING:
     from search_spaces.sweep_file import LoadedSweep
-
-SWEEP = "sweep:"
-"""Prefix of the name of an earlier sweep."""
 
 
 @dataclass(frozen=True)
@@ -82,5 +80,7 @@ def _given(sweep: "LoadedSweep", values: Mapping[str, Any], source: str) -> Sett
     searched = {parameter.key for parameter in sweep.space}
     for key in values:
         if key not in searched:
-            raise UserError(f"{source}: '{key}' is not searched{nearest(key, searched)}; start points give searched keys")
+            raise UserError(
+                f"{source}: '{key}' is not searched{nearest(key, searched)}; start points give searched keys"
+            )
     return sweep.reference.with_values({k: v for k, v in values.items() if k != SHOTS}, source=source)

@@ -25,6 +25,7 @@ METHOD_REMEDY = "a sweep searches learned prompts; list other methods under 'bas
 AXES = ("datasets", "shots", "seeds")
 """The lists of the grid, of which a search may judge on a part."""
 
+
 class Grid(Section):
     """What every setting is judged on: datasets x shots x seeds under one protocol."""
 
@@ -175,7 +176,9 @@ def check_sweep(declared: Mapping[str, Any], source: str, following: Collection[
     if file.search is None:
         return LoadedSweep(file, space, reference)
     searched = file.search.space
-    constraints = [parse_constraint(text, searched, f"{source}: search.constraints") for text in file.search.constraints]
+    constraints = [
+        parse_constraint(text, searched, f"{source}: search.constraints") for text in file.search.constraints
+    ]
     sweep = LoadedSweep(file, space, reference, tuple(constraints))
     check_constraints(sweep, f"{source}: search.constraints")
     check_sampler(sweep, f"{source}: search")

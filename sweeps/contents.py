@@ -1,6 +1,7 @@
 """What the runs of cells and trials hold, written and read back: tags, parameters, metrics, files. Knows no MLflow."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 CURVE_POINTS = 100
 """Most points of a recorded loss curve; longer ones are thinned evenly."""
 LOSS = "train/loss"
+SETTING_FILE = "setting.json"
 
 
 class Point(NamedTuple):
@@ -82,7 +84,12 @@ def write_failure(folder: Path, details: str) -> None:
 
 def write_setting(folder: Path, setting: Setting) -> None:
     """Write the resolved setting, every key by its dotted name."""
-    _write_json(folder / "setting.json", setting.flat())
+    _write_json(folder / SETTING_FILE, setting.flat())
+
+
+def read_setting(path: Path) -> Mapping[str, Any]:
+    """The setting that `write_setting` wrote, every key by its dotted name."""
+    return cast(Mapping[str, Any], json.loads(path.read_text(encoding="utf-8")))
 
 
 def read_trial(run: Any) -> TrialRow:
@@ -96,7 +103,7 @@ def read_trial(run: Any) -> TrialRow:
         kind=cast(records.Kind, tags[records.KIND_TAG]),
         setting=tags[records.SETTING_TAG],
     )
-    return TrialRow(ref, run.info.status, records.SUPERSEDED_TAG in tags)
+    return TrialRow(ref, run.info.status, records.SUPERSEDED_TAG in tags, records.PRUNED_TAG in tags)
 
 
 def read_cell(run: Any) -> CellRow:

@@ -7,6 +7,7 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from core.cells import Cell, pack_of
 from core.config import Protocol, Setting
@@ -15,8 +16,7 @@ from core.methods import method_setting
 from search_spaces.sweep_file import LoadedSweep
 from sweeps.records import CellRow, KeyedCell, Kind
 
-Pack = tuple[KeyedCell, ...]
-"""Cells that train in the same steps, as replicas."""
+Keyed = TypeVar("Keyed", bound=KeyedCell)
 
 CLASSES = {
     "EuroSAT": 10,
@@ -127,9 +127,9 @@ def plan_cells(
     return tuple(Cell(setting, name, protocol, k, seed) for k in sorted(shots) for name in names for seed in seeds)
 
 
-def into_packs(cells: Iterable[KeyedCell]) -> list[Pack]:
+def into_packs(cells: Iterable[Keyed]) -> list[tuple[Keyed, ...]]:
     """Group cells that may train in the same steps (all seeds of a dataset and its shots), keeping their order."""
-    packs: dict[str, list[KeyedCell]] = {}
+    packs: dict[str, list[Keyed]] = {}
     for keyed in cells:
         packs.setdefault(pack_of(keyed.cell), []).append(keyed)
     return [tuple(pack) for pack in packs.values()]

@@ -148,9 +148,10 @@ class Candidates:
     def _can_propose(self, tries: int) -> bool:
         """Make ready for Optuna's next trial: by the sampler, or by queueing a point of the grid or a random one."""
         if self._grid is None and tries < SAMPLER_TRIES:
-            proposed = len(self._study.get_trials(deepcopy=False))
             multivariate = not self._sweep.file.searches_shots
-            self._study.sampler = sampler_of(self._search, proposed=proposed, multivariate=multivariate)
+            # By candidates, not by trials: those that a kill adds to the study must not change what comes.
+            number = len(self._names) * SAMPLER_TRIES + tries
+            self._study.sampler = sampler_of(self._search, number=number, multivariate=multivariate)
             return True
         points = self._random_points(tries) if self._grid is None else self._grid
         for point in points:

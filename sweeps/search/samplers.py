@@ -14,7 +14,7 @@ POPULATION = (4, 50)
 """Least and most candidates of an NSGA-II generation; a fifth of the budget in between."""
 
 
-def sampler_of(search: Search, *, proposed: int, multivariate: bool) -> BaseSampler:
+def sampler_of(search: Search, *, number: int, multivariate: bool) -> BaseSampler:
     """The sampler of the next proposal.
 
     Every sampler is made anew and reads what it knows from the study, so that a resumed search goes on as one that was
@@ -23,10 +23,10 @@ def sampler_of(search: Search, *, proposed: int, multivariate: bool) -> BaseSamp
 
     Args:
         search: the search section; `grid` has no sampler, its points are listed.
-        proposed: how many proposals the study holds; seeds this one.
+        number: number of the proposal; seeds it.
         multivariate: whether TPE models parameters jointly.
     """
-    seed = search.seed * 100_003 + proposed
+    seed = search.seed * 100_003 + number
     startup = max(FEWEST_RANDOM, min(MOST_RANDOM, search.trials // 3))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -39,8 +39,6 @@ def sampler_of(search: Search, *, proposed: int, multivariate: bool) -> BaseSamp
                 least, most = POPULATION
                 return NSGAIISampler(seed=seed, population_size=max(least, min(most, search.trials // 5)))
             case "tpe":
-                return TPESampler(
-                    seed=seed, n_startup_trials=startup, multivariate=multivariate, constant_liar=True
-                )
+                return TPESampler(seed=seed, n_startup_trials=startup, multivariate=multivariate, constant_liar=True)
             case _:
                 return RandomSampler(seed)
