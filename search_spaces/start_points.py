@@ -38,9 +38,8 @@ def declared_start_points(sweep: "LoadedSweep", source: str) -> tuple[StartPoint
             points.append(start_point(sweep, label, _given(sweep, entry, source), source, entry.get(SHOTS)))
         elif not entry.startswith(SWEEP):
             if entry not in METHODS:
-                raise UserError(
-                    f"{source}: unknown method '{entry}'{nearest(entry, METHODS)} (or give sweep:NAME, or {{key: value}})"
-                )
+                hint = nearest(entry, METHODS) or "; give a method, sweep:NAME or {key: value}"
+                raise UserError(f"{source}: unknown method '{entry}'{hint}")
             points.append(start_point(sweep, entry, method_setting(entry, sweep.file.base_values()), source))
         elif not entry.removeprefix(SWEEP):
             raise UserError(f"{source}: '{entry}' names no sweep; write sweep:NAME")

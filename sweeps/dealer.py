@@ -16,14 +16,14 @@ from dataclasses import dataclass, replace
 
 from core.cells import Cell, pack_of
 from search_spaces.sweep_file import LoadedSweep
+from sweeps.interfaces import CandidateSource, TrialBook
 from sweeps.known_cells import KnownCells
 from sweeps.plan import SweepPlan, TrialPlan, grid_cells, into_packs, judged_cells
 from sweeps.progress import SweepProgress
 from sweeps.racing import Race, recorded_scores
 from sweeps.records import BEST_TAG, BEST_VALUE_TAG, CellRow, DealtCell, Status, TrialRef, setting_hash
-from sweeps.search import Candidates, Proposal
+from sweeps.search import Proposal
 from sweeps.shards import CellOutcome, OpenTrial, Pack, Shard, smaller_packs, stages
-from sweeps.tracking import Ledger
 
 MOST_DEATHS = 2
 """A cell that is being trained when a worker process dies so often is recorded as failed."""
@@ -67,8 +67,8 @@ class Dealer:
         self,
         sweep: LoadedSweep,
         plan: SweepPlan,
-        candidates: Candidates | None,
-        ledger: Ledger,
+        candidates: CandidateSource | None,
+        ledger: TrialBook,
         recorded: Sequence[CellRow],
         key: Callable[[Cell], str],
         progress: SweepProgress,
@@ -203,7 +203,7 @@ class Dealer:
         skipped = sum(plan.candidate_cells - len(done) for done in self._given_up.values())
         return replace(plan, candidates=candidates).cells - skipped
 
-    def _recall(self, candidates: Candidates, recorded: Sequence[CellRow]) -> None:
+    def _recall(self, candidates: CandidateSource, recorded: Sequence[CellRow]) -> None:
         """Take over from earlier launches: values of judged candidates, and from their cells how the race stands."""
         judged, given_up = candidates.judged(), candidates.pruned()
         self._best = max(judged.items(), key=lambda item: item[1], default=None)
@@ -353,7 +353,7 @@ class Dealer:
         return tuple(cell for cell in pack if cell.key not in out.owners[cell.key].outcomes)
 
     def _after_death(self, out: _Out, suspect: Pack) -> list[Pack]:
-        """What is dealt again of the pack that a worker died over: its parts; nothing of those that were tried again."""
+        """What is dealt again of the pack that a worker died over: parts of it, without cells tried twice already."""
         self._deaths.update(cell.key for cell in suspect)
         blamed = tuple(cell for cell in suspect if self._deaths[cell.key] >= MOST_DEATHS)
         reason = f"the worker process died {MOST_DEATHS} times while training this cell; is it out of memory?"

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable
 
+from sweeps.interfaces import TrialBook
 from sweeps.records import CellRow, TrialRef
 from sweeps.shards import CellOutcome, outcome_of
-from sweeps.tracking import Ledger
 
 
 class KnownCells:
     """What is finished, so that nothing is trained twice."""
 
-    def __init__(self, ledger: Ledger, recorded: Iterable[CellRow]) -> None:
+    def __init__(self, ledger: TrialBook, recorded: Iterable[CellRow]) -> None:
         """
         Args:
             recorded: the sweep's cells as the ledger holds them.

@@ -1,4 +1,4 @@
-"""How a trial's cells travel: staged, cut into shards for the workers, and back as outcomes. Loads neither Ray nor torch."""
+"""How a trial's cells travel: in stages and shards to the workers, back as outcomes. Loads neither Ray nor torch."""
 
 import math
 import statistics

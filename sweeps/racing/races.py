@@ -40,8 +40,8 @@ class Race(ABC):
 class Asha(Race):
     """Asynchronous successive halving (Li et al., 2020, arXiv 1810.05934) on datasets done.
 
-    Of those that have done k datasets, one in `reduction` goes on, rounded up: the first candidate is always judged
-    whole.
+    Of those that have done k datasets, one in `reduction` goes on, and at least one: the first candidate is always
+    judged whole.
     """
 
     def __init__(self, n_datasets: int, *, first: int = 1, reduction: int = 3) -> None:
@@ -60,7 +60,7 @@ class Asha(Race):
 
     def goes_on(self, name: str) -> bool:
         done = len(self.standings.scores(name))
-        quota = -(-self.standings.reached(done) // self._reduction)
+        quota = max(1, self.standings.reached(done) // self._reduction)
         return self.standings.rank(name, done) < quota
 
     def give_up(self, name: str) -> None:
