@@ -127,7 +127,7 @@ def table(rows: dict[str, list[Replay]], workers: int) -> str:
     lines = [
         f"{SEEDS} draws of {CANDIDATES} candidates, {workers} worker{'s' if workers > 1 else ''}",
         "",
-        "| scheduler | pick good from, share of full: median (ninth decile) | race over at | good picks | regret: mean (worst) |",
+        "| scheduler | pick good from: median (ninth decile) | race over at | good picks | regret: mean (worst) |",
         "|---|---|---|---|---|",
     ]
     for name, replays in rows.items():

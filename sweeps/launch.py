@@ -147,6 +147,21 @@ def dry_run(
     _print_plan(sweep, plan, counts, console)
 
 
+def simulate(
+    sweep: LoadedSweep, *, gpus: Sequence[int], trials: Sequence[int], console: Console, as_json: bool = False
+) -> None:
+    """Show how long a launch would take, by a simulation with recorded or assumed seconds. Trains and writes nothing.
+
+    Raises:
+        UserError: an unknown dataset, a store that cannot be read, or a search that cannot be simulated.
+    """
+    from sweeps.simulation.prediction import simulate_sweep
+
+    uri = sweep.file.run.tracking_uri
+    recorded, everywhere = _recorded(uri, sweep.file.name), _finished_anywhere(uri)
+    simulate_sweep(sweep, recorded, everywhere, gpus=gpus, trials=trials, console=console, as_json=as_json)
+
+
 def _recorded(uri: str, name: str) -> "list[CellRow]":
     """The sweep's cells on record; none where there is no store or no such sweep yet."""
     if is_new(uri):
