@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 
 from core.config import Protocol, Setting
 
@@ -41,7 +42,11 @@ def pack_of(cell: Cell) -> str:
     Cells that use local features or descriptions never share steps with cells that do not: a weight of zero would
     still pay for the others' forward pass.
     """
-    setting = cell.setting
+    return f"{_shape(cell.setting)} {json.dumps([cell.dataset, cell.protocol, cell.shots])}"
+
+
+@lru_cache(maxsize=4096)
+def _shape(setting: Setting) -> str:
+    """The setting's part of `pack_of`; a trial asks for it once a cell."""
     active = {key: value for key, value in setting.active().items() if key not in PACKABLE}
-    places = [setting.data.root, setting.descriptions.bank]
-    return json.dumps([active, places, cell.dataset, cell.protocol, cell.shots], sort_keys=True)
+    return json.dumps([active, setting.data.root, setting.descriptions.bank], sort_keys=True)

@@ -2,6 +2,7 @@
 
 alignment.llm_weight: {float: [0.1, 30], log: true}
 prompt.n_prompts: {int: [1, 4]}
+inference.local_weight: {float: [0, 1], step: 0.25}
 alignment.local_form: {choice: [topk, ot, attention]}
 alignment.topk: {int: [1, 9], when: {alignment.local_form: topk}}
 """
@@ -30,11 +31,23 @@ class _Range(Generic[Number]):
     low: Number
     high: Number
     log: bool = False
+    step: Number | None = None
+    """Distance of neighbouring values; None is any float, or every whole number."""
     when: Condition = field(default_factory=dict)
 
     @property
     def ends(self) -> tuple[Value, ...]:
         return (self.low, self.high)
+
+    def contains(self, value: Value) -> bool:
+        """Whether a search may propose the value."""
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not self.low <= value <= self.high:
+            return False
+        return self.step is None or _is_whole((value - self.low) / self.step)
+
+    def _spaced(self, step: float) -> tuple[float, ...]:
+        """low, low + step, ... high; rounded, so that 0.1 + 2 * 0.1 is 0.3."""
+        return tuple(round(self.low + i * step, 12) for i in range(round((self.high - self.low) / step) + 1))
 
 
 class FloatParameter(_Range[float]):
@@ -43,11 +56,20 @@ class FloatParameter(_Range[float]):
         """The ends, and a value between them with a fractional part, which a key of whole numbers refuses."""
         return (*self.ends, self.low + (self.high - self.low) / math.pi)
 
+    @property
+    def listed(self) -> tuple[Value, ...] | None:
+        """All values where they can be listed; None without a step."""
+        return None if self.step is None else self._spaced(self.step)
+
 
 class IntParameter(_Range[int]):
     @property
     def probes(self) -> tuple[Value, ...]:
         return self.ends
+
+    @property
+    def listed(self) -> tuple[Value, ...] | None:
+        return tuple(map(int, self._spaced(self.step or 1)))
 
 
 @dataclass(frozen=True)
@@ -64,11 +86,18 @@ class ChoiceParameter:
     def probes(self) -> tuple[Value, ...]:
         return self.values
 
+    @property
+    def listed(self) -> tuple[Value, ...] | None:
+        return self.values
+
+    def contains(self, value: Value) -> bool:
+        return value in self.values
+
 
 Parameter = FloatParameter | IntParameter | ChoiceParameter
 
 KINDS = ("float", "int", "choice")
-OPTIONS = ("log", "when")
+OPTIONS = ("log", "step", "when")
 
 
 def parse_parameter(key: str, spec: Any, source: str) -> Parameter:
@@ -76,7 +105,7 @@ def parse_parameter(key: str, spec: Any, source: str) -> Parameter:
 
     Args:
         key: dotted name of what varies.
-        spec: `{float: [low, high]}`, `{int: [low, high]}` or `{choice: [...]}`, with `log` and `when`.
+        spec: `{float: [low, high]}`, `{int: [low, high]}` or `{choice: [...]}`, with `log`, `step` and `when`.
         source: file and section, for error messages.
 
     Raises:
@@ -111,8 +140,8 @@ def _build(key: str, kind: str, spec: dict[str, Any], when: Condition, place: st
             raise UserError(f"{place}: a choice is a word or a number, not a list or a mapping; found {given}")
         if len(set(map(repr, given))) != len(given):
             raise UserError(f"{place}: a choice is given twice in {given}")
-        if log:
-            raise UserError(f"{place}: log applies to float and int, not to choice")
+        if log or "step" in spec:
+            raise UserError(f"{place}: {'log' if log else 'step'} applies to float and int, not to choice")
         return ChoiceParameter(key, tuple(given), when)
     number = (int,) if kind == "int" else (int, float)
     if len(given) != 2 or any(isinstance(end, bool) or not isinstance(end, number) for end in given):
@@ -122,7 +151,30 @@ def _build(key: str, kind: str, spec: dict[str, Any], when: Condition, place: st
         raise UserError(f"{place}: bounds are reversed or equal, [{low}, {high}]; write [low, high] with low < high")
     if log and low <= 0:
         raise UserError(f"{place}: log needs low > 0, found {low}")
-    return IntParameter(key, low, high, log, when) if kind == "int" else FloatParameter(key, low, high, log, when)
+    step = _step(spec.get("step"), low, high, log, number, place)
+    if kind == "int":
+        return IntParameter(key, low, high, log, None if step is None else int(step), when)
+    return FloatParameter(key, low, high, log, step, when)
+
+
+def _step(step: Any, low: float, high: float, log: bool, number: tuple[type, ...], place: str) -> float | None:
+    """The distance of neighbouring values, which must lead from the low end to the high one."""
+    if step is None:
+        return None
+    if isinstance(step, bool) or not isinstance(step, number) or step <= 0:
+        raise UserError(
+            f"{place}.step: expected a {'whole ' if number == (int,) else ''}number above 0, found {step!r}"
+        )
+    if log:
+        raise UserError(f"{place}: log and step exclude each other; list the values as {{choice: [...]}}")
+    if not _is_whole((high - low) / step):
+        raise UserError(f"{place}.step: steps of {step} do not lead from {low} to {high}")
+    return float(step)
+
+
+def _is_whole(ratio: float) -> bool:
+    """Whether a number is whole to float precision."""
+    return abs(ratio - round(ratio)) < 1e-8
 
 
 def _condition(when: Any, place: str) -> Condition:

@@ -1,38 +1,29 @@
 """The sweep file: which grid, which baselines, what may vary, and how it is searched."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from core.config import SETTING_KEYS, Protocol, Section, Setting, Value, flatten, one_line
 from core.data.catalog import expand_datasets
 from core.errors import UserError, nearest
 from core.methods import METHODS
-from core.results import SELECTION_METRICS, VAL_ACCURACY
+from search_spaces.constraints import Constraint, parse_constraint
 from search_spaces.parameters import SHOTS, Parameter, parse_parameter
+from search_spaces.points import Point
+from search_spaces.search_checks import check_constraints, check_packing, check_racing, check_sampler, whole_grid
+from search_spaces.search_section import Datasets, Search, Seeds, Shots
 from search_spaces.space_checks import check_space, in_order
+from search_spaces.start_points import StartPoint, declared_start_points
 from search_spaces.yaml_reader import read_yaml
 
 METHOD_REMEDY = "a sweep searches learned prompts; list other methods under 'baselines'"
 
 AXES = ("datasets", "shots", "seeds")
 """The lists of the grid, of which a search may judge on a part."""
-
-Item = TypeVar("Item", str, int)
-
-
-def _distinct(values: list[Item]) -> list[Item]:
-    if not values or len(set(values)) != len(values):
-        raise ValueError("must be a list without repeats and not empty")
-    return values
-
-
-Datasets = Annotated[list[str], AfterValidator(_distinct)]
-Shots = Annotated[list[Annotated[int, Field(ge=1)]], AfterValidator(_distinct)]
-Seeds = Annotated[list[Annotated[int, Field(ge=0)]], AfterValidator(_distinct)]
 
 
 class Grid(Section):
@@ -46,34 +37,6 @@ class Grid(Section):
     """Training images per class."""
     seeds: Seeds = Field([1, 2, 3])
     """Seeds of the few-shot draw, the initial context and the batch order."""
-
-
-class Search(Section):
-    """How candidates are proposed, and on which part of the grid they are judged."""
-
-    trials: int = Field(20, ge=1)
-    """Candidate settings to evaluate."""
-    sampler: Literal["tpe", "random"] = "tpe"
-    """Optuna sampler."""
-    seed: int = Field(0, ge=0)
-    """Seed of the sampler."""
-    objective: str = VAL_ACCURACY
-    """Maximised mean over the judged cells; a validation metric."""
-    datasets: Datasets | None = None
-    """Datasets that candidates are judged on; None is the grid's."""
-    shots: Shots | None = None
-    """Shots that candidates are judged at; None is the grid's."""
-    seeds: Seeds | None = None
-    """Seeds that candidates are judged at; None is the grid's."""
-    space: dict[str, Any] = Field(min_length=1)
-    """What varies, by dotted key."""
-
-    @field_validator("objective")
-    @classmethod
-    def _never_test(cls, objective: str) -> str:
-        if objective not in SELECTION_METRICS:
-            raise ValueError(f"'{objective}' may not steer a search: select on {' or '.join(SELECTION_METRICS)}")
-        return objective
 
 
 class Run(Section):
@@ -130,18 +93,6 @@ class SweepFile(Section):
 
 
 @dataclass(frozen=True)
-class LoadedSweep:
-    """A sweep file that has passed every check that needs no data."""
-
-    file: SweepFile
-    space: tuple[Parameter, ...]
-    reference: Setting
-    """The shipped defaults with the file's fixed values."""
-    variants: "tuple[Variant, ...]" = ()
-    """Of a study (`search_spaces.study`): its reference and its variants."""
-
-
-@dataclass(frozen=True)
 class Variant:
     """A named setting that a study runs over the whole grid."""
 
@@ -151,6 +102,33 @@ class Variant:
     """Factor -> level; empty in a study that lists its variants by name."""
     is_reference: bool = False
     """Whether the others are held against it."""
+
+
+@dataclass(frozen=True)
+class LoadedSweep:
+    """A sweep file that has passed every check that needs no data."""
+
+    file: SweepFile
+    space: tuple[Parameter, ...]
+    reference: Setting
+    """The shipped defaults with the file's fixed values."""
+    constraints: tuple[Constraint, ...] = ()
+    start_points: tuple[StartPoint, ...] = ()
+    """Candidates to begin with; what earlier sweeps selected is not among them, since only their store knows it."""
+    variants: tuple[Variant, ...] = ()
+    """Of a study (`search_spaces.study`): its reference and its variants."""
+
+    def base(self) -> Point:
+        """All values of the reference, by dotted key; where shots are searched, with the grid's most."""
+        return {**self.reference.flat(), SHOTS: max(self.file.grid.shots)}
+
+    def violated(self, values: Mapping[str, Value]) -> Constraint | None:
+        """The first constraint that a complete set of values violates.
+
+        Raises:
+            UserError: a constraint cannot be evaluated there.
+        """
+        return next((constraint for constraint in self.constraints if not constraint.holds(values)), None)
 
 
 SHORTHANDS = {
@@ -211,7 +189,19 @@ def check_grid(declared: Mapping[str, Any], source: str, following: Collection[s
     check_space(space, fixed, reference, source)
     if file.searches_shots and file.search is not None and file.search.shots is not None:
         raise UserError(f"{source}: search.shots and a searched {SHOTS} exclude each other; remove one")
-    return LoadedSweep(file, space, reference)
+    if file.search is None:
+        return LoadedSweep(file, space, reference)
+    searched = file.search.space
+    constraints = [
+        parse_constraint(text, searched, f"{source}: search.constraints") for text in file.search.constraints
+    ]
+    sweep = LoadedSweep(file, space, reference, tuple(constraints))
+    check_constraints(sweep, f"{source}: search.constraints")
+    check_sampler(sweep, f"{source}: search")
+    check_racing(sweep, f"{source}: search")
+    check_packing(file.search, f"{source}: search.pack")
+    sweep = whole_grid(sweep, f"{source}: search")
+    return replace(sweep, start_points=declared_start_points(sweep, f"{source}: search.start_from"))
 
 
 def _judge_within_grid(file: SweepFile, following: Collection[str], source: str) -> SweepFile:

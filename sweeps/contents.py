@@ -1,6 +1,7 @@
 """What the runs of cells and trials hold, written and read back: tags, parameters, metrics, files. Knows no MLflow."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -99,6 +100,11 @@ def write_setting(folder: Path, setting: Setting) -> None:
     _write_json(folder / SETTING_FILE, setting.flat())
 
 
+def read_setting(path: Path) -> Mapping[str, Any]:
+    """The setting that `write_setting` wrote, every key by its dotted name."""
+    return cast(Mapping[str, Any], json.loads(path.read_text(encoding="utf-8")))
+
+
 def read_trial(run: Any) -> TrialRow:
     """A trial from its run, as MLflow's client returns it."""
     tags = run.data.tags
@@ -110,7 +116,13 @@ def read_trial(run: Any) -> TrialRow:
         kind=cast(records.Kind, tags[records.KIND_TAG]),
         setting=tags[records.SETTING_TAG],
     )
-    return TrialRow(ref, run.info.status, records.SUPERSEDED_TAG in tags, records.SELECTED_TAG in tags)
+    return TrialRow(
+        ref,
+        run.info.status,
+        superseded=records.SUPERSEDED_TAG in tags,
+        pruned=records.PRUNED_TAG in tags,
+        selected=records.SELECTED_TAG in tags,
+    )
 
 
 def read_cell(run: Any) -> CellRow:

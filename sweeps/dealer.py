@@ -1,27 +1,32 @@
 """The driver's book: which cells are missing, who trains them next, and when a trial is over. Knows no Ray.
 
-Work is dealt in shards: some packs of one trial. All free workers share the packs of one trial before the next trial
-begins, so that a search learns from each candidate as early as possible and no worker idles at the end.
+Work is dealt in shards: some packs of one trial, which several candidates of equal shape may share. All free workers
+share the packs of one trial before the next trial begins, so that a search learns from each candidate as early as
+possible and no worker idles at the end.
 
-Order: baselines, candidates, and, when every candidate is judged, the selected setting over the whole grid.
+Order: baselines, candidates, and, when every candidate is judged, the selected setting over the whole grid. In a race
+a candidate's cells come in stages, and it is decided before each whether the candidate goes on.
 """
 
 import math
-from collections import deque
+import statistics
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from core.cells import Cell
+from core.cells import Cell, pack_of
 from search_spaces.sweep_file import LoadedSweep
-from sweeps.plan import Pack, SweepPlan, TrialPlan, grid_cells, into_packs, judged_cells
+from sweeps.interfaces import CandidateSource, TrialBook
+from sweeps.known_cells import KnownCells
+from sweeps.plan import SweepPlan, TrialPlan, grid_cells, into_packs, judged_cells
 from sweeps.progress import SweepProgress
-from sweeps.records import BEST_TAG, BEST_VALUE_TAG, CellRow, KeyedCell, Status, TrialRef, setting_hash
-from sweeps.search import Candidates, Proposal
-from sweeps.shards import CellOutcome, OpenTrial, Shard, outcome_of
-from sweeps.tracking import Ledger
+from sweeps.racing import Race, recorded_scores
+from sweeps.records import BEST_TAG, BEST_VALUE_TAG, CellRow, DealtCell, Status, TrialRef, setting_hash
+from sweeps.search import Proposal
+from sweeps.shards import CellOutcome, OpenTrial, Pack, Shard, smaller_packs, stages
 
 MOST_DEATHS = 2
-"""A pack that is being trained when a worker process dies so often is recorded as failed."""
+"""A cell that is being trained when a worker process dies so often is recorded as failed."""
 
 
 @dataclass
@@ -34,10 +39,25 @@ class Tally:
     kept: int = 0
     """Finished by earlier launches of this sweep."""
     failed: int = 0
+    pruned: int = 0
+    """Candidates (not cells) that the race has given up."""
 
     @property
     def finished(self) -> int:
         return self.trained + self.reused + self.kept
+
+
+@dataclass(frozen=True)
+class _Out:
+    """A shard in training."""
+
+    shard: Shard
+    owners: dict[str, OpenTrial]
+    """The trial of each of its cells, by key."""
+
+    @property
+    def trials(self) -> list[OpenTrial]:
+        return list({id(trial): trial for trial in self.owners.values()}.values())
 
 
 class Dealer:
@@ -47,24 +67,28 @@ class Dealer:
         self,
         sweep: LoadedSweep,
         plan: SweepPlan,
-        candidates: Candidates | None,
-        ledger: Ledger,
+        candidates: CandidateSource | None,
+        ledger: TrialBook,
         recorded: Sequence[CellRow],
         key: Callable[[Cell], str],
         progress: SweepProgress,
+        race: Race | None = None,
     ) -> None:
         """Open the sweep in the ledger, and close what a killed launch left open there.
 
         Args:
             recorded: the sweep's cells as the ledger holds them.
             key: the cell key, `Bench.key`.
+            race: decides which candidates go on; None judges all of them whole.
         """
         self.tally = Tally()
         self.workers = 1
         """Among how many workers the packs of a trial are shared."""
+        self.settings_per_pack = 1
+        """How many candidates may share the steps of a pack."""
         self.draining = False
         """Set to deal nothing more."""
-        self._sweep, self._plan, self._candidates = sweep, plan, candidates
+        self._sweep, self._plan, self._candidates, self._race = sweep, plan, candidates, race
         self._ledger, self._key, self._progress = ledger, key, progress
         self._experiment = ledger.experiment(sweep.file.name, sweep.file.description)
         ledger.close_orphans(self._experiment)
@@ -75,10 +99,15 @@ class Dealer:
         self._all_asked = candidates is None
         self._final: deque[TrialPlan] | None = None
         self._open: list[OpenTrial] = []
-        self._out: dict[int, tuple[OpenTrial, Shard]] = {}
+        self._out: dict[int, _Out] = {}
         self._dealt = 0
-        self._judged = {} if candidates is None else candidates.judged()
-        self.tally.kept = sum(row.finished and row.kind == "search" and row.trial in self._judged for row in recorded)
+        self._deaths: Counter[str] = Counter()
+        """How often a worker died over a cell, by key."""
+        self._given_up: dict[str, frozenset[str]] = {}
+        """Keys of the finished cells of the candidates that the race has given up, by name."""
+        self._best: tuple[str, float] | None = None
+        if candidates is not None:
+            self._recall(candidates, recorded)
 
     def drain(self) -> None:
         """Deal nothing more; packs in training are finished."""
@@ -88,7 +117,7 @@ class Dealer:
     @property
     def best(self) -> tuple[str, float] | None:
         """Name and mean validation accuracy, in percent, of the best candidate so far."""
-        return max(self._judged.items(), key=lambda judged: judged[1], default=None)
+        return self._best
 
     @property
     def idle(self) -> bool:
@@ -112,39 +141,46 @@ class Dealer:
         if self.draining or not self.has_work():
             return None
         trial = next(trial for trial in self._open if trial.undealt)
+        self._open_partners(trial)
         size = math.ceil(len(trial.undealt) / self.workers)
         self._dealt += 1
-        shard = Shard(self._dealt, trial.ref, tuple(trial.undealt.popleft() for _ in range(size)))
-        self._out[shard.number] = (trial, shard)
-        trial.shards_out += 1
+        shard = Shard(self._dealt, tuple(self._joined(trial, trial.undealt.popleft()) for _ in range(size)))
+        by_ref = {other.ref: other for other in self._open}
+        out = _Out(shard, {cell.key: by_ref[cell.trial] for pack in shard.packs for cell in pack})
+        self._out[shard.number] = out
+        for sharing in out.trials:
+            sharing.shards_out += 1
         self._show()
         return shard
 
     def book(self, number: int, outcomes: Iterable[CellOutcome]) -> None:
         """Note cells that a worker has recorded; telling the same cell twice is harmless."""
-        trial, _ = self._out[number]
+        owners = self._out[number].owners
         for outcome in outcomes:
-            if outcome.key not in trial.outcomes:
-                self._note(trial, outcome)
+            if outcome.key not in owners[outcome.key].outcomes:
+                self._note(owners[outcome.key], outcome)
         self._show()
 
     def take_back(self, number: int, *, died: bool = False) -> None:
         """End a shard. What it leaves untrained is dealt again, unless workers keep dying over it.
 
+        A pack over which a worker died is dealt in parts: only the guilty setting is to fail.
+
         Args:
             died: whether the worker process died, or failed outside of any pack.
         """
-        trial, shard = self._out.pop(number)
-        trial.shards_out -= 1
-        left = [pack for whole in shard.packs if (pack := trial.missing(whole))]
+        out = self._out.pop(number)
+        left = [pack for whole in out.shard.packs if (pack := self._untrained(out, whole))]
         if died and left:
-            suspect = left[0][0].key
-            trial.deaths[suspect] += 1
-            if trial.deaths[suspect] >= MOST_DEATHS:
-                self._give_up(trial, left.pop(0))
-        trial.undealt.extendleft(reversed(left))
-        if trial.over:
-            self._close(trial)
+            left = [*self._after_death(out, left[0]), *left[1:]]
+        for pack in reversed(left):
+            for trial in out.trials:
+                if own := tuple(cell for cell in pack if out.owners[cell.key] is trial):
+                    trial.undealt.appendleft(own)
+        for trial in out.trials:
+            trial.shards_out -= 1
+            if trial.staged:
+                self._go_on(trial)
         self._show()
 
     def end(self, *, interrupted: bool) -> None:
@@ -153,6 +189,8 @@ class Dealer:
             self._ledger.close(trial.ref.run_id, "KILLED")
         tally = self.tally
         counts = {"cells/finished": tally.finished, "cells/failed": tally.failed, "cells/trained": tally.trained}
+        if self._race is not None:
+            counts["trials/pruned"] = tally.pruned
         tags = {}
         if self.best is not None:
             tags = {BEST_TAG: self.best[0], BEST_VALUE_TAG: f"{self.best[1]:.2f}"}
@@ -162,17 +200,39 @@ class Dealer:
 
     @property
     def total(self) -> int:
-        """Cells of the sweep as far as is known."""
+        """Cells of the sweep as far as is known: without those of candidates that are given up."""
         plan = self._plan
         candidates = plan.candidates if self._candidates is None else self._candidates.total
-        return replace(plan, candidates=candidates).cells
+        skipped = sum(plan.candidate_cells - len(done) for done in self._given_up.values())
+        return replace(plan, candidates=candidates).cells - skipped
+
+    def _recall(self, candidates: CandidateSource, recorded: Sequence[CellRow]) -> None:
+        """Take over from earlier launches: values of judged candidates, and from their cells how the race stands."""
+        judged, given_up = candidates.judged(), candidates.pruned()
+        self._best = max(judged.items(), key=lambda item: item[1], default=None)
+        searched = [row for row in recorded if row.finished and row.kind == "search"]
+        self.tally.kept = sum(row.trial in judged for row in searched)
+        scores = recorded_scores(judged_cells(self._sweep, self._sweep.reference), searched)
+        for name in [*judged, *given_up] if self._race is not None else ():
+            self._race.standings.note(name, scores.get(name, ()))
+        for name in given_up:
+            if self._race is None or not scores.get(name):
+                candidates.take_up(name)
+            else:
+                self._race.give_up(name)
+                self._given_up[name] = frozenset(row.key for row in searched if row.trial == name)
+                self.tally.kept += len(self._given_up[name])
+        self.tally.pruned = len(self._given_up)
 
     def _following(self) -> tuple[TrialPlan, Proposal | None] | None:
         """The next trial; None when there is none, or when the selection waits for candidates in training."""
         if self._baselines:
             return self._baselines.popleft(), None
-        if not self._all_asked and self._candidates is not None:
-            proposal = self._candidates.ask()
+        if self._candidates is not None and self._final is None:
+            while self._race is not None and (name := self._race.take_up()) is not None:
+                self._candidates.take_up(name)
+                self._all_asked = False
+            proposal = None if self._all_asked else self._candidates.ask()
             if proposal is not None:
                 cells = judged_cells(self._sweep, proposal.setting, proposal.shots)
                 return TrialPlan(proposal.name, "search", proposal.setting, cells), proposal
@@ -190,19 +250,33 @@ class Dealer:
             yield TrialPlan(name, "best", proposal.setting, grid_cells(self._sweep, proposal.setting, proposal.shots))
 
     def _begin(self, plan: TrialPlan, proposal: Proposal | None) -> None:
-        """Open a trial: keep its finished cells, copy those that the store holds elsewhere, queue the others."""
-        keyed = [KeyedCell(cell, self._key(cell)) for cell in plan.cells]
-        trial = OpenTrial(plan, self._reference(plan, keyed), proposal)
+        """Open a trial, with the cells of its first stage."""
+        keyed = [(cell, self._key(cell)) for cell in plan.cells]
+        ref = self._reference(plan, [key for _, key in keyed])
+        cells = tuple(DealtCell(cell, key, ref) for cell, key in keyed)
+        decisions = self._race.decisions if self._race is not None and proposal is not None else ()
+        later = deque(stages(cells, decisions)) if proposal is not None else deque([cells])
+        trial = OpenTrial(plan, ref, proposal, cells, later, counted=self._given_up.pop(plan.name, frozenset()))
+        self.tally.pruned = len(self._given_up)
+        self._open.append(trial)
+        self._begin_stage(trial)
+        if trial.staged:
+            self._go_on(trial)
+        self._show()
+
+    def _begin_stage(self, trial: OpenTrial) -> None:
+        """Keep a stage's finished cells, copy those that the store holds elsewhere, queue the others."""
         own = self._known.of(trial.ref)
         in_training = {key for other in self._open for key in other.untrained}
         missing = []
-        for cell in keyed:
+        for cell in trial.later.popleft():
             if cell.key in own:
                 trial.outcomes[cell.key] = own[cell.key]
-                self.tally.kept += 1
+                self.tally.kept += cell.key not in trial.counted
             elif (elsewhere := self._known.find(cell.key)) is not None:
                 run_id = self._ledger.reuse(elsewhere.run_id, trial.ref, cell)
                 trial.outcomes[cell.key] = replace(elsewhere, run_id=run_id)
+                self._known.add(trial.ref.run_id, trial.outcomes[cell.key])
                 self.tally.reused += 1
             elif cell.key in in_training:
                 trial.awaited[cell.key] = cell
@@ -210,18 +284,95 @@ class Dealer:
                 missing.append(cell)
         trial.untrained = {cell.key for cell in missing}
         trial.undealt.extend(into_packs(missing))
-        self._open.append(trial)
-        if trial.over:
-            self._close(trial)
-        self._show()
+        self._score(trial)
 
-    def _reference(self, plan: TrialPlan, keyed: Sequence[KeyedCell]) -> TrialRef:
+    def _go_on(self, trial: OpenTrial) -> None:
+        """Begin the stages of a trial while nothing is left to train; close it when it is whole, failed or given up."""
+        while trial.staged:
+            if not trial.later or trial.failed:
+                self._close(trial)
+                return
+            if self._race is not None and not self._race.goes_on(trial.plan.name):
+                self._prune(trial)
+                return
+            self._begin_stage(trial)
+
+    def _score(self, trial: OpenTrial) -> None:
+        """Report a candidate's datasets that have become whole to the race and the study."""
+        if trial.proposal is None or self._candidates is None:
+            return
+        scores = trial.scores
+        if self._race is not None:
+            self._race.standings.note(trial.plan.name, scores)
+        for done in range(trial.reported + 1, len(scores) + 1):
+            self._candidates.report(trial.proposal, done, statistics.fmean(scores[:done]))
+        trial.reported = len(scores)
+
+    def _open_partners(self, trial: OpenTrial) -> None:
+        """Ask for candidates ahead, as many as may share the steps of a candidate that begins.
+
+        It ends at the first that cannot share them: what is asked ahead is proposed without knowing how the others do.
+        """
+        if trial.proposal is None or trial.reported or self._baselines:
+            return
+        shape = pack_of(trial.undealt[0][0].cell)
+        while len(self._sharing(shape)) < self.settings_per_pack and (following := self._following()) is not None:
+            self._begin(*following)
+            opened = self._open[-1]
+            if opened.plan.name == following[0].name and not self._shares(opened, shape):
+                return
+
+    def _sharing(self, shape: str) -> list[OpenTrial]:
+        return [trial for trial in self._open if self._shares(trial, shape)]
+
+    @staticmethod
+    def _shares(trial: OpenTrial, shape: str) -> bool:
+        return trial.proposal is not None and any(pack_of(pack[0].cell) == shape for pack in trial.undealt)
+
+    def _joined(self, trial: OpenTrial, pack: Pack) -> Pack:
+        """A candidate's pack with those of others that may train in the same steps.
+
+        A cell over which a worker died stays alone.
+        """
+        if trial.proposal is None or self.settings_per_pack == 1 or self._has_died(pack):
+            return pack
+        shape, settings = pack_of(pack[0].cell), 1
+        for other in self._open:
+            if other is trial or other.proposal is None or settings == self.settings_per_pack:
+                continue
+            for theirs in list(other.undealt):
+                if pack_of(theirs[0].cell) == shape and not self._has_died(theirs):
+                    other.undealt.remove(theirs)
+                    pack, settings = (*pack, *theirs), settings + 1
+                    break
+        return pack
+
+    def _has_died(self, pack: Pack) -> bool:
+        return any(self._deaths[cell.key] for cell in pack)
+
+    @staticmethod
+    def _untrained(out: _Out, pack: Pack) -> Pack:
+        """The cells of a pack that have no outcome yet."""
+        return tuple(cell for cell in pack if cell.key not in out.owners[cell.key].outcomes)
+
+    def _after_death(self, out: _Out, suspect: Pack) -> list[Pack]:
+        """What is dealt again of the pack that a worker died over: parts of it, without cells tried twice already."""
+        self._deaths.update(cell.key for cell in suspect)
+        blamed = tuple(cell for cell in suspect if self._deaths[cell.key] >= MOST_DEATHS)
+        reason = f"the worker process died {MOST_DEATHS} times while training this cell; is it out of memory?"
+        for cell in blamed:
+            run_id = self._ledger.record_failure(cell.trial, cell, reason)
+            self._note(out.owners[cell.key], CellOutcome(cell.key, run_id, None, reason))
+        rest = tuple(cell for cell in suspect if cell not in blamed)
+        return smaller_packs(rest) or ([rest] if rest else [])
+
+    def _reference(self, plan: TrialPlan, keys: Sequence[str]) -> TrialRef:
         """The trial's run: as it stands where it is complete, else opened."""
         wanted = setting_hash(plan.setting)
         for ref, status in self._trials.items():
             if (ref.name, ref.kind, ref.setting, status) == (plan.name, plan.kind, wanted, "FINISHED"):
                 finished = self._known.of(ref)
-                if all(cell.key in finished for cell in keyed):
+                if all(key in finished for key in keys):
                     return ref
         file = self._sweep.file
         return self._ledger.open_trial(self._experiment, self._sweep_run, file.name, plan.name, plan.kind, plan.setting)
@@ -231,70 +382,55 @@ class Dealer:
         trial.outcomes[outcome.key] = outcome
         trial.untrained.discard(outcome.key)
         if outcome.failure is None:
-            self._known.add(outcome)
+            self._known.add(trial.ref.run_id, outcome)
             self.tally.trained += 1
         else:
             self.tally.failed += 1
             self._progress.failure(trial.plan.name, outcome.failure)
+        self._score(trial)
         for waiting in [other for other in self._open if outcome.key in other.awaited]:
             self._share(waiting, waiting.awaited.pop(outcome.key), outcome)
 
-    def _share(self, trial: OpenTrial, cell: KeyedCell, outcome: CellOutcome) -> None:
+    def _share(self, trial: OpenTrial, cell: DealtCell, outcome: CellOutcome) -> None:
         if outcome.failure is None:
             run_id = self._ledger.reuse(outcome.run_id, trial.ref, cell)
+            self._known.add(trial.ref.run_id, replace(outcome, run_id=run_id))
             self.tally.reused += 1
         else:
             run_id = self._ledger.record_failure(trial.ref, cell, outcome.failure)
             self.tally.failed += 1
         trial.outcomes[cell.key] = replace(outcome, run_id=run_id)
-        if trial.over:
-            self._close(trial)
+        self._score(trial)
+        if trial.staged:
+            self._go_on(trial)
 
-    def _give_up(self, trial: OpenTrial, pack: Pack) -> None:
-        reason = f"the worker process died {MOST_DEATHS} times while training this cell; is it out of memory?"
-        for cell in pack:
-            run_id = self._ledger.record_failure(trial.ref, cell, reason)
-            self._note(trial, CellOutcome(cell.key, run_id, None, reason))
+    def _prune(self, trial: OpenTrial) -> None:
+        """Give a candidate up: the ledger first, so that a kill in between leaves one that is merely decided again."""
+        assert self._race is not None
+        assert self._candidates is not None
+        assert trial.proposal is not None
+        self._open.remove(trial)
+        datasets = len({cell.cell.dataset for cell in trial.cells})
+        self._ledger.close_trial(trial.ref, "KILLED", pruned=f"after {trial.reported} of {datasets} datasets")
+        self._candidates.prune(trial.proposal)
+        self._race.give_up(trial.plan.name)
+        self._given_up[trial.plan.name] = frozenset(trial.outcomes)
+        self.tally.pruned = len(self._given_up)
 
     def _close(self, trial: OpenTrial) -> None:
         """End a trial: the ledger first, so that a kill in between leaves a candidate that is merely told again."""
         self._open.remove(trial)
         if self._trials.get(trial.ref) != "FINISHED":
             self._ledger.close_trial(trial.ref, "FAILED" if trial.failed else "FINISHED")
-        if trial.proposal is not None and self._candidates is not None:
-            self._candidates.tell(trial.proposal, trial.value)
-            if trial.value is not None:
-                self._judged[trial.plan.name] = trial.value
+        if trial.proposal is None or self._candidates is None:
+            return
+        value = trial.value
+        self._candidates.tell(trial.proposal, value, trial.failure)
+        if value is not None and (self._best is None or value > self._best[1]):
+            self._best = (trial.plan.name, value)
+        if value is None and self._race is not None:
+            self._race.standings.drop(trial.plan.name)
 
     def _show(self) -> None:
-        running = list(dict.fromkeys(trial.plan.name for trial, _ in self._out.values()))
+        running = list(dict.fromkeys(trial.plan.name for out in self._out.values() for trial in out.trials))
         self._progress.show(self.tally, self.total, running, self.best)
-
-
-class KnownCells:
-    """Finished cells by key: of this sweep at once, of the whole store when first asked for a cell it lacks."""
-
-    def __init__(self, ledger: Ledger, recorded: Iterable[CellRow]) -> None:
-        self._ledger = ledger
-        self._own: dict[str, dict[str, CellOutcome]] = {}
-        self._by_key: dict[str, CellOutcome] = {}
-        self._read_all = False
-        for row in recorded:
-            if row.finished:
-                self._own.setdefault(row.trial_run_id, {})[row.key] = outcome_of(row)
-                self.add(outcome_of(row))
-
-    def of(self, trial: TrialRef) -> dict[str, CellOutcome]:
-        """The finished cells recorded under a trial before this launch."""
-        return self._own.get(trial.run_id, {})
-
-    def find(self, key: str) -> CellOutcome | None:
-        """A finished cell anywhere in the store."""
-        if key not in self._by_key and not self._read_all:
-            self._read_all = True
-            elsewhere = {key: outcome_of(row) for key, row in self._ledger.finished_cells().items()}
-            self._by_key = {**elsewhere, **self._by_key}
-        return self._by_key.get(key)
-
-    def add(self, outcome: CellOutcome) -> None:
-        self._by_key[outcome.key] = outcome

@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from core.cells import Cell
+from core.config import Setting
 from core.data.catalog import dataset_info, expand_datasets
+from core.errors import UserError
 from core.inputs import cell_key, data_root
 from core.mini.grid import ensure_mini_grid
 from search_spaces.parameters import SHOTS
+from search_spaces.start_points import StartPoint, start_point
 from search_spaces.sweep_file import LoadedSweep
 from sweeps.plan import PlanCounts, SweepPlan, count, grid_cells, judged_cells, plan_sweep
 from sweeps.progress import SweepProgress, readable_seconds
@@ -46,6 +49,8 @@ class Outcome:
     kept: int
     """Finished by earlier launches."""
     failed: int
+    pruned: int
+    """Candidates (not cells) that the race has given up."""
     interrupted: bool
     best: str | None
     """Name of the best candidate."""
@@ -95,12 +100,13 @@ def launch(
     examine(absolute_uri(file.run.tracking_uri))
     if file.search is not None:
         examine_study(file.run.study_storage)
+    start_points = [*sweep.start_points, *_selected_before(sweep)]
     with only_launch(file.run.tracking_uri, file.name), SweepProgress(console, enabled=progress) as shown:
         recorded = _recorded(file.run.tracking_uri, file.name)
         finished = [row for row in recorded if row.finished]
         if count(plan, finished, finished if _study_fits(sweep, key) else [], key).missing:
             _check_and_prepare(sweep, plan, {row.key for row in finished}, bench, key, shown)
-        dealer = _open_dealer(sweep, plan, recorded, key, shown)
+        dealer = _open_dealer(sweep, plan, recorded, key, shown, start_points)
         interrupted = True
         try:
             interrupted = dealer.has_work() and _train(dealer, sweep, bench)
@@ -139,6 +145,21 @@ def dry_run(
         print(json.dumps({"name": sweep.file.name, **asdict(counts), "missing": counts.missing}))
         return
     _print_plan(sweep, plan, counts, console)
+
+
+def simulate(
+    sweep: LoadedSweep, *, gpus: Sequence[int], trials: Sequence[int], console: Console, as_json: bool = False
+) -> None:
+    """Show how long a launch would take, by a simulation with recorded or assumed seconds. Trains and writes nothing.
+
+    Raises:
+        UserError: an unknown dataset, a store that cannot be read, or a search that cannot be simulated.
+    """
+    from sweeps.simulation.prediction import simulate_sweep
+
+    uri = sweep.file.run.tracking_uri
+    recorded, everywhere = _recorded(uri, sweep.file.name), _finished_anywhere(uri)
+    simulate_sweep(sweep, recorded, everywhere, gpus=gpus, trials=trials, console=console, as_json=as_json)
 
 
 def _recorded(uri: str, name: str) -> "list[CellRow]":
@@ -181,6 +202,33 @@ def _check_and_prepare(
         bench.prepare([cell for cell in cells if key(cell) not in finished], shown.preparing)
 
 
+def _selected_before(sweep: LoadedSweep) -> list[StartPoint]:
+    """What the earlier sweeps selected that this search starts from.
+
+    Raises:
+        UserError: there is no such sweep in the store, or its setting lies outside this search's space.
+    """
+    names = [] if sweep.file.search is None else sweep.file.search.earlier_sweeps
+    if not names:
+        return []
+    from sweeps.tracking import Ledger
+
+    place, found = "search.start_from", []
+    uri = sweep.file.run.tracking_uri
+    if is_new(uri):
+        raise UserError(f"{place}: sweep:{names[0]}: there is no store {uri} yet; run that sweep first")
+    ledger = Ledger(uri)
+    for name in names:
+        try:
+            settings = ledger.selected_settings(name)
+        except UserError as error:
+            raise UserError(f"{place}: {error}") from None
+        for number, values in enumerate(settings):
+            label = f"sweep:{name}" if number == 0 else f"sweep:{name} ({number + 1})"
+            found.append(start_point(sweep, label, Setting().with_values(values, source=label), place))
+    return found
+
+
 def _study_fits(sweep: LoadedSweep, key: Callable[[Cell], str]) -> bool:
     """Whether candidates on record were proposed from this space and judged on these very cells."""
     if sweep.file.search is None:
@@ -210,18 +258,21 @@ def _open_dealer(
     recorded: "Sequence[CellRow]",
     key: Callable[[Cell], str],
     shown: SweepProgress,
+    start_points: Sequence[StartPoint] = (),
 ) -> "Dealer":
     """Open the study and the ledger; both are created here, before any worker can look."""
     from sweeps.dealer import Dealer
+    from sweeps.racing import race_of
     from sweeps.search import Candidates
     from sweeps.tracking import Ledger
 
-    candidates = None
+    candidates = race = None
     if (search := sweep.file.search) is not None:
         judged = judged_cells(sweep, sweep.reference)
         # By key: when images, descriptions or numerics change, candidates are judged again.
-        candidates = Candidates(sweep, search, [key(cell) for cell in judged])
-    return Dealer(sweep, plan, candidates, Ledger(sweep.file.run.tracking_uri), recorded, key, shown)
+        candidates = Candidates(sweep, search, [key(cell) for cell in judged], start_points)
+        race = race_of(search, len({cell.dataset for cell in judged}))
+    return Dealer(sweep, plan, candidates, Ledger(sweep.file.run.tracking_uri), recorded, key, shown, race)
 
 
 def _train(dealer: "Dealer", sweep: LoadedSweep, make_bench: "Callable[[], Bench]") -> bool:
@@ -245,6 +296,7 @@ def _outcome(name: str, dealer: "Dealer", interrupted: bool) -> Outcome:
         reused=tally.reused,
         kept=tally.kept,
         failed=tally.failed,
+        pruned=tally.pruned,
         interrupted=interrupted,
         best=None if best is None else best[0],
         best_value=None if best is None else best[1],
@@ -259,6 +311,10 @@ def _report(outcome: Outcome, console: Console) -> None:
     console.print(
         f"[bold]{outcome.name}[/]: {done} cells done: {outcome.trained} trained, {known}{failed}", highlight=False
     )
+    if outcome.pruned:
+        console.print(
+            f"  {outcome.pruned} candidates given up by the race; search.racing=none finishes them", highlight=False
+        )
     if outcome.best is not None:
         console.print(f"  best candidate {outcome.best}: validation accuracy {outcome.best_value:.1f}", highlight=False)
     if outcome.interrupted:

@@ -5,8 +5,9 @@ Pure: reads no file and loads neither torch, Ray nor MLflow.
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from core.cells import Cell, pack_of
 from core.config import Protocol, Setting
@@ -15,8 +16,7 @@ from core.methods import method_setting
 from search_spaces.sweep_file import LoadedSweep, Variant
 from sweeps.records import CellRow, KeyedCell, Kind
 
-Pack = tuple[KeyedCell, ...]
-"""Cells that train in the same steps, as replicas."""
+Keyed = TypeVar("Keyed", bound=KeyedCell)
 
 CLASSES = {
     "EuroSAT": 10,
@@ -135,9 +135,9 @@ def plan_cells(
     return tuple(Cell(setting, name, protocol, k, seed) for k in sorted(shots) for name in names for seed in seeds)
 
 
-def into_packs(cells: Iterable[KeyedCell]) -> list[Pack]:
+def into_packs(cells: Iterable[Keyed]) -> list[tuple[Keyed, ...]]:
     """Group cells that may train in the same steps (all seeds of a dataset and its shots), keeping their order."""
-    packs: dict[str, list[KeyedCell]] = {}
+    packs: dict[str, list[Keyed]] = {}
     for keyed in cells:
         packs.setdefault(pack_of(keyed.cell), []).append(keyed)
     return [tuple(pack) for pack in packs.values()]
@@ -172,13 +172,32 @@ def estimate_seconds(missing: Sequence[Cell], unproposed: int, rows: Sequence[Ce
     """
     if not missing and not unproposed:
         return 0.0
-    trained = [row for row in rows if row.shots > 0 and row.reused_from is None and math.isfinite(row.seconds)]
-    if not trained:
+    mean = mean_seconds(rows)
+    if mean is None:
         return None
-    overall = statistics.fmean(row.seconds for row in trained)
+    return sum(mean.of(cell) for cell in missing if cell.shots) + unproposed * mean.overall
+
+
+@dataclass(frozen=True)
+class MeanSeconds:
+    """What finished cells took, in seconds of training."""
+
+    overall: float
+    by_place: Mapping[tuple[str, int], float]
+    """By dataset and shots."""
+
+    def of(self, cell: Cell) -> float:
+        """What cells of its dataset and shots took on average, else what all took."""
+        return self.by_place.get((cell.dataset, cell.shots), self.overall)
+
+
+def mean_seconds(rows: Iterable[CellRow]) -> MeanSeconds | None:
+    """The means over cells that were trained where they are recorded; None where there is none."""
     taken: dict[tuple[str, int], list[float]] = {}
-    for row in trained:
-        taken.setdefault((row.dataset, row.shots), []).append(row.seconds)
-    means = {place: statistics.fmean(seconds) for place, seconds in taken.items()}
-    known = sum(means.get((cell.dataset, cell.shots), overall) for cell in missing if cell.shots)
-    return known + unproposed * overall
+    for row in rows:
+        if row.shots > 0 and row.reused_from is None and math.isfinite(row.seconds):
+            taken.setdefault((row.dataset, row.shots), []).append(row.seconds)
+    if not taken:
+        return None
+    overall = statistics.fmean(seconds for each in taken.values() for seconds in each)
+    return MeanSeconds(overall, {place: statistics.fmean(seconds) for place, seconds in taken.items()})

@@ -75,6 +75,7 @@ class SweepProgress:
         """
         done = tally.finished + tally.failed
         parts = [f"{tally.failed} failed"] if tally.failed else []
+        parts += [f"{tally.pruned} pruned"] if tally.pruned else []
         parts += [f"best {best[0]} {best[1]:.1f}"] if best else []
         parts += [f"about {left} left"] if (left := self._left(tally.trained, total - done)) else []
         self._update(", ".join(running[:2]) or "cells", done, total, " · ".join(parts))

@@ -39,6 +39,8 @@ REUSED_TAG = "dualpt.reused_from"
 """Run that a cell's numbers (and artifacts) were taken from."""
 SUPERSEDED_TAG = "dualpt.superseded"
 """On a trial whose name has since been given to another setting: its cells are kept and no longer shown."""
+PRUNED_TAG = "dualpt.pruned"
+"""On a trial that a race gave up: after how many datasets. Its run is KILLED, not FINISHED: it is not whole."""
 SCHEMA_TAG = "dualpt.schema"
 BEST_TAG, BEST_VALUE_TAG = "dualpt.best_trial", "dualpt.best_value"
 """On a sweep: the candidate with the highest mean validation accuracy, and that mean in percent."""
@@ -77,12 +79,21 @@ class TrialRef:
 
 
 @dataclass(frozen=True)
+class DealtCell(KeyedCell):
+    """A cell on its way to a worker, with the trial that it is recorded under."""
+
+    trial: TrialRef
+
+
+@dataclass(frozen=True)
 class TrialRow:
     """A trial as recorded."""
 
     ref: TrialRef
     status: Status
     superseded: bool
+    pruned: bool = False
+    """Whether a race gave it up: its run is KILLED, its finished cells are kept."""
     selected: bool = False
     """Whether its setting is the best candidate's."""
 

@@ -1,19 +1,23 @@
-"""How a trial's cells travel: cut into shards for the workers, and back as outcomes. Loads neither Ray nor torch."""
+"""How a trial's cells travel: in stages and shards to the workers, back as outcomes. Loads neither Ray nor torch."""
 
 import math
 import statistics
-from collections import Counter, deque
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from core.results import SELECTION_METRICS
-from sweeps.plan import Pack, TrialPlan
-from sweeps.records import CellRow, KeyedCell, TrialRef
+from sweeps.plan import TrialPlan
+from sweeps.records import CellRow, DealtCell, TrialRef
 
 if TYPE_CHECKING:
     from sweeps.search import Proposal
 
 (SELECTION,) = SELECTION_METRICS
+
+Pack = tuple[DealtCell, ...]
+"""Cells that train in the same steps, as replicas: of one trial, or of several candidates."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +33,15 @@ class CellOutcome:
 
 @dataclass(frozen=True)
 class Shard:
-    """Some packs of a trial, for one worker."""
+    """Some packs, for one worker."""
 
     number: int
-    trial: TrialRef
     packs: tuple[Pack, ...]
+
+    @property
+    def trial(self) -> TrialRef:
+        """The trial that it was dealt for; its packs may hold cells of others."""
+        return self.packs[0][0].trial
 
 
 @dataclass
@@ -43,36 +51,87 @@ class OpenTrial:
     plan: TrialPlan
     ref: TrialRef
     proposal: "Proposal | None"
+    cells: tuple[DealtCell, ...]
+    later: deque[tuple[DealtCell, ...]]
+    """Stages that have not begun: a race decides before each but the first."""
     undealt: deque[Pack] = field(default_factory=deque)
     untrained: set[str] = field(default_factory=set)
     """Keys of the cells that its shards have still to train."""
-    awaited: dict[str, KeyedCell] = field(default_factory=dict)
+    awaited: dict[str, DealtCell] = field(default_factory=dict)
     """Cells that another open trial is about to train, by key."""
     outcomes: dict[str, CellOutcome] = field(default_factory=dict)
+    counted: frozenset[str] = frozenset()
+    """Keys of the cells that were counted before the race gave it up."""
     shards_out: int = 0
-    deaths: Counter[str] = field(default_factory=Counter)
-    """How often a worker died over a pack, by the pack's first key."""
+    reported: int = 0
+    """Datasets whose scores were reported."""
 
     @property
-    def over(self) -> bool:
+    def staged(self) -> bool:
+        """Whether nothing of the stages that have begun is left to train."""
         return not self.undealt and not self.shards_out and not self.awaited
-
-    def missing(self, pack: Pack) -> Pack:
-        """The cells of a pack that have no outcome yet."""
-        return tuple(cell for cell in pack if cell.key not in self.outcomes)
 
     @property
     def failed(self) -> int:
         return sum(outcome.failure is not None for outcome in self.outcomes.values())
 
     @property
+    def failure(self) -> str | None:
+        """Why its first failed cell failed."""
+        return next((outcome.failure for outcome in self.outcomes.values() if outcome.failure is not None), None)
+
+    @property
     def value(self) -> float | None:
         """The objective: mean validation accuracy over all cells; None where one is missing or failed."""
-        values = [outcome.selection for outcome in self.outcomes.values() if outcome.failure is None]
-        known = [value for value in values if value is not None and math.isfinite(value)]
-        return statistics.fmean(known) if known and len(known) == len(self.outcomes) else None
+        known = _validation(self.outcomes.values())
+        return statistics.fmean(known) if known and len(known) == len(self.cells) else None
+
+    @property
+    def scores(self) -> list[float]:
+        """Mean validation accuracy, in percent, on each of its first datasets, as far as all their cells are done."""
+        scores = []
+        for cells in by_dataset(self.cells):
+            known = _validation(self.outcomes[cell.key] for cell in cells if cell.key in self.outcomes)
+            if len(known) < len(cells):
+                break
+            scores.append(statistics.fmean(known))
+        return scores
+
+
+def by_dataset(cells: Sequence[DealtCell]) -> list[tuple[DealtCell, ...]]:
+    """Cells grouped by dataset, in the order in which datasets first come."""
+    groups: dict[str, list[DealtCell]] = {}
+    for dealt in cells:
+        groups.setdefault(dealt.cell.dataset, []).append(dealt)
+    return [tuple(group) for group in groups.values()]
+
+
+def stages(cells: Sequence[DealtCell], decisions: Sequence[int]) -> Iterator[tuple[DealtCell, ...]]:
+    """A candidate's cells between decisions, dataset by dataset.
+
+    Args:
+        decisions: numbers of datasets done at which it is decided whether it goes on.
+    """
+    groups = by_dataset(cells)
+    for begin, end in zip((0, *decisions), (*decisions, len(groups)), strict=True):
+        yield tuple(cell for group in groups[begin:end] for cell in group)
+
+
+def smaller_packs(pack: Pack) -> list[Pack]:
+    """A pack that failed, in parts to be tried once more: one a trial, or else one a cell; empty for a single cell."""
+    by_trial: dict[TrialRef, list[DealtCell]] = {}
+    for cell in pack:
+        by_trial.setdefault(cell.trial, []).append(cell)
+    if len(by_trial) > 1:
+        return [tuple(cells) for cells in by_trial.values()]
+    return [(cell,) for cell in pack] if len(pack) > 1 else []
 
 
 def outcome_of(row: CellRow) -> CellOutcome:
     """The part of a recorded cell that the driver may see."""
     return CellOutcome(row.key, row.run_id, row.metrics.get(SELECTION), row.failure)
+
+
+def _validation(outcomes: Iterable[CellOutcome]) -> list[float]:
+    values = [outcome.selection for outcome in outcomes if outcome.failure is None]
+    return [value for value in values if value is not None and math.isfinite(value)]

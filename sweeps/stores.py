@@ -13,36 +13,48 @@ from core.errors import UserError
 from core.fingerprint import fingerprint
 from core.locations import cache_root
 
+SQLITE, JOURNAL = "sqlite:///", "journal:///"
+"""Beginnings of URIs whose rest is the path of a file."""
 PROBE_SECONDS = 5.0
 """How long a tracking server may take to answer at all."""
 
 
 def absolute_uri(uri: str) -> str:
-    """An SQLite URI with its path made absolute: workers stand in other folders. Others stay as they are."""
-    path = sqlite_path(uri)
-    return uri if path is None else f"sqlite:///{path.expanduser().absolute()}"
+    """The URI of a file with its path made absolute: workers stand in other folders. Others stay as they are."""
+    for scheme in (SQLITE, JOURNAL):
+        if uri.startswith(scheme):
+            return f"{scheme}{Path(uri.removeprefix(scheme)).expanduser().absolute()}"
+    return uri
 
 
 def sqlite_path(uri: str) -> Path | None:
     """The file behind an SQLite URI, or None for every other store."""
-    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+    return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
+
+
+def journal_path(uri: str) -> Path | None:
+    """The file behind the URI of an Optuna journal, or None for every other storage."""
+    return Path(uri.removeprefix(JOURNAL)) if uri.startswith(JOURNAL) else None
 
 
 def is_new(uri: str) -> bool:
-    """Whether the store is an SQLite file that does not exist yet."""
-    path = sqlite_path(absolute_uri(uri))
+    """Whether the store is a file, SQLite's or a journal, that does not exist yet."""
+    uri = absolute_uri(uri)
+    path = sqlite_path(uri) or journal_path(uri)
     return path is not None and not path.is_file()
 
 
 def examine_study(uri: str) -> None:
-    """Find whether an SQLite study can be written; other storages report for themselves, at once.
+    """Find whether a study in a file can be written; other storages report for themselves, at once.
 
     Raises:
         UserError: it cannot.
     """
-    path = sqlite_path(absolute_uri(uri))
-    if path is not None:
+    uri = absolute_uri(uri)
+    if (path := sqlite_path(uri)) is not None:
         _try_writing(path, "run.study_storage")
+    elif (path := journal_path(uri)) is not None:
+        _try_appending(path, "run.study_storage")
 
 
 @contextlib.contextmanager
@@ -100,6 +112,27 @@ def _probe(uri: str) -> None:
         ) from None
 
 
+def _try_appending(path: Path, key: str) -> None:
+    """Try a plain file, or, where there is none yet, its folder."""
+    try:
+        if path.exists():
+            with path.open("ab"):
+                pass
+        else:
+            _try_folder(path)
+    except OSError as error:
+        raise UserError(
+            f"{key}: {path} cannot be written ({error.strerror}); choose another file with {key}=journal:////path/file"
+        ) from None
+
+
+def _try_folder(path: Path) -> None:
+    """Write in the folder of a file to be, or in the nearest one above it that is there."""
+    existing = next(folder for folder in path.absolute().parents if folder.exists())
+    with tempfile.TemporaryFile(dir=existing):
+        pass
+
+
 def _try_writing(path: Path, key: str) -> None:
     """Try the file, or, where there is none yet, its folder: nothing is left behind."""
     try:
@@ -109,9 +142,7 @@ def _try_writing(path: Path, key: str) -> None:
                 connection.execute("BEGIN IMMEDIATE")
                 connection.rollback()
         else:
-            existing = next(folder for folder in path.absolute().parents if folder.exists())
-            with tempfile.TemporaryFile(dir=existing):
-                pass
+            _try_folder(path)
     except (OSError, sqlite3.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(

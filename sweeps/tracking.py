@@ -30,11 +30,13 @@ from sweeps import records
 from sweeps.bulk_reading import StoredRun, is_database, read_cell_runs
 from sweeps.contents import (
     LOSS,
+    SETTING_FILE,
     cell_params,
     cell_points,
     cell_tags,
     origin_tags,
     read_cell,
+    read_setting,
     read_trial,
     trial_tags,
     write_cell,
@@ -156,8 +158,9 @@ class Ledger:
             for run in namesakes:
                 if run.data.tags[records.SETTING_TAG] == wanted:
                     self._client.update_run(run.info.run_id, status="RUNNING")
-                    if records.SUPERSEDED_TAG in run.data.tags:
-                        self._client.delete_tag(run.info.run_id, records.SUPERSEDED_TAG)
+                    for tag in (records.SUPERSEDED_TAG, records.PRUNED_TAG):
+                        if tag in run.data.tags:
+                            self._client.delete_tag(run.info.run_id, tag)
                     return read_trial(run).ref
             own = {records.LEVEL_TAG: "trial", records.PARENT_TAG: sweep_run}
             trial = TrialRef(experiment_id, "", sweep, name, kind, wanted)
@@ -168,12 +171,20 @@ class Ledger:
                 write_setting(folder, setting)
         return replace(trial, run_id=_id(run))
 
-    def close_trial(self, trial: TrialRef, status: Status) -> None:
-        """Write the trial's grid aggregates from its recorded cells, and end its run."""
+    def close_trial(self, trial: TrialRef, status: Status, pruned: str | None = None) -> None:
+        """Write the trial's grid aggregates from its recorded cells, and end its run.
+
+        Args:
+            pruned: why a race gave it up. Its means are left out: beside those of whole trials they would mislead.
+        """
         with _one_line(self.uri):
             own = self._runs([trial.experiment_id], f"tags.`{records.PARENT_TAG}` = '{trial.run_id}'")
             aggregates = grid_metrics(latest(map(read_cell, own)))
-        self.close(trial.run_id, status, aggregates)
+        if pruned is None:
+            self.close(trial.run_id, status, aggregates)
+        else:
+            known = {name: value for name, value in aggregates.items() if not name.startswith("grid/mean/")}
+            self.close(trial.run_id, status, known, {records.PRUNED_TAG: pruned})
 
     def mark_selected(self, experiment_id: str, name: str) -> None:
         """Tag the trial of the best candidate, and no other."""
@@ -348,6 +359,22 @@ class Ledger:
         with _one_line(self.uri):
             history = self._client.get_metric_history(run_id, LOSS)
         return sorted((point.step, point.value) for point in history if point.step > 0)
+
+    def selected_settings(self, name: str) -> list[Mapping[str, Any]]:
+        """What an earlier sweep selected: every key of its best setting, or of each of its Pareto front.
+
+        Raises:
+            UserError: there is no such sweep, or it has selected nothing yet.
+        """
+        experiment_id = self.find_experiment(name)
+        if experiment_id is None:
+            raise UserError(f"no sweep named '{name}' in {self.uri} (recorded: {', '.join(self.sweeps()) or 'none'})")
+        best = [row.ref for row in self.trials(experiment_id) if row.ref.kind == "best" and not row.superseded]
+        if not best:
+            raise UserError(f"sweep '{name}' in {self.uri} has selected no setting yet; finish it first")
+        with _one_line(self.uri), tempfile.TemporaryDirectory() as folder:
+            paths = [self._client.download_artifacts(ref.run_id, SETTING_FILE, folder) for ref in best]
+            return [read_setting(Path(path)) for path in paths]
 
     def close_orphans(self, experiment_id: str) -> int:
         """Mark cells that a killed launch left RUNNING as KILLED; returns how many."""

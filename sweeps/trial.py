@@ -18,9 +18,8 @@ from ray import tune
 from core.errors import UserError
 from core.fingerprint import fingerprint
 from core.locations import cache_root
-from sweeps.plan import Pack
-from sweeps.records import KeyedCell, TrialRef
-from sweeps.shards import SELECTION, CellOutcome, Shard
+from sweeps.records import KeyedCell
+from sweeps.shards import SELECTION, CellOutcome, Pack, Shard, smaller_packs
 from sweeps.tracking import Ledger
 
 if TYPE_CHECKING:
@@ -36,6 +35,15 @@ class Workplace:
     tracking_uri: str
     threads: int
     """CPU threads that torch may use."""
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Why a pack failed, without the error itself: it would hold the pack's tensors."""
+
+    reason: str
+    details: str
+    retry: bool
 
 
 class GridTrial(tune.Trainable):
@@ -58,32 +66,52 @@ class GridTrial(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        self._outcomes += train_pack(self._bench, self._ledger, self._trial, self._packs.popleft())
+        self._outcomes += train_pack(self._bench, self._ledger, self._packs.popleft())
         return {"outcomes": tuple(self._outcomes), "done": not self._packs}
 
     def _begin(self, shard: Shard) -> None:
-        self._trial = shard.trial
         self._packs = deque(shard.packs)
         self._outcomes: list[CellOutcome] = []
 
 
-def train_pack(bench: "Bench", ledger: Ledger, trial: TrialRef, pack: Pack) -> list[CellOutcome]:
+def train_pack(bench: "Bench", ledger: Ledger, pack: Pack, *, again: bool = True) -> list[CellOutcome]:
     """Train a pack and record its cells, whatever happens to it.
 
-    The pack's checkpoint is named after its cells' keys, so that a later launch finds it, and is removed when the
-    cells are on record.
+    A pack that fails as a whole is tried once more in parts, so that only the guilty setting fails, or so that less
+    memory is needed. The pack's checkpoint is named after its cells' keys, so that a later launch finds it, and is
+    removed when the cells are on record.
+
+    Args:
+        again: whether a failure is tried again in parts.
     """
     checkpoint = checkpoint_of(pack)
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
+    failure = None
     try:
-        results = bench.run([keyed.cell for keyed in pack], checkpoint=checkpoint)
+        results = bench.run([dealt.cell for dealt in pack], checkpoint=checkpoint)
     except Exception as error:
-        outcomes = _record_failure(ledger, trial, pack, error, time.monotonic() - started)
-    else:
-        outcomes = _record(ledger, trial, pack, results, time.monotonic() - started)
+        failure = _Failure(_reason(error), "".join(traceback.format_exception(error)), _worth_retrying(pack, error))
+    seconds = time.monotonic() - started
     checkpoint.unlink(missing_ok=True)
-    return outcomes
+    if failure is None:
+        return _record(ledger, pack, results, seconds)
+    if again and failure.retry and (parts := smaller_packs(pack)):
+        _free_memory()
+        return [outcome for part in parts for outcome in train_pack(bench, ledger, part, again=False)]
+    return _record_failure(ledger, pack, failure, seconds)
+
+
+def _worth_retrying(pack: Pack, error: Exception) -> bool:
+    """A fault of the input is the same for every cell of a setting; anything else may pass in a smaller pack."""
+    return not isinstance(error, UserError) or len({dealt.trial for dealt in pack}) > 1
+
+
+def _free_memory() -> None:
+    """Give back what a failed pack has left in the accelerator's pool; its tensors died with the error."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def checkpoint_of(pack: Sequence[KeyedCell]) -> Path:
@@ -91,24 +119,21 @@ def checkpoint_of(pack: Sequence[KeyedCell]) -> Path:
     return cache_root() / "checkpoints" / f"{fingerprint([keyed.key for keyed in pack])[:32]}.safetensors"
 
 
-def _record(
-    ledger: Ledger, trial: TrialRef, pack: Pack, results: "Sequence[CellResult]", seconds: float
-) -> list[CellOutcome]:
+def _record(ledger: Ledger, pack: Pack, results: "Sequence[CellResult]", seconds: float) -> list[CellOutcome]:
     share = seconds / len(pack)
     outcomes = []
-    for keyed, result in zip(pack, results, strict=True):
-        run_id = ledger.record(trial, keyed, result, share)
+    for dealt, result in zip(pack, results, strict=True):
+        run_id = ledger.record(dealt.trial, dealt, result, share)
         selection = result.metrics.by_name().get(SELECTION)
-        outcomes.append(CellOutcome(keyed.key, run_id, selection, result.failure))
+        outcomes.append(CellOutcome(dealt.key, run_id, selection, result.failure))
     return outcomes
 
 
-def _record_failure(ledger: Ledger, trial: TrialRef, pack: Pack, error: Exception, seconds: float) -> list[CellOutcome]:
-    reason, details = _reason(error), "".join(traceback.format_exception(error))
+def _record_failure(ledger: Ledger, pack: Pack, failure: _Failure, seconds: float) -> list[CellOutcome]:
     outcomes = []
-    for keyed in pack:
-        run_id = ledger.record_failure(trial, keyed, reason, seconds / len(pack), details)
-        outcomes.append(CellOutcome(keyed.key, run_id, None, reason))
+    for dealt in pack:
+        run_id = ledger.record_failure(dealt.trial, dealt, failure.reason, seconds / len(pack), failure.details)
+        outcomes.append(CellOutcome(dealt.key, run_id, None, failure.reason))
     return outcomes
 
 

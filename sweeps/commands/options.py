@@ -5,6 +5,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from core.errors import UserError
+
 out = Console()
 """Where every command prints; `--json` documents go to plain stdout."""
 
@@ -16,6 +18,18 @@ Overrides = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 Store = Annotated[str, typer.Option("--store", help="MLflow tracking store.", show_default=True)]
+
+
+def whole_numbers(text: str, option: str) -> list[int]:
+    """`1,4,16` as numbers of at least 1.
+
+    Raises:
+        UserError: something else.
+    """
+    words = text.split(",")
+    if not all(word.strip().isdecimal() and int(word) > 0 for word in words):
+        raise UserError(f"{option}: expected whole numbers of at least 1 such as 1,4,16, found '{text}'")
+    return [int(word) for word in words]
 
 
 def new_app() -> typer.Typer:

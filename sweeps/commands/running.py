@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from search_spaces.shipped import shipped_or_path
-from sweeps.commands.options import Json, Overrides, new_app, out
+from sweeps.commands.options import Json, Overrides, new_app, out, whole_numbers
 
 app = new_app()
 
@@ -46,12 +46,20 @@ def train(
 
 @app.command(
     epilog="Examples: [bold]dualpt sweep mini-grid --dry-run[/] · "
-    "[bold]dualpt sweep my.yaml data.root=/data datasets=[DescribableTextures] trials=40[/]"
+    "[bold]dualpt sweep my.yaml data.root=/data datasets=[DescribableTextures] trials=40[/] · "
+    "[bold]dualpt sweep mini-grid search.racing=asha --simulate --gpus 1,4 --trials 10,1000[/]"
 )
 def sweep(
     file: Annotated[str, typer.Argument(help="A sweep file, or the name of one that ships (see `dualpt spaces`).")],
     overrides: Overrides = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan: cells, finished ones, time.")] = False,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="Predict makespan and idle share; trains nothing.")
+    ] = False,
+    gpus: Annotated[str, typer.Option(help="With --simulate: numbers of GPUs (or CPU workers).")] = "1,4,16",
+    trials: Annotated[
+        str | None, typer.Option(help="With --simulate: numbers of candidates; the file's by default.")
+    ] = None,
     progress: Annotated[bool, typer.Option(help="Live progress.")] = True,
     as_json: Json = False,
 ) -> None:
@@ -63,8 +71,13 @@ def sweep(
     from search_spaces.yaml_reader import parse_overrides
     from sweeps.launch import draw_mini_datasets, launch
     from sweeps.launch import dry_run as show_plan
+    from sweeps.launch import simulate as show_simulation
 
     loaded = load_sweep(shipped_or_path(file), parse_overrides(overrides or []))
+    if simulate:
+        sizes = [] if trials is None else whole_numbers(trials, "--trials")
+        show_simulation(loaded, gpus=whole_numbers(gpus, "--gpus"), trials=sizes, console=out, as_json=as_json)
+        return
     draw_mini_datasets(loaded, console=out, progress=progress and not as_json)
     if dry_run:
         show_plan(loaded, console=out, as_json=as_json)

@@ -34,7 +34,7 @@ def train_here(sweep: LoadedSweep, log: Path, *, stop_after: int | None = None, 
             if packs == stop_after:
                 return dealer
             packs += 1
-            dealer.book(shard.number, train_pack(bench, ledger, shard.trial, pack))  # type: ignore[arg-type]
+            dealer.book(shard.number, train_pack(bench, ledger, pack))  # type: ignore[arg-type]
         dealer.take_back(shard.number)
     dealer.end(interrupted=False)
     return dealer

@@ -125,7 +125,7 @@ def test_cells_in_training_are_awaited_and_not_trained_twice(declare: Declare, l
     assert following.trial.name == "trial-002"
     for shard in baseline:
         assert shard is not None
-        dealer.book(shard.number, train_pack(FakeBench(log), ledger, shard.trial, shard.packs[0]))  # type: ignore[arg-type]
+        dealer.book(shard.number, train_pack(FakeBench(log), ledger, shard.packs[0]))  # type: ignore[arg-type]
         dealer.take_back(shard.number)
     assert dealer.best == ("trial-001", pytest.approx(87.51 - abs(sweep.reference.alignment.llm_weight - 4)))
     assert {row.trial for row in shown(sweep)} == {"dualpt", "trial-001"}
@@ -143,17 +143,20 @@ def test_packs_are_shared_among_workers(declare: Declare) -> None:
     assert not dealer.idle
 
 
-def test_a_pack_over_which_workers_keep_dying_is_given_up(declare: Declare) -> None:
+def test_a_pack_over_which_a_worker_died_is_dealt_in_parts_and_a_cell_is_given_up(declare: Declare) -> None:
     sweep = declare(baselines=["coop"], search=None)
     dealer = open_dealer(sweep)
+    sizes = []
     for _ in range(MOST_DEATHS):
         shard = dealer.deal()
         assert shard is not None
+        sizes.append([len(pack) for pack in shard.packs])
         dealer.take_back(shard.number, died=True)
     left = dealer.deal()
     assert left is not None
-    assert len(left.packs) == 2
-    assert dealer.tally.failed == 2
+    assert sizes == [[2, 2, 2], [1, 1, 2, 2]]
+    assert [len(pack) for pack in left.packs] == [1, 2, 2]
+    assert dealer.tally.failed == 1
     assert {row.failure for row in shown(sweep)} == {
         "the worker process died 2 times while training this cell; is it out of memory?"
     }

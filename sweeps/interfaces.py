@@ -1,0 +1,63 @@
+"""What the dealer asks of a ledger and of a search. The stores answer it, and so does a simulation."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from core.config import Setting
+from sweeps.records import CellRow, DealtCell, Kind, Status, TrialRef, TrialRow
+from sweeps.search import Proposal
+
+
+class TrialBook(Protocol):
+    """Where trials and cells are recorded: `sweeps.tracking.Ledger`, which documents the methods."""
+
+    def experiment(self, name: str, description: str = "") -> str: ...
+
+    def close_orphans(self, experiment_id: str) -> int: ...
+
+    def open_sweep(self, experiment_id: str, name: str) -> str: ...
+
+    def trials(self, experiment_id: str) -> list[TrialRow]: ...
+
+    def open_trial(
+        self, experiment_id: str, sweep_run: str, sweep: str, name: str, kind: Kind, setting: Setting
+    ) -> TrialRef: ...
+
+    def close_trial(self, trial: TrialRef, status: Status, pruned: str | None = None) -> None: ...
+
+    def close(
+        self,
+        run_id: str,
+        status: Status,
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None: ...
+
+    def reuse(self, source_run_id: str, trial: TrialRef, keyed: DealtCell) -> str: ...
+
+    def record_failure(self, trial: TrialRef, keyed: DealtCell, reason: str) -> str: ...
+
+    def finished_cells(self) -> dict[str, CellRow]: ...
+
+
+class CandidateSource(Protocol):
+    """Where candidates come from: `sweeps.search.Candidates`, which documents the methods."""
+
+    @property
+    def total(self) -> int: ...
+
+    def ask(self) -> Proposal | None: ...
+
+    def report(self, proposal: Proposal, step: int, value: float) -> None: ...
+
+    def tell(self, proposal: Proposal, value: float | None, failure: str | None = None) -> None: ...
+
+    def prune(self, proposal: Proposal) -> None: ...
+
+    def take_up(self, name: str) -> None: ...
+
+    def pruned(self) -> list[str]: ...
+
+    def selected(self) -> list[Proposal]: ...
+
+    def judged(self) -> dict[str, float]: ...

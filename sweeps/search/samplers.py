@@ -1,0 +1,44 @@
+"""Optuna's samplers by name, each seeded for the proposal it makes: the same history gives the same proposal."""
+
+import warnings
+
+import optuna
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
+
+from search_spaces.search_section import Search
+
+FEWEST_RANDOM = 3
+MOST_RANDOM = 10
+"""Random candidates before a model steers; a third of the budget in between: fewer trials are all random otherwise."""
+POPULATION = (4, 50)
+"""Least and most candidates of an NSGA-II generation; a fifth of the budget in between."""
+
+
+def sampler_of(search: Search, *, number: int, multivariate: bool) -> BaseSampler:
+    """The sampler of the next proposal.
+
+    Every sampler is made anew and reads what it knows from the study, so that a resumed search goes on as one that was
+    never stopped. Parameters with a condition are modelled by tpe and random by themselves; gp and cmaes draw them at
+    random, and cmaes all choices too.
+
+    Args:
+        search: the search section; `grid` has no sampler, its points are listed.
+        number: number of the proposal; seeds it.
+        multivariate: whether TPE models parameters jointly.
+    """
+    seed = search.seed * 100_003 + number
+    startup = max(FEWEST_RANDOM, min(MOST_RANDOM, search.trials // 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        match search.sampler:
+            case "gp":
+                return GPSampler(seed=seed, n_startup_trials=startup, warn_independent_sampling=False)
+            case "cmaes":
+                return CmaEsSampler(seed=seed, n_startup_trials=startup, warn_independent_sampling=False)
+            case "nsga2":
+                least, most = POPULATION
+                return NSGAIISampler(seed=seed, population_size=max(least, min(most, search.trials // 5)))
+            case "tpe":
+                return TPESampler(seed=seed, n_startup_trials=startup, multivariate=multivariate, constant_liar=True)
+            case _:
+                return RandomSampler(seed)

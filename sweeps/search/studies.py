@@ -1,0 +1,119 @@
+"""Optuna studies: where they are stored, and which sweep, space and judged cells each is bound to."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
+from sqlalchemy.exc import SQLAlchemyError
+
+from core.errors import UserError
+from core.fingerprint import fingerprint
+from search_spaces.sweep_file import LoadedSweep
+from sweeps.records import setting_hash
+from sweeps.search import trial_attributes as attributes
+from sweeps.stores import absolute_uri, is_new, journal_path, sqlite_path
+
+POSTGRESQL = ("postgresql://", "postgresql+psycopg://")
+"""The plain scheme stands for a driver that is not installed; the other for one that is."""
+
+
+def open_study(sweep: LoadedSweep, judged: str) -> tuple[optuna.Study, tuple[FrozenTrial, ...]]:
+    """Load or create the sweep's study. One with another space is set aside, as is one judged on other cells.
+
+    Args:
+        judged: hash of the cells that candidates are judged on.
+
+    Returns:
+        The study, and the trials of one with the same space that was set aside: they are to be judged again.
+
+    Raises:
+        UserError: the storage cannot be used.
+    """
+    storage = open_storage(sweep.file.run.study_storage)
+    space = _space_fingerprint(sweep)
+    study = _load(sweep, storage)
+    known = study.user_attrs
+    if known and (known[attributes.SPACE], known[attributes.JUDGED]) == (space, judged):
+        return study, ()
+    before: tuple[FrozenTrial, ...] = ()
+    if known:
+        if known[attributes.SPACE] == space:
+            before = tuple(study.get_trials(deepcopy=False))
+        _set_aside(study, storage)
+        study = _load(sweep, storage)
+    study.set_user_attr(attributes.SPACE, space)
+    study.set_user_attr(attributes.JUDGED, judged)
+    return study, before
+
+
+def recorded_study(sweep: LoadedSweep, judged: Sequence[str]) -> optuna.Study | None:
+    """The study on record if it searched this space on these judged cells; nothing is created.
+
+    Raises:
+        UserError: the study's storage cannot be used.
+    """
+    if is_new(sweep.file.run.study_storage):
+        return None
+    try:
+        study = optuna.load_study(study_name=sweep.file.name, storage=open_storage(sweep.file.run.study_storage))
+    except KeyError:  # no study of this name
+        return None
+    wanted = (_space_fingerprint(sweep), fingerprint(list(judged)))
+    known = study.user_attrs
+    return study if (known.get(attributes.SPACE), known.get(attributes.JUDGED)) == wanted else None
+
+
+def open_storage(uri: str) -> BaseStorage:
+    """Open a study storage: `sqlite:///file`, `journal:///file`, or a database such as `postgresql://…`.
+
+    Raises:
+        UserError: it cannot be used; one line says why.
+    """
+    uri = absolute_uri(uri)
+    try:
+        for path in (sqlite_path(uri), journal_path(uri)):
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+        if (journal := journal_path(uri)) is not None:
+            return _open_journal(journal)
+        return RDBStorage(uri.replace(*POSTGRESQL, 1))
+    except (OSError, SQLAlchemyError, ImportError, RuntimeError, ValueError, optuna.exceptions.OptunaError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"run.study_storage: {uri} cannot be used ({reason}); use a file such as sqlite:///optuna.db"
+        ) from None
+
+
+def _open_journal(path: Path) -> JournalStorage:
+    storage = JournalStorage(JournalFileBackend(str(path)))
+    storage.get_all_studies()  # reads the file: one that is no journal is found here
+    return storage
+
+
+def _space_fingerprint(sweep: LoadedSweep) -> str:
+    constraints = [constraint.text for constraint in sweep.constraints]
+    return fingerprint([setting_hash(sweep.reference), [repr(parameter) for parameter in sweep.space], constraints])
+
+
+def _load(sweep: LoadedSweep, storage: BaseStorage) -> optuna.Study:
+    """With searched shots there are two objectives: no single one may let the search buy accuracy with shots."""
+    up, down = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
+    directions = [up, down] if sweep.file.searches_shots else [up]
+    return optuna.create_study(storage=storage, study_name=sweep.file.name, directions=directions, load_if_exists=True)
+
+
+def _set_aside(study: optuna.Study, storage: BaseStorage) -> None:
+    """Keep a study's history under another name."""
+    taken = set(optuna.get_all_study_names(storage))
+    number = next(n for n in range(1, len(taken) + 2) if f"{study.study_name} (before {n})" not in taken)
+    optuna.copy_study(
+        from_study_name=study.study_name,
+        from_storage=storage,
+        to_storage=storage,
+        to_study_name=f"{study.study_name} (before {number})",
+    )
+    optuna.delete_study(study_name=study.study_name, storage=storage)

@@ -1,0 +1,85 @@
+"""What training would give, estimated from what is recorded: seconds of cells, and scores of candidates."""
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from core.cells import Cell
+from sweeps.plan import CLASSES, MeanSeconds
+from sweeps.records import DealtCell
+
+ASSUMED_SECONDS = 60.0
+"""Mean seconds of a cell where none is recorded."""
+ASSUMED_CLASSES = 12
+"""Classes of datasets that the catalogue of real ones lacks: those of the mini grid."""
+EFFECT, RESIDUAL = 4.3, 4.4
+"""Standard deviations, in points of validation accuracy, of a setting's mean and of its datasets around it, where no
+candidate is recorded: those of the 96 random settings of `benchmarks/data/mini-racing.csv`."""
+FEWEST = 8
+"""Recorded candidates that suffice to draw from."""
+
+
+def assumed_seconds(cells: Sequence[Cell]) -> MeanSeconds:
+    """Seconds in proportion to classes times shots, `ASSUMED_SECONDS` on average."""
+    weights = {(c.dataset, c.shots): float(CLASSES.get(c.dataset, ASSUMED_CLASSES) * c.shots) for c in cells if c.shots}
+    mean = statistics.fmean(weights.values()) if weights else 1.0
+    return MeanSeconds(ASSUMED_SECONDS, {place: ASSUMED_SECONDS * weight / mean for place, weight in weights.items()})
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How candidates differ: each drawn one has a mean, and a residual on each dataset."""
+
+    datasets: tuple[str, ...]
+    levels: Mapping[str, float]
+    """Mean validation accuracy on each dataset, in percent."""
+    effects: tuple[float, ...]
+    """Means of recorded candidates around that; empty to draw from a normal distribution."""
+    residuals: tuple[tuple[float, ...], ...]
+    """What is left on each dataset, candidate by candidate."""
+
+    def draw(self, random: Random) -> dict[str, float]:
+        """Scores of a new candidate: one recorded mean, and the residuals of another recorded candidate."""
+        if self.effects:
+            effect, residuals = random.choice(self.effects), random.choice(self.residuals)
+        else:
+            effect, residuals = random.gauss(0, EFFECT), tuple(random.gauss(0, RESIDUAL) for _ in self.datasets)
+        return {
+            name: self.levels[name] + effect + residual for name, residual in zip(self.datasets, residuals, strict=True)
+        }
+
+
+def estimated_scores(datasets: Sequence[str], recorded: Iterable[Sequence[float]]) -> Scores:
+    """Take apart the scores of recorded candidates.
+
+    Args:
+        datasets: the judged datasets, in order.
+        recorded: each candidate's score on its first datasets; those that are not whole are left out.
+    """
+    whole = [scores for scores in recorded if len(scores) == len(datasets)]
+    if len(whole) < FEWEST:
+        return Scores(tuple(datasets), dict.fromkeys(datasets, 50.0), (), ())
+    levels = [statistics.fmean(scores[place] for scores in whole) for place in range(len(datasets))]
+    overall = statistics.fmean(levels)
+    effects = [statistics.fmean(scores) - overall for scores in whole]
+    residuals = [
+        tuple(score - level - effect for score, level in zip(scores, levels, strict=True))
+        for scores, effect in zip(whole, effects, strict=True)
+    ]
+    return Scores(tuple(datasets), dict(zip(datasets, levels, strict=True)), tuple(effects), tuple(residuals))
+
+
+@dataclass(frozen=True)
+class EstimatedWorld:
+    """Seconds by dataset and shots; scores by candidate and dataset, the same at every seed."""
+
+    taken: MeanSeconds
+    scores: Mapping[str, Mapping[str, float]]
+
+    def seconds(self, dealt: DealtCell) -> float:
+        return self.taken.of(dealt.cell) if dealt.cell.shots else 0.0
+
+    def accuracy(self, dealt: DealtCell) -> float:
+        """In percent; what is no candidate steers nothing."""
+        return self.scores.get(dealt.trial.name, {}).get(dealt.cell.dataset, 0.0)

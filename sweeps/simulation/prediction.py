@@ -1,0 +1,168 @@
+"""`dualpt sweep --simulate`: how long a sweep would take on how many workers, and how long they would idle."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from random import Random
+
+from rich.console import Console
+from rich.progress import Progress
+
+from core.config import Setting
+from core.errors import UserError
+from search_spaces.points import draw, resolve
+from search_spaces.sweep_file import LoadedSweep
+from sweeps.plan import SweepPlan, grid_cells, judged_cells, mean_seconds, plan_sweep
+from sweeps.progress import readable_seconds
+from sweeps.racing import race_of, recorded_scores
+from sweeps.records import CellRow
+from sweeps.simulation.estimates import EstimatedWorld, assumed_seconds, estimated_scores
+from sweeps.simulation.memory import ListedCandidates
+from sweeps.simulation.replay import Timeline, replay, simulated_dealer
+
+MOST_TRIALS = 100_000
+MOST_DRAWS = 200
+"""Points drawn for a candidate, on average, before the constraints count as too tight to simulate."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One simulated sweep."""
+
+    trials: int
+    gpus: int
+    workers: int
+    makespan_seconds: float
+    idle_share: float
+    cells_trained: int
+    candidates_pruned: int
+    share_of_full: float
+    """Training seconds against those of judging every candidate whole."""
+
+
+def simulate_sweep(
+    sweep: LoadedSweep,
+    recorded: Sequence[CellRow],
+    everywhere: Sequence[CellRow],
+    *,
+    gpus: Sequence[int],
+    trials: Sequence[int],
+    console: Console,
+    as_json: bool,
+) -> None:
+    """Simulate the whole sweep, as if nothing of it were finished, and print one line for each size.
+
+    Args:
+        recorded: the sweep's own cells: scores of its candidates are drawn from theirs.
+        everywhere: finished cells of the store: what cells take.
+        gpus: numbers of devices; each is one worker, or as many as its share in `run.gpus_per_trial` allows.
+        trials: numbers of candidates; empty takes the file's.
+
+    Raises:
+        UserError: a search that cannot be simulated.
+    """
+    if sweep.file.searches_shots:
+        raise UserError("--simulate: a search over data.shots cannot be simulated; fix the shots")
+    plan = plan_sweep(sweep)
+    sizes = _sizes(sweep, trials)
+    cells = judged_cells(sweep, sweep.reference) or tuple(c for b in plan.baselines for c in b.cells)
+    datasets = list(dict.fromkeys(cell.dataset for cell in cells))
+    taken = mean_seconds(everywhere)
+    scores = estimated_scores(
+        datasets, recorded_scores(cells, [row for row in recorded if row.kind == "search"]).values()
+    )
+    world_random = Random(0)
+    settings = _settings(sweep, max(sizes))
+    drawn = {name: scores.draw(world_random) for name, _ in settings}
+    world = EstimatedWorld(taken or assumed_seconds([*cells, *grid_cells(sweep, sweep.reference)]), drawn)
+    rows = []
+    with Progress(console=console, transient=True, disable=as_json) as progress:
+        task = progress.add_task("simulating", total=len(sizes) * len(gpus))
+        for size in sizes:
+            for devices in gpus:
+                rows.append(_predict(sweep, plan, settings[:size], world, devices))
+                progress.advance(task)
+    if as_json:
+        print(
+            json.dumps({"name": sweep.file.name, "measured": taken is not None, "rows": [asdict(row) for row in rows]})
+        )
+        return
+    _print(sweep, rows, console, measured=taken is not None, scored=bool(scores.effects))
+
+
+def _sizes(sweep: LoadedSweep, trials: Sequence[int]) -> list[int]:
+    if sweep.file.search is None:
+        if trials:
+            raise UserError("--trials: this sweep has no search; leave it out")
+        return [0]
+    sizes = list(trials) or [sweep.file.search.trials]
+    if max(sizes) > MOST_TRIALS:
+        raise UserError(f"--trials: at most {MOST_TRIALS}, found {max(sizes)}")
+    return sizes
+
+
+def _settings(sweep: LoadedSweep, count: int) -> list[tuple[str, Setting]]:
+    """Random candidates under their names; a sampler's would not cost more or less."""
+    base, random = sweep.base(), Random(0)
+    settings: list[tuple[str, Setting]] = []
+    for _ in range(count * MOST_DRAWS):
+        if len(settings) == count:
+            break
+        point = draw(sweep.space, base, random)
+        if sweep.violated({**base, **point}) is None:
+            settings.append((f"trial-{len(settings) + 1:03d}", resolve(point, sweep.reference)[0]))
+    if len(settings) < count:
+        raise UserError("--simulate: too few random points satisfy search.constraints")
+    return settings
+
+
+def _predict(
+    sweep: LoadedSweep, plan: SweepPlan, settings: Sequence[tuple[str, Setting]], world: EstimatedWorld, devices: int
+) -> Prediction:
+    search = sweep.file.search
+    judged = judged_cells(sweep, sweep.reference)
+    race = None if search is None else race_of(search, len({cell.dataset for cell in judged}))
+    dealer = simulated_dealer(sweep, replace(plan, candidates=len(settings)), ListedCandidates(settings), race)
+    share = sweep.file.run.gpus_per_trial
+    workers = devices if share == "auto" or share >= 1 or share <= 0 else devices * int(1 / share + 1e-9)
+    timeline: Timeline = replay(dealer, world, workers)
+    candidate = sum(map(world.taken.of, judged))
+    fixed = sum(world.taken.of(cell) for b in plan.baselines for cell in b.cells if cell.shots)
+    best = sum(map(world.taken.of, grid_cells(sweep, sweep.reference))) - candidate if settings else 0.0
+    return Prediction(
+        trials=len(settings),
+        gpus=devices,
+        workers=workers,
+        makespan_seconds=timeline.makespan,
+        idle_share=timeline.idle_share,
+        cells_trained=timeline.cells,
+        candidates_pruned=timeline.pruned,
+        share_of_full=timeline.busy / (fixed + best + candidate * len(settings)),
+    )
+
+
+def _print(sweep: LoadedSweep, rows: Sequence[Prediction], console: Console, *, measured: bool, scored: bool) -> None:
+    from rich.table import Table
+
+    heads = ("candidates", "gpus", "workers", "makespan", "idle", "cells trained", "pruned", "of full compute")
+    table = Table(*heads, title=f"simulation of {sweep.file.name}", title_justify="left", header_style="bold")
+    for row in rows:
+        table.add_row(
+            str(row.trials),
+            str(row.gpus),
+            str(row.workers),
+            readable_seconds(row.makespan_seconds),
+            f"{100 * row.idle_share:.1f} %",
+            str(row.cells_trained),
+            str(row.candidates_pruned),
+            f"{100 * row.share_of_full:.0f} %",
+        )
+    console.print(table)
+    seconds = (
+        "as recorded" if measured else "assumed, 60 s a cell in proportion to classes x shots: none is recorded here"
+    )
+    console.print(f"  seconds of cells: {seconds}", highlight=False)
+    if sweep.file.search is not None and sweep.file.search.racing != "none":
+        origin = "drawn from this sweep's recorded candidates" if scored else "assumed, as the mini grid's differ"
+        console.print(f"  scores of candidates: {origin}", highlight=False)
+    console.print("  training alone: starting Ray and preparing features are not in it", highlight=False)
