@@ -25,6 +25,8 @@ class TrialBook(Protocol):
 
     def close_trial(self, trial: TrialRef, status: Status, pruned: str | None = None) -> None: ...
 
+    def mark_selected(self, experiment_id: str, name: str) -> None: ...
+
     def close(
         self,
         run_id: str,

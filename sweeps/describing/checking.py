@@ -33,7 +33,7 @@ from core.inputs import data_root, split_of
 from core.locations import cache_root
 from core.mini.grid import ensure_mini_grid
 from sweeps.describing.places import classes_in
-from sweeps.single import progress_bar
+from sweeps.progress import progress_bar
 
 if TYPE_CHECKING:
     from core.arrays import ImageFeatures

@@ -20,7 +20,7 @@ from core.describing.generation import Generated, generate, generated_bank
 from core.describing.questions import TEMPLATES, ClassNamePolicy, Questionnaire, read_templates
 from core.errors import UserError
 from sweeps.describing.places import classes_in, written_bank
-from sweeps.single import progress_bar
+from sweeps.progress import progress_bar
 
 if TYPE_CHECKING:
     from core.describing.writers import Writer
