@@ -27,6 +27,7 @@ class Split:
     """The images of a dataset in the order of its split file, which the few-shot draw depends on."""
 
     train: tuple[Item, ...]
+    """Empty for datasets that are only tested on."""
     val: tuple[Item, ...]
     """Empty where the field defines no validation split (ImageNet)."""
     test: tuple[Item, ...]
@@ -36,24 +37,25 @@ class Split:
     """SHA-256 over every (part, path, label, name) in order."""
 
 
-def make_split(parts: Mapping[str, Sequence[Item]], source: Path) -> Split:
+def make_split(parts: Mapping[str, Sequence[Item]], source: Path, *, tests_only: bool = False) -> Split:
     """Check the parts against each other and fingerprint them.
 
     Args:
         parts: `train`, `val` and `test`.
         source: the file or folder that errors name.
+        tests_only: there is nothing to train on, by design.
 
     Raises:
         UserError: no training or test images; labels that are not 0..C-1; a label with two names; a class without
             training images.
     """
-    for part in ("train", "test"):
+    for part in ("test",) if tests_only else ("train", "test"):
         if not parts[part]:
             raise UserError(f"{source}: '{part}' lists no images; use the dataset's complete split")
     names = _class_names(parts, source)
     trained = {item.label for item in parts["train"]}
     untrained = [f"{label} '{names[label]}'" for label in sorted(set(names) - trained)]
-    if untrained:
+    if untrained and not tests_only:
         raise UserError(f"{source}: no training image for class {listing(untrained)}; complete 'train'")
     gaps = sorted(set(range(max(names) + 1)) - set(names))
     if gaps or min(names) < 0:
