@@ -26,6 +26,8 @@ class Cell:
     protocol: Protocol
     shots: int
     seed: int
+    targets: tuple[str, ...] = ()
+    """Other datasets that it is tested on, under the protocols that have targets."""
 
     @property
     def label(self) -> str:
@@ -44,4 +46,4 @@ def pack_of(cell: Cell) -> str:
     setting = cell.setting
     active = {key: value for key, value in setting.active().items() if key not in PACKABLE}
     places = [setting.data.root, setting.descriptions.bank]
-    return json.dumps([active, places, cell.dataset, cell.protocol, cell.shots], sort_keys=True)
+    return json.dumps([active, places, cell.dataset, cell.protocol, cell.shots, cell.targets], sort_keys=True)

@@ -1,6 +1,7 @@
 """`dualpt compare` and `dualpt status`: from the ledger to what is printed, written or drawn."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +13,17 @@ from rich.table import Table
 
 from core.config import Protocol
 from core.data.catalog import MINI_GRID, REAL_GRID
+from core.data.protocols import TRANSFER_PROTOCOLS
 from core.errors import UserError, nearest
-from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, VAL_ACCURACY
+from core.results import (
+    BASE_ACCURACY,
+    HARMONIC_MEAN,
+    NEW_ACCURACY,
+    TARGET_MEAN,
+    TEST_ACCURACY,
+    VAL_ACCURACY,
+    target_accuracy,
+)
 from sweeps.stores import is_new
 from sweeps.tables import (
     HALVES,
@@ -29,7 +39,9 @@ from sweeps.tables import (
 from sweeps.terminal import print_base_to_new, print_comparison
 
 FORMATS = ("table", "markdown", "csv", "json")
-METRICS = (TEST_ACCURACY, BASE_ACCURACY, NEW_ACCURACY, HARMONIC_MEAN, VAL_ACCURACY)
+METRICS = (TEST_ACCURACY, BASE_ACCURACY, NEW_ACCURACY, HARMONIC_MEAN, TARGET_MEAN, VAL_ACCURACY)
+TARGET_METRIC = re.compile(target_accuracy(".+"))
+"""The metric of one target; whether it is recorded, the table says."""
 
 
 def compare_sweep(
@@ -49,10 +61,11 @@ def compare_sweep(
     Raises:
         UserError: no such store, sweep, format, metric, protocol or number of shots, or a path that cannot be written.
     """
-    _check_words(format=(form, FORMATS), metric=(metric, METRICS), protocol=(protocol, get_args(Protocol)))
+    known_metric = None if metric is not None and TARGET_METRIC.fullmatch(metric) else metric
+    _check_words(format=(form, FORMATS), metric=(known_metric, METRICS), protocol=(protocol, get_args(Protocol)))
     cells = _cells_of(name, protocol, store)
     base_to_new = (cells["protocol"] == "base-to-new").all()
-    shown = metric or (HARMONIC_MEAN if base_to_new else TEST_ACCURACY)
+    shown = metric or _own_metric(cells["protocol"].iloc[0])
     datasets, _, seeds = grid_of(cells)
     shots = shots if shots is not None else max(finished_shots(cells, shown), default=0)
     metrics = HALVES if base_to_new and metric is None else (shown,)
@@ -71,6 +84,13 @@ def compare_sweep(
         _write(_rendered(tables[shown], rows, halves, form), output, console)
     if figure is not None:
         console.print(f"  figure: {figure}", highlight=False)
+
+
+def _own_metric(protocol: str) -> str:
+    """What a protocol is judged by."""
+    if protocol == "base-to-new":
+        return HARMONIC_MEAN
+    return TARGET_MEAN if protocol in TRANSFER_PROTOCOLS else TEST_ACCURACY
 
 
 def _check_words(**words: tuple[str | None, Sequence[str]]) -> None:

@@ -40,6 +40,8 @@ BEST_TAG, BEST_VALUE_TAG = "dualpt.best_trial", "dualpt.best_value"
 PARENT_TAG = "mlflow.parentRunId"
 
 DATASET_PARAM, PROTOCOL_PARAM, SHOTS_PARAM, SEED_PARAM = "data.dataset", "data.protocol", "data.shots", "data.seed"
+TARGETS_PARAM = "data.targets"
+"""Only on cells whose protocol has targets."""
 
 Kind = Literal["baseline", "search", "best"]
 """A published method over the whole grid, a candidate over the judged part, the selected setting over the whole."""

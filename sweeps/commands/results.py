@@ -16,7 +16,7 @@ def compare(
     shots: Annotated[int | None, typer.Option(help="Shots of the table; the largest finished by default.")] = None,
     metric: Annotated[str | None, typer.Option(help="Metric of the table; the protocol's own by default.")] = None,
     protocol: Annotated[
-        str | None, typer.Option(help="few-shot or base-to-new; needed where the sweep holds both.")
+        str | None, typer.Option(help="Protocol of the table; needed where the sweep holds cells of several.")
     ] = None,
     form: Annotated[str, typer.Option("--format", help="table, markdown, csv or json.")] = "table",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the table to a file.")] = None,

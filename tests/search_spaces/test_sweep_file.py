@@ -63,7 +63,7 @@ def test_overrides_reach_grid_search_and_setting(good: Path) -> None:
         ("prompt.n_prompts=two", "prompt.n_prompts: input should be a valid integer"),
         ("prompt.n_prompts=0", "greater than or equal to 1"),
         ("prompt.n_prompts=true", "prompt.n_prompts: input should be a valid integer"),
-        ("protocol=many-shot", "grid.protocol: input should be 'few-shot' or 'base-to-new'"),
+        ("protocol=many-shot", "grid.protocol: input should be 'few-shot', 'base-to-new'"),
         ("seeds=[1, 1]", "without repeats"),
         ("seeds=[]", "grid.seeds"),
         ("shots=[0]", "grid.shots.0: input should be greater than or equal to 1"),
