@@ -93,8 +93,9 @@ class Bench:
         Raises:
             UserError: one line naming the file or key and the remedy.
         """
-        for cell in _one_per(cells, lambda cell: (cell.setting.backbone, cell.setting.data.root, cell.dataset, cell.targets)):
+        for cell in cells:
             datasets_of(cell)
+        for cell in _one_per(cells, lambda cell: cell.setting.backbone):
             self._towers_of(cell.setting)
         check_cell_files(cells)
         for cell in _one_per(cells, lambda cell: (cell.setting, cell.dataset, cell.protocol, cell.targets)):

@@ -151,9 +151,7 @@ def sentences_of(setting: Setting, dataset: str) -> Sentences:
 
 
 @lru_cache(maxsize=256)
-def _read_bank_once(
-    folder: Path, info: DatasetInfo, class_names: tuple[str, ...], per_class: int | None
-) -> Sentences:
+def _read_bank_once(folder: Path, info: DatasetInfo, class_names: tuple[str, ...], per_class: int | None) -> Sentences:
     return read_bank(folder, info, class_names, per_class)
 
 

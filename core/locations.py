@@ -10,13 +10,15 @@ from pathlib import Path
 
 from core.errors import UserError
 
+CACHE_REMEDY = "make room, or set DUALPT_CACHE to another folder"
+
 
 def cache_root() -> Path:
     """The folder of the feature store and of file hashes: `$DUALPT_CACHE`, or `~/.cache/dualpt`."""
     return Path(os.environ.get("DUALPT_CACHE") or "~/.cache/dualpt").expanduser()
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str, remedy: str = CACHE_REMEDY) -> None:
     """Write a whole file or nothing: readers never see half of it, whatever is killed when.
 
     Raises:
@@ -26,7 +28,7 @@ def write_atomically(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
     except OSError as error:
-        raise unwritable(path.parent, error) from None
+        raise unwritable(path.parent, error, remedy) from None
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
@@ -36,11 +38,11 @@ def write_atomically(path: Path, text: str) -> None:
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise unwritable(path.parent, error) from None
+            raise unwritable(path.parent, error, remedy) from None
         raise
 
 
-def unwritable(folder: Path, error: OSError) -> UserError:
-    """The one line for a cache folder that cannot be written."""
+def unwritable(folder: Path, error: OSError, remedy: str = CACHE_REMEDY) -> UserError:
+    """The one line for a folder that cannot be written."""
     reason = "the disk is full" if error.errno == errno.ENOSPC else f"cannot be written ({error.strerror})"
-    return UserError(f"{folder}: {reason}; make room, or set DUALPT_CACHE to another folder")
+    return UserError(f"{folder}: {reason}; {remedy}")

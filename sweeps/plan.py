@@ -20,6 +20,7 @@ from sweeps.records import CellRow, KeyedCell, Kind
 Pack = tuple[KeyedCell, ...]
 """Cells that train in the same steps, as replicas."""
 
+
 @dataclass(frozen=True)
 class TrialPlan:
     """One setting and the cells it is judged on, in the order they run."""
@@ -125,7 +126,7 @@ def plan_cells(
 
 
 def _classes(name: str, root: Path | None) -> int:
-    """Classes of a real dataset: they, with the shots, decide what a cell costs. Others are small, and stay as listed."""
+    """Classes of a real dataset: they, with the shots, decide what a cell costs. Others are small: they stay as listed."""
     info = dataset_info(name, root)
     return (info.n_classes or 0) if info.kind == "real" else 0
 

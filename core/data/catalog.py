@@ -1,7 +1,7 @@
 """The datasets by their registry names: where each lies under the data root, and its hand-written template.
 
 Two grids of eleven, in the field's order of columns: the real one, and the mini grid drawn by this project; four test
-sets for ImageNet's classes; and whatever the user has registered beside the data (`core.data.own_datasets`). Layouts are
+sets for ImageNet's classes; and what the user has registered in the data root (`core.data.own_datasets`). Layouts are
 CoOp's, so that folders prepared for any of its successors can be used as they are.
 """
 
@@ -92,7 +92,7 @@ _FOOD, _SATELLITE, _ACTION = (
     "a centered satellite photo of {}.",
     "a photo of a person doing {}.",
 )
-# Classes and images as in the table of datasets of CoOp (arXiv 2109.01134); ImageNet's 50,000 `val` images are its test.
+# Classes and images as in CoOp's table of datasets (arXiv 2109.01134); ImageNet's 50,000 `val` images are its test.
 _REAL = (
     _real("ImageNet", "ImageNet", "imagenet", "images", 1000, (1_281_167, 0, 50_000), layout="imagenet"),
     _real("Caltech101", "Caltech101", "caltech-101", "101_ObjectCategories", 100, (4128, 1649, 2465)),
@@ -156,8 +156,8 @@ IMAGENET_VARIANTS: tuple[str, ...] = tuple(info.name for info in _VARIANTS)
 MINI_GRID: tuple[str, ...] = MINI_DATASETS
 GRIDS: dict[str, tuple[str, ...]] = {"mini": MINI_GRID, "real": REAL_GRID, "imagenet-variants": IMAGENET_VARIANTS}
 """Names that stand for several datasets wherever datasets are listed."""
-BUILT_IN: tuple[str, ...] = (*_DATASETS, *GRIDS)
-"""Names that a dataset of the user's own cannot take."""
+BUILT_IN: tuple[str, ...] = (*_DATASETS, *GRIDS, "mean", "average")
+"""Names that a dataset of the user's own cannot take: `grid/mean/...` is a metric."""
 
 
 def dataset_info(name: str, root: Path | None = None) -> DatasetInfo:
@@ -195,7 +195,7 @@ def own_datasets(root: Path | None = None) -> dict[str, DatasetInfo]:
     state = _state(root / FILE_NAME)
     if root not in _OWN or _OWN[root][0] != state:
         entries = read_own_datasets(root, BUILT_IN)
-        _OWN[root] = (state, {name: _own(name, entry) for name, entry in entries.items()})
+        _OWN[root] = (state, {name: registered(name, entry) for name, entry in entries.items()})
     return _OWN[root][1]
 
 
@@ -208,7 +208,8 @@ def _state(path: Path) -> object:
     return stat.st_mtime_ns, stat.st_size
 
 
-def _own(name: str, entry: OwnDataset) -> DatasetInfo:
+def registered(name: str, entry: OwnDataset) -> DatasetInfo:
+    """What an entry of `datasets.yaml` says of a dataset."""
     by_folders = entry.split == CLASS_FOLDERS
     return DatasetInfo(
         name=name,

@@ -13,7 +13,9 @@ from core.data.text_files import read_lines
 from core.errors import UserError
 
 CLASS_NAMES_FILE = "classnames.txt"
-IMAGE_SUFFIXES = frozenset(".bmp .gif .jfif .jpe .jpeg .jpg .mpo .pgm .png .ppm .tif .tiff .webp".split())
+IMAGE_SUFFIXES = frozenset(
+    (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".mpo", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+)
 """Files of a user's class folders that count as images; those of published datasets are taken as they come."""
 TRAIN_SHARE, VAL_SHARE = 0.5, 0.2
 """Shares of each class's images where nothing else divides them, as CoOp divided Caltech101 and DescribableTextures."""
@@ -59,7 +61,7 @@ def read_wnid_folders(folder: Path, images: Path, imagenet: Path) -> Split:
     wnids = class_folders(images)
     if unnamed := sorted(set(wnids) - set(names)):
         raise UserError(
-            f"{images}: class folders {listing(unnamed)} are not in {CLASS_NAMES_FILE}; remove them or complete the list"
+            f"{images}: class folders {listing(unnamed)} are not in {CLASS_NAMES_FILE}; remove them or complete it"
         )
     test = [Item(f"{wnid}/{file}", k, names[wnid]) for k, wnid in enumerate(wnids) for file in visible(images / wnid)]
     return make_split({"train": [], "val": [], "test": test}, images, tests_only=True)
@@ -97,14 +99,13 @@ def read_own_folders(images: Path) -> Split:
     """
     top = class_folders(images)
     if {"train", "test"} <= set(top) <= set(PARTS):
-        parts = {part: [f"{part}/{path}" for path in _images_of(images / part)] if part in top else [] for part in PARTS}
+        parts = {part: [f"{part}/{path}" for path in _images_of(images / part)] for part in top}
     else:
         parts = _divided(images, top)
     names = sorted({path.split("/")[-2] for paths in parts.values() for path in paths})
     labels = {name: label for label, name in enumerate(names)}
     items = {
-        part: [Item(path, labels[name], name) for path in paths for name in [path.split("/")[-2]]]
-        for part, paths in parts.items()
+        part: [Item(path, labels[name := path.split("/")[-2]], name) for path in parts.get(part, ())] for part in PARTS
     }
     return make_split(items, images)
 
@@ -124,7 +125,8 @@ def _divided(images: Path, names: Sequence[str]) -> dict[str, list[str]]:
             )
         n_train = max(1, round(TRAIN_SHARE * len(files)))
         n_val = min(round(VAL_SHARE * len(files)), len(files) - n_train - 1)
-        for part, chosen in zip(PARTS, (files[:n_train], files[n_train:][:n_val], files[n_train + n_val :]), strict=True):
+        cuts = (files[:n_train], files[n_train : n_train + n_val], files[n_train + n_val :])
+        for part, chosen in zip(PARTS, cuts, strict=True):
             parts[part] += [f"{name}/{file}" for file in sorted(chosen)]
     return parts
 

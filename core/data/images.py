@@ -6,7 +6,7 @@ and grey images are resized as RGB. Which file type it is, the content decides a
 
 import os
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -48,8 +48,13 @@ def decode(path: Path) -> Image.Image:
         raise UserError(f"{path}: not a readable image ({error}); replace the file") from None
 
 
-def find_unreadable(image_root: Path, paths: Iterable[str]) -> list[str]:
-    """Decode every image, and return the error lines of those that `decode` refuses."""
+def find_unreadable(
+    image_root: Path, paths: Sequence[str], progress: Callable[[int, int], None] | None = None
+) -> list[str]:
+    """Decode every image, and return the error lines of those that `decode` refuses, in order.
+
+    `progress` is told images decoded and images to decode.
+    """
 
     def fault(path: str) -> str | None:
         try:
@@ -58,8 +63,14 @@ def find_unreadable(image_root: Path, paths: Iterable[str]) -> list[str]:
             return str(error)
         return None
 
+    lines = []
     with ThreadPoolExecutor(DECODERS) as pool:
-        return [line for line in pool.map(fault, paths) if line is not None]
+        for number, line in enumerate(pool.map(fault, paths), start=1):
+            if line is not None:
+                lines.append(line)
+            if progress is not None:
+                progress(number, len(paths))
+    return lines
 
 
 @dataclass(frozen=True)

@@ -120,5 +120,5 @@ def append_own_dataset(root: Path, name: str, dataset: OwnDataset) -> Path:
     before = path.read_text(encoding="utf-8").rstrip() if path.exists() else ""
     values = {key: value for key, value in dataset.model_dump().items() if value}
     entry = yaml.safe_dump({name: values}, sort_keys=False, allow_unicode=True, width=1000)
-    write_atomically(path, f"{before}\n{entry}".lstrip())
+    write_atomically(path, f"{before}\n{entry}".lstrip(), remedy="make room, or set its permissions")
     return path

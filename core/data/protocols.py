@@ -1,7 +1,7 @@
 """What each protocol trains and tests on.
 
 few-shot: one dataset, its own test set. base-to-new: trained on the first half of the classes, tested on both halves.
-cross-dataset (as CoCoOp reports it): trained on one source, tested on other datasets, each among all of its own classes.
+cross-dataset (as CoCoOp reports it): trained on one source, tested on others, each among all of its own classes.
 domain-generalization (as CoOp reports it): the targets are other images of the source's classes; where a target has a
 part of them (ImageNet-A and -R), an image is classified among that part.
 """

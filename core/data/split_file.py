@@ -1,8 +1,8 @@
 """A split file: `{"train": [[path, label, class name], ...], "val": ..., "test": ...}`.
 
 What the field's code takes is taken: other keys beside the three lists, labels as strings of digits or as 3.0, an image
-listed twice. So is what can mean one thing only: Windows separators, `./` in front, and the full path of another machine where
-it runs through the dataset's own image folder. Everything else is one line that names the entry.
+listed twice. So is what can mean one thing only: Windows separators, `./` in front, and the full path of some machine
+where it runs through the dataset's own image folder. Everything else is one line that names the entry.
 """
 
 import json
@@ -67,9 +67,7 @@ def _items(entries: object, part: str, source: Path, image_folder: str) -> list[
         try:
             items.append(_item(entry, image_folder))
         except ValueError as fault:
-            raise UserError(
-                f"{source}: '{part}' entry {index}: {fault}; expected [path, label, class name]"
-            ) from None
+            raise UserError(f"{source}: '{part}' entry {index}: {fault}; expected [path, label, class name]") from None
     return items
 
 

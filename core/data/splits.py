@@ -84,27 +84,32 @@ def _class_names(parts: Mapping[str, Sequence[Item]], source: Path) -> dict[int,
 
 
 def check_files(items: Iterable[Item], image_root: Path) -> None:
-    """Check that every image is on disk, with one directory listing per folder instead of one call per file.
+    """Check that every image is on disk.
 
     Raises:
         UserError: the missing files, the first three by name.
     """
+    if missing := missing_files((item.path for item in items), image_root):
+        raise UserError(f"{image_root}: {listing(missing)} missing; complete the images or set data.root")
+
+
+def missing_files(paths: Iterable[str], image_root: Path) -> list[str]:
+    """Paths that are not on disk, sorted; by one directory listing per folder instead of one call per file."""
     wanted: defaultdict[str, set[str]] = defaultdict(set)
-    for item in items:
-        folder, _, name = item.path.rpartition("/")
+    for path in paths:
+        folder, _, name = path.rpartition("/")
         wanted[folder].add(name)
     missing: list[str] = []
     for folder, names in sorted(wanted.items()):
         absent = names - _file_names(image_root / folder)
         missing += [f"{folder}/{name}" if folder else name for name in sorted(absent)]
-    if missing:
-        raise UserError(f"{image_root}: {listing(missing)} missing; complete the images or set data.root")
+    return missing
 
 
 def _file_names(folder: Path) -> set[str]:
     try:
         return set(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:  # no such folder, no folder, or one that may not be read
         return set()
 
 
