@@ -126,7 +126,7 @@ def plan_cells(
 
 
 def _classes(name: str, root: Path | None) -> int:
-    """Classes of a real dataset: they, with the shots, decide what a cell costs. Others are small: they stay as listed."""
+    """Classes of a real dataset: they, with the shots, decide what a cell costs. Others are small."""
     info = dataset_info(name, root)
     return (info.n_classes or 0) if info.kind == "real" else 0
 
