@@ -1,10 +1,22 @@
-"""Fixtures of all floors: a data root in miniature."""
+"""Fixtures of all floors: reference material, and a data root in miniature."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 from miniature_root import build_miniature
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Reference material that is not part of the project; tests that need it are skipped where it is missing."""
+    folder = Path(os.environ.get("DUALPT_SHARED", REPOSITORY.parent / "shared")) / "data"
+    if not folder.is_dir():
+        pytest.skip("reference material is not at hand; set DUALPT_SHARED to its folder")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,8 @@
 """From an image file to the tensor a tower sees, as the field's loader does it.
 
 That loader is `PIL.Image.open(path).convert("RGB")`: no EXIF rotation, and conversion before resizing, so that palette
-and grey images are resized as RGB. Which file type it is, the content decides and not the extension.
+and grey images are resized as RGB. Which file type it is, the content decides and not the extension. Torch is loaded
+where an image becomes a tensor, and not to read or check files.
 """
 
 import os
@@ -12,16 +13,15 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from math import exp, log, sqrt
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from open_clip.transform import image_transform
 from PIL import Image
-from torch import Tensor
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms import functional as transforms
 
 from core.errors import UserError
 from core.fingerprint import fingerprint
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CROP_AREA = (0.08, 1.0)
 """Share of the image's area that a random crop takes, smallest and largest."""
@@ -89,18 +89,21 @@ class Preprocess:
         """What features depend on besides the weights."""
         return fingerprint([asdict(self), CROP_AREA, CROP_ASPECT, CROP_ATTEMPTS])
 
-    def plain(self, image: Image.Image) -> Tensor:
+    def plain(self, image: Image.Image) -> "Tensor":
         """Resize and centre-crop, as at test: open_clip's own transform.
 
         Shape: (3, height, width) float32.
         """
         return self._plain(image)
 
-    def view(self, image: Image.Image, seed: str) -> Tensor:
+    def view(self, image: Image.Image, seed: str) -> "Tensor":
         """Random resized crop and flip, as in CoOp's training; equal seeds give equal views on every machine.
 
         Shape: (3, height, width) float32.
         """
+        from torchvision.transforms import InterpolationMode
+        from torchvision.transforms import functional as transforms
+
         generator = random.Random(seed)
         left, top, width, height = crop_box(image.width, image.height, generator)
         crop = transforms.resized_crop(
@@ -112,7 +115,9 @@ class Preprocess:
         return tensor
 
     @cached_property
-    def _plain(self) -> Callable[[Image.Image], Tensor]:
+    def _plain(self) -> "Callable[[Image.Image], Tensor]":
+        from open_clip.transform import image_transform
+
         transform: Callable[[Image.Image], Tensor] = image_transform(
             self.size,
             is_train=False,
