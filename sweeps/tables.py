@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from core.data.catalog import dataset_info
+from core.data.catalog import dataset_title
 from core.errors import UserError
 from core.methods import METHODS, SHORT_TITLES, TITLES
 from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, harmonic_mean
@@ -206,7 +206,7 @@ def _ordered_methods(cells: pd.DataFrame) -> tuple[str, ...]:
 
 
 def column_title(column: str) -> str:
-    return "Average" if column == AVERAGE else dataset_info(column).title
+    return "Average" if column == AVERAGE else dataset_title(column)
 
 
 def to_frame(table: ComparisonTable) -> pd.DataFrame:

@@ -180,6 +180,12 @@ def dataset_info(name: str, root: Path | None = None) -> DatasetInfo:
     return own[name]
 
 
+def dataset_title(name: str) -> str:
+    """The column title of a dataset; its name where it is not known, as a user's own is without its data root."""
+    info = _DATASETS.get(name) or own_datasets().get(name)
+    return name if info is None else info.title
+
+
 _OWN: dict[Path, tuple[object, dict[str, DatasetInfo]]] = {}
 """Data root -> the state of its `datasets.yaml` when it was read, and the datasets of it."""
 
