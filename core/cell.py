@@ -7,6 +7,7 @@ cells as replicas of the same steps.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,8 +16,8 @@ from core.alignment import mean_feature
 from core.arrays import ClassText, ImageFeatures, TestSet
 from core.backbone import Backbone, load_backbone
 from core.cells import Cell, pack_of
-from core.config import BackboneSection, Setting, uses_descriptions, uses_local
-from core.data.catalog import dataset_info
+from core.config import BackboneSection, Setting, uses_local
+from core.data.protocols import TARGET, CellData
 from core.data.splits import Item
 from core.describing.bank import Sentences
 from core.descriptions import encode_bank, encode_template, name_tokens
@@ -27,11 +28,13 @@ from core.feature_needs import FeatureEstimate, FeatureNeed, check_room, estimat
 from core.feature_records import ImageKey
 from core.features import CachedTrainImages, FeatureStore, OnlineTrainImages, encoder_title
 from core.inputs import (
-    CellData,
     cell_key,
     check_cell_files,
     data_of,
     data_root,
+    datasets_of,
+    described_datasets,
+    info_of,
     mini_datasets_of,
     recipe_of,
     sentences_of,
@@ -57,7 +60,7 @@ class CellResult:
     """Hash of everything that determines the numbers."""
     metrics: CellMetrics
     per_class: Mapping[str, Mapping[str, float]]
-    """Test set name (`test`, `base`, `new`) -> class name -> accuracy in percent."""
+    """Test set name (`test`, `base`, `new`, `target/<dataset>`) -> class name -> accuracy in percent."""
     loss_curve: tuple[float, ...] = ()
     contexts: Tensor | None = None
     """Learned contexts (N, L, W), or (C, N, L, W) where class-specific."""
@@ -109,17 +112,18 @@ class Bench:
         Raises:
             UserError: one line naming the file or key and the remedy.
         """
-        for cell in _one_per(cells, lambda cell: (cell.setting.backbone, cell.setting.data.root, cell.dataset)):
-            data_root(cell.setting, dataset_info(cell.dataset))
+        for cell in cells:
+            datasets_of(cell)
+        for cell in _one_per(cells, lambda cell: cell.setting.backbone):
             self._towers_of(cell.setting)
         check_cell_files(cells)
-        for cell in _one_per(cells, lambda cell: (cell.setting, cell.dataset, cell.protocol)):
+        for cell in _one_per(cells, lambda cell: (cell.setting, cell.dataset, cell.protocol, cell.targets)):
             towers = self._towers_of(cell.setting)
             self._check_patches(cell.setting, towers)
-            for part, classes in data_of(cell).classes.items():
+            for part in (data := data_of(cell)).classes:
                 text = self._class_text(cell, part)
                 if cell.setting.method == "prompt":
-                    names = split_of(cell.setting, cell.dataset).class_names[classes]
+                    names = _names(cell, data, part)
                     check_prompt_lengths(towers.text, text.name_tokens, names, cell.setting.prompt.context_length)
 
     def prepare(self, cells: Sequence[Cell], progress: Count | None = None) -> None:
@@ -281,9 +285,8 @@ class Bench:
     def _per_class(
         self, cell: Cell, data: CellData, evaluations: Mapping[str, Evaluation]
     ) -> dict[str, dict[str, float]]:
-        names = split_of(cell.setting, cell.dataset).class_names
         return {
-            test: dict(zip(_distinct(names[data.classes[test]]), evaluation.per_class, strict=True))
+            test: dict(zip(_distinct(_names(cell, data, test)), evaluation.per_class, strict=True))
             for test, evaluation in evaluations.items()
         }
 
@@ -305,18 +308,17 @@ class Bench:
 
     def _class_text(self, cell: Cell, part: str) -> ClassText:
         """Names, descriptions and template of the classes of `train` or of a test set, encoded once per process."""
-        setting = cell.setting
-        described = uses_descriptions(setting)
-        sentences = sentences_of(setting, cell.dataset) if described else None
-        key = (setting.backbone, setting.data.root, cell.dataset, cell.protocol, part, sentences)
+        setting, data = cell.setting, data_of(cell)
+        dataset, classes = data.datasets[part], data.classes[part]
+        sentences = sentences_of(setting, dataset) if dataset in described_datasets(cell) else None
+        key = (setting.backbone, setting.data.root, dataset, (classes.start, classes.stop), sentences)
         if key not in self._texts:
-            classes = data_of(cell).classes[part]
-            names = split_of(setting, cell.dataset).class_names[classes]
+            names = _names(cell, data, part)
             towers = self._towers_of(setting)
             descriptions, mask = (None, None)
             if sentences is not None:
                 descriptions, mask = encode_bank(towers.text, sentences[classes], names)
-            template = encode_template(towers.text, dataset_info(cell.dataset).template, names)
+            template = encode_template(towers.text, info_of(setting, dataset).template, names)
             tokens = name_tokens(towers.backbone.tokenizer, names)
             self._texts[key] = ClassText(tokens, descriptions, mask, template)
         return self._texts[key]
@@ -332,7 +334,7 @@ class Bench:
         return self._store.features(
             self._backbone_of(setting),
             dataset,
-            dataset_info(dataset).image_root(data_root(setting, dataset_info(dataset))),
+            _image_root(setting, dataset),
             items,
             local=local_kind(setting),
             view=view,
@@ -343,13 +345,14 @@ class Bench:
         self, setting: Setting, dataset: str, pool: tuple[Item, ...]
     ) -> CachedTrainImages | OnlineTrainImages:
         if not (stored := train_views(setting)):
-            image_root = dataset_info(dataset).image_root(data_root(setting, dataset_info(dataset)))
-            return OnlineTrainImages(self._backbone_of(setting), image_root, pool, local_kind(setting))
+            images = _image_root(setting, dataset)
+            return OnlineTrainImages(self._backbone_of(setting), images, pool, local_kind(setting))
         views = [self._features(setting, dataset, pool, view) for view in stored]
         return CachedTrainImages(views, [item.path for item in pool], self._device)
 
     def _test_set(self, cell: Cell, data: CellData, name: str) -> TestSet:
-        return TestSet(self._features(cell.setting, cell.dataset, data.tests[name]), self._class_text(cell, name))
+        images = self._features(cell.setting, data.datasets[name], data.tests[name])
+        return TestSet(images, self._class_text(cell, name))
 
     def _check_patches(self, setting: Setting, towers: _Towers) -> None:
         patches = towers.backbone.n_positions
@@ -370,12 +373,27 @@ def _zero_shot_classifier(setting: Setting, text: ClassText) -> Tensor:
     return mean_feature(text.descriptions, text.description_mask)
 
 
-def _accuracies(evaluations: Mapping[str, Evaluation]) -> dict[str, float]:
+def _accuracies(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
     """Accuracies in percent by the field names of `CellMetrics`."""
-    accuracies = {f"{name}_accuracy": evaluation.accuracy for name, evaluation in evaluations.items()}
-    if {"base", "new"} <= set(evaluations):
-        accuracies["harmonic_mean"] = harmonic_mean(accuracies["base_accuracy"], accuracies["new_accuracy"])
-    return accuracies
+    accuracy = {name: evaluation.accuracy for name, evaluation in evaluations.items()}
+    targets = {name.removeprefix(TARGET): value for name, value in accuracy.items() if name.startswith(TARGET)}
+    own = {f"{name}_accuracy": value for name, value in accuracy.items() if not name.startswith(TARGET)}
+    both = {"base", "new"} <= set(accuracy)
+    return {
+        **own,
+        "harmonic_mean": harmonic_mean(accuracy["base"], accuracy["new"]) if both else None,
+        "targets": targets,
+    }
+
+
+def _names(cell: Cell, data: CellData, part: str) -> tuple[str, ...]:
+    """Class names of `train` or of a test set, by label."""
+    return split_of(cell.setting, data.datasets[part]).class_names[data.classes[part]]
+
+
+def _image_root(setting: Setting, dataset: str) -> Path:
+    info = info_of(setting, dataset)
+    return info.image_root(data_root(setting, info))
 
 
 def _pool(samples: Sequence[tuple[Item, ...]]) -> tuple[tuple[Item, ...], Tensor]:

@@ -27,6 +27,8 @@ class Cell:
     protocol: Protocol
     shots: int
     seed: int
+    targets: tuple[str, ...] = ()
+    """Other datasets that it is tested on, under the protocols that have targets."""
 
     @property
     def label(self) -> str:
@@ -42,7 +44,7 @@ def pack_of(cell: Cell) -> str:
     Cells that use local features or descriptions never share steps with cells that do not: a weight of zero would
     still pay for the others' forward pass.
     """
-    return f"{_shape(cell.setting)} {json.dumps([cell.dataset, cell.protocol, cell.shots])}"
+    return f"{_shape(cell.setting)} {json.dumps([cell.dataset, cell.protocol, cell.shots, cell.targets])}"
 
 
 @lru_cache(maxsize=4096)

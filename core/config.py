@@ -8,6 +8,7 @@ YAML, on the command line, in MLflow and in tables. Nothing below the entry poin
 """
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -16,7 +17,7 @@ from core.errors import UserError, nearest
 
 Value = str | int | float | bool | None
 
-Protocol = Literal["few-shot", "base-to-new"]
+Protocol = Literal["few-shot", "base-to-new", "cross-dataset", "domain-generalization"]
 Method = Literal["prompt", "zero-shot", "zero-shot-descriptions"]
 LlmForm = Literal["cosine", "ot", "contrastive", "kl"]
 LocalForm = Literal["ot", "topk", "attention", "uniform"]
@@ -112,6 +113,11 @@ class DataSection(Section):
     views: int = Field(1, ge=0, le=1000)
     """Cached views per training image: 1 is the plain centre crop, V > 1 draws from V random crops and flips, 0 crops
     and encodes anew at every step."""
+
+    @property
+    def folder(self) -> Path | None:
+        """`root` as a path."""
+        return None if self.root is None else Path(self.root).expanduser()
 
 
 class DescriptionsSection(Section):
@@ -213,8 +219,13 @@ def uses_llm(setting: Setting) -> bool:
 def uses_descriptions(setting: Setting) -> bool:
     """Whether a description bank is needed."""
     aligned = uses_llm(setting) and setting.alignment.llm_target == "descriptions"
+    return aligned or tests_with_descriptions(setting)
+
+
+def tests_with_descriptions(setting: Setting) -> bool:
+    """Whether classifying needs descriptions, of the classes of every test set."""
     at_test = _trains(setting) and setting.inference.description_weight > 0
-    return aligned or at_test or setting.method == "zero-shot-descriptions"
+    return at_test or setting.method == "zero-shot-descriptions"
 
 
 def _local_form(form: LocalForm) -> Callable[[Setting], bool]:

@@ -11,12 +11,11 @@ from pathlib import Path
 
 from core.cells import Cell
 from core.config import Setting, uses_local
-from core.data.catalog import dataset_info
 from core.data.splits import Item
 from core.errors import UserError
 from core.feature_records import ImageKey
 from core.features import Encoder, FeatureStore
-from core.inputs import data_of, data_root
+from core.inputs import data_of, data_root, info_of
 from core.local_features import LocalKind
 
 
@@ -38,7 +37,7 @@ class FeatureNeed:
 
     @property
     def image_root(self) -> Path:
-        info = dataset_info(self.dataset)
+        info = info_of(self.setting, self.dataset)
         return info.image_root(data_root(self.setting, info))
 
 
@@ -70,19 +69,19 @@ def needs_of(cells: Sequence[Cell]) -> list[FeatureNeed]:
     """What the cells read, each image once; those with local features first, since global ones are stored with them."""
     wanted: dict[tuple[object, ...], tuple[Setting, str, int | None, dict[Item, None]]] = {}
 
-    def want(cell: Cell, view: int | None, items: Sequence[Item]) -> None:
-        setting = cell.setting
-        group = (setting.backbone, setting.data.root, cell.dataset, uses_local(setting), view)
-        images = wanted.setdefault(group, (setting, cell.dataset, view, {}))[3]
+    def want(setting: Setting, dataset: str, view: int | None, items: Sequence[Item]) -> None:
+        group = (setting.backbone, setting.data.root, dataset, uses_local(setting), view)
+        images = wanted.setdefault(group, (setting, dataset, view, {}))[3]
         images.update((item._replace(label=0), None) for item in items)
 
     for cell in cells:
-        data = data_of(cell)
-        for items in (data.val, *data.tests.values()):
-            want(cell, None, items)
-        if cell.setting.method == "prompt":
-            for view in train_views(cell.setting):
-                want(cell, view, data.train)
+        data, setting = data_of(cell), cell.setting
+        want(setting, cell.dataset, None, data.val)
+        for test, items in data.tests.items():
+            want(setting, data.datasets[test], None, items)
+        if setting.method == "prompt":
+            for view in train_views(setting):
+                want(setting, cell.dataset, view, data.train)
     seen: dict[tuple[object, ...], set[Item]] = {}
     needs = []
     for setting, dataset, view, images in sorted(wanted.values(), key=lambda group: not uses_local(group[0])):

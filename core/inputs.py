@@ -5,18 +5,19 @@ drawn and judged, the weights, the descriptions, and the version of the trainer'
 folder, device) are no part of it.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
 from core.cells import Cell
-from core.config import Setting, uses_descriptions
+from core.config import Protocol, Setting, tests_with_descriptions, uses_descriptions
 from core.data.catalog import DatasetInfo, dataset_info
 from core.data.digests import DigestIndex
+from core.data.protocols import CellData, check_source, divide
 from core.data.readers import read_split
-from core.data.sampling import base_to_new, draw_few_shot, n_base_classes
+from core.data.sampling import draw_few_shot
 from core.data.splits import Item, Split, check_files
+from core.describing.bank import Sentences
 from core.descriptions import bank_fingerprint, read_bank
 from core.errors import UserError
 from core.fingerprint import fingerprint, rows_fingerprint
@@ -38,23 +39,18 @@ EMBEDDED_BANKS = Path(__file__).parent / "data" / "banks"
 """Description banks that ship with the project."""
 
 
-@dataclass(frozen=True)
-class CellData:
-    """The images and classes of one cell, in the labels of its own protocol."""
-
-    train: tuple[Item, ...]
-    val: tuple[Item, ...]
-    tests: Mapping[str, tuple[Item, ...]]
-    """Test set name (`test`; `base` and `new`) -> images, labelled from 0."""
-    classes: Mapping[str, slice]
-    """`train` and each test set -> its classes, as a slice of the split's class names."""
-    sample_fingerprint: str | None
-    """SHA-256 of the few-shot draw; None where nothing is drawn."""
-
-
 def mini_root() -> Path:
     """Where the mini grid is written: a cache, since it is drawn again when it is missing."""
     return cache_root() / "mini-grid"
+
+
+def info_of(setting: Setting, dataset: str) -> DatasetInfo:
+    """The dataset by name, the user's own ones in the setting's data root included.
+
+    Raises:
+        UserError: no such dataset.
+    """
+    return dataset_info(dataset, setting.data.folder)
 
 
 def data_root(setting: Setting, info: DatasetInfo) -> Path:
@@ -63,7 +59,7 @@ def data_root(setting: Setting, info: DatasetInfo) -> Path:
     Raises:
         UserError: a real dataset without a data root.
     """
-    given = None if setting.data.root is None else Path(setting.data.root).expanduser()
+    given = setting.data.folder
     if info.kind == "mini":  # a folder of photographs is no place to draw a mini grid into
         return given if given is not None and (given / MANIFEST_NAME).is_file() else mini_root()
     if given is not None:
@@ -73,60 +69,61 @@ def data_root(setting: Setting, info: DatasetInfo) -> Path:
     )
 
 
+def datasets_of(cell: Cell) -> dict[DatasetInfo, Path]:
+    """The source and the targets of a cell, and the root that each lies in.
+
+    Raises:
+        UserError: an unknown dataset, or one without a data root.
+    """
+    infos = [info_of(cell.setting, name) for name in (cell.dataset, *cell.targets)]
+    return {info: data_root(cell.setting, info) for info in infos}
+
+
 def mini_datasets_of(cells: Iterable[Cell]) -> dict[Path, list[str]]:
     """The mini datasets that the cells need, by the root they are to lie in."""
     wanted: dict[Path, dict[str, None]] = {}
     for cell in cells:
-        info = dataset_info(cell.dataset)
-        if info.kind == "mini":
-            wanted.setdefault(data_root(cell.setting, info), {})[info.name] = None
+        for info, root in datasets_of(cell).items():
+            if info.kind == "mini":
+                wanted.setdefault(root, {})[info.name] = None
     return {root: list(names) for root, names in wanted.items()}
 
 
 def split_of(setting: Setting, dataset: str) -> Split:
     """The dataset's split, read once per process; a mini dataset that is not on disk yet is drawn first."""
-    info = dataset_info(dataset)
-    root = data_root(setting, info)
-    return _read_once(dataset, root)
+    info = info_of(setting, dataset)
+    return _read_once(info, data_root(setting, info))
 
 
 @lru_cache(maxsize=64)
-def _read_once(dataset: str, root: Path) -> Split:
-    info = dataset_info(dataset)
+def _read_once(info: DatasetInfo, root: Path) -> Split:
     if info.kind == "mini":
-        ensure_mini_grid(root, [dataset])
+        ensure_mini_grid(root, [info.name])
     return read_split(info, root)
 
 
 def data_of(cell: Cell) -> CellData:
     """Draw the cell's sample and divide it by its protocol."""
-    root = data_root(cell.setting, dataset_info(cell.dataset))
-    return _draw_once(cell.dataset, root, cell.protocol, cell.shots, cell.seed)
+    return _draw_once(*_draw_of(cell))
+
+
+Draw = tuple[tuple[tuple[DatasetInfo, Path], ...], Protocol, int, int]
+"""Source and targets with their roots, protocol, shots and seed: what a cell's images follow from."""
+
+
+def _draw_of(cell: Cell) -> Draw:
+    return tuple(datasets_of(cell).items()), cell.protocol, cell.shots, cell.seed
 
 
 @lru_cache(maxsize=1024)
-def _draw_once(dataset: str, root: Path, protocol: str, shots: int, seed: int) -> CellData:
-    split = _read_once(dataset, root)
-    if not split.test or (protocol == "base-to-new" and len(split.class_names) < 2):
-        need = "test images" if not split.test else "at least two classes for base-to-new"
-        raise UserError(f"{root}: {dataset} lacks {need}; complete its split")
+def _draw_once(places: tuple[tuple[DatasetInfo, Path], ...], protocol: Protocol, shots: int, seed: int) -> CellData:
+    (source, root), *targets = places
+    if shots:
+        check_source(source)
+    split = _read_once(source, root)
     sample = draw_few_shot(split, shots, seed) if shots else None
-    train, val, drawn = (sample.train, sample.val, sample.fingerprint) if sample else ((), (), None)
-    n_classes = len(split.class_names)
-    if protocol == "few-shot":
-        every = slice(0, n_classes)
-        return CellData(train, val, {"test": split.test}, {"train": every, "test": every}, drawn)
-    base, new = slice(0, n_base_classes(n_classes)), slice(n_base_classes(n_classes), n_classes)
-    base_test, new_test = base_to_new(split.test, n_classes)
-    if not base_test or not new_test:
-        raise UserError(f"{root}: {dataset} has no test images of its {'new' if base_test else 'base'} classes")
-    return CellData(
-        train=base_to_new(train, n_classes)[0],
-        val=base_to_new(val, n_classes)[0],
-        tests={"base": base_test, "new": new_test},
-        classes={"train": base, "base": base, "new": new},
-        sample_fingerprint=drawn,
-    )
+    others = {info.name: _read_once(info, place) for info, place in targets}
+    return divide(protocol, source.name, split, sample, others)
 
 
 def bank_folder(setting: Setting, info: DatasetInfo) -> Path:
@@ -147,30 +144,38 @@ def bank_folder(setting: Setting, info: DatasetInfo) -> Path:
     )
 
 
-def sentences_of(setting: Setting, dataset: str) -> tuple[tuple[str, ...], ...]:
+def sentences_of(setting: Setting, dataset: str) -> Sentences:
     """The description sentences of every class, by label."""
-    info = dataset_info(dataset)
+    info = info_of(setting, dataset)
     names = split_of(setting, dataset).class_names
-    return _read_bank_once(bank_folder(setting, info), info.name, names, setting.descriptions.per_class)
+    return _read_bank_once(bank_folder(setting, info), info, names, setting.descriptions.per_class)
 
 
 @lru_cache(maxsize=256)
-def _read_bank_once(
-    folder: Path, dataset: str, class_names: tuple[str, ...], per_class: int | None
-) -> tuple[tuple[str, ...], ...]:
-    return read_bank(folder, dataset_info(dataset), class_names, per_class)
+def _read_bank_once(folder: Path, info: DatasetInfo, class_names: tuple[str, ...], per_class: int | None) -> Sentences:
+    return read_bank(folder, info, class_names, per_class)
+
+
+def described_datasets(cell: Cell) -> tuple[str, ...]:
+    """The datasets of the cell whose descriptions it uses: a target's matter only where classifying needs them."""
+    source = (cell.dataset,) if uses_descriptions(cell.setting) else ()
+    return (*source, *cell.targets) if tests_with_descriptions(cell.setting) else source
 
 
 @lru_cache(maxsize=1024)
-def _pixels_once(dataset: str, root: Path, protocol: str, shots: int, seed: int) -> str:
+def _pixels_once(places: tuple[tuple[DatasetInfo, Path], ...], protocol: Protocol, shots: int, seed: int) -> str:
     """SHA-256 over what the cell's images are called, how they are labelled, and what is in the files."""
-    data, index = _draw_once(dataset, root, protocol, shots, seed), _digest_index(cache_root())
-    image_root = dataset_info(dataset).image_root(root)
+    data, index = _draw_once(places, protocol, shots, seed), _digest_index(cache_root())
+    image_roots = {info.name: info.image_root(root) for info, root in places}
     parts = {"train": data.train, "val": data.val, **data.tests}
     return rows_fingerprint(
         (part, item.label, digest)
         for part, items in parts.items()
-        for item, digest in zip(items, index.digests(image_root, [item.path for item in items]), strict=True)
+        for item, digest in zip(
+            items,
+            index.digests(image_roots[data.datasets.get(part, places[0][0].name)], [item.path for item in items]),
+            strict=True,
+        )
     )
 
 
@@ -200,8 +205,7 @@ def cell_key(cell: Cell) -> str:
     Raises:
         UserError: a split, bank or weights file that cannot be read.
     """
-    setting, info = cell.setting, dataset_info(cell.dataset)
-    root = data_root(setting, info)
+    setting = cell.setting
     settings = {key: value for key, value in setting.active().items() if key not in HASHED_BY_CONTENT}
     if setting.method == "prompt":
         recipe = recipe_of(cell)
@@ -211,19 +215,26 @@ def cell_key(cell: Cell) -> str:
             "optim.batch_size": recipe.batch_size,
             "optim.epochs": recipe.epochs,
         }
-    sentences = sentences_of(setting, cell.dataset) if uses_descriptions(setting) else None
+    described = {name: bank_fingerprint(sentences_of(setting, name)) for name in described_datasets(cell)}
     weights = find_weights(setting.backbone.name, setting.backbone.pretrained)
-    return fingerprint(
-        {
-            "numerics": NUMERICS_VERSION,
-            "settings": settings,
-            "weights": [weights.fingerprint, {name: weights.preprocess.get(name) for name in PREPROCESSING}],
-            "dataset": [info.name, info.template, split_of(setting, cell.dataset).class_names],
-            "cell": [cell.protocol, cell.shots, cell.seed],
-            "images": _pixels_once(cell.dataset, root, cell.protocol, cell.shots, cell.seed),
-            "descriptions": None if sentences is None else bank_fingerprint(sentences),
-        }
-    )
+    identity = {
+        "numerics": NUMERICS_VERSION,
+        "settings": settings,
+        "weights": [weights.fingerprint, {name: weights.preprocess.get(name) for name in PREPROCESSING}],
+        "dataset": _classes(setting, cell.dataset),
+        "cell": [cell.protocol, cell.shots, cell.seed],
+        "images": _pixels_once(*_draw_of(cell)),
+        "descriptions": described.get(cell.dataset),
+    }
+    if cell.targets:
+        identity["targets"] = [[*_classes(setting, name), described.get(name)] for name in cell.targets]
+    return fingerprint(identity)
+
+
+def _classes(setting: Setting, dataset: str) -> list[object]:
+    """What is written in prompts."""
+    info = info_of(setting, dataset)
+    return [info.name, info.template, split_of(setting, dataset).class_names]
 
 
 def check_cell_files(cells: Iterable[Cell]) -> None:
@@ -232,21 +243,20 @@ def check_cell_files(cells: Iterable[Cell]) -> None:
     Raises:
         UserError: the first fault, in one line.
     """
-    needed: dict[tuple[Path, str], dict[Item, None]] = {}
+    needed: dict[tuple[DatasetInfo, Path], dict[Item, None]] = {}
     banks: dict[tuple[Setting, str], None] = {}
     for cell in cells:
-        info = dataset_info(cell.dataset)
-        split = split_of(cell.setting, cell.dataset)
-        items = needed.setdefault((info.image_root(data_root(cell.setting, info)), info.name), {})
-        if not items:
-            items |= dict.fromkeys(split.test)
+        places = list(datasets_of(cell).items())
         data = data_of(cell)
-        items |= dict.fromkeys((*data.train, *data.val))
-        if uses_descriptions(cell.setting):
-            banks[cell.setting, cell.dataset] = None
-        if cell.setting.prompt.class_specific and cell.protocol == "base-to-new" and cell.setting.method == "prompt":
-            raise UserError("prompt.class_specific: new classes would have no context; use protocol=few-shot")
-    for (image_root, _), items in needed.items():
-        check_files(items, image_root)
+        for info, root in places:
+            items = needed.setdefault((info, root), {})
+            if not items:
+                items |= dict.fromkeys(_read_once(info, root).test)
+        needed[places[0]] |= dict.fromkeys((*data.train, *data.val))
+        banks |= dict.fromkeys((cell.setting, name) for name in described_datasets(cell))
+        if cell.setting.prompt.class_specific and cell.protocol != "few-shot" and cell.setting.method == "prompt":
+            raise UserError("prompt.class_specific: other classes would have no context; use protocol=few-shot")
+    for (info, root), items in needed.items():
+        check_files(items, info.image_root(root))
     for setting, dataset in banks:
         sentences_of(setting, dataset)

@@ -10,13 +10,12 @@ from pathlib import Path
 
 from core.errors import UserError
 
+CACHE_REMEDY = "make room, or set DUALPT_CACHE to another folder"
+
 
 def cache_root() -> Path:
     """The folder of the feature store and of file hashes: `$DUALPT_CACHE`, or `~/.cache/dualpt`."""
     return Path(os.environ.get("DUALPT_CACHE") or "~/.cache/dualpt").expanduser()
-
-
-CACHE_REMEDY = "set DUALPT_CACHE to another folder"
 
 
 def write_atomically(path: Path, text: str, remedy: str = CACHE_REMEDY) -> None:
@@ -51,4 +50,4 @@ def write_atomically(path: Path, text: str, remedy: str = CACHE_REMEDY) -> None:
 def unwritable(folder: Path, error: OSError, remedy: str = CACHE_REMEDY) -> UserError:
     """The one line for a folder that cannot be written."""
     reason = "the disk is full" if error.errno == errno.ENOSPC else f"cannot be written ({error.strerror})"
-    return UserError(f"{folder}: {reason}; make room, or {remedy}")
+    return UserError(f"{folder}: {reason}; {remedy}")

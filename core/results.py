@@ -1,5 +1,8 @@
 """Typed results of one cell. The serialised field names ARE the metric names, here, in MLflow and in tables."""
 
+from collections.abc import Mapping
+from statistics import fmean
+
 from pydantic import BaseModel, ConfigDict, Field
 
 VAL_ACCURACY = "val/accuracy"
@@ -7,9 +10,16 @@ TEST_ACCURACY = "test/accuracy"
 BASE_ACCURACY = "base/accuracy"
 NEW_ACCURACY = "new/accuracy"
 HARMONIC_MEAN = "harmonic_mean"
+TARGET_MEAN = "target/mean/accuracy"
+"""Mean over the targets of a cell."""
 
 SELECTION_METRICS = (VAL_ACCURACY,)
 """What a searcher or scheduler may see. Test metrics are recorded and never steer a search."""
+
+
+def target_accuracy(dataset: str) -> str:
+    """The metric of a target: accuracy on the test set of `dataset`, which the cell was not trained on."""
+    return f"target/{dataset}/accuracy"
 
 
 def harmonic_mean(base: float, new: float) -> float:
@@ -28,13 +38,20 @@ class CellMetrics(BaseModel):
     base_accuracy: float | None = Field(None, alias=BASE_ACCURACY)
     new_accuracy: float | None = Field(None, alias=NEW_ACCURACY)
     harmonic_mean: float | None = Field(None, alias=HARMONIC_MEAN)
+    targets: Mapping[str, float] = Field(default_factory=dict)
+    """Target dataset -> accuracy; `by_name` adds their mean."""
     train_loss: float | None = Field(None, alias="train/loss")
     """Mean total loss over the last epoch."""
     train_seconds: float = Field(0.0, alias="train/seconds", ge=0)
     """Wall time of the training this cell took part in, divided by the replicas trained in the same steps."""
     plan_entropy: float | None = Field(None, alias="plan_entropy")
-    """Mean entropy of the local transport plans on the test set, relative to the uniform plan's (0..1)."""
+    """Mean entropy of the local transport plans on the test sets, relative to the uniform plan's (0..1)."""
 
     def by_name(self) -> dict[str, float]:
         """The defined metrics by their metric names."""
-        return {name: value for name, value in self.model_dump(by_alias=True).items() if value is not None}
+        own = self.model_dump(by_alias=True, exclude={"targets"})
+        metrics = {name: value for name, value in own.items() if value is not None}
+        metrics |= {target_accuracy(dataset): value for dataset, value in self.targets.items()}
+        if self.targets:
+            metrics[TARGET_MEAN] = fmean(self.targets.values())
+        return metrics

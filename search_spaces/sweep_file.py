@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from core.config import SETTING_KEYS, Protocol, Section, Setting, Value, flatten, one_line
 from core.data.catalog import expand_datasets
+from core.data.protocols import targets_of
 from core.errors import UserError, nearest
 from core.methods import METHODS
 from search_spaces.constraints import Constraint, parse_constraint
@@ -32,7 +33,10 @@ class Grid(Section):
     datasets: Datasets = Field(["mini"])
     """Dataset names; `mini` and `real` stand for all eleven of either."""
     protocol: Protocol = "few-shot"
-    """Few-shot recognition, or base-to-new generalisation."""
+    """Few-shot recognition, base-to-new generalisation, or transfer to other datasets or to variants of the dataset."""
+    targets: Datasets | None = None
+    """Datasets that cross-dataset and domain-generalization test on; None is the rest of the grid that a dataset
+    belongs to, or ImageNet's four variants."""
     shots: Shots = Field([16])
     """Training images per class."""
     seeds: Seeds = Field([1, 2, 3])
@@ -136,6 +140,7 @@ SHORTHANDS = {
     "protocol": "grid.protocol",
     "seeds": "grid.seeds",
     "shots": "grid.shots",
+    "targets": "grid.targets",
     SHOTS: "grid.shots",
     "trials": "search.trials",
 }
@@ -183,8 +188,10 @@ def check_grid(declared: Mapping[str, Any], source: str, following: Collection[s
     for place, keys in (("setting", fixed), ("search.space", file.search.space if file.search else {})):
         if "method" in keys:
             raise UserError(f"{source}: {place}.method: {METHOD_REMEDY}")
-    file = _judge_within_grid(file, following, source)
     reference = Setting().with_values(fixed, source=f"{source}: setting")
+    root = reference.data.folder
+    file = _judge_within_grid(file, following, source, root)
+    _check_targets(file.grid, source, root)
     space = file.space(source=f"{source}: search.space")
     check_space(space, fixed, reference, source)
     if file.searches_shots and file.search is not None and file.search.shots is not None:
@@ -204,15 +211,15 @@ def check_grid(declared: Mapping[str, Any], source: str, following: Collection[s
     return replace(sweep, start_points=declared_start_points(sweep, f"{source}: search.start_from"))
 
 
-def _judge_within_grid(file: SweepFile, following: Collection[str], source: str) -> SweepFile:
+def _judge_within_grid(file: SweepFile, following: Collection[str], source: str, root: Path | None) -> SweepFile:
     """Cut the search's lists in `following` to the grid's, None where nothing is left; refuse others outside it."""
     cut: dict[str, list[Any] | None] = {}
     for axis in AXES:
-        grid = _members(axis, getattr(file.grid, axis), f"{source}: grid.{axis}")
+        grid = _members(axis, getattr(file.grid, axis), f"{source}: grid.{axis}", root)
         judged = getattr(file.search, axis, None)
         if judged is None:
             continue
-        members = _members(axis, judged, f"{source}: search.{axis}")
+        members = _members(axis, judged, f"{source}: search.{axis}", root)
         outside = [member for member in members if member not in grid]
         if outside and axis not in following:
             raise UserError(
@@ -226,12 +233,21 @@ def _judge_within_grid(file: SweepFile, following: Collection[str], source: str)
     return file.model_copy(update={"search": file.search.model_copy(update=cut)})
 
 
-def _members(axis: str, values: Iterable[Any], place: str) -> tuple[Any, ...]:
+def _check_targets(grid: Grid, source: str, root: Path | None) -> None:
+    """Refuse targets that the protocol or a dataset does not admit."""
+    try:
+        for dataset in expand_datasets(grid.datasets, root):
+            targets_of(grid.protocol, dataset, grid.targets, root)
+    except UserError as error:
+        raise UserError(f"{source}: grid.targets: {error}") from None
+
+
+def _members(axis: str, values: Iterable[Any], place: str, root: Path | None) -> tuple[Any, ...]:
     """What a list of the grid stands for: `mini` and `real` are eleven datasets each."""
     if axis != "datasets":
         return tuple(values)
     try:
-        return expand_datasets(values)
+        return expand_datasets(values, root)
     except UserError as error:
         raise UserError(f"{place}: {error}") from None
 
@@ -249,7 +265,7 @@ def override(declared: dict[str, Any], overrides: Mapping[str, Any], path: Path)
                 space = _section(inner, "space", f"{path}: search.space")
                 inner["space"] = {**space, rest.removeprefix("space."): value}
             else:
-                single = rest in AXES and value is not None and not isinstance(value, list)
+                single = rest in (*AXES, "targets") and value is not None and not isinstance(value, list)
                 inner[rest] = [value] if single else value
             declared[section] = inner
         elif key in SweepFile.model_fields and key not in {"grid", "search", "run", "setting"}:

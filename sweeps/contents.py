@@ -58,12 +58,14 @@ def origin_tags(result: "CellResult") -> dict[str, str]:
 
 def cell_params(cell: Cell) -> dict[str, str]:
     """The setting's active keys and the cell's own, by dotted name."""
-    own = {
+    own: dict[str, str | int] = {
         records.DATASET_PARAM: cell.dataset,
         records.PROTOCOL_PARAM: cell.protocol,
         records.SHOTS_PARAM: cell.shots,
         records.SEED_PARAM: cell.seed,
     }
+    if cell.targets:
+        own[records.TARGETS_PARAM] = ", ".join(cell.targets)
     return {key: str(value) for key, value in {**cell.setting.active(), **own}.items()}
 
 

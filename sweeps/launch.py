@@ -17,9 +17,8 @@ from rich.console import Console
 
 from core.cells import Cell
 from core.config import Setting
-from core.data.catalog import dataset_info, expand_datasets
 from core.errors import UserError
-from core.inputs import cell_key, data_root
+from core.inputs import cell_key, mini_datasets_of
 from core.mini.grid import ensure_mini_grid
 from search_spaces.parameters import SHOTS
 from search_spaces.start_points import StartPoint, start_point
@@ -122,11 +121,9 @@ def launch(
 
 def draw_mini_datasets(sweep: LoadedSweep, *, console: Console, progress: bool = True) -> None:
     """Draw the sweep's mini datasets that are not on disk, with progress; cell keys would draw them in silence."""
-    infos = [dataset_info(name) for name in expand_datasets(sweep.file.grid.datasets)]
-    if mini := [info for info in infos if info.kind == "mini"]:
+    for root, names in mini_datasets_of(grid_cells(sweep, sweep.reference)).items():
         with SweepProgress(console, enabled=progress) as shown:
-            names = [info.name for info in mini]
-            ensure_mini_grid(data_root(sweep.reference, mini[0]), names, shown.preparing)
+            ensure_mini_grid(root, names, shown.preparing)
 
 
 def dry_run(

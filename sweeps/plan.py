@@ -7,31 +7,18 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from core.cells import Cell, pack_of
 from core.config import Protocol, Setting
-from core.data.catalog import expand_datasets
+from core.data.catalog import dataset_info, expand_datasets
+from core.data.protocols import targets_of
 from core.methods import method_setting
 from search_spaces.sweep_file import LoadedSweep, Variant
 from sweeps.records import CellRow, KeyedCell, Kind
 
 Keyed = TypeVar("Keyed", bound=KeyedCell)
-
-CLASSES = {
-    "EuroSAT": 10,
-    "OxfordPets": 37,
-    "DescribableTextures": 47,
-    "Caltech101": 100,
-    "FGVCAircraft": 100,
-    "UCF101": 101,
-    "Food101": 101,
-    "OxfordFlowers": 102,
-    "StanfordCars": 196,
-    "SUN397": 397,
-    "ImageNet": 1000,
-}
-"""Classes of the real datasets: they, with the shots, decide what a cell costs. Other datasets are small."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +97,8 @@ def plan_variant(variant: Variant, sweep: LoadedSweep) -> TrialPlan:
 def grid_cells(sweep: LoadedSweep, setting: Setting, shots: int | None = None) -> tuple[Cell, ...]:
     """The whole grid, or its part at `shots`."""
     grid = sweep.file.grid
-    return plan_cells(setting, grid.datasets, grid.protocol, grid.shots if shots is None else [shots], grid.seeds)
+    at = grid.shots if shots is None else [shots]
+    return plan_cells(setting, grid.datasets, grid.protocol, at, grid.seeds, grid.targets)
 
 
 def judged_cells(sweep: LoadedSweep, setting: Setting, shots: int | None = None) -> tuple[Cell, ...]:
@@ -119,20 +107,36 @@ def judged_cells(sweep: LoadedSweep, setting: Setting, shots: int | None = None)
     if search is None:
         return ()
     at = [shots] if shots is not None else search.shots or grid.shots
-    return plan_cells(setting, search.datasets or grid.datasets, grid.protocol, at, search.seeds or grid.seeds)
+    datasets, seeds = search.datasets or grid.datasets, search.seeds or grid.seeds
+    return plan_cells(setting, datasets, grid.protocol, at, seeds, grid.targets)
 
 
 def plan_cells(
-    setting: Setting, datasets: Iterable[str], protocol: Protocol, shots: Sequence[int], seeds: Sequence[int]
+    setting: Setting,
+    datasets: Iterable[str],
+    protocol: Protocol,
+    shots: Sequence[int],
+    seeds: Sequence[int],
+    targets: Sequence[str] | None = None,
 ) -> tuple[Cell, ...]:
     """All cells of one setting in one fixed order, cheap ones first: by shots, then classes, then as listed.
 
-    Zero-shot methods draw no sample, so they have one cell a dataset.
+    Zero-shot methods draw no sample, so they have one cell a dataset. `targets` are those of `core.data.protocols`.
     """
-    names = sorted(expand_datasets(datasets), key=lambda name: CLASSES.get(name, 0))
+    root = setting.data.folder
+    names = sorted(expand_datasets(datasets, root), key=lambda name: classes_of(name, root))
+    tested = {name: targets_of(protocol, name, targets, root) for name in names}
     if setting.method != "prompt":
-        return tuple(Cell(setting, name, protocol, shots=0, seed=0) for name in names)
-    return tuple(Cell(setting, name, protocol, k, seed) for k in sorted(shots) for name in names for seed in seeds)
+        return tuple(Cell(setting, name, protocol, 0, 0, tested[name]) for name in names)
+    return tuple(
+        Cell(setting, name, protocol, k, seed, tested[name]) for k in sorted(shots) for name in names for seed in seeds
+    )
+
+
+def classes_of(name: str, root: Path | None) -> int:
+    """Classes of a real dataset: they, with the shots, decide what a cell costs. Others are small."""
+    info = dataset_info(name, root)
+    return (info.n_classes or 0) if info.kind == "real" else 0
 
 
 def into_packs(cells: Iterable[Keyed]) -> list[tuple[Keyed, ...]]:

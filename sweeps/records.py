@@ -49,6 +49,8 @@ SELECTED_TAG = "dualpt.selected"
 PARENT_TAG = "mlflow.parentRunId"
 
 DATASET_PARAM, PROTOCOL_PARAM, SHOTS_PARAM, SEED_PARAM = "data.dataset", "data.protocol", "data.shots", "data.seed"
+TARGETS_PARAM = "data.targets"
+"""Only on cells whose protocol has targets."""
 
 Kind = Literal["baseline", "search", "best", "reference", "variant"]
 """A published method over the whole grid, a candidate over the judged part, the selected setting over the whole; of a

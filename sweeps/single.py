@@ -6,13 +6,15 @@ import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from rich.console import Console
 from rich.table import Table
 
 from core.cells import Cell
 from core.config import Protocol
+from core.data.catalog import dataset_info
+from core.data.protocols import TARGET, targets_of
 from core.errors import UserError, nearest
 from core.methods import method_setting
 from search_spaces.yaml_reader import parse_overrides
@@ -32,6 +34,7 @@ def train_once(
     seeds: str,
     method: str,
     protocol: str,
+    targets: str | None,
     overrides: list[str],
     save: Path | None,
     as_json: bool,
@@ -41,7 +44,7 @@ def train_once(
     Raises:
         UserError: any fault of the setting, of its data or of the folder `save`, before training.
     """
-    cells = _cells(dataset, shots, seeds, method, protocol, overrides)
+    cells = _cells(dataset, shots, seeds, method, protocol, targets, overrides)
     if save is not None:
         _check_folder(save)
     from core.cell import Bench
@@ -71,7 +74,15 @@ def train_once(
         raise UserError(f"{len(failures)} of {len(results)} seeds failed: {failures[0]}")
 
 
-def _cells(dataset: str, shots: int | None, seeds: str, method: str, protocol: str, overrides: list[str]) -> list[Cell]:
+def _cells(
+    dataset: str,
+    shots: int | None,
+    seeds: str,
+    method: str,
+    protocol: str,
+    targets: str | None,
+    overrides: list[str],
+) -> list[Cell]:
     if protocol not in get_args(Protocol):
         raise UserError(f"--protocol: unknown protocol '{protocol}'{nearest(protocol, get_args(Protocol))}")
     numbers = _seeds(seeds)
@@ -80,7 +91,13 @@ def _cells(dataset: str, shots: int | None, seeds: str, method: str, protocol: s
     setting = method_setting(method).with_values(values, source="override")
     if setting.method != "prompt":
         n_shots, numbers = 0, [0]
-    return [Cell(setting, dataset, protocol, n_shots, seed) for seed in numbers]  # type: ignore[arg-type]
+    name = dataset_info(dataset, setting.data.folder).name
+    tested = targets_of(cast(Protocol, protocol), name, _words(targets), setting.data.folder)
+    return [Cell(setting, name, cast(Protocol, protocol), n_shots, seed, tested) for seed in numbers]
+
+
+def _words(text: str | None) -> list[str] | None:
+    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
 
 
 def _seeds(text: str) -> list[int]:
@@ -123,6 +140,7 @@ def _summary(result: "CellResult") -> dict[str, object]:
         "seed": cell.seed,
         "cell_key": result.key,
         "sample_fingerprint": result.sample_fingerprint,
+        "targets": list(cell.targets),
         **_finite(result.metrics.by_name()),
         "per_class": {test: _finite(accuracies) for test, accuracies in result.per_class.items()},
         "failure": result.failure,
@@ -146,23 +164,22 @@ def _save(result: "CellResult", folder: Path) -> None:
 
 
 def _print(console: Console, results: "Sequence[CellResult]", save: Path | None) -> None:
-    names = list(dict.fromkeys(name for result in results for name in result.metrics.by_name()))
-    table = Table("seed", *names, header_style="bold")
-    for result in results:
-        metrics = result.metrics.by_name()
-        shown = [f"{metrics[name]:.2f}" if name in metrics else "–" for name in names]
-        table.add_row(str(result.cell.seed), *shown)
-    if len(results) > 1:
-        table.add_section()
-        columns = [[r.metrics.by_name()[n] for r in results if n in r.metrics.by_name()] for n in names]
-        table.add_row(
-            f"mean ± sd (n={len(results)})",
-            *[f"{statistics.mean(c):.2f} ± {statistics.stdev(c):.2f}" if len(c) > 1 else "–" for c in columns],
-        )
+    seeds = [f"seed {result.cell.seed}" for result in results]
+    spread = [f"mean ± sd (n={len(results)})"] if len(results) > 1 else []
+    table = Table("", *seeds, *spread, header_style="bold")
+    metrics = [result.metrics.by_name() for result in results]
+    for name in dict.fromkeys(name for of_seed in metrics for name in of_seed):
+        shown = [f"{of_seed[name]:.2f}" if name in of_seed else "–" for of_seed in metrics]
+        table.add_row(name, *shown, *[_spread([m[name] for m in metrics if name in m]) for _ in spread])
     console.print(table)
     for name, per_class in results[0].per_class.items():
-        ranked = sorted((value, label) for label, value in per_class.items() if value == value)
-        weakest = ", ".join(f"{label} {value:.0f}" for value, label in ranked[:3])
-        console.print(f"  {name}: weakest classes (seed {results[0].cell.seed}): {weakest}", highlight=False)
+        if not name.startswith(TARGET):
+            ranked = sorted((value, label) for label, value in per_class.items() if value == value)
+            weakest = ", ".join(f"{label} {value:.0f}" for value, label in ranked[:3])
+            console.print(f"  {name}: weakest classes (seed {results[0].cell.seed}): {weakest}", highlight=False)
     if save is not None:
         console.print(f"  contexts and metrics in {save}/")
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}" if len(values) > 1 else "–"

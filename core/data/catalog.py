@@ -1,6 +1,7 @@
 """The datasets by their registry names: where each lies under the data root, and its hand-written template.
 
-Two grids of eleven, in the field's order of columns: the real one, and the mini grid drawn by this project. Layouts are
+Two grids of eleven, in the field's order of columns: the real one, and the mini grid drawn by this project; four test
+sets for ImageNet's classes; and what the user has registered in the data root (`core.data.own_datasets`). Layouts are
 CoOp's, so that folders prepared for any of its successors can be used as they are.
 """
 
@@ -9,10 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from core.data.own_datasets import CLASS_FOLDERS, FILE_NAME, OwnDataset, read_own_datasets
 from core.errors import UserError, nearest
-from core.mini.datasets import MINI_DATASETS, TEMPLATES, folder_name, split_file_name
+from core.mini.datasets import IMAGES_PER_CLASS, MINI_DATASETS, RECIPES, TEMPLATES, folder_name, split_file_name
 
 PHOTO = "a photo of a {}."
+
+Layout = Literal["split file", "imagenet", "aircraft", "wnid folders", "numbered folders", "class folders"]
+"""How classes and splits are read: from one JSON split file; ImageNet's and FGVCAircraft's own listings; test images in
+folders called by WordNet id, or by ImageNet's label; a folder a class, divided by the project."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,9 +29,9 @@ class DatasetInfo:
     """Registry name: on the command line, in tables, and as `<name>.json` in a description bank."""
     title: str
     """Column title in tables and figures."""
-    kind: Literal["real", "mini"]
-    layout: Literal["split file", "imagenet", "aircraft"] = "split file"
-    """How classes and splits are read: one JSON split file, or the two datasets that have none."""
+    kind: Literal["real", "mini", "own"]
+    """Read from the user's disk, drawn by this project, or registered by the user."""
+    layout: Layout = "split file"
     folder: str
     """Folder under the data root."""
     image_folder: str
@@ -34,6 +40,17 @@ class DatasetInfo:
     """Name of the split file in `folder`; empty where the layout has none."""
     template: str = PHOTO
     """Hand-written zero-shot template; `{}` is the class name."""
+    n_classes: int | None = None
+    """Classes of the published dataset; None where the user's own files decide."""
+    n_images: tuple[int, int, int] | None = None
+    """Images of its train, val and test, as published."""
+    described_as: str = ""
+    """Dataset whose descriptions also serve this one; empty for its own."""
+
+    @property
+    def tests_only(self) -> bool:
+        """Whether it has no training images: a target, never a source."""
+        return self.layout in ("wnid folders", "numbered folders")
 
     def image_root(self, root: Path) -> Path:
         """The folder that image paths are relative to, under the data root."""
@@ -42,49 +59,83 @@ class DatasetInfo:
     @property
     def bank_name(self) -> str:
         """File name in a description bank."""
-        return f"{self.name}.json"
+        return f"{self.described_as or self.name}.json"
 
 
-def _real(name: str, title: str, folder: str, image_folder: str, template: str = PHOTO) -> DatasetInfo:
+def _real(
+    name: str,
+    title: str,
+    folder: str,
+    image_folder: str,
+    n_classes: int,
+    n_images: tuple[int, int, int],
+    template: str = PHOTO,
+    layout: Layout = "split file",
+) -> DatasetInfo:
     return DatasetInfo(
         name=name,
         title=title,
         kind="real",
+        layout=layout,
         folder=folder,
         image_folder=image_folder,
-        split_file=f"split_zhou_{name}.json",
+        split_file=f"split_zhou_{name}.json" if layout == "split file" else "",
         template=template,
+        n_classes=n_classes,
+        n_images=n_images,
     )
 
 
-_IMAGENET = DatasetInfo(
-    name="ImageNet", title="ImageNet", kind="real", layout="imagenet", folder="imagenet", image_folder="images"
+_PET, _FLOWER, _AIRCRAFT = (f"a photo of a {{}}, a type of {kind}." for kind in ("pet", "flower", "aircraft"))
+_FOOD, _SATELLITE, _ACTION = (
+    "a photo of {}, a type of food.",
+    "a centered satellite photo of {}.",
+    "a photo of a person doing {}.",
 )
-_AIRCRAFT = DatasetInfo(
-    name="FGVCAircraft",
-    title="Aircraft",
-    kind="real",
-    layout="aircraft",
-    folder="fgvc_aircraft",
-    image_folder="images",
-    template="a photo of a {}, a type of aircraft.",
-)
+# Classes and images as in CoOp's table of datasets (arXiv 2109.01134); ImageNet's 50,000 `val` images are its test.
 _REAL = (
-    _IMAGENET,
-    _real("Caltech101", "Caltech101", "caltech-101", "101_ObjectCategories"),
-    _real("OxfordPets", "Pets", "oxford_pets", "images", "a photo of a {}, a type of pet."),
-    _real("StanfordCars", "Cars", "stanford_cars", ""),
-    _real("OxfordFlowers", "Flowers", "oxford_flowers", "jpg", "a photo of a {}, a type of flower."),
-    _real("Food101", "Food101", "food-101", "images", "a photo of {}, a type of food."),
-    _AIRCRAFT,
-    _real("SUN397", "SUN397", "sun397", "SUN397"),
-    _real("DescribableTextures", "DTD", "dtd", "images", "{} texture."),
-    _real("EuroSAT", "EuroSAT", "eurosat", "2750", "a centered satellite photo of {}."),
-    _real("UCF101", "UCF101", "ucf101", "UCF-101-midframes", "a photo of a person doing {}."),
+    _real("ImageNet", "ImageNet", "imagenet", "images", 1000, (1_281_167, 0, 50_000), layout="imagenet"),
+    _real("Caltech101", "Caltech101", "caltech-101", "101_ObjectCategories", 100, (4128, 1649, 2465)),
+    _real("OxfordPets", "Pets", "oxford_pets", "images", 37, (2944, 736, 3669), _PET),
+    _real("StanfordCars", "Cars", "stanford_cars", "", 196, (6509, 1635, 8041)),
+    _real("OxfordFlowers", "Flowers", "oxford_flowers", "jpg", 102, (4093, 1633, 2463), _FLOWER),
+    _real("Food101", "Food101", "food-101", "images", 101, (50_500, 20_200, 30_300), _FOOD),
+    _real("FGVCAircraft", "Aircraft", "fgvc_aircraft", "images", 100, (3334, 3333, 3333), _AIRCRAFT, "aircraft"),
+    _real("SUN397", "SUN397", "sun397", "SUN397", 397, (15_880, 3970, 19_850)),
+    _real("DescribableTextures", "DTD", "dtd", "images", 47, (2820, 1128, 1692), "{} texture."),
+    _real("EuroSAT", "EuroSAT", "eurosat", "2750", 10, (13_500, 5400, 8100), _SATELLITE),
+    _real("UCF101", "UCF101", "ucf101", "UCF-101-midframes", 101, (7639, 1898, 3783), _ACTION),
+)
+
+
+def _variant(
+    name: str, title: str, folder: str, image_folder: str, n_classes: int, n_test: int, layout: Layout
+) -> DatasetInfo:
+    return DatasetInfo(
+        name=name,
+        title=title,
+        kind="real",
+        layout=layout,
+        folder=folder,
+        image_folder=image_folder,
+        n_classes=n_classes,
+        n_images=(0, 0, n_test),
+        described_as="ImageNet",
+    )
+
+
+_V2_FOLDER = "imagenetv2-matched-frequency-format-val"
+_VARIANTS = (
+    _variant("ImageNetV2", "ImageNet-V2", "imagenetv2", _V2_FOLDER, 1000, 10_000, "numbered folders"),
+    _variant("ImageNetSketch", "ImageNet-Sketch", "imagenet-sketch", "images", 1000, 50_889, "wnid folders"),
+    _variant("ImageNetA", "ImageNet-A", "imagenet-adversarial", "imagenet-a", 200, 7500, "wnid folders"),
+    _variant("ImageNetR", "ImageNet-R", "imagenet-rendition", "imagenet-r", 200, 30_000, "wnid folders"),
 )
 
 
 def _mini(name: str) -> DatasetInfo:
+    n_classes = RECIPES[name].n_classes
+    train, val, test = (n_classes * IMAGES_PER_CLASS[part] for part in ("train", "val", "test"))
     return DatasetInfo(
         name=name,
         title=name,
@@ -93,37 +144,100 @@ def _mini(name: str) -> DatasetInfo:
         image_folder="images",
         split_file=split_file_name(name),
         template=TEMPLATES[name],
+        n_classes=n_classes,
+        n_images=(train, val, test),
     )
 
 
-_DATASETS = {info.name: info for info in (*_REAL, *map(_mini, MINI_DATASETS))}
+_DATASETS = {info.name: info for info in (*_REAL, *_VARIANTS, *map(_mini, MINI_DATASETS))}
 
 REAL_GRID: tuple[str, ...] = tuple(info.name for info in _REAL)
+IMAGENET_VARIANTS: tuple[str, ...] = tuple(info.name for info in _VARIANTS)
 MINI_GRID: tuple[str, ...] = MINI_DATASETS
-GRIDS: dict[str, tuple[str, ...]] = {"mini": MINI_GRID, "real": REAL_GRID}
-"""Names that stand for a whole grid wherever datasets are listed."""
+GRIDS: dict[str, tuple[str, ...]] = {"mini": MINI_GRID, "real": REAL_GRID, "imagenet-variants": IMAGENET_VARIANTS}
+"""Names that stand for several datasets wherever datasets are listed."""
+BUILT_IN: tuple[str, ...] = (*_DATASETS, *GRIDS, "mean", "average")
+"""Names that a dataset of the user's own cannot take: `grid/mean/...` is a metric."""
 
 
-def dataset_info(name: str) -> DatasetInfo:
+def dataset_info(name: str, root: Path | None = None) -> DatasetInfo:
     """Look up a dataset by its registry name.
 
+    Args:
+        name: a built-in dataset, or one that is registered in a data root.
+        root: the data root in use. Its `datasets.yaml` is read, and its names are then known to later calls without a
+            root: they name what was read before.
+
     Raises:
-        UserError: no such dataset; the nearest name is suggested.
+        UserError: no such dataset (the nearest name is suggested), or a `datasets.yaml` that cannot be read.
     """
-    if name not in _DATASETS:
-        raise UserError(f"unknown dataset '{name}'{nearest(name, _DATASETS)} (known: {', '.join(_DATASETS)})")
-    return _DATASETS[name]
+    if name in _DATASETS:
+        return _DATASETS[name]
+    own = own_datasets(root)
+    if name not in own:
+        known = [*_DATASETS, *own]
+        raise UserError(f"unknown dataset '{name}'{nearest(name, known)} (known: {', '.join(known)})")
+    return own[name]
 
 
-def expand_datasets(names: Iterable[str]) -> tuple[str, ...]:
-    """Replace `mini` and `real` by their eleven datasets; each dataset once, in the order of first mention.
+def dataset_title(name: str) -> str:
+    """The column title of a dataset; its name where it is not known, as a user's own is without its data root."""
+    info = _DATASETS.get(name) or own_datasets().get(name)
+    return name if info is None else info.title
+
+
+_OWN: dict[Path, tuple[object, dict[str, DatasetInfo]]] = {}
+"""Data root -> the state of its `datasets.yaml` when it was read, and the datasets of it."""
+
+
+def own_datasets(root: Path | None = None) -> dict[str, DatasetInfo]:
+    """The datasets that are registered in a data root; without one, in all data roots read so far.
+
+    Raises:
+        UserError: a `datasets.yaml` that cannot be read.
+    """
+    if root is None:
+        return {name: info for _, own in _OWN.values() for name, info in own.items()}
+    state = _state(root / FILE_NAME)
+    if root not in _OWN or _OWN[root][0] != state:
+        entries = read_own_datasets(root, BUILT_IN)
+        _OWN[root] = (state, {name: registered(name, entry) for name, entry in entries.items()})
+    return _OWN[root][1]
+
+
+def _state(path: Path) -> object:
+    """What changes when a file is written anew; None where there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size
+
+
+def registered(name: str, entry: OwnDataset) -> DatasetInfo:
+    """What an entry of `datasets.yaml` says of a dataset."""
+    by_folders = entry.split == CLASS_FOLDERS
+    return DatasetInfo(
+        name=name,
+        title=entry.title or name,
+        kind="own",
+        layout="class folders" if by_folders else "split file",
+        folder=entry.folder,
+        image_folder=entry.images,
+        split_file="" if by_folders else entry.split,
+        template=entry.template,
+    )
+
+
+def expand_datasets(names: Iterable[str], root: Path | None = None) -> tuple[str, ...]:
+    """Replace `mini`, `real` and `imagenet-variants` by their datasets; each once, in the order of first mention.
 
     Raises:
         UserError: an unknown name, or none at all.
     """
     expanded: dict[str, None] = {}
     for name in names:
-        for member in GRIDS.get(name) or (dataset_info(name).name,):
+        for member in GRIDS.get(name) or (dataset_info(name, root).name,):
             expanded[member] = None
     if not expanded:
         raise UserError("no datasets given: name some, or a whole grid as 'mini' or 'real'")

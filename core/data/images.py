@@ -1,27 +1,27 @@
 """From an image file to the tensor a tower sees, as the field's loader does it.
 
 That loader is `PIL.Image.open(path).convert("RGB")`: no EXIF rotation, and conversion before resizing, so that palette
-and grey images are resized as RGB. Which file type it is, the content decides and not the extension.
+and grey images are resized as RGB. Which file type it is, the content decides and not the extension. Torch is loaded
+where an image becomes a tensor, and not to read or check files.
 """
 
 import os
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from math import exp, log, sqrt
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from open_clip.transform import image_transform
 from PIL import Image
-from torch import Tensor
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms import functional as transforms
 
 from core.errors import UserError
 from core.fingerprint import fingerprint
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CROP_AREA = (0.08, 1.0)
 """Share of the image's area that a random crop takes, smallest and largest."""
@@ -48,8 +48,13 @@ def decode(path: Path) -> Image.Image:
         raise UserError(f"{path}: not a readable image ({error}); replace the file") from None
 
 
-def find_unreadable(image_root: Path, paths: Iterable[str]) -> list[str]:
-    """Decode every image, and return the error lines of those that `decode` refuses."""
+def find_unreadable(
+    image_root: Path, paths: Sequence[str], progress: Callable[[int, int], None] | None = None
+) -> list[str]:
+    """Decode every image, and return the error lines of those that `decode` refuses, in order.
+
+    `progress` is told images decoded and images to decode.
+    """
 
     def fault(path: str) -> str | None:
         try:
@@ -58,8 +63,14 @@ def find_unreadable(image_root: Path, paths: Iterable[str]) -> list[str]:
             return str(error)
         return None
 
+    lines = []
     with ThreadPoolExecutor(DECODERS) as pool:
-        return [line for line in pool.map(fault, paths) if line is not None]
+        for number, line in enumerate(pool.map(fault, paths), start=1):
+            if line is not None:
+                lines.append(line)
+            if progress is not None:
+                progress(number, len(paths))
+    return lines
 
 
 @dataclass(frozen=True)
@@ -78,18 +89,21 @@ class Preprocess:
         """What features depend on besides the weights."""
         return fingerprint([asdict(self), CROP_AREA, CROP_ASPECT, CROP_ATTEMPTS])
 
-    def plain(self, image: Image.Image) -> Tensor:
+    def plain(self, image: Image.Image) -> "Tensor":
         """Resize and centre-crop, as at test: open_clip's own transform.
 
         Shape: (3, height, width) float32.
         """
         return self._plain(image)
 
-    def view(self, image: Image.Image, seed: str) -> Tensor:
+    def view(self, image: Image.Image, seed: str) -> "Tensor":
         """Random resized crop and flip, as in CoOp's training; equal seeds give equal views on every machine.
 
         Shape: (3, height, width) float32.
         """
+        from torchvision.transforms import InterpolationMode
+        from torchvision.transforms import functional as transforms
+
         generator = random.Random(seed)
         left, top, width, height = crop_box(image.width, image.height, generator)
         crop = transforms.resized_crop(
@@ -101,7 +115,9 @@ class Preprocess:
         return tensor
 
     @cached_property
-    def _plain(self) -> Callable[[Image.Image], Tensor]:
+    def _plain(self) -> "Callable[[Image.Image], Tensor]":
+        from open_clip.transform import image_transform
+
         transform: Callable[[Image.Image], Tensor] = image_transform(
             self.size,
             is_train=False,

@@ -27,6 +27,7 @@ class Split:
     """The images of a dataset in the order of its split file, which the few-shot draw depends on."""
 
     train: tuple[Item, ...]
+    """Empty for datasets that are only tested on."""
     val: tuple[Item, ...]
     """Empty where the field defines no validation split (ImageNet)."""
     test: tuple[Item, ...]
@@ -36,24 +37,25 @@ class Split:
     """SHA-256 over every (part, path, label, name) in order."""
 
 
-def make_split(parts: Mapping[str, Sequence[Item]], source: Path) -> Split:
+def make_split(parts: Mapping[str, Sequence[Item]], source: Path, *, tests_only: bool = False) -> Split:
     """Check the parts against each other and fingerprint them.
 
     Args:
         parts: `train`, `val` and `test`.
         source: the file or folder that errors name.
+        tests_only: there is nothing to train on, by design.
 
     Raises:
         UserError: no training or test images; labels that are not 0..C-1; a label with two names; a class without
             training images.
     """
-    for part in ("train", "test"):
+    for part in ("test",) if tests_only else ("train", "test"):
         if not parts[part]:
             raise UserError(f"{source}: '{part}' lists no images; use the dataset's complete split")
     names = _class_names(parts, source)
     trained = {item.label for item in parts["train"]}
     untrained = [f"{label} '{names[label]}'" for label in sorted(set(names) - trained)]
-    if untrained:
+    if untrained and not tests_only:
         raise UserError(f"{source}: no training image for class {listing(untrained)}; complete 'train'")
     gaps = sorted(set(range(max(names) + 1)) - set(names))
     if gaps or min(names) < 0:
@@ -82,27 +84,32 @@ def _class_names(parts: Mapping[str, Sequence[Item]], source: Path) -> dict[int,
 
 
 def check_files(items: Iterable[Item], image_root: Path) -> None:
-    """Check that every image is on disk, with one directory listing per folder instead of one call per file.
+    """Check that every image is on disk.
 
     Raises:
         UserError: the missing files, the first three by name.
     """
+    if missing := missing_files((item.path for item in items), image_root):
+        raise UserError(f"{image_root}: {listing(missing)} missing; complete the images or set data.root")
+
+
+def missing_files(paths: Iterable[str], image_root: Path) -> list[str]:
+    """Paths that are not on disk, sorted; by one directory listing per folder instead of one call per file."""
     wanted: defaultdict[str, set[str]] = defaultdict(set)
-    for item in items:
-        folder, _, name = item.path.rpartition("/")
+    for path in paths:
+        folder, _, name = path.rpartition("/")
         wanted[folder].add(name)
     missing: list[str] = []
     for folder, names in sorted(wanted.items()):
         absent = names - _file_names(image_root / folder)
         missing += [f"{folder}/{name}" if folder else name for name in sorted(absent)]
-    if missing:
-        raise UserError(f"{image_root}: {listing(missing)} missing; complete the images or set data.root")
+    return missing
 
 
 def _file_names(folder: Path) -> set[str]:
     try:
         return set(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:  # no such folder, no folder, or one that may not be read
         return set()
 
 

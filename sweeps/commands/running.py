@@ -34,14 +34,19 @@ def train(
     method: Annotated[
         str, typer.Option(help="A published method, or dualpt: the starting point of the setting.")
     ] = "dualpt",
-    protocol: Annotated[str, typer.Option(help="few-shot or base-to-new.")] = "few-shot",
+    protocol: Annotated[
+        str, typer.Option(help="few-shot, base-to-new, cross-dataset or domain-generalization.")
+    ] = "few-shot",
+    targets: Annotated[
+        str | None, typer.Option(help="Comma-separated datasets that cross-dataset tests on; the other ten by default.")
+    ] = None,
     save: Annotated[Path | None, typer.Option(help="Folder for learned contexts and metrics.")] = None,
     as_json: Json = False,
 ) -> None:
     """Train and judge one setting on one dataset, without Ray or MLflow."""
     from sweeps.single import train_once
 
-    train_once(out, dataset, shots, seeds, method, protocol, overrides or [], save, as_json)
+    train_once(out, dataset, shots, seeds, method, protocol, targets, overrides or [], save, as_json)
 
 
 @app.command(

@@ -9,6 +9,7 @@ from typing import get_args
 from rich.console import Console
 
 from core.config import Protocol
+from core.data.protocols import TRANSFER_PROTOCOLS
 from core.errors import UserError, nearest
 from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, VAL_ACCURACY
 from sweeps.comparison.documents import AnyTable, to_csv, to_document, to_markdown
@@ -20,7 +21,6 @@ from sweeps.comparison.plain import PlainTable
 from sweeps.comparison.published import BACKBONE_PARAMS, Published, published_for, published_rows
 from sweeps.comparison.selection import Selection, select
 from sweeps.comparison.tables import (
-    CROSS_PROTOCOLS,
     HALVES,
     ComparisonTable,
     base_to_new,
@@ -107,7 +107,7 @@ def tables_of(
     tables: list[ComparisonTable] = []
     statistics: list[AnyTable] = []
     for k in counts or [0]:
-        if selection.protocol in CROSS_PROTOCOLS and metric is None:
+        if selection.protocol in TRANSFER_PROTOCOLS and metric is None:
             tables += [cross_dataset(cells, source=d, shots=k, seeds=seeds) for d in selection.datasets]
             continue
         metrics = HALVES[::-1] if selection.protocol == "base-to-new" and metric is None else (shown,)
@@ -117,7 +117,7 @@ def tables_of(
         if chosen is not None:
             tables.append(differences(cells, chosen, shots=k, metric=shown, **grid))
             statistics += findings_of(cells, chosen, shots=k, metric=shown, **grid).tables()
-    if all_shots and selection.protocol not in CROSS_PROTOCOLS:
+    if all_shots and selection.protocol not in TRANSFER_PROTOCOLS:
         averages = by_shots(cells, metric=shown, **grid)
         tables.append(averages if published is None else _beside(averages, published, selection, None))
     return [replace(tables[0], remarks=(*tables[0].remarks, *selection.remarks)), *tables[1:], *statistics]

@@ -7,7 +7,7 @@ have trials of one name, their names end in the sweep: `best [first]`, `best [se
 import re
 from collections.abc import Iterable
 
-from core.data.catalog import dataset_info
+from core.data.catalog import dataset_title
 from core.errors import UserError, nearest
 from core.methods import METHODS, SHORT_TITLES, TITLES
 
@@ -87,11 +87,3 @@ def column_title(column: str) -> str:
     if column == AVERAGE:
         return "Average"
     return dataset_title(column)
-
-
-def dataset_title(name: str) -> str:
-    """A dataset's title; its name where it is a user's own."""
-    try:
-        return dataset_info(name).title
-    except UserError:
-        return name

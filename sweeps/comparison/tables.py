@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
+from core.data.catalog import dataset_title
 from core.errors import UserError
-from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, harmonic_mean
+from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TARGET_MEAN, TEST_ACCURACY, harmonic_mean
 from sweeps.comparison.frames import finished_shots
 from sweeps.comparison.labels import (
     AVERAGE,
     column_title,
-    dataset_title,
     draws_no_sample,
     method_title,
     ordered_methods,
@@ -25,9 +25,6 @@ HALVES = (BASE_ACCURACY, NEW_ACCURACY, HARMONIC_MEAN)
 """Metrics of base-to-new, in the field's order."""
 MEAN_OF_H = "mean of H"
 """The average of the datasets' harmonic means, which some report in place of H of the averages."""
-CROSS_PROTOCOLS = ("cross-dataset", "domain-generalization")
-"""Protocols that train on a source dataset and are judged on it and on others."""
-TARGET_MEAN = "target/mean/accuracy"
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,10 @@ from torch import Tensor
 
 from core.cell import Bench, Count
 from core.classifier import PromptClassifier
-from core.data.catalog import dataset_info
 from core.data.images import decode
 from core.descriptions import encode_bank
 from core.errors import UserError
-from core.inputs import data_of, data_root, sentences_of
+from core.inputs import data_of, data_root, info_of, sentences_of
 from core.inspection.confusion import Confusion, Judgement
 from core.inspection.patches import PatchMaps, patch_grid, patch_maps
 from core.inspection.similarity import DescriptionSimilarity, description_similarity
@@ -80,12 +79,12 @@ def look_inside(prompts: LearnedPrompts, bench: Bench, images: int, progress: Co
     classifier = PromptClassifier(prompts)
     descriptions, reason = _descriptions(prompts, classifier)
     data = data_of(cell)
-    info = dataset_info(cell.dataset)
-    image_root = info.image_root(data_root(cell.setting, info))
     tests = []
     for name, test in bench.test_sets(cell).items():
         classes = data.classes[name]
         judged = Judgement(classifier.logits(test.images)[:, classes].cpu(), test.images.labels.cpu())
+        info = info_of(cell.setting, data.datasets[name])
+        image_root = info.image_root(data_root(cell.setting, info))
         files = [image_root / item.path for item in data.tests[name]]
         tests.append(_test_findings(name, classes, judged, files, classifier, images))
     words = nearest_words(classifier.backbone, _shared_contexts(prompts), NEAREST)

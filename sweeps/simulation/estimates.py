@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 
 from core.cells import Cell
-from sweeps.plan import CLASSES, MeanSeconds
+from sweeps.plan import MeanSeconds, classes_of
 from sweeps.records import DealtCell
 
 ASSUMED_SECONDS = 60.0
@@ -22,7 +22,8 @@ FEWEST = 8
 
 def assumed_seconds(cells: Sequence[Cell]) -> MeanSeconds:
     """Seconds in proportion to classes times shots, `ASSUMED_SECONDS` on average."""
-    weights = {(c.dataset, c.shots): float(CLASSES.get(c.dataset, ASSUMED_CLASSES) * c.shots) for c in cells if c.shots}
+    classes = {c.dataset: classes_of(c.dataset, c.setting.data.folder) or ASSUMED_CLASSES for c in cells}
+    weights = {(c.dataset, c.shots): float(classes[c.dataset] * c.shots) for c in cells if c.shots}
     mean = statistics.fmean(weights.values()) if weights else 1.0
     return MeanSeconds(ASSUMED_SECONDS, {place: ASSUMED_SECONDS * weight / mean for place, weight in weights.items()})
 

@@ -32,6 +32,9 @@ class MemoryBook:
     def close_trial(self, trial: TrialRef, status: Status, pruned: str | None = None) -> None:
         pass
 
+    def mark_selected(self, experiment_id: str, name: str) -> None:
+        pass
+
     def close(
         self,
         run_id: str,

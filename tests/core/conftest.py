@@ -1,23 +1,11 @@
-"""Fixtures of several test files: reference material, a private cache, and a tiny dataset on disk."""
+"""Fixtures of several test files: a private cache, and a tiny dataset on disk."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """Reference material that is not part of the project; tests that need it are skipped where it is missing."""
-    folder = Path(os.environ.get("DUALPT_SHARED", REPOSITORY.parent / "shared")) / "data"
-    if not folder.is_dir():
-        pytest.skip("reference material is not at hand; set DUALPT_SHARED to its folder")
-    return folder
 
 
 @pytest.fixture

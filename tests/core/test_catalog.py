@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.data.catalog import MINI_GRID, REAL_GRID, dataset_info, expand_datasets
+from core.data.catalog import IMAGENET_VARIANTS, MINI_GRID, REAL_GRID, dataset_info, expand_datasets
 from core.errors import UserError
 
 TEMPLATES = {
@@ -52,6 +52,33 @@ def test_layout(name: str, image_root: str, split_file: str) -> None:
     assert info.bank_name == f"{name}.json"
 
 
+def test_class_and_image_counts_are_the_fields() -> None:
+    assert {name: dataset_info(name).n_classes for name in REAL_GRID} == {
+        "ImageNet": 1000,
+        "Caltech101": 100,
+        "OxfordPets": 37,
+        "StanfordCars": 196,
+        "OxfordFlowers": 102,
+        "Food101": 101,
+        "FGVCAircraft": 100,
+        "SUN397": 397,
+        "DescribableTextures": 47,
+        "EuroSAT": 10,
+        "UCF101": 101,
+    }
+    assert dataset_info("UCF101").n_images == (7639, 1898, 3783)
+    assert dataset_info("mini-tiles").n_images == (160, 64, 320)
+
+
+def test_imagenets_variants_are_described_and_prompted_as_imagenet() -> None:
+    for name in IMAGENET_VARIANTS:
+        info = dataset_info(name)
+        assert info.tests_only
+        assert (info.bank_name, info.template) == ("ImageNet.json", dataset_info("ImageNet").template)
+    assert expand_datasets(["imagenet-variants"]) == IMAGENET_VARIANTS
+    assert dataset_info("ImageNetA").image_root(Path("root")) == Path("root/imagenet-adversarial/imagenet-a")
+
+
 def test_an_unknown_name_gets_a_suggestion() -> None:
     with pytest.raises(UserError, match=r"unknown dataset 'OxfordPet'; did you mean 'OxfordPets'\?"):
         dataset_info("OxfordPet")
@@ -72,8 +99,17 @@ def test_expanding_refuses_nothing_and_unknown_names() -> None:
 
 def test_reading_data_and_banks_loads_no_torch() -> None:
     program = (
-        "import sys, core.data.readers, core.data.sampling, core.descriptions, core.weights\n"
+        "import sys, core.data.protocols, core.data.readers, core.data.sampling, core.descriptions, core.weights\n"
         "print([m for m in ('torch', 'numpy', 'PIL', 'open_clip') if m in sys.modules])"
+    )
+    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "[]"
+
+
+def test_checking_and_showing_data_loads_no_torch() -> None:
+    program = (
+        "import sys, core.data.contact_sheet, core.data.examination, core.inputs\n"
+        "print([m for m in ('torch', 'open_clip') if m in sys.modules])"
     )
     printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"

@@ -65,6 +65,53 @@ def save_gif(path: Path) -> None:
     photograph().save(path, "GIF")
 
 
+def save_animation(path: Path) -> None:
+    photograph().save(path, "GIF", save_all=True, append_images=[photograph().rotate(180)])
+
+
+def save_mpo(path: Path) -> None:
+    """As stereo cameras and telephones write it: several JPEGs in one file, the first of which counts."""
+    photograph().save(path, "MPO", save_all=True, append_images=[photograph().rotate(180)])
+
+
+def save_cmyk_tiff(path: Path) -> None:
+    photograph().convert("CMYK").save(path, "TIFF")
+
+
+def save_grey_with_alpha(path: Path) -> None:
+    picture = photograph().convert("LA")
+    picture.putalpha(Image.linear_gradient("L").resize(picture.size))
+    picture.save(path, "PNG")
+
+
+def save_16_bit_rgb(path: Path) -> None:
+    """Pillow writes no such PNG; two bytes a channel, most significant first."""
+    samples = (np.asarray(photograph()).astype(">u2") * 257).tobytes()
+    rows = b"".join(b"\0" + samples[start : start + 360] for start in range(0, len(samples), 360))
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 60, 40, 16, 2, 0, 0, 0))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+def save_float(path: Path) -> None:
+    Image.fromarray(np.linspace(0, 300, 2400, dtype=np.float32).reshape(40, 60)).save(path, "TIFF")
+
+
+def save_webp(path: Path) -> None:
+    photograph().save(path, "WEBP", lossless=True)
+
+
+def save_bmp(path: Path) -> None:
+    photograph().save(path, "BMP")
+
+
+def save_with_broken_exif(path: Path) -> None:
+    photograph().save(path, "JPEG", exif=b"Exif\0\0not a directory")
+
+
 def save_one_pixel_wide(path: Path) -> None:
     photograph(1, 90).save(path, "PNG")
 
@@ -87,6 +134,15 @@ ODD_IMAGES = [
     save_16_bit,
     save_rotated_by_exif,
     save_gif,
+    save_animation,
+    save_mpo,
+    save_cmyk_tiff,
+    save_grey_with_alpha,
+    save_16_bit_rgb,
+    save_float,
+    save_webp,
+    save_bmp,
+    save_with_broken_exif,
     save_one_pixel_wide,
     save_one_pixel_high,
     save_one_pixel,
@@ -109,6 +165,18 @@ def test_odd_images_give_the_pixels_of_the_fields_loader(tmp_path: Path, save) -
     assert tensor.shape == (3, 224, 224)
     assert tensor.isfinite().all()
     assert CLIP.view(picture, "seed").shape == (3, 224, 224)
+
+
+def test_16_bit_colours_keep_their_upper_bytes(tmp_path: Path) -> None:
+    save_16_bit_rgb(tmp_path / "image.png")
+    assert np.array_equal(np.asarray(decode(tmp_path / "image.png")), np.asarray(photograph()))
+
+
+def test_the_first_picture_of_several_counts(tmp_path: Path) -> None:
+    save_mpo(tmp_path / "image.jpg")
+    with Image.open(tmp_path / "image.jpg") as several:
+        assert several.format == "MPO"
+    assert np.abs(np.asarray(decode(tmp_path / "image.jpg")).astype(int) - np.asarray(photograph())).max() < 40
 
 
 def test_exif_rotation_is_ignored_as_in_the_field(tmp_path: Path) -> None:
@@ -140,7 +208,38 @@ def a_png_that_claims_a_billion_pixels(path: Path) -> None:
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk)))
 
 
-@pytest.mark.parametrize("damage", [truncated, empty, a_web_page, header_only, a_png_that_claims_a_billion_pixels])
+def truncated_png(path: Path) -> None:
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 90, 3), dtype=np.uint8)).save(path, "PNG")
+    path.write_bytes(path.read_bytes()[:9000])
+
+
+def truncated_gif(path: Path) -> None:
+    photograph(200, 200).save(path, "GIF")
+    path.write_bytes(path.read_bytes()[:900])
+
+
+def a_vector_drawing(path: Path) -> None:
+    path.write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        truncated,
+        truncated_png,
+        truncated_gif,
+        a_vector_drawing,
+        a_folder,
+        empty,
+        a_web_page,
+        header_only,
+        a_png_that_claims_a_billion_pixels,
+    ],
+)
 def test_damaged_files_are_named_in_one_line(tmp_path: Path, damage) -> None:
     damage(tmp_path / "broken.jpg")
     with pytest.raises(UserError) as caught:

@@ -121,11 +121,18 @@ class TestMalformedSplitFiles:
             ("banded/x.png", "is not a list of three"),
             ([7, 0, "banded"], "path 7 is not a file name"),
             (["", 0, "banded"], "path '' is not a file name"),
-            (["/etc/passwd", 0, "banded"], "leaves the image folder"),
+            (["/etc/passwd", 0, "banded"], "path '/etc/passwd' is absolute"),
+            (["C:\\pictures\\x.png", 0, "banded"], "is absolute"),
+            (["/home/dtd/x.png", 0, "banded"], "is absolute"),
             (["../x.png", 0, "banded"], "leaves the image folder"),
-            (["x.png", "0", "banded"], "label '0' is not an integer"),
-            (["x.png", 0.0, "banded"], "label 0.0 is not an integer"),
-            (["x.png", True, "banded"], "label True is not an integer"),
+            (["banded/..\\..\\x.png", 0, "banded"], "leaves the image folder"),
+            (["./", 0, "banded"], "leaves the image folder"),
+            (["x\0.png", 0, "banded"], "is not a file name"),
+            (["x.png", "banded", 0], "class name 0 is not a name"),
+            (["x.png", "one", "banded"], "label 'one' is not a whole number"),
+            (["x.png", 0.5, "banded"], "label 0.5 is not a whole number"),
+            (["x.png", True, "banded"], "label True is not a whole number"),
+            ({"impath": "x.png", "label": 0, "classname": "banded"}, "is not a list of three"),
             (["x.png", 0, None], "class name None is not a name"),
             (["x.png", 0, " "], "class name ' ' is not a name"),
         ],
@@ -201,7 +208,7 @@ class TestImageNet:
 
     def test_no_class_names(self, tmp_path: Path) -> None:
         (write_imagenet(tmp_path) / "classnames.txt").unlink()
-        assert "classnames.txt: the class names of ImageNet is missing" in fault(tmp_path, "ImageNet")
+        assert "classnames.txt: the list of ImageNet's class names is missing" in fault(tmp_path, "ImageNet")
 
     def test_a_line_without_a_name(self, tmp_path: Path) -> None:
         (write_imagenet(tmp_path) / "classnames.txt").write_text("n01 tench\nn02\nn03 missile\n")

@@ -63,7 +63,7 @@ def test_overrides_reach_grid_search_and_setting(good: Path) -> None:
         ("prompt.n_prompts=two", "prompt.n_prompts: input should be a valid integer"),
         ("prompt.n_prompts=0", "greater than or equal to 1"),
         ("prompt.n_prompts=true", "prompt.n_prompts: input should be a valid integer"),
-        ("protocol=many-shot", "grid.protocol: input should be 'few-shot' or 'base-to-new'"),
+        ("protocol=many-shot", "grid.protocol: input should be 'few-shot', 'base-to-new'"),
         ("seeds=[1, 1]", "without repeats"),
         ("seeds=[]", "grid.seeds"),
         ("shots=[0]", "grid.shots.0: input should be greater than or equal to 1"),
@@ -207,6 +207,60 @@ def test_a_large_space_may_need_its_first_parameters_moved(tmp_path: Path) -> No
     path.write_text(path.read_text().replace("topk, ot, attention", "topk, uniform, attention"))
     with pytest.raises(UserError, match=r"alignment\.ot_marginals: changes nothing"):
         load_sweep(path)
+
+
+TRANSFER = """
+name: transfer
+grid: {datasets: [mini-objects], protocol: cross-dataset}
+baselines: [coop]
+"""
+
+
+def test_targets_are_overridden_like_datasets(tmp_path: Path) -> None:
+    path = tmp_path / "transfer.yaml"
+    path.write_text(TRANSFER)
+    assert load_sweep(path).file.grid.targets is None
+    assert load_sweep(path, parse_overrides(["targets=[mini-pets, EuroSAT]"])).file.grid.targets == [
+        "mini-pets",
+        "EuroSAT",
+    ]
+    assert load_sweep(path, parse_overrides(["grid.targets=mini-pets"])).file.grid.targets == ["mini-pets"]
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("targets=[mini-pet]", "grid.targets: unknown dataset 'mini-pet'; did you mean 'mini-pets'?"),
+        ("targets=[mini-objects]", "grid.targets: mini-objects is its own only target"),
+        ("targets=[]", "grid.targets: must be a list without repeats and not empty"),
+        ("protocol=domain-generalization", "grid.targets: mini-objects has no known variants"),
+        ("datasets=[ImageNetA]", "grid.targets: ImageNetA belongs to no grid"),
+    ],
+)
+def test_targets_that_cannot_be_are_one_line(tmp_path: Path, override: str, said: str) -> None:
+    path = tmp_path / "transfer.yaml"
+    path.write_text(TRANSFER)
+    with pytest.raises(UserError) as caught:
+        load_sweep(path, parse_overrides([override]))
+    assert said in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_targets_without_a_protocol_that_has_them(tmp_path: Path) -> None:
+    path = tmp_path / "transfer.yaml"
+    path.write_text(TRANSFER.replace("protocol: cross-dataset", "targets: [mini]"))
+    with pytest.raises(UserError, match=r"grid\.targets: protocol few-shot has no targets; remove them"):
+        load_sweep(path)
+
+
+def test_a_users_own_datasets_stand_in_sweep_files(tmp_path: Path) -> None:
+    (tmp_path / "datasets.yaml").write_text("heather: {folder: heather, split: folders}")
+    path = tmp_path / "transfer.yaml"
+    path.write_text(TRANSFER)
+    own = ["datasets=[heather]", "targets=[EuroSAT]"]
+    assert load_sweep(path, parse_overrides([*own, f"data.root={tmp_path}"])).file.grid.datasets == ["heather"]
+    with pytest.raises(UserError, match=r"grid\.targets: heather belongs to no grid"):
+        load_sweep(path, parse_overrides([own[0], f"data.root={tmp_path}"]))
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ class FakeResult:
 
 
 def fake_key(cell: Cell) -> str:
-    return fingerprint([cell.setting.active(), cell.dataset, cell.protocol, cell.shots, cell.seed])
+    return fingerprint([cell.setting.active(), cell.dataset, cell.protocol, cell.shots, cell.seed, cell.targets])
 
 
 class FakeBench:
@@ -65,7 +65,12 @@ class FakeBench:
         validation = 90 - distance - 10 / (cell.shots or 1) + 0.01 * cell.seed
         trains = cell.setting.method == "prompt"
         metrics = CellMetrics.model_validate(
-            {"val/accuracy": validation if trains else None, "test/accuracy": 50 + distance, "train/seconds": 0.1}
+            {
+                "val/accuracy": validation if trains else None,
+                "test/accuracy": 50 + distance,
+                "train/seconds": 0.1,
+                "targets": {name: 30.0 + place for place, name in enumerate(cell.targets)},
+            }
         )
         failure = "loss is not finite" if cell.setting.alignment.llm_weight == FATAL_WEIGHT + 2 else None
         return FakeResult(cell, fake_key(cell), metrics, {"test": {"a": 1.0}}, failure=failure)

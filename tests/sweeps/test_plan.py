@@ -10,6 +10,7 @@ from small_sweep import Declare
 
 from core.cells import Cell
 from core.config import Setting
+from core.data.catalog import IMAGENET_VARIANTS
 from core.errors import UserError
 from core.methods import method_setting
 from sweeps.plan import count, estimate_seconds, into_packs, plan_cells, plan_sweep
@@ -59,6 +60,25 @@ def test_zero_shot_methods_have_one_cell_a_dataset() -> None:
     cells = plan_cells(method_setting("zero-shot"), ["mini"], "base-to-new", [1, 16], [1, 2, 3])
     assert len(cells) == 11
     assert {(cell.shots, cell.seed) for cell in cells} == {(0, 0)}
+
+
+def test_each_source_has_its_own_targets() -> None:
+    cells = plan_cells(
+        Setting(), ["mini-pets", "mini-cars"], "cross-dataset", [1], [1], ["mini-pets", "mini-cars", "EuroSAT"]
+    )
+    assert [(cell.dataset, cell.targets) for cell in cells] == [
+        ("mini-pets", ("mini-cars", "EuroSAT")),
+        ("mini-cars", ("mini-pets", "EuroSAT")),
+    ]
+    (zero_shot,) = plan_cells(method_setting("zero-shot"), ["ImageNet"], "domain-generalization", [1], [1])
+    assert zero_shot.targets == IMAGENET_VARIANTS
+
+
+def test_other_targets_share_no_steps() -> None:
+    cells = [
+        plan_cells(Setting(), ["mini-pets"], "cross-dataset", [1], [1], [name])[0] for name in ("EuroSAT", "UCF101")
+    ]
+    assert len(into_packs([KeyedCell(cell, fake_key(cell)) for cell in cells])) == 2
 
 
 def test_a_pack_holds_the_seeds_of_a_dataset_and_its_shots() -> None:

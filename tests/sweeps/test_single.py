@@ -14,7 +14,7 @@ from sweeps.single import _cells, _save, _summary, train_once
 
 
 def cells(shots: int | None = None, seeds: str = "1", overrides: tuple[str, ...] = ()) -> list[tuple[int, int]]:
-    made = _cells("mini-pets", shots, seeds, "coop", "few-shot", list(overrides))
+    made = _cells("mini-pets", shots, seeds, "coop", "few-shot", None, list(overrides))
     return [(cell.shots, cell.seed) for cell in made]
 
 
@@ -41,12 +41,12 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work(monkeypatch:
     monkeypatch.setattr("core.cell.Bench.check", lambda *_: pytest.fail("the folder was not examined first"))
     with pytest.raises(UserError, match="--save: /proc/none cannot be written"):
         train_once(
-            Console(file=io.StringIO()), "mini-pets", 1, "1", "coop", "few-shot", [], Path("/proc/none"), as_json=True
+            Console(file=io.StringIO()), "mini-pets", 1, "1", "coop", "few-shot", None, [], Path("/proc/none"), True
         )
 
 
 def test_values_without_a_number_are_null_in_json(tmp_path: Path) -> None:
-    (cell,) = _cells("mini-pets", 1, "1", "coop", "few-shot", [])
+    (cell,) = _cells("mini-pets", 1, "1", "coop", "few-shot", None, [])
     metrics = CellMetrics(test_accuracy=50.0, train_loss=float("nan"))
     result = CellResult(cell, "key", metrics, {"test": {"beagle": 50.0, "pug": float("nan")}})
     assert _summary(result)["train/loss"] is None

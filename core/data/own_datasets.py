@@ -1,0 +1,124 @@
+"""A user's own datasets: `datasets.yaml` in the data root says where each lies and how it is divided.
+
+leaves:
+  folder: leaves                 # under the data root
+  images: photos                 # under the folder; left out where image paths begin in the folder itself
+  split: split_leaves.json       # in the folder, as the field's split files; or `folders`, one folder a class
+  template: a photo of a {} leaf.
+  title: Leaves
+"""
+
+import re
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
+
+import yaml
+from pydantic import Field, ValidationError, field_validator
+
+from core.config import Section, one_line
+from core.errors import UserError
+from core.locations import write_atomically
+from core.yaml_reader import read_yaml
+
+FILE_NAME = "datasets.yaml"
+CLASS_FOLDERS = "folders"
+"""Value of `split` for a dataset that has a folder a class and no split file."""
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""Names become parts of metric names and of file names."""
+
+
+class OwnDataset(Section):
+    """One entry of the file."""
+
+    folder: str
+    """Folder under the data root."""
+    images: str = ""
+    """Folder under `folder` that image paths are relative to; empty for `folder` itself."""
+    split: str
+    """Name of the split file in `folder`, or `folders`: the images lie in one folder per class."""
+    template: str = "a photo of a {}."
+    """Hand-written zero-shot template; `{}` is the class name."""
+    title: str = Field("", max_length=40)
+    """Column title in tables; the name where empty."""
+
+    @field_validator("folder", "images", "split")
+    @classmethod
+    def _stays_inside(cls, path: str) -> str:
+        if "\\" in path or path.startswith("~") or PurePosixPath(path).is_absolute() or ".." in path.split("/"):
+            raise ValueError("must be a relative path inside the data root, with forward slashes")
+        return path
+
+    @field_validator("folder", "split")
+    @classmethod
+    def _says_something(cls, path: str) -> str:
+        if not path.strip():
+            raise ValueError("must not be empty")
+        return path
+
+    @field_validator("template")
+    @classmethod
+    def _names_the_class(cls, template: str) -> str:
+        if template.count("{}") != 1:
+            raise ValueError("needs exactly one {} where the class name stands")
+        return template
+
+
+def read_own_datasets(root: Path, taken: Collection[str]) -> dict[str, OwnDataset]:
+    """The entries of `datasets.yaml` in a data root by name; none where there is no such file.
+
+    Args:
+        root: the data root.
+        taken: names that stand for something else.
+
+    Raises:
+        UserError: a file that is no mapping of names, a name that is taken or impossible, or a faulty entry.
+    """
+    source = root / FILE_NAME
+    if not source.exists():
+        return {}
+    entries: dict[str, OwnDataset] = {}
+    for name, entry in read_yaml(source).items():
+        check_name(name, [*taken, *entries], str(source))
+        if not isinstance(entry, dict):
+            raise UserError(f"{source}: {name}: expected the keys folder and split, found {entry!r:.60}")
+        entries[name] = check_entry(entry, f"{source}: {name}")
+    return entries
+
+
+def check_entry(entry: dict[str, object], place: str) -> OwnDataset:
+    """Validate one entry.
+
+    Raises:
+        UserError: all its faults, in one line.
+    """
+    try:
+        return OwnDataset.model_validate(entry)
+    except ValidationError as error:
+        raise UserError(f"{place}: {one_line(error)}") from None
+
+
+def check_name(name: str, taken: Collection[str], place: str) -> None:
+    """Refuse a name that cannot stand in metric and file names, or that differs from a taken one by case at most.
+
+    Raises:
+        UserError: one line with `place`.
+    """
+    if not NAME.fullmatch(name):
+        raise UserError(f"{place}: '{name:.80}' is no dataset name; use letters, digits, '.', '_' and '-'")
+    for other in taken:
+        if other.casefold() == name.casefold():
+            raise UserError(f"{place}: the name '{name}' is taken by '{other}'; choose another")
+
+
+def append_own_dataset(root: Path, name: str, dataset: OwnDataset) -> Path:
+    """Add an entry at the end of `datasets.yaml`, which is made if need be; what stands in it stays as it is.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    path = root / FILE_NAME
+    before = path.read_text(encoding="utf-8").rstrip() if path.exists() else ""
+    values = {key: value for key, value in dataset.model_dump().items() if value}
+    entry = yaml.safe_dump({name: values}, sort_keys=False, allow_unicode=True, width=1000)
+    write_atomically(path, f"{before}\n{entry}".lstrip(), remedy="make room, or set its permissions")
+    return path

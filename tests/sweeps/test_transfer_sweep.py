@@ -1,0 +1,103 @@
+"""Transfer through the engine: plans, what is recorded, tables; and sweeps over the miniature of the real layouts."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+from running import shown, train_here
+from small_sweep import Declare
+from test_comparing import cell, compare
+
+from core.data.catalog import IMAGENET_VARIANTS, MINI_GRID
+from sweeps.records import grid_metrics
+
+DUALPT = [sys.executable, "-m", "sweeps.cli"]
+
+
+def test_targets_are_recorded_and_averaged(declare: Declare, log: Path) -> None:
+    sweep = declare(**{"grid.datasets": ["mini-objects"], "grid.protocol": "cross-dataset"})
+    train_here(sweep, log)
+    rows = shown(sweep)
+    assert rows
+    for row in rows:
+        accuracies = [row.metrics[f"target/{name}/accuracy"] for name in MINI_GRID[1:]]
+        assert row.metrics["target/mean/accuracy"] == pytest.approx(fmean(accuracies))
+        assert row.params["data.targets"] == ", ".join(MINI_GRID[1:])
+    aggregates = grid_metrics(row for row in rows if row.trial == "coop")
+    assert aggregates["grid/mean/target/mini-gadgets/accuracy"] == 30.0
+    assert aggregates["grid/mini-objects/target/mean/accuracy"] == pytest.approx(34.5)
+
+
+def test_other_targets_are_other_cells(declare: Declare, log: Path) -> None:
+    grid = {"grid.datasets": ["mini-objects"], "grid.protocol": "cross-dataset", "search": None}
+    train_here(declare(**grid, **{"grid.targets": ["mini-pets"]}), log)
+    n_first = len(log.read_text().splitlines())
+    train_here(declare(**grid, **{"grid.targets": ["mini-pets"]}), log)
+    assert len(log.read_text().splitlines()) == n_first
+    train_here(declare(**grid, **{"grid.targets": ["mini-pets", "mini-cars"]}), log)
+    assert len(log.read_text().splitlines()) == 2 * n_first
+
+
+class TestCompare:
+    ROWS = tuple(
+        cell(trial, "ImageNet", seed, shots, protocol, **metrics)
+        for protocol in ("cross-dataset", "domain-generalization")
+        for trial, shots, seeds in (("zero-shot", 0, (0,)), ("coop", 16, (1, 2)))
+        for seed in seeds
+        for metrics in [
+            {"test/accuracy": 70.0, "target/UCF101/accuracy": 40.0 + seed, "target/mean/accuracy": 60.0 + seed}
+        ]
+    )
+
+    def test_the_mean_over_targets_by_default(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        printed = compare(monkeypatch, list(self.ROWS), protocol="cross-dataset")
+        assert "target/mean/accuracy at 16 shots" in printed
+        assert "61.5" in printed
+
+    def test_the_sources_own_accuracy_or_one_target_on_demand(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        options = {"protocol": "domain-generalization", "metric": "test/accuracy"}
+        assert "70.0" in compare(monkeypatch, list(self.ROWS), **options)
+        assert "41.5" in compare(monkeypatch, list(self.ROWS), **{**options, "metric": "target/UCF101/accuracy"})
+
+
+def dualpt(folder: Path, *words: object) -> str:
+    environment = {**os.environ, "COLUMNS": "200", "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [*DUALPT, *map(str, words)]
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+REAL = """
+name: real
+grid: {datasets: [real], shots: [2], seeds: [1]}
+setting: {optim: {epochs: 2}}
+baselines: [zero-shot, coop]
+"""
+VARIANTS = """
+name: variants
+grid: {datasets: [ImageNet], protocol: domain-generalization, shots: [2], seeds: [1, 2]}
+setting: {optim: {epochs: 2}}
+baselines: [zero-shot-descriptions, dualpt]
+"""
+
+
+@pytest.mark.slow
+def test_sweeps_over_the_real_layouts(miniature: Path, tmp_path: Path) -> None:
+    """All eleven readers and the four variants through real Ray and MLflow."""
+    for text, name, cells in ((REAL, "real", 22), (VARIANTS, "variants", 3)):
+        file = tmp_path / f"{name}.yaml"
+        file.write_text(text)
+        words = ("sweep", file, f"data.root={miniature}", "--json")
+        assert json.loads(dualpt(tmp_path, *words, "--dry-run"))["missing"] == cells
+        assert json.loads(dualpt(tmp_path, *words))["trained"] == cells
+    table = json.loads(dualpt(tmp_path, "compare", "variants", "--format", "json"))
+    assert table["title"] == "target/mean/accuracy at 2 shots"
+    assert table["missing"] == {"zero-shot-descriptions": 0, "dualpt": 0}
+    target = f"target/{IMAGENET_VARIANTS[2]}/accuracy"
+    rows = json.loads(dualpt(tmp_path, "compare", "variants", "--metric", target, "--format", "json"))["rows"]
+    assert all(0 <= row["mean"] <= 100 for row in rows)
