@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from core.config import Setting
@@ -92,25 +93,25 @@ def _print_examinations(
     console: Console, infos: Sequence[DatasetInfo], reports: Sequence["Examination"], fine: Sequence[bool]
 ) -> None:
     table = Table(header_style="bold")
-    for column in ("dataset", "", "classes", "train", "val", "test", "notes"):
-        table.add_column(column, no_wrap=column == "dataset")
+    for column in ("dataset", "state", "classes", "train", "val", "test"):
+        table.add_column(column, no_wrap=True)
     for info, report, each in zip(infos, reports, fine, strict=True):
-        table.add_row(info.name, _state(info, report, each), *_counts(report), _notes(report))
+        table.add_row(info.name, _state(info, report, each), *_counts(report))
     console.print(table)
-    for report in reports:
-        for line in _faults(report):
-            console.print(f"  [red]{report.name}[/]: ", end="", highlight=False)
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
     if any(report.n_images and not report.as_published for report in reports):
-        console.print("  counts: found/published where they differ; such results do not compare with published ones")
+        console.print("  n/m: n found, m published; results on other images do not compare with published ones")
+    for report in reports:
+        lines = [(line, "[red]fault[/]") for line in _faults(report)] + [(line, "note") for line in _notes(report)]
+        for line, kind in lines:
+            console.print(f"  {kind} {report.name}: {escape(line)}", highlight=False, soft_wrap=True)
 
 
 def _state(info: DatasetInfo, report: "Examination", fine: bool) -> str:
     if not report.found:
-        return "[dim]not drawn yet[/]" if info.kind == "mini" else "[red]not found[/]"
-    if not fine:
-        return "[red]faulty[/]" if not report.fine else "[red]not as published[/]"
-    return "[green]fine[/]" if report.as_published else "[yellow]other counts[/]"
+        return "[dim]not drawn[/]" if info.kind == "mini" else "[red]not found[/]"
+    if fine:
+        return "[green]fine[/]" if report.as_published else "[yellow]differs[/]"
+    return "[red]differs[/]" if report.fine else "[red]faulty[/]"
 
 
 def _counts(report: "Examination") -> list[str]:
@@ -118,20 +119,18 @@ def _counts(report: "Examination") -> list[str]:
         return ["–"] * 4
     found = (report.n_classes, *report.n_images)
     published = (report.expected_classes, *(report.expected_images or (None, None, None)))
-    return [str(n) if p in (None, n) else f"{n}/{p}" for n, p in zip(found, published, strict=True)]
+    return [f"{n or '–'}" if p in (None, n) else f"{n}/{p}" for n, p in zip(found, published, strict=True)]
 
 
-def _notes(report: "Examination") -> str:
+def _notes(report: "Examination") -> list[str]:
     notes = []
-    if report.decoded:
-        notes.append("all decoded")
     if report.repeated:
-        notes.append(f"{len(report.repeated)} listed twice")
+        notes.append(f"{len(report.repeated)} images listed twice: {listing(report.repeated)}")
     if report.namesakes:
-        notes.append(f"classes share the names {listing(report.namesakes)}")
+        notes.append(f"classes that share a name: {listing(report.namesakes)}")
     if report.stray:
-        notes.append(f"{len(report.stray)} images in no part")
-    return "; ".join(notes)
+        notes.append(f"{len(report.stray)} images in no part: {listing(report.stray)}")
+    return notes
 
 
 def _faults(report: "Examination") -> list[str]:

@@ -12,7 +12,7 @@ from running import shown, train_here
 from small_sweep import Declare
 from test_comparing import cell, compare
 
-from core.data.catalog import IMAGENET_VARIANTS, MINI_GRID
+from core.data.catalog import MINI_GRID
 from sweeps.records import grid_metrics
 
 DUALPT = [sys.executable, "-m", "sweeps.cli"]
@@ -78,26 +78,18 @@ grid: {datasets: [real], shots: [2], seeds: [1]}
 setting: {optim: {epochs: 2}}
 baselines: [zero-shot, coop]
 """
-VARIANTS = """
-name: variants
-grid: {datasets: [ImageNet], protocol: domain-generalization, shots: [2], seeds: [1, 2]}
-setting: {optim: {epochs: 2}}
-baselines: [zero-shot-descriptions, dualpt]
-"""
 
 
 @pytest.mark.slow
-def test_sweeps_over_the_real_layouts(miniature: Path, tmp_path: Path) -> None:
-    """All eleven readers and the four variants through real Ray and MLflow."""
-    for text, name, cells in ((REAL, "real", 22), (VARIANTS, "variants", 3)):
-        file = tmp_path / f"{name}.yaml"
-        file.write_text(text)
-        words = ("sweep", file, f"data.root={miniature}", "--json")
-        assert json.loads(dualpt(tmp_path, *words, "--dry-run"))["missing"] == cells
-        assert json.loads(dualpt(tmp_path, *words))["trained"] == cells
-    table = json.loads(dualpt(tmp_path, "compare", "variants", "--format", "json"))
-    assert table["title"] == "target/mean/accuracy at 2 shots"
-    assert table["missing"] == {"zero-shot-descriptions": 0, "dualpt": 0}
-    target = f"target/{IMAGENET_VARIANTS[2]}/accuracy"
-    rows = json.loads(dualpt(tmp_path, "compare", "variants", "--metric", target, "--format", "json"))["rows"]
-    assert all(0 <= row["mean"] <= 100 for row in rows)
+def test_a_sweep_over_the_real_layouts(miniature: Path, tmp_path: Path) -> None:
+    """All eleven readers through real Ray and MLflow; the plan of the shipped transfer over the four variants."""
+    (tmp_path / "real.yaml").write_text(REAL)
+    words = ("sweep", "real.yaml", f"data.root={miniature}", "--json")
+    assert json.loads(dualpt(tmp_path, *words, "--dry-run"))["missing"] == 22
+    assert json.loads(dualpt(tmp_path, *words))["trained"] == 22
+    table = json.loads(dualpt(tmp_path, "compare", "real", "--format", "json"))
+    assert table["missing"] == {"zero-shot": 0, "coop": 0}
+    backbone = ("backbone.name=mini-clip", "backbone.pretrained=null", "backbone.precision=fp32")
+    for name in ("real-domain-generalization", "real-cross-dataset"):
+        plan = json.loads(dualpt(tmp_path, "sweep", name, f"data.root={miniature}", *backbone, "--dry-run", "--json"))
+        assert plan["cells"] == 2 + 6 * 3 + 20 + 3  # baselines, candidates, the selected setting
