@@ -161,7 +161,7 @@ def _step(step: Any, low: float, high: float, log: bool, number: tuple[type, ...
     """The distance of neighbouring values, which must lead from the low end to the high one."""
     if step is None:
         return None
-    if isinstance(step, bool) or not isinstance(step, number) or step <= 0:
+    if isinstance(step, bool) or not isinstance(step, int | float) or not isinstance(step, number) or step <= 0:
         raise UserError(
             f"{place}.step: expected a {'whole ' if number == (int,) else ''}number above 0, found {step!r}"
         )
