@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from core.errors import UserError
-from sweeps.commands import ablate, describe, inspect, moving, predict, report, results, running
+from sweeps.commands import ablate, describe, features, inspect, moving, predict, report, results, running
 from sweeps.commands import help as help_commands
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 for commands in (running, ablate, results, report, inspect, predict, moving, describe, help_commands):
     app.add_typer(commands.app)
+app.add_typer(features.app, name="features", help="Stored image features: build them, look at them, clean up.")
 
 
 def main() -> None:

@@ -41,7 +41,7 @@ def train_once(
     Raises:
         UserError: any fault of the setting, of its data or of the folder `save`, before training.
     """
-    cells = _cells(dataset, shots, seeds, method, protocol, overrides)
+    cells = cells_of(dataset, shots, seeds, method, protocol, overrides)
     if save is not None:
         _check_folder(save)
     from core.cell import Bench
@@ -71,7 +71,14 @@ def train_once(
         raise UserError(f"{len(failures)} of {len(results)} seeds failed: {failures[0]}")
 
 
-def _cells(dataset: str, shots: int | None, seeds: str, method: str, protocol: str, overrides: list[str]) -> list[Cell]:
+def cells_of(
+    dataset: str, shots: int | None, seeds: str, method: str, protocol: str, overrides: list[str]
+) -> list[Cell]:
+    """The cells of one setting on one dataset, one a seed, as the command line gives them.
+
+    Raises:
+        UserError: any fault of the words.
+    """
     if protocol not in get_args(Protocol):
         raise UserError(f"--protocol: unknown protocol '{protocol}'{nearest(protocol, get_args(Protocol))}")
     numbers = _seeds(seeds)
