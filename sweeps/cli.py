@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from core.errors import UserError
-from sweeps.commands import ablate, data, describe, inspect, moving, predict, report, results, running
+from sweeps.commands import ablate, data, describe, features, inspect, moving, predict, report, results, running
 from sweeps.commands import help as help_commands
 
 app = typer.Typer(
@@ -21,8 +21,7 @@ app = typer.Typer(
     epilog="Settings are key=value with dotted names, for example [bold]alignment.llm_weight=4 prompt.n_prompts=2[/]; "
     "[bold]dualpt settings[/] lists them all.",
 )
-
-for commands in (running, ablate, results, report, inspect, predict, moving, data, describe, help_commands):
+for commands in (running, ablate, results, report, inspect, predict, moving, data, features, describe, help_commands):
     app.add_typer(commands.app)
 
 

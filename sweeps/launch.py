@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from core.cell import Bench
     from sweeps.dealer import Dealer
     from sweeps.records import CellRow
+    from sweeps.stored_features import FeatureCosts
 
 COMPLETE, SOME_FAILED, INTERRUPTED = 0, 3, 130
 """Exit codes, besides 2 for a `UserError`."""
@@ -127,9 +128,17 @@ def draw_mini_datasets(sweep: LoadedSweep, *, console: Console, progress: bool =
 
 
 def dry_run(
-    sweep: LoadedSweep, *, console: Console, as_json: bool = False, key: Callable[[Cell], str] = cell_key
+    sweep: LoadedSweep,
+    *,
+    console: Console,
+    as_json: bool = False,
+    key: Callable[[Cell], str] = cell_key,
+    features: "Callable[[LoadedSweep], FeatureCosts] | None" = None,
 ) -> None:
     """Show what a launch would do: cells, those already finished, estimated time. Writes nothing.
+
+    Args:
+        features: what its missing features cost, to be shown too.
 
     Raises:
         UserError: an unknown dataset, missing data, or a store that cannot be read.
@@ -139,9 +148,14 @@ def dry_run(
     own = [row for row in _recorded(uri, sweep.file.name) if row.finished] if _study_fits(sweep, key) else []
     counts = count(plan, _finished_anywhere(uri), own, key)
     if as_json:
-        print(json.dumps({"name": sweep.file.name, **asdict(counts), "missing": counts.missing}))
+        extra = {} if features is None else {"features": asdict(features(sweep))}
+        print(json.dumps({"name": sweep.file.name, **asdict(counts), "missing": counts.missing, **extra}))
         return
     _print_plan(sweep, plan, counts, console)
+    if features is not None:
+        from sweeps.stored_features import describe
+
+        console.print(f"  features: {describe(features(sweep))}", highlight=False)
 
 
 def simulate(

@@ -44,7 +44,7 @@ def train_once(
     Raises:
         UserError: any fault of the setting, of its data or of the folder `save`, before training.
     """
-    cells = _cells(dataset, shots, seeds, method, protocol, targets, overrides)
+    cells = cells_of(dataset, shots, seeds, method, protocol, targets, overrides)
     if save is not None:
         _check_folder(save)
     from core.cell import Bench
@@ -74,7 +74,7 @@ def train_once(
         raise UserError(f"{len(failures)} of {len(results)} seeds failed: {failures[0]}")
 
 
-def _cells(
+def cells_of(
     dataset: str,
     shots: int | None,
     seeds: str,
@@ -83,6 +83,11 @@ def _cells(
     targets: str | None,
     overrides: list[str],
 ) -> list[Cell]:
+    """The cells of one setting on one dataset, one a seed, as the command line gives them.
+
+    Raises:
+        UserError: any fault of the words.
+    """
     if protocol not in get_args(Protocol):
         raise UserError(f"--protocol: unknown protocol '{protocol}'{nearest(protocol, get_args(Protocol))}")
     numbers = _seeds(seeds)

@@ -85,7 +85,9 @@ def sweep(
         return
     draw_mini_datasets(loaded, console=out, progress=progress and not as_json)
     if dry_run:
-        show_plan(loaded, console=out, as_json=as_json)
+        from sweeps.stored_features import feature_costs
+
+        show_plan(loaded, console=out, as_json=as_json, features=feature_costs)
         return
     outcome = launch(loaded, console=out, progress=progress and not as_json)
     if as_json:

@@ -1,0 +1,99 @@
+"""`dualpt features build`, `ls`, `verify` and `gc`. Heavy imports stay inside the commands, for a quick `--help`."""
+
+from typing import Annotated
+
+import typer
+
+from sweeps.commands.options import Json, new_app, out
+
+app = new_app()
+features = new_app()
+app.add_typer(features, name="features", help="Stored image features: build them, look at them, clean up.")
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and its cost.")]
+
+
+@features.command(
+    epilog="Examples: [bold]dualpt features build real-grid data.root=/data[/] · "
+    "[bold]dualpt features build --dataset mini-pets --shots 16 --seeds 1,2,3[/]"
+)
+def build(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FILE] [KEY=VALUE]...", help="A sweep file or the name of one that ships; overrides."),
+    ] = None,
+    dataset: Annotated[
+        list[str] | None, typer.Option(help="In place of a file: a dataset, `mini` or `real`; may be repeated.")
+    ] = None,
+    shots: Annotated[int | None, typer.Option(min=1, help="With --dataset: training images per class, 16.")] = None,
+    seeds: Annotated[str, typer.Option(help="With --dataset: comma-separated seeds of the draw.")] = "1",
+    method: Annotated[str, typer.Option(help="With --dataset: whose features; `dualpt` reads local ones.")] = "dualpt",
+    protocol: Annotated[str, typer.Option(help="With --dataset: the protocol whose images are wanted.")] = "few-shot",
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Compute the image features of a sweep, or of a dataset, that are not stored yet.
+
+    Size and time are estimated first. Killed and run again, it goes on; two at once do the work once.
+    """
+    from core.data.catalog import expand_datasets
+    from core.errors import UserError
+    from search_spaces.shipped import shipped_or_path
+    from search_spaces.sweep_file import load_sweep
+    from search_spaces.yaml_reader import parse_overrides
+    from sweeps.single import cells_of
+    from sweeps.stored_features import build as build_features
+    from sweeps.stored_features import sweep_cells
+
+    files = [word for word in words or [] if "=" not in word]
+    overrides = [word for word in words or [] if "=" in word]
+    if bool(files) == bool(dataset) or len(files) > 1:
+        raise UserError("features build: give one sweep file, or --dataset NAME (see `dualpt features build --help`)")
+    if files:
+        cells = sweep_cells(load_sweep(shipped_or_path(files[0]), parse_overrides(overrides)))
+    else:
+        names = expand_datasets(dataset or [])
+        cells = [cell for name in names for cell in cells_of(name, shots, seeds, method, protocol, None, overrides)]
+    build_features(out, cells, dry_run=dry_run, as_json=as_json)
+
+
+@features.command(name="ls", epilog="Example: [bold]dualpt features ls --json[/]")
+def list_shelves(as_json: Json = False) -> None:
+    """List what is stored: backbone, dataset, view, images, size, last use."""
+    from sweeps.stored_features import show_store
+
+    show_store(out, as_json=as_json)
+
+
+@features.command(epilog="Example: [bold]dualpt features verify && echo sound[/]")
+def verify(as_json: Json = False) -> None:
+    """Read every stored byte and hold it against its checksum; what is damaged is forgotten and encoded anew.
+
+    Exit codes: 0 all is sound, 3 damage was found.
+    """
+    from sweeps.stored_features import verify as verify_features
+
+    raise typer.Exit(verify_features(out, as_json=as_json))
+
+
+@features.command(epilog="Example: [bold]dualpt features gc --unused 30 --dry-run[/]")
+def gc(
+    unused: Annotated[
+        float | None, typer.Option(min=0, metavar="DAYS", help="Remove shelves that nothing has used for so long.")
+    ] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Remove the shelves of a backbone; with --unused, only those.")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Remove the shelves of a dataset; with --unused, only those.")
+    ] = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Remove leftovers of killed builds, shelves of older versions, and those that you name.
+
+    Files that are not the store's, and shelves that are being written, are left alone.
+    """
+    from sweeps.stored_features import collect
+
+    collect(out, unused_days=unused, backbone=backbone, dataset=dataset, dry_run=dry_run, as_json=as_json)

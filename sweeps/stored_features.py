@@ -1,0 +1,276 @@
+"""`dualpt features`: what stored features a sweep or a dataset needs, computing them, and the store's upkeep."""
+
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from core.cells import Cell
+from core.config import Setting
+from core.locations import cache_root
+from search_spaces.sweep_file import LoadedSweep
+from sweeps.plan import grid_cells, plan_sweep
+from sweeps.progress import progress_bar, readable_seconds
+
+if TYPE_CHECKING:
+    from core.cell import Bench
+    from core.feature_needs import FeatureEstimate
+
+SEARCHED_KEYS = ("backbone.", "data.views", "alignment.local_", "inference.local_weight")
+"""Beginnings of the keys that decide which features a setting reads."""
+
+DAMAGE_FOUND = 3
+"""Exit code of `verify`."""
+
+
+@dataclass(frozen=True)
+class FeatureCosts:
+    """What missing features cost."""
+
+    images: int
+    """To be encoded, views counted one by one."""
+    bytes: int
+    seconds: float | None
+    """On this machine; None where its pace is not known."""
+
+
+def store_folder() -> Path:
+    return cache_root() / "features"
+
+
+def sweep_cells(sweep: LoadedSweep) -> list[Cell]:
+    """The cells of baselines and candidates, with every value of a searched key that decides which features are read.
+
+    Of a range, both ends stand for all: views 2 are among views 4, and any positive weight reads the same features.
+    """
+    cells = [cell for baseline in plan_sweep(sweep).baselines for cell in baseline.cells]
+    if sweep.file.search is None:
+        return cells
+    deciding = [parameter for parameter in sweep.space if parameter.key.startswith(SEARCHED_KEYS)]
+    for ends in itertools.product(*(parameter.ends for parameter in deciding)):
+        values = {}
+        for parameter, end in zip(deciding, ends, strict=True):
+            values |= {key: allowed[0] for key, allowed in parameter.when.items()} | {parameter.key: end}
+        cells += grid_cells(sweep, sweep.reference.with_values(values, source="search.space"))
+    return cells
+
+
+def feature_costs(sweep: LoadedSweep) -> FeatureCosts:
+    """What a launch would have to encode, by the pace of earlier builds. Reads no weights."""
+    import torch
+
+    from core.backbone import backbone_facts
+    from core.feature_needs import FeatureNeed, estimate, needs_of
+    from core.features import Encoder, FeatureStore, encoder_title
+
+    store = FeatureStore(store_folder())
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+
+    def facts_of(setting: Setting) -> Encoder:
+        section = setting.backbone
+        return backbone_facts(section.name, section.pretrained, section.precision)
+
+    def pace_of(need: FeatureNeed, _: object) -> float | None:
+        return store.pace.known(encoder_title(facts_of(need.setting), need.local, device))
+
+    return costs(estimate(store, needs_of(sweep_cells(sweep)), facts_of, pace_of))
+
+
+def costs(estimates: "Iterable[FeatureEstimate]") -> FeatureCosts:
+    """The sum of estimates."""
+    every = list(estimates)
+    seconds = [one.seconds for one in every]
+    known = [one for one in seconds if one is not None]
+    return FeatureCosts(
+        sum(one.missing for one in every),
+        sum(one.bytes for one in every),
+        sum(known) if len(known) == len(seconds) else None,
+    )
+
+
+def build(console: Console, cells: Sequence[Cell], *, dry_run: bool, as_json: bool) -> None:
+    """Show what is missing and what it costs, then compute it.
+
+    Raises:
+        UserError: a fault of the data or the backbone, or too little room, before anything is encoded.
+    """
+    from core.cell import Bench
+
+    bench = Bench()
+    quiet = as_json or not console.is_terminal
+    with progress_bar(console, quiet) as bar:
+        task = bar.add_task("drawing", total=None)
+
+        def show(done: int, total: int, what: str) -> None:
+            bar.update(task, completed=done, total=total, description=what)
+
+        bench.prepare_data(cells, show)
+        bar.update(task, description="estimating", completed=0, total=None)
+        estimates = bench.estimate_features(cells)
+        total = costs(estimates)
+        if not as_json:
+            bar.console.print(_needs_table(estimates))
+            bar.console.print(f"  {describe(total)}; kept in {store_folder()}", highlight=False, soft_wrap=True)
+        seconds = 0.0 if dry_run else _compute(bench, estimates, show)
+    if as_json:
+        rows = [_estimate_row(one) for one in estimates]
+        done = {"encoded": 0 if dry_run else total.images, "seconds": seconds}
+        print(json.dumps({"folder": str(store_folder()), "estimated": asdict(total), "needs": rows, **done}))
+    elif not dry_run and total.images:
+        pace = total.images / seconds
+        console.print(
+            f"  {total.images} images encoded in {readable_seconds(seconds)}: {pace:.1f} images/s, "
+            f"{total.bytes / 1e6 / seconds:.1f} MB/s",
+            highlight=False,
+        )
+
+
+def describe(total: FeatureCosts) -> str:
+    """One line for a plan."""
+    if not total.images:
+        return "all features are stored"
+    left = "unknown until the first build" if total.seconds is None else f"about {readable_seconds(total.seconds)}"
+    return f"{total.images} images to encode, {megabytes(total.bytes)}, {left}"
+
+
+def megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB" if size < 1e9 else f"{size / 1e9:,.1f} GB"
+
+
+def _compute(bench: "Bench", estimates: "Sequence[FeatureEstimate]", show: Callable[[int, int, str], None]) -> float:
+    start = time.perf_counter()
+    bench.compute(estimates, show)
+    return time.perf_counter() - start
+
+
+def _estimate_row(one: "FeatureEstimate") -> dict[str, Any]:
+    section = one.need.setting.backbone
+    return {
+        "backbone": section.name,
+        "precision": section.precision,
+        "local": one.need.local,
+        "dataset": one.need.dataset,
+        "view": one.need.view,
+        "images": len(one.need.items),
+        "missing": one.missing,
+        "bytes": one.bytes,
+        "seconds": one.seconds,
+    }
+
+
+def _needs_table(estimates: "Sequence[FeatureEstimate]") -> Table:
+    """One row a backbone and dataset; the views of a dataset's training images are counted together."""
+    groups: dict[tuple[str, ...], list[FeatureEstimate]] = {}
+    for one in estimates:
+        section = one.need.setting.backbone
+        title = (section.name, section.precision, one.need.local or "–", one.need.dataset)
+        groups.setdefault(title, []).append(one)
+    table = Table("backbone", "precision", "local", "dataset", header_style="bold", title_justify="left")
+    for name in ("views", "images", "missing", "size", "time"):
+        table.add_column(name, justify="right")
+    for title, group in groups.items():
+        total = costs(group)
+        views = sum(one.need.view is not None for one in group)
+        images = sum(len(one.need.items) for one in group)
+        seconds = "?" if total.seconds is None else readable_seconds(total.seconds)
+        table.add_row(*title, str(views or "–"), str(images), str(total.images), megabytes(total.bytes), seconds)
+    return table
+
+
+def show_store(console: Console, *, as_json: bool) -> None:
+    """List the shelves of the store."""
+    from core.feature_upkeep import list_store
+
+    listing = list_store(store_folder())
+    rows = [
+        {
+            "folder": str(shelf.folder),
+            **{key: shelf.about.get(key) for key in ("backbone", "precision", "local", "dataset", "view", "weights")},
+            "images": usage.rows,
+            "bytes": usage.bytes,
+            "idle_bytes": usage.idle_bytes,
+            "used": usage.used,
+        }
+        for shelf, usage in listing.shelves
+    ]
+    if as_json:
+        unreadable = [str(path) for path in listing.unreadable]
+        print(json.dumps({"folder": str(store_folder()), "shelves": rows, "unreadable": unreadable}))
+        return
+    table = Table("backbone", "weights", "precision", "local", "dataset", "view", header_style="bold")
+    for name in ("images", "size", "last used"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        words = [str(row["backbone"]), str(row["weights"])[:12], str(row["precision"]), str(row["local"] or "–")]
+        used = time.strftime("%Y-%m-%d", time.localtime(row["used"]))
+        table.add_row(*words, str(row["dataset"]), str(row["view"]), str(row["images"]), megabytes(row["bytes"]), used)
+    if rows:
+        console.print(table)
+    console.print(
+        f"  {len(rows)} shelves, {megabytes(sum(row['bytes'] for row in rows))} in {store_folder()}", soft_wrap=True
+    )
+    _print_paths(console, "not understood, built anew when needed", listing.unreadable)
+
+
+def verify(console: Console, *, as_json: bool) -> int:
+    """Read every stored byte; returns the exit code."""
+    from core.feature_upkeep import verify_store
+
+    with progress_bar(console, as_json or not console.is_terminal) as bar:
+        task = bar.add_task("verifying", total=None)
+        result = verify_store(
+            store_folder(), lambda done, total, what: bar.update(task, completed=done, total=total, description=what)
+        )
+    damaged = {str(folder): names for folder, names in result.damaged.items()}
+    if as_json:
+        unreadable = [str(path) for path in result.unreadable]
+        print(
+            json.dumps({"shelves": result.shelves, "rows": result.rows, "damaged": damaged, "unreadable": unreadable})
+        )
+    else:
+        for folder, names in damaged.items():
+            console.print(f"[yellow]damaged[/] {folder}: {', '.join(names)}", highlight=False, soft_wrap=True)
+        _print_paths(console, "not understood, built anew when needed", result.unreadable)
+        sound = f"{result.rows} images in {result.shelves} shelves are sound"
+        remedy = "; what was damaged is forgotten, and encoded anew when it is needed" if damaged else ""
+        console.print(f"  {sound}{remedy}", highlight=False)
+    return DAMAGE_FOUND if damaged else 0
+
+
+def collect(
+    console: Console,
+    *,
+    unused_days: float | None,
+    backbone: str | None,
+    dataset: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Remove what cannot be used or what the user names."""
+    from core.feature_upkeep import collect_garbage
+
+    result = collect_garbage(
+        store_folder(), unused_days=unused_days, backbone=backbone, dataset=dataset, dry_run=dry_run
+    )
+    if as_json:
+        removed = {str(path): reason for path, reason in result.removed.items()}
+        left = {"in_use": [*map(str, result.in_use)], "foreign": [*map(str, result.foreign)]}
+        print(json.dumps({"removed": removed, "bytes": result.bytes, "dry_run": dry_run, **left}))
+        return
+    for path, reason in result.removed.items():
+        console.print(f"  {path.relative_to(store_folder())}: {reason}", highlight=False, soft_wrap=True)
+    _print_paths(console, "left alone, in use", result.in_use)
+    _print_paths(console, "left alone, not the store's", result.foreign)
+    verb = "would be removed" if dry_run else "removed"
+    console.print(f"  {len(result.removed)} {verb}, {megabytes(result.bytes)}", highlight=False)
+
+
+def _print_paths(console: Console, what: str, paths: Iterable[Path]) -> None:
+    for path in paths:
+        console.print(f"[yellow]{what}:[/] {path}", highlight=False, soft_wrap=True)
