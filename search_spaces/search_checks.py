@@ -127,7 +127,7 @@ def check_racing(sweep: "LoadedSweep", source: str) -> None:
         raise UserError(
             f"{source}.racing: candidates with different {SHOTS} cannot be raced; fix the shots, or set racing: none"
         )
-    judged = len(expand_datasets(search.datasets or sweep.file.grid.datasets))
+    judged = len(expand_datasets(search.datasets or sweep.file.grid.datasets, sweep.reference.data.folder))
     if judged <= (search.race_datasets or 1):
         raise UserError(
             f"{source}.racing: needs more than {search.race_datasets or 1} judged datasets, found {judged}; "

@@ -61,7 +61,7 @@ def find_cell(ledger: "Ledger", name: str) -> CellRow:
 
 
 def cell_of(ledger: "Ledger", row: CellRow, overrides: Mapping[str, Any]) -> Cell:
-    """The cell as it was run, with places on this machine in `overrides`.
+    """The cell as it was run, with places on this machine in `overrides`; without targets, which it did not learn from.
 
     Raises:
         UserError: an override of what the cell has been run with, or a setting that is not on record.

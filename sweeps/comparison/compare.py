@@ -1,6 +1,7 @@
 """`dualpt compare`: from the ledger to what is printed, written or drawn."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,15 @@ from rich.console import Console
 from core.config import Protocol
 from core.data.protocols import TRANSFER_PROTOCOLS
 from core.errors import UserError, nearest
-from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, VAL_ACCURACY
+from core.results import (
+    BASE_ACCURACY,
+    HARMONIC_MEAN,
+    NEW_ACCURACY,
+    TARGET_MEAN,
+    TEST_ACCURACY,
+    VAL_ACCURACY,
+    target_accuracy,
+)
 from sweeps.comparison.documents import AnyTable, to_csv, to_document, to_markdown
 from sweeps.comparison.findings import findings_of
 from sweeps.comparison.frames import finished_shots, read_frame
@@ -33,7 +42,9 @@ from sweeps.comparison.tables import (
 from sweeps.comparison.terminal import print_plain, print_table
 
 FORMATS = ("table", "markdown", "latex", "latex-document", "csv", "json")
-METRICS = (TEST_ACCURACY, BASE_ACCURACY, NEW_ACCURACY, HARMONIC_MEAN, VAL_ACCURACY)
+METRICS = (TEST_ACCURACY, BASE_ACCURACY, NEW_ACCURACY, HARMONIC_MEAN, TARGET_MEAN, VAL_ACCURACY)
+TARGET_METRIC = re.compile(target_accuracy(".+"))
+"""The metric of one target; whether it is recorded, the table says."""
 
 
 def compare_sweeps(
@@ -58,7 +69,8 @@ def compare_sweeps(
         UserError: no such store, sweep, format, metric, protocol, method or number of shots, grids that differ, or a
             path that cannot be written.
     """
-    _check_words(format=(form, FORMATS), metric=(metric, METRICS), protocol=(protocol, get_args(Protocol)))
+    known_metric = None if metric is not None and TARGET_METRIC.fullmatch(metric) else metric
+    _check_words(format=(form, FORMATS), metric=(known_metric, METRICS), protocol=(protocol, get_args(Protocol)))
     frames = {name: read_frame(name, store, BACKBONE_PARAMS if published else ()) for name in dict.fromkeys(names)}
     selection = select(frames, protocol=protocol, common=common)
     beside = published_for(selection) if published else None

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from core.config import Setting
-from core.data.catalog import DatasetInfo, dataset_info
+from core.data.catalog import DatasetInfo
 from core.data.sampling import draw_few_shot
 from core.data.splits import Item, check_files, listing
 from core.describing.bank import (
@@ -29,7 +29,7 @@ from core.describing.classes import titles
 from core.describing.quality import Flagged, TextQuality, text_quality
 from core.descriptions import plain_sentences, read_content
 from core.errors import UserError
-from core.inputs import data_root, split_of
+from core.inputs import data_root, info_of, split_of
 from core.locations import cache_root
 from core.mini.grid import ensure_mini_grid
 from sweeps.describing.places import classes_in
@@ -72,7 +72,7 @@ def check_bank(
     Raises:
         UserError: a bank or dataset that cannot be read, an edited bank without `accept`, or missing images.
     """
-    info = dataset_info(dataset)
+    info = info_of(setting, dataset)
     source = bank / info.bank_name if bank.is_dir() else bank
     items = classes_in(setting, info, classes)
     names = [item.name for item in items]

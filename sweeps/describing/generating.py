@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from core.config import Setting
-from core.data.catalog import DatasetInfo, dataset_info
+from core.data.catalog import DatasetInfo
 from core.data.splits import listing
 from core.describing.answers import open_answers
 from core.describing.bank import Bank, Provenance, bank_path, own_version, today, write_bank
@@ -19,6 +19,7 @@ from core.describing.cleaning import Reason
 from core.describing.generation import Generated, generate, generated_bank
 from core.describing.questions import TEMPLATES, ClassNamePolicy, Questionnaire, read_templates
 from core.errors import UserError
+from core.inputs import info_of
 from sweeps.describing.places import classes_in, written_bank
 from sweeps.progress import progress_bar
 
@@ -84,7 +85,7 @@ def generate_bank(
     Raises:
         UserError: any fault of an option or a file, before a model is loaded; a writer that fails for good.
     """
-    info = dataset_info(dataset)
+    info = info_of(setting, dataset)
     check_options(options)
     asked_of = read_templates(templates) if templates else TEMPLATES
     limit = TRIES_PER_DESCRIPTION * per_class if tries is None else tries

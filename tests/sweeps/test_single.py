@@ -10,11 +10,11 @@ from rich.console import Console
 from core.cell import CellResult
 from core.errors import UserError
 from core.results import CellMetrics
-from sweeps.single import _cells, _save, _summary, train_once
+from sweeps.single import _save, _summary, cells_of, train_once
 
 
 def cells(shots: int | None = None, seeds: str = "1", overrides: tuple[str, ...] = ()) -> list[tuple[int, int]]:
-    made = _cells("mini-pets", shots, seeds, "coop", "few-shot", None, list(overrides))
+    made = cells_of("mini-pets", shots, seeds, "coop", "few-shot", None, list(overrides))
     return [(cell.shots, cell.seed) for cell in made]
 
 
@@ -46,7 +46,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work(monkeypatch:
 
 
 def test_values_without_a_number_are_null_in_json(tmp_path: Path) -> None:
-    (cell,) = _cells("mini-pets", 1, "1", "coop", "few-shot", None, [])
+    (cell,) = cells_of("mini-pets", 1, "1", "coop", "few-shot", None, [])
     metrics = CellMetrics(test_accuracy=50.0, train_loss=float("nan"))
     result = CellResult(cell, "key", metrics, {"test": {"beagle": 50.0, "pug": float("nan")}})
     assert _summary(result)["train/loss"] is None

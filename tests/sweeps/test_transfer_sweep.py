@@ -1,4 +1,4 @@
-"""Transfer through the engine: plans, what is recorded, tables; and sweeps over the miniature of the real layouts."""
+"""Transfer through the engine: plans and what is recorded; and sweeps over the miniature of the real layouts."""
 
 import json
 import os
@@ -10,7 +10,6 @@ from statistics import fmean
 import pytest
 from running import shown, train_here
 from small_sweep import Declare
-from test_comparing import cell, compare
 
 from core.data.catalog import MINI_GRID
 from sweeps.records import grid_metrics
@@ -42,28 +41,6 @@ def test_other_targets_are_other_cells(declare: Declare, log: Path) -> None:
     assert len(log.read_text().splitlines()) == 2 * n_first
 
 
-class TestCompare:
-    ROWS = tuple(
-        cell(trial, "ImageNet", seed, shots, protocol, **metrics)
-        for protocol in ("cross-dataset", "domain-generalization")
-        for trial, shots, seeds in (("zero-shot", 0, (0,)), ("coop", 16, (1, 2)))
-        for seed in seeds
-        for metrics in [
-            {"test/accuracy": 70.0, "target/UCF101/accuracy": 40.0 + seed, "target/mean/accuracy": 60.0 + seed}
-        ]
-    )
-
-    def test_the_mean_over_targets_by_default(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        printed = compare(monkeypatch, list(self.ROWS), protocol="cross-dataset")
-        assert "target/mean/accuracy at 16 shots" in printed
-        assert "61.5" in printed
-
-    def test_the_sources_own_accuracy_or_one_target_on_demand(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        options = {"protocol": "domain-generalization", "metric": "test/accuracy"}
-        assert "70.0" in compare(monkeypatch, list(self.ROWS), **options)
-        assert "41.5" in compare(monkeypatch, list(self.ROWS), **{**options, "metric": "target/UCF101/accuracy"})
-
-
 def dualpt(folder: Path, *words: object) -> str:
     environment = {**os.environ, "COLUMNS": "200", "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [*DUALPT, *map(str, words)]
@@ -87,8 +64,8 @@ def test_a_sweep_over_the_real_layouts(miniature: Path, tmp_path: Path) -> None:
     words = ("sweep", "real.yaml", f"data.root={miniature}", "--json")
     assert json.loads(dualpt(tmp_path, *words, "--dry-run"))["missing"] == 22
     assert json.loads(dualpt(tmp_path, *words))["trained"] == 22
-    table = json.loads(dualpt(tmp_path, "compare", "real", "--format", "json"))
-    assert table["missing"] == {"zero-shot": 0, "coop": 0}
+    (table,) = json.loads(dualpt(tmp_path, "compare", "real", "--format", "json"))["tables"]
+    assert table["missing"] == {"zero-shot CLIP": 0, "CoOp": 0}
     backbone = ("backbone.name=mini-clip", "backbone.pretrained=null", "backbone.precision=fp32")
     for name in ("real-domain-generalization", "real-cross-dataset"):
         plan = json.loads(dualpt(tmp_path, "sweep", name, f"data.root={miniature}", *backbone, "--dry-run", "--json"))

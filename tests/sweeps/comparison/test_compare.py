@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from core.errors import UserError
-from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, harmonic_mean
+from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TARGET_MEAN, TEST_ACCURACY, harmonic_mean
 from sweeps.comparison import compare as comparing
 from sweeps.comparison.figures import style
 
@@ -88,6 +88,24 @@ def test_protocol_chooses_among_cells_of_both(monkeypatch: pytest.MonkeyPatch) -
     both = FEW_SHOT + BASE_TO_NEW
     assert "test/accuracy at 4 shots" in compare(monkeypatch, both, protocol="few-shot")
     assert "harmonic_mean at 16 shots" in compare(monkeypatch, both, protocol="base-to-new")
+
+
+def test_transfer_shows_source_targets_and_their_mean_or_one_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [
+        cell(trial, "ImageNet", seed, shots, "cross-dataset", **metrics)
+        for trial, shots, seeds in (("zero-shot", 0, (0,)), ("coop", 16, (1, 2)))
+        for seed in seeds
+        for metrics in [{"test/accuracy": 70.0, "target/UCF101/accuracy": 40.0 + seed, TARGET_MEAN: 60.0 + seed}]
+    ]
+    printed = compare(monkeypatch, rows)
+    assert "trained on ImageNet at 16 shots" in printed
+    assert all(number in printed for number in ("70.0", "41.5", "61.5"))
+    for metric, number in (("target/UCF101/accuracy", "41.5"), (TARGET_MEAN, "61.5"), (TEST_ACCURACY, "70.0")):
+        printed = compare(monkeypatch, rows, metric=metric)
+        assert f"{metric} at 16 shots" in printed
+        assert number in printed
+    with pytest.raises(UserError, match="no finished cell has target/EuroSAT/accuracy"):
+        compare(monkeypatch, rows, metric="target/EuroSAT/accuracy")
 
 
 def test_base_to_new_writes_base_new_and_h(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
