@@ -109,6 +109,7 @@ def open_answers(path: Path, header: Mapping[str, Any], restart: bool) -> Iterat
     """
     lock = FileLock(path.with_name(f".{path.name}.lock"))
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
         raise UserError(f"{path}: another run is writing answers there; wait for it, or use another --out") from None

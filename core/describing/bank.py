@@ -6,6 +6,7 @@ one name may have different sentences. Plain banks by other authors, `{class nam
 """
 
 import json
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -188,19 +189,17 @@ def write_bank(path: Path, bank: Bank) -> None:
 
 
 def bank_path(out: Path, dataset: str) -> Path:
-    """Where a dataset's bank lies under `--out`: a folder of banks, or the JSON file itself.
+    """Where a dataset's bank lies under `--out`: a folder of banks, or the JSON file itself. Makes nothing.
 
     Raises:
-        UserError: a folder on the way is a file, or cannot be made or written.
+        UserError: it is a folder, or its folder is none or cannot be written.
     """
     path = out if out.suffix == ".json" else out / f"{dataset}.json"
-    folder = path.parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out: {folder} cannot be made ({error.strerror}); give another folder") from None
     if path.is_dir():
         raise UserError(f"--out: {path} is a folder; give a folder of banks or a new .json file")
+    nearest_there = next(folder for folder in path.absolute().parents if folder.exists())
+    if not nearest_there.is_dir() or not os.access(nearest_there, os.W_OK):
+        raise UserError(f"--out: nothing can be written in {path.parent}; give another folder")
     return path
 
 

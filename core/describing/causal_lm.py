@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
@@ -194,7 +195,7 @@ def _load(llm: str, folder: Path | None, device: str) -> tuple[Any, Any]:
             **options,
         )
         model = (model if spread else model.to(place)).eval()
-    except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError) as error:
         raise UserError(
             f"--llm: '{llm}' cannot be loaded on {device} ({first_line(error)}); give a causal LM with safetensors "
             "weights, in a folder or on the hub"

@@ -68,7 +68,7 @@ _THOUGHT_END = re.compile(r"</(?:think|thinking|reasoning)>", re.IGNORECASE)
 _OPEN_THOUGHT = re.compile(r"<(?:think|thinking|reasoning)>", re.IGNORECASE)
 _LIST_ITEM = re.compile(r"^\s*(?:[-*•–▪]|\(?\d{1,2}[.)]|\(?[a-z]\))\s+")
 _LIST_ITEM_INSIDE = re.compile(r"(?:^|\s)(?:[2-9][.)]|•)\s+\S")
-_HEADING = re.compile(r"^\s*(?:#{1,6}\s|\*\*[^*]+\*\*:?\s*$|[^.!?]{1,80}:\s*$)")
+_HEADING = re.compile(r"^\s*(?:#{1,6}\s|\*\*[^*]+\*\*:?\s*$|.{1,120}:\s*$)")
 _OPENER = re.compile(
     r"^(?:(?:sure|certainly|of course|okay|ok|absolutely|yes)\b[,.!]?\s*)?"
     r"(?:here(?:'s| is| are)\b[^:.]{0,80}:|(?:a )?(?:caption|answer|description|sentence|response|output)\s*:)\s*",

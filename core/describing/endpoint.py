@@ -4,8 +4,9 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from http.client import HTTPException, HTTPMessage
+from itertools import islice
 from threading import Event
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -17,8 +18,10 @@ from tenacity import (
     sleep_using_event,
     stop_after_attempt,
     stop_when_event_set,
-    wait_exponential_jitter,
+    wait_exponential,
+    wait_random,
 )
+from tenacity.wait import wait_base
 
 from core.describing.cleaning import Answer
 from core.describing.questions import Question
@@ -92,21 +95,23 @@ class Endpoint:
             sleep=sleep_using_event(stopped),
             reraise=True,
         )
+        waiting, running = iter(questions), dict[Future[Answer], Question]()
         with ThreadPoolExecutor(self._parallel) as pool:
-            asked = {pool.submit(retrying.copy(), self._ask_once, question): question for question in questions}
             try:
-                for done in as_completed(asked):
-                    if done.cancelled():
-                        continue
-                    if error := done.exception():
-                        failure = failure or error
-                        stopped.set()  # others need not try six times to learn the same
-                        pool.shutdown(wait=False, cancel_futures=True)
-                    else:
-                        yield [(asked[done], done.result())]
+                while True:
+                    for question in islice(waiting, self._parallel - len(running)):
+                        running[pool.submit(retrying.copy(), self._ask_once, question)] = question
+                    if not running:
+                        break
+                    for done in wait(running, return_when=FIRST_COMPLETED).done:
+                        question = running.pop(done)
+                        if error := done.exception():
+                            failure, waiting = failure or error, iter(())
+                            stopped.set()  # others need not try six times to learn the same
+                        else:
+                            yield [(question, done.result())]
             finally:
                 stopped.set()
-                pool.shutdown(wait=False, cancel_futures=True)
         if isinstance(failure, _TransientError):
             raise UserError(
                 f"--endpoint: {self.endpoint} failed {self._attempts} times ({failure}); start or mend the server and "
@@ -159,16 +164,17 @@ class _TransientError(Exception):
         self.retry_after = retry_after
 
 
-class _Wait(wait_exponential_jitter):
+class _Wait(wait_base):
     """Waits longer each time, and at least as long as the server asks for."""
 
     def __init__(self, first: float) -> None:
-        super().__init__(initial=first, max=LONGEST_WAIT, jitter=first)
+        self._growing = wait_exponential(multiplier=first, max=LONGEST_WAIT) + wait_random(0, first)
 
     def __call__(self, retry_state: RetryCallState) -> float:
+        """Seconds until the next attempt."""
         error = retry_state.outcome.exception() if retry_state.outcome else None
         asked = error.retry_after if isinstance(error, _TransientError) else 0.0
-        return max(super().__call__(retry_state), min(asked, LONGEST_WAIT))
+        return max(self._growing(retry_state), min(asked, LONGEST_WAIT))
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

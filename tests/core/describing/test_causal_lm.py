@@ -66,7 +66,7 @@ def test_whether_an_answer_ended_by_itself(tiny_llm: Path) -> None:
 
 
 def test_a_plain_model_answers_a_line(tmp_path: Path) -> None:
-    model = load(save_tiny_llm(tmp_path / "plain", chat=False, words=False), max_new_tokens=300, temperature=2.0)
+    model = load(save_tiny_llm(tmp_path / "plain", chat=False, words=False), 5, max_new_tokens=300, temperature=2.0)
     found = said(model)
     assert all("\n" not in answer.text for answer in found.values())
     assert any(answer.whole for answer in found.values())
