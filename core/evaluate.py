@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from core.alignment import LocalScorer, mean_feature
-from core.arrays import ImageFeatures
+from core.arrays import ImageFeatures, LoadedFeatures
 from core.model import class_logits, patch_similarity
 from core.transport import plan_entropy
 
@@ -89,7 +89,7 @@ def class_weights(prompts: Tensor, description_weight: Tensor, mean_descriptions
 
 
 def prompted_logits(
-    images: ImageFeatures,
+    images: LoadedFeatures,
     prompts: Tensor,
     classes: Tensor,
     *,
