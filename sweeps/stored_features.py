@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from core.cells import Cell
-from core.config import Setting
+from core.config import Setting, Value
 from core.locations import cache_root
 from search_spaces.sweep_file import LoadedSweep
 from sweeps.plan import grid_cells, plan_sweep
@@ -54,7 +54,7 @@ def sweep_cells(sweep: LoadedSweep) -> list[Cell]:
         return cells
     deciding = [parameter for parameter in sweep.space if parameter.key.startswith(SEARCHED_KEYS)]
     for ends in itertools.product(*(parameter.ends for parameter in deciding)):
-        values = {}
+        values: dict[str, Value] = {}
         for parameter, end in zip(deciding, ends, strict=True):
             values |= {key: allowed[0] for key, allowed in parameter.when.items()} | {parameter.key: end}
         cells += grid_cells(sweep, sweep.reference.with_values(values, source="search.space"))
@@ -169,7 +169,7 @@ def _needs_table(estimates: "Sequence[FeatureEstimate]") -> Table:
     groups: dict[tuple[str, ...], list[FeatureEstimate]] = {}
     for one in estimates:
         section = one.need.setting.backbone
-        title = (section.name, section.precision, one.need.local or "–", one.need.dataset)
+        title: tuple[str, ...] = (section.name, section.precision, one.need.local or "–", one.need.dataset)
         groups.setdefault(title, []).append(one)
     table = Table("backbone", "precision", "local", "dataset", header_style="bold", title_justify="left")
     for name in ("views", "images", "missing", "size", "time"):
@@ -188,7 +188,7 @@ def show_store(console: Console, *, as_json: bool) -> None:
     from core.feature_upkeep import list_store
 
     listing = list_store(store_folder())
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "folder": str(shelf.folder),
             **{key: shelf.about.get(key) for key in ("backbone", "precision", "local", "dataset", "view", "weights")},
