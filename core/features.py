@@ -3,8 +3,8 @@
 Shapes: R replicas, B images, P positions, D joint width, V cached views.
 """
 
-import time
 import math
+import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
