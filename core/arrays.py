@@ -75,6 +75,8 @@ class TrainImages(Protocol):
     def batch(self, rows: Tensor, epoch: int) -> tuple[Tensor, Tensor | None]:
         """Features of `rows` (R, B) into the pool: global (R, B, D) and local (R, B, P, D) or None.
 
+        `rows` are on the device that trains, and so are the features.
+
         `epoch` selects the augmentation; the same (rows, epoch) gives the same features, so that a resumed run equals
         an uninterrupted one.
         """

@@ -3,6 +3,7 @@
 Shapes: R replicas, B images, P positions, D joint width, V cached views.
 """
 
+import math
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -225,6 +226,8 @@ def _held(shelf: FeatureShelf, images: Sequence[ImageKey], progress: Progress | 
 class CachedTrainImages:
     """Training batches from stored features (`core.arrays.TrainImages`), in memory and in their stored number format.
 
+    On a GPU with room for it the whole pool is held there, so that a batch neither waits nor crosses the bus.
+
     Args:
         views: the same images seen in V ways. A single one gives the same features in every epoch; of several, each
             image shows one per epoch, chosen by a hash of image and epoch.
@@ -236,27 +239,45 @@ class CachedTrainImages:
     def __init__(
         self, views: Sequence[ImageFeatures], paths: Sequence[str], device: str | torch.device = "cpu"
     ) -> None:
-        self._views = tuple(views)
+        self._device = torch.device(device)
+        self._global: list[Tensor | StoredRows] = [view.global_features for view in views]
+        self._local = [view.local_features for view in views if view.local_features is not None]
         self._identities = torch.tensor([zlib.crc32(path.encode()) for path in paths])
-        self._device = device
+        if self._device.type == "cuda" and self._fits():
+            self._identities = self._identities.to(self._device)
+            self._global = [features[:].to(self._device) for features in self._global]
+            self._local = [features[:].to(self._device) for features in self._local]
 
     def batch(self, rows: Tensor, epoch: int) -> tuple[Tensor, Tensor | None]:
         """Features of `rows` (R, B): global (R, B, D) and local (R, B, P, D) or None."""
-        rows = rows.cpu()
-        shown = view_of(self._identities[rows], epoch, len(self._views))
-        global_features = _gather([view.global_features for view in self._views], shown, rows).to(self._device)
-        local = [view.local_features for view in self._views if view.local_features is not None]
-        return global_features, _gather(local, shown, rows).to(self._device) if local else None
+        rows = rows.to(self._identities.device)
+        shown = view_of(self._identities[rows], epoch, len(self._global))
+        global_features = _gather(self._global, shown, rows).to(self._device)
+        return global_features, _gather(self._local, shown, rows).to(self._device) if self._local else None
+
+    def _fits(self) -> bool:
+        """Whether the pool takes at most half of the GPU's free memory."""
+        free, _ = torch.cuda.mem_get_info(self._device)
+        pools = (*self._global, *self._local)
+        return sum(math.prod(pool.shape) * pool.dtype.itemsize for pool in pools) <= free // 2
 
 
 def _gather(views: Sequence[Tensor | StoredRows], shown: Tensor, rows: Tensor) -> Tensor:
-    """Row `rows[i]` of view `shown[i]` for every i; views may be mapped files, so that they are not stacked."""
+    """Row `rows[i]` of view `shown[i]` for every i; views may be mapped files, so that they are not stacked.
+
+    On a GPU each view is read at every row: choosing rows by a mask would wait for their number.
+    """
     if len(views) == 1:
         return views[0][rows]
-    gathered = torch.empty(*rows.shape, *views[0].shape[1:], dtype=views[0].dtype)
+    gathered = torch.empty(*rows.shape, *views[0].shape[1:], dtype=views[0].dtype, device=rows.device)
     for number, features in enumerate(views):
         chosen = shown == number
-        gathered[chosen] = features[rows[chosen]]
+        if rows.is_cuda:
+            gathered = torch.where(
+                chosen.view(*rows.shape, *[1] * (gathered.ndim - rows.ndim)), features[rows], gathered
+            )
+        else:
+            gathered[chosen] = features[rows[chosen]]
     return gathered
 
 

@@ -18,6 +18,7 @@ from core.optim import ReplicaSGD, learning_rates
 from core.prompts import PromptEncoder
 from core.random_streams import random_stream
 from core.recipes import steps_per_epoch
+from core.step import GraphedStep, Step, training_step
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,13 @@ def fit(
         seconds = seconds_before + time.perf_counter() - started
         return TrainState(contexts.detach(), optimiser.buffer, losses, seconds)
 
+    step = training_step(contexts, prompts, objective, optimiser)
+    if contexts.is_cuda:
+        step = GraphedStep(step)
     for epoch in range(len(losses), epochs):
         rates = learning_rates(learning_rate, epoch, epochs, warmup_learning_rate)
         batches = epoch_batches(samples, seeds, epoch, batch_size)
-        loss = _epoch(contexts, prompts, objective, optimiser, rates, train_images, train_labels, batches, epoch)
+        loss = _epoch(step, rates, train_images, train_labels, batches, epoch, contexts.device)
         losses = torch.cat([losses, loss.double().cpu()[None]])  # the epoch's one wait for the device
         if checkpoint is not None and (epoch + 1) % checkpoint_every == 0:
             save_state(checkpoint, state(), fingerprint)
@@ -84,31 +88,24 @@ def fit(
 
 
 def _epoch(
-    contexts: Tensor,
-    prompts: PromptEncoder,
-    objective: Objective,
-    optimiser: ReplicaSGD,
+    step: Step,
     rates: Sequence[float],
     train_images: TrainImages,
     train_labels: Tensor,
     batches: Tensor,
     epoch: int,
+    device: torch.device,
 ) -> Tensor:
-    """One pass over `batches` (steps, R, B); returns each replica's mean loss (R,), on the device."""
-    device = contexts.device
+    """One pass over `batches` (steps, R, B); returns each replica's mean loss (R,), on the device.
+
+    Rows, labels and rates go to the device here, once, so that no step waits for it.
+    """
     rate = torch.tensor(rates, device=device)
     total = torch.zeros(len(rates), device=device)
-    for rows in batches:
-        images, patches = train_images.batch(rows, epoch)
-        loss = objective(
-            prompts.encode(contexts),
-            images.to(device, torch.float32),
-            patches.to(device, torch.float32) if patches is not None and objective.uses_local else None,
-            train_labels[rows].to(device),
-        )
-        loss.sum().backward()
-        optimiser.step(rate)
-        total += loss.detach()
+    rows, labels = batches.to(device), train_labels[batches].to(device)
+    for of_step in range(len(batches)):
+        images, patches = train_images.batch(rows[of_step], epoch)
+        total += step(images, patches, labels[of_step], rate)
     return total / len(batches)
 
 

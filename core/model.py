@@ -4,13 +4,18 @@ Shapes: R replicas, B images, C classes, N prompts per class, P patches, K descr
 features are L2-normalised; `scale` is CLIP's logit scale s.
 """
 
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from core.alignment import LocalScorer, contrastive_loss, cosine_loss, kl_loss, mean_feature, transport_loss
+
+MAX_SIMILARITIES = 2**25
+"""Patch similarities held at once in training, at most: 128 MiB in float32, of which the forms hold several copies."""
 
 LlmForm = Literal["cosine", "ot", "contrastive", "kl"]
 
@@ -30,6 +35,24 @@ def patch_similarity(patches: Tensor, prompts: Tensor) -> Tensor:
     n_classes, n_prompts = prompts.shape[1:3]
     similarity = prompts.flatten(1, 2) @ patches.flatten(1, 2).mT
     return similarity.view(-1, n_classes, n_prompts, n_images, n_patches).permute(0, 3, 1, 2, 4)
+
+
+def local_class_scores(patches: Tensor, prompts: Tensor, score: LocalScorer) -> Tensor:
+    """Local scores (R, B, C) of patches (R, B, P, D) and prompts (R, C, N, D), in bounded memory.
+
+    Above `MAX_SIMILARITIES`, classes are scored a few at a time and again in the backward pass: a class's scores depend
+    on no other class, so that the numbers stay.
+    """
+
+    def of_some(patches: Tensor, prompts: Tensor) -> Tensor:
+        return score(patch_similarity(patches, prompts)).score
+
+    per_class = patches.shape[:-1].numel() * prompts.shape[2]
+    at_once = max(1, MAX_SIMILARITIES // per_class)
+    if prompts.shape[1] <= at_once:
+        return of_some(patches, prompts)
+    again = partial(checkpoint, of_some, use_reentrant=False, preserve_rng_state=False)
+    return torch.cat([again(patches, some) for some in prompts.split(at_once, dim=1)], dim=2)
 
 
 class Target(NamedTuple):
@@ -100,7 +123,7 @@ class Objective:
         if self.uses_local:
             if patches is None:
                 raise ValueError("local_weight > 0 needs local image features")
-            local_logits = self._scale * self._local_score(patch_similarity(patches, prompts)).score
+            local_logits = self._scale * local_class_scores(patches, prompts, self._local_score)
             loss = loss + self._local_weight * cross_entropy(local_logits, labels)
         if self._target is not None:
             loss = loss + self._llm_weight * self._llm_loss(self._target, prompts, class_features, images, logits)

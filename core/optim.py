@@ -21,15 +21,11 @@ class ReplicaSGD:
         self._weight_decay = weight_decay
 
     @torch.no_grad()
-    def step(self, learning_rate: Tensor) -> None:
-        """Update from `parameter.grad`, and clear it; `learning_rate` (R,)."""
-        gradient = self.parameter.grad
-        if gradient is None:
-            raise ValueError("step() needs a gradient")
+    def step(self, gradient: Tensor, learning_rate: Tensor) -> None:
+        """Update from a gradient of the parameter's shape (R, ...), with learning rates (R,)."""
         self.buffer.mul_(self._momentum).add_(gradient).add_(self.parameter, alpha=self._weight_decay)
         shape = (-1, *[1] * (self.parameter.ndim - 1))
         self.parameter.addcmul_(self.buffer, learning_rate.view(shape), value=-1)
-        self.parameter.grad = None
 
 
 def learning_rates(base: Sequence[float], epoch: int, epochs: int, warmup: float) -> list[float]:

@@ -1,25 +1,33 @@
-"""Packing prompts of many classes into few sequences that share one prefix.
+"""Packing the prompts of many classes into groups of tokens in which nothing common is repeated.
 
-A packed sequence is `prefix | rest of class 0 | rest of class 1 | ... | padding`. Positions restart after the prefix
-in each class, and the mask lets a token attend to the prefix and to earlier tokens of its own class: a tree of
-prompts, encoded as one sequence. The prefix is thereby encoded once for all its classes instead of once per class,
-and nothing is padded to the longest class.
+The prompts form a trie: a token that follows the same beginning in several classes has the same activations in all of
+them under causal attention, and stands here once. Three kinds of tokens come out of it:
 
-Shapes: C classes, G packed sequences, T tokens in a sequence, E classes in a sequence.
+- *Frozen* tokens stand before the first context row: the start token and, with the name in front, the name. Nothing
+  learnable reaches them, so that they are only keys and values, constants in every layer.
+- *Live* tokens are all others. A group holds the live tokens of whole classes, which attend to each other and to the
+  group's frozen tokens as the trie says.
+- The *trunk* are the live tokens that all classes share: the context, with the name at the end. Where there are several
+  groups it stands in the first, and its keys are keys of the others too.
+
+Shapes: C classes, G groups, T live tokens in a group, P trunk tokens, F frozen tokens of a group, E classes that end in
+a group.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-TOKENS_PER_SEQUENCE = 256
-"""Aim for the length of a packed sequence. Longer ones repeat the prefix less often, but pay for attention between
-classes that the mask then hides; 256 is near the optimum for widths of 128 to 768."""
+LONGEST_GROUP = 256
+"""Live tokens in a group, at most, unless a single class has more."""
 
-_PREFIX = -1
-_PADDING = -2
+LAYER_COST = 2.3
+"""What a token costs in one layer besides its attention, per unit of width, in keys that it could attend to for that:
+on two CPU cores and W = 512 a key took 63 ns, and all else 76 µs a token, forward and backward."""
 
 
 @dataclass(frozen=True)
@@ -27,67 +35,184 @@ class Packing:
     """Where each token of each prompt stands."""
 
     ids: Tensor
-    """(G, T) int64: what stands there; 0 in the padding."""
+    """(G, T) int64: live tokens; 0 in the padding."""
     positions: Tensor
-    """(G, T) int64: its position within its own prompt."""
+    """(G, T) int64: each one's position within its prompt."""
+    frozen_ids: Tensor
+    """(G, F) int64; 0 in the padding."""
+    frozen_positions: Tensor
+    """(G, F) int64"""
+    frozen_attends: Tensor
+    """(G, F, F) bool: whether frozen token i attends to frozen token j."""
+    trunk: int
+    """P: the first P live tokens of group 0 are keys of all others; 0 where no class has them elsewhere."""
     attends: Tensor
-    """(G, T, T) bool: whether token i attends to token j."""
+    """(G, T, P + F + T) bool: whether a live token attends to each trunk, frozen and live token."""
     ends: Tensor
-    """(G, E) int64: place in T of the last token of each class; 0 beyond a sequence's own classes."""
+    """(G, E) int64: place in T of the last token of each class; 0 beyond a group's own classes."""
     classes: Tensor
     """(C,) int64: place in the flattened (G * E) of each class, in order."""
 
 
-def pack(prompts: Sequence[Sequence[int]], tokens_per_sequence: int = TOKENS_PER_SEQUENCE) -> Packing:
-    """Pack one prompt per class, in order, behind their longest common prefix.
+def pack(
+    prompts: Sequence[Sequence[int]], *, vocabulary: int, width: int, longest_group: int = LONGEST_GROUP
+) -> Packing:
+    """Pack one prompt per class, into the groups that cost least.
 
     Args:
-        prompts: C sequences of ids, each ending with its end token.
-        tokens_per_sequence: Aim for the length T; exceeded by at most one class.
+        prompts: C sequences of ids, each with a context row somewhere before its end token.
+        vocabulary: Ids from here on are context rows, learnable.
+        width: W, by which a token's attention is weighed against the rest of a layer.
+        longest_group: Live tokens in a group, at most, unless a single class has more.
     """
-    prefix = common_prefix(prompts)
-    groups = _balanced_groups([len(prompt) - prefix for prompt in prompts], tokens_per_sequence - prefix)
-    length = max(prefix + sum(len(prompts[c]) - prefix for c in group) for group in groups)
-    most = max(map(len, groups))
-
-    shape = len(groups), length
-    ids, positions, owner = torch.zeros(shape).long(), torch.zeros(shape).long(), torch.full(shape, _PADDING)
-    ends, classes = torch.zeros(len(groups), most).long(), []
-    for g, group in enumerate(groups):
-        ids[g, :prefix] = torch.tensor(prompts[0][:prefix])
-        positions[g, :prefix] = torch.arange(prefix)
-        owner[g, :prefix] = _PREFIX
-        start = prefix
-        for slot, c in enumerate(group):
-            stop = start + len(prompts[c]) - prefix
-            ids[g, start:stop] = torch.tensor(prompts[c][prefix:])
-            positions[g, start:stop] = torch.arange(prefix, len(prompts[c]))
-            owner[g, start:stop] = c
-            ends[g, slot] = stop - 1
-            classes.append(g * most + slot)
-            start = stop
-    visible = (owner[:, None, :] == _PREFIX) | (owner[:, None, :] == owner[:, :, None])
-    # Padding stands at position 0: it attends to the first token of the prefix, so that its softmax is defined.
-    attends = visible & (positions[:, None, :] <= positions[:, :, None])
-    return Packing(ids, positions, attends, ends, torch.tensor(classes))
+    order = sorted(range(len(prompts)), key=lambda c: prompts[c])
+    in_order = [prompts[c] for c in order]
+    frozen = [next(i for i, token in enumerate(prompt) if token >= vocabulary) for prompt in in_order]
+    # In this order each prompt shares most with its neighbours, and all share what the first and the last do.
+    trunk = max(common_beginning(in_order[0], in_order[-1]) - frozen[0], 0)
+    split = _cheapest_split(in_order, frozen, trunk, LAYER_COST * width, longest_group)
+    if len(split) == 1:
+        trunk = 0
+    groups = []
+    for members in split:
+        beginning = in_order[0][: frozen[0] + trunk] if trunk else ()
+        group = _Group(vocabulary, beginning, owns_trunk=not groups)
+        for i in members:
+            group.add(in_order[i])
+        groups.append(group)
+    return _assemble(groups, trunk, order)
 
 
-def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
-    """Length of the longest common prefix, at least one token short of every prompt."""
-    shortest = min(map(len, prompts)) - 1
-    for length in range(shortest):
-        if any(prompt[length] != prompts[0][length] for prompt in prompts):
+def common_beginning(one: Sequence[int], other: Sequence[int]) -> int:
+    """Number of tokens that both begin with."""
+    for length, (a, b) in enumerate(zip(one, other, strict=False)):
+        if a != b:
             return length
-    return shortest
+    return min(len(one), len(other))
 
 
-def _balanced_groups(lengths: Sequence[int], capacity: int) -> list[list[int]]:
-    """Split consecutive classes into as few groups as `capacity` tokens allow, of nearly equal total length."""
-    total = sum(lengths)
-    n_groups = min(-(-total // max(capacity, 1)), len(lengths))
-    groups: list[list[int]] = [[] for _ in range(n_groups)]
-    before = 0
-    for c, length in enumerate(lengths):
-        groups[before * n_groups // total].append(c)
-        before += length
-    return [group for group in groups if group]
+def _cheapest_split(
+    prompts: Sequence[Sequence[int]], frozen: Sequence[int], trunk: int, layer_cost: float, longest: int
+) -> list[list[int]]:
+    """Consecutive prompts in groups of nearly equal size: of all sizes, the one that costs least.
+
+    Small groups attend to little but pad more, and repeat beginnings that the trunk does not hold.
+    """
+    shared = [0, *(common_beginning(one, other) for one, other in pairwise(prompts))]
+    alone = [len(prompt) - start - trunk for prompt, start in zip(prompts, frozen, strict=True)]
+    after = [len(prompt) - max(s, start) for prompt, s, start in zip(prompts, shared, frozen, strict=True)]
+
+    def split(size: int) -> tuple[list[list[int]], int]:
+        groups, used, most = [[0]], trunk + alone[0], trunk + alone[0]
+        for i in range(1, len(prompts)):
+            if used + after[i] <= size:
+                groups[-1].append(i)
+                used += after[i]
+            else:
+                groups.append([i])
+                used = alone[i]
+            most = max(most, used)
+        return groups, most
+
+    def cost(candidate: tuple[list[list[int]], int]) -> float:
+        groups, size = candidate
+        return len(groups) * size * (layer_cost + size + (trunk if len(groups) > 1 else 0))
+
+    smallest = max(trunk + alone[0], *alone)
+    total = trunk + alone[0] + sum(after[1:])
+    return min((split(size) for size in range(smallest, max(smallest, min(total, longest)) + 1)), key=cost)[0]
+
+
+class _Token(NamedTuple):
+    kind: Literal["trunk", "frozen", "live"]
+    place: int
+    """Among those of its kind in the group."""
+
+
+@dataclass
+class _Tokens:
+    """Tokens of one kind, each with its ancestors and itself."""
+
+    ids: list[int] = field(default_factory=list)
+    paths: list[list[_Token]] = field(default_factory=list)
+
+
+class _Group:
+    """One group, to which prompts are added in sorted order.
+
+    Args:
+        vocabulary: Ids from here on are context rows.
+        beginning: Of all prompts, up to the end of the trunk.
+        owns_trunk: Whether the trunk stands in this group, or only its keys do.
+    """
+
+    def __init__(self, vocabulary: int, beginning: Sequence[int], owns_trunk: bool) -> None:
+        self._vocabulary = vocabulary
+        self.frozen, self.live = _Tokens(), _Tokens()
+        self.ends: list[int] = []
+        self._prompt: Sequence[int] = ()
+        self._path: list[_Token] = []
+        start = next((i for i, token in enumerate(beginning) if token >= vocabulary), 0)
+        self._extend(beginning if owns_trunk else beginning[:start])
+        if not owns_trunk:
+            self._path = [*self._path, *(_Token("trunk", i) for i in range(len(beginning) - start))]
+        self._prompt = beginning
+
+    def add(self, prompt: Sequence[int]) -> None:
+        kept = common_beginning(self._prompt, prompt)
+        self._path = self._path[:kept]
+        self._extend(prompt[kept:])
+        self._prompt = prompt
+        self.ends.append(self._path[-1].place)
+
+    def _extend(self, tokens: Sequence[int]) -> None:
+        """Append to the path of the last prompt."""
+        for token in tokens:
+            reached = bool(self._path) and self._path[-1].kind != "frozen"
+            kind: Literal["frozen", "live"] = "live" if reached or token >= self._vocabulary else "frozen"
+            of_kind = self.live if kind == "live" else self.frozen
+            self._path = [*self._path, _Token(kind, len(of_kind.ids))]
+            of_kind.ids.append(token)
+            of_kind.paths.append(self._path)
+
+
+def _assemble(groups: Sequence[_Group], trunk: int, order: Sequence[int]) -> Packing:
+    """Groups as tensors; padding stands at position 0 and attends to itself, so that its softmax is defined."""
+    n_live, n_frozen = (max(len(tokens.ids) for tokens in kind) for kind in _kinds(groups))
+    most = max(len(group.ends) for group in groups)
+    columns = {"trunk": 0, "frozen": trunk, "live": trunk + n_frozen}
+    classes = [g * most + slot for g, group in enumerate(groups) for slot in range(len(group.ends))]
+    live, frozen = _kinds(groups)
+    ids, positions, attends = _tensors(live, n_live, columns, trunk + n_frozen)
+    frozen_ids, frozen_positions, frozen_attends = _tensors(frozen, n_frozen, {"frozen": 0}, 0)
+    return Packing(
+        ids=ids,
+        positions=positions,
+        frozen_ids=frozen_ids,
+        frozen_positions=frozen_positions,
+        frozen_attends=frozen_attends,
+        trunk=trunk,
+        attends=attends,
+        ends=torch.tensor([group.ends + [0] * (most - len(group.ends)) for group in groups]),
+        classes=torch.tensor(classes)[torch.tensor(order).argsort()],
+    )
+
+
+def _kinds(groups: Sequence[_Group]) -> tuple[list[_Tokens], list[_Tokens]]:
+    return [group.live for group in groups], [group.frozen for group in groups]
+
+
+def _tensors(
+    groups: Sequence[_Tokens], length: int, columns: dict[str, int], own: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Ids and positions (G, length), and what attends to which column (G, length, own + length)."""
+    ids, positions = (torch.zeros(len(groups), length, dtype=torch.int64) for _ in range(2))
+    attends = torch.zeros(len(groups), length, own + length, dtype=torch.bool)
+    attends[:, :, own:] |= torch.eye(length, dtype=torch.bool)
+    for g, tokens in enumerate(groups):
+        n = len(tokens.ids)
+        ids[g, :n] = torch.tensor(tokens.ids)
+        positions[g, :n] = torch.tensor([len(path) - 1 for path in tokens.paths])
+        rows = [row for row, path in enumerate(tokens.paths) for _ in path]
+        attends[g, rows, [columns[token.kind] + token.place for path in tokens.paths for token in path]] = True
+    return ids, positions, attends

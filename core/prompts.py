@@ -1,7 +1,6 @@
 """Learnable prompts: where contexts and class names stand, and how contexts begin.
 
-Shapes: R replicas, C classes, N prompts per class, L context tokens, M = R * N, W text width, D joint width, G packed
-sequences of T tokens.
+Shapes: R replicas, C classes, N prompts per class, L context tokens, M = R * N, W text width, D joint width.
 """
 
 from collections.abc import Sequence
@@ -11,7 +10,8 @@ import torch
 from torch import Tensor
 
 from core.errors import UserError
-from core.packing import Packing, pack
+from core.packed_text import PackedPrompts
+from core.packing import pack
 from core.random_streams import random_stream
 from core.text_tower import TextTower
 
@@ -21,8 +21,7 @@ ClassTokenPosition = Literal["end", "middle", "front"]
 class PromptEncoder:
     """Encodes `[SOS] context name . [EOS]` of every class, for any values of the context.
 
-    All that does not depend on the contexts is computed here, once: token and positional embeddings, where context
-    rows go, and the attention mask.
+    All that does not depend on the contexts is computed here, once.
 
     Args:
         tower: The frozen text encoder.
@@ -45,7 +44,7 @@ class PromptEncoder:
         class_specific: bool = False,
     ) -> None:
         check_prompt_lengths(tower, name_tokens, [f"class {c}" for c in range(len(name_tokens))], context_length)
-        self._tower = tower
+        self._dtype = tower.dtype
         self._class_specific = class_specific
         (period,) = tower.tokenizer.encode(".")
         prompts = []
@@ -54,23 +53,16 @@ class PromptEncoder:
             context = range(first, first + context_length)
             body = arrange(context, name, class_token_position)
             prompts.append([tower.start_token, *body, period, tower.end_token])
+        self._prompts: PackedPrompts | _FullPrompts
+        if tower.can_pack:
+            self._prompts = PackedPrompts(tower, pack(prompts, vocabulary=tower.vocabulary, width=tower.width))
+        else:
+            self._prompts = _FullPrompts(tower, prompts)
 
-        packing = (
-            pack(prompts) if tower.can_pack else _one_sequence_each(prompts, tower.context_length, tower.pad_token)
-        )
-        ids = packing.ids.to(tower.device).flatten()
-        self._shape = packing.ids.shape
-        self._slots = (ids >= tower.vocabulary).nonzero().flatten()
-        """(S,): places in the flattened (G * T) that hold a context row,"""
-        self._rows = ids[self._slots] - tower.vocabulary
-        """(S,): and which row of the contexts each holds."""
-        tokens = tower.embed(ids.where(ids < tower.vocabulary, 0)).index_fill(0, self._slots, 0.0)
-        self._constant = tokens + tower.position_embeddings(packing.positions.flatten())
-        """(G * T, W): the sum of all that is not learnable."""
-        self._ends = packing.ends.to(tower.device)
-        self._classes = packing.classes.to(tower.device)
-        mask = torch.zeros(packing.attends.shape, dtype=tower.dtype)
-        self._mask = mask.masked_fill(~packing.attends, -torch.inf).to(tower.device)
+    @property
+    def activation_bytes(self) -> int:
+        """Memory that training needs for the text encoder's activations, in bytes per replica and prompt."""
+        return self._prompts.activation_bytes
 
     def encode(self, contexts: Tensor) -> Tensor:
         """Normalised features of every prompt; differentiable.
@@ -84,15 +76,42 @@ class PromptEncoder:
         replicas, n_prompts = contexts.shape[0], contexts.shape[-3]
         if self._class_specific:
             contexts = contexts.transpose(1, 2)
-        rows = contexts.reshape(replicas * n_prompts, -1, contexts.shape[-1]).to(self._tower.dtype)
-        x = self._constant.expand(len(rows), -1, -1).index_add(1, self._slots, rows.index_select(1, self._rows))
-        if self._tower.can_pack:
-            features = self._tower.encode_packed(x.view(len(rows), *self._shape, -1), self._mask, self._ends)
-            features = features.flatten(1, 2).index_select(1, self._classes)
-        else:
-            ends = self._ends.expand(len(rows), -1, -1).flatten()
-            features = self._tower.encode_full(x.view(-1, self._shape[1], self._tower.width), ends)
-        return features.view(replicas, n_prompts, len(self._classes), -1).transpose(1, 2)
+        rows = contexts.reshape(replicas * n_prompts, -1, contexts.shape[-1]).to(self._dtype)
+        features = self._prompts.encode(rows)
+        return features.view(replicas, n_prompts, *features.shape[1:]).transpose(1, 2)
+
+
+class _FullPrompts:
+    """Prompts of an encoder that cannot share beginnings: every class padded to the whole context length.
+
+    Args:
+        prompts: C sequences of ids; those from the tower's vocabulary size on are context rows.
+    """
+
+    def __init__(self, tower: TextTower, prompts: Sequence[Sequence[int]]) -> None:
+        self._tower = tower
+        ids = torch.full((len(prompts), tower.context_length), tower.pad_token)
+        for row, prompt in zip(ids, prompts, strict=True):
+            row[: len(prompt)] = torch.tensor(prompt)
+        ids = ids.to(tower.device)
+        self._slots = (ids.flatten() >= tower.vocabulary).nonzero().flatten()
+        self._rows = ids.flatten()[self._slots] - tower.vocabulary
+        positions = tower.position_embeddings(torch.arange(tower.context_length))
+        self._constant = tower.embed(ids.where(ids < tower.vocabulary, 0)) + positions
+        self._slot_positions = positions.repeat(len(prompts), 1)[self._slots]
+        self._ends = torch.tensor([len(prompt) - 1 for prompt in prompts], device=tower.device)
+
+    @property
+    def activation_bytes(self) -> int:
+        """As `PackedPrompts.activation_bytes`: ten times the width per token and layer."""
+        return 10 * self._constant.nbytes * len(self._tower.blocks)
+
+    def encode(self, rows: Tensor) -> Tensor:
+        """Features (M, C, D) from context rows (M, n, W) in the tower's number format; differentiable."""
+        context = rows.index_select(1, self._rows) + self._slot_positions
+        x = self._constant.flatten(0, 1).expand(len(rows), -1, -1).index_copy(1, self._slots, context)
+        x = x.view(-1, *self._constant.shape[1:])
+        return self._tower.encode_full(x, self._ends.repeat(len(rows))).view(len(rows), len(self._ends), -1)
 
 
 def arrange(context: Sequence[int], name: Sequence[int], position: ClassTokenPosition) -> list[int]:
@@ -102,20 +121,6 @@ def arrange(context: Sequence[int], name: Sequence[int], position: ClassTokenPos
     """
     before = {"end": len(context), "middle": len(context) // 2, "front": 0}[position]
     return [*context[:before], *name, *context[before:]]
-
-
-def _one_sequence_each(prompts: Sequence[Sequence[int]], length: int, pad_token: int) -> Packing:
-    """The layout of an encoder that cannot share prefixes: every class padded to the whole context length."""
-    ids = torch.full((len(prompts), length), pad_token)
-    for row, prompt in zip(ids, prompts, strict=True):
-        row[: len(prompt)] = torch.tensor(prompt)
-    return Packing(
-        ids=ids,
-        positions=torch.arange(length).expand(len(prompts), -1),
-        attends=torch.empty(0, dtype=torch.bool),  # the encoder uses its own mask
-        ends=torch.tensor([[len(prompt) - 1] for prompt in prompts]),
-        classes=torch.arange(len(prompts)),
-    )
 
 
 def check_prompt_lengths(

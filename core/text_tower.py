@@ -1,19 +1,13 @@
-"""The frozen text side of an open_clip model: sentences, and prompts packed behind their shared prefix.
+"""The frozen text side of an open_clip model: its parts, and whole sentences.
 
-Shapes: M contexts encoded together (replicas x prompts), G packed sequences, T tokens in a sequence, C classes,
-E classes in a sequence, W text width, H heads, D joint width, n sentences.
-
-Causal attention has two consequences, both exact: nothing after the end token (EOT) reaches the feature, and a prefix
-common to all classes has the same keys and values in all of them. `encode_packed` uses both: it sees many classes as
-one sequence, `prefix | name of class 0 . EOT | name of class 1 . EOT | ...`, in which positions restart and a mask
-lets each class attend to the prefix and to itself (see `core.packing`).
+Shapes: T tokens in a sequence, W text width, D joint width, n sentences.
 """
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol, cast
 
 import torch
-from open_clip.transformer import QuickGELU, ResidualAttentionBlock
+from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -59,7 +53,7 @@ class TextTower:
         self._embedding = cast(nn.Embedding, text.token_embedding)
         self._positions = cast(Tensor, text.positional_embedding)
         self._transformer = cast(nn.Module, text.transformer)
-        self._blocks = cast(Sequence[ResidualAttentionBlock], self._transformer.resblocks)
+        self.blocks = cast(Sequence[ResidualAttentionBlock], self._transformer.resblocks)
         self._attention_mask = cast(Tensor | None, text.attn_mask)
         self._final_norm = cast(nn.Module, text.ln_final)
         self._projection = cast(nn.Linear | Tensor | None, text.text_projection)
@@ -77,8 +71,8 @@ class TextTower:
 
     @property
     def can_pack(self) -> bool:
-        """Whether `encode_packed` applies: causal attention, feature read at EOT, ordinary blocks."""
-        ordinary = all(type(block) is ResidualAttentionBlock for block in self._blocks)
+        """Whether `core.packed_text` applies: causal attention, features read at end tokens, ordinary blocks."""
+        ordinary = all(type(block) is ResidualAttentionBlock for block in self.blocks)
         return self._attention_mask is not None and self._pool in {"argmax", "eos"} and ordinary
 
     def embed(self, tokens: Tensor) -> Tensor:
@@ -145,37 +139,13 @@ class TextTower:
         """
         length = x.shape[1]
         mask = None if self._attention_mask is None else self._attention_mask[:length, :length]
-        x = self._final_norm(self._transformer(x, attn_mask=mask))
+        x = self._transformer(x, attn_mask=mask)
         pooled = {"first": 0, "last": length - 1}.get(self._pool)
-        return self._project(x[torch.arange(len(x), device=x.device), ends if pooled is None else pooled])
+        return self.read_out(x[torch.arange(len(x), device=x.device), ends if pooled is None else pooled])
 
-    def encode_packed(self, x: Tensor, mask: Tensor, ends: Tensor) -> Tensor:
-        """Encode packed sequences; differentiable in `x`. Requires `can_pack`.
-
-        Args:
-            x: Token plus positional embeddings (M, G, T, W).
-            mask: What each token attends to (G, T, T), additive: 0 or -inf, in the tower's number format.
-            ends: Positions in T of the end tokens whose features are wanted (G, E).
-
-        Returns:
-            Features (M, G, E, D).
-        """
-        n_contexts, n_sequences, length, width = x.shape
-        rows = n_contexts * n_sequences
-        end_mask = mask.gather(1, ends[..., None].expand(-1, -1, length))
-        mask = mask.expand(n_contexts, -1, -1, -1).reshape(rows, 1, length, length)
-        end_mask = end_mask.expand(n_contexts, -1, -1, -1).reshape(rows, 1, -1, length)
-
-        x = x.reshape(rows, length, width)
-        for block in self._blocks[:-1]:
-            x = _block(block, x, mask)
-        flat_ends = (ends + length * torch.arange(n_sequences, device=ends.device)[:, None]).flatten()
-        x_end = x.view(n_contexts, n_sequences * length, width).index_select(1, flat_ends)
-        x_end = _last_block(self._blocks[-1], x, x_end.view(rows, -1, width), end_mask)
-        return self._project(self._final_norm(x_end)).view(n_contexts, n_sequences, ends.shape[1], -1)
-
-    def _project(self, x: Tensor) -> Tensor:
-        """Into the joint space, normalised: (..., W) -> (..., D)."""
+    def read_out(self, x: Tensor) -> Tensor:
+        """From the last block's output to the joint space, normalised: (..., W) -> (..., D)."""
+        x = self._final_norm(x)
         if isinstance(self._projection, nn.Linear):
             x = self._projection(x)
         elif self._projection is not None:
@@ -195,44 +165,3 @@ def _text_encoder(model: nn.Module) -> nn.Module:
     if getattr(text, "cls_emb", None) is not None or getattr(text, "use_pad_mask", False):
         raise UserError("backbone.name: text encoders with a class embedding or padding mask (CoCa) are not supported")
     return text
-
-
-def _heads(x: Tensor, heads: int) -> Tensor:
-    """Split the width into heads: (n, T, W) -> (n, H, T, W / H)."""
-    n, length, width = x.shape
-    return x.view(n, length, heads, width // heads).transpose(1, 2)
-
-
-def _block(block: ResidualAttentionBlock, x: Tensor, mask: Tensor) -> Tensor:
-    """One residual attention block, (n, T, W) -> (n, T, W).
-
-    Written out rather than called: with small models a step is bound by the number of operations, and
-    `nn.MultiheadAttention` adds many of its own.
-    """
-    attention = block.attn
-    qkv = F.linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
-    query, key, value = (_heads(part, attention.num_heads) for part in qkv.chunk(3, dim=-1))
-    return _residual(block, x, F.scaled_dot_product_attention(query, key, value, attn_mask=mask))
-
-
-def _last_block(block: ResidualAttentionBlock, x: Tensor, x_end: Tensor, end_mask: Tensor) -> Tensor:
-    """The last block, only for the tokens whose features are read: (n, T, W), (n, E, W) -> (n, E, W)."""
-    attention, width = block.attn, x.shape[-1]
-    weight, bias = cast(Tensor, attention.in_proj_weight), cast(Tensor, attention.in_proj_bias)
-    query = _heads(F.linear(block.ln_1(x_end), weight[:width], bias[:width]), attention.num_heads)
-    key_value = F.linear(block.ln_1(x), weight[width:], bias[width:])
-    key, value = (_heads(part, attention.num_heads) for part in key_value.chunk(2, dim=-1))
-    return _residual(block, x_end, F.scaled_dot_product_attention(query, key, value, attn_mask=end_mask))
-
-
-def _residual(block: ResidualAttentionBlock, x: Tensor, attended: Tensor) -> Tensor:
-    """Add the attention's heads (n, H, T, W / H) and then the MLP to `x` (n, T, W)."""
-    x = x + block.ls_1(block.attn.out_proj(attended.transpose(1, 2).flatten(2)))
-    hidden = block.mlp.c_fc(block.ln_2(x))
-    hidden = _quick_gelu_(hidden) if isinstance(block.mlp.gelu, QuickGELU) else block.mlp.gelu(hidden)
-    return cast(Tensor, x + block.ls_2(block.mlp.c_proj(hidden)))
-
-
-def _quick_gelu_(x: Tensor) -> Tensor:
-    """x * sigmoid(1.702 x), overwriting `x`: one tensor kept for the backward pass where open_clip's keeps three."""
-    return F.silu(x.mul_(1.702)).div_(1.702)

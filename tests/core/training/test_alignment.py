@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+import core.model
 from core.alignment import (
     contrastive_loss,
     cosine_loss,
@@ -16,7 +17,7 @@ from core.alignment import (
     transport_loss,
 )
 from core.errors import UserError
-from core.model import Objective, Target, class_logits, patch_similarity
+from core.model import Objective, Target, class_logits, local_class_scores, patch_similarity
 from core.transport import transport_plan
 
 R, B, C, N, P, K, D = 2, 3, 4, 2, 5, 3, 8
@@ -85,6 +86,21 @@ def test_local_scores(form):
         for b in range(B):
             for c in range(C):
                 assert scores[r, b, c].item() == pytest.approx(FORMULAS[form](similarity(r, b, c)), abs=1e-10)
+
+
+@pytest.mark.parametrize("form", FORMULAS)
+def test_classes_scored_a_few_at_a_time_give_the_same_numbers(form, monkeypatch):
+    prompts = PROMPTS.clone().requires_grad_()
+
+    def scores_and_gradient(limit):
+        monkeypatch.setattr(core.model, "MAX_SIMILARITIES", limit)
+        scores = local_class_scores(PATCHES, prompts, lambda grid: local_scores(grid, form=form, topk=2))
+        weights = torch.arange(scores.numel(), dtype=scores.dtype).view(scores.shape)
+        return scores, torch.autograd.grad((weights * scores).sum(), prompts)[0]
+
+    for limit in (1, 3 * R * B * N * P):
+        for chunked, whole in zip(scores_and_gradient(limit), scores_and_gradient(10**9), strict=True):
+            assert (chunked - whole).abs().max() <= 1e-12
 
 
 def test_unbalanced_scores_differ_from_balanced_ones():

@@ -1,52 +1,114 @@
+"""Packings are right where each class, followed through its mask, reads its own prompt; and small where they can be."""
+
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.packing import common_prefix, pack
+from core.packing import common_beginning, pack
+from core.prompts import arrange
 
-prompts = st.lists(st.lists(st.integers(0, 3), min_size=2, max_size=9), min_size=1, max_size=12)
+VOCABULARY, END = 5, 4
 
 
-@given(prompts, st.integers(1, 40))
+@st.composite
+def prompt_lists(draw):
+    """Prompts as `PromptEncoder` lays them out, with names of few letters so that many beginnings are shared."""
+    names = draw(st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=5), min_size=1, max_size=12))
+    length, position = draw(st.integers(1, 4)), draw(st.sampled_from(["end", "middle", "front"]))
+    specific = draw(st.booleans())
+    contexts = [
+        range(VOCABULARY + c * length * specific, VOCABULARY + c * length * specific + length) for c in range(12)
+    ]
+    return [[0, *arrange(contexts[c], name, position), 1, END] for c, name in enumerate(names)]
+
+
+budgets = st.integers(1, 40)
+
+
+def packed(prompts, longest_group=256):
+    return pack(prompts, vocabulary=VOCABULARY, width=8, longest_group=longest_group)
+
+
+def keys_of(packing, group):
+    """Ids and positions of a group's keys: trunk, frozen, live."""
+    parts = [(packing.ids[0, : packing.trunk], packing.positions[0, : packing.trunk])]
+    parts += [(packing.frozen_ids[group], packing.frozen_positions[group])]
+    parts += [(packing.ids[group], packing.positions[group])]
+    ids, positions = (torch.cat(part) for part in zip(*parts, strict=True))
+    return ids, positions
+
+
+@given(prompt_lists(), budgets)
 def test_every_class_sees_its_own_prompt_and_nothing_else(prompts, budget):
-    packing = pack(prompts, budget)
-    n_ends = packing.ends.shape[1]
+    packing = packed(prompts, budget)
+    n_ends, n_live = packing.ends.shape[1], packing.ids.shape[1]
     for prompt, place in zip(prompts, packing.classes.tolist(), strict=True):
         group, slot = divmod(place, n_ends)
-        end = packing.ends[group, slot]
-        seen = packing.attends[group, end].nonzero().flatten()
-        in_order = seen[packing.positions[group, seen].argsort()]
-        assert packing.ids[group, in_order].tolist() == prompt
-        assert packing.positions[group, in_order].tolist() == list(range(len(prompt)))
-        for place_i, token in enumerate(in_order):
-            assert set(packing.attends[group, token].nonzero().flatten().tolist()) == set(
-                in_order[: place_i + 1].tolist()
-            )
+        ids, positions = keys_of(packing, group)
+        own = len(ids) - n_live
+        seen = packing.attends[group, packing.ends[group, slot]].nonzero().flatten()
+        in_order = seen[positions[seen].argsort()]
+        assert ids[in_order].tolist() == prompt
+        assert positions[in_order].tolist() == list(range(len(prompt)))
+        for length, key in enumerate(in_order.tolist(), start=1):
+            if key >= own:  # a live token sees the prompt up to itself
+                assert packing.attends[group, key - own].nonzero().flatten().tolist() == sorted(
+                    in_order[:length].tolist()
+                )
+            elif key >= packing.trunk:  # a frozen one too, among the frozen
+                frozen = [k - packing.trunk for k in in_order[:length].tolist()]
+                assert packing.frozen_attends[group, key - packing.trunk].nonzero().flatten().tolist() == sorted(frozen)
+                assert ids[key] < VOCABULARY
+            else:  # the trunk's own rows stand in group 0, whose live tokens come after its keys
+                assert packing.attends[0, key].nonzero().flatten().max() == own_of(packing) + key
 
 
-@given(prompts, st.integers(1, 40))
-def test_sequences_exceed_the_budget_by_one_class_at_most(prompts, budget):
-    prefix = common_prefix(prompts)
-    longest = max(map(len, prompts)) - prefix
-    assert pack(prompts, budget).ids.shape[1] <= max(budget, prefix + longest) + longest
+def own_of(packing):
+    return packing.attends.shape[2] - packing.ids.shape[1]
 
 
-@given(prompts)
-def test_no_row_of_the_mask_is_empty(prompts):
-    assert pack(prompts, 12).attends.any(-1).all()
+@given(prompt_lists(), budgets)
+def test_groups_keep_to_the_budget_unless_one_class_is_longer(prompts, budget):
+    assert packed(prompts, budget).ids.shape[1] <= max(budget, *map(len, prompts))
 
 
-def test_the_prefix_leaves_every_class_a_token_of_its_own():
-    assert common_prefix([[1, 2, 3]]) == 2
-    assert common_prefix([[1, 2, 3], [1, 2, 3]]) == 2
-    assert common_prefix([[1, 2], [1, 2, 3]]) == 1
-    assert common_prefix([[1, 2, 9], [1, 3, 9]]) == 1
+@given(prompt_lists(), budgets)
+def test_no_row_of_a_mask_is_empty(prompts, budget):
+    packing = packed(prompts, budget)
+    assert packing.attends.any(-1).all()
+    assert packing.frozen_attends.any(-1).all()
 
 
-def test_classes_are_spread_evenly_and_in_order():
-    packing = pack([[7, c, 9] for c in range(10)], 9)
+@given(prompt_lists())
+def test_in_one_group_no_beginning_stands_twice(prompts):
+    packing = packed(prompts)
+    if len(packing.ids) == 1:
+        beginnings = {tuple(prompt[:n]) for prompt in prompts for n in range(1, len(prompt) + 1)}
+        live = [b for b in beginnings if max(b) >= VOCABULARY]
+        assert packing.ids.shape[1] == len(live)
+        assert packing.frozen_ids.shape[1] == len(beginnings) - len(live)
+
+
+def test_the_trunk_stands_once_and_names_share_their_beginnings():
+    names = [[1, 2, 3], [1, 2, 1], [2], [2, 2]]
+    packing = packed([[0, *range(5, 9), *name, 1, END] for name in names], longest_group=12)
+    assert packing.trunk == 4
     assert packing.ids.tolist() == [
-        [7, 0, 9, 1, 9, 2, 9, 3, 9],
-        [7, 4, 9, 5, 9, 6, 9, 0, 0],
-        [7, 7, 9, 8, 9, 9, 9, 0, 0],
+        [5, 6, 7, 8, 1, 2, 1, 1, END, 0, 0],
+        [1, 2, 3, 1, END, 2, 1, END, 2, 1, END],
     ]
-    assert packing.positions[0].tolist() == [0, 1, 2, 1, 2, 1, 2, 1, 2]
+    assert packing.positions[1].tolist() == [5, 6, 7, 8, 9, 5, 6, 7, 6, 7, 8]
+    assert packing.frozen_ids.tolist() == [[0], [0]]
+
+
+def test_names_in_front_are_frozen():
+    packing = packed([[0, 1, 2, 5, 6, 1, END], [0, 1, 3, 5, 6, 1, END]])
+    assert packing.trunk == 0
+    assert packing.frozen_ids.tolist() == [[0, 1, 2], [0, 1, 3]]
+    assert packing.ids.tolist() == [[5, 6, 1, END]] * 2
+
+
+def test_common_beginnings():
+    assert common_beginning([1, 2, 3], [1, 2, 4]) == 2
+    assert common_beginning([1, 2], [1, 2, 4]) == 2
+    assert common_beginning([1], [2]) == 0

@@ -1,10 +1,14 @@
 """Packed prompts against a plain reference, forward and backward, for every option."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+import core.packed_text
 import core.packing
 import core.prompts
 from core.errors import UserError
@@ -62,16 +66,56 @@ def test_float32_stays_within_a_hundred_thousandth(clip, tower, reference_prompt
     assert_equals_reference(clip, tower, reference_prompts, name_tokens, contexts, position, False, 1e-5)
 
 
-@pytest.mark.parametrize("tokens_per_sequence", [8, 16, 24])
-@pytest.mark.parametrize("class_specific", [False, True])
-def test_several_packed_sequences(
-    double_clip, double_tower, reference_prompts, name_tokens, monkeypatch, tokens_per_sequence, class_specific
+words = st.lists(st.sampled_from([320, 1125, 2368]), min_size=1, max_size=4).map(tuple)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    names=st.lists(words, min_size=1, max_size=7).map(tuple),
+    shape=st.tuples(st.integers(1, 2), st.integers(1, 2), st.integers(1, 5)),
+    position=st.sampled_from(POSITIONS),
+    class_specific=st.booleans(),
+    longest_group=st.integers(4, 40),
+)
+def test_any_names_in_any_number_of_groups(
+    double_clip, double_tower, reference_prompts, monkeypatch, names, shape, position, class_specific, longest_group
 ):
-    monkeypatch.setattr(core.prompts, "pack", lambda prompts: core.packing.pack(prompts, tokens_per_sequence))
-    contexts = contexts_of(2, 2, 4, len(NAMES) if class_specific else None)
+    """Names of three words share their beginnings in every way; groups of a few tokens share the trunk."""
+    monkeypatch.setattr(core.prompts, "pack", partial(core.packing.pack, longest_group=longest_group))
+    contexts = contexts_of(*shape, len(names) if class_specific else None)
     assert_equals_reference(
-        double_clip, double_tower, reference_prompts, name_tokens, contexts, "end", class_specific, 1e-10
+        double_clip, double_tower, reference_prompts, names, contexts, position, class_specific, 1e-10
     )
+
+
+@pytest.mark.parametrize("class_specific", [False, True])
+def test_recomputed_activations_give_the_same_numbers(double_tower, name_tokens, monkeypatch, class_specific):
+    encoder = PromptEncoder(double_tower, name_tokens, context_length=4, class_specific=class_specific)
+    contexts = contexts_of(2, 2, 4, len(NAMES) if class_specific else None)
+    whole = encoder.encode(contexts)
+    monkeypatch.setattr(core.packed_text, "ACTIVATION_BYTES", 1)
+    one_by_one = encoder.encode(contexts)
+    assert (one_by_one - whole).abs().max() <= 1e-12
+    assert (gradient(one_by_one, contexts) - gradient(whole, contexts)).abs().max() <= 1e-12
+
+
+def kept_bytes(encoder, n_contexts):
+    """Bytes that the graph of some contexts keeps for its backward pass, frozen weights and constants included."""
+    storages = {}
+
+    def keep(tensor):
+        storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()  # alive, so that none is counted twice
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        encoder.encode(contexts_of(1, n_contexts, 4, dtype=torch.float32))
+    return sum(storage.nbytes() for storage in storages.values())
+
+
+def test_memory_is_what_the_formula_says(tower, name_tokens):
+    encoder = PromptEncoder(tower, name_tokens, context_length=4)
+    measured = (kept_bytes(encoder, 6) - kept_bytes(encoder, 2)) / 4  # what does not depend on contexts cancels
+    assert encoder.activation_bytes == pytest.approx(measured, rel=0.05)
 
 
 @pytest.mark.parametrize(
