@@ -116,7 +116,9 @@ def _published(values: Mapping[str, Any], sweep: LoadedSweep, place: str) -> tup
     method, changes = values["method"], values.get("changes")
     if not isinstance(changes, list) or not changes:
         raise UserError(f"{place}: a published method needs 'changes', the list of keys in which it differs")
-    setting = method_setting(str(method), sweep.file.base_values())
+    if method not in METHODS:
+        raise UserError(f"{place}: unknown method '{method}'{nearest(method, METHODS)}")
+    setting = method_setting(method, sweep.file.base_values())
     if setting.method != "prompt":
         raise UserError(f"{place}: {method} trains nothing; list it under 'baselines'")
     for key in changes:

@@ -21,7 +21,7 @@ ABSENT = "–"
 
 
 def parallel_coordinates(candidates: pd.DataFrame) -> "Figure":
-    """One vertical axis a parameter, one line a candidate, the better the lighter and the higher above the others.
+    """One vertical axis a parameter, one line a candidate, the better the darker and the higher above the others.
 
     Args:
         candidates: see `candidates.candidates_frame`.
@@ -29,10 +29,10 @@ def parallel_coordinates(candidates: pd.DataFrame) -> "Figure":
     keys = [key for key in candidates if key != VALUE]
     scaled = pd.DataFrame({key: _places(candidates[key])[0] for key in [*keys, VALUE]})
     figure, axis = plt.subplots(figsize=(max(6.0, 1.6 * (len(keys) + 1)), 4.8), layout="constrained")
-    colours = plt.get_cmap(SEQUENCE)
+    colours, best = plt.get_cmap(SEQUENCE), candidates[VALUE].idxmax()
     for name, row in scaled.sort_values(VALUE).iterrows():
-        best = name == candidates[VALUE].idxmax()
-        axis.plot(row.to_numpy(), color=colours(row[VALUE]), linewidth=3.0 if best else 1.1, alpha=1 if best else 0.75)
+        width = 3.0 if name == best else 1.1
+        axis.plot(row.to_numpy(), color=colours(0.15 + 0.85 * row[VALUE]), linewidth=width)
     for place, key in enumerate([*keys, VALUE]):
         axis.axvline(place, color="black", linewidth=0.8)
         for position, text in _places(candidates[key])[1].items():
@@ -71,7 +71,7 @@ def slices(candidates: pd.DataFrame) -> "Figure":
     keys = [key for key in candidates if key != VALUE]
     figure, axes = panels(len(keys), height=2.7)
     order = np.linspace(0.15, 0.85, len(candidates))
-    colours = plt.get_cmap(SEQUENCE)(1 - order)
+    colours = plt.get_cmap(SEQUENCE)(order)
     best = candidates[VALUE].idxmax()
     for axis, key in zip(axes, keys, strict=True):
         _slice(axis, candidates, key, colours, best)
@@ -100,7 +100,7 @@ def _slice(axis: "Axes", candidates: pd.DataFrame, key: str, colours: np.ndarray
 
 
 def importances(shares: Mapping[str, float], *, judged: int) -> "Figure":
-    """How much of the objective's variance each parameter accounts for, by Optuna's estimate.
+    """How much of what parameters do each of them accounts for, by Optuna's estimate.
 
     Args:
         shares: parameter -> share, adding up to 1 (`search.parameter_importances`).
@@ -115,7 +115,7 @@ def importances(shares: Mapping[str, float], *, judged: int) -> "Figure":
     figure, axis = plt.subplots(figsize=(6.4, 1.2 + 0.34 * len(ordered)), layout="constrained")
     bars = axis.barh([key for key, _ in ordered], [share for _, share in ordered], color=COLOURS[0])
     axis.bar_label(bars, [f"{share:.2f}" for _, share in ordered], padding=3, fontsize=8)
-    axis.set(xlabel="share of the variance of validation accuracy", xlim=(0, 1.1 * max(shares.values())))
+    axis.set(xlabel="share of what parameters account for (PED-ANOVA)", xlim=(0, 1.1 * max(shares.values())))
     axis.set_title(f"importance by {judged} candidates", fontsize=10)
     axis.grid(alpha=0.3, axis="x")
     return figure

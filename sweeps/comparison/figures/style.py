@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", "-.", ":")
-SEQUENCE = "cividis"
-"""Colour map of ordered values; its lightness rises evenly, so that grey keeps the order."""
+SEQUENCE = "cividis_r"
+"""Colour map of ordered values, more is darker; its lightness rises evenly, so that grey keeps the order."""
+LEGEND_COLUMN = 2.9
+"""Inches that a column of the legend takes."""
 SUFFIXES = (".png", ".pdf", ".svg")
 LEVEL_LABELS = {
     TEST_ACCURACY: "test accuracy (%)",
@@ -60,7 +62,7 @@ def legend_below(figure: "Figure", axes: "Iterable[Axes]") -> None:
     """One legend for all panels, each label once."""
     found = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     if found:
-        columns = max(1, min(4, len(found)))
+        columns = max(1, min(4, len(found), int(figure.get_figwidth() / LEGEND_COLUMN)))
         figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=columns, frameon=False)
 
 
