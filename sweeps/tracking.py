@@ -53,7 +53,7 @@ PAGE = 2000
 """Runs asked for in one call."""
 
 NOTE_TAG = "mlflow.note.content"
-"""What MLflow shows as an experiment's description."""
+"""What MLflow shows as an experiment's or a run's description."""
 
 PLACE_PARAMS = (records.DATASET_PARAM, records.PROTOCOL_PARAM, records.SHOTS_PARAM, records.SEED_PARAM)
 """Parameters that say which cell a run is."""
@@ -258,7 +258,9 @@ class Ledger:
         with _one_line(self.uri):
             source = self._client.get_run(source_run_id)
             row = read_cell(source)
-            tags = {records.REUSED_TAG: row.reused_from or source_run_id, **row.origin}
+            original = row.reused_from or source_run_id
+            note = f"Its numbers were known: they, and the contexts among the artifacts, are those of run {original}."
+            tags = {records.REUSED_TAG: original, NOTE_TAG: note, **row.origin}
             run = self._create_cell(trial, keyed, row.seconds, tags)
             metrics = [Metric(name, value, now, 0) for name, value in source.data.metrics.items()]
             self._fill(run, keyed.cell, metrics, row.origin.get(records.SAMPLE_TAG))
