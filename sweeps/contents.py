@@ -75,11 +75,6 @@ def write_cell(folder: Path, keyed: KeyedCell, result: "CellResult") -> None:
         save_contexts(folder / "contexts.safetensors", result.contexts.detach().cpu().contiguous(), described)
 
 
-def write_failure(folder: Path, details: str) -> None:
-    """Write the traceback of a cell that failed."""
-    (folder / "failure.txt").write_text(details, encoding="utf-8")
-
-
 def write_setting(folder: Path, setting: Setting) -> None:
     """Write the resolved setting, every key by its dotted name."""
     _write_json(folder / "setting.json", setting.flat())
@@ -119,6 +114,7 @@ def read_cell(run: Any) -> CellRow:
         recorded_ms=info.end_time or info.start_time,
         failure=tags.get(records.FAILURE_TAG),
         reused_from=tags.get(records.REUSED_TAG),
+        sample=tags.get(records.SAMPLE_TAG),
     )
 
 

@@ -64,13 +64,15 @@ class Dealer:
         """Among how many workers the packs of a trial are shared."""
         self.draining = False
         """Set to deal nothing more."""
+        self.only: frozenset[str] | None = None
+        """Keys of the only cells that may be trained; None is all."""
         self._sweep, self._plan, self._candidates = sweep, plan, candidates
         self._ledger, self._key, self._progress = ledger, key, progress
-        self._experiment = ledger.experiment(sweep.file.name, sweep.file.description)
-        ledger.close_orphans(self._experiment)
-        self._sweep_run = ledger.open_sweep(self._experiment, sweep.file.name)
+        self.experiment = ledger.experiment(sweep.file.name, sweep.file.description)
+        ledger.close_orphans(self.experiment)
+        self.sweep_run = ledger.open_sweep(self.experiment, sweep.file.name)
         self._known = KnownCells(ledger, recorded)
-        self._trials = {row.ref: row.status for row in ledger.trials(self._experiment) if not row.superseded}
+        self._trials = {row.ref: row.status for row in ledger.trials(self.experiment) if not row.superseded}
         self._baselines = deque(plan.baselines)
         self._all_asked = candidates is None
         self._final: deque[TrialPlan] | None = None
@@ -128,6 +130,13 @@ class Dealer:
                 self._note(trial, outcome)
         self._show()
 
+    def recover(self, number: int) -> None:
+        """Book what a lost worker recorded and could not report any more."""
+        trial, shard = self._out[number]
+        dealt = {cell.key for pack in shard.packs for cell in pack}
+        there = [row for row in self._ledger.trial_cells(trial.ref) if row.finished and row.key in dealt]
+        self.book(number, map(outcome_of, there))
+
     def take_back(self, number: int, *, died: bool = False) -> None:
         """End a shard. What it leaves untrained is dealt again, unless workers keep dying over it.
 
@@ -148,14 +157,15 @@ class Dealer:
         self._show()
 
     def end(self, *, interrupted: bool) -> None:
-        """Close the sweep's run, and the trials that an interruption leaves incomplete."""
+        """Close the sweep's run, and the trials and cells that an interruption or a kill leaves incomplete."""
         for trial in self._open:
             self._ledger.close(trial.ref.run_id, "KILLED")
+        self._ledger.close_orphans(self.experiment)
         tally = self.tally
         counts = {"cells/finished": tally.finished, "cells/failed": tally.failed, "cells/trained": tally.trained}
         tags = {} if self.best is None else {BEST_TAG: self.best[0], BEST_VALUE_TAG: f"{self.best[1]:.2f}"}
         status: Status = "KILLED" if interrupted else "FAILED" if tally.failed else "FINISHED"
-        self._ledger.close(self._sweep_run, status, {name: float(n) for name, n in counts.items()}, tags)
+        self._ledger.close(self.sweep_run, status, {name: float(n) for name, n in counts.items()}, tags)
 
     @property
     def total(self) -> int:
@@ -201,6 +211,8 @@ class Dealer:
                 run_id = self._ledger.reuse(elsewhere.run_id, trial.ref, cell)
                 trial.outcomes[cell.key] = replace(elsewhere, run_id=run_id)
                 self.tally.reused += 1
+            elif self.only is not None and cell.key not in self.only:
+                trial.left_out = True
             elif cell.key in in_training:
                 trial.awaited[cell.key] = cell
             else:
@@ -221,7 +233,7 @@ class Dealer:
                 if all(cell.key in finished for cell in keyed):
                     return ref
         file = self._sweep.file
-        return self._ledger.open_trial(self._experiment, self._sweep_run, file.name, plan.name, plan.kind, plan.setting)
+        return self._ledger.open_trial(self.experiment, self.sweep_run, file.name, plan.name, plan.kind, plan.setting)
 
     def _note(self, trial: OpenTrial, outcome: CellOutcome) -> None:
         """Book a cell that was trained, and give it to the trials that wait for it."""
@@ -257,7 +269,7 @@ class Dealer:
         """End a trial: the ledger first, so that a kill in between leaves a candidate that is merely told again."""
         self._open.remove(trial)
         if self._trials.get(trial.ref) != "FINISHED":
-            self._ledger.close_trial(trial.ref, "FAILED" if trial.failed else "FINISHED")
+            self._ledger.close_trial(trial.ref, trial.status)
         if trial.proposal is not None and self._candidates is not None:
             self._candidates.tell(trial.proposal, trial.value)
             if trial.value is not None:

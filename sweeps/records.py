@@ -30,6 +30,10 @@ KIND_TAG = "dualpt.kind"
 SAMPLE_TAG = "dualpt.sample"
 """Fingerprint of the drawn few-shot sample."""
 FAILURE_TAG = "dualpt.failure"
+RECORD_TAG = "dualpt.record"
+"""Number of the attempt at a cell: whoever writes it a second time finds the first by it."""
+LAUNCH_TAG = "dualpt.launch"
+"""On a sweep: who runs it, when that process last gave a sign of life, and how far it is."""
 REUSED_TAG = "dualpt.reused_from"
 """Run that a cell's numbers (and artifacts) were taken from."""
 SUPERSEDED_TAG = "dualpt.superseded"
@@ -100,6 +104,8 @@ class CellRow:
     """When it was recorded, in milliseconds since the epoch."""
     failure: str | None = None
     reused_from: str | None = None
+    sample: str | None = None
+    """Fingerprint of the drawn few-shot sample."""
 
     @property
     def finished(self) -> bool:

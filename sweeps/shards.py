@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from core.results import SELECTION_METRICS
 from sweeps.plan import Pack, TrialPlan
-from sweeps.records import CellRow, KeyedCell, TrialRef
+from sweeps.records import CellRow, KeyedCell, Status, TrialRef
 
 if TYPE_CHECKING:
     from sweeps.search import Proposal
@@ -50,6 +50,8 @@ class OpenTrial:
     """Cells that another open trial is about to train, by key."""
     outcomes: dict[str, CellOutcome] = field(default_factory=dict)
     shards_out: int = 0
+    left_out: bool = False
+    """Whether cells without a result were left out on purpose: the trial ends without a value."""
     deaths: Counter[str] = field(default_factory=Counter)
     """How often a worker died over a pack, by the pack's first key."""
 
@@ -66,11 +68,19 @@ class OpenTrial:
         return sum(outcome.failure is not None for outcome in self.outcomes.values())
 
     @property
+    def status(self) -> Status:
+        """How it ends."""
+        if self.failed:
+            return "FAILED"
+        return "KILLED" if self.left_out else "FINISHED"
+
+    @property
     def value(self) -> float | None:
         """The objective: mean validation accuracy over all cells; None where one is missing or failed."""
         values = [outcome.selection for outcome in self.outcomes.values() if outcome.failure is None]
         known = [value for value in values if value is not None and math.isfinite(value)]
-        return statistics.fmean(known) if known and len(known) == len(self.outcomes) else None
+        whole = len(known) == len(self.outcomes) and not self.left_out
+        return statistics.fmean(known) if known and whole else None
 
 
 def outcome_of(row: CellRow) -> CellOutcome:

@@ -4,27 +4,38 @@ A setting that fails takes only its own cells with it: they are recorded as FAIL
 begins.
 """
 
+import contextlib
+import socket
 import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ray
 from ray import tune
 
 from core.errors import UserError
 from core.fingerprint import fingerprint
 from core.locations import cache_root
+from sweeps import cell_records
+from sweeps.cell_records import CellRecord
+from sweeps.outbox import Outbox
 from sweeps.plan import Pack
 from sweeps.records import KeyedCell, TrialRef
-from sweeps.shards import SELECTION, CellOutcome, Shard
+from sweeps.shards import CellOutcome, Shard
+from sweeps.stores import StoreUnavailable, file_store_refusal, sqlite_path
 from sweeps.tracking import Ledger
+from sweeps.versions import mismatch, versions_here
 
 if TYPE_CHECKING:
-    from core.cell import Bench, CellResult
+    from core.cell import Bench
+
+PATIENCE = 20.0
+"""Seconds a worker waits for the tracking store before it keeps a result as a file and trains on."""
 
 
 @dataclass(frozen=True)
@@ -36,21 +47,42 @@ class Workplace:
     tracking_uri: str
     threads: int
     """CPU threads that torch may use."""
+    node: str | None = None
+    """Ray's id of the driver's machine."""
+    versions: Mapping[str, str] = field(default_factory=versions_here)
+    """What the driver runs, and its workers must (`sweeps.versions`)."""
+
+    def check_here(self) -> None:
+        """Find whether this process can do what the driver counts on.
+
+        Raises:
+            UserError: other versions than the driver's, or a tracking store that is a file on another machine.
+        """
+        host = socket.gethostname()
+        if (difference := mismatch(self.versions, versions_here(), host)) is not None:
+            raise UserError(difference)
+        here = ray.get_runtime_context().get_node_id()
+        if self.node not in (None, here) and sqlite_path(self.tracking_uri) is not None:
+            raise UserError(file_store_refusal("run.tracking_uri", self.tracking_uri, f"the worker on {host}"))
 
 
 class GridTrial(tune.Trainable):
     """Trains shards. One actor serves many of them, so that models load once per process and not once per trial.
 
     Its configuration holds a `workplace` (`Workplace`) and a `shard` (`Shard`). Each step trains one pack and reports
-    `outcomes`: all cells of the shard so far.
+    `outcomes`, all cells of the shard so far, and `kept`, the records of this step that the store did not take.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
         workplace: Workplace = config["workplace"]
+        workplace.check_here()
         self._bench = workplace.bench()
         if torch := sys.modules.get("torch"):
             torch.set_num_threads(workplace.threads)
-        self._ledger = Ledger(workplace.tracking_uri, create=False)
+        self._ledger = Ledger(workplace.tracking_uri, create=False, patience=PATIENCE)
+        self._outbox = Outbox(workplace.tracking_uri)
+        with contextlib.suppress(StoreUnavailable):  # then it stays kept
+            self._outbox.deliver(self._ledger)
         self._begin(config["shard"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -58,8 +90,10 @@ class GridTrial(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        self._outcomes += train_pack(self._bench, self._ledger, self._trial, self._packs.popleft())
-        return {"outcomes": tuple(self._outcomes), "done": not self._packs}
+        kept: list[CellRecord] = []
+        pack = self._packs.popleft()
+        self._outcomes += train_pack(self._bench, self._ledger, self._trial, pack, self._outbox, kept)
+        return {"outcomes": tuple(self._outcomes), "kept": tuple(kept), "done": not self._packs}
 
     def _begin(self, shard: Shard) -> None:
         self._trial = shard.trial
@@ -67,11 +101,22 @@ class GridTrial(tune.Trainable):
         self._outcomes: list[CellOutcome] = []
 
 
-def train_pack(bench: "Bench", ledger: Ledger, trial: TrialRef, pack: Pack) -> list[CellOutcome]:
+def train_pack(
+    bench: "Bench",
+    ledger: Ledger,
+    trial: TrialRef,
+    pack: Pack,
+    outbox: Outbox | None = None,
+    kept: list[CellRecord] | None = None,
+) -> list[CellOutcome]:
     """Train a pack and record its cells, whatever happens to it.
 
     The pack's checkpoint is named after its cells' keys, so that a later launch finds it, and is removed when the
     cells are on record.
+
+    Args:
+        outbox: takes the cells that the tracking store does not take; without one they are lost with the error.
+        kept: the records that went there are added to it.
     """
     checkpoint = checkpoint_of(pack)
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -79,37 +124,39 @@ def train_pack(bench: "Bench", ledger: Ledger, trial: TrialRef, pack: Pack) -> l
     try:
         results = bench.run([keyed.cell for keyed in pack], checkpoint=checkpoint)
     except Exception as error:
-        outcomes = _record_failure(ledger, trial, pack, error, time.monotonic() - started)
+        reason, details = _reason(error), "".join(traceback.format_exception(error))
+        share = (time.monotonic() - started) / len(pack)
+        written = [cell_records.failed(trial, keyed, reason, share, details) for keyed in pack]
     else:
-        outcomes = _record(ledger, trial, pack, results, time.monotonic() - started)
+        share = (time.monotonic() - started) / len(pack)
+        written = [cell_records.trained(trial, *pair, share) for pair in zip(pack, results, strict=True)]
+    outcomes = _deliver(ledger, written, outbox, [] if kept is None else kept)
     checkpoint.unlink(missing_ok=True)
+    return outcomes
+
+
+def _deliver(
+    ledger: Ledger, written: Iterable[CellRecord], outbox: Outbox | None, kept: list[CellRecord]
+) -> list[CellOutcome]:
+    """Write records to the ledger; from the first that it does not take, all go to the outbox."""
+    outcomes = []
+    for record in written:
+        try:
+            if not kept:
+                outcomes.append(record.outcome(ledger.deliver(record)))
+                continue
+        except StoreUnavailable:
+            if outbox is None:
+                raise
+        assert outbox is not None
+        outbox.keep(record)
+        kept.append(record)
     return outcomes
 
 
 def checkpoint_of(pack: Sequence[KeyedCell]) -> Path:
     """Where a pack's training state is kept while it trains."""
     return cache_root() / "checkpoints" / f"{fingerprint([keyed.key for keyed in pack])[:32]}.safetensors"
-
-
-def _record(
-    ledger: Ledger, trial: TrialRef, pack: Pack, results: "Sequence[CellResult]", seconds: float
-) -> list[CellOutcome]:
-    share = seconds / len(pack)
-    outcomes = []
-    for keyed, result in zip(pack, results, strict=True):
-        run_id = ledger.record(trial, keyed, result, share)
-        selection = result.metrics.by_name().get(SELECTION)
-        outcomes.append(CellOutcome(keyed.key, run_id, selection, result.failure))
-    return outcomes
-
-
-def _record_failure(ledger: Ledger, trial: TrialRef, pack: Pack, error: Exception, seconds: float) -> list[CellOutcome]:
-    reason, details = _reason(error), "".join(traceback.format_exception(error))
-    outcomes = []
-    for keyed in pack:
-        run_id = ledger.record_failure(trial, keyed, reason, seconds / len(pack), details)
-        outcomes.append(CellOutcome(keyed.key, run_id, None, reason))
-    return outcomes
 
 
 def _reason(error: Exception) -> str:
