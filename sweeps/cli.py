@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from core.errors import UserError
+from sweeps.commands import cluster, results, running
 from sweeps.commands import help as help_commands
-from sweeps.commands import results, running
 
 app = typer.Typer(
     name="dualpt",
@@ -21,7 +21,7 @@ app = typer.Typer(
     epilog="Settings are key=value with dotted names, for example [bold]alignment.llm_weight=4 prompt.n_prompts=2[/]; "
     "[bold]dualpt settings[/] lists them all.",
 )
-for commands in (running, results, help_commands):
+for commands in (running, results, cluster, help_commands):
     app.add_typer(commands.app)
 
 

@@ -1,14 +1,12 @@
-"""`dualpt compare` and `dualpt status`: from the ledger to what is printed, written or drawn."""
+"""`dualpt compare`: from the ledger to what is printed, written or drawn."""
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
 import pandas as pd
 from rich.console import Console
-from rich.table import Table
 
 from core.config import Protocol
 from core.data.catalog import MINI_GRID, REAL_GRID
@@ -146,25 +144,3 @@ def grid_of(cells: pd.DataFrame) -> tuple[list[str], list[int], list[int]]:
     datasets = sorted(set(cells["dataset"]), key=lambda name: order.get(name, len(order)))
     drawn = cells[cells["shots"] > 0]
     return datasets, sorted(set(map(int, drawn["shots"]))), sorted(set(map(int, drawn["seed"]))) or [0]
-
-
-def show_status(console: Console, name: str | None, *, store: str, as_json: bool) -> None:
-    """Print, for each sweep, its cells by status.
-
-    Raises:
-        UserError: the store does not exist, or holds no such sweep.
-    """
-    if is_new(store):
-        raise UserError(f"{store}: no such tracking store here; run a sweep first, or name one with --store")
-    from sweeps.tracking import Ledger
-
-    ledger = Ledger(store)
-    names = [name] if name is not None else ledger.sweeps()
-    counts = {sweep: Counter(row.status for row in ledger.read_cells(sweep)) for sweep in names}
-    if as_json:
-        print(json.dumps({sweep: dict(count) for sweep, count in counts.items()}))
-        return
-    table = Table("sweep", "finished", "failed", "running", "killed", header_style="bold")
-    for sweep, count in counts.items():
-        table.add_row(sweep, *(str(count[status]) for status in ("FINISHED", "FAILED", "RUNNING", "KILLED")))
-    console.print(table)
