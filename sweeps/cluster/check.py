@@ -39,12 +39,12 @@ def check_file(path: Path, sweep: LoadedSweep | None = None) -> list[Finding]:
     kuberay = [document for document in documents if document.get("kind") in KINDS]
     if kuberay:
         for document in kuberay:
-            findings += kuberay_findings(document, pinned)
+            findings += _applied(kuberay_findings(document, pinned))
     elif "cluster_name" in documents[0] or "available_node_types" in documents[0]:
-        findings += _by_ray(documents[0])
-        findings += launcher_findings(documents[0], pinned)
-        if sweep is not None:
-            findings += _fitting(documents[0], sweep)
+        refused = list(_by_ray(documents[0]))
+        findings += refused or _applied(launcher_findings(documents[0], pinned))
+        if sweep is not None and not refused:
+            findings += _applied(_fitting(documents[0], sweep))
     else:
         raise UserError(f"{path}: neither a file for `ray up` (cluster_name: …) nor a RayCluster or RayJob")
     return sorted(findings, key=lambda finding: finding.level)
@@ -86,6 +86,14 @@ def _read(path: Path) -> tuple[str, list[Document]]:
     if not documents or not all(isinstance(document, dict) for document in documents):
         raise UserError(f"{path}: expected a mapping of keys")
     return text, documents
+
+
+def _applied(rules: Iterator[Finding]) -> Iterator[Finding]:
+    """What rules find; a value of a type that none of them expects is a fault, too."""
+    try:
+        yield from rules
+    except (AttributeError, TypeError, ValueError) as fault:
+        yield error("file", f"a value is of another type than expected ({fault})")
 
 
 def _unedited(text: str) -> Iterator[Finding]:

@@ -87,6 +87,7 @@ def at(dotted: str, value: Any) -> Change:
 
 
 WORKER = "available_node_types.gpu_worker"
+SQLITE = "sqlite:///m.db"
 JOB = "spec.rayClusterSpec"
 DAMAGED: list[tuple[str, Change, str, str]] = [
     ("ray_cluster.yaml", at("docker.image", "rayproject/ray:2.40.0-py311-gpu"), "docker.image", "2.60.0"),
