@@ -105,10 +105,6 @@ def _machines(document: Document) -> Iterator[Finding]:
         resources, config = node.get("resources") or {}, node.get("node_config") or {}
         images.add(config.get("ImageId"))
         gpus = resources.get("GPU", 0)
-        if gpus != int(gpus):
-            yield error(
-                f"{where}.resources.GPU", f"{gpus} is no whole number; trials share a device by run.gpus_per_trial"
-            )
         if name == document.get("head_node_type"):
             continue
         instance = str(config.get("InstanceType", ""))

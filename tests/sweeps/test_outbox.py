@@ -39,15 +39,15 @@ def record_of(trial: TrialRef, pack: Pack, log: Path) -> CellRecord:
     return cell_records.trained(trial, pack[0], result, 2.0)  # type: ignore[arg-type]
 
 
-def cut_off(monkeypatch: pytest.MonkeyPatch, method: str, times: int = 10**6) -> list[str]:
-    """Let calls of one of MLflow's methods fail as without a server, after the server has carried them out."""
+def cut_off(monkeypatch: pytest.MonkeyPatch, method: str, *, once: bool = False) -> list[str]:
+    """Let calls of one of MLflow's methods fail: the first with its answer lost, or all as without a server."""
     calls: list[str] = []
     original: Callable[..., Any] = getattr(MlflowClient, method)
 
     def failing(*args: Any, **kwargs: Any) -> Any:
-        answer = original(*args, **kwargs)
         calls.append(method)
-        if len(calls) <= times:
+        answer = original(*args, **kwargs) if once else None
+        if not once or len(calls) == 1:
             raise AWAY
         return answer
 
@@ -67,7 +67,7 @@ def test_a_call_that_is_cut_off_anywhere_is_repeated_and_leaves_one_run(
     dealt: tuple[Ledger, TrialRef, Pack], log: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     ledger, trial, pack = dealt
-    cut_off(monkeypatch, method, times=1)
+    cut_off(monkeypatch, method, once=True)
     patient = Ledger(ledger.uri, create=False, patience=5)
     run_id = patient.deliver(record_of(trial, pack, log))
     (row,) = ledger.trial_cells(trial)

@@ -102,7 +102,7 @@ DAMAGED: list[tuple[str, Change, str, str]] = [
     ),
     ("ray_cluster.yaml", at("file_mounts", {}), "setup_commands[0]", "file_mounts does not fill"),
     ("ray_cluster.yaml", at(f"{WORKER}.resources", {"CPU": 16}), f"{WORKER}.resources", "not declared"),
-    ("ray_cluster.yaml", at(f"{WORKER}.resources.GPU", 0.5), f"{WORKER}.resources.GPU", "gpus_per_trial"),
+    ("ray_cluster.yaml", at(f"{WORKER}.resources.GPU", 0.5), f"{WORKER}.resources.GPU", "schema"),
     (
         "ray_cluster.yaml",
         at("head_start_ray_commands", ["ray start --head"]),
