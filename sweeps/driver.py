@@ -65,6 +65,8 @@ class Driver:
         self.spent = False
         """Whether the budget ended the launch."""
         self._ends = None if file.run.max_hours is None else time.monotonic() + 3600 * file.run.max_hours
+        self._node: str | None = None
+        """Ray's id of this machine, once there is a session."""
         self._resources: dict[str, float] | None = None
         self._interrupts: list[int] = []
         self._displaced: str | None = None
@@ -114,18 +116,15 @@ class Driver:
 
     def _train(self, session: contextlib.ExitStack) -> None:
         """Start Ray, once, and train all that is missing."""
-        import ray
-
         from sweeps.gpu_shares import trial_resources
         from sweeps.pool import train_all
         from sweeps.ray_session import ray_session
         from sweeps.trial import Workplace
 
-        if not ray.is_initialized():
-            session.enter_context(ray_session(self._stores))
+        if self._node is None:
+            self._node = session.enter_context(ray_session(self._stores))
         threads = max(1, int(self._run.cpus_per_trial))
-        node = ray.get_runtime_context().get_node_id()
-        workplace = Workplace(self._make_bench, self._uri, threads, node)
+        workplace = Workplace(self._make_bench, self._uri, threads, self._node)
         if self._resources is None:
             self._resources = trial_resources(self._run, workplace, self._heaviest, self._shown.note)
         train_all(

@@ -33,10 +33,11 @@ KNOCK_SECONDS = 5.0
 
 
 @contextlib.contextmanager
-def ray_session(stores: Mapping[str, str]) -> Iterator[None]:
+def ray_session(stores: Mapping[str, str]) -> Iterator[str]:
     """Connect to the cluster of `$RAY_ADDRESS`, or start Ray on this machine; stopped on leaving.
 
-    `local` is explicit, since a stale address file of an earlier cluster would be tried otherwise.
+    Yields Ray's id of this machine. `local` is explicit, since a stale address file of an earlier cluster would be tried
+    otherwise.
 
     Args:
         stores: where runs and studies are kept, by their keys in the sweep file.
@@ -61,7 +62,7 @@ def ray_session(stores: Mapping[str, str]) -> Iterator[None]:
         ) from None
     try:
         _check_reach(stores)
-        yield
+        yield str(ray.get_runtime_context().get_node_id())
     finally:
         ray.shutdown()
 

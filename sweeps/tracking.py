@@ -58,7 +58,7 @@ P = ParamSpec("P")
 def _patient(method: Callable[Concatenate["Ledger", P], T]) -> Callable[Concatenate["Ledger", P], T]:
     """Repeat a whole method while the store is away, as long as the ledger's patience lasts."""
 
-    def repeated(self: "Ledger", *args: P.args, **kwargs: P.kwargs) -> T:
+    def repeated(self: "Ledger", /, *args: P.args, **kwargs: P.kwargs) -> T:
         def attempt() -> T:
             with _one_line(self.uri):
                 return method(self, *args, **kwargs)

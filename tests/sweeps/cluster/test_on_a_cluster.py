@@ -30,6 +30,7 @@ class Stage:
     def __init__(self, folder: Path) -> None:
         from ray.cluster_utils import Cluster
 
+        self.tests = 0
         self.postgres = Postgres()
         self.server = MlflowServer(folder, self.postgres.create("mlflow"))
         self.study = self.postgres.create("optuna")
@@ -38,6 +39,13 @@ class Stage:
 
     def add_node(self) -> Any:
         return self.cluster.add_node(num_cpus=2, num_gpus=1)
+
+    def busy_node(self, log: Path) -> Any:
+        """The node of the process that trained last: its raylet is the process's parent."""
+        worker = log.read_text().split()[-1]
+        raylet = int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
+        pids = {node.all_processes["raylet"][0].process.pid: node for node in self.nodes}
+        return pids[raylet]
 
     def close(self) -> None:
         self.cluster.shutdown()
@@ -58,10 +66,13 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 @pytest.fixture
 def declare(stage: Stage, tmp_path: Path, request: pytest.FixtureRequest) -> Callable[..., LoadedSweep]:
-    name = request.node.name.removeprefix("test_")[:60]
+    name = "".join(c if c.isalnum() else "-" for c in request.node.name.removeprefix("test_"))[:60]
+    stage.tests += 1  # so that no test finds its cells trained by another
+    own_setting = {"optim.epochs": 10 + stage.tests}
 
     def make(**changes: Any) -> LoadedSweep:
-        own = {"name": name, "run.tracking_uri": stage.server.uri, "run.study_storage": stage.study, **changes}
+        own = {"name": name, "run.tracking_uri": stage.server.uri, "run.study_storage": stage.study}
+        own |= {"setting": own_setting, **changes}
         return check_sweep(changed(declaration(tmp_path), own), "test")
 
     return make
@@ -108,10 +119,11 @@ def test_a_node_that_goes_is_no_failure(stage: Stage, declare: Callable[..., Loa
 
     def replace_the_busy_node() -> None:
         for begun in (2, 4):
-            wait_until(lambda begun=begun: len(log.read_text().splitlines()) >= begun, "training")
-            for node in stage.nodes:
-                stage.cluster.remove_node(node, allow_graceful=False)
-            stage.nodes = [stage.add_node() for _ in range(2)]
+            wait_until(lambda begun=begun: len(log.read_text().splitlines()) >= begun, "training", 60)
+            node = stage.busy_node(log)
+            stage.cluster.remove_node(node, allow_graceful=False)
+            stage.nodes.remove(node)
+            stage.nodes.append(stage.add_node())
 
     thread = later(lambda: True, replace_the_busy_node)
     outcome = run(sweep, log, seconds=4)
@@ -142,7 +154,7 @@ def test_results_are_kept_while_the_server_is_away(
 
 def test_two_sweeps_share_the_stores(declare: Callable[..., LoadedSweep], stage: Stage, log: Path) -> None:
     """The second launch runs while the first does; the cells of both are whole."""
-    one, two = declare(), declare(name="the other", setting={"optim.epochs": 3})
+    one, two = declare(), declare(name="the-other", setting={"optim.epochs": 3})
     stores = [f'run.tracking_uri="{stage.server.uri}"', f'run.study_storage="{stage.study}"']
     command = [sys.executable, str(HERE / "sweep_process.py"), str(log.parent), "0.2", f'name="{one.file.name}"']
     first = subprocess.Popen([*command, *stores], stdout=subprocess.DEVNULL)
