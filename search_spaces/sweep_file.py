@@ -49,9 +49,11 @@ class Run(Section):
     cpus_per_trial: float = Field(1, gt=0)
     """CPU cores a trial reserves (and the torch threads it uses)."""
     gpus_per_trial: float | Literal["auto"] = "auto"
-    """GPU share a trial reserves; `auto` is a quarter of a GPU where there are any, else none."""
+    """GPUs a trial reserves, a fraction or a whole number; `auto` measures the memory of the sweep's largest pack."""
     max_concurrent: int | None = Field(None, ge=1)
     """Most trials at once; None is what the resources allow."""
+    max_hours: float | None = Field(None, gt=0)
+    """Budget of one launch in hours of wall time: then running packs finish and the launch ends; None is no limit."""
     tracking_uri: str = "sqlite:///mlflow.db"
     """MLflow tracking store."""
     study_storage: str = "sqlite:///optuna.db"

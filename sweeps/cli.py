@@ -9,7 +9,19 @@ from rich.console import Console
 from rich.markup import escape
 
 from core.errors import UserError
-from sweeps.commands import ablate, data, describe, features, inspect, moving, predict, report, results, running
+from sweeps.commands import (
+    ablate,
+    cluster,
+    data,
+    describe,
+    features,
+    inspect,
+    moving,
+    predict,
+    report,
+    results,
+    running,
+)
 from sweeps.commands import help as help_commands
 
 app = typer.Typer(
@@ -21,8 +33,10 @@ app = typer.Typer(
     epilog="Settings are key=value with dotted names, for example [bold]alignment.llm_weight=4 prompt.n_prompts=2[/]; "
     "[bold]dualpt settings[/] lists them all.",
 )
-for commands in (running, ablate, results, report, inspect, predict, moving, data, features, describe, help_commands):
+
+for commands in (running, ablate, results, report, inspect, predict, moving, data, describe, cluster, help_commands):
     app.add_typer(commands.app)
+app.add_typer(features.app, name="features", help="Stored image features: build them, look at them, clean up.")
 
 
 def main() -> None:

@@ -92,11 +92,6 @@ def write_cell(folder: Path, keyed: KeyedCell, result: "CellResult") -> None:
         save_prompts(folder / CONTEXTS_FILE, prompts, described)
 
 
-def write_failure(folder: Path, details: str) -> None:
-    """Write the traceback of a cell that failed."""
-    (folder / "failure.txt").write_text(details, encoding="utf-8")
-
-
 def write_setting(folder: Path, setting: Setting) -> None:
     """Write the resolved setting, every key by its dotted name."""
     _write_json(folder / SETTING_FILE, setting.flat())

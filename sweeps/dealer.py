@@ -23,7 +23,7 @@ from sweeps.progress import SweepProgress
 from sweeps.racing import Race, recorded_scores
 from sweeps.records import BEST_TAG, BEST_VALUE_TAG, CellRow, DealtCell, Status, TrialRef, setting_hash
 from sweeps.search import Proposal
-from sweeps.shards import CellOutcome, OpenTrial, Pack, Shard, smaller_packs, stages
+from sweeps.shards import CellOutcome, OpenTrial, Pack, Shard, outcome_of, smaller_packs, stages
 
 MOST_DEATHS = 2
 """A cell that is being trained when a worker process dies so often is recorded as failed."""
@@ -88,13 +88,15 @@ class Dealer:
         """How many candidates may share the steps of a pack."""
         self.draining = False
         """Set to deal nothing more."""
+        self.only: frozenset[str] | None = None
+        """Keys of the only cells that may be trained; None is all."""
         self._sweep, self._plan, self._candidates, self._race = sweep, plan, candidates, race
         self._ledger, self._key, self._progress = ledger, key, progress
-        self._experiment = ledger.experiment(sweep.file.name, sweep.file.description)
-        ledger.close_orphans(self._experiment)
-        self._sweep_run = ledger.open_sweep(self._experiment, sweep.file.name)
+        self.experiment = ledger.experiment(sweep.file.name, sweep.file.description)
+        ledger.close_orphans(self.experiment)
+        self.sweep_run = ledger.open_sweep(self.experiment, sweep.file.name)
         self._known = KnownCells(ledger, recorded)
-        self._trials = {row.ref: row.status for row in ledger.trials(self._experiment) if not row.superseded}
+        self._trials = {row.ref: row.status for row in ledger.trials(self.experiment) if not row.superseded}
         self._baselines = deque(plan.baselines)
         self._all_asked = candidates is None
         self._final: deque[TrialPlan] | None = None
@@ -161,6 +163,12 @@ class Dealer:
                 self._note(owners[outcome.key], outcome)
         self._show()
 
+    def recover(self, number: int) -> None:
+        """Book what a lost worker recorded and could not report any more."""
+        out = self._out[number]
+        rows = [row for trial in out.trials for row in self._ledger.trial_cells(trial.ref)]
+        self.book(number, [outcome_of(row) for row in rows if row.finished and row.key in out.owners])
+
     def take_back(self, number: int, *, died: bool = False) -> None:
         """End a shard. What it leaves untrained is dealt again, unless workers keep dying over it.
 
@@ -184,9 +192,10 @@ class Dealer:
         self._show()
 
     def end(self, *, interrupted: bool) -> None:
-        """Close the sweep's run, and the trials that an interruption leaves incomplete."""
+        """Close the sweep's run, and the trials and cells that an interruption or a kill leaves incomplete."""
         for trial in self._open:
             self._ledger.close(trial.ref.run_id, "KILLED")
+        self._ledger.close_orphans(self.experiment)
         tally = self.tally
         counts = {"cells/finished": tally.finished, "cells/failed": tally.failed, "cells/trained": tally.trained}
         if self._race is not None:
@@ -194,9 +203,9 @@ class Dealer:
         tags = {}
         if self.best is not None:
             tags = {BEST_TAG: self.best[0], BEST_VALUE_TAG: f"{self.best[1]:.2f}"}
-            self._ledger.mark_selected(self._experiment, self.best[0])
+            self._ledger.mark_selected(self.experiment, self.best[0])
         status: Status = "KILLED" if interrupted else "FAILED" if tally.failed else "FINISHED"
-        self._ledger.close(self._sweep_run, status, {name: float(n) for name, n in counts.items()}, tags)
+        self._ledger.close(self.sweep_run, status, {name: float(n) for name, n in counts.items()}, tags)
 
     @property
     def total(self) -> int:
@@ -279,6 +288,8 @@ class Dealer:
                 trial.outcomes[cell.key] = replace(elsewhere, run_id=run_id)
                 self._known.add(trial.ref.run_id, trial.outcomes[cell.key])
                 self.tally.reused += 1
+            elif self.only is not None and cell.key not in self.only:
+                trial.left_out = True
             elif cell.key in in_training:
                 trial.awaited[cell.key] = cell
             else:
@@ -376,7 +387,7 @@ class Dealer:
                 if all(key in finished for key in keys):
                     return ref
         file = self._sweep.file
-        return self._ledger.open_trial(self._experiment, self._sweep_run, file.name, plan.name, plan.kind, plan.setting)
+        return self._ledger.open_trial(self.experiment, self.sweep_run, file.name, plan.name, plan.kind, plan.setting)
 
     def _note(self, trial: OpenTrial, outcome: CellOutcome) -> None:
         """Book a cell that was trained, and give it to the trials that wait for it."""
@@ -422,7 +433,7 @@ class Dealer:
         """End a trial: the ledger first, so that a kill in between leaves a candidate that is merely told again."""
         self._open.remove(trial)
         if self._trials.get(trial.ref) != "FINISHED":
-            self._ledger.close_trial(trial.ref, "FAILED" if trial.failed else "FINISHED")
+            self._ledger.close_trial(trial.ref, trial.status)
         if trial.proposal is None or self._candidates is None:
             return
         value = trial.value

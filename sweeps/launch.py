@@ -9,7 +9,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +30,12 @@ from sweeps.stores import absolute_uri, examine, examine_study, is_new, only_lau
 if TYPE_CHECKING:
     from core.cell import Bench
     from sweeps.dealer import Dealer
+    from sweeps.driver import Driver
     from sweeps.records import CellRow
     from sweeps.stored_features import FeatureCosts
+    from sweeps.tracking import Ledger
 
-COMPLETE, SOME_FAILED, INTERRUPTED = 0, 3, 130
+COMPLETE, SOME_FAILED, BUDGET_SPENT, INTERRUPTED = 0, 3, 4, 130
 """Exit codes, besides 2 for a `UserError`."""
 
 
@@ -52,6 +54,8 @@ class Outcome:
     pruned: int
     """Candidates (not cells) that the race has given up."""
     interrupted: bool
+    spent: bool
+    """Whether `run.max_hours` ended it with cells left."""
     best: str | None
     """Name of the best candidate."""
     best_value: float | None
@@ -61,6 +65,8 @@ class Outcome:
     def exit_code(self) -> int:
         if self.interrupted:
             return INTERRUPTED
+        if self.spent:
+            return BUDGET_SPENT
         return SOME_FAILED if self.failed else COMPLETE
 
     def summary(self) -> dict[str, Any]:
@@ -82,6 +88,7 @@ def launch(
     progress: bool = True,
     bench: "Callable[[], Bench]" = default_bench,
     key: Callable[[Cell], str] = cell_key,
+    only_failed: bool = False,
 ) -> Outcome:
     """Run a sweep, or what is missing of it.
 
@@ -91,6 +98,7 @@ def launch(
         progress: False prints nothing.
         bench: makes a bench, once here and once in every worker process; must be picklable.
         key: the cell key, as the bench computes it.
+        only_failed: train nothing but the cells that are on record as failed.
 
     Raises:
         UserError: anything the user can mend, found before the first cell is trained where that is possible.
@@ -102,22 +110,58 @@ def launch(
         examine_study(file.run.study_storage)
     start_points = [*sweep.start_points, *_selected_before(sweep)]
     with only_launch(file.run.tracking_uri, file.name), SweepProgress(console, enabled=progress) as shown:
+        _begin_alone(file.run.tracking_uri, file.name, shown)
         recorded = _recorded(file.run.tracking_uri, file.name)
-        finished = [row for row in recorded if row.finished]
-        if count(plan, finished, finished if _study_fits(sweep, key) else [], key).missing:
-            _check_and_prepare(sweep, plan, {row.key for row in finished}, bench, key, shown)
-        dealer = _open_dealer(sweep, plan, recorded, key, shown, start_points)
-        interrupted = True
-        try:
-            interrupted = dealer.has_work() and _train(dealer, sweep, bench)
-        except KeyboardInterrupt:
-            pass
-        finally:
-            dealer.end(interrupted=interrupted)
-    outcome = _outcome(file.name, dealer, interrupted)
+        finished = {row.key for row in recorded if row.finished}
+        only = None
+        if only_failed:
+            only = frozenset(row.key for row in recorded if row.status == "FAILED")
+            sweep = without_new_candidates(sweep, recorded)
+            plan = plan_sweep(sweep)
+        own = [row for row in recorded if row.finished]
+        if count(plan, own, own if _study_fits(sweep, key) else [], key).missing:
+            wanted = only.__contains__ if only is not None else lambda key: key not in finished
+            _check_and_prepare(sweep, plan, wanted, bench, key, shown)
+        driver = _open_driver(sweep, plan, bench, key, shown, start_points, only)
+        driver.run()
+    outcome = _outcome(file.name, driver)
     if progress:
         _report(outcome, console)
     return outcome
+
+
+def without_new_candidates(sweep: LoadedSweep, recorded: "Sequence[CellRow]") -> LoadedSweep:
+    """The sweep with as many candidates as have been judged or begun, none of them new.
+
+    Raises:
+        UserError: no cell is on record as failed.
+    """
+    if not any(row.status == "FAILED" for row in recorded):
+        raise UserError(f"--only-failed: sweep '{sweep.file.name}' has no failed cell on record; leave the option out")
+    known = len({row.trial for row in recorded if row.kind == "search"})
+    search = sweep.file.search
+    if search is not None:
+        search = search.model_copy(update={"trials": min(search.trials, known)}) if known else None
+    file = sweep.file.model_copy(update={"search": search})
+    return replace(sweep, file=file, space=sweep.space if search else ())
+
+
+def _begin_alone(uri: str, name: str, shown: SweepProgress) -> None:
+    """Refuse a second driver on another machine; then deliver what an earlier launch could not.
+
+    Raises:
+        UserError: the sweep is being run elsewhere.
+    """
+    if is_new(uri):
+        return
+    from sweeps.heartbeat import refuse_second
+    from sweeps.outbox import Outbox
+    from sweeps.tracking import Ledger
+
+    ledger, outbox = Ledger(uri), Outbox(uri)
+    refuse_second(ledger, ledger.find_experiment(name), name)
+    if delivered := outbox.deliver(ledger):
+        shown.note(f"delivered {len(delivered)} results that were kept while the tracking store was away")
 
 
 def draw_mini_datasets(sweep: LoadedSweep, *, console: Console, progress: bool = True) -> None:
@@ -195,12 +239,15 @@ def _finished_anywhere(uri: str) -> "list[CellRow]":
 def _check_and_prepare(
     sweep: LoadedSweep,
     plan: SweepPlan,
-    finished: set[str],
+    wanted: Callable[[str], bool],
     make_bench: "Callable[[], Bench]",
     key: Callable[[Cell], str],
     shown: SweepProgress,
 ) -> None:
     """Find every fault of the inputs before anything is written, then compute features while one process runs.
+
+    Args:
+        wanted: whether the cell of a key is to be trained.
 
     On a cluster, features are left to the workers: they have the accelerators, and disks of their own.
     """
@@ -210,7 +257,7 @@ def _check_and_prepare(
     bench = make_bench()
     bench.check([*cells, *_corner_cells(sweep)])
     if not os.environ.get("RAY_ADDRESS"):
-        bench.prepare([cell for cell in cells if key(cell) not in finished], shown.preparing)
+        bench.prepare([cell for cell in cells if wanted(key(cell))], shown.preparing)
 
 
 def _selected_before(sweep: LoadedSweep) -> list[StartPoint]:
@@ -269,6 +316,7 @@ def _open_dealer(
     recorded: "Sequence[CellRow]",
     key: Callable[[Cell], str],
     shown: SweepProgress,
+    ledger: "Ledger | None" = None,
     start_points: Sequence[StartPoint] = (),
 ) -> "Dealer":
     """Open the study and the ledger; both are created here, before any worker can look."""
@@ -283,32 +331,44 @@ def _open_dealer(
         # By key: when images, descriptions or numerics change, candidates are judged again.
         candidates = Candidates(sweep, search, [key(cell) for cell in judged], start_points)
         race = race_of(search, len({cell.dataset for cell in judged}))
-    return Dealer(sweep, plan, candidates, Ledger(sweep.file.run.tracking_uri), recorded, key, shown, race)
+    return Dealer(sweep, plan, candidates, ledger or Ledger(sweep.file.run.tracking_uri), recorded, key, shown, race)
 
 
-def _train(dealer: "Dealer", sweep: LoadedSweep, make_bench: "Callable[[], Bench]") -> bool:
-    """Start Ray and train all that is missing; returns whether it was interrupted."""
-    from sweeps.pool import train_all
-    from sweeps.ray_session import ray_session
-    from sweeps.trial import Workplace
+def _open_driver(
+    sweep: LoadedSweep,
+    plan: SweepPlan,
+    bench: "Callable[[], Bench]",
+    key: Callable[[Cell], str],
+    shown: SweepProgress,
+    start_points: Sequence[StartPoint],
+    only: frozenset[str] | None,
+) -> "Driver":
+    from sweeps.driver import Driver
+    from sweeps.gpu_shares import heaviest_pack
 
-    run = sweep.file.run
-    uri = absolute_uri(run.tracking_uri)
-    with ray_session(uri):
-        return train_all(dealer, Workplace(make_bench, uri, threads=max(1, int(run.cpus_per_trial))), run)
+    def open_dealer(ledger: "Ledger") -> "Dealer":
+        recorded = _recorded(sweep.file.run.tracking_uri, sweep.file.name)
+        dealer = _open_dealer(sweep, plan, recorded, key, shown, ledger, start_points)
+        dealer.only = only
+        return dealer
+
+    cells = [*(cell for baseline in plan.baselines for cell in baseline.cells), *_corner_cells(sweep)]
+    return Driver(sweep.file, open_dealer, bench, heaviest_pack(cells), shown)
 
 
-def _outcome(name: str, dealer: "Dealer", interrupted: bool) -> Outcome:
+def _outcome(name: str, driver: "Driver") -> Outcome:
+    dealer = driver.dealer
     tally, best = dealer.tally, dealer.best
     return Outcome(
         name=name,
         cells=dealer.total,
-        trained=tally.trained,
+        trained=driver.trained_before + tally.trained,
         reused=tally.reused,
-        kept=tally.kept,
+        kept=max(0, tally.kept - driver.trained_before),
         failed=tally.failed,
         pruned=tally.pruned,
-        interrupted=interrupted,
+        interrupted=driver.interrupted,
+        spent=driver.spent and tally.finished + tally.failed < dealer.total,
         best=None if best is None else best[0],
         best_value=None if best is None else best[1],
     )
@@ -330,6 +390,9 @@ def _report(outcome: Outcome, console: Console) -> None:
         console.print(f"  best candidate {outcome.best}: validation accuracy {outcome.best_value:.1f}", highlight=False)
     if outcome.interrupted:
         console.print(f"  interrupted; go on with: {_command_line()}", highlight=False, soft_wrap=True, markup=False)
+    elif outcome.spent:
+        line = f"  the budget of run.max_hours is spent; go on with: {_command_line()}"
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
     elif outcome.failed:
         console.print("  the same command tries the failed cells again", highlight=False)
 

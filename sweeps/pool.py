@@ -5,45 +5,68 @@ what is done is the dealer's to know: nothing is ever restored from Tune's own s
 """
 
 import contextlib
-import signal
 import tempfile
-import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import ray
 from ray import cloudpickle, tune
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import ActorUnavailableError, NodeDiedError, RayActorError, RayTaskError
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 from ray.tune.stopper import NoopStopper, Stopper
 
 from core.errors import UserError
-from search_spaces.sweep_file import Run
+from sweeps.cell_records import CellRecord
 from sweeps.dealer import Dealer
+from sweeps.outbox import Outbox
+from sweeps.placement import machines, room_for
+from sweeps.shards import CellOutcome
+from sweeps.stores import is_outage
+from sweeps.tracking import Ledger
 from sweeps.trial import GridTrial, Workplace
+from sweeps.versions import OTHER_VERSIONS
 
 MOST_FAULTS = 3
 """Workers that fail in a row, outside of any pack, before the sweep is given up."""
-AUTO_GPU_SHARE = 0.25
-"""Of a GPU, for `gpus_per_trial: auto`: a tiny set of contexts trains on cached features."""
+STRANDED_SECONDS = 60.0
+"""How long there may be no machine that could train before the sweep is given up: one may come back."""
+LOOK_SECONDS = 5.0
+"""Between two looks at the machines and at the budget."""
 
 
-def train_all(dealer: Dealer, workplace: Workplace, run: Run) -> bool:
+def train_all(
+    dealer: Dealer,
+    workplace: Workplace,
+    resources: dict[str, float],
+    *,
+    outbox: Outbox,
+    ledger: Ledger,
+    max_concurrent: int | None = None,
+    spent: Callable[[], bool] = lambda: False,
+) -> None:
     """Train until the dealer has nothing left.
 
-    The first Ctrl-C (or SIGTERM, as batch systems send it) lets running packs finish and deals nothing more; the
-    second aborts them.
+    Args:
+        dealer: knows what is missing.
+        workplace: for the workers.
+        resources: what a trial reserves: `CPU` in cores, `GPU` in devices.
+        outbox: takes what workers hand over while the tracking store is away.
+        ledger: the tracking store.
+        max_concurrent: most trials at once; None is what the machines allow.
+        spent: whether the sweep's budget is used up: then running packs finish, and no more are dealt.
 
-    Returns:
-        Whether it was interrupted.
+    Raises:
+        UserError: no machine is or ever will be large enough, or workers cannot work.
+        Exception: a store went away while the driver needed it (`is_outage`); what was in training has finished, and
+            is in the outbox where it is not on record. The dealer is to be opened anew.
     """
-    resources = _resources(run)
-    dealer.workers = run.max_concurrent or _room_for(resources)
-    searcher = DealtSearcher(dealer, workplace)
-    with tempfile.TemporaryDirectory(prefix="dualpt-tune-") as folder, _draining_on_interrupt(dealer) as interrupts:
+    room = room_for(resources, machines())
+    dealer.workers = min(room, max_concurrent) if max_concurrent else room
+    searcher = DealtSearcher(dealer, workplace, outbox, ledger)
+    with tempfile.TemporaryDirectory(prefix="dualpt-tune-") as folder:
         # Not `Tuner`: it would pickle the dealer, and with it the open store, into a snapshot that nobody reads.
         tune.run(
             GridTrial,
@@ -51,10 +74,10 @@ def train_all(dealer: Dealer, workplace: Workplace, run: Run) -> bool:
             search_alg=searcher,
             num_samples=-1,
             max_concurrent_trials=dealer.workers,
-            resources_per_trial=resources,
+            resources_per_trial={kind.lower(): amount for kind, amount in resources.items()},
             reuse_actors=True,
-            callbacks=[_Losses(searcher)],
-            stop=_Draining(dealer),
+            callbacks=[_Overseer(searcher, resources, spent)],
+            stop=_Draining(searcher),
             storage_path=folder,
             trial_name_creator=_shard_name,
             trial_dirname_creator=_shard_name,
@@ -63,57 +86,72 @@ def train_all(dealer: Dealer, workplace: Workplace, run: Run) -> bool:
         )
     if searcher.error is not None:
         raise searcher.error
-    return bool(interrupts)
 
 
 class DealtSearcher(Searcher):
     """What Tune asks for trials: each is a shard of the dealer's.
 
     An error (a store that went away, workers that cannot start) ends the dealing, and is raised when Tune has wound
-    down.
+    down. Once a store is away the dealer is not asked any more, and what workers hand over is only kept.
     """
 
-    def __init__(self, dealer: Dealer, workplace: Workplace) -> None:
+    def __init__(self, dealer: Dealer, workplace: Workplace, outbox: Outbox, ledger: Ledger) -> None:
         super().__init__()
+        self.dealer = dealer
         self.error: Exception | None = None
-        self._dealer, self._workplace = dealer, workplace
+        self.stranded = False
+        """Whether Tune must end at once: nothing that waits for a machine will ever start."""
+        self._workplace, self._outbox, self._ledger = workplace, outbox, ledger
         self._shards: dict[str, int] = {}
         self._faults = 0
+        self._away = False
 
     def suggest(self, trial_id: str) -> Any:
+        if self._away:
+            return Searcher.FINISHED
         with self._guarded():
-            shard = self._dealer.deal()
+            shard = self.dealer.deal()
             if shard is not None:
                 self._shards[trial_id] = shard.number
                 return {"shard": shard, "workplace": self._workplace}
-        return Searcher.FINISHED if self._dealer.idle else None
+        return Searcher.FINISHED if self.dealer.idle else None
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         self._faults = 0
-        with self._guarded():
-            self._dealer.book(self._shards[trial_id], result["outcomes"])
+        self._book(self._shards[trial_id], result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if error:
             return  # `lost` follows, and knows why
         self._faults = 0
-        with self._guarded():
-            number = self._shards.pop(trial_id)
-            self._dealer.book(number, (result or {}).get("outcomes", ()))
-            self._dealer.take_back(number)
+        number = self._shards.pop(trial_id)
+        self._book(number, result or {})
+        if not self._away:
+            with self._guarded():
+                self.dealer.take_back(number)
 
     def lost(self, trial_id: str, error: Exception | None) -> None:
-        """Take back the shard of a worker that is gone.
+        """Take back the shard of a worker that is gone, but for the cells it recorded and could not report any more.
 
-        Settings fail inside their packs and are recorded there. What reaches this place is either a process that died,
-        perhaps over its pack, or a worker that cannot work at all, and then nor can the others.
+        Settings fail inside their packs and are recorded there. What reaches this place is a machine that is gone, a
+        process that died, perhaps over its pack, or a worker that cannot work at all, and then nor can the others.
         """
+        number, fault = self._shards.pop(trial_id), _fault(error)
+        if self._away:
+            return
         with self._guarded():
-            fault = _fault(error)
-            self._dealer.take_back(self._shards.pop(trial_id), died=fault is None)
+            self._deliver(())
+            self.dealer.recover(number)
+            self.dealer.take_back(number, died=fault is None and not _machine_lost(error))
             self._faults += fault is not None
-            if self._faults >= MOST_FAULTS:
+            if fault is not None and (self._faults >= MOST_FAULTS or OTHER_VERSIONS in fault):
                 raise UserError(f"workers cannot train: {fault}")
+
+    def strand(self, error: Exception) -> None:
+        """Give the sweep up: nothing that waits for a machine will start."""
+        self.stranded = True
+        with self._guarded():
+            raise error
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the ledger and the study hold the state."""
@@ -121,100 +159,91 @@ class DealtSearcher(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: a resumed sweep is a new launch."""
 
+    def _book(self, number: int, result: dict[str, Any]) -> None:
+        kept: Sequence[CellRecord] = result.get("kept", ())
+        for record in kept:
+            self._outbox.keep(record)
+        if self._away:
+            return
+        with self._guarded():
+            self.dealer.book(number, [*result.get("outcomes", ()), *self._deliver(kept)])
+
+    def _deliver(self, kept: Sequence[CellRecord]) -> list[CellOutcome]:
+        """Deliver what waits on this machine, and these records, whichever process has them in hand."""
+        delivered = {outcome.key: outcome for outcome in self._outbox.deliver(self._ledger)}
+        elsewhere = self._outbox.hand_in(self._ledger, [record for record in kept if record.key not in delivered])
+        return [delivered[record.key] for record in kept if record.key in delivered] + elsewhere
+
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
+        """Let the first error end the dealing."""
         try:
             yield
         except Exception as error:
             self.error = self.error or error
-            self._dealer.draining = True
+            self._away = is_outage(error)
+            self.dealer.draining = True
 
 
-class _Losses(Callback):
-    """Tells the searcher why a worker is gone; Tune tells searchers only that it is."""
+class _Overseer(Callback):
+    """Looks after what Tune does not tell searchers: why a worker is gone, lost machines, and the budget."""
 
-    def __init__(self, searcher: DealtSearcher) -> None:
-        self._searcher = searcher
+    def __init__(self, searcher: DealtSearcher, resources: dict[str, float], spent: Callable[[], bool]) -> None:
+        self._searcher, self._resources, self._spent = searcher, resources, spent
+        self._looked = self._roomy = time.monotonic()
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         path = trial.pickled_error_file
         error = cloudpickle.loads(Path(path).read_bytes()) if path else None
         self._searcher.lost(trial.trial_id, error)
 
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        now = time.monotonic()
+        if now - self._looked < LOOK_SECONDS:
+            return
+        self._looked = now
+        if self._spent():
+            self._searcher.dealer.draining = True
+        try:
+            room_for(self._resources, machines())
+            self._roomy = now
+        except UserError as error:
+            if now - self._roomy > STRANDED_SECONDS:
+                self._searcher.strand(UserError(f"the machines that trained are gone: {error}"))
+
 
 def _fault(error: Exception | None) -> str | None:
     """The exception that a worker raised, in one line; None where its process died."""
     if isinstance(error, RayTaskError) or (isinstance(error, RayActorError) and error.actor_init_failed):
-        return str(error).strip().splitlines()[-1].strip()
+        return str(error).strip().splitlines()[-1].strip().removeprefix(f"{UserError.__module__}.UserError: ")
     return None
+
+
+def _machine_lost(error: Exception | None) -> bool:
+    """Whether a worker is gone with its machine (spot nodes are taken back at any time), and not by its own death.
+
+    A machine that has just gone is only known to be out of reach.
+    """
+    if isinstance(error, ActorUnavailableError | NodeDiedError):
+        return True
+    return isinstance(error, RayActorError) and (error.preempted or "node has died" in str(error))
 
 
 class _Draining(Stopper):
     """Ends each shard after its current pack once the dealer drains."""
 
-    def __init__(self, dealer: Dealer) -> None:
-        self._dealer = dealer
+    def __init__(self, searcher: DealtSearcher) -> None:
+        self._searcher = searcher
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return self._dealer.draining
+        return self._searcher.dealer.draining
 
     def stop_all(self) -> bool:
-        return False
+        return self._searcher.stranded
 
     def __reduce__(self) -> tuple[type[Stopper], tuple[()]]:
         """Tune pickles its stopper into snapshots, which nobody reads."""
         return NoopStopper, ()
-
-
-@contextlib.contextmanager
-def _draining_on_interrupt(dealer: Dealer) -> Iterator[list[int]]:
-    """Make the first signal drain and the second abort; yields the list of those that came."""
-    interrupts: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupts
-        return
-
-    def on_interrupt(number: int, _: object) -> None:
-        interrupts.append(number)
-        if len(interrupts) > 1:
-            raise KeyboardInterrupt
-        dealer.drain()
-
-    before = {number: signal.signal(number, on_interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield interrupts
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _resources(run: Run) -> dict[str, float]:
-    gpus = run.gpus_per_trial
-    if gpus == "auto":
-        gpus = AUTO_GPU_SHARE if _cluster().get("GPU", 0) else 0
-    return {"cpu": run.cpus_per_trial, "gpu": gpus} if gpus else {"cpu": run.cpus_per_trial}
-
-
-def _cluster() -> dict[str, float]:
-    """What Ray has, by kind: `CPU` in cores, `GPU` in devices."""
-    return ray.cluster_resources()  # type: ignore[no-untyped-call,no-any-return]
-
-
-def _room_for(resources: dict[str, float]) -> int:
-    """How many trials fit into the cluster at once.
-
-    Raises:
-        UserError: not even one does.
-    """
-    there = _cluster()
-    room = min(int(there.get(kind.upper(), 0) / amount + 1e-9) for kind, amount in resources.items())
-    if room < 1:
-        asked = ", ".join(f"{amount:g} {kind.upper()}" for kind, amount in resources.items())
-        has = ", ".join(f"{there.get(kind.upper(), 0):g} {kind.upper()}" for kind in resources)
-        raise UserError(
-            f"run: a trial asks for {asked}, and Ray has {has}; lower run.cpus_per_trial or run.gpus_per_trial"
-        )
-    return room
 
 
 def _shard_name(trial: Any) -> str:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -41,6 +41,8 @@ class SweepProgress:
         self._last_line = clock()
         self._last_state: object = None
         self._failures = 0
+        self.state: dict[str, Any] = {}
+        """The last that was shown, for those who look from elsewhere (`dualpt status`)."""
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -74,6 +76,13 @@ class SweepProgress:
             best: name and mean validation accuracy (percent) of the best candidate so far.
         """
         done = tally.finished + tally.failed
+        self.state = {
+            "cells": total,
+            "finished": tally.finished,
+            "failed": tally.failed,
+            "trained": tally.trained,
+            "running": list(running),
+        }
         parts = [f"{tally.failed} failed"] if tally.failed else []
         parts += [f"{tally.pruned} pruned"] if tally.pruned else []
         parts += [f"best {best[0]} {best[1]:.1f}"] if best else []

@@ -4,14 +4,15 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import ray
 from ray.exceptions import RpcError
 
 from core.errors import UserError
-from sweeps.stores import sqlite_path
+from sweeps.placement import machines
+from sweeps.stores import file_store_refusal, sqlite_path
 
 QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -32,13 +33,17 @@ KNOCK_SECONDS = 5.0
 
 
 @contextlib.contextmanager
-def ray_session(tracking_uri: str) -> Iterator[None]:
+def ray_session(stores: Mapping[str, str]) -> Iterator[str]:
     """Connect to the cluster of `$RAY_ADDRESS`, or start Ray on this machine; stopped on leaving.
 
-    `local` is explicit, since a stale address file of an earlier cluster would be tried otherwise.
+    Yields Ray's id of this machine. `local` is explicit, since a stale address file of an earlier cluster would be tried
+    otherwise.
+
+    Args:
+        stores: where runs and studies are kept, by their keys in the sweep file.
 
     Raises:
-        UserError: no cluster answers at the address, or its other machines cannot reach the store.
+        UserError: no cluster answers at the address, or its other machines cannot reach a store.
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
@@ -56,8 +61,8 @@ def ray_session(tracking_uri: str) -> Iterator[None]:
             f"RAY_ADDRESS={address}: no Ray cluster can be used there ({reason}); unset it to run here"
         ) from None
     try:
-        _check_reach(tracking_uri)
-        yield
+        _check_reach(stores)
+        yield str(ray.get_runtime_context().get_node_id())
     finally:
         ray.shutdown()
 
@@ -69,17 +74,13 @@ def _knock(address: str) -> None:
         socket.create_connection((host.rpartition("//")[2], int(port)), timeout=KNOCK_SECONDS).close()
 
 
-def _check_reach(tracking_uri: str) -> None:
-    """Workers record cells themselves, so that every machine must reach the store.
+def _check_reach(stores: Mapping[str, str]) -> None:
+    """Workers record cells themselves, and the next launch may come from another machine: both stores are servers.
 
     Raises:
-        UserError: there are several machines and the store is a file on this one.
+        UserError: there are several machines, or an autoscaler may start some, and a store is a file on this one.
     """
-    nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    if len(nodes) > 1 and sqlite_path(tracking_uri) is not None:
-        here = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
-        raise UserError(
-            f"run.tracking_uri: {len(nodes)} machines cannot share the file {tracking_uri}; on this one run "
-            f"`mlflow server --backend-store-uri {tracking_uri} --host 0.0.0.0 --port 5000`, "
-            f"then launch with run.tracking_uri=http://{here}:5000"
-        )
+    several = machines().most
+    for key, uri in stores.items():
+        if several > 1 and sqlite_path(uri) is not None:
+            raise UserError(file_store_refusal(key, uri, f"{several} machines"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from core.results import SELECTION_METRICS
 from sweeps.plan import TrialPlan
-from sweeps.records import CellRow, DealtCell, TrialRef
+from sweeps.records import CellRow, DealtCell, Status, TrialRef
 
 if TYPE_CHECKING:
     from sweeps.search import Proposal
@@ -65,6 +65,8 @@ class OpenTrial:
     shards_out: int = 0
     reported: int = 0
     """Datasets whose scores were reported."""
+    left_out: bool = False
+    """Whether cells without a result were left out on purpose: the trial ends without a value."""
 
     @property
     def staged(self) -> bool:
@@ -79,6 +81,13 @@ class OpenTrial:
     def failure(self) -> str | None:
         """Why its first failed cell failed."""
         return next((outcome.failure for outcome in self.outcomes.values() if outcome.failure is not None), None)
+
+    @property
+    def status(self) -> Status:
+        """How it ends."""
+        if self.failed:
+            return "FAILED"
+        return "KILLED" if self.left_out else "FINISHED"
 
     @property
     def value(self) -> float | None:

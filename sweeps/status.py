@@ -1,27 +1,169 @@
-"""`dualpt status`: how far sweeps are."""
+"""`dualpt status`: how far sweeps are, from the ledger, while they run or afterwards."""
 
 import json
+import time
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.table import Table
 
-from sweeps.comparison.frames import open_ledger
+from core.errors import UserError
+from sweeps.progress import readable_seconds
+from sweeps.stores import is_new
+
+if TYPE_CHECKING:
+    from sweeps.heartbeat import Launch
+    from sweeps.records import CellRow
+    from sweeps.tracking import Ledger
+
+LOOK_SECONDS = 2.0
+"""Between two looks of `--watch`."""
+SHOWN_REASONS = 5
 
 
-def show_status(console: Console, name: str | None, *, store: str, as_json: bool) -> None:
-    """Print, for each sweep, its cells by status.
+@dataclass(frozen=True)
+class SweepStatus:
+    """How far a sweep is; counts are cells."""
+
+    name: str
+    launch: str
+    """RUNNING while a launch is alive; otherwise how the last one ended, or KILLED where it left no word."""
+    finished: int
+    failed: int
+    killed: int
+    cells: int | None = None
+    """Of the whole sweep, as the launch that runs it counts them; None where none runs."""
+    trained: int = 0
+    """By the launch that runs."""
+    seconds_left: float | None = None
+    """By the pace of the launch that runs; None where it is unknown."""
+    running: list[str] = field(default_factory=list)
+    """Trials in training."""
+    driver: str | None = None
+    """Process and machine that run it, and when they last gave a sign of life."""
+    trials: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+    """Trial -> dataset -> cells by status."""
+    reasons: dict[str, int] = field(default_factory=dict)
+    """Why cells failed, and how many."""
+
+
+def show_status(console: Console, name: str | None, *, store: str, as_json: bool, watch: bool = False) -> None:
+    """Print how far sweeps are; of a named one, its trials and datasets, what failed and why, and the time left.
+
+    Args:
+        watch: show a named sweep anew every two seconds until no launch runs it.
 
     Raises:
         UserError: the store does not exist, or holds no such sweep.
     """
-    ledger = open_ledger(store)
-    names = [name] if name is not None else ledger.sweeps()
-    counts = {sweep: Counter(row.status for row in ledger.read_cells(sweep)) for sweep in names}
-    if as_json:
-        print(json.dumps({sweep: dict(count) for sweep, count in counts.items()}))
+    if is_new(store):
+        raise UserError(f"{store}: no such tracking store here; run a sweep first, or name one with --store")
+    if watch and (name is None or as_json):
+        raise UserError("--watch: name one sweep, without --json (`dualpt status NAME --watch`)")
+    from sweeps.tracking import Ledger
+
+    ledger = Ledger(store)
+    if watch and name is not None:
+        _watch(console, ledger, name)
         return
-    table = Table("sweep", "finished", "failed", "running", "killed", header_style="bold")
-    for sweep, count in counts.items():
-        table.add_row(sweep, *(str(count[status]) for status in ("FINISHED", "FAILED", "RUNNING", "KILLED")))
-    console.print(table)
+    found = [status_of(ledger, sweep) for sweep in ([name] if name is not None else ledger.sweeps())]
+    if as_json:
+        print(json.dumps({status.name: asdict(status) for status in found}))
+    else:
+        console.print(_detailed(found[0]) if name is not None else _listed(found))
+
+
+def status_of(ledger: "Ledger", name: str) -> SweepStatus:
+    """How far a sweep is.
+
+    Raises:
+        UserError: there is no such sweep.
+    """
+    from sweeps.heartbeat import launch_from
+
+    experiment = ledger.named_experiment(name)
+    rows, found = ledger.shown_cells(experiment), ledger.launch_of(experiment)
+    last = None if found is None else launch_from(found[2])
+    ended = "NONE" if found is None else found[1]
+    alive = last if last is not None and last.alive and ended == "RUNNING" else None
+    counts = Counter(row.status for row in rows)
+    status = SweepStatus(
+        name=name,
+        launch="KILLED" if ended == "RUNNING" and alive is None else ended,
+        finished=counts["FINISHED"],
+        failed=counts["FAILED"],
+        killed=counts["KILLED"] + counts["RUNNING"],
+        trials=_by_trial(rows),
+        reasons=dict(Counter(row.failure or "unknown" for row in rows if row.status == "FAILED").most_common()),
+    )
+    return status if alive is None else _with_launch(status, alive)
+
+
+def _with_launch(status: SweepStatus, launch: "Launch") -> SweepStatus:
+    """With what the driver says of itself."""
+    state, lasted = launch.state, launch.beat - launch.started
+    cells, trained = state.get("cells"), state.get("trained", 0)
+    missing = 0 if cells is None else max(0, cells - state.get("finished", 0) - state.get("failed", 0))
+    own: dict[str, Any] = {
+        "cells": cells,
+        "trained": trained,
+        "seconds_left": lasted / trained * missing if trained and lasted > 0 else None,
+        "running": state.get("running", []),
+        "driver": f"process {launch.process} on {launch.host}, last heard of {launch.age:.0f} s ago",
+    }
+    return SweepStatus(**{**asdict(status), **own})
+
+
+def _by_trial(rows: "Sequence[CellRow]") -> dict[str, dict[str, dict[str, int]]]:
+    trials: dict[str, dict[str, dict[str, int]]] = {}
+    for row in sorted(rows, key=lambda row: row.trial):
+        cells = trials.setdefault(row.trial, {}).setdefault(row.dataset, {})
+        cells[row.status] = cells.get(row.status, 0) + 1
+    return trials
+
+
+def _watch(console: Console, ledger: "Ledger", name: str) -> None:
+    status = status_of(ledger, name)
+    with Live(_detailed(status), console=console, auto_refresh=False, transient=False) as live:
+        while status.launch == "RUNNING":
+            time.sleep(LOOK_SECONDS)
+            status = status_of(ledger, name)
+            live.update(_detailed(status), refresh=True)
+
+
+def _listed(found: Sequence[SweepStatus]) -> Table:
+    table = Table("sweep", "finished", "failed", "killed", "launch", "left", header_style="bold")
+    for status in found:
+        counts = (str(status.finished), str(status.failed), str(status.killed))
+        table.add_row(status.name, *counts, status.launch.lower(), _left(status))
+    return table
+
+
+def _detailed(status: SweepStatus) -> Group:
+    """Trials by datasets, each entry the finished cells and, in red, the failed ones."""
+    datasets = list(dict.fromkeys(dataset for cells in status.trials.values() for dataset in cells))
+    table = Table("trial", *datasets, title=status.name, title_justify="left", header_style="bold")
+    for trial, cells in status.trials.items():
+        mark = "[green]▸[/] " if trial in status.running else ""
+        table.add_row(f"{mark}{trial}", *(_entry(cells.get(dataset, {})) for dataset in datasets))
+    whole = "" if status.cells is None else f" of {status.cells}"
+    lines = [f"  {status.finished}{whole} cells finished, {status.failed} failed; launch {status.launch.lower()}"]
+    if status.driver is not None:
+        lines.append(
+            f"  run by {status.driver}; in training: {', '.join(status.running) or 'nothing'}; {_left(status)}"
+        )
+    lines += [f"  {count} failed: {reason}" for reason, count in list(status.reasons.items())[:SHOWN_REASONS]]
+    return Group(table, *lines)
+
+
+def _entry(cells: dict[str, int]) -> str:
+    failed = cells.get("FAILED", 0)
+    return f"{cells.get('FINISHED', 0)}" + (f" [red]{failed} failed[/]" if failed else "")
+
+
+def _left(status: SweepStatus) -> str:
+    return "" if status.seconds_left is None else f"about {readable_seconds(status.seconds_left)} left"

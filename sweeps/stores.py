@@ -1,6 +1,7 @@
 """Where runs are kept: the address of a tracking store, and whether it can be used, told before any work is done."""
 
 import contextlib
+import socket
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -16,7 +17,35 @@ from core.locations import cache_root
 SQLITE, JOURNAL = "sqlite:///", "journal:///"
 """Beginnings of URIs whose rest is the path of a file."""
 PROBE_SECONDS = 5.0
-"""How long a tracking server may take to answer at all."""
+"""How long a tracking server or a database may take to answer at all."""
+
+
+class StoreUnavailable(UserError):
+    """The tracking store or the study's storage does not answer now, and may answer later."""
+
+
+DATABASES = ("postgresql", "mysql", "mssql")
+"""Database servers that hold a tracking store or a study."""
+
+MAY_WRITE = """
+SELECT current_setting('transaction_read_only') = 'off' AND CASE WHEN to_regclass('alembic_version') IS NULL
+  THEN coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)
+  ELSE has_table_privilege('alembic_version', 'UPDATE') END
+"""
+"""PostgreSQL: whether the tables can be written, or made where there are none."""
+
+
+def is_outage(error: BaseException | None) -> bool:
+    """Whether an error says, itself or by its causes, that a store is away for a while."""
+    from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+    while error is not None:
+        if isinstance(error, StoreUnavailable | OperationalError | InterfaceError):
+            return True
+        if isinstance(error, DBAPIError) and error.connection_invalidated:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def absolute_uri(uri: str) -> str:
@@ -45,9 +74,10 @@ def is_new(uri: str) -> bool:
 
 
 def examine_study(uri: str) -> None:
-    """Find whether a study in a file can be written; other storages report for themselves, at once.
+    """Find whether the study can be written. Writes nothing.
 
     Raises:
+        StoreUnavailable: its database does not answer.
         UserError: it cannot.
     """
     uri = absolute_uri(uri)
@@ -55,6 +85,34 @@ def examine_study(uri: str) -> None:
         _try_writing(path, "run.study_storage")
     elif (path := journal_path(uri)) is not None:
         _try_appending(path, "run.study_storage")
+    elif is_database(uri):
+        _try_connecting(uri, "run.study_storage")
+
+
+def file_store_refusal(key: str, uri: str, who: str) -> str:
+    """One line for a store that is a file on one machine of several, with the commands that serve it to all.
+
+    Args:
+        key: `run.tracking_uri` or `run.study_storage`.
+        uri: the store.
+        who: the machines that cannot reach it, as the subject of the sentence.
+    """
+    if key == "run.tracking_uri":
+        remedy = (
+            f"on this machine run `mlflow server --backend-store-uri {uri} --host 0.0.0.0 --port 5000`, "
+            "then launch with run.tracking_uri=http://THIS_MACHINE:5000"
+        )
+    else:
+        remedy = (
+            "with PostgreSQL on this machine run `createdb optuna`, "
+            "then launch with run.study_storage=postgresql+psycopg://USER:PASSWORD@THIS_MACHINE/optuna"
+        )
+    return f"{key}: {who} cannot share the file {uri}; {remedy.replace('THIS_MACHINE', socket.gethostname())}"
+
+
+def is_database(uri: str) -> bool:
+    """Whether a URI names a database server, as SQLAlchemy would reach it."""
+    return urlsplit(uri).scheme.partition("+")[0] in DATABASES
 
 
 @contextlib.contextmanager
@@ -98,6 +156,8 @@ def examine(uri: str) -> None:
                 f"run.tracking_uri: '{uri}' names no file that workers could share; use sqlite:///mlflow.db"
             )
         _try_writing(path, "run.tracking_uri")
+    elif is_database(uri):
+        _try_connecting(uri, "run.tracking_uri")
 
 
 def _probe(uri: str) -> None:
@@ -106,7 +166,7 @@ def _probe(uri: str) -> None:
     try:
         requests.get(f"{uri.rstrip('/')}/health", timeout=PROBE_SECONDS)
     except requests.RequestException as error:
-        raise UserError(
+        raise StoreUnavailable(
             f"run.tracking_uri: no MLflow server answers at {uri} ({type(error).__name__}); start one with "
             "`mlflow server --backend-store-uri sqlite:///mlflow.db`, or use run.tracking_uri=sqlite:///mlflow.db"
         ) from None
@@ -131,6 +191,29 @@ def _try_folder(path: Path) -> None:
     existing = next(folder for folder in path.absolute().parents if folder.exists())
     with tempfile.TemporaryFile(dir=existing):
         pass
+
+
+def _try_connecting(uri: str, key: str) -> None:
+    """Ask a database server whether this user may write; MLflow and Optuna would go on asking for minutes."""
+    import sqlalchemy
+    from sqlalchemy.exc import SQLAlchemyError
+
+    shown = uri.rpartition("@")[2]
+    try:
+        address = sqlalchemy.make_url(uri)
+        shown = address.render_as_string(hide_password=True)
+        ours = address.get_backend_name() == "postgresql"
+        limit = {"connect_timeout": int(PROBE_SECONDS)} if ours else {}
+        engine = sqlalchemy.create_engine(address, connect_args=limit)
+        with engine.connect() as connection:
+            writable = not ours or bool(connection.execute(sqlalchemy.text(MAY_WRITE)).scalar())
+        engine.dispose()
+    except (SQLAlchemyError, ImportError) as error:
+        kind = StoreUnavailable if is_outage(error) else UserError
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        raise kind(f"{key}: {shown} cannot be used ({reason}); is the server running, and the address right?") from None
+    if not writable:
+        raise UserError(f"{key}: this user may not write to {shown}; grant it the rights, or name the primary server")
 
 
 def _try_writing(path: Path, key: str) -> None:

@@ -4,26 +4,37 @@ A setting that fails takes only its own cells with it: they are recorded as FAIL
 begins.
 """
 
+import contextlib
+import socket
 import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ray
 from ray import tune
 
 from core.errors import UserError
 from core.fingerprint import fingerprint
 from core.locations import cache_root
+from sweeps import cell_records
+from sweeps.cell_records import CellRecord
+from sweeps.outbox import Outbox
 from sweeps.records import KeyedCell
-from sweeps.shards import SELECTION, CellOutcome, Pack, Shard, smaller_packs
+from sweeps.shards import CellOutcome, Pack, Shard, smaller_packs
+from sweeps.stores import StoreUnavailable, file_store_refusal, sqlite_path
 from sweeps.tracking import Ledger
+from sweeps.versions import mismatch, versions_here
 
 if TYPE_CHECKING:
-    from core.cell import Bench, CellResult
+    from core.cell import Bench
+
+PATIENCE = 20.0
+"""Seconds a worker waits for the tracking store before it keeps a result as a file and trains on."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +46,23 @@ class Workplace:
     tracking_uri: str
     threads: int
     """CPU threads that torch may use."""
+    node: str | None = None
+    """Ray's id of the driver's machine."""
+    versions: Mapping[str, str] = field(default_factory=versions_here)
+    """What the driver runs, and its workers must (`sweeps.versions`)."""
+
+    def check_here(self) -> None:
+        """Find whether this process can do what the driver counts on.
+
+        Raises:
+            UserError: other versions than the driver's, or a tracking store that is a file on another machine.
+        """
+        host = socket.gethostname()
+        if (difference := mismatch(self.versions, versions_here(), host)) is not None:
+            raise UserError(difference)
+        here = ray.get_runtime_context().get_node_id()
+        if self.node not in (None, here) and sqlite_path(self.tracking_uri) is not None:
+            raise UserError(file_store_refusal("run.tracking_uri", self.tracking_uri, f"the worker on {host}"))
 
 
 @dataclass(frozen=True)
@@ -50,15 +78,19 @@ class GridTrial(tune.Trainable):
     """Trains shards. One actor serves many of them, so that models load once per process and not once per trial.
 
     Its configuration holds a `workplace` (`Workplace`) and a `shard` (`Shard`). Each step trains one pack and reports
-    `outcomes`: all cells of the shard so far.
+    `outcomes`, all cells of the shard so far, and `kept`, the records of this step that the store did not take.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
         workplace: Workplace = config["workplace"]
+        workplace.check_here()
         self._bench = workplace.bench()
         if torch := sys.modules.get("torch"):
             torch.set_num_threads(workplace.threads)
-        self._ledger = Ledger(workplace.tracking_uri, create=False)
+        self._ledger = Ledger(workplace.tracking_uri, create=False, patience=PATIENCE)
+        self._outbox = Outbox(workplace.tracking_uri)
+        with contextlib.suppress(StoreUnavailable):  # then it stays kept
+            self._outbox.deliver(self._ledger)
         self._begin(config["shard"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -66,15 +98,25 @@ class GridTrial(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        self._outcomes += train_pack(self._bench, self._ledger, self._packs.popleft())
-        return {"outcomes": tuple(self._outcomes), "done": not self._packs}
+        kept: list[CellRecord] = []
+        pack = self._packs.popleft()
+        self._outcomes += train_pack(self._bench, self._ledger, pack, self._outbox, kept)
+        return {"outcomes": tuple(self._outcomes), "kept": tuple(kept), "done": not self._packs}
 
     def _begin(self, shard: Shard) -> None:
         self._packs = deque(shard.packs)
         self._outcomes: list[CellOutcome] = []
 
 
-def train_pack(bench: "Bench", ledger: Ledger, pack: Pack, *, again: bool = True) -> list[CellOutcome]:
+def train_pack(
+    bench: "Bench",
+    ledger: Ledger,
+    pack: Pack,
+    outbox: Outbox | None = None,
+    kept: list[CellRecord] | None = None,
+    *,
+    again: bool = True,
+) -> list[CellOutcome]:
     """Train a pack and record its cells, whatever happens to it.
 
     A pack that fails as a whole is tried once more in parts, so that only the guilty setting fails, or so that less
@@ -82,6 +124,8 @@ def train_pack(bench: "Bench", ledger: Ledger, pack: Pack, *, again: bool = True
     removed when the cells are on record.
 
     Args:
+        outbox: takes the cells that the tracking store does not take; without one they are lost with the error.
+        kept: the records that went there are added to it.
         again: whether a failure is tried again in parts.
     """
     checkpoint = checkpoint_of(pack)
@@ -92,14 +136,21 @@ def train_pack(bench: "Bench", ledger: Ledger, pack: Pack, *, again: bool = True
         results = bench.run([dealt.cell for dealt in pack], checkpoint=checkpoint)
     except Exception as error:
         failure = _Failure(_reason(error), "".join(traceback.format_exception(error)), _worth_retrying(pack, error))
-    seconds = time.monotonic() - started
-    checkpoint.unlink(missing_ok=True)
+    share = (time.monotonic() - started) / len(pack)
+    kept = [] if kept is None else kept
     if failure is None:
-        return _record(ledger, pack, results, seconds)
-    if again and failure.retry and (parts := smaller_packs(pack)):
+        written = [
+            cell_records.trained(dealt.trial, dealt, result, share) for dealt, result in zip(pack, results, strict=True)
+        ]
+        outcomes = _deliver(ledger, written, outbox, kept)
+    elif again and failure.retry and (parts := smaller_packs(pack)):
         _free_memory()
-        return [outcome for part in parts for outcome in train_pack(bench, ledger, part, again=False)]
-    return _record_failure(ledger, pack, failure, seconds)
+        outcomes = [outcome for part in parts for outcome in train_pack(bench, ledger, part, outbox, kept, again=False)]
+    else:
+        written = [cell_records.failed(dealt.trial, dealt, failure.reason, share, failure.details) for dealt in pack]
+        outcomes = _deliver(ledger, written, outbox, kept)
+    checkpoint.unlink(missing_ok=True)
+    return outcomes
 
 
 def _worth_retrying(pack: Pack, error: Exception) -> bool:
@@ -114,27 +165,28 @@ def _free_memory() -> None:
         torch.cuda.empty_cache()
 
 
+def _deliver(
+    ledger: Ledger, written: Iterable[CellRecord], outbox: Outbox | None, kept: list[CellRecord]
+) -> list[CellOutcome]:
+    """Write records to the ledger; from the first that it does not take, all go to the outbox."""
+    outcomes = []
+    for record in written:
+        try:
+            if not kept:
+                outcomes.append(record.outcome(ledger.deliver(record)))
+                continue
+        except StoreUnavailable:
+            if outbox is None:
+                raise
+        assert outbox is not None
+        outbox.keep(record)
+        kept.append(record)
+    return outcomes
+
+
 def checkpoint_of(pack: Sequence[KeyedCell]) -> Path:
     """Where a pack's training state is kept while it trains."""
     return cache_root() / "checkpoints" / f"{fingerprint([keyed.key for keyed in pack])[:32]}.safetensors"
-
-
-def _record(ledger: Ledger, pack: Pack, results: "Sequence[CellResult]", seconds: float) -> list[CellOutcome]:
-    share = seconds / len(pack)
-    outcomes = []
-    for dealt, result in zip(pack, results, strict=True):
-        run_id = ledger.record(dealt.trial, dealt, result, share)
-        selection = result.metrics.by_name().get(SELECTION)
-        outcomes.append(CellOutcome(dealt.key, run_id, selection, result.failure))
-    return outcomes
-
-
-def _record_failure(ledger: Ledger, pack: Pack, failure: _Failure, seconds: float) -> list[CellOutcome]:
-    outcomes = []
-    for dealt in pack:
-        run_id = ledger.record_failure(dealt.trial, dealt, failure.reason, seconds / len(pack), failure.details)
-        outcomes.append(CellOutcome(dealt.key, run_id, None, failure.reason))
-    return outcomes
 
 
 def _reason(error: Exception) -> str:

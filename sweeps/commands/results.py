@@ -80,13 +80,14 @@ def figure(
     draw(out, kind, names, output, shots=shots, protocol=protocol, common=common, store=store, study=study)
 
 
-@app.command()
+@app.command(epilog="Example: [bold]dualpt status demo --watch[/]")
 def status(
     name: Annotated[str | None, typer.Argument(help="Name of a sweep; all of the store by default.")] = None,
     store: Store = DEFAULT_STORE,
+    watch: Annotated[bool, typer.Option("--watch", help="Show a named sweep anew until its launch ends.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show how far sweeps are: cells finished, failed and running."""
+    """Show how far sweeps are, while they run or afterwards; of a named one, trials, datasets, failures, time left."""
     from sweeps.status import show_status
 
-    show_status(out, name, store=store, as_json=as_json)
+    show_status(out, name, store=store, as_json=as_json, watch=watch)

@@ -57,6 +57,9 @@ def train(
 def sweep(
     file: Annotated[str, typer.Argument(help="A sweep file, or the name of one that ships (see `dualpt spaces`).")],
     overrides: Overrides = None,
+    only_failed: Annotated[
+        bool, typer.Option("--only-failed", help="Train nothing but the cells that are on record as failed.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan: cells, finished ones, time.")] = False,
     simulate: Annotated[
         bool, typer.Option("--simulate", help="Predict makespan and idle share; trains nothing.")
@@ -70,7 +73,8 @@ def sweep(
 ) -> None:
     """Run a sweep file, or what is missing of it: running the same sweep again trains nothing twice.
 
-    Exit codes: 0 all cells done, 2 usage or configuration, 3 some cells failed, 130 interrupted.
+    Exit codes: 0 all cells done, 2 usage or configuration, 3 some cells failed, 4 budget spent (run.max_hours),
+    130 interrupted.
     """
     from search_spaces.sweep_file import load_sweep
     from search_spaces.yaml_reader import parse_overrides
@@ -89,7 +93,7 @@ def sweep(
 
         show_plan(loaded, console=out, as_json=as_json, features=feature_costs)
         return
-    outcome = launch(loaded, console=out, progress=progress and not as_json)
+    outcome = launch(loaded, console=out, progress=progress and not as_json, only_failed=only_failed)
     if as_json:
         print(json.dumps(outcome.summary()))
     raise typer.Exit(outcome.exit_code)

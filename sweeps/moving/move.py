@@ -18,7 +18,7 @@ from sweeps.moving.archive import Archive, ArchivedRun, write_archive
 from sweeps.moving.runs import archived, artifacts, create, runs_of
 from sweeps.records import TrialRef
 from sweeps.stores import only_launch
-from sweeps.tracking import NOTE_TAG, Ledger
+from sweeps.tracking import Ledger
 
 IMPORTED_TAG = "dualpt.imported_from"
 """Run of another store that a run is a copy of; set last, when the copy is whole."""
@@ -67,7 +67,7 @@ def export_sweep(ledger: Ledger, name: str, path: Path, progress: Progress | Non
     experiment_id = ledger.named_experiment(name)
     with ledger.calls() as client:
         runs = runs_of(client, experiment_id)
-        description = client.get_experiment(experiment_id).tags.get(NOTE_TAG, "")
+        description = client.get_experiment(experiment_id).tags.get(records.NOTE_TAG, "")
         own = {run.info.run_id for run in runs}
 
         def travelling() -> Iterator[tuple[ArchivedRun, Mapping[str, Path]]]:

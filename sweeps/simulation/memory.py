@@ -29,6 +29,9 @@ class MemoryBook:
         """One reference a name: a candidate that is taken up again finds its cells."""
         return TrialRef(experiment_id, name, sweep, name, kind, setting="")
 
+    def trial_cells(self, trial: TrialRef) -> list[CellRow]:
+        return []
+
     def close_trial(self, trial: TrialRef, status: Status, pruned: str | None = None) -> None:
         pass
 

@@ -34,6 +34,11 @@ def fake_key(cell: Cell) -> str:
     return fingerprint([cell.setting.active(), cell.dataset, cell.protocol, cell.shots, cell.seed, cell.targets])
 
 
+def ends_of(log: Path) -> Path:
+    """Where the cells are noted that were trained to their end; `log` has all that were begun."""
+    return log.with_suffix(".ends")
+
+
 class FakeBench:
     """Validation accuracy is best at `alignment.llm_weight` 4; test accuracy is best where validation is worst."""
 
@@ -53,6 +58,8 @@ class FakeBench:
             with self._log.open("a") as log:  # one short line: appended whole, whichever process writes
                 log.write(f"{fake_key(cell)} {len(cells)} {os.getpid()}\n")
         time.sleep(self._seconds)
+        with ends_of(self._log).open("a") as log:
+            log.writelines(f"{fake_key(cell)}\n" for cell in cells)
         weight = cells[0].setting.alignment.llm_weight
         if weight == FATAL_WEIGHT:
             raise RuntimeError("no such weight")

@@ -27,17 +27,22 @@ def train_here(sweep: LoadedSweep, log: Path, *, stop_after: int | None = None, 
     """Train a sweep; `stop_after` packs the process is as if killed: nothing is closed."""
     dealer = open_dealer(sweep)
     dealer.workers = workers
+    finish(dealer, sweep, log, stop_after=stop_after)
+    return dealer
+
+
+def finish(dealer: Dealer, sweep: LoadedSweep, log: Path, *, stop_after: int | None = None) -> None:
+    """Train what an open dealer deals, and close the sweep."""
     bench, ledger = FakeBench(log), Ledger(sweep.file.run.tracking_uri, create=False)
     packs = 0
     while (shard := dealer.deal()) is not None:
         for pack in shard.packs:
             if packs == stop_after:
-                return dealer
+                return
             packs += 1
             dealer.book(shard.number, train_pack(bench, ledger, pack))  # type: ignore[arg-type]
         dealer.take_back(shard.number)
     dealer.end(interrupted=False)
-    return dealer
 
 
 def trained(log: Path) -> Counter[str]:

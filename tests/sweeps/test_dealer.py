@@ -6,10 +6,12 @@ from pathlib import Path
 import optuna
 import pytest
 from fake_bench import FATAL_WEIGHT, FakeBench
-from running import open_dealer, shown, train_here, trained
+from running import finish, open_dealer, shown, train_here, trained
 from small_sweep import Declare
 
+from core.errors import UserError
 from sweeps.dealer import MOST_DEATHS, CellOutcome
+from sweeps.launch import without_new_candidates
 from sweeps.tracking import Ledger
 from sweeps.trial import train_pack
 
@@ -203,3 +205,51 @@ def test_a_changed_setting_is_trained_anew_and_replaces_the_old(declare: Declare
     rows = shown(changed, lambda row: row.trial == "coop")
     assert {row.params["optim.epochs"] for row in rows} == {"3"}
     assert len(rows) == 6
+
+
+def test_only_failed_trains_nothing_but_failed_cells(declare: Declare, log: Path) -> None:
+    """A baseline and candidates are unfinished, one candidate has failed: its cells alone are tried again."""
+    space = {WEIGHT: {"choice": [1.0, FATAL_WEIGHT]}}
+    sweep = declare(**{"search.space": space, "search.trials": 2})
+    train_here(sweep, log)
+    failed = frozenset(row.key for row in shown(sweep) if not row.finished)
+    assert len(failed) == 3
+    more = declare(**{"search.space": space, "search.trials": 2, "grid.seeds": [1, 2, 3]})
+    repaired = without_new_candidates(more, shown(more))
+    before = trained(log)
+    dealer = open_dealer(repaired)
+    dealer.only = failed
+    finish(dealer, more, log)
+    assert {key for key, count in (trained(log) - before).items() if count} == failed
+    train_here(more, log)
+    rows = [row for row in shown(more) if row.kind != "search"]
+    assert {row.seed for row in rows if row.seed} == {1, 2, 3}, "a whole launch goes on with the rest"
+
+
+def test_only_failed_without_failures_is_one_line(declare: Declare, log: Path) -> None:
+    sweep = declare(search=None)
+    train_here(sweep, log)
+    with pytest.raises(UserError, match="no failed cell"):
+        without_new_candidates(sweep, shown(sweep))
+
+
+def test_what_a_lost_worker_had_recorded_is_not_trained_again(declare: Declare, log: Path) -> None:
+    sweep = declare(baselines=["coop"], search=None)
+    dealer, ledger = open_dealer(sweep), Ledger(sweep.file.run.tracking_uri)
+    shard = dealer.deal()
+    assert shard is not None
+    train_pack(FakeBench(log), ledger, shard.trial, shard.packs[0])  # type: ignore[arg-type]
+    dealer.recover(shard.number)
+    dealer.take_back(shard.number, died=True)
+    finish(dealer, sweep, log)
+    assert set(trained(log).values()) == {1}
+    assert len(shown(sweep)) == 6
+
+
+def test_trials_that_a_kill_left_open_are_closed(declare: Declare, log: Path) -> None:
+    train_here(declare(), log, stop_after=4)
+    sweep = declare(search=None, baselines=["zero-shot"])
+    train_here(sweep, log)
+    ledger = Ledger(sweep.file.run.tracking_uri)
+    statuses = {row.ref.name: row.status for row in ledger.trials(ledger.known_experiment("small"))}
+    assert statuses == {"zero-shot": "FINISHED", "coop": "KILLED"}

@@ -19,7 +19,8 @@ from core.config import Setting
 from core.errors import UserError
 from core.methods import method_setting
 from core.results import CellMetrics
-from sweeps import records
+from sweeps import cell_records, records
+from sweeps.cell_records import CellRecord
 from sweeps.contents import CURVE_POINTS
 from sweeps.records import KeyedCell, TrialRef
 from sweeps.tracking import Ledger
@@ -64,6 +65,11 @@ def result(cell: KeyedCell) -> FakeResult:
 
 def record(ledger: Ledger, trial: TrialRef, cell: KeyedCell, seconds: float = 0.0) -> str:
     return ledger.record(trial, cell, result(cell), seconds)  # type: ignore[arg-type]
+
+
+def begin(client: MlflowClient, record: CellRecord) -> str:
+    """What a worker that is killed at once leaves of a record: a run without parameters."""
+    return client.create_run(record.experiment_id, tags=dict(record.tags)).info.run_id
 
 
 def test_a_cell_is_whole_and_nested(ledger: Ledger, client: MlflowClient, trial: TrialRef) -> None:
@@ -148,7 +154,7 @@ def test_a_finished_cell_is_found_from_any_experiment_and_reused(
 
 def test_orphans_are_closed_and_never_count(ledger: Ledger, client: MlflowClient, trial: TrialRef) -> None:
     cell = keyed()
-    orphan = ledger._create_cell(trial, cell, 0.0, {}).info.run_id
+    orphan = begin(client, cell_records.failed(trial, cell, "cut off"))
     assert ledger.read_cells(trial.sweep) == []
     assert ledger.close_orphans(trial.experiment_id) == 1
     assert client.get_run(orphan).info.status == "KILLED"

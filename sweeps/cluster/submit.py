@@ -1,0 +1,105 @@
+"""`dualpt cluster submit`: a sweep as a Ray job, its log followed, its exit code returned."""
+
+import asyncio
+import shlex
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from core.errors import UserError
+from search_spaces.shipped import shipped_or_path
+from search_spaces.sweep_file import load_sweep
+from search_spaces.yaml_reader import parse_overrides
+
+COMMAND = "dualpt"
+UNKNOWN_EXIT = 1
+"""Of a job that Ray ended before its process could."""
+
+
+def submit_sweep(
+    console: Console,
+    file: str,
+    overrides: Sequence[str],
+    *,
+    address: str,
+    follow: bool = True,
+    options: Sequence[str] = (),
+) -> int:
+    """Run `dualpt sweep` on the cluster's head.
+
+    Args:
+        console: where it is said what is going on; the job's log goes there too.
+        file: a sweep file here, which is sent along, or the name of one that ships.
+        overrides: `key=value` words.
+        address: of the cluster's dashboard, such as http://head:8265.
+        follow: print the job's log until it ends.
+        options: further options of `dualpt sweep`.
+
+    Returns:
+        The job's exit code; 0 once it is submitted where it is not followed.
+
+    Raises:
+        UserError: no such sweep file, or no cluster takes jobs at the address.
+    """
+    path = shipped_or_path(file)
+    load_sweep(path, parse_overrides(list(overrides)))  # its faults are known here at once
+    client = _client(address)
+    with tempfile.TemporaryDirectory(prefix="dualpt-job-") as folder:
+        environment: dict[str, Any] = {}
+        word = file
+        if path == Path(file):  # not one that ships: the head has no copy
+            shutil.copy(path, folder)
+            word, environment = path.name, {"working_dir": folder}
+        entrypoint = shlex.join([COMMAND, "sweep", word, *overrides, *options])
+        try:
+            job = client.submit_job(entrypoint=entrypoint, runtime_env=environment)
+        except Exception as error:
+            raise UserError(f"--address {address}: the job was not taken ({_one_line(error)})") from None
+    console.print(f"submitted {job}: {entrypoint}", highlight=False, soft_wrap=True, markup=False)
+    if not follow:
+        console.print(f"  follow it with: ray job logs {job} --follow --address {address}", highlight=False)
+        return 0
+    try:
+        asyncio.run(_follow(client, job, console))
+    except KeyboardInterrupt:
+        console.print(
+            f"  no longer followed; the job goes on. Stop it with: ray job stop {job} --address {address}",
+            highlight=False,
+        )
+        return 130
+    return _exit_code(client, job, console)
+
+
+async def _follow(client: Any, job: str, console: Console) -> None:
+    async for text in client.tail_job_logs(job):
+        console.out(text, end="", highlight=False)
+
+
+def _exit_code(client: Any, job: str, console: Console) -> int:
+    info = client.get_job_info(job)
+    if info.driver_exit_code is not None:
+        return int(info.driver_exit_code)
+    if str(info.status) != "SUCCEEDED":
+        console.print(f"job {job} {info.status}: {' '.join(str(info.message).split())}", highlight=False, markup=False)
+        return UNKNOWN_EXIT
+    return 0
+
+
+def _client(address: str) -> Any:
+    from ray.job_submission import JobSubmissionClient
+
+    try:
+        return JobSubmissionClient(address)
+    except Exception as error:
+        raise UserError(
+            f"--address {address}: no Ray cluster takes jobs there ({_one_line(error)}); name the dashboard, such as "
+            "http://HEAD:8265"
+        ) from None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

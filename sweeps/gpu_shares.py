@@ -1,0 +1,137 @@
+"""What a trial reserves; for `gpus_per_trial: auto`, a share of a GPU by the memory that a pack really takes there."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import ray
+
+from core.cells import Cell
+from core.errors import UserError
+from search_spaces.sweep_file import Run
+from sweeps.placement import machines
+from sweeps.plan import classes_of
+
+if TYPE_CHECKING:
+    from sweeps.trial import Workplace
+
+UNMEASURED_SHARE = 0.25
+"""Of a GPU, where Ray counts GPUs that torch cannot see, so that nothing can be measured."""
+MOST_SHARING = 16
+"""Trials on one GPU: more only wait for each other's kernels."""
+CONTEXT_GIB = 0.7
+"""Memory that a process on a GPU takes besides torch's own, for the driver's context and kernels."""
+USABLE = 0.92
+"""Part of a GPU's memory that trials are given."""
+STEP = 1e-4
+"""Ray counts shares in ten-thousandths."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Memory of one training process on its GPU."""
+
+    peak_gib: float
+    """The most that torch had reserved."""
+    total_gib: float
+    """The GPU's."""
+
+
+def trial_resources(
+    run: Run, workplace: "Workplace", heaviest: Sequence[Cell], note: Callable[[str], None]
+) -> dict[str, float]:
+    """What each trial reserves, by Ray's kinds: `CPU` in cores, `GPU` in devices.
+
+    Args:
+        run: the sweep file's section.
+        workplace: makes the bench that is measured.
+        heaviest: the pack to measure.
+        note: told what was measured.
+
+    Raises:
+        UserError: a share of more than one GPU that is no whole number, or a measured pack that failed.
+    """
+    gpus = run.gpus_per_trial
+    if gpus == "auto":
+        gpus = _measured_share(run.cpus_per_trial, workplace, heaviest, note) if machines().most_of("GPU") else 0
+    elif gpus > 1 and gpus != int(gpus):
+        raise UserError(f"run.gpus_per_trial: {gpus:g} is neither a fraction of one GPU nor a whole number of them")
+    return {"CPU": run.cpus_per_trial, "GPU": gpus} if gpus else {"CPU": run.cpus_per_trial}
+
+
+def share_of(measured: Measured, cpus_per_gpu: float, cpus_per_trial: float) -> float:
+    """The share of a GPU that lets as many trials on it as its memory and the CPU cores beside it allow."""
+    taken = measured.peak_gib + CONTEXT_GIB
+    by_memory = int(USABLE * measured.total_gib / taken)
+    by_cpu = int(cpus_per_gpu / cpus_per_trial) if cpus_per_gpu else MOST_SHARING
+    sharing = max(1, min(by_memory, by_cpu, MOST_SHARING))
+    return math.floor(1 / sharing / STEP) * STEP
+
+
+def heaviest_pack(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells, in all their seeds, that take the most memory: by classes, then tokens a class, then shots."""
+
+    def weight(cell: Cell) -> tuple[int, int, int]:
+        prompt = cell.setting.prompt
+        return classes_of(cell.dataset, cell.setting.data.folder), prompt.n_prompts * prompt.context_length, cell.shots
+
+    trained = [cell for cell in cells if cell.setting.method == "prompt"]
+    if not trained:
+        return []
+    first = max(trained, key=weight)
+    alike = (first.setting, first.dataset, first.protocol, first.shots)
+    return [c for c in dict.fromkeys(trained) if (c.setting, c.dataset, c.protocol, c.shots) == alike]
+
+
+def _measured_share(
+    cpus_per_trial: float, workplace: "Workplace", heaviest: Sequence[Cell], note: Callable[[str], None]
+) -> float:
+    if not heaviest:
+        return UNMEASURED_SHARE
+    name = heaviest[0].dataset
+    note(f"gpus_per_trial: auto: training one epoch of {name} on a GPU to see what memory it takes")
+    shortened = [_one_epoch(cell) for cell in heaviest]
+    try:
+        task = ray.remote(num_gpus=1, num_cpus=cpus_per_trial, max_retries=3)(_measure)
+        measured: Measured | None = ray.get(task.remote(workplace, shortened))
+    except ray.exceptions.RayTaskError as error:
+        reason = str(error).strip().splitlines()[-1].removeprefix(f"{UserError.__module__}.UserError: ")
+        raise UserError(
+            f"run.gpus_per_trial: measuring a pack of {name} failed ({reason}); set a share such as 0.25"
+        ) from None
+    if measured is None:
+        note(f"gpus_per_trial: auto: torch sees no GPU where Ray counts one; taking {UNMEASURED_SHARE}")
+        return UNMEASURED_SHARE
+    share = share_of(measured, _cpus_beside_a_gpu(), cpus_per_trial)
+    note(
+        f"gpus_per_trial: auto: {name} takes {measured.peak_gib:.1f} of {measured.total_gib:.0f} GiB, "
+        f"so a trial reserves {share:g} of a GPU"
+    )
+    return share
+
+
+def _measure(workplace: "Workplace", cells: Sequence[Cell]) -> Measured | None:
+    """Train the pack where this task was placed; None where torch sees no GPU."""
+    workplace.check_here()
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    bench = workplace.bench()
+    torch.cuda.reset_peak_memory_stats()
+    bench.run(cells)
+    peak, total = torch.cuda.max_memory_reserved(), torch.cuda.get_device_properties(0).total_memory
+    return Measured(peak / 2**30, total / 2**30)
+
+
+def _one_epoch(cell: Cell) -> Cell:
+    setting = cell.setting.with_values({"optim.epochs": 1}, source="run.gpus_per_trial: auto")
+    return Cell(setting, cell.dataset, cell.protocol, cell.shots, cell.seed)
+
+
+def _cpus_beside_a_gpu() -> float:
+    """CPU cores for each GPU on the machine that has the fewest for its GPUs."""
+    present = machines()
+    with_gpus = [m for m in [*present.there, *(machine for machine, _ in present.declared)] if m.get("GPU", 0)]
+    return min((machine.get("CPU", 0) / machine["GPU"] for machine in with_gpus), default=0.0)

@@ -1,0 +1,218 @@
+"""`dualpt cluster check` on the files that ship, and on damaged ones: each fault is named where it is."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from rich.console import Console
+
+from core.errors import UserError
+from search_spaces.shipped import shipped_or_path
+from search_spaces.sweep_file import load_sweep
+from sweeps.cluster.check import check_file, show_check
+
+ROOT = Path(__file__).parents[3]
+SHIPPED = ("ray_cluster.yaml", "docs/cluster/local.yaml", "docs/cluster/kuberay.yaml")
+EDITED = {
+    "ami-00000000000000000": "ami-0123456789abcdef0",
+    "192.0.2.": "10.0.0.",
+    "EDIT_USER": "ada",
+    "EDIT_SHARED": "efs",
+    "EDIT_REGISTRY": "registry.example.org",
+}
+Change = Callable[[Any], None]
+
+
+def edited(name: str) -> str:
+    """A file that ships, as a user has filled it in."""
+    text = (ROOT / name).read_text()
+    for placeholder, value in EDITED.items():
+        text = text.replace(placeholder, value)
+    return text
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[..., Path]:
+    """Write an edited file with a change, beside the project's constraints."""
+    (tmp_path / "constraints.txt").write_text((ROOT / "constraints.txt").read_text())
+
+    def write(name: str = "ray_cluster.yaml", change: Change | None = None) -> Path:
+        documents = list(yaml.safe_load_all(edited(name)))
+        if change is not None:
+            change(documents[-1])
+        path = tmp_path / "cluster.yaml"
+        path.write_text(yaml.safe_dump_all(documents))
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_files_that_ship_are_good_once_they_are_edited(name: str, written: Callable[..., Path]) -> None:
+    assert check_file(written(name)) == []
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_files_that_ship_say_what_is_to_be_edited(name: str) -> None:
+    findings = check_file(ROOT / name)
+    assert findings
+    assert all("placeholder" in finding.text for finding in findings)
+
+
+def in_commands(section: str, old: str, new: str) -> Change:
+    def change(document: Any) -> None:
+        before = document[section]
+        document[section] = [command.replace(old, new) for command in before]
+        assert document[section] != before, "the damage is done"
+
+    return change
+
+
+def at(dotted: str, value: Any) -> Change:
+    """Set a key, or remove it with None."""
+
+    def change(document: Any) -> None:
+        *above, last = dotted.split(".")
+        for key in above:
+            document = document[int(key) if isinstance(document, list) else key]
+        if value is None:
+            del document[last]
+        else:
+            document[last] = value
+
+    return change
+
+
+WORKER = "available_node_types.gpu_worker"
+SQLITE = "sqlite:///m.db"
+JOB = "spec.rayClusterSpec"
+DAMAGED: list[tuple[str, Change, str, str]] = [
+    ("ray_cluster.yaml", at("docker.image", "rayproject/ray:2.40.0-py311-gpu"), "docker.image", "2.60.0"),
+    ("ray_cluster.yaml", at("docker.image", "rayproject/ray:2.60.0-py310-gpu"), "docker.image", "3.11"),
+    ("ray_cluster.yaml", at("setup_commands", ["pip install ray==2.9.0"]), "setup_commands", "2.60.0"),
+    ("ray_cluster.yaml", at("setup_commands", []), "setup_commands", "nothing installs"),
+    (
+        "ray_cluster.yaml",
+        in_commands("setup_commands", "--constraint constraints.txt", ""),
+        "setup_commands",
+        "without --constraint",
+    ),
+    ("ray_cluster.yaml", at("file_mounts", {}), "setup_commands[0]", "file_mounts does not fill"),
+    ("ray_cluster.yaml", at(f"{WORKER}.resources", {"CPU": 16}), f"{WORKER}.resources", "not declared"),
+    ("ray_cluster.yaml", at(f"{WORKER}.resources.GPU", 0.5), f"{WORKER}.resources.GPU", "schema"),
+    (
+        "ray_cluster.yaml",
+        at("head_start_ray_commands", ["ray start --head"]),
+        "head_start_ray_commands",
+        "mlflow server",
+    ),
+    (
+        "ray_cluster.yaml",
+        in_commands("head_start_ray_commands", "--host 0.0.0.0", "--host 127.0.0.1"),
+        "head_start_ray_commands[2]",
+        "--host 0.0.0.0",
+    ),
+    (
+        "ray_cluster.yaml",
+        in_commands("head_start_ray_commands", "--artifacts-destination", "--default-artifact-root"),
+        "head_start_ray_commands[2]",
+        "own disks",
+    ),
+    (
+        "ray_cluster.yaml",
+        in_commands("head_start_ray_commands", "--autoscaling-config=~/ray_bootstrap_config.yaml", ""),
+        "head_start_ray_commands",
+        "no worker would ever be started",
+    ),
+    ("ray_cluster.yaml", in_commands("worker_start_ray_commands", ":6379", ":6380"), "worker_start", "6380"),
+    ("ray_cluster.yaml", at("worker_start_ray_commands", ["ray stop"]), "worker_start", "would not join"),
+    ("ray_cluster.yaml", at("max_workers", "many"), "max_workers", "schema"),
+    ("ray_cluster.yaml", at("head_node_type", "boss"), "file", "head_node_type"),
+    ("ray_cluster.yaml", at("provider.type", None), "file", "Ray cannot prepare it"),
+    ("docs/cluster/local.yaml", at("provider.head_ip", None), "file", "head_ip"),
+    ("docs/cluster/kuberay.yaml", at(f"{JOB}.rayVersion", "2.9.0"), "spec.rayVersion", "2.60.0"),
+    ("docs/cluster/kuberay.yaml", at("spec.entrypoint", "dualpt sweep demo"), "spec.entrypoint", "run.tracking_uri"),
+    ("docs/cluster/kuberay.yaml", at(f"{JOB}.workerGroupSpecs.0.replicas", 9), "replicas", "between"),
+    ("docs/cluster/kuberay.yaml", at(f"{JOB}.headGroupSpec.template.spec.volumes", []), "volumeMounts", "no volume"),
+    ("docs/cluster/kuberay.yaml", at("apiVersion", "ray.io/v1alpha1"), "apiVersion", "ray.io/v1"),
+]
+
+
+@pytest.mark.parametrize(("name", "change", "where", "text"), DAMAGED)
+def test_damage_is_an_error_where_it_is(
+    name: str, change: Change, where: str, text: str, written: Callable[..., Path]
+) -> None:
+    errors = [finding for finding in check_file(written(name, change)) if finding.level == "error"]
+    assert any(where in finding.where and text in finding.text for finding in errors), errors
+    assert not any("\n" in finding.text for finding in errors)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (at(f"{WORKER}.node_config.InstanceMarketOptions", None), "spot"),
+        (at(f"{WORKER}.node_config.ImageId", "ami-0fedcba9876543210"), "different images"),
+        (at(f"{WORKER}.max_workers", 20), "max_workers"),
+        (at("rsync_exclude", []), "every machine"),
+        (
+            in_commands("head_start_ray_commands", "postgresql+psycopg://dualpt@127.0.0.1/mlflow", "sqlite:///m.db"),
+            "SQLite",
+        ),
+    ],
+)
+def test_what_only_costs_is_a_warning(change: Change, text: str, written: Callable[..., Path]) -> None:
+    findings = check_file(written(change=change))
+    assert [finding.level for finding in findings] == ["warning"]
+    assert text in findings[0].text
+
+
+@pytest.mark.parametrize(
+    ("overrides", "text"),
+    [
+        ({"run.cpus_per_trial": 32}, "32 CPU"),
+        ({"run.gpus_per_trial": 2}, "2 GPU"),
+        ({}, "is a file"),
+    ],
+)
+def test_a_sweep_must_fit_the_machines(overrides: dict[str, Any], text: str, written: Callable[..., Path]) -> None:
+    sweep = load_sweep(shipped_or_path("demo"), overrides)
+    assert any(text in finding.text for finding in check_file(written(), sweep))
+    servers = {"run.tracking_uri": "http://head:5000", "run.study_storage": "postgresql+psycopg://head/optuna"}
+    assert check_file(written(), load_sweep(shipped_or_path("demo"), {"run.gpus_per_trial": 0.25, **servers})) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("a: [1", "not YAML in line"),
+        ("", "mapping"),
+        ("- 1", "mapping"),
+        ("kind: Pod", "neither"),
+        (None, "cannot be read"),
+    ],
+)
+def test_what_is_no_cluster_file_is_one_line(tmp_path: Path, content: str | None, text: str) -> None:
+    path = tmp_path / "cluster.yaml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(UserError, match=text) as caught:
+        check_file(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_programs_read_the_answer(written: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+    path = written(change=at("docker.image", "rayproject/ray:2.40.0-py311-gpu"))
+    assert show_check(Console(quiet=True), path, as_json=True) == 2
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["errors"] == 1
+    assert answer["findings"][0]["where"] == "docker.image"
+    assert show_check(Console(quiet=True), written()) == 0
+
+
+def test_constraints_hold_versions_and_no_addresses() -> None:
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    assert all("==" in line and "/" not in line for line in lines)

@@ -1,0 +1,280 @@
+"""Sweeps on a real Ray cluster of two nodes with a GPU each (as Ray counts them), an MLflow server and PostgreSQL."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_bench import ends_of, fake_bench, fake_key
+from rich.console import Console
+from running import shown, trained
+from small_sweep import changed, declaration
+
+from core.errors import UserError
+from search_spaces.sweep_file import LoadedSweep, check_sweep
+from sweeps import pool
+from sweeps.launch import Outcome, launch
+from tests.sweeps.services import POSTGRES_MISSING, MlflowServer, Postgres, has_postgres, wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not has_postgres(), reason=POSTGRES_MISSING)]
+HERE = Path(__file__).parents[1]
+
+
+class Stage:
+    """What the tests of this file share."""
+
+    def __init__(self, folder: Path) -> None:
+        from ray.cluster_utils import Cluster
+
+        self.tests = 0
+        self.postgres = Postgres()
+        self.server = MlflowServer(folder, self.postgres.create("mlflow"))
+        self.study = self.postgres.create("optuna")
+        self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        self.nodes = [self.add_node() for _ in range(2)]
+
+    def add_node(self) -> Any:
+        return self.cluster.add_node(num_cpus=2, num_gpus=1)
+
+    def busy_node(self, log: Path) -> Any:
+        """The node of the process that trained last: its raylet is the process's parent."""
+        worker = log.read_text().split()[-1]
+        raylet = int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
+        pids = {node.all_processes["raylet"][0].process.pid: node for node in self.nodes}
+        return pids[raylet]
+
+    def close(self) -> None:
+        self.cluster.shutdown()
+        self.server.kill()
+        self.postgres.close()
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", f"{HERE.parents[1]}:{HERE}")  # workers import the fake bench
+        patch.setenv("DUALPT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        started = Stage(tmp_path_factory.mktemp("stage"))
+        patch.setenv("RAY_ADDRESS", started.cluster.address)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def declare(stage: Stage, tmp_path: Path, request: pytest.FixtureRequest) -> Callable[..., LoadedSweep]:
+    name = "".join(c if c.isalnum() else "-" for c in request.node.name.removeprefix("test_"))[:60]
+    stage.tests += 1  # so that no test finds its cells trained by another
+    own_setting = {"optim.epochs": 10 + stage.tests}
+
+    def make(**changes: Any) -> LoadedSweep:
+        own = {"name": name, "run.tracking_uri": stage.server.uri, "run.study_storage": stage.study}
+        own |= {"setting": own_setting, **changes}
+        return check_sweep(changed(declaration(tmp_path), own), "test")
+
+    return make
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "trained.log"
+    path.touch()
+    return path
+
+
+def run(sweep: LoadedSweep, log: Path, seconds: float = 0.0) -> Outcome:
+    return launch(sweep, console=Console(quiet=True), bench=fake_bench(log, seconds), key=fake_key)
+
+
+def at_once(log: Path) -> int:
+    """How many processes trained."""
+    return len({line.split()[2] for line in log.read_text().splitlines()})
+
+
+def later(when: Callable[[], bool], act: Callable[[], None]) -> threading.Thread:
+    def wait() -> None:
+        wait_until(when, "the moment to act")
+        act()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
+def test_halves_of_two_gpus_take_four_trials(declare: Callable[..., LoadedSweep], log: Path) -> None:
+    sweep = declare(**{"run.gpus_per_trial": 0.5, "grid.seeds": [1], "baselines": ["coop", "zero-shot"]})
+    outcome = run(sweep, log, seconds=0.3)
+    assert (outcome.exit_code, outcome.failed) == (0, 0)
+    assert at_once(log) == 4
+    assert set(trained(log).values()) == {1}
+    assert all(row.finished for row in shown(sweep))
+
+
+def test_a_node_that_goes_is_no_failure(stage: Stage, declare: Callable[..., LoadedSweep], log: Path) -> None:
+    """Its machine goes twice under the same pack, and the pack is not given up."""
+    sweep = declare(search=None, baselines=["coop"], **{"run.max_concurrent": 1, "grid.datasets": ["mini-pets"]})
+
+    def replace_the_busy_node() -> None:
+        for begun in (2, 4):
+            wait_until(lambda begun=begun: len(log.read_text().splitlines()) >= begun, "training", 60)
+            node = stage.busy_node(log)
+            stage.cluster.remove_node(node, allow_graceful=False)
+            stage.nodes.remove(node)
+            stage.nodes.append(stage.add_node())
+
+    thread = later(lambda: True, replace_the_busy_node)
+    outcome = run(sweep, log, seconds=4)
+    thread.join()
+    assert (outcome.exit_code, outcome.failed) == (0, 0)
+    assert max(trained(log).values()) == 3, "begun three times"
+    assert len(ends_of(log).read_text().split()) == 2, "and trained once"
+
+
+def test_results_are_kept_while_the_server_is_away(
+    stage: Stage, declare: Callable[..., LoadedSweep], log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = declare(search=None, baselines=["coop", "dualpt-llm-only"], **{"grid.seeds": [1]})
+
+    def restart() -> None:
+        stage.server.kill()
+        before = len(ends_of(log).read_text().split())
+        wait_until(lambda: len(ends_of(log).read_text().split()) > before, "training without a server")
+        stage.server.start()
+
+    thread = later(lambda: len(trained(log)) >= 2, restart)
+    outcome = run(sweep, log, seconds=0.5)
+    thread.join()
+    assert (outcome.exit_code, outcome.failed) == (0, 0)
+    assert len(shown(sweep)) == 6
+    assert sorted(ends_of(log).read_text().split()) == sorted(row.key for row in shown(sweep)), "each trained once"
+
+
+def test_two_sweeps_share_the_stores(declare: Callable[..., LoadedSweep], stage: Stage, log: Path) -> None:
+    """The second launch runs while the first does; the cells of both are whole."""
+    one, two = declare(), declare(name="the-other", setting={"optim.epochs": 3})
+    stores = [f'run.tracking_uri="{stage.server.uri}"', f'run.study_storage="{stage.study}"']
+    command = [sys.executable, str(HERE / "sweep_process.py"), str(log.parent), "0.2", f'name="{one.file.name}"']
+    first = subprocess.Popen([*command, *stores], stdout=subprocess.DEVNULL)
+    wait_until(lambda: bool(trained(log)), "the first sweep")
+    outcome = run(two, log, seconds=0.1)
+    assert first.wait(timeout=200) == 0
+    assert outcome.exit_code == 0
+    assert [len(shown(sweep)) for sweep in (one, two)] == [27, 27]
+    assert all(row.finished for sweep in (one, two) for row in shown(sweep))
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"run.gpus_per_trial": 2}, r"asks for 1 CPU, 2 GPU, and no machine has that"),
+        ({"run.cpus_per_trial": 3}, r"at most 2 CPU on one"),
+        ({"run.gpus_per_trial": 1.5}, r"neither a fraction of one GPU"),
+        ({"run.study_storage": "sqlite:///optuna.db"}, r"run\.study_storage: 3 machines .* createdb optuna"),
+        ({"run.tracking_uri": "sqlite:///mlflow.db"}, r"run\.tracking_uri: 3 machines .* mlflow server"),
+        ({"run.study_storage": "postgresql+psycopg://127.0.0.1:1/none"}, r"run\.study_storage: .* cannot be used"),
+        ({"run.tracking_uri": "postgresql+psycopg://127.0.0.1:1/none"}, r"run\.tracking_uri: .* cannot be used"),
+    ],
+)
+def test_what_cannot_work_is_told_at_once(
+    declare: Callable[..., LoadedSweep],
+    log: Path,
+    changes: dict[str, Any],
+    text: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    started = time.monotonic()
+    with pytest.raises(UserError, match=text) as caught:
+        run(declare(**{"grid.seeds": [1], **changes}), log)
+    assert "\n" not in str(caught.value)
+    assert time.monotonic() - started < 60
+    assert not trained(log)
+
+
+def test_a_user_who_may_not_write_the_study_is_told_at_once(
+    stage: Stage, declare: Callable[..., LoadedSweep], log: Path
+) -> None:
+    stage.postgres.sql("optuna", "CREATE ROLE reader LOGIN")
+    storage = stage.study.replace("dualpt@", "reader@")
+    with pytest.raises(UserError, match="may not write"):
+        run(declare(**{"run.study_storage": storage}), log)
+
+
+def test_workers_of_another_version_are_refused_with_both_named(
+    declare: Callable[..., LoadedSweep], log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sweeps import trial
+
+    other = {**trial.versions_here(), "torch": "1.0.0"}
+    original = trial.Workplace.__init__
+    monkeypatch.setattr(
+        trial.Workplace, "__init__", lambda self, *words, **more: original(self, *words, **{"versions": other, **more})
+    )
+    with pytest.raises(UserError, match=r"torch .* there and 1\.0\.0 here") as caught:
+        run(declare(search=None), log)
+    assert "\n" not in str(caught.value)
+    assert not trained(log)
+
+
+def test_what_an_autoscaler_may_start_counts_as_room(stage: Stage) -> None:
+    """Published by the autoscaler of a cluster that scales; here by hand."""
+    import ray
+    from ray.core.generated import autoscaler_pb2
+
+    from sweeps.placement import machines, room_for
+    from sweeps.ray_session import ray_session
+
+    big = {"CPU": 8.0, "GPU": 4.0}
+    with ray_session({}):
+        with pytest.raises(UserError, match="4 GPU"):
+            room_for({"CPU": 1.0, "GPU": 4.0}, machines())
+        config = autoscaler_pb2.ClusterConfig()
+        config.node_group_configs.add(resources={"CPU": 8, "GPU": 4}, max_count=3, name="big")
+        publish(ray, config.SerializeToString())
+        assert room_for({"CPU": 1.0, "GPU": 4.0}, machines()) == 3
+        assert (big, 3) in machines().declared
+        publish(ray, b"")
+
+
+def publish(ray: Any, config: bytes) -> None:
+    """As the autoscaler does, under the key that Ray's libraries read."""
+    from ray.experimental.internal_kv import _internal_kv_put
+
+    _internal_kv_put(
+        ray._raylet.GCS_AUTOSCALER_CLUSTER_CONFIG_KEY.encode(),
+        config,
+        overwrite=True,
+        namespace=ray._raylet.GCS_AUTOSCALER_STATE_NAMESPACE.encode(),
+    )
+
+
+def test_a_spent_budget_ends_with_four_and_is_gone_on_with(declare: Callable[..., LoadedSweep], log: Path) -> None:
+    sweep = declare(**{"run.max_hours": 1 / 3600, "grid.seeds": [1]})
+    outcome = run(sweep, log, seconds=1.0)
+    assert (outcome.exit_code, outcome.spent) == (4, True)
+    assert trained(log)
+    rest = run(declare(**{"grid.seeds": [1]}), log)
+    assert rest.exit_code == 0
+    assert set(trained(log).values()) == {1}
+
+
+def test_no_machine_left_ends_the_sweep(
+    stage: Stage, declare: Callable[..., LoadedSweep], log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "STRANDED_SECONDS", 3.0)
+    monkeypatch.setattr(pool, "LOOK_SECONDS", 0.5)
+
+    def remove_all() -> None:
+        for node in stage.nodes:
+            stage.cluster.remove_node(node, allow_graceful=False)
+        stage.nodes = []
+
+    thread = later(lambda: bool(trained(log)), remove_all)
+    with pytest.raises(UserError, match="the machines that trained are gone"):
+        run(declare(search=None), log, seconds=5)
+    thread.join()
+    stage.nodes = [stage.add_node() for _ in range(2)]
