@@ -27,7 +27,9 @@ def test_help_loads_no_heavy_library() -> None:
     assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True).stdout.strip() == "set()"
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["sweep"], ["compare"], ["status"], ["spaces"], ["settings"]])
+@pytest.mark.parametrize(
+    "command", [[], ["train"], ["sweep"], ["compare"], ["status"], ["spaces"], ["settings"], ["features"]]
+)
 def test_every_command_has_help(tmp_path: Path, command: list[str]) -> None:
     result = dualpt(tmp_path, *command, "--help")
     assert result.returncode == 0
