@@ -9,12 +9,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from core.config import Setting
-from core.data.catalog import dataset_info, expand_datasets
+from core.data.catalog import expand_datasets
 from core.data.splits import listing
 from core.describing.bank import bank_path, write_bank
 from core.describing.foreign import read_foreign
 from core.describing.importing import Import, imported_bank, match_entries, read_renames
 from core.errors import UserError
+from core.inputs import info_of
 from sweeps.describing.places import classes_in, written_bank
 
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
@@ -40,13 +41,13 @@ def import_banks(
     Raises:
         UserError: any fault of a file, before anything is written.
     """
-    names = expand_datasets(datasets)
+    names = expand_datasets(datasets, setting.data.folder)
     if len(names) > 1 and (out.suffix == ".json" or renames is not None):
         fault = "--out must be a folder" if out.suffix == ".json" else "--map is for a single dataset"
         raise UserError(f"{fault} where {len(names)} datasets are imported")
     found = []
     for name in names:
-        info = dataset_info(name)
+        info = info_of(setting, name)
         file = _file_in(source, name)
         items = classes_in(setting, info, classes)
         entries = read_foreign(file, name)
