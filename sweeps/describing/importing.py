@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from core.config import Setting
 from core.data.catalog import expand_datasets
@@ -86,7 +86,16 @@ def _show(console: Console, found: Sequence[Import], banks: dict[str, str], as_j
     if as_json:
         print(json.dumps(reports[0] if len(reports) == 1 else reports))
         return
-    table = Table("dataset", "classes", "matched", "unmatched", "empty", "respelled", "unused", header_style="bold")
+    table = Table(
+        Column("dataset", no_wrap=True),
+        "classes",
+        "matched",
+        "unmatched",
+        "empty",
+        "respelled",
+        "unused",
+        header_style="bold",
+    )
     for match in found:
         parts = (match.classes, match.matched, match.unmatched, match.empty, match.respelled, match.unused)
         table.add_row(match.dataset, *[str(len(part)) for part in parts])
