@@ -27,7 +27,13 @@ SHOWN_CLASSES = 5
 """Classes that an error line names."""
 
 
-def read_bank(folder: Path, info: DatasetInfo, class_names: Sequence[str], per_class: int | None) -> Sentences:
+def read_bank(
+    folder: Path,
+    info: DatasetInfo,
+    class_names: Sequence[str],
+    per_class: int | None,
+    wnids: Sequence[str] | None = None,
+) -> Sentences:
     """The first `per_class` sentences of each class, in the order of labels.
 
     A class may have fewer sentences than others, but not none.
@@ -37,6 +43,7 @@ def read_bank(folder: Path, info: DatasetInfo, class_names: Sequence[str], per_c
         info: the dataset; its file is `info.bank_name`.
         class_names: names by label; equal names get equal sentences from a plain bank.
         per_class: K, at least 1; None takes all.
+        wnids: WordNet ids by label, where the split may hold some of the bank's classes alone.
 
     Raises:
         UserError: no such file, no such structure, text that was changed, classes of another split, classes without
@@ -47,7 +54,7 @@ def read_bank(folder: Path, info: DatasetInfo, class_names: Sequence[str], per_c
     if is_bank(content):
         bank = parse_bank(content, source)
         check_hash(bank, source)
-        sentences = sentences_of_bank(bank, class_names, source)
+        sentences = sentences_of_bank(bank, class_names, source, wnids)
     else:
         sentences = plain_sentences(content, source, class_names)
     missing = [name for name, texts in zip(class_names, sentences, strict=True) if not texts]

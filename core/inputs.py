@@ -146,14 +146,22 @@ def bank_folder(setting: Setting, info: DatasetInfo) -> Path:
 
 def sentences_of(setting: Setting, dataset: str) -> Sentences:
     """The description sentences of every class, by label."""
-    info = info_of(setting, dataset)
-    names = split_of(setting, dataset).class_names
-    return _read_bank_once(bank_folder(setting, info), info, names, setting.descriptions.per_class)
+    info, split = info_of(setting, dataset), split_of(setting, dataset)
+    wnids = None
+    if info.layout == "wnid folders":
+        wnids = tuple(dict.fromkeys(item.path.partition("/")[0] for item in split.test))
+    return _read_bank_once(bank_folder(setting, info), info, split.class_names, setting.descriptions.per_class, wnids)
 
 
 @lru_cache(maxsize=256)
-def _read_bank_once(folder: Path, info: DatasetInfo, class_names: tuple[str, ...], per_class: int | None) -> Sentences:
-    return read_bank(folder, info, class_names, per_class)
+def _read_bank_once(
+    folder: Path,
+    info: DatasetInfo,
+    class_names: tuple[str, ...],
+    per_class: int | None,
+    wnids: tuple[str, ...] | None,
+) -> Sentences:
+    return read_bank(folder, info, class_names, per_class, wnids)
 
 
 def described_datasets(cell: Cell) -> tuple[str, ...]:

@@ -148,8 +148,16 @@ def check_hash(bank: Bank, source: Path) -> None:
         )
 
 
-def sentences_of_bank(bank: Bank, class_names: Sequence[str], source: Path) -> Sentences:
+def sentences_of_bank(
+    bank: Bank, class_names: Sequence[str], source: Path, wnids: Sequence[str] | None = None
+) -> Sentences:
     """Sentences by label, for the classes of a split.
+
+    Args:
+        bank: with its own classes by label.
+        class_names: the split's, by label.
+        source: the file that errors name.
+        wnids: the split's, by label, where it may hold some of the bank's classes alone (ImageNet-A and -R).
 
     Raises:
         UserError: the bank's classes are not the split's, in number, names or order.
@@ -158,6 +166,14 @@ def sentences_of_bank(bank: Bank, class_names: Sequence[str], source: Path) -> S
     wanted = [normal_name(name) for name in class_names]
     if own == wanted:
         return tuple(part.sentences for part in bank.classes)
+    if wnids is not None:
+        by_wnid = {part.wnid: part.sentences for part in bank.classes}
+        missing = [wnid for wnid in wnids if wnid not in by_wnid]
+        if missing:
+            raise UserError(
+                f"{source}: has no class {listing(missing)}; generate or import it from lines of '<wnid> <name>'"
+            )
+        return tuple(by_wnid[wnid] for wnid in wnids)
     if len(own) != len(wanted):
         raise UserError(
             f"{source}: written for {len(own)} classes of {bank.dataset}, the split has {len(wanted)}; "

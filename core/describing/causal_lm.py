@@ -19,7 +19,7 @@ from transformers import (
     TemperatureLogitsWarper,
     TopPLogitsWarper,
 )
-from transformers.utils import is_accelerate_available
+from transformers.utils.import_utils import is_accelerate_available
 from transformers.utils.logging import disable_progress_bar
 
 from core.architectures import first_line
@@ -49,7 +49,7 @@ class CausalLM:
         UserError: no such model, one that needs code of its own, or no such device.
     """
 
-    endpoint = None
+    endpoint: str | None = None
 
     def __init__(
         self,
@@ -194,7 +194,7 @@ def _load(llm: str, folder: Path | None, device: str) -> tuple[Any, Any]:
             device_map="auto" if spread else None,
             **options,
         )
-        model = (model if spread else model.to(place)).eval()
+        model = model.eval() if spread else model.eval().to(str(place))
     except (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError) as error:
         raise UserError(
             f"--llm: '{llm}' cannot be loaded on {device} ({first_line(error)}); give a causal LM with safetensors "

@@ -5,18 +5,19 @@ They come from a file that the user names, from the dataset's own files under th
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from core.data.catalog import DatasetInfo
+from core.data.class_folders import CLASS_NAMES_FILE, read_wnid_names
 from core.data.readers import read_split
+from core.data.split_file import read_split_file
 from core.data.splits import PARTS, listing
 from core.errors import UserError
 from core.mini.world import build_world
 
 WNID_LINE = re.compile(r"(n\d{8})\s+(\S.*)")
-IMAGENET_CLASSES = 1000
 
 
 class DatasetClass(NamedTuple):
@@ -34,7 +35,7 @@ def classes_of(info: DatasetInfo, root: Path | None, file: Path | None) -> Class
 
     Args:
         info: the dataset.
-        root: the data root; only the split file, `variants.txt` or `classnames.txt` in it is read.
+        root: the data root; of it are read only the split, and ImageNet's `classnames.txt`.
         file: a split file, a JSON list of names, or a text file of one name (or `<wnid> <name>`) a line, in the order
             of labels; or a folder of such files called `<dataset>.json` or `<dataset>.txt`. Goes before `root`.
 
@@ -43,6 +44,8 @@ def classes_of(info: DatasetInfo, root: Path | None, file: Path | None) -> Class
     """
     if file is not None:
         return _read_file(_in_folder(file, info) if file.is_dir() else file, info)
+    if info.described_as:
+        raise UserError(f"{info.name} is described by {info.described_as}'s bank; name {info.described_as}")
     if info.kind == "mini":
         return tuple(DatasetClass(item.name) for item in build_world().classes[info.name])
     if root is None:
@@ -50,10 +53,9 @@ def classes_of(info: DatasetInfo, root: Path | None, file: Path | None) -> Class
             f"the class names of {info.name} are not known; give data.root=FOLDER that holds '{info.folder}/', or "
             "--classes FILE with a split file or one name a line"
         )
-    listed = {"split file": info.split_file, "imagenet": "classnames.txt", "aircraft": "variants.txt"}.get(info.layout)
-    if listed and (source := root / info.folder / listed).is_file():
-        return _only_with_images(_read_file(source, info), root, info)
-    return tuple(map(DatasetClass, read_split(info, root).class_names))
+    if info.layout == "imagenet":
+        return _imagenet_classes(info, root)
+    return tuple(map(DatasetClass, read_split(info, root, images=False).class_names))
 
 
 def titles(classes: Sequence[DatasetClass]) -> list[str]:
@@ -72,12 +74,13 @@ def _in_folder(folder: Path, info: DatasetInfo) -> Path:
     raise UserError(f"--classes: {folder} holds no {info.bank_name} and no {info.name}.txt; name the file itself")
 
 
-def _only_with_images(classes: Classes, root: Path, info: DatasetInfo) -> Classes:
-    """ImageNet's labels count its class folders: without those that have none, where the images are at hand."""
+def _imagenet_classes(info: DatasetInfo, root: Path) -> Classes:
+    """The wnids of `classnames.txt` in order; without those that have no folder, where the images are at hand."""
+    names = read_wnid_names(root / info.folder / CLASS_NAMES_FILE)
     images = info.image_root(root) / "train"
-    if info.layout != "imagenet" or not images.is_dir():
-        return classes
-    return tuple(item for item in classes if item.wnid and (images / item.wnid).is_dir())
+    return tuple(
+        DatasetClass(names[wnid], wnid) for wnid in sorted(names) if not images.is_dir() or (images / wnid).is_dir()
+    )
 
 
 def _read_file(source: Path, info: DatasetInfo) -> Classes:
@@ -87,7 +90,7 @@ def _read_file(source: Path, info: DatasetInfo) -> Classes:
         raise UserError(f"{source}: no such file of class names") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{source}: cannot be read ({error})") from None
-    classes = _from_json(text, source) if source.suffix == ".json" else _from_lines(text, source)
+    classes = _from_json(source, info, text) if source.suffix == ".json" else _from_lines(text, source)
     if not classes:
         raise UserError(f"{source}: holds no class names; expected a split file or one name a line")
     _check_repeats(classes, source, info)
@@ -97,9 +100,9 @@ def _read_file(source: Path, info: DatasetInfo) -> Classes:
 def _check_repeats(classes: Classes, source: Path, info: DatasetInfo) -> None:
     """Only ImageNet has names twice, and a list of its names without them has the wrong labels."""
     if info.layout == "imagenet":
-        if not classes[0].wnid and len(classes) != IMAGENET_CLASSES:
+        if not classes[0].wnid and len(classes) != info.n_classes:
             raise UserError(
-                f"{source}: {len(classes)} names, ImageNet has {IMAGENET_CLASSES} (two of them twice), so that labels "
+                f"{source}: {len(classes)} names, ImageNet has {info.n_classes} (two of them twice), so that labels "
                 "would be wrong; give lines of '<wnid> <name>'"
             )
         return
@@ -109,34 +112,17 @@ def _check_repeats(classes: Classes, source: Path, info: DatasetInfo) -> None:
         raise UserError(f"{source}: {listing([repr(name) for name in twice])} occurs twice; list each class once")
 
 
-def _from_json(text: str, source: Path) -> Classes:
+def _from_json(source: Path, info: DatasetInfo, text: str) -> Classes:
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(f"{source}: line {error.lineno}, column {error.colno}: not JSON ({error.msg})") from None
     if isinstance(content, dict) and any(part in content for part in PARTS):
-        return _from_split(content, source)
+        prefix = f"{info.folder}/{info.image_folder}".rstrip("/")
+        return tuple(map(DatasetClass, read_split_file(source, image_folder=prefix).class_names))
     if isinstance(content, list) and all(isinstance(name, str) and name.strip() for name in content):
         return tuple(DatasetClass(name.strip()) for name in content)
     raise UserError(f"{source}: neither a split file ('train', 'val', 'test') nor a JSON list of class names")
-
-
-def _from_split(content: Mapping[str, object], source: Path) -> Classes:
-    """Names by label, over all parts of a split file."""
-    names: dict[int, str] = {}
-    for part in PARTS:
-        entries = content.get(part, [])
-        for entry in entries if isinstance(entries, list) else [entries]:
-            match entry:
-                case [_, int(label), str(name)] if label >= 0 and name.strip():
-                    if names.setdefault(label, name) != name:
-                        raise UserError(f"{source}: label {label} has two names, '{names[label]}' and '{name}'")
-                case _:
-                    raise UserError(f"{source}: '{part}' has {entry!r:.60} where [path, label, class name] belongs")
-    missing = sorted(set(range(max(names, default=-1) + 1)) - set(names))
-    if missing:
-        raise UserError(f"{source}: label {missing[0]} is missing; labels must be 0..{max(names)}")
-    return tuple(DatasetClass(names[label]) for label in range(len(names)))
 
 
 def _from_lines(text: str, source: Path) -> Classes:

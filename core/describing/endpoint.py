@@ -54,7 +54,8 @@ class Endpoint:
         UserError: the address is none, or holds a password.
     """
 
-    revision = None
+    revision: str | None = None
+    endpoint: str | None
 
     def __init__(
         self,

@@ -6,21 +6,23 @@ from core.architectures import architecture_config
 from core.describing.cleaning import Rules
 from core.describing.questions import ClassNamePolicy
 from core.mini.clip import CONTEXT_LENGTH
-from core.weights import MINI_CLIP
+from core.weights import AUTO, MINI_CLIP, find_weights
 
 CLIP_CONTEXT_LENGTH = 77
 """What open_clip's configurations leave unsaid."""
 
 
-def rules_for(backbone: str, class_name: ClassNamePolicy = "any") -> Rules:
+def rules_for(backbone: str, pretrained: str | None, class_name: ClassNamePolicy = "any") -> Rules:
     """What descriptions must satisfy to be read whole by a backbone.
 
     Raises:
-        UserError: an unknown or unsupported architecture.
+        UserError: an unknown or unsupported architecture, or none in the weights' folder.
     """
     if backbone == MINI_CLIP:
         context_length = CONTEXT_LENGTH
     else:
-        context_length = int(architecture_config(backbone)["text_cfg"].get("context_length", CLIP_CONTEXT_LENGTH))
+        brought = find_weights(backbone, pretrained).config if backbone == AUTO else None
+        config = brought or architecture_config(backbone)
+        context_length = int(config["text_cfg"].get("context_length", CLIP_CONTEXT_LENGTH))
     tokenizer = SimpleTokenizer(context_length=context_length)
     return Rules(context_length, lambda text: len(tokenizer.encode(text)), class_name)

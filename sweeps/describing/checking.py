@@ -87,7 +87,7 @@ def check_bank(
         from core.backbone import load_backbone
         from core.describing.fitting import rules_for
 
-        rules = rules_for(setting.backbone.name)
+        rules = rules_for(setting.backbone.name, setting.backbone.pretrained)
         text = text_quality(sentences, names, rules.count_tokens, rules.context_length)
         usable = not text.without and not text.too_long
         reason = _why_not_judged(text, setting, info)

@@ -97,7 +97,7 @@ def generate_bank(
     _check_place(path, answers_path, overwrite)
     from core.describing.fitting import rules_for
 
-    rules = rules_for(setting.backbone.name, class_name)
+    rules = rules_for(setting.backbone.name, setting.backbone.pretrained, class_name)
     questionnaire = Questionnaire(items, info.template, asked_of, class_name, seed)
     quiet = as_json or not console.is_terminal
     with progress_bar(console, quiet) as bar:

@@ -6,15 +6,16 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from core.config import Setting
-from core.data.catalog import dataset_info, expand_datasets
+from core.data.catalog import expand_datasets
 from core.data.splits import listing
 from core.describing.bank import bank_path, write_bank
 from core.describing.foreign import read_foreign
 from core.describing.importing import Import, imported_bank, match_entries, read_renames
 from core.errors import UserError
+from core.inputs import info_of
 from sweeps.describing.places import classes_in, written_bank
 
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
@@ -40,13 +41,13 @@ def import_banks(
     Raises:
         UserError: any fault of a file, before anything is written.
     """
-    names = expand_datasets(datasets)
+    names = expand_datasets(datasets, setting.data.folder)
     if len(names) > 1 and (out.suffix == ".json" or renames is not None):
         fault = "--out must be a folder" if out.suffix == ".json" else "--map is for a single dataset"
         raise UserError(f"{fault} where {len(names)} datasets are imported")
     found = []
     for name in names:
-        info = dataset_info(name)
+        info = info_of(setting, name)
         file = _file_in(source, name)
         items = classes_in(setting, info, classes)
         entries = read_foreign(file, name)
@@ -85,7 +86,16 @@ def _show(console: Console, found: Sequence[Import], banks: dict[str, str], as_j
     if as_json:
         print(json.dumps(reports[0] if len(reports) == 1 else reports))
         return
-    table = Table("dataset", "classes", "matched", "unmatched", "empty", "respelled", "unused", header_style="bold")
+    table = Table(
+        Column("dataset", no_wrap=True),
+        "classes",
+        "matched",
+        "unmatched",
+        "empty",
+        "respelled",
+        "unused",
+        header_style="bold",
+    )
     for match in found:
         parts = (match.classes, match.matched, match.unmatched, match.empty, match.respelled, match.unused)
         table.add_row(match.dataset, *[str(len(part)) for part in parts])

@@ -35,8 +35,7 @@ def setting_of(overrides: Sequence[str], root: Path | None, backbone: str | None
 
 def classes_in(setting: Setting, info: DatasetInfo, file: Path | None) -> Classes:
     """The classes that `--classes` or the data root list."""
-    root = None if setting.data.root is None else Path(setting.data.root).expanduser()
-    return classes_of(info, root, file)
+    return classes_of(info, setting.data.folder, file)
 
 
 def written_bank(path: Path) -> Bank | None:

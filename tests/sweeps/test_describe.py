@@ -20,7 +20,8 @@ from core.mini.grid import ensure_mini_grid
 
 PETS = dataset_info("mini-pets")
 NAMES = [item.name for item in classes_of(PETS, None, None)]
-SPLIT = {"train": [["a/1.jpg", 0, "Forest"], ["b/1.jpg", 1, "Sea_or_Lake"]], "val": [], "test": []}
+ITEMS = [["a/1.jpg", 0, "Forest"], ["b/1.jpg", 1, "Sea_or_Lake"]]
+SPLIT = {"train": ITEMS, "val": [], "test": ITEMS}
 
 
 @pytest.fixture(autouse=True)

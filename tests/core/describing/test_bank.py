@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from core.config import Setting
 from core.data.catalog import dataset_info
 from core.describing.bank import (
     BankClass,
@@ -17,8 +18,10 @@ from core.describing.bank import (
     parse_bank,
     write_bank,
 )
+from core.describing.classes import classes_of
 from core.descriptions import read_bank
 from core.errors import UserError
+from core.inputs import sentences_of, split_of
 
 INFO = dataset_info("ImageNet")
 NAMES = ("missile", "tench", "missile")
@@ -71,6 +74,34 @@ class TestReading:
 
     def test_workers_of_other_users_can_read_it(self, path: Path) -> None:
         assert path.stat().st_mode & 0o444 == 0o444
+
+
+class TestSomeOfTheClasses:
+    """ImageNet-A and -R hold 200 of ImageNet's classes and use its bank."""
+
+    def test_they_are_found_by_wnid(self, path: Path) -> None:
+        names, wnids = ("missile", "tench"), ("n04008634", "n01440764")
+        assert read_bank(path.parent, INFO, names, 1, wnids) == (("A thrown stone.",), ("A green fish.",))
+
+    def test_and_missed_by_wnid(self, path: Path) -> None:
+        with pytest.raises(UserError, match="has no class n00000001; generate or import it from lines of"):
+            read_bank(path.parent, INFO, ("goose",), 1, ("n00000001",))
+
+    @pytest.mark.parametrize("dataset", ["ImageNetA", "ImageNetR", "ImageNetSketch", "ImageNetV2"])
+    def test_variants_read_imagenets_bank(self, miniature: Path, tmp_path: Path, dataset: str) -> None:
+        classes = classes_of(INFO, miniature, None)
+        rows = [
+            BankClass(label=label, name=item.name, wnid=item.wnid, sentences=(f"Class {item.wnid}.",))
+            for label, item in enumerate(classes)
+        ]
+        write_bank(tmp_path / INFO.bank_name, make_bank("ImageNet", PROVENANCE, rows))
+        setting = Setting().with_values({"data.root": str(miniature), "descriptions.bank": str(tmp_path)})
+        found = sentences_of(setting, dataset)
+        split = split_of(setting, dataset)
+        names = {f"Class {item.wnid}.": item.name for item in classes}
+        assert [names[text] for (text,) in found] == list(split.class_names)
+        if dataset in ("ImageNetA", "ImageNetR"):
+            assert len(found) < len(classes)
 
 
 class TestEditsByHand:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from core.data.catalog import dataset_info
+from core.data.catalog import REAL_GRID, dataset_info
 from core.data.readers import read_split
 from core.describing.classes import DatasetClass, classes_of, titles
 from core.errors import UserError
@@ -47,8 +47,6 @@ def test_a_folder_of_files(tmp_path: Path) -> None:
 def test_the_data_root_needs_no_images(tmp_path: Path) -> None:
     write(tmp_path / "eurosat" / EUROSAT.split_file, SPLIT)
     assert classes_of(EUROSAT, tmp_path, None) == names("Forest", "River")
-    write(tmp_path / "fgvc_aircraft" / "variants.txt", "An-12\nA340-200\n")
-    assert classes_of(dataset_info("FGVCAircraft"), tmp_path, None) == names("An-12", "A340-200")
 
 
 def test_imagenet_is_sorted_by_wnid_as_its_folders_are(tmp_path: Path) -> None:
@@ -59,10 +57,16 @@ def test_imagenet_is_sorted_by_wnid_as_its_folders_are(tmp_path: Path) -> None:
     assert classes_of(IMAGENET, tmp_path, None) == both[1:]
 
 
-def test_they_are_the_splits_own(tiny_textures: Path) -> None:
-    info = dataset_info("DescribableTextures")
-    found = [item.name for item in classes_of(info, tiny_textures, None)]
-    assert tuple(found) == read_split(info, tiny_textures).class_names
+@pytest.mark.parametrize("name", REAL_GRID)
+def test_they_are_the_splits_own(miniature: Path, name: str) -> None:
+    info = dataset_info(name)
+    found = [item.name for item in classes_of(info, miniature, None)]
+    assert tuple(found) == read_split(info, miniature).class_names
+
+
+def test_variants_have_no_bank_of_their_own(miniature: Path) -> None:
+    with pytest.raises(UserError, match="ImageNetA is described by ImageNet's bank; name ImageNet"):
+        classes_of(dataset_info("ImageNetA"), miniature, None)
 
 
 def test_mini_datasets_are_known_without_being_drawn(private_cache: Path) -> None:
@@ -88,9 +92,7 @@ def test_names_that_occur_twice_are_told_apart() -> None:
         ("a.txt", "n00000001 Forest\nn00000001 River\n", "a wnid occurs twice"),
         ("a.json", "[", "line 1, column 2: not JSON"),
         ("a.json", {"Forest": 0}, "neither a split file"),
-        ("a.json", {"train": [["a.jpg", 0]]}, "where [path, label, class name] belongs"),
-        ("a.json", {"train": [["a.jpg", 1, "River"]]}, "label 0 is missing"),
-        ("a.json", {"train": [["a.jpg", 0, "River"], ["b.jpg", 0, "Sea"]]}, "label 0 has two names"),
+        ("a.json", {"train": [["a.jpg", 0, "River"]]}, "expected an object with the lists 'train', 'val' and 'test'"),
     ],
 )
 def test_faults(tmp_path: Path, name: str, content: object, words: str) -> None:
