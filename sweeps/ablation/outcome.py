@@ -10,13 +10,14 @@ from sweeps.comparison.compare import own_metric, tables_of
 from sweeps.comparison.documents import AnyTable
 from sweeps.comparison.effects import effects_of, effects_table
 from sweeps.comparison.findings import paired_results
-from sweeps.comparison.frames import finished_shots
+from sweeps.comparison.frames import finished_shots, grid_of
 from sweeps.comparison.selection import Selection, select
 from sweeps.comparison.tables import shots_text
+from sweeps.plan import grid_cells
 
 
 def study_cells(study: LoadedStudy, frame: pd.DataFrame) -> Selection:
-    """The cells of the study as declared: earlier variants and other parts of the grid stay in the ledger alone.
+    """The cells of the study on its declared grid: earlier variants and other parts stay in the ledger alone.
 
     Args:
         frame: all cells recorded under the study's name.
@@ -30,19 +31,36 @@ def study_cells(study: LoadedStudy, frame: pd.DataFrame) -> Selection:
     selection = select({study.sweep.file.name: cells}, protocol=grid.protocol)
     place = {name: number for number, name in enumerate(trials)}
     ordered = selection.cells.sort_values("trial", key=lambda names: names.map(place), kind="stable")
-    return replace(selection, cells=ordered)
+    planned = grid_cells(study.sweep, study.reference.setting)
+    declared = pd.DataFrame([{"dataset": cell.dataset, "shots": cell.shots, "seed": cell.seed} for cell in planned])
+    datasets, shots, seeds = map(tuple, grid_of(declared))
+    return replace(selection, cells=ordered, datasets=datasets, shots=shots, seeds=seeds)
 
 
 def study_tables(study: LoadedStudy, selection: Selection) -> list[AnyTable]:
     """At each number of shots: accuracies, differences to the reference, statistics, and effects where factors cross.
 
-    With a single dataset there are tables and no statistics.
+    With a single dataset, or a reference that lacks cells, there are tables and no statistics; the first table says so.
     """
-    reference = study.reference.name if len(selection.datasets) > 1 else None
+    why = _no_statistics(study, selection)
+    reference = None if why else study.reference.name
+    if why:
+        selection = replace(selection, remarks=(*selection.remarks, f"no statistics: {why}"))
     tables = tables_of(selection, all_shots=len(selection.shots) > 1, baseline=reference)
     if study.design == "factorial" and reference is not None:
         tables += [table for shots in selection.shots for table in _effects(study, selection, shots)]
     return tables
+
+
+def _no_statistics(study: LoadedStudy, selection: Selection) -> str:
+    """Why nothing can be held against the reference; empty where it can."""
+    if len(selection.datasets) < 2:
+        return "a claim is about datasets, and there is one"
+    where = {"datasets": selection.datasets, "seeds": selection.seeds, "metric": own_metric(selection.protocol)}
+    for shots in selection.shots:
+        if study.reference.name not in paired_results(selection.cells, shots=shots, **where)[0]:
+            return f"'{study.reference.name}' lacks cells at {shots_text(shots)}, and pairs need all of them"
+    return ""
 
 
 def _effects(study: LoadedStudy, selection: Selection, shots: int) -> Sequence[AnyTable]:

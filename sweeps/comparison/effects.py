@@ -15,8 +15,9 @@ import pandas as pd
 from statsmodels.stats.anova import AnovaRM
 
 from search_spaces.designs import Factor, aliases, resolution
+from sweeps.comparison.findings import doubt
 from sweeps.comparison.plain import PlainTable, p_text
-from sweeps.comparison.statistics import LEVEL, Array, Interval, hierarchical_interval, holm, wilcoxon
+from sweeps.comparison.statistics import LEVEL, Array, Interval, claim, hierarchical_interval, holm, wilcoxon
 
 
 @dataclass(frozen=True)
@@ -140,8 +141,11 @@ def _claims(effects: Sequence[Effect]) -> list[str]:
     """Which effects can be claimed, and which cannot be told from none."""
     lines = []
     for effect in effects:
-        if effect.holm < 1 - LEVEL and not effect.interval.low <= 0 <= effect.interval.high:
+        verdict = claim(effect.interval, effect.holm)
+        if verdict == "yes":
             lines.append(f"{effect.name}: an effect of {effect.estimate:+.1f} points")
+        elif verdict == "perhaps":
+            lines.append(f"{effect.name}: perhaps an effect, but {doubt(effect.interval, effect.holm)}; no claim")
         else:
             low, high = effect.interval.low, effect.interval.high
             lines.append(f"{effect.name}: not told from none; {low:+.1f} to {high:+.1f} points fit the results")

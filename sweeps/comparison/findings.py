@@ -14,8 +14,10 @@ from sweeps.comparison.plain import PlainTable, p_text
 from sweeps.comparison.statistics import (
     LEVEL,
     Array,
+    Interval,
     PairedResult,
     Ranks,
+    claim,
     compare_paired,
     rank_methods,
     smallest_p,
@@ -144,18 +146,22 @@ def _method_lines(findings: Findings) -> list[str]:
     baseline, lines = method_title(findings.baseline), []
     for method, found in findings.paired.items():
         title, low, high = method_title(method), found.interval.low, found.interval.high
-        apart = low > 0 or high < 0
         word = "above" if found.difference > 0 else "below"
-        if apart and found.holm < ALPHA:
+        verdict = claim(found.interval, found.holm)
+        if verdict == "yes":
             lines.append(f"{title} is {word} {baseline} by {abs(found.difference):.1f} points on average over datasets")
-        elif apart or found.holm < ALPHA:
-            reason = f"Holm's p {_equals(found.holm)}" if apart else "the interval contains 0"
-            lines.append(f"{title}: perhaps {word} {baseline}, but {reason}; no claim")
+        elif verdict == "perhaps":
+            lines.append(f"{title}: perhaps {word} {baseline}, but {doubt(found.interval, found.holm)}; no claim")
         else:
             lines.append(
                 f"{title} is not told from {baseline}: anything from {low:+.1f} to {high:+.1f} points fits the results"
             )
     return lines
+
+
+def doubt(interval: Interval, corrected_p: float) -> str:
+    """Which of interval and test stands against a claim."""
+    return "the interval contains 0" if interval.low <= 0 <= interval.high else f"Holm's p {_equals(corrected_p)}"
 
 
 def _limits(findings: Findings) -> list[str]:

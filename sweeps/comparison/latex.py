@@ -40,7 +40,7 @@ def to_latex(table: AnyTable) -> str:
     lines = [
         r"\begin{table}[t]",
         r"\centering",
-        rf"\caption{{{escape(_sentence(table.title))}}}",
+        rf"\caption{{{escape(table.title)}}}",
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
         r"\toprule",
@@ -50,7 +50,7 @@ def to_latex(table: AnyTable) -> str:
         r"\bottomrule",
         r"\end{tabular}}",
         r"\par\vspace{2pt}\begin{minipage}{\linewidth}\footnotesize",
-        *(escape(_sentence(note)) + "." for note in table.notes()),
+        *(escape(note) + "." for note in table.notes()),
         r"\end{minipage}",
         r"\end{table}",
     ]
@@ -74,7 +74,3 @@ def _marked(plain: list[str], marked: list[str]) -> list[str]:
 
 def _row(cells: Sequence[str]) -> str:
     return " & ".join(cells) + r" \\"
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -13,6 +13,7 @@ Accounting for Variance in Machine Learning Benchmarks, MLSys 2021 (probability 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,16 @@ class Interval:
 
     def __str__(self) -> str:
         return f"[{self.low:+.1f}, {self.high:+.1f}]"
+
+
+Claim = Literal["yes", "perhaps", "no"]
+
+
+def claim(interval: Interval, corrected_p: float) -> Claim:
+    """Whether a difference can be claimed: interval and corrected test must both say so; `perhaps` where one does."""
+    apart = interval.low > 0 or interval.high < 0
+    tested = corrected_p < 1 - LEVEL
+    return "yes" if apart and tested else "perhaps" if apart or tested else "no"
 
 
 @dataclass(frozen=True)

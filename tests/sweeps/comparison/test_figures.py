@@ -1,0 +1,131 @@
+"""Figures: what is drawn, what is refused; every kind is written through the command's own function."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from core.config import SETTING_KEYS
+from core.errors import UserError
+from core.results import TEST_ACCURACY, VAL_ACCURACY, harmonic_mean
+from sweeps.comparison import draw
+from sweeps.comparison.candidates import VALUE, candidates_frame
+from sweeps.comparison.figures.methods import critical_difference, pareto_front
+from sweeps.comparison.figures.search import importances
+from sweeps.comparison.figures.training import training_curves
+from sweeps.comparison.statistics import Ranks
+
+DATASETS = ("mini-pets", "mini-cars", "mini-dishes")
+
+
+def cells(protocol: str = "few-shot") -> pd.DataFrame:
+    rows = []
+    for number, trial in enumerate(("zero-shot", "coop", "plot", "dualpt")):
+        for dataset in DATASETS:
+            for shots in (0,) if number == 0 else (1, 4):
+                for seed in (0,) if number == 0 else (1, 2):
+                    base, new = 60.0 + number + shots + seed / 2, 50.0 - number
+                    rows.append(
+                        {"sweep": "s", "trial": trial, "kind": "baseline", "dataset": dataset, "protocol": protocol}
+                        | {"shots": shots, "seed": seed, "status": "FINISHED", "run_id": "r", "reused_from": None}
+                        | {"key": repr((trial, dataset, shots, seed)), TEST_ACCURACY: base, "base/accuracy": base}
+                        | {"new/accuracy": new, "harmonic_mean": harmonic_mean(base, new)}
+                    )
+    return pd.DataFrame(rows)
+
+
+def candidates() -> pd.DataFrame:
+    """Four candidates: two forms, one of which has a parameter of its own; a weight over decades."""
+    rows = []
+    for number, (form, topk, weight) in enumerate(
+        (("topk", "4", "0.1"), ("attention", None, "1.0"), ("topk", "9", "10.0"), ("attention", None, "3.0"))
+    ):
+        setting = dict.fromkeys(SETTING_KEYS, "1")
+        setting |= {"alignment.local_form": form, "alignment.topk": topk, "alignment.llm_weight": weight}
+        rows += [
+            {"trial": f"trial-{number:03d}", "kind": "search", "status": "FINISHED", "shots": 4, "dataset": dataset}
+            | {VAL_ACCURACY: 60.0 + number, **setting}
+            for dataset in DATASETS
+        ]
+    return pd.DataFrame(rows)
+
+
+def drawn(monkeypatch: pytest.MonkeyPatch, kind: str, frame: pd.DataFrame, path: Path, **options: Any) -> None:
+    monkeypatch.setattr(draw, "read_frame", lambda *_: frame)
+    draw.draw(Console(file=io.StringIO()), kind, ["s"], path, store="none", study="none", **options)
+
+
+@pytest.mark.parametrize("kind", ["curves", "radar", "pareto", "ranks", "scatter", "parallel", "slices"])
+def test_every_kind_is_written(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = candidates() if kind in draw.ONE_SWEEP else cells("base-to-new" if kind == "scatter" else "few-shot")
+    drawn(monkeypatch, kind, frame, tmp_path / "new" / f"{kind}.pdf")
+    assert (tmp_path / "new" / f"{kind}.pdf").read_bytes().startswith(b"%PDF")
+    assert plt.get_fignums() == []
+
+
+FAULTS = [
+    ("curvs", {}, r"unknown figure 'curvs'; did you mean 'curves'\?"),
+    ("scatter", {}, "'scatter' shows base against new accuracy, and these cells are of few-shot"),
+    ("curves", {"shots": 4}, "--shots: curves show every number of shots"),
+    ("radar", {"shots": 2}, r"at 2 shots \(finished shots: \[1, 4\]\)"),
+    ("slices", {}, "need at least two judged candidates"),
+]
+
+
+@pytest.mark.parametrize(("kind", "options", "said"), FAULTS, ids=[said[:25] for *_, said in FAULTS])
+def test_what_cannot_be_drawn_is_one_line_and_no_file(
+    kind: str, options: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match=said):
+        drawn(monkeypatch, kind, cells(), tmp_path / "figure.png", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_suffix_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"figures are written as \.png, \.pdf or \.svg"):
+        draw.draw(Console(), "curves", ["s"], tmp_path / "figure.gif", store="none", study="none")
+    with pytest.raises(UserError, match="'slices' shows one sweep; name one of s, t"):
+        draw.draw(Console(), "slices", ["s", "t"], tmp_path / "figure.png", store="none", study="none")
+
+
+def test_candidates_are_a_row_each_with_what_varies() -> None:
+    frame = candidates_frame(candidates())
+    assert list(frame.columns) == ["alignment.llm_weight", "alignment.local_form", "alignment.topk", VALUE]
+    assert frame[VALUE].to_list() == [60, 61, 62, 63]
+    assert frame["alignment.topk"].isna().tolist() == [False, True, False, True]
+    assert frame["alignment.llm_weight"].to_list() == [0.1, 1.0, 10.0, 3.0]
+
+
+def test_the_pareto_front_keeps_what_no_fewer_shots_better() -> None:
+    assert pareto_front([(4, 65.0), (0, 60.0), (1, 58.0), (16, 65.0), (4, 66.0)]) == [(0, 60.0), (4, 66.0)]
+
+
+def test_the_critical_difference_diagram_names_every_method_with_its_rank() -> None:
+    ranks = Ranks(("a", "b", "c"), (1.2, 2.6, 2.2), 11, 9.0, 0.01, 6.0, 0.009, 0.9)
+    figure = critical_difference(ranks)
+    texts = {text.get_text() for text in figure.axes[0].texts}
+    assert {"a  1.20", "b  2.60", "c  2.20"} <= texts
+    bars = [line for line in figure.axes[0].lines if line.get_linewidth() == 4]
+    assert len(bars) == 1  # b and c alone are not told apart
+    plt.close(figure)
+
+
+def test_training_curves_draw_the_mean_of_seeds() -> None:
+    figure = training_curves({("coop", "mini-pets"): [[(1, 2.0), (2, 1.0)], [(1, 4.0), (2, 2.0), (3, 0.0)]]}, title="t")
+    (line,) = figure.axes[0].lines
+    assert line.get_xydata().tolist() == [[1, 3], [2, 1.5]]
+    plt.close(figure)
+    with pytest.raises(UserError, match="no cell of these shots has recorded a loss curve"):
+        training_curves({}, title="t")
+
+
+def test_importances_are_bars_from_most_to_least() -> None:
+    figure = importances({"a": 0.7, "b": 0.3}, judged=9)
+    assert [bar.get_width() for bar in figure.axes[0].patches] == [0.3, 0.7]
+    plt.close(figure)
+    with pytest.raises(UserError, match="importances need a search"):
+        importances({}, judged=0)

@@ -1,0 +1,75 @@
+"""Several sweeps in one table: the same grid or none, namesakes told apart, shared cells shown once."""
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from core.errors import UserError
+from core.results import TEST_ACCURACY
+from sweeps.comparison.selection import select
+
+
+def sweep(
+    trials: tuple[str, ...] = ("coop", "best"),
+    datasets: tuple[str, ...] = ("mini-pets", "mini-cars"),
+    shots: tuple[int, ...] = (4,),
+    seeds: tuple[int, ...] = (1, 2),
+    **more: Any,
+) -> pd.DataFrame:
+    rows = [
+        {"trial": trial, "kind": "baseline", "dataset": dataset, "protocol": "few-shot", "shots": k, "seed": seed}
+        | {"status": "FINISHED", "key": f"{trial} {dataset} {k} {seed}", TEST_ACCURACY: 50.0, **more}
+        for trial in trials
+        for dataset in datasets
+        for k in shots
+        for seed in seeds
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_shared_cells_stand_once_and_namesakes_are_told_apart() -> None:
+    other = sweep()
+    other.loc[other["trial"] == "best", "key"] += " otherwise"
+    selection = select({"first": sweep(), "second": other})
+    assert list(dict.fromkeys(selection.cells["trial"])) == ["coop", "best [first]", "best [second]"]
+    assert len(selection.cells) == 3 * 4
+
+
+REFUSED = [
+    (
+        {"datasets": ("mini-pets", "mini-dishes")},
+        "differ in datasets: only 'a' has mini-cars; only 'b' has mini-dishes",
+    ),
+    ({"shots": (4, 16)}, "differ in shots: only 'b' has 16"),
+    ({"seeds": (1,)}, "differ in seeds: only 'a' has 2"),
+    ({"protocol": "base-to-new"}, "differ in protocol"),
+]
+
+
+@pytest.mark.parametrize(("changes", "said"), REFUSED, ids=[said[:22] for _, said in REFUSED])
+def test_sweeps_of_different_grids_are_refused_with_what_differs(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        select({"a": sweep(), "b": sweep(("plot",), **changes)})
+
+
+def test_common_compares_on_what_all_cover() -> None:
+    other = sweep(("plot",), ("mini-cars", "mini-dishes"), (4, 16), (1, 2, 3))
+    selection = select({"a": sweep(), "b": other}, common=True)
+    assert (selection.datasets, selection.shots, selection.seeds) == (("mini-cars",), (4,), (1, 2))
+    assert set(selection.cells["trial"]) == {"coop", "best", "plot"}
+    with pytest.raises(UserError, match="--common: the sweeps share no seeds"):
+        select({"a": sweep(), "b": sweep(("plot",), seeds=(7,))}, common=True)
+
+
+def test_zero_shot_cells_stand_in_every_common_grid() -> None:
+    zero = sweep(("zero-shot",), shots=(0,), seeds=(0,))
+    selection = select({"a": pd.concat([sweep(), zero]), "b": sweep(("plot",), seeds=(1, 2, 3))}, common=True)
+    assert "zero-shot" in set(selection.cells["trial"])
+
+
+def test_unfinished_sweeps_are_shown_as_such() -> None:
+    cells = sweep()
+    cells.loc[0, "status"], cells.loc[1, "status"] = "RUNNING", "FAILED"
+    assert select({"mine": cells}).remarks == ("sweep 'mine' is unfinished: cells 1 running, 1 failed",)
+    assert select({"mine": sweep()}).remarks == ()
