@@ -238,7 +238,7 @@ def test_what_a_lost_worker_had_recorded_is_not_trained_again(declare: Declare, 
     dealer, ledger = open_dealer(sweep), Ledger(sweep.file.run.tracking_uri)
     shard = dealer.deal()
     assert shard is not None
-    train_pack(FakeBench(log), ledger, shard.trial, shard.packs[0])  # type: ignore[arg-type]
+    train_pack(FakeBench(log), ledger, shard.packs[0])  # type: ignore[arg-type]
     dealer.recover(shard.number)
     dealer.take_back(shard.number, died=True)
     finish(dealer, sweep, log)
@@ -251,5 +251,5 @@ def test_trials_that_a_kill_left_open_are_closed(declare: Declare, log: Path) ->
     sweep = declare(search=None, baselines=["zero-shot"])
     train_here(sweep, log)
     ledger = Ledger(sweep.file.run.tracking_uri)
-    statuses = {row.ref.name: row.status for row in ledger.trials(ledger.known_experiment("small"))}
+    statuses = {row.ref.name: row.status for row in ledger.trials(ledger.named_experiment("small"))}
     assert statuses == {"zero-shot": "FINISHED", "coop": "KILLED"}

@@ -104,7 +104,7 @@ def test_status_shows_trials_reasons_and_the_running_launch(
     assert status["driver"] is None
 
     ledger = Ledger(uri)
-    experiment = ledger.known_experiment("small")
+    experiment = ledger.named_experiment("small")
     ledger.open_sweep(experiment, "small")
     claim(ledger, experiment, elsewhere(age=0))
     running = status_of(ledger, "small")

@@ -107,7 +107,7 @@ def test_what_the_store_does_not_take_is_kept_and_delivered_later(
     outbox, kept = Outbox(ledger.uri), []
     with monkeypatch.context() as patch:
         calls = cut_off(patch, "create_run")
-        outcomes = train_pack(FakeBench(log), ledger, trial, pack, outbox, kept)  # type: ignore[arg-type]
+        outcomes = train_pack(FakeBench(log), ledger, pack, outbox, kept)  # type: ignore[arg-type]
         assert calls == ["create_run"], "the second cell does not wait for the store again"
         with pytest.raises(StoreUnavailable):
             outbox.deliver(ledger)
@@ -131,7 +131,7 @@ def test_a_failure_is_kept_too(
     outbox = Outbox(ledger.uri)
     with monkeypatch.context() as patch:
         cut_off(patch, "log_batch")
-        train_pack(FakeBench(log), ledger, trial, fatal, outbox, [])  # type: ignore[arg-type]
+        train_pack(FakeBench(log), ledger, fatal, outbox, [])  # type: ignore[arg-type]
     (outcome,) = outbox.deliver(ledger)
     assert outcome.failure == "RuntimeError: no such weight"
     assert [row.failure for row in ledger.trial_cells(trial) if row.status == "FAILED"] == [outcome.failure]
@@ -143,7 +143,7 @@ def test_without_an_outbox_nothing_is_swallowed(
     ledger, trial, pack = dealt
     cut_off(monkeypatch, "create_run")
     with pytest.raises(StoreUnavailable):
-        train_pack(FakeBench(log), ledger, trial, pack)  # type: ignore[arg-type]
+        train_pack(FakeBench(log), ledger, pack)  # type: ignore[arg-type]
 
 
 def test_a_damaged_file_is_one_line(dealt: tuple[Ledger, TrialRef, Pack], log: Path) -> None:
