@@ -16,8 +16,8 @@ from core.errors import UserError
 from sweeps import cell_records, records
 from sweeps.cell_records import CellRecord
 from sweeps.outbox import Outbox
-from sweeps.plan import Pack
 from sweeps.records import TrialRef
+from sweeps.shards import Pack
 from sweeps.stores import StoreUnavailable
 from sweeps.tracking import Ledger
 from sweeps.trial import train_pack
