@@ -36,7 +36,8 @@ KNOCK_SECONDS = 5.0
 def ray_session(stores: Mapping[str, str]) -> Iterator[str]:
     """Connect to the cluster of `$RAY_ADDRESS`, or start Ray on this machine; stopped on leaving.
 
-    Yields Ray's id of this machine. `local` is explicit: a stale address file of an earlier cluster would be tried.
+    Yields Ray's id of this machine. `local` is explicit, since a stale address file of an earlier cluster would be
+    tried otherwise.
 
     Args:
         stores: where runs and studies are kept, by their keys in the sweep file.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from tenacity import Retrying, retry_if_exception_message, stop_after_delay, wait_fixed
 
 from core.errors import UserError
 from search_spaces.shipped import shipped_or_path
@@ -16,6 +17,8 @@ from search_spaces.sweep_file import load_sweep
 from search_spaces.yaml_reader import parse_overrides
 
 COMMAND = "dualpt"
+AGENT_SECONDS = 90.0
+"""How long a head may take until jobs can start."""
 UNKNOWN_EXIT = 1
 """Of a job that Ray ended before its process could."""
 
@@ -56,7 +59,7 @@ def submit_sweep(
             word, environment = path.name, {"working_dir": folder}
         entrypoint = shlex.join([COMMAND, "sweep", word, *overrides, *options])
         try:
-            job = client.submit_job(entrypoint=entrypoint, runtime_env=environment)
+            job = _patient()(client.submit_job, entrypoint=entrypoint, runtime_env=environment)
         except Exception as error:
             raise UserError(f"--address {address}: the job was not taken ({_one_line(error)})") from None
     console.print(f"submitted {job}: {entrypoint}", highlight=False, soft_wrap=True, markup=False)
@@ -89,11 +92,27 @@ def _exit_code(client: Any, job: str, console: Console) -> int:
     return 0
 
 
+def _patient() -> Retrying:
+    """A head that has just started answers before it has an agent to give jobs to."""
+    return Retrying(
+        retry=retry_if_exception_message(match=".*No available agent.*"),
+        stop=stop_after_delay(AGENT_SECONDS),
+        wait=wait_fixed(2),
+        reraise=True,
+    )
+
+
 def _client(address: str) -> Any:
+    from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
     try:
         return JobSubmissionClient(address)
+    except AuthenticationError:
+        raise UserError(
+            f"--address {address}: the cluster wants its token; set RAY_AUTH_MODE=token, and put what "
+            "`ray get-auth-token` prints on the head into ~/.ray/auth_token here"
+        ) from None
     except Exception as error:
         raise UserError(
             f"--address {address}: no Ray cluster takes jobs there ({_one_line(error)}); name the dashboard, such as "
