@@ -42,6 +42,7 @@ def train_all(dealer: Dealer, workplace: Workplace, run: Run) -> bool:
     """
     resources = _resources(run)
     dealer.workers = run.max_concurrent or _room_for(resources)
+    dealer.fit_packs(on_gpu="gpu" in resources)
     searcher = DealtSearcher(dealer, workplace)
     with tempfile.TemporaryDirectory(prefix="dualpt-tune-") as folder, _draining_on_interrupt(dealer) as interrupts:
         # Not `Tuner`: it would pickle the dealer, and with it the open store, into a snapshot that nobody reads.
