@@ -219,8 +219,9 @@ class Dealer:
         searched = [row for row in recorded if row.finished and row.kind == "search"]
         self.tally.kept = sum(row.trial in judged for row in searched)
         scores = recorded_scores(judged_cells(self._sweep, self._sweep.reference), searched)
-        for name in [*judged, *given_up] if self._race is not None else ():
-            self._race.standings.note(name, scores.get(name, ()))
+        if self._race is not None:
+            for name in [*judged, *given_up]:
+                self._race.standings.note(name, scores.get(name, ()))
         for name in given_up:
             if self._race is None or not scores.get(name):
                 candidates.take_up(name)

@@ -18,8 +18,9 @@ from core.fingerprint import fingerprint
 from search_spaces.parameters import SHOTS, ChoiceParameter, FloatParameter, IntParameter, Parameter
 from search_spaces.points import Point, draw, existing, exists, resolve
 from search_spaces.search_checks import grid_points
+from search_spaces.search_section import Search
 from search_spaces.start_points import StartPoint
-from search_spaces.sweep_file import LoadedSweep, Search
+from search_spaces.sweep_file import LoadedSweep
 from sweeps.records import setting_hash
 from sweeps.search.samplers import sampler_of
 from sweeps.search.studies import open_study, recorded_study
