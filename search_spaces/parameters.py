@@ -151,20 +151,19 @@ def _build(key: str, kind: str, spec: dict[str, Any], when: Condition, place: st
         raise UserError(f"{place}: bounds are reversed or equal, [{low}, {high}]; write [low, high] with low < high")
     if log and low <= 0:
         raise UserError(f"{place}: log needs low > 0, found {low}")
-    step = _step(spec.get("step"), low, high, log, number, place)
+    step = _step(spec.get("step"), low, high, log, kind == "int", place)
     if kind == "int":
         return IntParameter(key, low, high, log, None if step is None else int(step), when)
     return FloatParameter(key, low, high, log, step, when)
 
 
-def _step(step: Any, low: float, high: float, log: bool, number: tuple[type, ...], place: str) -> float | None:
+def _step(step: Any, low: float, high: float, log: bool, whole: bool, place: str) -> float | None:
     """The distance of neighbouring values, which must lead from the low end to the high one."""
     if step is None:
         return None
-    if isinstance(step, bool) or not isinstance(step, int | float) or not isinstance(step, number) or step <= 0:
-        raise UserError(
-            f"{place}.step: expected a {'whole ' if number == (int,) else ''}number above 0, found {step!r}"
-        )
+    if isinstance(step, bool) or not isinstance(step, int if whole else int | float) or step <= 0:
+        kind = "whole number" if whole else "number"
+        raise UserError(f"{place}.step: expected a {kind} above 0, found {step!r}")
     if log:
         raise UserError(f"{place}: log and step exclude each other; list the values as {{choice: [...]}}")
     if not _is_whole((high - low) / step):

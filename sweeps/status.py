@@ -49,6 +49,8 @@ class SweepStatus:
     """Trial -> dataset -> cells by status."""
     reasons: dict[str, int] = field(default_factory=dict)
     """Why cells failed, and how many."""
+    pruned: list[str] = field(default_factory=list)
+    """Trials that the race has given up."""
 
 
 def show_status(console: Console, name: str | None, *, store: str, as_json: bool, watch: bool = False) -> None:
@@ -99,6 +101,7 @@ def status_of(ledger: "Ledger", name: str) -> SweepStatus:
         killed=counts["KILLED"] + counts["RUNNING"],
         trials=_by_trial(rows),
         reasons=dict(Counter(row.failure or "unknown" for row in rows if row.status == "FAILED").most_common()),
+        pruned=ledger.pruned_trials(name),
     )
     return status if alive is None else _with_launch(status, alive)
 
@@ -136,9 +139,9 @@ def _watch(console: Console, ledger: "Ledger", name: str) -> None:
 
 
 def _listed(found: Sequence[SweepStatus]) -> Table:
-    table = Table("sweep", "finished", "failed", "killed", "launch", "left", header_style="bold")
+    table = Table("sweep", "finished", "failed", "killed", "trials pruned", "launch", "left", header_style="bold")
     for status in found:
-        counts = (str(status.finished), str(status.failed), str(status.killed))
+        counts = (str(status.finished), str(status.failed), str(status.killed), str(len(status.pruned)))
         table.add_row(status.name, *counts, status.launch.lower(), _left(status))
     return table
 
@@ -156,6 +159,8 @@ def _detailed(status: SweepStatus) -> Group:
         lines.append(
             f"  run by {status.driver}; in training: {', '.join(status.running) or 'nothing'}; {_left(status)}"
         )
+    if status.pruned:
+        lines.append(f"  pruned by the race: {', '.join(status.pruned)}")
     lines += [f"  {count} failed: {reason}" for reason, count in list(status.reasons.items())[:SHOWN_REASONS]]
     return Group(table, *lines)
 

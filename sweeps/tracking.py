@@ -409,6 +409,12 @@ class Ledger:
         history = self._client.get_metric_history(run_id, LOSS)
         return sorted((point.step, point.value) for point in history if point.step > 0)
 
+    def pruned_trials(self, name: str) -> list[str]:
+        """Names of a sweep's candidates that its race has given up."""
+        experiment_id = self.find_experiment(name)
+        rows = [] if experiment_id is None else self.trials(experiment_id)
+        return [row.ref.name for row in rows if row.pruned and not row.superseded]
+
     @_patient
     def selected_settings(self, name: str) -> list[Mapping[str, Any]]:
         """What an earlier sweep selected: every key of its best setting, or of each of its Pareto front.
