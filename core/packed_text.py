@@ -80,11 +80,26 @@ class PackedPrompts:
         calculate in it), queries, keys and values (3 W), the attention's output (W) and the MLP's hidden values (4 W);
         a key and value (2 W) is kept once more, gathered. In the last layer, only end tokens leave all that.
         """
-        (groups, length), keys, ends = self._shape, self._mask.shape[2], self._end_mask.shape[1]
-        layers, size = len(self._blocks), self._mask.element_size()
+        groups, ends, keys = self._end_mask.shape
+        length, layers, size = self._shape[1], len(self._blocks), self._mask.element_size()
         full = (layers - 1) * length + ends
         normed = (2 * full + length) * max(size, 4)
         return groups * self._tower.width * (normed + (8 * full + layers * 2 * keys) * size)
+
+    @property
+    def step_flops(self) -> int:
+        """Floating-point operations of matrix products and attention in one context's forward and backward pass.
+
+        A layer's matrix products are 12 W² multiplications a token, and as many for its gradient; the first layer saves
+        3 W² of them each way where a token is constant, and the last has 2 W² for keys and values of every token and
+        the rest for end tokens alone. A key costs 2 W multiplications forward, and 5 W backward, where the logits are
+        calculated once more.
+        """
+        groups, ends, keys = self._end_mask.shape
+        live, read, width, layers = len(self._constant), groups * ends, self._tower.width, len(self._blocks)
+        products = ((layers - 1) * 12 * live - 3 * (live - len(self._slots)) + 2 * live + 10 * read) * width**2
+        attention = ((layers - 1) * live + read) * keys * width
+        return 2 * (2 * products + 7 * attention)
 
     def encode(self, rows: Tensor) -> Tensor:
         """Features (M, C, D) from context rows (M, n, W) in the tower's number format; differentiable.
@@ -96,11 +111,8 @@ class PackedPrompts:
         recompute = torch.is_grad_enabled() and rows.requires_grad and at_once < len(rows)
         if rows.device.type == "cpu":
             at_once = max(1, min(at_once, CPU_TOKENS // self._constant.shape[0]))
-        if recompute:
-            encode = partial(checkpoint, self._encode, use_reentrant=False, preserve_rng_state=False)
-        else:
-            encode = self._encode
-        return torch.cat([encode(part) for part in rows.split(at_once)])
+        encode = partial(checkpoint, self._encode, use_reentrant=False, preserve_rng_state=False)
+        return torch.cat([encode(part) if recompute else self._encode(part) for part in rows.split(at_once)])
 
     def _encode(self, rows: Tensor) -> Tensor:
         """`encode` for contexts whose activations fit."""
@@ -163,8 +175,8 @@ def _keys_and_values(blocks: Sequence[ResidualAttentionBlock], x: Tensor, mask: 
     for block in blocks:
         query, key_value = _query_key_value(block, x).split([x.shape[-1], 2 * x.shape[-1]], dim=-1)
         found.append(key_value.contiguous())
-        heads = [_heads(part, block.attn.num_heads) for part in (query, *key_value.chunk(2, dim=-1))]
-        attended = F.scaled_dot_product_attention(*heads, attn_mask=mask[:, None])
+        q, k, v = (_heads(part, block.attn.num_heads) for part in (query, *key_value.chunk(2, dim=-1)))
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None])
         x = _residual(block, x, attended.transpose(1, 2).flatten(2))
     return found
 
@@ -176,7 +188,8 @@ def _query_key_value(block: ResidualAttentionBlock, x: Tensor) -> Tensor:
 
 def _heads(x: Tensor, heads: int) -> Tensor:
     """Split the width into heads: (n, t, W) -> (n, H, t, W / H)."""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    n, length, width = x.shape
+    return x.view(n, length, heads, width // heads).transpose(1, 2)
 
 
 def _residual(block: ResidualAttentionBlock, x: Tensor, attended: Tensor) -> Tensor:

@@ -65,7 +65,7 @@ def pack(
         width: W, by which a token's attention is weighed against the rest of a layer.
         longest_group: Live tokens in a group, at most, unless a single class has more.
     """
-    order = sorted(range(len(prompts)), key=lambda c: prompts[c])
+    order = sorted(range(len(prompts)), key=lambda c: tuple(prompts[c]))
     in_order = [prompts[c] for c in order]
     frozen = [next(i for i, token in enumerate(prompt) if token >= vocabulary) for prompt in in_order]
     # In this order each prompt shares most with its neighbours, and all share what the first and the last do.
@@ -73,7 +73,7 @@ def pack(
     split = _cheapest_split(in_order, frozen, trunk, LAYER_COST * width, longest_group)
     if len(split) == 1:
         trunk = 0
-    groups = []
+    groups: list[_Group] = []
     for members in split:
         beginning = in_order[0][: frozen[0] + trunk] if trunk else ()
         group = _Group(vocabulary, beginning, owns_trunk=not groups)

@@ -64,6 +64,11 @@ class PromptEncoder:
         """Memory that training needs for the text encoder's activations, in bytes per replica and prompt."""
         return self._prompts.activation_bytes
 
+    @property
+    def step_flops(self) -> int:
+        """Floating-point operations of the text encoder in a training step, per replica and prompt."""
+        return self._prompts.step_flops
+
     def encode(self, contexts: Tensor) -> Tensor:
         """Normalised features of every prompt; differentiable.
 
@@ -105,6 +110,12 @@ class _FullPrompts:
     def activation_bytes(self) -> int:
         """As `PackedPrompts.activation_bytes`: ten times the width per token and layer."""
         return 10 * self._constant.nbytes * len(self._tower.blocks)
+
+    @property
+    def step_flops(self) -> int:
+        """As `PackedPrompts.step_flops`, with nothing saved."""
+        (classes, length, width), layers = self._constant.shape, len(self._tower.blocks)
+        return 2 * layers * classes * length * width * (24 * width + 7 * length)
 
     def encode(self, rows: Tensor) -> Tensor:
         """Features (M, C, D) from context rows (M, n, W) in the tower's number format; differentiable."""

@@ -1,0 +1,87 @@
+"""One text step, forward and backward to the contexts: packed prompts against 77 positions a class."""
+
+import statistics
+
+import torch
+
+from benchmarks.class_shapes import Names, real_class_shapes
+from benchmarks.measuring import Row, Run, counted, duration, ratio
+from benchmarks.problems import CONTEXT_LENGTH, Problem, matmul_rate
+from core.backbone import Backbone, load_backbone
+
+CLASSES = 100
+LIST_OF_100 = "Caltech101"
+"""The real list of a hundred classes whose shape the step of C = 100 has."""
+
+
+MAIN, MINI = "ViT-B-16", "mini-clip"
+"""The model of figures worth quoting, and that of quick runs; weights are random."""
+
+
+def main_backbone(run: Run) -> Backbone:
+    return load_backbone(MINI if run.quick else MAIN, "random")
+
+
+def hundred_classes() -> Names:
+    return real_class_shapes()[LIST_OF_100][:CLASSES]
+
+
+def text_step(run: Run) -> list[Row]:
+    rows = []
+    for name, key in ((MAIN, "vit_b16"), (MINI, "mini_clip")):
+        if not (run.quick and name == MAIN):
+            rows += _one_backbone(run, load_backbone(name, "random"), key)
+    return rows
+
+
+def _one_backbone(run: Run, backbone: Backbone, key: str) -> list[Row]:
+    problem = Problem(backbone, hundred_classes())
+    timed = run.side_by_side({"plain": problem.plain_text_gradient, "packed": problem.text_gradient})
+    difference = (problem.text_gradient() - problem.plain_text_gradient()).abs().max().item()
+    largest = problem.plain_text_gradient().abs().max().item()
+    rate = matmul_rate(torch.device("cpu"), torch.float32, 512, problem.tower.width)
+    share = 100 * problem.prompts.step_flops / statistics.median(timed["packed"]) / rate
+    what = f"{backbone.name}, C = {CLASSES}, L = {CONTEXT_LENGTH}"
+    aim = "≥ 15×" if key == "vit_b16" else ""
+    return [
+        duration(f"text_step_{key}_plain_seconds", f"77 positions a class: {what}", timed["plain"]),
+        duration(f"text_step_{key}_packed_seconds", f"packed: {what}", timed["packed"]),
+        ratio(f"text_step_{key}_ratio", "packed is faster by", timed["plain"], timed["packed"], aim),
+        counted(f"text_step_{key}_largest_difference", "largest difference of the gradients", difference, "", "≤ 1e-5"),
+        counted(f"text_step_{key}_largest_gradient", "where the largest gradient is", largest),
+        counted(f"text_step_{key}_percent_of_matmul_rate", "of the rate of a bare matrix product", share, "%"),
+    ]
+
+
+def class_lists(run: Run) -> list[Row]:
+    """Real class lists. The plain step is timed at 100 classes and scaled: its cost is C x 77 positions."""
+    backbone, rows, ratios = main_backbone(run), [], []
+    plain = run.side_by_side({"plain": Problem(backbone, hundred_classes()).plain_text_gradient})["plain"]
+    for name, names in real_class_shapes().items():
+        problem = Problem(backbone, names)
+        packed = run.side_by_side({"packed": problem.text_gradient})["packed"]
+        row = ratio(
+            f"text_step_ratio_{name}",
+            f"{name}, {len(names)} classes",
+            [s * len(names) / CLASSES for s in plain],
+            packed,
+        )
+        ratios.append(row.value)
+        rows.append(row)
+    return [*rows, counted("text_step_ratio_mean_of_eleven", "mean of eleven", statistics.fmean(ratios), "×", "≥ 20×")]
+
+
+def positions(run: Run) -> list[Row]:
+    """Where less can be shared: names in the middle or in front, and contexts of each class's own."""
+    backbone, names = main_backbone(run), hundred_classes()
+    variants = {
+        "end": Problem(backbone, names),
+        "middle": Problem(backbone, names, position="middle"),
+        "front": Problem(backbone, names, position="front"),
+        "class_specific": Problem(backbone, names, class_specific=True),
+    }
+    timed = run.side_by_side(
+        {"plain": variants["end"].plain_text_gradient} | {k: problem.text_gradient for k, problem in variants.items()}
+    )
+    titles = {"middle": "name in the middle", "front": "name in front", "class_specific": "a context for each class"}
+    return [ratio(f"text_step_ratio_{k}", title, timed["plain"], timed[k]) for k, title in titles.items()]
