@@ -1,12 +1,13 @@
 """Where a search begins: published methods, given values, or what an earlier sweep selected, as points of its space."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from core.config import SETTING_KEYS, Setting, Value
+from core.config import Setting, Value
 from core.errors import UserError, nearest
 from core.methods import METHODS, method_setting
+from core.recipes import resolve_recipe
 from search_spaces.parameters import SHOTS
 from search_spaces.points import Point, existing, resolve
 from search_spaces.search_section import SWEEP
@@ -56,7 +57,11 @@ def start_point(sweep: "LoadedSweep", label: str, wanted: Setting, source: str, 
         UserError: the search cannot propose it; the line names the key and its value.
     """
     place = f"{source}: {label}"
+    wanted = _with_recipe(wanted, {parameter.key for parameter in sweep.space})
     values: dict[str, Value] = {**wanted.flat(), SHOTS: shots or sweep.base()[SHOTS]}
+    for parameter in sweep.space:
+        if parameter.key not in (SHOTS, *wanted.active()) and not parameter.contains(values[parameter.key]):
+            values[parameter.key] = parameter.ends[0]  # it is switched off there: any value will do
     point = existing(sweep.space, sweep.base(), values)
     for parameter in sweep.space:
         if parameter.key in point and not parameter.contains(point[parameter.key]):
@@ -65,13 +70,22 @@ def start_point(sweep: "LoadedSweep", label: str, wanted: Setting, source: str, 
                 f"{place}: {parameter.key} is {point[parameter.key]} there, outside the space ({allowed}); widen it"
             )
     reached, _ = resolve(point, sweep.reference)
-    for key in SETTING_KEYS:
-        there, here = wanted.active().get(key), reached.active().get(key)
-        if there != here:
-            raise UserError(f"{place}: {key} is {there} there and {here} in this sweep; search it, or set it")
+    if reached.active() != wanted.active():
+        there, here = wanted.flat(), reached.flat()
+        key = next(key for key in {**wanted.active(), **reached.active()} if there[key] != here[key])
+        raise UserError(f"{place}: {key} is {there[key]} there and {here[key]} in this sweep; search it, or set it")
     if (constraint := sweep.violated({**sweep.base(), **point})) is not None:
         raise UserError(f"{place}: violates '{constraint.text}'")
     return StartPoint(label, point)
+
+
+def _with_recipe(setting: Setting, searched: Collection[str]) -> Setting:
+    """A setting with those searched keys filled that it leaves to its recipe: a candidate has a value for each."""
+    # Neither depends on the dataset; epochs do, and stay with the recipe.
+    recipe = resolve_recipe(setting.optim.recipe, dataset="", shots=1, n_images=1)
+    from_recipe = {"optim.learning_rate": recipe.learning_rate, "optim.batch_size": recipe.batch_size}
+    left_open = {key for key, value in setting.flat().items() if value is None}
+    return setting.with_values({key: from_recipe[key] for key in from_recipe.keys() & searched & left_open})
 
 
 def _given(sweep: "LoadedSweep", values: Mapping[str, Any], source: str) -> Setting:

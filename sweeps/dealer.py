@@ -23,7 +23,16 @@ from sweeps.progress import SweepProgress
 from sweeps.racing import Race, recorded_scores
 from sweeps.records import BEST_TAG, BEST_VALUE_TAG, CellRow, DealtCell, Status, TrialRef, setting_hash
 from sweeps.search import Proposal
-from sweeps.shards import CellOutcome, OpenTrial, Pack, Shard, outcome_of, smaller_packs, stages
+from sweeps.shards import (
+    CellOutcome,
+    OpenTrial,
+    Pack,
+    Shard,
+    outcome_of,
+    settings_per_pack,
+    smaller_packs,
+    stages,
+)
 
 MOST_DEATHS = 2
 """A cell that is being trained when a worker process dies so often is recorded as failed."""
@@ -115,6 +124,12 @@ class Dealer:
         """Deal nothing more; packs in training are finished."""
         self.draining = True
         self._progress.note("finishing the packs in training; press Ctrl-C again to abort them")
+
+    def fit_packs(self, *, on_gpu: bool) -> None:
+        """Set how many candidates may share a pack, as the sweep file asks for and the workers' devices suggest."""
+        search, grid = self._sweep.file.search, self._sweep.file.grid
+        if search is not None:
+            self.settings_per_pack = settings_per_pack(search.pack, len(search.seeds or grid.seeds), on_gpu)
 
     @property
     def best(self) -> tuple[str, float] | None:

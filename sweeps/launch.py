@@ -119,7 +119,7 @@ def launch(
             sweep = without_new_candidates(sweep, recorded)
             plan = plan_sweep(sweep)
         own = [row for row in recorded if row.finished]
-        if count(plan, own, own if _study_fits(sweep, key) else [], key).missing:
+        if count(plan, own, own if _study_fits(sweep, key) else [], key, _given_up(sweep, key)).missing:
             wanted = only.__contains__ if only is not None else lambda key: key not in finished
             _check_and_prepare(sweep, plan, wanted, bench, key, shown)
         driver = _open_driver(sweep, plan, bench, key, shown, start_points, only)
@@ -190,7 +190,7 @@ def dry_run(
     plan = plan_sweep(sweep)
     uri = sweep.file.run.tracking_uri
     own = [row for row in _recorded(uri, sweep.file.name) if row.finished] if _study_fits(sweep, key) else []
-    counts = count(plan, _finished_anywhere(uri), own, key)
+    counts = count(plan, _finished_anywhere(uri), own, key, _given_up(sweep, key))
     if as_json:
         extra = {} if features is None else {"features": asdict(features(sweep))}
         print(json.dumps({"name": sweep.file.name, **asdict(counts), "missing": counts.missing, **extra}))
@@ -294,6 +294,15 @@ def _study_fits(sweep: LoadedSweep, key: Callable[[Cell], str]) -> bool:
     from sweeps.search import study_fits
 
     return study_fits(sweep, [key(cell) for cell in judged_cells(sweep, sweep.reference)])
+
+
+def _given_up(sweep: LoadedSweep, key: Callable[[Cell], str]) -> list[str]:
+    """Candidates on record that the sweep's race leaves as they are; without a race they are finished."""
+    if sweep.file.search is None or sweep.file.search.racing == "none":
+        return []
+    from sweeps.search import given_up
+
+    return given_up(sweep, [key(cell) for cell in judged_cells(sweep, sweep.reference)])
 
 
 def _corner_cells(sweep: LoadedSweep) -> list[Cell]:
@@ -414,5 +423,7 @@ def _print_plan(sweep: LoadedSweep, plan: SweepPlan, counts: PlanCounts, console
         table.add_row("the selected one", "best", str(plan.best_cells))
     console.print(table)
     time = "unknown until the first cells finish" if counts.seconds is None else readable_seconds(counts.seconds)
-    console.print(f"  {counts.cells} cells, {counts.done} finished, {counts.missing} to train", highlight=False)
+    racing = sweep.file.search is not None and sweep.file.search.racing != "none" and counts.missing > 0
+    most = "at most " if racing else ""
+    console.print(f"  {counts.cells} cells, {counts.done} finished, {most}{counts.missing} to train", highlight=False)
     console.print(f"  training time on one worker: {time}", highlight=False)

@@ -5,7 +5,7 @@ Pure: reads no file and loads neither torch, Ray nor MLflow.
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -147,7 +147,13 @@ def into_packs(cells: Iterable[Keyed]) -> list[tuple[Keyed, ...]]:
     return [tuple(pack) for pack in packs.values()]
 
 
-def count(plan: SweepPlan, rows: Sequence[CellRow], own: Sequence[CellRow], key: Callable[[Cell], str]) -> PlanCounts:
+def count(
+    plan: SweepPlan,
+    rows: Sequence[CellRow],
+    own: Sequence[CellRow],
+    key: Callable[[Cell], str],
+    given_up: Collection[str] = (),
+) -> PlanCounts:
     """Hold a plan against the ledger.
 
     Args:
@@ -155,6 +161,7 @@ def count(plan: SweepPlan, rows: Sequence[CellRow], own: Sequence[CellRow], key:
         rows: finished cells of the whole store, which are reused wherever their key fits.
         own: finished cells of this sweep's experiment (none where its study is another): how far its search is.
         key: the cell key, `Bench.key`.
+        given_up: names of the candidates that a race has given up: their missing cells do not count.
     """
     known = {row.key for row in rows}
     planned = [KeyedCell(cell, key(cell)) for baseline in plan.baselines for cell in baseline.cells]
@@ -162,10 +169,12 @@ def count(plan: SweepPlan, rows: Sequence[CellRow], own: Sequence[CellRow], key:
     searched = min(sum(row.kind == "search" for row in own), plan.candidates * plan.candidate_cells)
     best = min(sum(row.kind == "best" for row in own), plan.best_cells)
     done = len(planned) - len(missing) + searched + best
-    unproposed = plan.candidates * plan.candidate_cells - searched
+    tried = sum(row.kind == "search" and row.trial in given_up for row in own)
+    skipped = len(given_up) * plan.candidate_cells - tried
+    unproposed = max(0, plan.candidates * plan.candidate_cells - searched - skipped)
     unselected = max(0, plan.best_cells - max(best, plan.candidate_cells))
     seconds = estimate_seconds([keyed.cell for keyed in missing], unproposed + unselected, rows)
-    return PlanCounts(plan.cells, done, len(into_packs(missing)), seconds)
+    return PlanCounts(plan.cells - skipped, done, len(into_packs(missing)), seconds)
 
 
 def estimate_seconds(missing: Sequence[Cell], unproposed: int, rows: Sequence[CellRow]) -> float | None:

@@ -5,7 +5,7 @@ import statistics
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from core.results import SELECTION_METRICS
 from sweeps.plan import TrialPlan
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 Pack = tuple[DealtCell, ...]
 """Cells that train in the same steps, as replicas: of one trial, or of several candidates."""
+
+
+REPLICAS_ON_CPU, REPLICAS_ON_GPU = 4, 16
+"""Replicas of a step that `search.pack: auto` aims at. On one CPU core, 4 candidates with one seed train at 1.3 to 1.5
+times the speed of single ones on the mini grid, and 8 hardly faster (docs/racing.md); a GPU is launch-bound far longer,
+and a pack that does not fit into its memory is tried again in parts."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +140,19 @@ def smaller_packs(pack: Pack) -> list[Pack]:
     if len(by_trial) > 1:
         return [tuple(cells) for cells in by_trial.values()]
     return [(cell,) for cell in pack] if len(pack) > 1 else []
+
+
+def settings_per_pack(pack: int | Literal["auto"], n_seeds: int, on_gpu: bool) -> int:
+    """How many candidates may share the steps of a pack.
+
+    Args:
+        pack: `search.pack`.
+        n_seeds: replicas that each candidate has anyway.
+        on_gpu: whether workers have one.
+    """
+    if pack != "auto":
+        return pack
+    return max(1, (REPLICAS_ON_GPU if on_gpu else REPLICAS_ON_CPU) // n_seeds)
 
 
 def outcome_of(row: CellRow) -> CellOutcome:

@@ -1,5 +1,6 @@
 """Optuna studies: where they are stored, and which sweep, space and judged cells each is bound to."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -89,9 +90,14 @@ def open_storage(uri: str) -> BaseStorage:
 
 
 def _open_journal(path: Path) -> JournalStorage:
-    storage = JournalStorage(JournalFileBackend(str(path)))
-    storage.get_all_studies()  # reads the file: one that is no journal is found here
-    return storage
+    """Open a journal, and find whether a file that is there is one: Optuna would pass over what it cannot read."""
+    if path.is_file() and path.stat().st_size:
+        with path.open(encoding="utf-8") as file:
+            try:
+                json.loads(file.readline())
+            except ValueError:
+                raise ValueError("the file is no Optuna journal") from None
+    return JournalStorage(JournalFileBackend(str(path)))
 
 
 def _space_fingerprint(sweep: LoadedSweep) -> str:

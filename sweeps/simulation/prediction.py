@@ -123,6 +123,7 @@ def _predict(
     judged = judged_cells(sweep, sweep.reference)
     race = None if search is None else race_of(search, len({cell.dataset for cell in judged}))
     dealer = simulated_dealer(sweep, replace(plan, candidates=len(settings)), ListedCandidates(settings), race)
+    dealer.fit_packs(on_gpu=sweep.file.run.gpus_per_trial != 0)
     share = sweep.file.run.gpus_per_trial
     workers = devices if share == "auto" or share >= 1 or share <= 0 else devices * int(1 / share + 1e-9)
     timeline: Timeline = replay(dealer, world, workers)
@@ -158,9 +159,7 @@ def _print(sweep: LoadedSweep, rows: Sequence[Prediction], console: Console, *, 
             f"{100 * row.share_of_full:.0f} %",
         )
     console.print(table)
-    seconds = (
-        "as recorded" if measured else "assumed, 60 s a cell in proportion to classes x shots: none is recorded here"
-    )
+    seconds = "as recorded" if measured else "none recorded here; 60 s a cell assumed, in proportion to classes x shots"
     console.print(f"  seconds of cells: {seconds}", highlight=False)
     if sweep.file.search is not None and sweep.file.search.racing != "none":
         origin = "drawn from this sweep's recorded candidates" if scored else "assumed, as the mini grid's differ"

@@ -49,17 +49,13 @@ class Timeline:
         return 1 - self.busy / (self.workers * self.makespan) if self.makespan else 0.0
 
 
-def simulated_dealer(
-    sweep: LoadedSweep, plan: SweepPlan, candidates: ListedCandidates, race: Race | None, settings_per_pack: int = 1
-) -> Dealer:
+def simulated_dealer(sweep: LoadedSweep, plan: SweepPlan, candidates: ListedCandidates, race: Race | None) -> Dealer:
     """The real dealer over a ledger in memory.
 
     Cells are told apart by the identity of their setting's object: hashing settings would take most of the time.
     """
     silent = SweepProgress(Console(quiet=True), enabled=False)
-    dealer = Dealer(sweep, plan, candidates, MemoryBook(), [], _quick_key, silent, race)
-    dealer.settings_per_pack = settings_per_pack
-    return dealer
+    return Dealer(sweep, plan, candidates, MemoryBook(), [], _quick_key, silent, race)
 
 
 def replay(

@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from core.config import Value
 from core.errors import UserError
+from search_spaces.constraints import parse_constraint
 from search_spaces.parameters import ChoiceParameter, FloatParameter, IntParameter
-from search_spaces.sweep_file import load_sweep
+from search_spaces.search_checks import grid_points
+from search_spaces.sweep_file import LoadedSweep, load_sweep
 from search_spaces.yaml_reader import parse_overrides, parse_value, read_yaml
 
 GOOD = """
@@ -104,6 +107,38 @@ def test_overrides_reach_grid_search_and_setting(good: Path) -> None:
         ("search.shots=[2]", "search.shots: 2 not in the grid"),
         ("search.datasets=[mini]", "not in the grid; judge on a part of grid.datasets, or remove search.datasets"),
         ("search.datasets=[mini-pet]", "search.datasets: unknown dataset 'mini-pet'; did you mean 'mini-pets'?"),
+        ("search.sampler=tpee", "search.sampler: input should be 'tpe'"),
+        ("search.sampler=grid", "search.space.optim.learning_rate: a grid needs values; give the range a step, or"),
+        ("search.sampler=cmaes", "search.sampler: cmaes varies int and float parameters without 'when', and needs two"),
+        ("search.space.alignment.llm_weight={float: [0, 1], step: 0.3}", "steps of 0.3 do not lead from 0 to 1"),
+        ("search.space.alignment.llm_weight={float: [1, 4], log: true, step: 1}", "log and step exclude each other"),
+        ("search.space.prompt.n_prompts={int: [1, 4], step: 0.5}", "n_prompts.step: expected a whole number above 0"),
+        ("search.space.prompt.n_prompts={choice: [1, 4], step: 1}", "step applies to float and int, not to choice"),
+        ("search.constraints=[alignment.topk < ]", "'alignment.topk <' is not an expression of keys, numbers"),
+        ("search.constraints=[alignment.top < 3]", "unknown key 'alignment.top'"),
+        ("search.constraints=[alignment.topk * 2]", "'alignment.topk * 2' is neither true nor false"),
+        ("search.constraints=[prompt.n_prompts < 2]", "'prompt.n_prompts < 2' names no searched key"),
+        ("search.constraints=[alignment.topk < 0]", "none of 5000 random points of the space satisfies"),
+        ("search.constraints=[__import__('os').getpid() > 0]", "is not understood; use keys, numbers and words"),
+        ("search.constraints=[alignment.topk ** 9 < 3]", "'alignment.topk ** 9' in 'alignment.topk ** 9 < 3' is not"),
+        ("search.constraints=[alignment.topk < optim.batch_size]", "optim.batch_size is not set"),
+        ("search.constraints=[alignment.local_form * 3 == 'a']", "which is no number"),
+        ("search.constraints=[data.shots < alignment.topk]", "names data.shots, which is not searched"),
+        ("search.constraints=[3]", "search.constraints"),
+        ("search.start_from=[coop]", "search.start_from: coop: prompt.n_prompts is 1 there and 2 in this sweep"),
+        ("search.start_from=[kopp]", "search.start_from: unknown method 'kopp'"),
+        (
+            "search.start_from=[{optim.learning_rate: 5}]",
+            "optim.learning_rate is 5.0 there, outside the space ([0.001, 0.1])",
+        ),
+        ("search.start_from=[{optim.epochs: 5}]", "search.start_from: 'optim.epochs' is not searched"),
+        ("search.start_from=['sweep:']", "'sweep:' names no sweep"),
+        ("search.racing=hyperband", "search.racing: input should be 'none', 'asha' or 'statistical'"),
+        ("search.racing=asha", "search.racing: needs more than 1 judged datasets, found 1"),
+        ("search.race_reduction=4", "search.race_reduction: does nothing with racing: none"),
+        ("search.race_confidence=0.2", "search.race_confidence: input should be greater than 0.5"),
+        ("search.pack=0", "search.pack: should be 'auto' or at least 1"),
+        ("search.pack=many", "search.pack"),
         ("name=a/b", "name"),
         ("nonsense", "not of the form key=value"),
     ],
@@ -282,6 +317,98 @@ def test_shots_cannot_be_fixed_and_searched(good: Path) -> None:
     load_sweep(good, parse_overrides(["search.space.data.shots={choice: [1, 4]}"]))
     with pytest.raises(UserError, match="exclude each other"):
         load_sweep(good, parse_overrides(["search.space.data.shots={choice: [1, 4]}", "search.shots=[1]"]))
+
+
+SEARCHED = """
+name: searched
+grid: {datasets: [mini], shots: [4], seeds: [1]}
+search:
+  space:
+    alignment.llm_weight: {float: [0, 8], step: 4}
+    inference.local_weight: {choice: [0.0, 0.5]}
+    alignment.local_weight: {choice: [0.0, 0.5]}
+    alignment.local_form: {choice: [topk, attention]}
+    alignment.topk: {int: [1, 5], step: 2, when: {alignment.local_form: topk}}
+    prompt.n_prompts: {int: [1, 2]}
+"""
+
+
+def searched(tmp_path: Path, *words: str) -> LoadedSweep:
+    path = tmp_path / "searched.yaml"
+    path.write_text(SEARCHED)
+    return load_sweep(path, parse_overrides(list(words)))
+
+
+def test_a_grid_has_one_trial_for_each_distinct_setting(tmp_path: Path) -> None:
+    sweep = searched(tmp_path, "search.sampler=grid")
+    assert sweep.file.search is not None
+    # Three weights and two numbers of prompts; local features off, or on in three ways: at training, at test, at both,
+    # each with attention or three values of k.
+    assert sweep.file.search.trials == 3 * 2 * (1 + 3 * (1 + 3))
+    points = grid_points(sweep)
+    assert points != grid_points(searched(tmp_path, "search.sampler=grid", "search.seed=1")), "the seed sets the order"
+    assert {p.get("alignment.topk") for p in points if p["alignment.local_form"] == "topk"} == {1, 3, 5}
+    fewer = searched(tmp_path, "search.sampler=grid", "trials=7")
+    assert fewer.file.search is not None
+    assert fewer.file.search.trials == 7
+    constrained = searched(tmp_path, "search.sampler=grid", "search.constraints=[prompt.n_prompts == 1]")
+    assert constrained.file.search is not None
+    assert constrained.file.search.trials == 39
+
+
+def test_a_grid_too_large_to_list_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="a grid of more than 10000 points"):
+        searched(tmp_path, "search.sampler=grid", "search.space.prompt.init_std={float: [0.1, 0.9], step: 0.0001}")
+
+
+def test_constraints_are_arithmetic_over_keys() -> None:
+    values: dict[str, Value] = {"prompt.context_length": 16, "prompt.n_prompts": 2, "alignment.local_form": "ot"}
+    for text, holds in {
+        "prompt.context_length * prompt.n_prompts <= 32": True,
+        "prompt.context_length * prompt.n_prompts < 32": False,
+        "1 < prompt.n_prompts < 3": True,
+        "-prompt.n_prompts + 2 == 0 and not prompt.n_prompts > 2": True,
+        "alignment.local_form in ['ot', 'topk'] or prompt.n_prompts % 2 == 1": True,
+        "alignment.local_form != 'ot' or prompt.context_length / prompt.n_prompts // 3 > 2": False,
+    }.items():
+        assert parse_constraint(text, values, "test").holds(values) == holds, text
+
+
+def test_start_points_are_points_of_the_space(tmp_path: Path) -> None:
+    start = "search.start_from=[coop, {alignment.llm_weight: 8.0, prompt.n_prompts: 1}]"
+    coop, given = searched(tmp_path, start).start_points
+    assert coop.label == "coop"
+    assert coop.point["alignment.llm_weight"] == coop.point["inference.local_weight"] == 0.0
+    assert given.point["alignment.llm_weight"] == 8.0
+    assert "alignment.topk" not in given.point, "the reference's form is attention"
+    rate = "search.space.optim.learning_rate={float: [0.001, 0.1], log: true}"
+    (coop,) = searched(tmp_path, rate, "search.start_from=[coop]").start_points
+    assert coop.point["optim.learning_rate"] == 0.002, "the recipe's"
+    with pytest.raises(
+        UserError, match=r"kgcoop: alignment.llm_target is template there and descriptions in this sweep"
+    ):
+        searched(tmp_path, "search.start_from=[kgcoop]")
+    with pytest.raises(UserError, match=r"coop: violates 'alignment.llm_weight > 0'"):
+        searched(tmp_path, "search.start_from=[coop]", "search.constraints=[alignment.llm_weight > 0]")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["search.sampler=cmaes"], "cmaes knows one objective"),
+        (["search.racing=asha"], "candidates with different data.shots cannot be raced"),
+    ],
+)
+def test_two_objectives_are_refused_where_one_is_known(tmp_path: Path, words: list[str], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        searched(tmp_path, "search.space.data.shots={choice: [1, 4]}", *words)
+
+
+def test_packs_of_settings_that_cannot_share_steps_are_refused(tmp_path: Path) -> None:
+    space = "search.space={prompt.n_prompts: {int: [1, 4]}}"
+    with pytest.raises(UserError, match=r"search.pack: replicas may differ in alignment.llm_weight"):
+        searched(tmp_path, space, "search.pack=4")
+    searched(tmp_path, space, "search.pack=auto")
 
 
 def test_every_shipped_file_loads() -> None:

@@ -1,13 +1,16 @@
 """Races: who goes on, who is given up, what the stores say of it, and that all of it survives a resume."""
 
+import io
 from pathlib import Path
 
 import optuna
 import pytest
-from fake_bench import FATAL_WEIGHT
+from fake_bench import FATAL_WEIGHT, fake_key
+from rich.console import Console
 from running import open_dealer, shown, train_here, trained
 from small_sweep import Declare
 
+from sweeps.launch import dry_run
 from sweeps.racing import Asha, Race, StatisticalRace
 from sweeps.racing.standings import Standings, paired_t
 from sweeps.tracking import Ledger
@@ -63,7 +66,9 @@ def test_asha_takes_up_the_best_when_more_candidates_come() -> None:
     assert run(race, "second", [50.0] * 3, 3) == 1
     assert race.take_up() is None
     assert run(race, "third", [40.0] * 3, 3) == 1
-    assert race.take_up() == "second", "two of three go on, rounded up"
+    assert race.take_up() is None
+    assert run(race, "fourth", [30.0] * 3, 3) == 1
+    assert race.take_up() == "second", "two of four go on"
     assert race.take_up() is None
 
 
@@ -131,6 +136,21 @@ def test_the_same_race_again_has_no_work(declare: Declare, log: Path) -> None:
     assert again.tally.pruned == list(given_up.values()).count("PRUNED")
     assert trained(log) == before
     assert states(declare) == given_up
+
+
+def test_a_plan_does_not_count_what_is_given_up(declare: Declare, log: Path) -> None:
+    sweep = declare(**ASHA)
+    train_here(sweep, log)
+    text = io.StringIO()
+    dry_run(sweep, console=Console(file=text, width=100), key=fake_key)
+    assert ", 0 to train" in text.getvalue()
+    text = io.StringIO()
+    dry_run(
+        declare(**{**ASHA, "search.racing": "none", "search.race_reduction": None}),
+        console=Console(file=text),
+        key=fake_key,
+    )
+    assert ", 0 to train" not in text.getvalue()
 
 
 @pytest.mark.slow

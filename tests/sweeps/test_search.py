@@ -1,6 +1,10 @@
 """Candidates: conditions, reproducible proposals, repeats, and going on with an earlier study."""
 
+import json
 import math
+from pathlib import Path
+from typing import Any
+from wsgiref.util import setup_testing_defaults
 
 import optuna
 import pytest
@@ -9,6 +13,7 @@ from small_sweep import Declare
 from core.errors import UserError
 from search_spaces.sweep_file import LoadedSweep
 from sweeps.search import Candidates, Proposal
+from sweeps.search.studies import open_storage
 
 JUDGED = ["mini-pets 4 1"]
 
@@ -145,6 +150,135 @@ def test_searched_shots_have_two_objectives_and_a_front(declare: Declare) -> Non
         search.tell(proposal, value_of(proposal) + 5 * min(proposal.shots, 2))
     front = search.selected()
     assert [(p.shots, p.setting.alignment.llm_weight) for p in front] == [(1, 4.0), (2, 4.0)]
+
+
+NUMBERS = {
+    "alignment.llm_weight": {"float": [0.1, 10]},
+    "optim.learning_rate": {"float": [0.001, 0.1], "log": True},
+    "prompt.n_prompts": {"int": [1, 4]},
+}
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "cmaes", "nsga2", "grid"])
+def test_every_sampler_is_reproducible_and_goes_on_after_a_kill(declare: Declare, sampler: str) -> None:
+    """The candidates of a search that was killed in the middle are those of one that was not.
+
+    Not so for cmaes and nsga2, whose generations are made of Optuna's trials: they go on with others.
+    """
+    space: dict[str, object] = NUMBERS
+    if sampler == "grid":
+        space = {"alignment.llm_weight": {"float": [1, 4], "step": 1}, "prompt.n_prompts": {"int": [1, 2]}}
+    changes = {"search.space": space, "search.sampler": sampler, "search.trials": 8}
+    whole = [p.setting for p in judge_all(candidates(declare(**changes)))]
+    assert len(set(whole)) == 8
+    killed = declare(**changes, name="killed")
+    search = candidates(killed)
+    first = []
+    for _ in range(5):
+        proposal = search.ask()
+        assert proposal is not None
+        first.append(proposal.setting)
+        if len(first) < 5:
+            search.tell(proposal, value_of(proposal))
+    assert first == whole[:5]
+    rest = [p.setting for p in judge_all(candidates(killed))]
+    assert rest[0] == first[-1], "the one that was cut off"
+    assert len({*first, *rest}) == 8
+    assert sampler in ("cmaes", "nsga2") or rest == whole[4:]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "nsga2"])
+def test_samplers_search_conditional_spaces(declare: Declare, sampler: str) -> None:
+    sweep = declare(**{"search.trials": 8, "search.sampler": sampler})
+    assert len(judge_all(candidates(sweep))) == 8
+    for trial in study(sweep).trials:
+        assert ("alignment.topk" in trial.params) == (trial.params["alignment.local_form"] == "topk")
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "nsga2", "grid"])
+def test_samplers_search_accuracy_against_shots(declare: Declare, sampler: str) -> None:
+    space = {"data.shots": {"choice": [1, 2, 4]}, "alignment.llm_weight": {"float": [1, 4], "step": 0.5}}
+    changes = {"grid.shots": [1, 2, 4], "search.space": space, "search.trials": 7, "search.sampler": sampler}
+    search = candidates(declare(**changes))
+    while (proposal := search.ask()) is not None:
+        search.report(proposal, 1, 50.0)
+        search.tell(proposal, value_of(proposal) + (proposal.shots or 0))
+    front = search.selected()
+    assert [p.shots for p in front] == sorted({p.shots for p in front if p.shots})
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
+def test_no_candidate_violates_a_constraint(declare: Declare, sampler: str) -> None:
+    constraint = "alignment.llm_weight * prompt.n_prompts <= 4"
+    sweep = declare(
+        **{
+            "search.space": NUMBERS,
+            "search.trials": 6,
+            "search.sampler": sampler,
+            "search.constraints": [constraint],
+        }
+    )
+    proposals = judge_all(candidates(sweep))
+    assert len(proposals) == 6
+    assert all(p.setting.alignment.llm_weight * p.setting.prompt.n_prompts <= 4 for p in proposals)
+    forbidden = [t for t in study(sweep).trials if t.user_attrs.get("violates") == constraint]
+    assert all(t.state == optuna.trial.TrialState.FAIL and "name" not in t.user_attrs for t in forbidden)
+
+
+def test_a_search_begins_with_its_start_points_once(declare: Declare) -> None:
+    space = {"alignment.llm_weight": {"float": [0, 10]}}
+    start = [{"alignment.llm_weight": 7.0}, {"alignment.llm_weight": 0.0}]
+    sweep = declare(**{"search.space": space, "search.start_from": start})
+    assert sweep.file.search is not None
+    search = Candidates(sweep, sweep.file.search, JUDGED, sweep.start_points)
+    first = [search.ask() for _ in range(3)]
+    weights = [proposal.setting.alignment.llm_weight for proposal in first if proposal is not None]
+    assert weights == [sweep.reference.alignment.llm_weight, 7.0, 0.0]
+    more = declare(**{"search.space": space, "search.start_from": [*start, {"alignment.llm_weight": 3.0}]})
+    assert more.file.search is not None
+    again = Candidates(more, more.file.search, JUDGED, more.start_points)
+    following = [again.ask() for _ in range(4)]
+    weights = [proposal.setting.alignment.llm_weight for proposal in following if proposal is not None]
+    assert weights == [4.0, 7.0, 0.0, 3.0], "those that were cut off, and the new one"
+
+
+def test_a_journal_holds_a_study(declare: Declare, tmp_path: Path) -> None:
+    sweep = declare(**{"run.study_storage": f"journal:///{tmp_path / 'study' / 'journal.log'}"})
+    proposals = judge_all(candidates(sweep))
+    assert (tmp_path / "study" / "journal.log").is_file()
+    assert candidates(sweep).ask() is None
+    assert len(candidates(sweep).judged()) == len(proposals) == 4
+    broken = tmp_path / "broken.log"
+    broken.write_text("no journal")
+    with pytest.raises(UserError, match=r"run\.study_storage") as caught:
+        candidates(declare(**{"run.study_storage": f"journal:///{broken}"}))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_dashboard_shows_the_study(declare: Declare) -> None:
+    dashboard = pytest.importorskip("optuna_dashboard", reason="optuna-dashboard is not installed")
+    sweep = declare()
+    search = candidates(sweep)
+    proposal = search.ask()
+    assert proposal is not None
+    search.report(proposal, 1, 70.0)
+    search.prune(proposal)
+    judge_all(search)
+    app = dashboard.wsgi(open_storage(sweep.file.run.study_storage))
+
+    def get(path: str) -> Any:
+        environ: dict[str, Any] = {}
+        setup_testing_defaults(environ)
+        status: list[str] = []
+        body = app({**environ, "PATH_INFO": path}, lambda line, *_: status.append(line))
+        assert status == ["200 OK"]
+        return json.loads(b"".join(body))
+
+    (summary,) = get("/api/studies")["study_summaries"]
+    assert summary["study_name"] == "small"
+    trials = get(f"/api/studies/{summary['study_id']}")["trials"]
+    assert [trial["state"] for trial in trials[:2]] == ["Pruned", "Complete"]
+    assert trials[0]["intermediate_values"] == [{"step": 1, "value": 70.0}]
 
 
 def test_a_storage_that_cannot_be_written_is_one_line(declare: Declare) -> None:
