@@ -82,9 +82,12 @@ SCHEDULERS: dict[str, tuple[Callable[[], Race | None], int]] = {
     "asha (race_reduction 3)": (partial(Asha, 11, reduction=3), CANDIDATES),
     "asha, race_reduction 4": (partial(Asha, 11, reduction=4), CANDIDATES),
     "asha, race_datasets 2": (partial(Asha, 11, first=2, reduction=3), CANDIDATES),
-    "statistical (race_datasets 3, confidence 0.95)": (partial(StatisticalRace, 11), CANDIDATES),
+    "statistical (race_datasets 3, race_confidence 0.95)": (partial(StatisticalRace, 11), CANDIDATES),
     "statistical, race_confidence 0.8": (partial(StatisticalRace, 11, confidence=0.8), CANDIDATES),
-    "statistical, race_datasets 2, confidence 0.8": (partial(StatisticalRace, 11, first=2, confidence=0.8), CANDIDATES),
+    "statistical, race_datasets 2, race_confidence 0.8": (
+        partial(StatisticalRace, 11, first=2, confidence=0.8),
+        CANDIDATES,
+    ),
 }
 """By name: the race, and how many of the drawn candidates it may see."""
 

@@ -151,13 +151,13 @@ def _build(key: str, kind: str, spec: dict[str, Any], when: Condition, place: st
         raise UserError(f"{place}: bounds are reversed or equal, [{low}, {high}]; write [low, high] with low < high")
     if log and low <= 0:
         raise UserError(f"{place}: log needs low > 0, found {low}")
-    step = _step(spec.get("step"), low, high, log, number, place)
+    step = _step(spec.get("step"), low, high, log, kind == "int", place)
     if kind == "int":
         return IntParameter(key, low, high, log, None if step is None else int(step), when)
     return FloatParameter(key, low, high, log, step, when)
 
 
-def _step(step: Any, low: float, high: float, log: bool, number: tuple[type, ...], place: str) -> float | None:
+def _step(step: Any, low: float, high: float, log: bool, whole: bool, place: str) -> float | None:
     """The distance of neighbouring values, which must lead from the low end to the high one."""
     if step is None:
         return None
