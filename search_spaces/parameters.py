@@ -161,10 +161,9 @@ def _step(step: Any, low: float, high: float, log: bool, whole: bool, place: str
     """The distance of neighbouring values, which must lead from the low end to the high one."""
     if step is None:
         return None
-    if isinstance(step, bool) or not isinstance(step, int | float) or not isinstance(step, number) or step <= 0:
-        raise UserError(
-            f"{place}.step: expected a {'whole ' if number == (int,) else ''}number above 0, found {step!r}"
-        )
+    if isinstance(step, bool) or not isinstance(step, int if whole else int | float) or step <= 0:
+        kind = "whole number" if whole else "number"
+        raise UserError(f"{place}.step: expected a {kind} above 0, found {step!r}")
     if log:
         raise UserError(f"{place}: log and step exclude each other; list the values as {{choice: [...]}}")
     if not _is_whole((high - low) / step):
