@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, TextClause, bindparam, create_engine, text
+from sqlalchemy import BindParameter, Connection, TextClause, bindparam, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import UserError
@@ -88,7 +88,9 @@ def _read(
     def ask(columns: str, join: str = "", **more: Any) -> Any:
         status = "AND r.status = 'FINISHED'" if finished_only else ""
         query: TextClause = text(f"SELECT {columns} {CELLS.format(join=join, status=status)}")
-        lists = [bindparam(name, expanding=True) for name, value in {**values, **more}.items() if name != "level_key"]
+        lists: list[BindParameter[Any]] = [
+            bindparam(name, expanding=True) for name, value in {**values, **more}.items() if name != "level_key"
+        ]
         return connection.execute(query.bindparams(*lists), {**values, **more}).all()
 
     runs = {

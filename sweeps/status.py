@@ -47,6 +47,8 @@ class SweepStatus:
     """Process and machine that run it, and when they last gave a sign of life."""
     trials: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     """Trial -> dataset -> cells by status."""
+    pruned: list[str] = field(default_factory=list)
+    """Trials that the race has given up."""
     reasons: dict[str, int] = field(default_factory=dict)
     """Why cells failed, and how many."""
     pruned: list[str] = field(default_factory=list)
@@ -100,6 +102,7 @@ def status_of(ledger: "Ledger", name: str) -> SweepStatus:
         failed=counts["FAILED"],
         killed=counts["KILLED"] + counts["RUNNING"],
         trials=_by_trial(rows),
+        pruned=ledger.pruned_trials(experiment),
         reasons=dict(Counter(row.failure or "unknown" for row in rows if row.status == "FAILED").most_common()),
         pruned=ledger.pruned_trials(name),
     )
@@ -139,7 +142,7 @@ def _watch(console: Console, ledger: "Ledger", name: str) -> None:
 
 
 def _listed(found: Sequence[SweepStatus]) -> Table:
-    table = Table("sweep", "finished", "failed", "killed", "trials pruned", "launch", "left", header_style="bold")
+    table = Table("sweep", "finished", "failed", "killed", "pruned trials", "launch", "left", header_style="bold")
     for status in found:
         counts = (str(status.finished), str(status.failed), str(status.killed), str(len(status.pruned)))
         table.add_row(status.name, *counts, status.launch.lower(), _left(status))
@@ -152,7 +155,8 @@ def _detailed(status: SweepStatus) -> Group:
     table = Table("trial", *datasets, title=status.name, title_justify="left", header_style="bold")
     for trial, cells in status.trials.items():
         mark = "[green]▸[/] " if trial in status.running else ""
-        table.add_row(f"{mark}{trial}", *(_entry(cells.get(dataset, {})) for dataset in datasets))
+        given_up = " [dim]pruned[/]" if trial in status.pruned else ""
+        table.add_row(f"{mark}{trial}{given_up}", *(_entry(cells.get(dataset, {})) for dataset in datasets))
     whole = "" if status.cells is None else f" of {status.cells}"
     lines = [f"  {status.finished}{whole} cells finished, {status.failed} failed; launch {status.launch.lower()}"]
     if status.driver is not None:

@@ -416,6 +416,11 @@ class Ledger:
         return [row.ref.name for row in rows if row.pruned and not row.superseded]
 
     @_patient
+    def pruned_trials(self, experiment_id: str) -> list[str]:
+        """Names of a sweep's candidates that its race has given up."""
+        return [row.ref.name for row in self.trials(experiment_id) if row.pruned and not row.superseded]
+
+    @_patient
     def selected_settings(self, name: str) -> list[Mapping[str, Any]]:
         """What an earlier sweep selected: every key of its best setting, or of each of its Pareto front.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 
@@ -33,8 +34,8 @@ def study_cells(study: LoadedStudy, frame: pd.DataFrame) -> Selection:
     ordered = selection.cells.sort_values("trial", key=lambda names: names.map(place), kind="stable")
     planned = grid_cells(study.sweep, study.reference.setting)
     declared = pd.DataFrame([{"dataset": cell.dataset, "shots": cell.shots, "seed": cell.seed} for cell in planned])
-    datasets, shots, seeds = map(tuple, grid_of(declared))
-    return replace(selection, cells=ordered, datasets=datasets, shots=shots, seeds=seeds)
+    datasets, shots, seeds = grid_of(declared)
+    return replace(selection, cells=ordered, datasets=tuple(datasets), shots=tuple(shots), seeds=tuple(seeds))
 
 
 def study_tables(study: LoadedStudy, selection: Selection) -> list[AnyTable]:
@@ -56,7 +57,11 @@ def _no_statistics(study: LoadedStudy, selection: Selection) -> str:
     """Why nothing can be held against the reference; empty where it can."""
     if len(selection.datasets) < 2:
         return "a claim is about datasets, and there is one"
-    where = {"datasets": selection.datasets, "seeds": selection.seeds, "metric": own_metric(selection.protocol)}
+    where: dict[str, Any] = {
+        "datasets": selection.datasets,
+        "seeds": selection.seeds,
+        "metric": own_metric(selection.protocol),
+    }
     for shots in selection.shots:
         if study.reference.name not in paired_results(selection.cells, shots=shots, **where)[0]:
             return f"'{study.reference.name}' lacks cells at {shots_text(shots)}, and pairs need all of them"

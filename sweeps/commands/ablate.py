@@ -35,5 +35,5 @@ def ablate(
     from sweeps.ablation.run import run_study
 
     loaded = load_study(shipped_study_or_path(study), parse_overrides(overrides or []))
-    shown = {"progress": progress, "output": output, "form": form, "as_json": as_json}
-    raise typer.Exit(run_study(out, loaded, dry_run=dry_run, **shown))
+    code = run_study(out, loaded, dry_run=dry_run, progress=progress, output=output, form=form, as_json=as_json)
+    raise typer.Exit(code)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from rich.console import Console
 
@@ -81,7 +81,7 @@ def compare_sweeps(
 
         check_path(figure, "--figure")
         shown = metric or own_metric(selection.protocol)
-        grid = {"datasets": selection.datasets, "seeds": selection.seeds}
+        grid: dict[str, Any] = {"datasets": selection.datasets, "seeds": selection.seeds}
         save(few_shot_curves(selection.cells, metric=shown, **grid), figure, "--figure")
     show_tables(console, tables, form=form, output=output)
     if figure is not None:
@@ -111,7 +111,7 @@ def tables_of(
         UserError: no finished cell, or no such method.
     """
     cells, seeds = selection.cells, selection.seeds
-    grid = {"datasets": selection.datasets, "seeds": seeds}
+    grid: dict[str, Any] = {"datasets": selection.datasets, "seeds": seeds}
     shown = metric or own_metric(selection.protocol)
     known = finished_shots(cells, shown)
     counts = known if all_shots else [shots if shots is not None else max(known, default=0)]

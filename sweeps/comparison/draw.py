@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -71,7 +71,7 @@ def _shots_of(selection: Selection, shots: int | None, metric: str) -> int:
 def _curves(selection: Selection, shots: int | None) -> "Figure":
     if shots is not None:
         raise UserError("--shots: curves show every number of shots; remove it")
-    grid = {"datasets": selection.datasets, "seeds": selection.seeds}
+    grid: dict[str, Any] = {"datasets": selection.datasets, "seeds": selection.seeds}
     return curves.few_shot_curves(selection.cells, metric=own_metric(selection.protocol), **grid)
 
 
@@ -85,14 +85,14 @@ def _scatter(selection: Selection, shots: int | None) -> "Figure":
 def _radar(selection: Selection, shots: int | None) -> "Figure":
     metric = own_metric(selection.protocol)
     at = _shots_of(selection, shots, metric)
-    grid = {"datasets": selection.datasets, "seeds": selection.seeds}
+    grid: dict[str, Any] = {"datasets": selection.datasets, "seeds": selection.seeds}
     return methods.radar(selection.cells, shots=at, metric=metric, **grid)
 
 
 def _pareto(selection: Selection, shots: int | None) -> "Figure":
     if shots is not None:
         raise UserError("--shots: the front is over every number of shots; remove it")
-    grid = {"datasets": selection.datasets, "seeds": selection.seeds}
+    grid: dict[str, Any] = {"datasets": selection.datasets, "seeds": selection.seeds}
     return methods.shots_pareto(selection.cells, metric=own_metric(selection.protocol), **grid)
 
 

@@ -88,7 +88,8 @@ def effects_of(
 
 def _mean(runs: Sequence[tuple[Mapping[str, str], Array]], factor: str, level: str) -> Array:
     """(D, S): the mean of the runs at a level."""
-    return np.mean([values for levels, values in runs if levels[factor] == level], axis=0)
+    mean: Array = np.mean([values for levels, values in runs if levels[factor] == level], axis=0)
+    return mean
 
 
 def _interaction(runs: Sequence[tuple[Mapping[str, str], Array]], one: Factor, other: Factor) -> Array:
@@ -97,7 +98,8 @@ def _interaction(runs: Sequence[tuple[Mapping[str, str], Array]], one: Factor, o
     for levels, values in runs:
         codes = [levels[factor.name] == list(factor.levels)[-1] for factor in (one, other)]
         (agree if codes[0] == codes[1] else differ).append(values)
-    return np.mean(agree, axis=0) - np.mean(differ, axis=0)
+    difference: Array = np.mean(agree, axis=0) - np.mean(differ, axis=0)
+    return difference
 
 
 def _anova(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -66,7 +67,7 @@ def findings_of(
     """
     if len(datasets) < 2:
         raise UserError("statistics need at least two datasets: a claim is about datasets, and one has no spread")
-    where = {"datasets": datasets, "shots": shots, "seeds": seeds, "metric": metric}
+    where: dict[str, Any] = {"datasets": datasets, "shots": shots, "seeds": seeds, "metric": metric}
     results, left_out = paired_results(cells, **where)
     if baseline not in results:
         raise UserError(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -69,7 +70,8 @@ def _on_equal_grids(chosen: dict[str, pd.DataFrame], grids: dict[str, Grid]) -> 
     """Refuse grids that differ, with what differs."""
     first, *others = grids
     for other in others:
-        for axis, own, theirs in zip(AXES, grids[first], grids[other], strict=True):
+        pairs: zip[tuple[str, list[Any], list[Any]]] = zip(AXES, grids[first], grids[other], strict=True)
+        for axis, own, theirs in pairs:
             if set(own) != set(theirs):
                 only = [
                     f"only '{name}' has {', '.join(map(str, members))}"

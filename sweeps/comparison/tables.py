@@ -6,6 +6,7 @@ dataset has no average. Input is a frame of cells (see `frames`); output is one 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pandas as pd
 
@@ -150,8 +151,8 @@ def differences(
         UserError: as `comparison`.
     """
     table = comparison(cells, datasets=datasets, shots=shots, seeds=seeds, metric=metric)
-    where = {"datasets": datasets, "shots": shots, "seeds": seeds, "metric": metric}
-    own, average = (by_seed(cells, baseline, **where) for by_seed in (seeds_by_dataset, seed_averages))
+    where: dict[str, Any] = {"datasets": datasets, "shots": shots, "seeds": seeds, "metric": metric}
+    own, average = seeds_by_dataset(cells, baseline, **where), seed_averages(cells, baseline, **where)
     entries: dict[tuple[str, str], Entry | None] = {}
     methods = tuple(method for method in table.methods if method != baseline)
     for method in methods:
@@ -198,7 +199,7 @@ def base_to_new(cells: pd.DataFrame, *, datasets: Sequence[str], shots: int, see
     Raises:
         UserError: no finished cell has one of the metrics at these shots.
     """
-    where = {"datasets": datasets, "shots": shots, "seeds": seeds}
+    where: dict[str, Any] = {"datasets": datasets, "shots": shots, "seeds": seeds}
     tables = {metric: comparison(cells, metric=metric, **where) for metric in HALVES}
     methods = tables[HARMONIC_MEAN].methods
     entries = {
@@ -228,7 +229,7 @@ def cross_dataset(cells: pd.DataFrame, *, source: str, shots: int, seeds: Sequen
     check_finished(own, shots, TEST_ACCURACY)
     metrics = {TEST_ACCURACY: source} | {column: column.split("/")[1] for column in target_metrics(own)}
     methods = ordered_methods(own["trial"])
-    where = {"datasets": [source], "shots": shots, "seeds": seeds}
+    where: dict[str, Any] = {"datasets": [source], "shots": shots, "seeds": seeds}
     entries, missing = {}, dict.fromkeys(methods, 0)
     for metric in (*metrics, TARGET_MEAN):
         for method in methods:
@@ -244,7 +245,9 @@ def cross_dataset(cells: pd.DataFrame, *, source: str, shots: int, seeds: Sequen
 
 def target_metrics(cells: pd.DataFrame) -> list[str]:
     """The columns `target/<dataset>/accuracy` that hold a number, without their mean."""
-    named = [c for c in cells if str(c).startswith("target/") and str(c).endswith("/accuracy") and c != TARGET_MEAN]
+    named = [
+        str(c) for c in cells if str(c).startswith("target/") and str(c).endswith("/accuracy") and c != TARGET_MEAN
+    ]
     return [column for column in named if cells[column].notna().any()]
 
 
@@ -288,7 +291,7 @@ def seed_averages(
     cells: pd.DataFrame, method: str, *, datasets: Sequence[str], shots: int, seeds: Sequence[int], metric: str
 ) -> "pd.Series[float]":
     """The average over datasets of each seed; NaN where a dataset is missing. H is taken of averages."""
-    where = {"datasets": datasets, "shots": shots, "seeds": seeds}
+    where: dict[str, Any] = {"datasets": datasets, "shots": shots, "seeds": seeds}
     if metric == HARMONIC_MEAN:
         base, new = (seed_averages(cells, method, metric=half, **where) for half in (BASE_ACCURACY, NEW_ACCURACY))
         return pd.Series({seed: harmonic_mean(base[seed], new[seed]) for seed in base.index})

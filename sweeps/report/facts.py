@@ -38,7 +38,7 @@ class Table:
 
     title: str
     heads: tuple[str, ...]
-    rows: list[tuple[Text, ...]]
+    rows: Sequence[tuple[Text, ...]]
     notes: tuple[str, ...] = ()
     numeric_from: int = 1
     """The first column of numbers, which stand at the right."""
@@ -244,7 +244,7 @@ def totals(rows: Sequence[CellRow]) -> Totals:
         datasets=len({row.dataset for row in rows}),
         shots=tuple(sorted({row.shots for row in drawn})),
         seeds=tuple(sorted({row.seed for row in drawn})),
-        statuses=statuses,
+        statuses={str(status): n for status, n in statuses.items()},
     )
 
 

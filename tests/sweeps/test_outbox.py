@@ -140,7 +140,7 @@ def test_a_failure_is_kept_too(
 def test_without_an_outbox_nothing_is_swallowed(
     dealt: tuple[Ledger, TrialRef, Pack], log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ledger, trial, pack = dealt
+    ledger, _, pack = dealt
     cut_off(monkeypatch, "create_run")
     with pytest.raises(StoreUnavailable):
         train_pack(FakeBench(log), ledger, pack)  # type: ignore[arg-type]

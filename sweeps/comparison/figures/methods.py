@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -34,8 +34,8 @@ def base_new_scatter(cells: pd.DataFrame, *, datasets: Sequence[str], shots: int
     for index, (method, (base, new)) in enumerate(points.items()):
         if base is None or new is None:
             continue
-        style = {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
-        errors = {"xerr": base.spread or 0.0, "yerr": new.spread or 0.0}
+        style: dict[str, Any] = {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
+        errors: dict[str, Any] = {"xerr": base.spread or 0.0, "yerr": new.spread or 0.0}
         axis.errorbar(base.mean, new.mean, **errors, linestyle="", capsize=2, label=method_title(method), **style)
     if not axis.containers:
         raise UserError("no method has all cells of base-to-new: an average needs every dataset and seed")
@@ -120,7 +120,7 @@ def shots_pareto(cells: pd.DataFrame, *, datasets: Sequence[str], seeds: Sequenc
     figure, axis = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
     for shots, mean, method in points:
         index = methods.index(method)
-        style = {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
+        style: dict[str, Any] = {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
         axis.plot(shots, mean, linestyle="", label=method_title(method), **style)
     front = pareto_front([(shots, mean) for shots, mean, _ in points])
     axis.step(*zip(*front, strict=True), where="post", color="0.4", linewidth=1, zorder=0, label="Pareto front")
@@ -159,7 +159,7 @@ def critical_difference(ranks: Ranks, *, title: str = "") -> "Figure":
     for place, (rank, method) in enumerate(ordered):
         best_half = place < half
         level = depth + 0.6 * (place if best_half else k - 1 - place)
-        end = 1 if best_half else k
+        end = 1.0 if best_half else float(k)
         axis.plot([rank, rank, end], [0, level, level], color="0.35", linewidth=0.9)
         shift, side = ((6, 0), "left") if best_half else ((-6, 0), "right")
         label = f"{method_title(method)}  {rank:.2f}"

@@ -1,7 +1,7 @@
 """The search: every candidate as a line over its parameters, each parameter alone, and which parameters mattered."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -26,7 +26,7 @@ def parallel_coordinates(candidates: pd.DataFrame) -> "Figure":
     Args:
         candidates: see `candidates.candidates_frame`.
     """
-    keys = [key for key in candidates if key != VALUE]
+    keys = [str(key) for key in candidates if key != VALUE]
     scaled = pd.DataFrame({key: _places(candidates[key])[0] for key in [*keys, VALUE]})
     figure, axis = plt.subplots(figsize=(max(6.0, 1.6 * (len(keys) + 1)), 4.8), layout="constrained")
     colours, best = plt.get_cmap(SEQUENCE), candidates[VALUE].idxmax()
@@ -52,8 +52,8 @@ def _places(column: pd.Series) -> tuple[pd.Series, dict[float, str]]:  # type: i
     """Values as heights from 0 to 1, and the labels of an axis; absent ones stand at the bottom."""
     if not is_number(column):
         words = sorted(set(column.dropna())) + ([ABSENT] if column.isna().any() else [])
-        heights = {word: place / max(1, len(words) - 1) for place, word in enumerate(reversed(words))}
-        return column.fillna(ABSENT).map(heights), {height: word for word, height in heights.items()}
+        by_word = {word: place / max(1, len(words) - 1) for place, word in enumerate(reversed(words))}
+        return column.fillna(ABSENT).map(by_word), {height: word for word, height in by_word.items()}
     log = spans_decades(column)
     values = np.log10(column) if log else column
     low, high = values.min(), values.max()
@@ -68,7 +68,7 @@ def _places(column: pd.Series) -> tuple[pd.Series, dict[float, str]]:  # type: i
 
 def slices(candidates: pd.DataFrame) -> "Figure":
     """One panel a parameter: the objective of every candidate against its value; later candidates are darker."""
-    keys = [key for key in candidates if key != VALUE]
+    keys = [str(key) for key in candidates if key != VALUE]
     figure, axes = panels(len(keys), height=2.7)
     order = np.linspace(0.15, 0.85, len(candidates))
     colours = plt.get_cmap(SEQUENCE)(order)
@@ -94,7 +94,7 @@ def _slice(axis: "Axes", candidates: pd.DataFrame, key: str, colours: np.ndarray
         xs = column.fillna(ABSENT).map(words.index)
     axis.scatter(xs, candidates[VALUE], c=colours, edgecolors="0.3", linewidths=0.5, s=28)
     if not pd.isna(xs[best]):
-        star = {"marker": "*", "markersize": 13, "color": COLOURS[1], "markeredgecolor": "black"}
+        star: dict[str, Any] = {"marker": "*", "markersize": 13, "color": COLOURS[1], "markeredgecolor": "black"}
         axis.plot(xs[best], candidates[VALUE][best], **star)
     axis.grid(alpha=0.3)
 
