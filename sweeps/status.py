@@ -51,8 +51,6 @@ class SweepStatus:
     """Trials that the race has given up."""
     reasons: dict[str, int] = field(default_factory=dict)
     """Why cells failed, and how many."""
-    pruned: list[str] = field(default_factory=list)
-    """Trials that the race has given up."""
 
 
 def show_status(console: Console, name: str | None, *, store: str, as_json: bool, watch: bool = False) -> None:
@@ -104,7 +102,6 @@ def status_of(ledger: "Ledger", name: str) -> SweepStatus:
         trials=_by_trial(rows),
         pruned=ledger.pruned_trials(experiment),
         reasons=dict(Counter(row.failure or "unknown" for row in rows if row.status == "FAILED").most_common()),
-        pruned=ledger.pruned_trials(name),
     )
     return status if alive is None else _with_launch(status, alive)
 
@@ -163,8 +160,6 @@ def _detailed(status: SweepStatus) -> Group:
         lines.append(
             f"  run by {status.driver}; in training: {', '.join(status.running) or 'nothing'}; {_left(status)}"
         )
-    if status.pruned:
-        lines.append(f"  pruned by the race: {', '.join(status.pruned)}")
     lines += [f"  {count} failed: {reason}" for reason, count in list(status.reasons.items())[:SHOWN_REASONS]]
     return Group(table, *lines)
 

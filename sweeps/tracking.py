@@ -409,12 +409,6 @@ class Ledger:
         history = self._client.get_metric_history(run_id, LOSS)
         return sorted((point.step, point.value) for point in history if point.step > 0)
 
-    def pruned_trials(self, name: str) -> list[str]:
-        """Names of a sweep's candidates that its race has given up."""
-        experiment_id = self.find_experiment(name)
-        rows = [] if experiment_id is None else self.trials(experiment_id)
-        return [row.ref.name for row in rows if row.pruned and not row.superseded]
-
     @_patient
     def pruned_trials(self, experiment_id: str) -> list[str]:
         """Names of a sweep's candidates that its race has given up."""

@@ -134,14 +134,15 @@ def _test_findings(
 
 def _look(file: Path, labels: Sequence[int], classifier: PromptClassifier) -> Look:
     """Maps of one image, for the classes of the given labels."""
-    patches = classifier.encode(_tensor(file, classifier)[None], local=True).local_features
-    assert patches is not None
+    encoded = classifier.encode(_tensor(file, classifier)[None], local=True).local_features
+    assert encoded is not None
+    (patches,) = encoded[:1]
     alignment = classifier.setting.alignment
     maps = [
         (
             classifier.class_names[label],
             patch_maps(
-                patches[0],
+                patches,
                 classifier.prompt_features[label],
                 grid=patch_grid(classifier.backbone),
                 form=alignment.local_form,

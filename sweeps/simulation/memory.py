@@ -47,9 +47,6 @@ class MemoryBook:
     ) -> None:
         pass
 
-    def mark_selected(self, experiment_id: str, name: str) -> None:
-        pass
-
     def reuse(self, source_run_id: str, trial: TrialRef, keyed: DealtCell) -> str:
         return source_run_id
 

@@ -159,7 +159,7 @@ def critical_difference(ranks: Ranks, *, title: str = "") -> "Figure":
     for place, (rank, method) in enumerate(ordered):
         best_half = place < half
         level = depth + 0.6 * (place if best_half else k - 1 - place)
-        end = 1.0 if best_half else float(k)
+        end = 1 if best_half else k
         axis.plot([rank, rank, end], [0, level, level], color="0.35", linewidth=0.9)
         shift, side = ((6, 0), "left") if best_half else ((-6, 0), "right")
         label = f"{method_title(method)}  {rank:.2f}"

@@ -48,7 +48,7 @@ def parallel_coordinates(candidates: pd.DataFrame) -> "Figure":
     return figure
 
 
-def _places(column: pd.Series) -> tuple[pd.Series, dict[float, str]]:  # type: ignore[type-arg]
+def _places(column: pd.Series) -> tuple[pd.Series, dict[float, str]]:
     """Values as heights from 0 to 1, and the labels of an axis; absent ones stand at the bottom."""
     if not is_number(column):
         words = sorted(set(column.dropna())) + ([ABSENT] if column.isna().any() else [])
@@ -81,7 +81,7 @@ def slices(candidates: pd.DataFrame) -> "Figure":
     return figure
 
 
-def _slice(axis: "Axes", candidates: pd.DataFrame, key: str, colours: np.ndarray, best: str) -> None:  # type: ignore[type-arg]
+def _slice(axis: "Axes", candidates: pd.DataFrame, key: str, colours: np.ndarray, best: Any) -> None:
     column = candidates[key]
     if is_number(column):
         xs = column

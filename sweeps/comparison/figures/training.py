@@ -49,7 +49,7 @@ def training_curves(curves: Mapping[tuple[str, str], Sequence[Curve]], *, title:
     return figure
 
 
-def _aligned(curves: Sequence[Curve]) -> tuple[list[int], np.ndarray]:  # type: ignore[type-arg]
+def _aligned(curves: Sequence[Curve]) -> tuple[list[int], np.ndarray]:
     """The epochs that all seeds recorded, and their losses (S, epochs)."""
     by_epoch = [dict(curve) for curve in curves]
     shared = sorted(set.intersection(*(set(points) for points in by_epoch)))
