@@ -153,9 +153,9 @@ def critical_difference(ranks: Ranks, *, title: str = "") -> "Figure":
     axis.set(xlim=(k + 0.4, 0.6), ylim=(depth + half * 0.6 + 0.2, -1.6))
     axis.axis("off")
     axis.plot([1, k], [0, 0], color="black", linewidth=1)
-    for rank in range(1, k + 1):
-        axis.plot([rank, rank], [0, -0.15], color="black", linewidth=1)
-        axis.annotate(str(rank), (rank, -0.25), ha="center", va="bottom", fontsize=9)
+    for tick in range(1, k + 1):
+        axis.plot([tick, tick], [0, -0.15], color="black", linewidth=1)
+        axis.annotate(str(tick), (tick, -0.25), ha="center", va="bottom", fontsize=9)
     for place, (rank, method) in enumerate(ordered):
         best_half = place < half
         level = depth + 0.6 * (place if best_half else k - 1 - place)
