@@ -14,6 +14,7 @@ from rich.table import Table
 from core.cells import Cell
 from core.config import Setting, Value
 from core.locations import cache_root
+from search_spaces.parameters import IntParameter, Parameter
 from search_spaces.sweep_file import LoadedSweep
 from sweeps.plan import grid_cells, plan_sweep
 from sweeps.progress import progress_bar, readable_seconds
@@ -48,17 +49,24 @@ def sweep_cells(sweep: LoadedSweep) -> list[Cell]:
     """The cells of baselines and candidates, with every value of a searched key that decides which features are read.
 
     Of a range, both ends stand for all: views 2 are among views 4, and any positive weight reads the same features.
+    Only a single view is another one, the plain crop.
     """
     cells = [cell for baseline in plan_sweep(sweep).baselines for cell in baseline.cells]
     if sweep.file.search is None:
         return cells
     deciding = [parameter for parameter in sweep.space if parameter.key.startswith(SEARCHED_KEYS)]
-    for ends in itertools.product(*(parameter.ends for parameter in deciding)):
+    for ends in itertools.product(*map(_deciding_values, deciding)):
         values: dict[str, Value] = {}
         for parameter, end in zip(deciding, ends, strict=True):
             values |= {key: allowed[0] for key, allowed in parameter.when.items()} | {parameter.key: end}
         cells += grid_cells(sweep, sweep.reference.with_values(values, source="search.space"))
     return cells
+
+
+def _deciding_values(parameter: Parameter) -> tuple[Value, ...]:
+    if parameter.key == "data.views" and isinstance(parameter, IntParameter) and parameter.low < 1 < parameter.high:
+        return (parameter.low, 1, parameter.high)
+    return parameter.ends
 
 
 def feature_costs(sweep: LoadedSweep) -> FeatureCosts:

@@ -29,6 +29,9 @@ def build(
     seeds: Annotated[str, typer.Option(help="With --dataset: comma-separated seeds of the draw.")] = "1",
     method: Annotated[str, typer.Option(help="With --dataset: whose features; `dualpt` reads local ones.")] = "dualpt",
     protocol: Annotated[str, typer.Option(help="With --dataset: the protocol whose images are wanted.")] = "few-shot",
+    targets: Annotated[
+        str | None, typer.Option(help="With --dataset: comma-separated test datasets of a transfer protocol.")
+    ] = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -53,7 +56,7 @@ def build(
         cells = sweep_cells(load_sweep(shipped_or_path(files[0]), parse_overrides(overrides)))
     else:
         names = expand_datasets(dataset or [])
-        cells = [cell for name in names for cell in cells_of(name, shots, seeds, method, protocol, None, overrides)]
+        cells = [cell for name in names for cell in cells_of(name, shots, seeds, method, protocol, targets, overrides)]
     build_features(out, cells, dry_run=dry_run, as_json=as_json)
 
 

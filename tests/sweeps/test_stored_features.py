@@ -110,6 +110,11 @@ def test_a_sweep_needs_the_features_of_every_searched_backbone_and_view() -> Non
     assert found == {("value", 1), ("value", 4), ("tokens", 1), ("tokens", 4)}
 
 
+def test_a_range_of_views_that_passes_one_needs_the_plain_crop_too() -> None:
+    cells = sweep_over({"data.views": {"int": [0, 4]}})
+    assert [cell.setting.data.views for cell in cells] == [0, 1, 4]
+
+
 def test_other_searched_keys_multiply_nothing() -> None:
     assert len(sweep_over({"alignment.llm_weight": {"float": [0.1, 10]}, "prompt.n_prompts": {"int": [1, 4]}})) == 1
 
