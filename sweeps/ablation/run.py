@@ -27,6 +27,9 @@ def run_study(
     Raises:
         UserError: any fault of the inputs, before compute is spent; a path that cannot be written.
     """
+    from sweeps.comparison.compare import check_output, show_tables
+
+    check_output(form, output)
     sweep = study.sweep
     draw_mini_datasets(sweep, console=console, progress=progress and not as_json)
     if dry_run:
@@ -36,7 +39,6 @@ def run_study(
     if outcome.interrupted:
         return outcome.exit_code
     from sweeps.ablation.outcome import study_cells, study_tables
-    from sweeps.comparison.compare import show_tables
     from sweeps.comparison.documents import to_document
     from sweeps.comparison.frames import read_frame
 

@@ -1,7 +1,9 @@
 """`dualpt compare`: from the ledger to what is printed, written or drawn."""
 
+import errno
 import json
 import re
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -69,8 +71,9 @@ def compare_sweeps(
         UserError: no such store, sweep, format, metric, protocol, method or number of shots, grids that differ, or a
             path that cannot be written.
     """
+    check_output(form, output)
     known_metric = None if metric is not None and TARGET_METRIC.fullmatch(metric) else metric
-    _check_words(format=(form, FORMATS), metric=(known_metric, METRICS), protocol=(protocol, get_args(Protocol)))
+    _check_words(metric=(known_metric, METRICS), protocol=(protocol, get_args(Protocol)))
     frames = {name: read_frame(name, store, BACKBONE_PARAMS if published else ()) for name in dict.fromkeys(names)}
     selection = select(frames, protocol=protocol, common=common)
     beside = published_for(selection) if published else None
@@ -168,6 +171,25 @@ def rendered(tables: Sequence[AnyTable], form: str) -> str:
     if form == "latex-document":
         return to_latex_document(tables)
     return "\n\n".join(map(to_markdown, tables))
+
+
+def check_output(form: str, output: Path | None) -> None:
+    """Refuse a format or a path before any work is done; leaves nothing behind.
+
+    Raises:
+        UserError: an unknown format, or a path that cannot be written.
+    """
+    _check_words(format=(form, FORMATS))
+    if output is None:
+        return
+    try:
+        if output.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "Is a directory")
+        existing = next(folder for folder in output.absolute().parents if folder.exists())
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise UserError(f"--output: {output} cannot be written ({error.strerror})") from None
 
 
 def _check_words(**words: tuple[str | None, Sequence[str]]) -> None:

@@ -27,8 +27,12 @@ def test_help_loads_no_heavy_library() -> None:
     assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True).stdout.strip() == "set()"
 
 
+COMMANDS = ("train", "sweep", "compare", "figure", "ablate", "status", "spaces", "settings", "features")
+
+
 @pytest.mark.parametrize(
-    "command", [[], ["train"], ["sweep"], ["compare"], ["status"], ["spaces"], ["settings"], ["features"]]
+    "command",
+    [[], *([name] for name in COMMANDS)],
 )
 def test_every_command_has_help(tmp_path: Path, command: list[str]) -> None:
     result = dualpt(tmp_path, *command, "--help")
@@ -54,6 +58,13 @@ FAULTS = [
     (["train", "--dataset", "mini-pets", "--protocol", "base"], "unknown protocol 'base'"),
     (["train", "--dataset", "mini-pets", "prompt.n_prompts=0"], "prompt.n_prompts"),
     (["compare", "demo"], "no such tracking store"),
+    (["ablate", "componets"], "did you mean 'components'?"),
+    (["ablate", "components", "prompt.n_prompt=1"], "did you mean 'prompt.n_prompts'?"),
+    (["ablate", "n-prompts", "prompt.n_prompts=3"], "none of the levels is the reference's"),
+    (["ablate", "components", "-o", "/proc/none/table.md"], "--output: /proc/none/table.md cannot be written"),
+    (["ablate", "components", "--format", "xlm"], "unknown format 'xlm'"),
+    (["figure", "curvs", "demo", "-o", "curves.png"], "did you mean 'curves'?"),
+    (["figure", "curves", "demo", "-o", "curves.png"], "no such tracking store"),
     (["status"], "no such tracking store"),
     (["compare", "demo", "--format", "xml"], "unknown format 'xml'"),
     (["compare", "demo", "--metric", "accuracy"], "unknown metric 'accuracy'"),
@@ -86,6 +97,15 @@ def test_every_shipped_sweep_plans(tmp_path: Path, name: str) -> None:
     plan = json.loads(result.stdout)
     assert plan["cells"] > 0
     assert plan["done"] == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_ablate_plans_a_study(tmp_path: Path) -> None:
+    words = ["ablate", "factorial-2x2", "datasets=[mini-tiles]", "seeds=[1]", "--dry-run", "--json"]
+    result = dualpt(tmp_path, *words)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["cells"] == 4
     assert list(tmp_path.iterdir()) == []
 
 
