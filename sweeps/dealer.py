@@ -125,11 +125,10 @@ class Dealer:
         self.draining = True
         self._progress.note("finishing the packs in training; press Ctrl-C again to abort them")
 
-    def fit_packs(self, *, on_gpu: bool) -> None:
-        """Set how many candidates may share a pack, as the sweep file asks for and the workers' devices suggest."""
+    def wanted_per_pack(self, on_gpu: bool) -> int:
+        """How many candidates are to share a pack, as the sweep file asks for and the workers' devices suggest."""
         search, grid = self._sweep.file.search, self._sweep.file.grid
-        if search is not None:
-            self.settings_per_pack = settings_per_pack(search.pack, len(search.seeds or grid.seeds), on_gpu)
+        return 1 if search is None else settings_per_pack(search.pack, len(search.seeds or grid.seeds), on_gpu)
 
     @property
     def best(self) -> tuple[str, float] | None:
@@ -316,7 +315,7 @@ class Dealer:
     def _go_on(self, trial: OpenTrial) -> None:
         """Begin the stages of a trial while nothing is left to train; close it when it is whole, failed or given up."""
         while trial.staged:
-            if not trial.later or trial.failed:
+            if not trial.later or trial.failed or trial.left_out:
                 self._close(trial)
                 return
             if self._race is not None and not self._race.goes_on(trial.plan.name):

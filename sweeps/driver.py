@@ -68,6 +68,7 @@ class Driver:
         self._node: str | None = None
         """Ray's id of this machine, once there is a session."""
         self._resources: dict[str, float] | None = None
+        self._settings_per_pack = 1
         self._interrupts: list[int] = []
         self._displaced: str | None = None
 
@@ -126,7 +127,10 @@ class Driver:
         threads = max(1, int(self._run.cpus_per_trial))
         workplace = Workplace(self._make_bench, self._uri, threads, self._node)
         if self._resources is None:
-            self._resources = trial_resources(self._run, workplace, self._heaviest, self._shown.note)
+            self._resources, self._settings_per_pack = trial_resources(
+                self._run, workplace, self._heaviest, self.dealer.wanted_per_pack, self._shown.note
+            )
+        self.dealer.settings_per_pack = self._settings_per_pack
         train_all(
             self.dealer,
             workplace,

@@ -39,30 +39,50 @@ class Measured:
 
 
 def trial_resources(
-    run: Run, workplace: "Workplace", heaviest: Sequence[Cell], note: Callable[[str], None]
-) -> dict[str, float]:
-    """What each trial reserves, by Ray's kinds: `CPU` in cores, `GPU` in devices.
+    run: Run,
+    workplace: "Workplace",
+    heaviest: Sequence[Cell],
+    wanted_per_pack: Callable[[bool], int],
+    note: Callable[[str], None],
+) -> tuple[dict[str, float], int]:
+    """What a trial reserves, by Ray's kinds (`CPU` in cores, `GPU` in devices), and how many candidates share a pack.
 
     Args:
         run: the sweep file's section.
         workplace: makes the bench that is measured.
-        heaviest: the pack to measure.
+        heaviest: the pack of one candidate to measure.
+        wanted_per_pack: how many candidates are to share a pack, without (False) or with (True) a GPU.
         note: told what was measured.
 
     Raises:
         UserError: a share of more than one GPU that is no whole number, or a measured pack that failed.
     """
     gpus = run.gpus_per_trial
-    if gpus == "auto":
-        gpus = _measured_share(run.cpus_per_trial, workplace, heaviest, note) if machines().most_of("GPU") else 0
-    elif gpus > 1 and gpus != int(gpus):
+    if gpus == "auto" and machines().most_of("GPU"):
+        share, settings = _measured_share(run.cpus_per_trial, workplace, heaviest, wanted_per_pack(True), note)
+        return {"CPU": run.cpus_per_trial, "GPU": share}, settings
+    if gpus == "auto" or not gpus:
+        return {"CPU": run.cpus_per_trial}, wanted_per_pack(False)
+    if gpus > 1 and gpus != int(gpus):
         raise UserError(f"run.gpus_per_trial: {gpus:g} is neither a fraction of one GPU nor a whole number of them")
-    return {"CPU": run.cpus_per_trial, "GPU": gpus} if gpus else {"CPU": run.cpus_per_trial}
+    return {"CPU": run.cpus_per_trial, "GPU": gpus}, wanted_per_pack(True)
 
 
-def share_of(measured: Measured, cpus_per_gpu: float, cpus_per_trial: float) -> float:
-    """The share of a GPU that lets as many trials on it as its memory and the CPU cores beside it allow."""
-    taken = measured.peak_gib + CONTEXT_GIB
+def settings_that_fit(measured: Measured, wanted: int) -> int:
+    """How many candidates may share a pack: as many as are wanted and as one trial on the GPU has memory for.
+
+    Each is taken to need what one alone did, its share of the frozen towers included: rather too much.
+    """
+    return max(1, min(wanted, int((USABLE * measured.total_gib - CONTEXT_GIB) / measured.peak_gib)))
+
+
+def share_of(measured: Measured, cpus_per_gpu: float, cpus_per_trial: float, settings: int = 1) -> float:
+    """The share of a GPU that lets as many trials on it as its memory and the CPU cores beside it allow.
+
+    Args:
+        settings: candidates that share a pack.
+    """
+    taken = measured.peak_gib * settings + CONTEXT_GIB
     by_memory = int(USABLE * measured.total_gib / taken)
     by_cpu = int(cpus_per_gpu / cpus_per_trial) if cpus_per_gpu else MOST_SHARING
     sharing = max(1, min(by_memory, by_cpu, MOST_SHARING))
@@ -85,10 +105,11 @@ def heaviest_pack(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def _measured_share(
-    cpus_per_trial: float, workplace: "Workplace", heaviest: Sequence[Cell], note: Callable[[str], None]
-) -> float:
+    cpus_per_trial: float, workplace: "Workplace", heaviest: Sequence[Cell], wanted: int, note: Callable[[str], None]
+) -> tuple[float, int]:
+    """The share of a GPU that a trial reserves, and how many candidates share a pack there."""
     if not heaviest:
-        return UNMEASURED_SHARE
+        return UNMEASURED_SHARE, wanted
     name = heaviest[0].dataset
     note(f"gpus_per_trial: auto: training one epoch of {name} on a GPU to see what memory it takes")
     shortened = [_one_epoch(cell) for cell in heaviest]
@@ -102,13 +123,14 @@ def _measured_share(
         ) from None
     if measured is None:
         note(f"gpus_per_trial: auto: torch sees no GPU where Ray counts one; taking {UNMEASURED_SHARE}")
-        return UNMEASURED_SHARE
-    share = share_of(measured, _cpus_beside_a_gpu(), cpus_per_trial)
+        return UNMEASURED_SHARE, wanted
+    settings = settings_that_fit(measured, wanted)
+    share = share_of(measured, _cpus_beside_a_gpu(), cpus_per_trial, settings)
     note(
         f"gpus_per_trial: auto: {name} takes {measured.peak_gib:.1f} of {measured.total_gib:.0f} GiB, "
-        f"so a trial reserves {share:g} of a GPU"
+        f"so a trial reserves {share:g} of a GPU, and up to {settings} candidates share its steps"
     )
-    return share
+    return share, settings
 
 
 def _measure(workplace: "Workplace", cells: Sequence[Cell]) -> Measured | None:

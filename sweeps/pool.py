@@ -65,7 +65,6 @@ def train_all(
     """
     room = room_for(resources, machines())
     dealer.workers = min(room, max_concurrent) if max_concurrent else room
-    dealer.fit_packs(on_gpu=resources.get("GPU", 0) > 0)
     searcher = DealtSearcher(dealer, workplace, outbox, ledger)
     with tempfile.TemporaryDirectory(prefix="dualpt-tune-") as folder:
         # Not `Tuner`: it would pickle the dealer, and with it the open store, into a snapshot that nobody reads.

@@ -123,7 +123,7 @@ def _predict(
     judged = judged_cells(sweep, sweep.reference)
     race = None if search is None else race_of(search, len({cell.dataset for cell in judged}))
     dealer = simulated_dealer(sweep, replace(plan, candidates=len(settings)), ListedCandidates(settings), race)
-    dealer.fit_packs(on_gpu=sweep.file.run.gpus_per_trial != 0)
+    dealer.settings_per_pack = dealer.wanted_per_pack(sweep.file.run.gpus_per_trial != 0)
     share = sweep.file.run.gpus_per_trial
     workers = devices if share == "auto" or share >= 1 or share <= 0 else devices * int(1 / share + 1e-9)
     timeline: Timeline = replay(dealer, world, workers)

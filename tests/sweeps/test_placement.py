@@ -5,7 +5,7 @@ import pytest
 from core.cells import Cell
 from core.config import Setting
 from core.errors import UserError
-from sweeps.gpu_shares import CONTEXT_GIB, MOST_SHARING, Measured, heaviest_pack, share_of
+from sweeps.gpu_shares import CONTEXT_GIB, MOST_SHARING, Measured, heaviest_pack, settings_that_fit, share_of
 from sweeps.placement import Machines, room_for
 from sweeps.versions import mismatch, versions_here
 
@@ -49,11 +49,20 @@ def test_gpu_shares_follow_from_measured_memory() -> None:
     assert 3 * third <= 1 < 3 * third + 0.001
 
 
+def test_packs_of_candidates_follow_from_measured_memory() -> None:
+    assert settings_that_fit(Measured(peak_gib=1.0, total_gib=80.0), wanted=16) == 16
+    assert settings_that_fit(Measured(peak_gib=10.0, total_gib=80.0), wanted=16) == 7
+    assert settings_that_fit(Measured(peak_gib=100.0, total_gib=80.0), wanted=16) == 1
+    one, seven = (share_of(Measured(10.0, 80.0), 16, 1, settings) for settings in (1, 7))
+    assert one < 0.2
+    assert seven == 1
+
+
 def test_the_heaviest_pack_has_most_classes_then_most_tokens() -> None:
     plain, wide = Setting(), Setting().with_values({"prompt.n_prompts": 4})
     cells = [Cell(s, d, "few-shot", 4, seed) for s in (plain, wide) for d in ("EuroSAT", "SUN397") for seed in (1, 2)]
     cells.append(Cell(plain.with_values({"method": "zero-shot"}), "ImageNet", "few-shot", 0, 0))
-    pack = heaviest_pack(cells, {"EuroSAT": 10, "SUN397": 397, "ImageNet": 1000})
+    pack = heaviest_pack(cells)
     assert [(cell.setting, cell.dataset, cell.seed) for cell in pack] == [(wide, "SUN397", 1), (wide, "SUN397", 2)]
 
 
