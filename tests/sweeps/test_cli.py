@@ -12,6 +12,7 @@ import search_spaces
 
 DUALPT = [sys.executable, "-m", "sweeps.cli"]
 SHIPPED = sorted(path.stem for path in Path(search_spaces.__path__[0]).glob("mini-*.yaml"))
+REPORTING = [["report"], ["inspect"], ["predict"], ["export"], ["import"]]
 TINY = ["datasets=[mini-tiles]", "shots=[1]", "seeds=[1]", "optim.epochs=2"]
 
 
@@ -27,7 +28,9 @@ def test_help_loads_no_heavy_library() -> None:
     assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True).stdout.strip() == "set()"
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["sweep"], ["compare"], ["status"], ["spaces"], ["settings"]])
+@pytest.mark.parametrize(
+    "command", [[], ["train"], ["sweep"], ["compare"], ["status"], ["spaces"], ["settings"], *REPORTING]
+)
 def test_every_command_has_help(tmp_path: Path, command: list[str]) -> None:
     result = dualpt(tmp_path, *command, "--help")
     assert result.returncode == 0
@@ -53,6 +56,11 @@ FAULTS = [
     (["train", "--dataset", "mini-pets", "prompt.n_prompts=0"], "prompt.n_prompts"),
     (["compare", "demo"], "no such tracking store"),
     (["status"], "no such tracking store"),
+    (["report", "demo"], "no such tracking store"),
+    (["inspect", "demo/best"], "no such tracking store"),
+    (["export", "demo", "--out", "demo.zip"], "no such tracking store"),
+    (["import", "demo.zip"], "no such archive"),
+    (["predict", "--cell", "demo/best", "nowhere.png"], "no such image or folder"),
     (["compare", "demo", "--format", "xml"], "unknown format 'xml'"),
     (["compare", "demo", "--metric", "accuracy"], "unknown metric 'accuracy'"),
     (["compare", "demo", "--protocol", "few"], "unknown protocol 'few'"),
