@@ -18,7 +18,8 @@ from core.cells import Cell, pack_of
 from core.config import BackboneSection, Setting, uses_descriptions, uses_local
 from core.data.catalog import dataset_info
 from core.data.splits import Item
-from core.descriptions import Sentences, encode_bank, encode_template, name_tokens
+from core.describing.bank import Sentences
+from core.descriptions import encode_bank, encode_template, name_tokens
 from core.encoding import measure_pace
 from core.errors import UserError
 from core.evaluate import Evaluation, zero_shot

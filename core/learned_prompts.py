@@ -15,7 +15,7 @@ from torch import Tensor
 from core.cells import Cell
 from core.checkpoint import load_contexts, save_contexts
 from core.config import Protocol, Setting, Value, one_line
-from core.descriptions import Sentences
+from core.describing.bank import Sentences
 from core.errors import UserError
 from core.inputs import sentences_of, split_of
 from core.weights import find_weights

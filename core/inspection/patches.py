@@ -61,8 +61,8 @@ def patch_maps(
             weights = torch.full_like(similarity, 1 / similarity.shape[-1])
         case "ot":
             weights = plan / plan.sum(-1, keepdim=True)
-    maps = [tensor.cpu().unflatten(-1, grid) for tensor in (similarity, weights, plan)]
-    return PatchMaps(*maps, float(plan_entropy(plan)))
+    similarity, weights, shown = (tensor.cpu().unflatten(-1, grid) for tensor in (similarity, weights, plan))
+    return PatchMaps(similarity, weights, shown, float(plan_entropy(plan)))
 
 
 def patch_grid(backbone: Backbone) -> tuple[int, int]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from core.alignment import mean_feature
-from core.descriptions import Sentences
+from core.describing.bank import Sentences
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ SHOWN_CLASSES = 12
 class TextTable:
     title: str
     heads: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
     reading: str
     """How to read it, in a sentence or two."""
     terminal_columns: int | None = None
@@ -54,14 +54,14 @@ def word_table(words: NearestWords, class_specific: bool) -> TextTable:
 def description_table(similarity: DescriptionSimilarity, names: Sequence[str]) -> TextTable:
     """One row a class, the least similar to its own descriptions first."""
     n_prompts = similarity.by_prompt.shape[1]
-    heads = ("class", "own description", "rank", "nearest other", "its cosine")
+    heads: tuple[str, ...] = ("class", "own description", "rank", "nearest other", "its cosine")
     heads += tuple(f"prompt {n}" for n in range(1, n_prompts + 1)) if n_prompts > 1 else ()
     heads += ("closest sentence",)
     rows = []
     margin = similarity.own - similarity.by_class.gather(1, similarity.rival[:, None]).flatten()
     for c in margin.argsort(stable=True).tolist():
         rival = int(similarity.rival[c])
-        row = (names[c], f"{similarity.own[c]:.3f}", str(int(similarity.rank[c])), names[rival])
+        row: tuple[str, ...] = (names[c], f"{similarity.own[c]:.3f}", str(int(similarity.rank[c])), names[rival])
         row += (f"{similarity.by_class[c, rival]:.3f}",)
         row += tuple(f"{value:.3f}" for value in similarity.by_prompt[c].tolist()) if n_prompts > 1 else ()
         rows.append((*row, " / ".join(dict.fromkeys(similarity.closest[c]))))
