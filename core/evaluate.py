@@ -111,7 +111,7 @@ def prompted_logits(
     if not bool((local_weight > 0).any()):
         return logits, None
     assert images.local_features is not None, "local_weight > 0 needs local image features"
-    local = local_score(patch_similarity(_on(prompts, images.local_features)[None], prompts))
+    local = local_score(patch_similarity(_on(prompts, images.local_features[:])[None], prompts))
     return logits + scale * local_weight[:, None, None] * local.score, local.plan
 
 

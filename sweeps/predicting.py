@@ -15,6 +15,7 @@ from rich.table import Table
 
 from core.errors import UserError, nearest
 from sweeps.comparison.frames import open_ledger
+from sweeps.outputs import writable_folder
 from sweeps.progress import progress_bar
 from sweeps.recorded import MOVABLE, find_cell, prompts_of
 
@@ -65,7 +66,8 @@ def predict(
     if form not in FORMATS:
         raise UserError(f"--format: unknown format '{form}'{nearest(form, FORMATS)} (known: {', '.join(FORMATS)})")
     files, others = image_files(images)
-    _check_output(output)
+    if output is not None:
+        writable_folder(output.parent, "--output")
     prompts = _prompts(cell, contexts, store, overrides)
     names = None if classes is None else _class_names(classes)
     from core.classifier import PromptClassifier
@@ -138,15 +140,6 @@ def _class_names(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--classes: {path} cannot be read ({error})") from None
     return [line.strip() for line in lines if line.strip()]
-
-
-def _check_output(output: Path | None) -> None:
-    """Find an output that cannot be written before images are classified."""
-    if output is None:
-        return
-    existing = next(folder for folder in output.absolute().parents if folder.exists())
-    if output.is_dir() or not os.access(output if output.exists() else existing, os.W_OK):
-        raise UserError(f"--output: {output} cannot be written")
 
 
 def _show(predictions: Sequence[Prediction], form: str, output: Path | None, console: Console) -> None:

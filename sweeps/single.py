@@ -3,7 +3,6 @@
 import json
 import math
 import statistics
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
@@ -18,6 +17,7 @@ from core.data.protocols import TARGET, targets_of
 from core.errors import UserError, nearest
 from core.methods import method_setting
 from search_spaces.yaml_reader import parse_overrides
+from sweeps.outputs import writable_folder
 from sweeps.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def train_once(
     """
     cells = cells_of(dataset, shots, seeds, method, protocol, targets, overrides)
     if save is not None:
-        _check_folder(save)
+        writable_folder(save, "--save")
     from core.cell import Bench
 
     bench = Bench()
@@ -124,16 +124,6 @@ def _shots(option: int | None, override: Any) -> int:
     if option is not None and option != override:
         raise UserError(f"--shots {option} and data.shots={override} differ; give one of them")
     return override
-
-
-def _check_folder(folder: Path) -> None:
-    """Make the folder, and a file in it for a moment."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UserError(f"--save: {folder} cannot be written ({error.strerror})") from None
 
 
 def _summary(result: "CellResult") -> dict[str, object]:

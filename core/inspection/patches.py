@@ -61,8 +61,8 @@ def patch_maps(
             weights = torch.full_like(similarity, 1 / similarity.shape[-1])
         case "ot":
             weights = plan / plan.sum(-1, keepdim=True)
-    by_place = [tensor.cpu().unflatten(-1, grid) for tensor in (similarity, weights, plan)]
-    return PatchMaps(by_place[0], by_place[1], by_place[2], float(plan_entropy(plan)))
+    similarity, weights, shown = (tensor.cpu().unflatten(-1, grid) for tensor in (similarity, weights, plan))
+    return PatchMaps(similarity, weights, shown, float(plan_entropy(plan)))
 
 
 def patch_grid(backbone: Backbone) -> tuple[int, int]:

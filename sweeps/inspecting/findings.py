@@ -142,7 +142,7 @@ def _look(file: Path, labels: Sequence[int], classifier: PromptClassifier) -> Lo
         (
             classifier.class_names[label],
             patch_maps(
-                patches,
+                patches[:1][0],
                 classifier.prompt_features[label],
                 grid=patch_grid(classifier.backbone),
                 form=alignment.local_form,

@@ -1,6 +1,5 @@
 """`dualpt inspect`: from a recorded cell to its tables, pictures and page."""
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,9 @@ import jinja2
 from rich.console import Console
 
 from core.config import Setting, uses_local
-from core.errors import UserError
 from sweeps.comparison.frames import open_ledger
 from sweeps.inspecting.tables import TextTable, print_tables, tables_of
+from sweeps.outputs import writable_folder
 from sweeps.progress import progress_bar
 from sweeps.recorded import find_cell, prompts_of
 
@@ -51,7 +50,7 @@ def inspect_cell(
     row = find_cell(ledger, name)
     prompts = prompts_of(ledger, row, overrides)
     folder = out or Path("outputs") / f"inspect-{row.trial}-{row.dataset}-{row.shots}shot-seed{row.seed}"
-    _check_folder(folder)
+    writable_folder(folder, "--out")
     from core.cell import Bench
     from sweeps.inspecting.findings import look_inside
 
@@ -78,15 +77,6 @@ def inspect_cell(
     if findings.no_descriptions:
         console.print(f"  no descriptions: {findings.no_descriptions}", style="dim", highlight=False, markup=False)
     console.print(f"  pictures and page: {folder / PAGE}", highlight=False)
-
-
-def _check_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UserError(f"--out: {folder} cannot be written ({error.strerror})") from None
 
 
 def _draw(findings: Any, setting: Setting, folder: Path) -> list[Picture]:

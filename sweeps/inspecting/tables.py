@@ -18,7 +18,7 @@ SHOWN_CLASSES = 12
 class TextTable:
     title: str
     heads: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
     reading: str
     """How to read it, in a sentence or two."""
     terminal_columns: int | None = None

@@ -64,7 +64,7 @@ def archived(client: MlflowClient, run: Run, files: Mapping[str, Path]) -> Archi
         tags={key: value for key, value in data.tags.items() if key not in MLFLOW_OWN},
         params=dict(data.params),
         metrics=metrics,
-        inputs=[_input(given) for given in (run.inputs.dataset_inputs if run.inputs else [])],
+        inputs=[_input(given) for given in run.inputs.dataset_inputs] if run.inputs else [],
         artifacts=list(files),
     )
 

@@ -8,7 +8,7 @@ import itertools
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from core.config import SETTING_KEYS
@@ -228,7 +228,6 @@ class Totals:
     datasets: int
     shots: tuple[int, ...] = ()
     seeds: tuple[int, ...] = ()
-    statuses: Mapping[str, int] = field(default_factory=dict)
 
 
 def totals(rows: Sequence[CellRow]) -> Totals:
@@ -244,7 +243,6 @@ def totals(rows: Sequence[CellRow]) -> Totals:
         datasets=len({row.dataset for row in rows}),
         shots=tuple(sorted({row.shots for row in drawn})),
         seeds=tuple(sorted({row.seed for row in drawn})),
-        statuses={str(status): n for status, n in statuses.items()},
     )
 
 

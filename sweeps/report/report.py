@@ -20,6 +20,7 @@ from core.errors import UserError
 from core.results import CellMetrics
 from sweeps.comparison.frames import open_ledger
 from sweeps.comparison.labels import column_title, method_title
+from sweeps.outputs import writable_folder
 from sweeps.progress import readable_seconds
 from sweeps.records import CellRow, SweepRow
 from sweeps.report import facts
@@ -65,7 +66,7 @@ def report_sweep(console: Console, name: str, *, store: str, out: Path | None, l
     if not rows:
         raise UserError(f"sweep '{name}' has no cell on record yet; run `dualpt sweep` first")
     path = out or Path("outputs") / f"{name}-report.html"
-    _make_folder(path)
+    writable_folder(path.parent, "--out")
     sweep = ledger.read_sweep(name)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -85,9 +86,8 @@ def report_sweep(console: Console, name: str, *, store: str, out: Path | None, l
 
 def render(rows: Sequence[CellRow], sweep: SweepRow, folder: Path) -> str:
     """The page as HTML; tables and figures also go to `folder` as files."""
-    frame = pd.DataFrame(
-        [{"sweep": sweep.name, **row.flat(), **{key: row.params.get(key) for key in SETTING_KEYS}} for row in rows]
-    )
+    frame = pd.DataFrame([{"sweep": sweep.name, **row.flat()} for row in rows])
+    settings = pd.DataFrame([{key: row.params.get(key) for key in SETTING_KEYS} for row in rows])
     here = Path(__file__).parent
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(here),
@@ -110,7 +110,7 @@ def render(rows: Sequence[CellRow], sweep: SweepRow, folder: Path) -> str:
         sections=list(sections.items()),
         results=results_of(sweep.name, frame, folder),
         candidates=candidates,
-        search_figures=search_figures(frame, folder),
+        search_figures=search_figures(pd.concat([frame, settings], axis=1), folder),
         settings=facts.setting_table(rows),
         coverage=facts.coverage(rows),
         failures=facts.failures(rows),
@@ -191,12 +191,3 @@ def _script_json(document: object) -> Markup:
     """JSON inside a script element: no `<` may stand in it, or a name could end the element."""
     text = json.dumps(document, separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise UserError(f"--out: {path} cannot be written ({error.strerror})") from None

@@ -12,6 +12,7 @@ import search_spaces
 
 DUALPT = [sys.executable, "-m", "sweeps.cli"]
 SHIPPED = sorted(path.stem for path in Path(search_spaces.__path__[0]).glob("mini-*.yaml"))
+REPORTING = [["report"], ["inspect"], ["predict"], ["export"], ["import"]]
 TINY = ["datasets=[mini-tiles]", "shots=[1]", "seeds=[1]", "optim.epochs=2"]
 
 
@@ -32,7 +33,7 @@ COMMANDS = ("train", "sweep", "compare", "figure", "ablate", "status", "spaces",
 
 @pytest.mark.parametrize(
     "command",
-    [[], *([name] for name in COMMANDS)],
+    [[], *([name] for name in COMMANDS), *REPORTING],
 )
 def test_every_command_has_help(tmp_path: Path, command: list[str]) -> None:
     result = dualpt(tmp_path, *command, "--help")
@@ -66,6 +67,11 @@ FAULTS = [
     (["figure", "curvs", "demo", "-o", "curves.png"], "did you mean 'curves'?"),
     (["figure", "curves", "demo", "-o", "curves.png"], "no such tracking store"),
     (["status"], "no such tracking store"),
+    (["report", "demo"], "no such tracking store"),
+    (["inspect", "demo/best"], "no such tracking store"),
+    (["export", "demo", "--out", "demo.zip"], "no such tracking store"),
+    (["import", "demo.zip"], "no such archive"),
+    (["predict", "--cell", "demo/best", "nowhere.png"], "no such image or folder"),
     (["compare", "demo", "--format", "xml"], "unknown format 'xml'"),
     (["compare", "demo", "--metric", "accuracy"], "unknown metric 'accuracy'"),
     (["compare", "demo", "--protocol", "few"], "unknown protocol 'few'"),

@@ -1,0 +1,254 @@
+"""The report: what is aggregated is right, and the page works in a real browser, whatever is recorded."""
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from running import train_here
+from small_sweep import Declare
+from synthetic import SWEEP, cells
+
+from core.errors import UserError
+from sweeps.records import CellRow
+from sweeps.report import facts
+from sweeps.report.report import render, report_sweep
+from sweeps.tracking import Ledger
+
+N_CELLS = 5000
+SECONDS_TO_OPEN = 10.0
+"""On any machine that runs tests; `docs/reports.md` has a measured time."""
+
+
+def texts(table: facts.Table) -> list[list[str]]:
+    return [[text.shown for text in row] for row in table.rows]
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[CellRow]:
+    return cells(1200)
+
+
+def test_coverage_counts_what_is_missing(rows: list[CellRow]) -> None:
+    table = facts.coverage(rows)
+    missing = sum(not row.finished for row in rows if row.kind != "search")
+    assert missing > 0
+    assert f"{missing} cells of the grid have no finished result" in table.notes[0]
+    shares = {row[0].shown: row[1] for row in table.rows}
+    assert shares["PLOT"].shown.endswith("/99")
+    assert shares["zero-shot CLIP"].shown.endswith("/11")
+    assert {text.mark for text in shares.values() if text.share == 1.0} == {""}
+
+
+def test_a_cell_that_was_never_begun_is_missing(rows: list[CellRow]) -> None:
+    without = [row for row in rows if (row.trial, row.dataset) != ("plot", "mini-pets")]
+    plot = next(row for row in facts.coverage(without).rows if row[0].shown == "PLOT")
+    assert "0/9" in [text.shown for text in plot]
+
+
+def test_candidates_show_validation_and_never_test_accuracy(rows: list[CellRow]) -> None:
+    table = facts.candidates(rows, "trial-003")
+    assert table is not None
+    assert "test/accuracy" not in table.heads
+    assert "alignment.llm_weight" in table.heads
+    own = [row for row in rows if row.trial == "trial-003" and row.finished]
+    by_dataset = {d: [r.metrics["val/accuracy"] for r in own if r.dataset == d] for d in {r.dataset for r in own}}
+    value = sum(sum(v) / len(v) for v in by_dataset.values()) / len(by_dataset)
+    line = next(row for row in table.rows if row[0].shown == "trial-003")
+    assert (line[1].sort, line[1].mark) == (pytest.approx(value), "best")
+    values = [float(row[1].sort) for row in table.rows]
+    assert values == sorted(values, reverse=True)
+
+
+def test_reused_cells_cost_nothing(rows: list[CellRow]) -> None:
+    half = [replace(row, reused_from="r" if i % 2 else None) for i, row in enumerate(rows)]
+    by_dataset, by_trial = facts.costs(half)
+    paid = sum(row.seconds for row in half if row.reused_from is None)
+    for table in (by_dataset, by_trial):
+        assert sum(float(row[2].sort) for row in table.rows) == pytest.approx(paid)
+    assert f"{len(half) // 2} of {len(half)} cells were reused" in by_dataset.notes[0]
+
+
+def test_failures_are_grouped_with_their_reasons(rows: list[CellRow]) -> None:
+    table = facts.failures(rows)
+    assert sum(float(row[2].sort) for row in table.rows) == sum(not row.finished for row in rows)
+    assert all("nan in epoch 3" in row[-1] for row in texts(table))
+
+
+def test_provenance_says_what_is_mixed_or_not_recorded(rows: list[CellRow]) -> None:
+    table = facts.provenance(rows)
+    assert ["device", "not recorded", str(sum(r.finished for r in rows))] in texts(table)
+    first = next(i for i, row in enumerate(rows) if row.finished)
+    other = [
+        replace(row, origin={**row.origin, "dualpt.device": "H100"}) if i == first else row
+        for i, row in enumerate(rows)
+    ]
+    assert "differ in device" in facts.provenance(other).notes[0]
+
+
+def test_two_samples_of_one_place_are_marked(rows: list[CellRow]) -> None:
+    drawn = next(i for i, row in enumerate(rows) if row.finished and row.shots)
+    other = [replace(row, origin={"dualpt.sample": "f" * 64}) if i == drawn else row for i, row in enumerate(rows)]
+    assert facts.samples(rows).notes == ()
+    assert "1 samples differ" in facts.samples(other).notes[0]
+
+
+class Outside(HTMLParser):
+    """Collects every address that a browser would ask for."""
+
+    found: list[str]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [
+            v for k, v in attrs if k in ("src", "href", "action", "data") and v and not v.startswith(("#", "data:"))
+        ]
+
+
+@pytest.mark.slow
+def test_the_page_asks_for_nothing_and_escapes_what_is_recorded(big_page: Path) -> None:
+    page = big_page.read_text(encoding="utf-8")
+    parser = Outside()
+    parser.found = []
+    parser.feed(page)
+    assert parser.found == []
+    assert "url(" not in page
+    assert "A sweep of &lt;b&gt;5,000&lt;/b&gt; cells." in page
+    assert "<script>alert" not in page
+    (data,) = re.findall(r'<script type="application/json" id="cell-data">(.*?)</script>', page, re.DOTALL)
+    assert len(json.loads(data)["rows"]) == N_CELLS
+
+
+@pytest.mark.slow
+def test_a_trained_sweep_is_reported_and_logged(declare: Declare, log: Path, tmp_path: Path) -> None:
+    sweep = declare(**{"grid.datasets": ["mini-pets", "mini-cars"], "search.trials": 2})
+    train_here(sweep, log)
+    store = sweep.file.run.tracking_uri
+    path = report_sweep(Console(quiet=True), "small", store=store, out=tmp_path / "r.html", log=True)
+    ledger = Ledger(store)
+    run_id = ledger.read_sweep("small").run_id
+    with ledger.calls() as client:
+        files = {file.path.removeprefix("report/") for file in client.list_artifacts(run_id, "report")}
+    assert {
+        "report.html",
+        "tables-few-shot.csv",
+        "tables-few-shot.md",
+        "tables-few-shot.tex",
+        "curves-few-shot.svg",
+    } <= files
+    logged = ledger.artifact(run_id, "report/report.html", tmp_path)
+    assert logged is not None
+    assert logged.read_text() == path.read_text()
+    (trial,) = [row for row in ledger.trials(ledger.named_experiment("small")) if row.selected]
+    assert trial.ref.name == ledger.read_sweep("small").best
+
+
+def test_bad_input_is_one_line(declare: Declare, log: Path, tmp_path: Path) -> None:
+    store = declare().file.run.tracking_uri
+    ledger = Ledger(store)
+    ledger.open_sweep(ledger.experiment("empty"), "empty")
+    ask: dict[str, Any] = {"store": store, "out": tmp_path / "r.html", "log": False}
+    with pytest.raises(UserError, match="did you mean 'empty'"):
+        report_sweep(Console(quiet=True), "empti", **ask)
+    with pytest.raises(UserError, match="no cell on record"):
+        report_sweep(Console(quiet=True), "empty", **ask)
+    with pytest.raises(UserError, match="no such tracking store"):
+        report_sweep(Console(quiet=True), "empty", **{**ask, "store": f"sqlite:///{tmp_path / 'no.db'}"})
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium on this machine")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def big_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("big")
+    path = folder / "report.html"
+    path.write_text(render(cells(N_CELLS), SWEEP, folder), encoding="utf-8")
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_five_thousand_cells_open_quickly_and_quietly(browser: Any, big_page: Path, width: int, scheme: str) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 850}, color_scheme=scheme, offline=True)
+    page = context.new_page()
+    said: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    started = time.monotonic()
+    page.goto(big_page.as_uri())
+    page.wait_for_selector("#cell-table tbody tr")
+    assert time.monotonic() - started < SECONDS_TO_OPEN
+    assert said == []
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    assert page.locator("#cell-table tbody tr").count() == 100
+    context.close()
+
+
+@pytest.mark.slow
+def test_tables_are_sorted_filtered_and_paged_by_keyboard(browser: Any, big_page: Path) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 850})
+    page.goto(big_page.as_uri())
+    # a table of results: focus a head, sort by it, and again the other way; what is missing stays last
+    head = page.locator("#result-1-1-table thead th").nth(1)
+    head.locator("button").focus()
+    for key, order, sign in (("Enter", "descending", -1), ("Space", "ascending", 1)):
+        page.keyboard.press(key)
+        assert head.get_attribute("aria-sort") == order
+        values = page.eval_on_selector_all(
+            "#result-1-1-table tbody tr", "rows => rows.map(row => row.cells[1].dataset.v)"
+        )
+        numbers = [float(value) for value in values]
+        known = [value for value in numbers if value != float("-inf")]
+        assert numbers[: len(known)] == known == sorted(known, key=lambda value: sign * value)
+    assert page.locator("#result-1-1-table th[aria-sort=ascending]").count() == 1
+    # all cells: sorted as a whole and not by page, then filtered, then turned over
+    page.locator("#cell-table thead button", has_text="test/accuracy").focus()
+    page.keyboard.press("Enter")
+    best = max(row.metrics.get("test/accuracy", 0) for row in cells(N_CELLS))
+    column = page.eval_on_selector_all("#cell-table thead th", "all => all.map(th => th.textContent)").index(
+        "test/accuracy"
+    )
+    assert page.locator("#cell-table tbody tr").first.locator("th, td").nth(column).text_content() == f"{best:.2f}"
+    page.get_by_label("status").select_option("failed")
+    failed = sum(not row.finished for row in cells(N_CELLS))
+    assert page.locator("#cell-count").text_content().startswith(f"{failed} of {N_CELLS} cells")
+    page.get_by_label("status").select_option("")
+    page.get_by_role("button", name="Next").press("Enter")
+    assert "101 to 200 are shown" in page.locator("#cell-count").text_content()
+    page.get_by_role("searchbox", name="Text").fill("no such text")
+    assert page.locator("#cell-table tbody tr").count() == 0
+    page.close()
+
+
+@pytest.mark.slow
+def test_focus_is_visible_and_print_hides_controls(browser: Any, big_page: Path) -> None:
+    page = browser.new_page()
+    page.goto(big_page.as_uri())
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the results"
+    page.locator("#coverage-t-table thead button").first.focus()
+    page.keyboard.press("Tab")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.emulate_media(media="print")
+    assert not page.locator("nav").is_visible()
+    assert not page.locator("#cell-filters").is_visible()
+    page.close()
