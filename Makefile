@@ -1,18 +1,19 @@
 # make demo: install, then a sweep over the eleven mini datasets, its table and figure.
 # make test: the tests. make check: linters, types, import rules. make bench: ratios measured side by side.
+# make chaos ROUNDS=20 SEED=1: kills at random moments; every cell must be there once, with the same numbers.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check bench format clean
+.PHONY: demo test check bench chaos format clean
 
 demo: $(INSTALLED)
 	$(BIN)/dualpt demo
 
 test: $(INSTALLED)
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -25,7 +26,11 @@ format: $(INSTALLED)
 	$(BIN)/ruff format .
 
 bench: $(INSTALLED)
-	$(BIN)/python -m benchmarks.text_tower
+	$(BIN)/python -m benchmarks
+
+ROUNDS ?= 20
+chaos: $(INSTALLED)
+	$(BIN)/python -m tests.chaos --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV) (about two minutes with a warm package cache; torch is large) ..."
