@@ -117,16 +117,16 @@ def test_a_node_that_goes_is_no_failure(stage: Stage, declare: Callable[..., Loa
     """Its machine goes twice under the same pack, and the pack is not given up."""
     sweep = declare(search=None, baselines=["coop"], **{"run.max_concurrent": 1, "grid.datasets": ["mini-pets"]})
 
-    def replace_the_busy_node() -> None:
+    def take_the_busy_nodes() -> None:
         for begun in (2, 4):
-            wait_until(lambda begun=begun: len(log.read_text().splitlines()) >= begun, "training", 60)
+            wait_until(lambda begun=begun: len(log.read_text().splitlines()) >= begun, "training", 90)
             node = stage.busy_node(log)
             stage.cluster.remove_node(node, allow_graceful=False)
             stage.nodes.remove(node)
-            stage.nodes.append(stage.add_node())
+        stage.nodes = [stage.add_node() for _ in range(2)]
 
-    thread = later(lambda: True, replace_the_busy_node)
-    outcome = run(sweep, log, seconds=4)
+    thread = later(lambda: True, take_the_busy_nodes)
+    outcome = run(sweep, log, seconds=8)
     thread.join()
     assert (outcome.exit_code, outcome.failed) == (0, 0)
     assert max(trained(log).values()) == 3, "begun three times"
@@ -140,12 +140,12 @@ def test_results_are_kept_while_the_server_is_away(
 
     def restart() -> None:
         stage.server.kill()
-        before = len(ends_of(log).read_text().split())
-        wait_until(lambda: len(ends_of(log).read_text().split()) > before, "training without a server")
+        wait_until(lambda: len(ends_of(log).read_text().split()) >= 2, "the end of the packs in training")
+        time.sleep(2)
         stage.server.start()
 
     thread = later(lambda: len(trained(log)) >= 2, restart)
-    outcome = run(sweep, log, seconds=0.5)
+    outcome = run(sweep, log, seconds=2.0)
     thread.join()
     assert (outcome.exit_code, outcome.failed) == (0, 0)
     assert len(shown(sweep)) == 6
