@@ -13,7 +13,7 @@ demo: $(INSTALLED)
 	$(BIN)/dualpt demo
 
 test: $(INSTALLED)
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -58,7 +58,7 @@ def judge(uri: str, name: str, log: Path, cells: int, kills: int) -> Verdict:
         kills: how many there were.
     """
     ledger, client = Ledger(uri), MlflowClient(uri)
-    experiment = ledger.known_experiment(name)
+    experiment = ledger.named_experiment(name)
     hidden = {row.ref.run_id for row in ledger.trials(experiment) if row.superseded}
     finished = [row for row in ledger.cells(experiment) if row.finished and row.trial_run_id not in hidden]
     places = Counter(row.place for row in finished)

@@ -20,7 +20,7 @@ from core.errors import UserError
 from search_spaces.sweep_file import LoadedSweep
 from sweeps.launch import Outcome, dry_run, launch
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 HERE = Path(__file__).parent
 WEIGHT = "alignment.llm_weight"
 

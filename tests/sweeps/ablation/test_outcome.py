@@ -90,7 +90,19 @@ def test_a_study_trains_each_cell_once_and_ends_with_effects(
     assert "3 datasets cannot give a corrected p below 0.75: no claim is possible at this n" in notes
 
     # What `dualpt ablate` prints and writes of it.
-    done = Outcome("crossed", 24, 24, 0, 0, 0, 0, False, None, None)
+    done = Outcome(
+        name="crossed",
+        cells=24,
+        trained=24,
+        reused=0,
+        kept=0,
+        failed=0,
+        pruned=0,
+        interrupted=False,
+        spent=False,
+        best=None,
+        best_value=None,
+    )
     monkeypatch.setattr(run, "launch", lambda sweep, **_: done)
     monkeypatch.setattr(run, "draw_mini_datasets", lambda *_, **__: None)
     console = Console(file=io.StringIO(), width=200)

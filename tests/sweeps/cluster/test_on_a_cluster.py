@@ -20,7 +20,11 @@ from sweeps import pool
 from sweeps.launch import Outcome, launch
 from tests.sweeps.services import POSTGRES_MISSING, MlflowServer, Postgres, has_postgres, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not has_postgres(), reason=POSTGRES_MISSING)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("ray"),
+    pytest.mark.skipif(not has_postgres(), reason=POSTGRES_MISSING),
+]
 HERE = Path(__file__).parents[1]
 
 
