@@ -120,6 +120,7 @@ def test_halves_of_two_gpus_take_up_to_four_trials(declare: Callable[..., Loaded
 def test_a_node_that_goes_is_no_failure(stage: Stage, declare: Callable[..., LoadedSweep], log: Path) -> None:
     """Its machine goes twice under the same pack, and the pack is not given up."""
     sweep = declare(search=None, baselines=["coop"], **{"run.max_concurrent": 1, "grid.datasets": ["mini-pets"]})
+    stage.nodes.append(stage.add_node())  # here and not below: Ray starts machines from the main thread alone
 
     def take_the_busy_nodes() -> None:
         for begun in (2, 4):
@@ -127,11 +128,11 @@ def test_a_node_that_goes_is_no_failure(stage: Stage, declare: Callable[..., Loa
             node = stage.busy_node(log)
             stage.cluster.remove_node(node, allow_graceful=False)
             stage.nodes.remove(node)
-        stage.nodes = [stage.add_node() for _ in range(2)]
 
     thread = later(lambda: True, take_the_busy_nodes)
     outcome = run(sweep, log, seconds=8)
     thread.join()
+    stage.nodes.append(stage.add_node())
     assert (outcome.exit_code, outcome.failed) == (0, 0)
     assert max(trained(log).values()) == 3, "begun three times"
     assert len(ends_of(log).read_text().split()) == 2, "and trained once"
