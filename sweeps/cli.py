@@ -33,10 +33,22 @@ app = typer.Typer(
     epilog="Settings are key=value with dotted names, for example [bold]alignment.llm_weight=4 prompt.n_prompts=2[/]; "
     "[bold]dualpt settings[/] lists them all.",
 )
-
-for commands in (running, ablate, results, report, inspect, predict, moving, data, describe, cluster, help_commands):
-    app.add_typer(commands.app)
-app.add_typer(features.app, name="features", help="Stored image features: build them, look at them, clean up.")
+GROUPS = (
+    running,
+    ablate,
+    results,
+    report,
+    inspect,
+    predict,
+    moving,
+    data,
+    features,
+    describe,
+    cluster,
+    help_commands,
+)
+for group in GROUPS:
+    app.add_typer(group.app)
 
 
 def main() -> None:

@@ -136,13 +136,13 @@ def _look(file: Path, labels: Sequence[int], classifier: PromptClassifier) -> Lo
     """Maps of one image, for the classes of the given labels."""
     encoded = classifier.encode(_tensor(file, classifier)[None], local=True).local_features
     assert encoded is not None
-    (patches,) = encoded[:1]
+    (patches,) = encoded[:1]  # stored rows are sliced, not indexed
     alignment = classifier.setting.alignment
     maps = [
         (
             classifier.class_names[label],
             patch_maps(
-                patches[:1][0],
+                patches,
                 classifier.prompt_features[label],
                 grid=patch_grid(classifier.backbone),
                 form=alignment.local_form,
