@@ -1,5 +1,6 @@
 # make demo: install, then a sweep over the eleven mini datasets, its table and figure.
 # make test: the tests. make check: linters, types, import rules. make bench: ratios measured side by side.
+# make test-cluster: the tests on real clusters of several nodes, which take minutes.
 # make chaos ROUNDS=20 SEED=1: kills at random moments; every cell must be there once, with the same numbers.
 
 PYTHON ?= python3
@@ -7,13 +8,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check bench chaos format clean
+.PHONY: demo test test-cluster check bench chaos format clean
 
 demo: $(INSTALLED)
 	$(BIN)/dualpt demo
 
 test: $(INSTALLED)
 	$(BIN)/pytest -n 2 --dist loadgroup
+
+test-cluster: $(INSTALLED)
+	$(BIN)/pytest -m cluster
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

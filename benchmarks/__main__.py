@@ -3,7 +3,7 @@
 python -m benchmarks                      every benchmark, about eight minutes on two quiet cores
 python -m benchmarks --only replicas      one of them
 python -m benchmarks --quick              tiny models: shows that everything runs
-python -m benchmarks --markdown           the tables as they stand in docs/performance.md
+python -m benchmarks --markdown           the tables for a page
 """
 
 import argparse

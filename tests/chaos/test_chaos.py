@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("ray")
+@pytest.mark.cluster
 @pytest.mark.skipif(not has_postgres(), reason=POSTGRES_MISSING)
 def test_two_kills_lose_nothing() -> None:
     command = [sys.executable, "-m", "tests.chaos", "--rounds", "2", "--seed", "5", "--seconds", "0.2"]

@@ -22,7 +22,7 @@ from tests.sweeps.services import POSTGRES_MISSING, MlflowServer, Postgres, has_
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("ray"),
+    pytest.mark.cluster,
     pytest.mark.skipif(not has_postgres(), reason=POSTGRES_MISSING),
 ]
 HERE = Path(__file__).parents[1]

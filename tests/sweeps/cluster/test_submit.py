@@ -59,7 +59,7 @@ def address() -> Iterator[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("ray")
+@pytest.mark.cluster
 def test_a_sweep_runs_as_a_job_and_its_exit_code_comes_back(address: str, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(SPACE)
     stores = [f"run.{key}=sqlite:///{tmp_path}/{key}.db" for key in ("tracking_uri", "study_storage")]
