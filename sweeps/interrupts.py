@@ -28,3 +28,17 @@ def draining_on_interrupt(drain: Callable[[], None]) -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def keeping_handlers() -> Iterator[None]:
+    """Put back the handlers of `SIGNALS` that are there now, whatever is installed meanwhile."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -11,6 +11,7 @@ import ray
 from ray.exceptions import RpcError
 
 from core.errors import UserError
+from sweeps.interrupts import keeping_handlers
 from sweeps.placement import machines
 from sweeps.stores import file_store_refusal, sqlite_path
 
@@ -54,7 +55,8 @@ def ray_session(stores: Mapping[str, str]) -> Iterator[str]:
         quiet["include_dashboard"] = False
     try:
         _knock(address)
-        ray.init(address=address, **quiet)
+        with keeping_handlers():  # Ray installs its own
+            ray.init(address=address, **quiet)
     except (OSError, RuntimeError, ValueError, RpcError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
