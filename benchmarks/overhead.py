@@ -13,50 +13,15 @@ import resource
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
-from core.cells import Cell
-from core.fingerprint import fingerprint
-from core.results import CellMetrics
+from benchmarks.instant_bench import InstantBench, instant_key
 from search_spaces.sweep_file import check_sweep
 from sweeps.launch import launch
 
 LOOK_SECONDS = 1.0
-
-
-class TrivialResult:
-    """What the ledger asks of a result."""
-
-    per_class: dict[str, dict[str, float]] = {}  # noqa: RUF012
-    loss_curve: tuple[float, ...] = ()
-    contexts = None
-    sample_fingerprint = None
-    failure = None
-
-    def __init__(self, cell: Cell) -> None:
-        weight = cell.setting.alignment.llm_weight
-        self.metrics = CellMetrics.model_validate({"val/accuracy": 90 - abs(weight - 4), "test/accuracy": 50.0})
-
-
-class TrivialBench:
-    """Trains nothing."""
-
-    def check(self, cells: Sequence[Cell]) -> None:
-        pass
-
-    def prepare(self, cells: Sequence[Cell], progress: object = None) -> None:
-        pass
-
-    def run(self, cells: Sequence[Cell], report: object = None, checkpoint: object = None) -> list[TrivialResult]:
-        return [TrivialResult(cell) for cell in cells]
-
-
-def trivial_key(cell: Cell) -> str:
-    return fingerprint([cell.setting.active(), cell.dataset, cell.protocol, cell.shots, cell.seed])
 
 
 def main() -> None:
@@ -91,8 +56,8 @@ def measure(folder: Path, trials: int, sampler: str) -> dict[str, object]:
     outcome = launch(
         check_sweep(declared, "overhead"),
         console=Console(),
-        bench=partial(TrivialBench),  # type: ignore[arg-type]
-        key=trivial_key,
+        bench=InstantBench,  # type: ignore[arg-type]
+        key=instant_key,
     )
     seconds = time.perf_counter() - started
     over.set()

@@ -41,7 +41,7 @@ class StoredRun:
     data: StoredData = field(default_factory=StoredData)
 
 
-def is_database(uri: str) -> bool:
+def is_readable_by_sql(uri: str) -> bool:
     """Whether a tracking store can be read by SQL."""
     return uri.partition(":")[0].partition("+")[0] in DIALECTS
 

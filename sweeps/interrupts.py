@@ -22,12 +22,10 @@ def draining_on_interrupt(drain: Callable[[], None]) -> Iterator[list[int]]:
             raise KeyboardInterrupt
         drain()
 
-    before = {number: signal.signal(number, on_interrupt) for number in SIGNALS}
-    try:
+    with keeping_handlers():
+        for number in SIGNALS:
+            signal.signal(number, on_interrupt)
         yield interrupts
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -34,7 +34,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 from core.config import Setting
 from core.errors import UserError, nearest
 from sweeps import cell_records, records
-from sweeps.bulk_reading import StoredRun, is_database, read_cell_runs
+from sweeps.bulk_reading import StoredRun, is_readable_by_sql, read_cell_runs
 from sweeps.cell_records import CellRecord
 from sweeps.contents import LOSS, SETTING_FILE, read_cell, read_setting, read_trial, trial_tags, write_setting
 from sweeps.records import CellRow, KeyedCell, Status, SweepRow, TrialRef, TrialRow, grid_metrics, latest, setting_hash
@@ -442,7 +442,7 @@ class Ledger:
         self, experiment_ids: Sequence[str], *, finished_only: bool = False, params: Sequence[str] | None = None
     ) -> Sequence[Run | StoredRun]:
         """Runs of cells, by SQL where the store is a database: MLflow's client is slow above some hundred."""
-        if is_database(self.uri):
+        if is_readable_by_sql(self.uri):
             return read_cell_runs(self.uri, experiment_ids, finished_only=finished_only, params=params)
         finished = " and attributes.status = 'FINISHED'" if finished_only else ""
         return self._runs(experiment_ids, _level("cell") + finished)

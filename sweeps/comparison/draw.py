@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -71,8 +71,8 @@ def _shots_of(selection: Selection, shots: int | None, metric: str) -> int:
 def _curves(selection: Selection, shots: int | None) -> "Figure":
     if shots is not None:
         raise UserError("--shots: curves show every number of shots; remove it")
-    grid: dict[str, Any] = {"datasets": selection.datasets, "seeds": selection.seeds}
-    return curves.few_shot_curves(selection.cells, metric=own_metric(selection.protocol), **grid)
+    metric = own_metric(selection.protocol)
+    return curves.few_shot_curves(selection.cells, datasets=selection.datasets, seeds=selection.seeds, metric=metric)
 
 
 def _scatter(selection: Selection, shots: int | None) -> "Figure":
@@ -85,15 +85,14 @@ def _scatter(selection: Selection, shots: int | None) -> "Figure":
 def _radar(selection: Selection, shots: int | None) -> "Figure":
     metric = own_metric(selection.protocol)
     at = _shots_of(selection, shots, metric)
-    grid: dict[str, Any] = {"datasets": selection.datasets, "seeds": selection.seeds}
-    return methods.radar(selection.cells, shots=at, metric=metric, **grid)
+    return methods.radar(selection.cells, datasets=selection.datasets, shots=at, seeds=selection.seeds, metric=metric)
 
 
 def _pareto(selection: Selection, shots: int | None) -> "Figure":
     if shots is not None:
         raise UserError("--shots: the front is over every number of shots; remove it")
-    grid: dict[str, Any] = {"datasets": selection.datasets, "seeds": selection.seeds}
-    return methods.shots_pareto(selection.cells, metric=own_metric(selection.protocol), **grid)
+    metric = own_metric(selection.protocol)
+    return methods.shots_pareto(selection.cells, datasets=selection.datasets, seeds=selection.seeds, metric=metric)
 
 
 def _ranks(selection: Selection, shots: int | None) -> "Figure":

@@ -4,7 +4,7 @@ A table never hides what it stands on: every entry carries its spread over seeds
 dataset has no average. Input is a frame of cells (see `frames`); output is one kind of object, whatever the columns.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -321,8 +321,3 @@ def _entry(values: "pd.Series[float]") -> Entry | None:
         return None
     spread = float(values.std(ddof=1)) if len(values) > 1 else None
     return Entry(float(values.mean()), spread, len(values))
-
-
-def complete_methods(table: ComparisonTable, among: Iterable[str] | None = None) -> list[str]:
-    """Methods without a missing cell."""
-    return [method for method in among or table.methods if not table.missing.get(method)]

@@ -10,7 +10,7 @@ from small_sweep import Declare
 
 from core.errors import UserError
 from sweeps import tracking
-from sweeps.bulk_reading import is_database, read_cell_runs
+from sweeps.bulk_reading import is_readable_by_sql, read_cell_runs
 from sweeps.records import SCHEMA, SCHEMA_TAG, CellRow
 from sweeps.tracking import Ledger
 
@@ -30,7 +30,7 @@ def test_sql_and_client_read_the_same(declare: Declare, log: Path, monkeypatch: 
         ledger.finished_cells(),
         ledger.cells(experiment, ["prompt.n_prompts"]),
     )
-    monkeypatch.setattr(tracking, "is_database", lambda uri: False)
+    monkeypatch.setattr(tracking, "is_readable_by_sql", lambda uri: False)
     slow = ledger.cells(experiment)
     assert by_run(fast) == by_run(slow)
     assert {row.status for row in fast} == {"FINISHED", "FAILED"}
@@ -59,7 +59,7 @@ def test_a_store_whose_tables_are_not_mlflows_is_one_line(tmp_path: Path) -> Non
 
 
 def test_servers_are_no_databases() -> None:
-    assert [is_database(uri) for uri in ("sqlite:///a.db", "postgresql+psycopg://h/d", "http://h:5000")] == [
+    assert [is_readable_by_sql(uri) for uri in ("sqlite:///a.db", "postgresql+psycopg://h/d", "http://h:5000")] == [
         True,
         True,
         False,
