@@ -211,7 +211,9 @@ def show_store(console: Console, *, as_json: bool) -> None:
         unreadable = [str(path) for path in listing.unreadable]
         print(json.dumps({"folder": str(store_folder()), "shelves": rows, "unreadable": unreadable}))
         return
-    table = Table("backbone", "weights", "precision", "local", "dataset", "view", header_style="bold")
+    table = Table("backbone", "weights", "precision", "local", header_style="bold")
+    table.add_column("dataset", no_wrap=True)  # a name in pieces is no name
+    table.add_column("view")
     for name in ("images", "size", "last used"):
         table.add_column(name, justify="right")
     for row in rows:

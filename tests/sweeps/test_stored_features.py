@@ -12,13 +12,14 @@ from core.cells import Cell
 from core.errors import UserError
 from search_spaces.sweep_file import check_sweep
 from sweeps.cli import app
+from sweeps.commands.options import out
 from sweeps.stored_features import FeatureCosts, describe, sweep_cells
 
 DATASET = ["--dataset", "mini-tiles", "--shots", "1", "--seeds", "1,2"]
 
 
 def dualpt(*words: str) -> Result:
-    result = CliRunner().invoke(app, ["features", *words], env={"COLUMNS": "200"})
+    result = CliRunner().invoke(app, ["features", *words])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result
@@ -27,6 +28,12 @@ def dualpt(*words: str) -> Result:
 def answer(*words: str) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(dualpt(*words, "--json").stdout)
     return document
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The console takes its width when it is made, and test runners set one of their own."""
+    monkeypatch.setattr(out, "_width", 200)
 
 
 @pytest.fixture
