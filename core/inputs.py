@@ -5,8 +5,8 @@ drawn and judged, the weights, the descriptions, and the version of the trainer'
 folder, device) are no part of it.
 """
 
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache, lru_cache
 from pathlib import Path
 
 from core.cells import Cell
@@ -107,16 +107,17 @@ def data_of(cell: Cell) -> CellData:
     return _draw_once(*_draw_of(cell))
 
 
-Draw = tuple[tuple[tuple[DatasetInfo, Path], ...], Protocol, int, int]
-"""Source and targets with their roots, protocol, shots and seed: what a cell's images follow from."""
+Places = tuple[tuple[DatasetInfo, Path], ...]
+"""Source and targets with their roots."""
 
 
-def _draw_of(cell: Cell) -> Draw:
+def _draw_of(cell: Cell) -> tuple[Places, Protocol, int, int]:
+    """What a cell's images follow from: places, protocol, shots and seed."""
     return tuple(datasets_of(cell).items()), cell.protocol, cell.shots, cell.seed
 
 
 @lru_cache(maxsize=1024)
-def _draw_once(places: tuple[tuple[DatasetInfo, Path], ...], protocol: Protocol, shots: int, seed: int) -> CellData:
+def _draw_once(places: Places, protocol: Protocol, shots: int, seed: int) -> CellData:
     (source, root), *targets = places
     if shots:
         check_source(source)
@@ -124,6 +125,12 @@ def _draw_once(places: tuple[tuple[DatasetInfo, Path], ...], protocol: Protocol,
     sample = draw_few_shot(split, shots, seed) if shots else None
     others = {info.name: _read_once(info, place) for info, place in targets}
     return divide(protocol, source.name, split, sample, others)
+
+
+@cache
+def _n_drawn(places: Places, protocol: Protocol, shots: int, seed: int) -> int:
+    """Training images: remembered where the draw itself is not, since a sweep asks for it again and again."""
+    return len(_draw_once(places, protocol, shots, seed).train)
 
 
 def bank_folder(setting: Setting, info: DatasetInfo) -> Path:
@@ -170,12 +177,23 @@ def described_datasets(cell: Cell) -> tuple[str, ...]:
     return (*source, *cell.targets) if tests_with_descriptions(cell.setting) else source
 
 
-@lru_cache(maxsize=1024)
-def _pixels_once(places: tuple[tuple[DatasetInfo, Path], ...], protocol: Protocol, shots: int, seed: int) -> str:
-    """SHA-256 over what the cell's images are called, how they are labelled, and what is in the files."""
-    data, index = _draw_once(places, protocol, shots, seed), _digest_index(cache_root())
+@cache
+def _trained_pixels(places: Places, protocol: Protocol, shots: int, seed: int) -> str:
+    """Fingerprint of the training and validation images: their labels, and what is in the files."""
+    data = _draw_once(places, protocol, shots, seed)
+    return _pixels(places, data, {"train": data.train, "val": data.val})
+
+
+@cache
+def _tested_pixels(places: Places, protocol: Protocol) -> str:
+    """The same of the test images, which no draw changes: they are many, and looked at once."""
+    data = _draw_once(places, protocol, 0, 0)
+    return _pixels(places, data, data.tests)
+
+
+def _pixels(places: Places, data: CellData, parts: Mapping[str, Sequence[Item]]) -> str:
+    index = _digest_index(cache_root())
     image_roots = {info.name: info.image_root(root) for info, root in places}
-    parts = {"train": data.train, "val": data.val, **data.tests}
     return rows_fingerprint(
         (part, item.label, digest)
         for part, items in parts.items()
@@ -199,7 +217,7 @@ def recipe_of(cell: Cell) -> Recipe:
         optim.recipe,
         shots=cell.shots,
         dataset=cell.dataset,
-        n_images=len(data_of(cell).train),
+        n_images=_n_drawn(*_draw_of(cell)),
         learning_rate=optim.learning_rate,
         batch_size=optim.batch_size,
         epochs=optim.epochs,
@@ -225,13 +243,14 @@ def cell_key(cell: Cell) -> str:
         }
     described = {name: bank_fingerprint(sentences_of(setting, name)) for name in described_datasets(cell)}
     weights = find_weights(setting.backbone.name, setting.backbone.pretrained)
+    draw = _draw_of(cell)
     identity = {
         "numerics": NUMERICS_VERSION,
         "settings": settings,
         "weights": [weights.fingerprint, {name: weights.preprocess.get(name) for name in PREPROCESSING}],
         "dataset": _classes(setting, cell.dataset),
         "cell": [cell.protocol, cell.shots, cell.seed],
-        "images": _pixels_once(*_draw_of(cell)),
+        "images": [_trained_pixels(*draw), _tested_pixels(*draw[:2])],
         "descriptions": described.get(cell.dataset),
     }
     if cell.targets:

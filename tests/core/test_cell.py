@@ -252,10 +252,11 @@ def test_class_contexts_have_none_for_new_classes(bench: Bench) -> None:
 
 
 def test_a_key_hangs_on_what_is_in_the_images_and_not_on_where_they_are(photographs: Path, tmp_path: Path) -> None:
-    from core.inputs import _pixels_once
+    from core.inputs import _tested_pixels, _trained_pixels
 
     def key() -> str:
-        _pixels_once.cache_clear()  # as in another process
+        _trained_pixels.cache_clear()  # as in another process
+        _tested_pixels.cache_clear()
         setting = method_setting("coop").with_values({**QUICK, "data.root": str(photographs)})
         return cell_key(Cell(setting, "DescribableTextures", "few-shot", 2, 1))
 

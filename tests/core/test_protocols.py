@@ -92,12 +92,12 @@ class TestCells:
         assert len(set(keys)) == len(keys)
 
     def test_a_key_hangs_on_the_targets_pixels(self, miniature_copy: Path) -> None:
-        from core.inputs import _pixels_once
+        from core.inputs import _tested_pixels
 
         before = cell_key(cell(miniature_copy))
         image = miniature_copy / "ucf101" / "UCF-101-midframes" / "Archery" / "1_0008.jpg"
         image.write_bytes((image.parent / "1_0007.jpg").read_bytes())
-        _pixels_once.cache_clear()  # as in another process
+        _tested_pixels.cache_clear()  # as in another process
         assert cell_key(cell(miniature_copy)) != before
 
     @pytest.mark.parametrize("method", ["zero-shot-descriptions", "dualpt"])
