@@ -53,22 +53,40 @@ def _one_backbone(run: Run, backbone: Backbone, key: str) -> list[Row]:
     ]
 
 
+SEEDS = 3
+"""Replicas in one step, as sweeps train the seeds of a cell."""
+
+
 def class_lists(run: Run) -> list[Row]:
-    """Real class lists. The plain step is timed at 100 classes and scaled: its cost is C x 77 positions."""
-    backbone, rows, ratios = main_backbone(run), [], []
-    plain = run.side_by_side({"plain": Problem(backbone, hundred_classes()).plain_text_gradient})["plain"]
-    for name, names in real_class_shapes().items():
-        problem = Problem(backbone, names)
-        packed = run.side_by_side({"packed": problem.text_gradient})["packed"]
-        row = ratio(
-            f"text_step_ratio_{name}",
-            f"{name}, {len(names)} classes",
-            [s * len(names) / CLASSES for s in plain],
-            packed,
-        )
-        ratios.append(row.value)
-        rows.append(row)
-    return [*rows, counted("text_step_ratio_mean_of_eleven", "mean of eleven", statistics.fmean(ratios), "×", "≥ 20×")]
+    """Real class lists, one seed alone and several in one step, both against as many plain steps.
+
+    The plain step is timed at 100 classes and scaled: its cost is C x 77 positions.
+    """
+    backbone = main_backbone(run)
+    hundred = run.side_by_side({"plain": Problem(backbone, hundred_classes()).plain_text_gradient})["plain"]
+    seconds: dict[str, list[list[float]]] = {"plain": [], "one": [], "several": []}
+    for names in real_class_shapes().values():
+        one, several = Problem(backbone, names), Problem(backbone, names, replicas=SEEDS)
+        timed = run.side_by_side({"one": one.text_gradient, "several": several.text_gradient})
+        seconds["plain"].append([s * len(names) / CLASSES for s in hundred])
+        seconds["one"].append(timed["one"])
+        seconds["several"].append([s / SEEDS for s in timed["several"]])
+    rows = []
+    for which, key, title in (("one", "", "one seed"), ("several", f"_{SEEDS}_seeds", f"{SEEDS} seeds in a step")):
+        ratios = [
+            ratio(f"text_step_ratio_{name}{key}", f"{title}: {name}, {len(names)} classes", plain, packed)
+            for (name, names), plain, packed in zip(
+                real_class_shapes().items(), seconds["plain"], seconds[which], strict=True
+            )
+        ]
+        mean = statistics.fmean(row.value for row in ratios)
+        together = [[sum(turn) for turn in zip(*seconds[of], strict=True)] for of in ("plain", which)]
+        rows += [
+            *ratios,
+            counted(f"text_step_ratio_mean_of_eleven{key}", f"{title}: mean of eleven", mean, "×", "≥ 20×"),
+            ratio(f"text_step_ratio_of_eleven_together{key}", f"{title}: seconds of all eleven", *together),
+        ]
+    return rows
 
 
 def positions(run: Run) -> list[Row]:
