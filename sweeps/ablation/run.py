@@ -7,7 +7,7 @@ from rich.console import Console
 
 from search_spaces.study import LoadedStudy
 from sweeps.launch import draw_mini_datasets, launch
-from sweeps.launch import dry_run as show_plan
+from sweeps.preview import dry_run as show_plan
 
 
 def run_study(

@@ -79,8 +79,8 @@ def sweep(
     from search_spaces.sweep_file import load_sweep
     from search_spaces.yaml_reader import parse_overrides
     from sweeps.launch import draw_mini_datasets, launch
-    from sweeps.launch import dry_run as show_plan
-    from sweeps.launch import simulate as show_simulation
+    from sweeps.preview import dry_run as show_plan
+    from sweeps.preview import simulate as show_simulation
 
     loaded = load_sweep(shipped_or_path(file), parse_overrides(overrides or []))
     if simulate:

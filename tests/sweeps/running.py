@@ -9,7 +9,8 @@ from rich.console import Console
 
 from search_spaces.sweep_file import LoadedSweep
 from sweeps.dealer import Dealer
-from sweeps.launch import _open_dealer, _recorded
+from sweeps.launch import open_dealer as open_for
+from sweeps.on_record import cells_on_record
 from sweeps.plan import plan_sweep
 from sweeps.progress import SweepProgress
 from sweeps.records import CellRow
@@ -18,9 +19,9 @@ from sweeps.trial import train_pack
 
 
 def open_dealer(sweep: LoadedSweep) -> Dealer:
-    recorded = _recorded(sweep.file.run.tracking_uri, sweep.file.name)
+    recorded = cells_on_record(sweep.file.run.tracking_uri, sweep.file.name)
     shown = SweepProgress(Console(quiet=True), enabled=False)
-    return _open_dealer(sweep, plan_sweep(sweep), recorded, fake_key, shown)
+    return open_for(sweep, plan_sweep(sweep), recorded, fake_key, shown)
 
 
 def train_here(sweep: LoadedSweep, log: Path, *, stop_after: int | None = None, workers: int = 1) -> Dealer:

@@ -18,7 +18,9 @@ from small_sweep import Declare
 
 from core.errors import UserError
 from search_spaces.sweep_file import LoadedSweep
-from sweeps.launch import Outcome, dry_run, launch
+from sweeps.launch import launch
+from sweeps.outcome import Outcome
+from sweeps.preview import dry_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 HERE = Path(__file__).parent

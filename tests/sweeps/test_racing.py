@@ -10,7 +10,7 @@ from rich.console import Console
 from running import open_dealer, shown, train_here, trained
 from small_sweep import Declare
 
-from sweeps.launch import dry_run
+from sweeps.preview import dry_run
 from sweeps.racing import Asha, Race, StatisticalRace
 from sweeps.racing.standings import Standings, paired_t
 from sweeps.tracking import Ledger

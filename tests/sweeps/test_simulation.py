@@ -8,8 +8,8 @@ from rich.console import Console
 from small_sweep import Declare
 
 from core.errors import UserError
-from sweeps.launch import simulate
 from sweeps.plan import MeanSeconds, plan_sweep
+from sweeps.preview import simulate
 from sweeps.racing import Asha
 from sweeps.simulation.estimates import EstimatedWorld, assumed_seconds, estimated_scores
 from sweeps.simulation.memory import ListedCandidates

@@ -16,7 +16,7 @@ from sweeps.ablation import run
 from sweeps.ablation.outcome import study_cells, study_tables
 from sweeps.comparison.compare import rendered
 from sweeps.comparison.frames import read_frame
-from sweeps.launch import Outcome
+from sweeps.outcome import Outcome
 from sweeps.plan import count, plan_sweep
 
 FACTORS = {

@@ -17,7 +17,8 @@ from small_sweep import changed, declaration
 from core.errors import UserError
 from search_spaces.sweep_file import LoadedSweep, check_sweep
 from sweeps import pool
-from sweeps.launch import Outcome, launch
+from sweeps.launch import launch
+from sweeps.outcome import Outcome
 from tests.sweeps.services import POSTGRES_MISSING, MlflowServer, Postgres, has_postgres, wait_until
 
 pytestmark = [
