@@ -1,8 +1,9 @@
 """A split file: `{"train": [[path, label, class name], ...], "val": ..., "test": ...}`.
 
 What the field's code takes is taken: other keys beside the three lists, labels as strings of digits or as 3.0, an image
-listed twice. So is what can mean one thing only: Windows separators, `./` in front, and the full path of some machine
-where it runs through the dataset's own image folder. Everything else is one line that names the entry.
+listed twice. So is what can mean one thing only: Windows separators, `./` in front, and paths from the data root, or
+from the root of some machine, where they run through the dataset's own image folder. Everything else is one line that
+names the entry.
 """
 
 import json
@@ -14,7 +15,9 @@ from core.data.splits import PARTS, Item, Split, make_split
 from core.data.text_files import read_text
 from core.errors import UserError
 
-DIGITS = re.compile(r"\s*-?\d+\s*", re.ASCII)
+DIGITS = re.compile(r"\s*-?\d{1,9}\s*", re.ASCII)
+NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters, which break every list of names, and halves of characters, which no file can hold."""
 ABSOLUTE = re.compile(r"/|~/|[A-Za-z]:/")
 """Starts of a path on some machine, separators already turned."""
 
@@ -40,8 +43,10 @@ def read_split_file(source: Path, what: str = "the split file", image_folder: st
         raise UserError(f"{source}: '{repeated}' is given twice; keep one list of each part") from None
     except RecursionError:
         raise UserError(f"{source}: nested too deeply for a split file; fetch the file again") from None
-    if not isinstance(content, dict) or not set(PARTS) <= set(content):
+    if not isinstance(content, dict):
         raise UserError(f"{source}: expected an object with the lists 'train', 'val' and 'test'")
+    if absent := [part for part in PARTS if part not in content]:
+        raise UserError(f"{source}: holds no '{absent[0]}'; expected the lists 'train', 'val' and 'test'")
     return make_split({part: _items(content[part], part, source, image_folder) for part in PARTS}, source)
 
 
@@ -78,6 +83,8 @@ def _item(entry: object, image_folder: str) -> Item:
     path, label, name = entry
     if not isinstance(name, str) or not name.strip():
         raise ValueError(f"class name {name!r:.80} is not a name")
+    if NO_TEXT.search(name):
+        raise ValueError(f"class name {name!r:.80} holds characters that are no text")
     return Item(_relative(path, image_folder), _whole(label), name)
 
 
@@ -93,12 +100,12 @@ def _whole(label: object) -> int:
 
 def _relative(path: object, image_folder: str) -> str:
     """The path under the image root, with forward slashes."""
-    if not isinstance(path, str) or not path.strip() or "\0" in path:
+    if not isinstance(path, str) or not path.strip() or NO_TEXT.search(path):
         raise ValueError(f"path {path!r:.80} is not a file name")
     plain = path.replace("\\", "/")
     absolute = ABSOLUTE.match(plain)
-    if image_folder and (absolute or plain.startswith("./")):
-        _, cut, behind = plain.partition(f"/{image_folder}/")
+    if image_folder and (absolute or plain.startswith(("./", f"{image_folder}/"))):
+        _, cut, behind = f"/{plain}".partition(f"/{image_folder}/")
         plain, absolute = (behind, None) if cut else (plain, absolute)
     if absolute:
         raise ValueError(f"path '{path:.80}' is absolute; cut it to the part under the image folder")
