@@ -50,7 +50,7 @@ def import_banks(
         info = info_of(setting, name)
         file = _file_in(source, name)
         items = classes_in(setting, info, classes)
-        entries = read_foreign(file, name)
+        entries = read_foreign(file, (name, info.folder), [item.name for item in items])
         match = match_entries(name, items, entries, read_renames(renames, items, entries) if renames else {})
         found.append((match, file))
     wanted = [(match, file, bank_path(out, match.dataset)) for match, file in found if match.complete or partial]

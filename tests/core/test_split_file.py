@@ -81,7 +81,7 @@ def test_a_split_without_validation_images_is_one_as_imagenet_is(tmp_path: Path)
     [
         ("", "line 1, column 1: not JSON"),
         ("[" * 100_000, "nested too deeply"),
-        ('{"train": [], "train": [], "val": [], "test": []}', "'train' is given twice"),
+        ('{"train": [], "train": [[]], "val": [], "test": []}', "'train' is given twice with different content"),
         ([], "expected an object with the lists"),
         ({"train": [], "test": []}, "holds no 'val'; expected the lists"),
         ({**GOOD, "test": None}, "'test' must be a list"),
@@ -97,8 +97,8 @@ def test_a_split_without_validation_images_is_one_as_imagenet_is(tmp_path: Path)
         (with_first(label=None), "label None is not a whole number"),
         (with_first(label="9" * 5000), "is not a whole number"),
         ({**GOOD, "train": [*GOOD["train"], ["c/1.jpg", 10**12, "c"]]}, "label 2 is missing; relabel the classes"),
-        (with_first("\ud800.jpg"), "is not a file name"),
-        (with_first(name="ban\nded"), "holds characters that are no text"),
+        (with_first("\ud800.jpg"), "holds half a character"),
+        (with_first(name="ban\nded"), "holds control characters"),
         (with_first(label=5), "no training image for class 0 'banded'"),
     ],
 )
