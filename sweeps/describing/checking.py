@@ -250,7 +250,9 @@ def _print(console: Console, report: dict[str, Any]) -> None:
         table.add_row(*row)
     console.print(table)
     if report["not_judged"]:
-        console.print(f"  zero-shot accuracy not measured: {escape(report['not_judged'])}", highlight=False, soft_wrap=True)
+        console.print(
+            f"  zero-shot accuracy not measured: {escape(report['not_judged'])}", highlight=False, soft_wrap=True
+        )
     if report["without"]:
         names = [f"'{name}'" for name in report["without"]]
         console.print(f"  no sentence for {escape(listing(names, shown=10))}", style="red", highlight=False)
