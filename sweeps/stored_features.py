@@ -3,7 +3,7 @@
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,6 @@ from sweeps.plan import grid_cells, plan_sweep
 from sweeps.progress import progress_bar, readable_seconds
 
 if TYPE_CHECKING:
-    from core.cell import Bench
     from core.feature_needs import FeatureEstimate
 
 SEARCHED_KEYS = ("backbone.", "data.views", "alignment.local_", "inference.local_weight")
@@ -125,17 +124,21 @@ def build(console: Console, cells: Sequence[Cell], *, dry_run: bool, as_json: bo
         if not as_json:
             _print_needs(bar.console, estimates)
             bar.console.print(f"  {describe(total)}; kept in {store_folder()}", highlight=False, soft_wrap=True)
-        seconds = 0.0 if dry_run else _compute(bench, estimates, show)
+        start = time.perf_counter()
+        images, size = (0, 0) if dry_run else bench.compute(estimates, show)
+        seconds = 0.0 if dry_run else time.perf_counter() - start
     if as_json:
         rows = [_estimate_row(one) for one in estimates]
-        done = {"encoded": 0 if dry_run else total.images, "seconds": seconds}
+        done = {"encoded": images, "seconds": seconds}
         print(json.dumps({"folder": str(store_folder()), "estimated": asdict(total), "needs": rows, **done}))
     elif not dry_run and total.images:
-        pace = total.images / seconds
+        others = total.images - images
+        by_others = f"; {others} were encoded by another process meanwhile" if others else ""
         console.print(
-            f"  {total.images} images encoded in {readable_seconds(seconds)}: {pace:.1f} images/s, "
-            f"{total.bytes / 1e6 / seconds:.1f} MB/s",
+            f"  {images} images encoded in {readable_seconds(seconds)}: {images / seconds:.1f} images/s, "
+            f"{size / 1e6 / seconds:.1f} MB/s{by_others}",
             highlight=False,
+            soft_wrap=True,
         )
 
 
@@ -149,12 +152,6 @@ def describe(total: FeatureCosts) -> str:
 
 def megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f} MB" if size < 1e9 else f"{size / 1e9:,.1f} GB"
-
-
-def _compute(bench: "Bench", estimates: "Sequence[FeatureEstimate]", show: Callable[[int, int, str], None]) -> float:
-    start = time.perf_counter()
-    bench.compute(estimates, show)
-    return time.perf_counter() - start
 
 
 def _estimate_row(one: "FeatureEstimate") -> dict[str, Any]:
