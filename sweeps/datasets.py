@@ -271,8 +271,13 @@ def add_dataset(console: Console, name: str, root: Path, entry: dict[str, str]) 
     check_files((*split.train, *split.val, *split.test), info.image_root(root))
     path = append_own_dataset(root, name, dataset)
     counts = ", ".join(f"{len(getattr(split, part))} {part}" for part in PARTS)
-    console.print(f"{name}: {len(split.class_names)} classes; {counts} images; registered in {path}", highlight=False)
-    console.print(f"  next: dualpt train --dataset {name} data.root={root}", highlight=False, markup=False)
+    for line in (
+        f"{name}: {len(split.class_names)} classes; {counts} images; registered in {path}",
+        f"  next: dualpt train --dataset {name} --method coop data.root={root}",
+        "  other methods align with descriptions: "
+        f"dualpt describe generate {name} --llm MODEL --out {root}/descriptions data.root={root}",
+    ):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _root_of(info: DatasetInfo, root: Path | None, *, draw: bool = True) -> Path:

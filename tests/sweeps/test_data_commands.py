@@ -164,6 +164,8 @@ class TestAdd:
         words = ("--shots", 1, "--method", "coop", f"data.root={miniature_copy}", "optim.epochs=2", "--json")
         (few,) = json.loads(dualpt("train", "--dataset", "land", *words).stdout)
         assert few["dataset"] == "land"
+        wanted = ("features", "build", "--dataset", "land", "--dry-run", *words)
+        assert {row["dataset"] for row in json.loads(dualpt(*wanted).stdout)["needs"]} == {"land"}
         transfer = ("--protocol", "cross-dataset", "--targets", "UCF101,land,Food101")
         (moved,) = json.loads(dualpt("train", "--dataset", "land", *transfer, *words).stdout)
         assert moved["targets"] == ["UCF101", "Food101"]
