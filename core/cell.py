@@ -140,8 +140,8 @@ class Bench:
         """What `prepare` would compute, and how long it takes: by the pace of earlier builds, else of a few images."""
         return estimate(self._store, needs_of(cells), self._backbone_of, self._pace_of)
 
-    def compute(self, estimates: Sequence[FeatureEstimate], progress: Count | None = None) -> None:
-        """Compute the features that are missing.
+    def compute(self, estimates: Sequence[FeatureEstimate], progress: Count | None = None) -> tuple[int, int]:
+        """Compute the features that are missing; images and bytes encoded here, and not by processes waited for.
 
         Raises:
             UserError: as `prepare`.
@@ -150,6 +150,7 @@ class Bench:
         total = sum(one.missing for one in estimates)
         size = f"{sum(one.bytes for one in estimates) / 1e6:,.0f} MB in all"
         done = 0
+        images, size_before = self._store.encoded_images, self._store.encoded_bytes
         for one in estimates:
             if not one.missing:
                 continue
@@ -161,6 +162,7 @@ class Bench:
 
             self._features(one.need.setting, one.need.dataset, one.need.items, one.need.view, count)
             done += one.missing
+        return self._store.encoded_images - images, self._store.encoded_bytes - size_before
 
     def prepare_data(self, cells: Sequence[Cell], progress: Count | None = None) -> None:
         """Write the mini datasets that are not on disk yet."""

@@ -7,7 +7,6 @@ matched without regard to case, underscores, hyphens and blanks; anything furthe
 torch.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -17,6 +16,7 @@ from core.describing.bank import Sentences, check_hash, is_bank, parse_bank, sen
 from core.describing.names import display_name, normal_name, suggestion
 from core.errors import UserError
 from core.fingerprint import fingerprint
+from core.json_reader import parse_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,13 +79,12 @@ def read_content(source: Path, info: DatasetInfo) -> dict[str, Any]:
         UserError: it cannot be read or is no JSON object.
     """
     try:
-        content = json.loads(source.read_text(encoding="utf-8"))
+        text = source.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"{source}: no descriptions of {info.name}; add the file or set descriptions.bank") from None
-    except json.JSONDecodeError as error:
-        raise UserError(f"{source}: line {error.lineno}, column {error.colno}: not JSON ({error.msg})") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{source}: cannot be read ({error})") from None
+    content = parse_json(text, source, remedy="mend it, or fetch the bank again")
     if not isinstance(content, dict):
         raise UserError(f"{source}: expected an object of {{class name: [sentence, ...]}}")
     return content

@@ -70,6 +70,9 @@ class FeatureStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.pace = Pace(folder)
+        self.encoded_images = 0
+        """Encoded through this object so far; what other processes encoded meanwhile is not counted."""
+        self.encoded_bytes = 0
         self._digests = DigestIndex(folder / "digests")
         self._shelves: dict[Path, FeatureShelf] = {}
 
@@ -179,10 +182,13 @@ class FeatureStore:
         shelf.describe()
         total = len(images)
         done = total - len(missing)
+        row_bytes = sum(column.row_bytes for column in shelf.columns)
 
         def written(size: int) -> None:
             nonlocal done
             done += size
+            self.encoded_images += size
+            self.encoded_bytes += size * row_bytes
             if progress is not None:
                 progress(done, total)
 

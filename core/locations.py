@@ -5,7 +5,7 @@ Everything in it can be deleted and is computed again.
 
 import errno
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 from core.errors import UserError
@@ -31,7 +31,9 @@ def write_atomically(path: Path, text: str, remedy: str = CACHE_REMEDY) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+        temporary = path.parent / f".tmp-{secrets.token_hex(8)}"
+        # Not tempfile's, whose files are their owner's alone: a store or a bank is shared by many.
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     except OSError as error:
         raise unwritable(path.parent, error, remedy) from None
     try:
@@ -41,7 +43,7 @@ def write_atomically(path: Path, text: str, remedy: str = CACHE_REMEDY) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise unwritable(path.parent, error, remedy) from None
         raise

@@ -68,7 +68,7 @@ def check_datasets(
         ]
         print(json.dumps(rows))
     else:
-        _print_examinations(console, infos, reports, fine)
+        _print_examinations(console, infos, reports, fine, root)
     return all(fine)
 
 
@@ -90,7 +90,11 @@ def _is_fine(info: DatasetInfo, report: "Examination", published: bool) -> bool:
 
 
 def _print_examinations(
-    console: Console, infos: Sequence[DatasetInfo], reports: Sequence["Examination"], fine: Sequence[bool]
+    console: Console,
+    infos: Sequence[DatasetInfo],
+    reports: Sequence["Examination"],
+    fine: Sequence[bool],
+    root: Path | None,
 ) -> None:
     table = Table(header_style="bold")
     for column in ("dataset", "state", "classes", "train", "val", "test"):
@@ -99,11 +103,36 @@ def _print_examinations(
         table.add_row(info.name, _state(info, report, each), *_counts(report))
     console.print(table)
     if any(report.n_images and not report.as_published for report in reports):
-        console.print("  n/m: n found, m published; results on other images do not compare with published ones")
+        console.print(
+            "  n/m: n found, m published; results on other images do not compare with published ones", soft_wrap=True
+        )
     for report in reports:
         lines = [(line, "[red]fault[/]") for line in _faults(report)] + [(line, "note") for line in _notes(report)]
         for line, kind in lines:
             console.print(f"  {kind} {report.name}: {escape(line)}", highlight=False, soft_wrap=True)
+    _print_what_to_do(console, infos, reports, root)
+
+
+def _print_what_to_do(
+    console: Console, infos: Sequence[DatasetInfo], reports: Sequence["Examination"], root: Path | None
+) -> None:
+    """Where the missing datasets belong, and whether the images themselves were read."""
+
+    def say(line: str) -> None:
+        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+
+    absent = [info for info, report in zip(infos, reports, strict=True) if not report.found and info.kind != "mini"]
+    if root is not None and absent:
+        if len(absent) == len(infos) and (inside := next((i for i in absent if i.folder == root.resolve().name), None)):
+            say(f"{root} is the folder of {inside.name} itself; did you mean --root {root.resolve().parent}?")
+        else:
+            say(f"not found: {listing([f'{info.folder}/' for info in absent], shown=11)} under {root}")
+    decoded = [report for report in reports if report.decoded]
+    if decoded:
+        n_tried = sum(report.n_distinct - len(report.missing) for report in decoded)
+        say(f"{n_tried} images decoded, {sum(len(report.unreadable) for report in decoded)} of them cannot be read")
+    elif any(report.n_images for report in reports):
+        say("images were not opened; --deep decodes every one")
 
 
 def _state(info: DatasetInfo, report: "Examination", fine: bool) -> str:
@@ -242,8 +271,13 @@ def add_dataset(console: Console, name: str, root: Path, entry: dict[str, str]) 
     check_files((*split.train, *split.val, *split.test), info.image_root(root))
     path = append_own_dataset(root, name, dataset)
     counts = ", ".join(f"{len(getattr(split, part))} {part}" for part in PARTS)
-    console.print(f"{name}: {len(split.class_names)} classes; {counts} images; registered in {path}", highlight=False)
-    console.print(f"  next: dualpt train --dataset {name} data.root={root}", highlight=False, markup=False)
+    for line in (
+        f"{name}: {len(split.class_names)} classes; {counts} images; registered in {path}",
+        f"  next: dualpt train --dataset {name} --method coop data.root={root}",
+        "  other methods align with descriptions: "
+        f"dualpt describe generate {name} --llm MODEL --out {root}/descriptions data.root={root}",
+    ):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _root_of(info: DatasetInfo, root: Path | None, *, draw: bool = True) -> Path:

@@ -3,7 +3,7 @@
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,6 @@ from sweeps.plan import grid_cells, plan_sweep
 from sweeps.progress import progress_bar, readable_seconds
 
 if TYPE_CHECKING:
-    from core.cell import Bench
     from core.feature_needs import FeatureEstimate
 
 SEARCHED_KEYS = ("backbone.", "data.views", "alignment.local_", "inference.local_weight")
@@ -123,19 +122,23 @@ def build(console: Console, cells: Sequence[Cell], *, dry_run: bool, as_json: bo
         estimates = bench.estimate_features(cells)
         total = costs(estimates)
         if not as_json:
-            bar.console.print(_needs_table(estimates))
+            _print_needs(bar.console, estimates)
             bar.console.print(f"  {describe(total)}; kept in {store_folder()}", highlight=False, soft_wrap=True)
-        seconds = 0.0 if dry_run else _compute(bench, estimates, show)
+        start = time.perf_counter()
+        images, size = (0, 0) if dry_run else bench.compute(estimates, show)
+        seconds = 0.0 if dry_run else time.perf_counter() - start
     if as_json:
         rows = [_estimate_row(one) for one in estimates]
-        done = {"encoded": 0 if dry_run else total.images, "seconds": seconds}
+        done = {"encoded": images, "seconds": seconds}
         print(json.dumps({"folder": str(store_folder()), "estimated": asdict(total), "needs": rows, **done}))
     elif not dry_run and total.images:
-        pace = total.images / seconds
+        others = total.images - images
+        by_others = f"; {others} were encoded by another process meanwhile" if others else ""
         console.print(
-            f"  {total.images} images encoded in {readable_seconds(seconds)}: {pace:.1f} images/s, "
-            f"{total.bytes / 1e6 / seconds:.1f} MB/s",
+            f"  {images} images encoded in {readable_seconds(seconds)}: {images / seconds:.1f} images/s, "
+            f"{size / 1e6 / seconds:.1f} MB/s{by_others}",
             highlight=False,
+            soft_wrap=True,
         )
 
 
@@ -149,12 +152,6 @@ def describe(total: FeatureCosts) -> str:
 
 def megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f} MB" if size < 1e9 else f"{size / 1e9:,.1f} GB"
-
-
-def _compute(bench: "Bench", estimates: "Sequence[FeatureEstimate]", show: Callable[[int, int, str], None]) -> float:
-    start = time.perf_counter()
-    bench.compute(estimates, show)
-    return time.perf_counter() - start
 
 
 def _estimate_row(one: "FeatureEstimate") -> dict[str, Any]:
@@ -172,23 +169,40 @@ def _estimate_row(one: "FeatureEstimate") -> dict[str, Any]:
     }
 
 
-def _needs_table(estimates: "Sequence[FeatureEstimate]") -> Table:
-    """One row a backbone and dataset; the views of a dataset's training images are counted together."""
-    groups: dict[tuple[str, ...], list[FeatureEstimate]] = {}
+def _print_needs(console: Console, estimates: "Sequence[FeatureEstimate]") -> None:
+    """A table a backbone, a row a dataset; the views of a dataset's training images are counted together."""
+    groups: dict[str, dict[str, list[FeatureEstimate]]] = {}
     for one in estimates:
         section = one.need.setting.backbone
-        title: tuple[str, ...] = (section.name, section.precision, one.need.local or "–", one.need.dataset)
-        groups.setdefault(title, []).append(one)
-    table = Table("backbone", "precision", "local", "dataset", header_style="bold", title_justify="left")
-    for name in ("views", "images", "missing", "size", "time"):
-        table.add_column(name, justify="right")
-    for title, group in groups.items():
-        total = costs(group)
-        views = sum(one.need.view is not None for one in group)
-        images = sum(len(one.need.items) for one in group)
-        seconds = "?" if total.seconds is None else readable_seconds(total.seconds)
-        table.add_row(*title, str(views or "–"), str(images), str(total.images), megabytes(total.bytes), seconds)
+        title = _encoder_line(section.name, section.precision, one.need.local)
+        groups.setdefault(title, {}).setdefault(one.need.dataset, []).append(one)
+    for title, by_dataset in groups.items():
+        table = _table("dataset", "views", "images", "missing", "size", "time")
+        for dataset, group in by_dataset.items():
+            total = costs(group)
+            views = sum(one.need.view is not None for one in group)
+            images = sum(len(one.need.items) for one in group)
+            seconds = "?" if total.seconds is None else readable_seconds(total.seconds)
+            counts = (str(views or "–"), str(images), str(total.images))
+            table.add_row(dataset, *counts, megabytes(total.bytes), seconds)
+        _print_table(console, title, table)
+
+
+def _encoder_line(backbone: object, precision: object, local: object) -> str:
+    return f"{backbone}, {precision}, local features: {local or 'none'}"
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(header_style="bold")
+    table.add_column(first, no_wrap=True)  # a name in pieces is no name
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
     return table
+
+
+def _print_table(console: Console, title: str, table: Table) -> None:
+    console.print(title, style="bold", highlight=False, markup=False, soft_wrap=True)
+    console.print(table)
 
 
 def show_store(console: Console, *, as_json: bool) -> None:
@@ -211,21 +225,21 @@ def show_store(console: Console, *, as_json: bool) -> None:
         unreadable = [str(path) for path in listing.unreadable]
         print(json.dumps({"folder": str(store_folder()), "shelves": rows, "unreadable": unreadable}))
         return
-    table = Table("backbone", "weights", "precision", "local", header_style="bold")
-    table.add_column("dataset", no_wrap=True)  # a name in pieces is no name
-    table.add_column("view")
-    for name in ("images", "size", "last used"):
-        table.add_column(name, justify="right")
-    for row in rows:
-        words = [str(row["backbone"]), str(row["weights"])[:12], str(row["precision"]), str(row["local"] or "–")]
-        used = time.strftime("%Y-%m-%d", time.localtime(row["used"]))
-        table.add_row(*words, str(row["dataset"]), str(row["view"]), str(row["images"]), megabytes(row["bytes"]), used)
-    if rows:
-        console.print(table)
+    for title, group in itertools.groupby(sorted(rows, key=_shelf_title), key=_shelf_title):
+        table = _table("dataset", "view", "images", "size", "last used")
+        for row in group:
+            used = time.strftime("%Y-%m-%d", time.localtime(row["used"]))
+            counts = (str(row["images"]), megabytes(row["bytes"]))
+            table.add_row(str(row["dataset"]), str(row["view"]), *counts, used)
+        _print_table(console, title, table)
     console.print(
         f"  {len(rows)} shelves, {megabytes(sum(row['bytes'] for row in rows))} in {store_folder()}", soft_wrap=True
     )
     _print_paths(console, "not understood, built anew when needed", listing.unreadable)
+
+
+def _shelf_title(row: dict[str, Any]) -> str:
+    return f"{_encoder_line(row['backbone'], row['precision'], row['local'])}, weights {str(row['weights'])[:12]}"
 
 
 def verify(console: Console, *, as_json: bool) -> int:

@@ -92,7 +92,10 @@ _FOOD, _SATELLITE, _ACTION = (
     "a centered satellite photo of {}.",
     "a photo of a person doing {}.",
 )
-# Classes and images as in CoOp's table of datasets (arXiv 2109.01134); ImageNet's 50,000 `val` images are its test.
+# ImageNet's 50,000 `val` images are its test. Where the numbers of images come from: the split files of Caltech101,
+# Pets, Cars, Flowers, Textures, EuroSAT and UCF101 (tests count those of Pets, Textures and EuroSAT); Food101's 1,000
+# images a class divided 5:2:3 and SUN397's 50 training images a class divided 4:1, as CoOp did; Aircraft's three
+# listings of 10,000 images. The classes are counted in the tests too.
 _REAL = (
     _real("ImageNet", "ImageNet", "imagenet", "images", 1000, (1_281_167, 0, 50_000), layout="imagenet"),
     _real("Caltech101", "Caltech101", "caltech-101", "101_ObjectCategories", 100, (4128, 1649, 2465)),
@@ -124,6 +127,7 @@ def _variant(
     )
 
 
+# Images as the authors of each count them.
 _V2_FOLDER = "imagenetv2-matched-frequency-format-val"
 _VARIANTS = (
     _variant("ImageNetV2", "ImageNet-V2", "imagenetv2", _V2_FOLDER, 1000, 10_000, "numbered folders"),

@@ -26,6 +26,8 @@ class Examination:
     n_classes: int | None = None
     n_images: tuple[int, int, int] | None = None
     """Images listed in train, val and test."""
+    n_distinct: int = 0
+    """Images listed in any part, each counted once."""
     expected_classes: int | None = None
     expected_images: tuple[int, int, int] | None = None
     """As published; None where nothing is known."""
@@ -87,6 +89,7 @@ def examine(
         found=True,
         n_classes=len(split.class_names),
         n_images=(train, val, test),
+        n_distinct=len(paths),
         expected_classes=info.n_classes,
         expected_images=info.n_images,
         missing=tuple(missing),

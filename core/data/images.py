@@ -7,6 +7,7 @@ where an image becomes a tensor, and not to read or check files.
 
 import os
 import random
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -15,7 +16,7 @@ from math import exp, log, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from core.errors import UserError
 from core.fingerprint import fingerprint
@@ -32,6 +33,9 @@ CROP_ATTEMPTS = 10
 DECODERS = max(2, min(16, os.cpu_count() or 2))
 """Threads that read, decode and resize images; Pillow works outside Python's lock."""
 
+# The field's loader converts such images as they are, and so does `decode`.
+warnings.filterwarnings("ignore", "Palette images with Transparency", UserWarning)
+
 
 def decode(path: Path) -> Image.Image:
     """Read an image file as RGB.
@@ -44,8 +48,11 @@ def decode(path: Path) -> Image.Image:
             return image.convert("RGB")
     except FileNotFoundError:
         raise UserError(f"{path}: image missing; complete the images or set data.root") from None
+    except UnidentifiedImageError:
+        raise UserError(f"{path}: not a readable image (of no format that Pillow knows); replace the file") from None
     except Exception as error:  # Pillow's decoders raise anything from OSError to struct.error on damaged files
-        raise UserError(f"{path}: not a readable image ({error}); replace the file") from None
+        fault = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise UserError(f"{path}: not a readable image ({fault}); replace the file") from None
 
 
 def find_unreadable(

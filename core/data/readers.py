@@ -33,6 +33,9 @@ def read_split(info: DatasetInfo, root: Path, *, images: bool = True) -> Split:
         raise UserError(f"{image_root}: the images of {info.name} are missing; unpack them there")
     match info.layout:
         case "split file":
+            if info.kind == "own" and not (folder / info.split_file).exists():
+                fault = f"the split file of {info.name} is missing; put it there, or change `split` of its entry"
+                raise UserError(f"{folder / info.split_file}: {fault}")
             prefix = f"{info.folder}/{info.image_folder}".rstrip("/")
             return read_split_file(folder / info.split_file, f"the split file of {info.name}", prefix)
         case "aircraft":

@@ -1,20 +1,22 @@
 """A split file: `{"train": [[path, label, class name], ...], "val": ..., "test": ...}`.
 
 What the field's code takes is taken: other keys beside the three lists, labels as strings of digits or as 3.0, an image
-listed twice. So is what can mean one thing only: Windows separators, `./` in front, and the full path of some machine
-where it runs through the dataset's own image folder. Everything else is one line that names the entry.
+listed twice. So is what can mean one thing only: Windows separators, `./` in front, and paths from the data root, or
+from the root of some machine, where they run through the dataset's own image folder. Everything else is one line that
+names the entry.
 """
 
-import json
 import re
 from pathlib import Path
-from typing import Any
 
 from core.data.splits import PARTS, Item, Split, make_split
 from core.data.text_files import read_text
 from core.errors import UserError
+from core.json_reader import parse_json
 
-DIGITS = re.compile(r"\s*-?\d+\s*", re.ASCII)
+DIGITS = re.compile(r"\s*-?\d{1,9}\s*", re.ASCII)
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""Control characters: a line feed breaks every list of names."""
 ABSOLUTE = re.compile(r"/|~/|[A-Za-z]:/")
 """Starts of a path on some machine, separators already turned."""
 
@@ -30,32 +32,12 @@ def read_split_file(source: Path, what: str = "the split file", image_folder: st
     Raises:
         UserError: a missing file, one that is not JSON, or a malformed split; the line names file and fault.
     """
-    try:
-        content = json.loads(read_text(source, what), object_pairs_hook=_distinct_keys)
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"{source}: line {error.lineno}, column {error.colno}: not JSON ({error.msg}); fetch the file again"
-        ) from None
-    except _RepeatedKey as repeated:
-        raise UserError(f"{source}: '{repeated}' is given twice; keep one list of each part") from None
-    except RecursionError:
-        raise UserError(f"{source}: nested too deeply for a split file; fetch the file again") from None
-    if not isinstance(content, dict) or not set(PARTS) <= set(content):
+    content = parse_json(read_text(source, what), source)
+    if not isinstance(content, dict):
         raise UserError(f"{source}: expected an object with the lists 'train', 'val' and 'test'")
+    if absent := [part for part in PARTS if part not in content]:
+        raise UserError(f"{source}: holds no '{absent[0]}'; expected the lists 'train', 'val' and 'test'")
     return make_split({part: _items(content[part], part, source, image_folder) for part in PARTS}, source)
-
-
-class _RepeatedKey(Exception):
-    """A key of a JSON object that is given twice; its message is the key."""
-
-
-def _distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """JSON's reader would silently keep the last of two equal keys."""
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _RepeatedKey(next(name for name in names if names.count(name) > 1))
-    return content
 
 
 def _items(entries: object, part: str, source: Path, image_folder: str) -> list[Item]:
@@ -78,6 +60,8 @@ def _item(entry: object, image_folder: str) -> Item:
     path, label, name = entry
     if not isinstance(name, str) or not name.strip():
         raise ValueError(f"class name {name!r:.80} is not a name")
+    if CONTROL.search(name):
+        raise ValueError(f"class name {name!r:.80} holds control characters")
     return Item(_relative(path, image_folder), _whole(label), name)
 
 
@@ -93,12 +77,12 @@ def _whole(label: object) -> int:
 
 def _relative(path: object, image_folder: str) -> str:
     """The path under the image root, with forward slashes."""
-    if not isinstance(path, str) or not path.strip() or "\0" in path:
+    if not isinstance(path, str) or not path.strip() or CONTROL.search(path):
         raise ValueError(f"path {path!r:.80} is not a file name")
     plain = path.replace("\\", "/")
     absolute = ABSOLUTE.match(plain)
-    if image_folder and (absolute or plain.startswith("./")):
-        _, cut, behind = plain.partition(f"/{image_folder}/")
+    if image_folder and (absolute or plain.startswith(("./", f"{image_folder}/"))):
+        _, cut, behind = f"/{plain}".partition(f"/{image_folder}/")
         plain, absolute = (behind, None) if cut else (plain, absolute)
     if absolute:
         raise ValueError(f"path '{path:.80}' is absolute; cut it to the part under the image folder")

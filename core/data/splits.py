@@ -57,9 +57,9 @@ def make_split(parts: Mapping[str, Sequence[Item]], source: Path, *, tests_only:
     untrained = [f"{label} '{names[label]}'" for label in sorted(set(names) - trained)]
     if untrained and not tests_only:
         raise UserError(f"{source}: no training image for class {listing(untrained)}; complete 'train'")
-    gaps = sorted(set(range(max(names) + 1)) - set(names))
-    if gaps or min(names) < 0:
-        fault = f"label {gaps[0]} is missing" if gaps else f"label {min(names)} is negative"
+    missing = next((label for label in range(len(names)) if label not in names), None)
+    if missing is not None:
+        fault = f"label {min(names)} is negative" if min(names) < 0 else f"label {missing} is missing"
         raise UserError(f"{source}: labels must be 0..{len(names) - 1}, but {fault}; relabel the classes")
     return Split(
         train=tuple(parts["train"]),

@@ -201,7 +201,6 @@ def write_bank(path: Path, bank: Bank) -> None:
     """
     document = bank.model_dump(mode="json", exclude_none=True)
     write_atomically(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n", "give another --out")
-    path.chmod(0o644)  # a temporary file is the owner's alone, a bank on a shared disk is read by every worker
 
 
 def bank_path(out: Path, dataset: str) -> Path:

@@ -3,7 +3,6 @@
 They come from a file that the user names, from the dataset's own files under the data root, or from the mini grid.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from core.data.readers import read_split
 from core.data.split_file import read_split_file
 from core.data.splits import PARTS, listing
 from core.errors import UserError
+from core.json_reader import parse_json
 from core.mini.world import build_world
 
 WNID_LINE = re.compile(r"(n\d{8})\s+(\S.*)")
@@ -113,10 +113,7 @@ def _check_repeats(classes: Classes, source: Path, info: DatasetInfo) -> None:
 
 
 def _from_json(source: Path, info: DatasetInfo, text: str) -> Classes:
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{source}: line {error.lineno}, column {error.colno}: not JSON ({error.msg})") from None
+    content = parse_json(text, source)
     if isinstance(content, dict) and any(part in content for part in PARTS):
         prefix = f"{info.folder}/{info.image_folder}".rstrip("/")
         return tuple(map(DatasetClass, read_split_file(source, image_folder=prefix).class_names))

@@ -6,14 +6,14 @@ has no class names is refused, since its order cannot be checked.
 
 import csv
 import io
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from core.describing.bank import is_bank, parse_bank
-from core.describing.names import normal_name
+from core.describing.names import loose_name, normal_name
 from core.errors import UserError
+from core.json_reader import parse_json
 
 NAME_FIELDS = ("class_name", "classname", "class name", "class", "category", "name", "wnid", "label")
 """Fields of a record that may hold the class, the first found counts."""
@@ -33,31 +33,37 @@ TEXT_FIELDS = (
 WRAPPERS = {"descriptions", "classes", "data", "annotations"}
 """Keys that authors put around the whole bank."""
 
+REMEDY = "mend it, or fetch the bank again"
+
 Entries = dict[str, tuple[str, ...]]
 """Name as the author spells it -> sentences; an empty tuple where the author has none."""
 
 
-def read_foreign(source: Path, dataset: str) -> Entries:
+def read_foreign(source: Path, dataset: Sequence[str], classes: Collection[str] = ()) -> Entries:
     """The entries of one dataset's bank.
 
     Args:
         source: a `.json`, `.jsonl`, `.csv` or `.tsv` file.
-        dataset: picked out of a file that holds several datasets by name.
+        dataset: what it may be called in a file that holds several datasets: its name, its folder.
+        classes: its class names, which tell a bank by question, `{question: {class: [sentence]}}`, from one by class.
 
     Raises:
         UserError: the file cannot be read, is of another kind, or its layout is ambiguous.
     """
     text = _read(source)
-    if source.suffix == ".json":
-        content = _unwrapped(_parse(text, source), dataset)
+    suffix = source.suffix.lower()
+    if suffix == ".json":
+        content = _unwrapped(parse_json(text, source, remedy=REMEDY), dataset)
         if is_bank(content):
-            classes = parse_bank(content, source).classes
-            return _merged(((part.wnid or part.name, part.sentences) for part in classes), source)
+            own = parse_bank(content, source).classes
+            return _merged(((part.wnid or part.name, part.sentences) for part in own), source)
+        content = _by_class(content, set(map(loose_name, classes)))
         return _merged(_entries(content, source), source, joined=isinstance(content, list))
-    if source.suffix in (".jsonl", ".ndjson"):
-        rows = [_parse(line, source, number) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    if suffix in (".jsonl", ".ndjson"):
+        lines = enumerate(text.split("\n"), start=1)
+        rows = [parse_json(line, source, number, REMEDY) for number, line in lines if line.strip()]
         return _merged((entry for row in rows for entry in _entries_of_row(row, source)), source, joined=True)
-    if source.suffix in (".csv", ".tsv"):
+    if suffix in (".csv", ".tsv"):
         return _merged(_entries_of_table(text, source), source, joined=True)
     raise UserError(f"{source}: banks are read from .json, .jsonl, .csv and .tsv files; convert it to one of them")
 
@@ -73,33 +79,28 @@ def _read(source: Path) -> str:
         raise UserError(f"{source}: cannot be read ({error.strerror})") from None
 
 
-def _parse(text: str, source: Path, line: int | None = None) -> Any:
-    """JSON in which no key occurs twice: the standard reader would keep the last one and say nothing."""
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        members: dict[str, Any] = {}
-        for key, value in pairs:
-            if members.setdefault(key, value) != value:
-                raise UserError(f"{source}: '{key:.60}' occurs twice with different content; keep one, or key by wnid")
-        return members
-
-    try:
-        return json.loads(text, object_pairs_hook=once)
-    except json.JSONDecodeError as error:
-        place = line if line is not None else error.lineno
-        raise UserError(f"{source}: line {place}, column {error.colno}: not JSON ({error.msg})") from None
-
-
-def _unwrapped(content: Any, dataset: str) -> Any:
-    """The bank itself, out of a file of several datasets or of `{"descriptions": {...}}`."""
+def _unwrapped(content: Any, dataset: Sequence[str]) -> Any:
+    """The bank itself, out of a file of several datasets or of `{"model": "...", "descriptions": {...}}`."""
     if not isinstance(content, dict) or is_bank(content):
         return content
-    inner = {normal_name(key): value for key, value in content.items()}
-    if isinstance(of_dataset := inner.get(normal_name(dataset)), dict):
-        return of_dataset
-    if len(content) == 1 and set(inner) <= WRAPPERS and isinstance(only := next(iter(inner.values())), dict | list):
-        return only
+    called = set(map(loose_name, dataset))
+    of_dataset = [value for key, value in content.items() if loose_name(key) in called and isinstance(value, dict)]
+    if len(of_dataset) == 1:
+        return of_dataset[0]
+    nested = {normal_name(key): value for key, value in content.items() if isinstance(value, dict | list)}
+    if len(nested) == 1 and set(nested) <= WRAPPERS:
+        return next(iter(nested.values()))
     return content
+
+
+def _by_class(content: Any, classes: Collection[str]) -> Any:
+    """A bank by question turned into one by class, where its outer keys name no class and its inner ones do."""
+    if not isinstance(content, dict) or not all(isinstance(part, dict) for part in content.values()):
+        return content
+    inner = dict.fromkeys(name for part in content.values() for name in part)
+    if any(loose_name(key) in classes for key in content) or not any(loose_name(key) in classes for key in inner):
+        return content
+    return {name: [part[name] for part in content.values() if name in part] for name in inner}
 
 
 def _entries(content: Any, source: Path) -> Iterator[tuple[str, Sequence[str]]]:
@@ -140,7 +141,7 @@ def _entries_of_row(row: Any, source: Path) -> Iterator[tuple[str, Sequence[str]
             raise UserError(f"{source}: '{names[0]}' is {name!r:.60} where a class name belongs")
         yield name, _texts(fields[texts[0]], name, source)
         return
-    if texts or any(not isinstance(value, list | str) for value in row.values()):
+    if texts or names or any(not isinstance(value, list | str) for value in row.values()):
         raise UserError(
             f"{source}: the record {row!r:.60} has no field for the class and its text; call them 'class' and "
             "'description'"
@@ -151,7 +152,7 @@ def _entries_of_row(row: Any, source: Path) -> Iterator[tuple[str, Sequence[str]
 
 def _entries_of_table(text: str, source: Path) -> Iterator[tuple[str, Sequence[str]]]:
     """Rows of a CSV or TSV file with a header that names one column of classes and one of texts."""
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if source.suffix == ".tsv" else ",")
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if source.suffix.lower() == ".tsv" else ",")
     try:
         columns = {(column or "").strip().casefold(): column for column in reader.fieldnames or ()}
         names = [columns[field] for field in NAME_FIELDS if field in columns]

@@ -1,5 +1,6 @@
 """`dualpt features build`, `ls`, `verify` and `gc`. Heavy imports stay inside the commands, for a quick `--help`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -55,7 +56,8 @@ def build(
     if files:
         cells = sweep_cells(load_sweep(shipped_or_path(files[0]), parse_overrides(overrides)))
     else:
-        names = expand_datasets(dataset or [])
+        root = parse_overrides(overrides).get("data.root")
+        names = expand_datasets(dataset or [], None if root is None else Path(str(root)).expanduser())
         cells = [cell for name in names for cell in cells_of(name, shots, seeds, method, protocol, targets, overrides)]
     build_features(out, cells, dry_run=dry_run, as_json=as_json)
 

@@ -137,6 +137,9 @@ def _why_not_judged(text: TextQuality, setting: Setting, info: DatasetInfo) -> s
         return "sentences that do not fit the text tower"
     if setting.data.root is None and info.kind != "mini":
         return "no data.root, so no images"
+    images = info.image_root(data_root(setting, info))
+    if info.kind != "mini" and not images.is_dir():
+        return f"no images in {images}"
     return None
 
 
@@ -228,6 +231,7 @@ def _print(console: Console, report: dict[str, Any]) -> None:
     covered = report["classes"] - len(report["without"])
     table = Table(title=f"{report['dataset']}: {report['bank']}", title_justify="left", show_header=False)
     rows: list[tuple[str, str]] = [
+        ("text tower", report["backbone"]),
         ("classes with sentences", f"{covered} of {report['classes']}"),
         ("sentences", f"{report['sentences']}, {report['fewest']} to {report['most']} a class"),
         ("tokens", f"{report['shortest']} to {report['longest']}, mean {report['mean_tokens']:.1f}"),
@@ -246,7 +250,9 @@ def _print(console: Console, report: dict[str, Any]) -> None:
         table.add_row(*row)
     console.print(table)
     if report["not_judged"]:
-        console.print(f"  zero-shot accuracy not measured: {report['not_judged']}", highlight=False)
+        console.print(
+            f"  zero-shot accuracy not measured: {escape(report['not_judged'])}", highlight=False, soft_wrap=True
+        )
     if report["without"]:
         names = [f"'{name}'" for name in report["without"]]
         console.print(f"  no sentence for {escape(listing(names, shown=10))}", style="red", highlight=False)

@@ -50,7 +50,7 @@ def import_banks(
         info = info_of(setting, name)
         file = _file_in(source, name)
         items = classes_in(setting, info, classes)
-        entries = read_foreign(file, name)
+        entries = read_foreign(file, (name, info.folder), [item.name for item in items])
         match = match_entries(name, items, entries, read_renames(renames, items, entries) if renames else {})
         found.append((match, file))
     wanted = [(match, file, bank_path(out, match.dataset)) for match, file in found if match.complete or partial]
@@ -95,7 +95,9 @@ def _show(console: Console, found: Sequence[Import], banks: dict[str, str], as_j
         "respelled",
         "unused",
         header_style="bold",
-    )
+        show_edge=False,
+        pad_edge=False,
+    )  # without its edge it fits 80 columns
     for match in found:
         parts = (match.classes, match.matched, match.unmatched, match.empty, match.respelled, match.unused)
         table.add_row(match.dataset, *[str(len(part)) for part in parts])
@@ -118,9 +120,9 @@ def _print_details(console: Console, report: dict[str, object]) -> None:
     }
     for what, names in lines.items():
         if names:
-            console.print(f"  {dataset}: {what} {escape(listing(names, shown=10))}", highlight=False)
+            console.print(f"  {dataset}: {what} {escape(listing(names, shown=10))}", highlight=False, soft_wrap=True)
     if report["bank"] is not None:
-        console.print(f"  {dataset}: [bold]{escape(str(report['bank']))}[/]", highlight=False)
+        console.print(f"  {dataset}: [bold]{escape(str(report['bank']))}[/]", highlight=False, soft_wrap=True)
     else:
         console.print(
             f"  {dataset}: nothing written, since classes stay without sentences; map them by --map FILE of "
@@ -128,6 +130,7 @@ def _print_details(console: Console, report: dict[str, object]) -> None:
             style="yellow",
             highlight=False,
             markup=False,
+            soft_wrap=True,
         )
 
 

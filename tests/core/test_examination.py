@@ -131,3 +131,10 @@ def test_the_published_counts_are_those_of_real_split_files(shared_data: Path, t
         assert report.as_published
         assert report.n_images == info.n_images
         assert len(report.missing) == sum(info.n_images or ())
+
+
+@pytest.mark.parametrize("name", REAL_GRID)
+def test_the_published_classes_are_those_of_the_lists_of_names(shared_data: Path, name: str) -> None:
+    file = "imagenet_wnid_names.txt" if name == "ImageNet" else f"{name}.txt"
+    lines = (shared_data / "classnames" / file).read_text().splitlines()
+    assert dataset_info(name).n_classes == len(lines)

@@ -341,11 +341,13 @@ class TestNeeds:
         (estimate,) = bench.estimate_features(cells)
         assert estimate.seconds is not None
         assert estimate.seconds > 0
-        bench.compute([estimate])
+        assert bench.compute([estimate]) == (estimate.missing, estimate.bytes)
         files = [path for path in (tmp_path / "cache").rglob("*") if path.suffix in (".f32", ".f16")]
         assert sum(path.stat().st_size for path in files) == estimate.bytes
         (after,) = bench.estimate_features(cells)
         assert (after.missing, after.bytes, after.seconds) == (0, 0, 0.0)
+        other = Bench(cache=tmp_path / "cache", device="cpu")
+        assert other.compute([estimate]) == (0, 0)  # as after waiting for a builder that has done it
 
 
 class TestPace:

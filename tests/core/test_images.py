@@ -150,7 +150,6 @@ ODD_IMAGES = [
 
 
 @pytest.mark.parametrize("save", ODD_IMAGES)
-@pytest.mark.filterwarnings("ignore:Palette images with Transparency")
 def test_odd_images_give_the_pixels_of_the_fields_loader(tmp_path: Path, save) -> None:
     path = tmp_path / "image.jpg"  # whatever it is: the content says so, not the extension
     save(path)

@@ -108,7 +108,7 @@ class TestMalformedSplitFiles:
 
     def test_a_missing_part(self, tiny_textures: Path) -> None:
         edit(tiny_textures, lambda content: content.pop("val"))
-        assert "expected an object with the lists 'train', 'val' and 'test'" in fault(tiny_textures)
+        assert "holds no 'val'; expected the lists 'train', 'val' and 'test'" in fault(tiny_textures)
 
     def test_a_part_that_is_no_list(self, tiny_textures: Path) -> None:
         edit(tiny_textures, lambda content: content.update(val={"a": 1}))

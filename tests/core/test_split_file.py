@@ -27,8 +27,8 @@ def write(folder: Path, content: object) -> Path:
     return path
 
 
-def with_first(path: object = "banded/1.jpg", label: object = 0) -> dict[str, Any]:
-    return {**GOOD, "train": [[path, label, "banded"], *GOOD["train"][1:]]}
+def with_first(path: object = "banded/1.jpg", label: object = 0, name: object = "banded") -> dict[str, Any]:
+    return {**GOOD, "train": [[path, label, name], *GOOD["train"][1:]]}
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,7 @@ def with_first(path: object = "banded/1.jpg", label: object = 0) -> dict[str, An
         with_first("/home/someone/data/dtd/images/banded/1.jpg"),
         with_first("C:\\data\\dtd\\images\\banded\\1.jpg"),
         with_first("./data/dtd/images/banded/1.jpg"),
+        with_first("dtd/images/banded/1.jpg"),
         "\ufeff" + json.dumps(GOOD),
     ],
     ids=[
@@ -55,6 +56,7 @@ def with_first(path: object = "banded/1.jpg", label: object = 0) -> dict[str, An
         "path of another machine",
         "path of a Windows machine",
         "path from a working folder",
+        "path from the data root",
         "byte-order mark",
     ],
 )
@@ -79,9 +81,9 @@ def test_a_split_without_validation_images_is_one_as_imagenet_is(tmp_path: Path)
     [
         ("", "line 1, column 1: not JSON"),
         ("[" * 100_000, "nested too deeply"),
-        ('{"train": [], "train": [], "val": [], "test": []}', "'train' is given twice"),
+        ('{"train": [], "train": [[]], "val": [], "test": []}', "'train' is given twice with different content"),
         ([], "expected an object with the lists"),
-        ({"train": [], "test": []}, "expected an object with the lists"),
+        ({"train": [], "test": []}, "holds no 'val'; expected the lists"),
         ({**GOOD, "test": None}, "'test' must be a list"),
         (
             with_first("/home/someone/pictures/banded/1.jpg"),
@@ -93,6 +95,10 @@ def test_a_split_without_validation_images_is_one_as_imagenet_is(tmp_path: Path)
         (with_first(label="zero"), "label 'zero' is not a whole number"),
         (with_first(label="1.5"), "label '1.5' is not a whole number"),
         (with_first(label=None), "label None is not a whole number"),
+        (with_first(label="9" * 5000), "is not a whole number"),
+        ({**GOOD, "train": [*GOOD["train"], ["c/1.jpg", 10**12, "c"]]}, "label 2 is missing; relabel the classes"),
+        (with_first("\ud800.jpg"), "holds half a character"),
+        (with_first(name="ban\nded"), "holds control characters"),
         (with_first(label=5), "no training image for class 0 'banded'"),
     ],
 )

@@ -66,6 +66,21 @@ class TestCheck:
         assert all(name in result.stdout for name in (*REAL_GRID, *IMAGENET_VARIANTS))
         assert "4/1000" in result.stdout  # classes found and published
 
+    def test_it_says_what_was_not_found_and_what_was_read(self, miniature_copy: Path) -> None:
+        shutil.rmtree(miniature_copy / "eurosat")
+        (miniature_copy / "dtd" / "images" / "banded" / "0_0000.jpg").write_bytes(b"")
+        names = ["EuroSAT", "DescribableTextures"]
+        plain = dualpt("data", "check", *names, "--root", miniature_copy)
+        assert f"not found: eurosat/ under {miniature_copy}" in plain.output
+        assert "images were not opened; --deep decodes every one" in plain.output
+        deep = dualpt("data", "check", *names, "--root", miniature_copy, "--deep")
+        assert "18 images decoded, 1 of them cannot be read" in deep.output
+        assert deep.exit_code == 3
+
+    def test_a_datasets_own_folder_as_root(self, miniature: Path) -> None:
+        result = dualpt("data", "check", "--root", miniature / "dtd")
+        assert f"is the folder of DescribableTextures itself; did you mean --root {miniature}?" in result.output
+
     def test_fewer_images_than_published_are_a_fault_on_demand(self, miniature: Path) -> None:
         result = dualpt("data", "check", "EuroSAT", "--root", miniature, "--published")
         assert result.exit_code == 3
@@ -149,6 +164,8 @@ class TestAdd:
         words = ("--shots", 1, "--method", "coop", f"data.root={miniature_copy}", "optim.epochs=2", "--json")
         (few,) = json.loads(dualpt("train", "--dataset", "land", *words).stdout)
         assert few["dataset"] == "land"
+        wanted = ("features", "build", "--dataset", "land", "--dry-run", *words)
+        assert {row["dataset"] for row in json.loads(dualpt(*wanted).stdout)["needs"]} == {"land"}
         transfer = ("--protocol", "cross-dataset", "--targets", "UCF101,land,Food101")
         (moved,) = json.loads(dualpt("train", "--dataset", "land", *transfer, *words).stdout)
         assert moved["targets"] == ["UCF101", "Food101"]
@@ -168,7 +185,7 @@ FAULTS = [
     (("draw", "--split", "nowhere.json"), "nowhere.json: the split file is missing"),
     (("draw", "--split", "DATA/dtd"), "cannot be read"),
     (("draw", "--split", "DATA/fgvc_aircraft/variants.txt"), "variants.txt: line 1, column 4: not JSON"),
-    (("draw", "--split", "DATA/descriptions/EuroSAT.json"), "expected an object with the lists"),
+    (("draw", "--split", "DATA/descriptions/EuroSAT.json"), "holds no 'train'; expected the lists"),
     (("show", "EuroSAT"), "--root: EuroSAT is read from disk"),
     (("show", "EuroSAT", "--root", "DATA", "-o", "/proc/none/x.png"), "--output: /proc/none/x.png cannot be written"),
     (("show", "EuroSAT", "--root", "DATA", "-o", "DATA"), "cannot be written"),

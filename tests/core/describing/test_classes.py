@@ -92,7 +92,7 @@ def test_names_that_occur_twice_are_told_apart() -> None:
         ("a.txt", "n00000001 Forest\nn00000001 River\n", "a wnid occurs twice"),
         ("a.json", "[", "line 1, column 2: not JSON"),
         ("a.json", {"Forest": 0}, "neither a split file"),
-        ("a.json", {"train": [["a.jpg", 0, "River"]]}, "expected an object with the lists 'train', 'val' and 'test'"),
+        ("a.json", {"train": [["a.jpg", 0, "River"]]}, "holds no 'val'"),
     ],
 )
 def test_faults(tmp_path: Path, name: str, content: object, words: str) -> None:

@@ -46,6 +46,10 @@ LAYOUTS: dict[str, tuple[str, Any]] = {
     "nested lists": ("a.json", LISTS | {"marlet": [["Striped."], ["Blue."]]}),
     "blanks and padding": ("a.json", LISTS | {"marlet": [" Striped. ", "", "Blue.\n"]}),
     "records of a class": ("a.json", LISTS | {"marlet": [{"text": "Striped.", "score": 3}, {"text": "Blue."}]}),
+    "by question": ("a.json", {f"q{k}": {n: t[k] for n, t in LISTS.items() if len(t) > k} for k in (0, 1)}),
+    "a key around it, and remarks": ("a.json", {"model": "an LLM", "data": LISTS}),
+    "several datasets by folder": ("a.json", {"eurosat": {"River": ["Blue."]}, "Pets-Folder": LISTS}),
+    "a suffix in capitals": ("a.JSON", LISTS),
     "a key around it": ("a.json", {"descriptions": LISTS}),
     "several datasets": ("a.json", {"EuroSAT": {"River": ["Blue."]}, "mini-pets": LISTS}),
     "records": ("a.json", [{"class": name, "descriptions": texts} for name, texts in LISTS.items()]),
@@ -62,12 +66,12 @@ LAYOUTS: dict[str, tuple[str, Any]] = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_says_the_same(tmp_path: Path, layout: str) -> None:
     name, content = LAYOUTS[layout]
-    assert read_foreign(write(tmp_path, content, name), "mini-pets") == EXPECTED
+    assert read_foreign(write(tmp_path, content, name), ["mini-pets", "pets_folder"], list(EXPECTED)) == EXPECTED
 
 
 def test_a_field_with_a_line_break_in_a_table(tmp_path: Path) -> None:
     path = write(tmp_path, 'class,text\nmarlet,"Striped,\nand blue."\n', "a.csv")
-    assert read_foreign(path, "mini-pets") == {"marlet": ("Striped, and blue.",)}
+    assert read_foreign(path, ["mini-pets"]) == {"marlet": ("Striped, and blue.",)}
 
 
 FAULTS: dict[str, tuple[str, Any, str]] = {
@@ -77,10 +81,18 @@ FAULTS: dict[str, tuple[str, Any, str]] = {
     "not json in a line": ("a.jsonl", '{"a": ["b"]}\n{"a"\n', "line 2, column 5: not JSON"),
     "lists without names": ("a.json", [["Striped."], ["White."]], "a list without class names, whose order cannot"),
     "numbers for names": ("a.json", {"0": ["Striped."], "1": ["White."]}, "its keys are numbers"),
-    "a key twice": ("a.json", '{"marlet": ["a b"], "marlet": ["c d"]}', "'marlet' occurs twice with different content"),
+    "a key twice": (
+        "a.json",
+        '{"marlet": ["a b"], "marlet": ["c d"]}',
+        "'marlet' is given twice with different content",
+    ),
     "two spellings in one table": ("a.json", {"marlet": ["x"], "marlet ": ["y"]}, "'marlet ' occurs twice"),
     "a number for a sentence": ("a.json", {"marlet": ["Striped.", 7]}, "'marlet' has 7 where a sentence belongs"),
     "a record without a class": ("a.json", [{"text": "Striped."}], "has no field for the class and its text"),
+    "a record without a text": ("a.json", [{"class": "marlet"}], "has no field for the class and its text"),
+    "nested too deeply": ("a.json", "[" * 100_000, "nested too deeply"),
+    "half a character": ("a.json", {"marlet": ["\ud800"]}, "holds half a character"),
+    "no number of JSON": ("a.json", '{"marlet": [NaN]}', "'marlet' has nan where a sentence belongs"),
     "two texts": ("a.json", [{"class": "a", "text": "b", "caption": "c"}], "both 'caption' and 'text'; keep one"),
     "a number for a class": ("a.json", [{"class": 3, "text": "b"}], "'class' is 3 where a class name belongs"),
     "a header without a class": ("a.csv", "a,b\nc,d\n", "its header a, b must have a column of classes"),
@@ -95,7 +107,7 @@ def test_what_is_refused(tmp_path: Path, case: str) -> None:
     name, content, words = FAULTS[case]
     path = tmp_path / "missing.json" if content is None else write(tmp_path, content, name)
     with pytest.raises(UserError) as caught:
-        read_foreign(path, "mini-pets")
+        read_foreign(path, ["mini-pets"])
     assert words in str(caught.value)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -105,7 +117,7 @@ def test_a_bank_that_is_not_utf8(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes("class,text\ncrème,Sweet.\n".encode("latin-1"))
     with pytest.raises(UserError, match="not UTF-8"):
-        read_foreign(path, "mini-pets")
+        read_foreign(path, ["mini-pets"])
 
 
 class TestMatching:
@@ -184,9 +196,9 @@ def test_a_published_bank_imports_whole_and_is_read_for_training(shared_data: Pa
     file = "imagenet_wnid_names.txt" if name == "ImageNet" else f"{name}.txt"
     classes = classes_of(info, None, shared_data / "classnames" / file)
     source = shared_data / "descriptions" / "hpt" / f"{name}.json"
-    found = match_entries(name, classes, read_foreign(source, name), {})
+    found = match_entries(name, classes, read_foreign(source, [name]), {})
     assert (len(found.matched), found.unmatched, found.empty, found.unused) == (len(classes), [], [], [])
     path = bank_path(tmp_path, name)
     write_bank(path, imported_bank(found, source))
     assert [len(texts) for texts in read_bank(tmp_path, info, [item.name for item in classes], 5)] == [5] * len(classes)
-    assert read_foreign(path, name).keys() == {item.wnid or item.name for item in classes}
+    assert read_foreign(path, [name]).keys() == {item.wnid or item.name for item in classes}
