@@ -139,6 +139,7 @@ class Driver:
             ledger=self._ledger,
             max_concurrent=self._run.max_concurrent,
             spent=self._is_spent,
+            note=self._shown.note,
         )
 
     def _is_spent(self) -> bool:

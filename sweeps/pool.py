@@ -17,6 +17,7 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 from ray.tune.stopper import NoopStopper, Stopper
+from rich.markup import escape
 
 from core.errors import UserError
 from sweeps.cell_records import CellRecord
@@ -46,6 +47,7 @@ def train_all(
     ledger: Ledger,
     max_concurrent: int | None = None,
     spent: Callable[[], bool] = lambda: False,
+    note: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Train until the dealer has nothing left.
 
@@ -57,6 +59,7 @@ def train_all(
         ledger: the tracking store.
         max_concurrent: most trials at once; None is what the machines allow.
         spent: whether the sweep's budget is used up: then running packs finish, and no more are dealt.
+        note: told of workers that are gone.
 
     Raises:
         UserError: no machine is or ever will be large enough, or workers cannot work.
@@ -65,7 +68,7 @@ def train_all(
     """
     room = room_for(resources, machines())
     dealer.workers = min(room, max_concurrent) if max_concurrent else room
-    searcher = DealtSearcher(dealer, workplace, outbox, ledger)
+    searcher = DealtSearcher(dealer, workplace, outbox, ledger, note)
     with tempfile.TemporaryDirectory(prefix="dualpt-tune-") as folder:
         # Not `Tuner`: it would pickle the dealer, and with it the open store, into a snapshot that nobody reads.
         tune.run(
@@ -95,13 +98,15 @@ class DealtSearcher(Searcher):
     down. Once a store is away the dealer is not asked any more, and what workers hand over is only kept.
     """
 
-    def __init__(self, dealer: Dealer, workplace: Workplace, outbox: Outbox, ledger: Ledger) -> None:
+    def __init__(
+        self, dealer: Dealer, workplace: Workplace, outbox: Outbox, ledger: Ledger, note: Callable[[str], None]
+    ) -> None:
         super().__init__()
         self.dealer = dealer
         self.error: Exception | None = None
         self.stranded = False
         """Whether Tune must end at once: nothing that waits for a machine will ever start."""
-        self._workplace, self._outbox, self._ledger = workplace, outbox, ledger
+        self._workplace, self._outbox, self._ledger, self._note = workplace, outbox, ledger, note
         self._shards: dict[str, int] = {}
         self._faults = 0
         self._away = False
@@ -137,12 +142,15 @@ class DealtSearcher(Searcher):
         process that died, perhaps over its pack, or a worker that cannot work at all, and then nor can the others.
         """
         number, fault = self._shards.pop(trial_id), _fault(error)
+        died = fault is None and not _machine_lost(error)
+        gone = f"a worker cannot work ({fault})" if fault else f"a {'worker process' if died else 'machine'} is gone"
+        self._note(f"[yellow]{escape(gone)}[/]: what it had in training is dealt again")
         if self._away:
             return
         with self._guarded():
             self._deliver(())
             self.dealer.recover(number)
-            self.dealer.take_back(number, died=fault is None and not _machine_lost(error))
+            self.dealer.take_back(number, died=died)
             self._faults += fault is not None
             if fault is not None and (self._faults >= MOST_FAULTS or OTHER_VERSIONS in fault):
                 raise UserError(f"workers cannot train: {fault}")

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import ray
+from ray._private import worker as ray_worker
 from ray.exceptions import RpcError
 
 from core.errors import UserError
@@ -57,6 +58,7 @@ def ray_session(stores: Mapping[str, str]) -> Iterator[str]:
         _knock(address)
         with keeping_handlers():  # Ray installs its own
             ray.init(address=address, **quiet)
+        ray_worker._worker_logs_enabled = False  # for a lost machine Ray prints pages of its log; the pool tells of it
     except (OSError, RuntimeError, ValueError, RpcError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(

@@ -50,6 +50,7 @@ class Workplace:
     """Ray's id of the driver's machine."""
     versions: Mapping[str, str] = field(default_factory=versions_here)
     """What the driver runs, and its workers must (`sweeps.versions`)."""
+    patience: float = PATIENCE
 
     def check_here(self) -> None:
         """Find whether this process can do what the driver counts on.
@@ -87,7 +88,7 @@ class GridTrial(tune.Trainable):
         self._bench = workplace.bench()
         if torch := sys.modules.get("torch"):
             torch.set_num_threads(workplace.threads)
-        self._ledger = Ledger(workplace.tracking_uri, create=False, patience=PATIENCE)
+        self._ledger = Ledger(workplace.tracking_uri, create=False, patience=workplace.patience)
         self._outbox = Outbox(workplace.tracking_uri)
         with contextlib.suppress(StoreUnavailable):  # then it stays kept
             self._outbox.deliver(self._ledger)

@@ -40,6 +40,7 @@ class Stage:
         self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
         self._nodes = [self.cluster.add_node(num_cpus=1) for _ in range(NODES)]
         os.environ["RAY_ADDRESS"] = self.cluster.address
+        self.server.await_answer()
         self.driver: subprocess.Popen[str] | None = None
 
     def launch(self) -> None:

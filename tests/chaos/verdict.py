@@ -11,7 +11,7 @@ from core.config import Setting
 from search_spaces.yaml_reader import parse_value
 from sweeps.records import CellRow
 from sweeps.tracking import Ledger
-from tests.sweeps.fake_bench import FakeBench, ends_of, fake_key
+from tests.sweeps.fake_bench import FakeBench, ended, fake_key
 
 OWN = ("data.dataset", "data.protocol", "data.shots", "data.seed")
 """Parameters of a cell that are none of its setting."""
@@ -62,7 +62,7 @@ def judge(uri: str, name: str, log: Path, cells: int, kills: int) -> Verdict:
     hidden = {row.ref.run_id for row in ledger.trials(experiment) if row.superseded}
     finished = [row for row in ledger.cells(experiment) if row.finished and row.trial_run_id not in hidden]
     places = Counter(row.place for row in finished)
-    trained = Counter(ends_of(log).read_text().split())
+    trained = Counter(ended(log))
     running = client.search_runs([experiment], "attributes.status = 'RUNNING'", max_results=1000)
     return Verdict(
         cells=cells,

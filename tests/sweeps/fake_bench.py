@@ -39,6 +39,11 @@ def ends_of(log: Path) -> Path:
     return log.with_suffix(".ends")
 
 
+def ended(log: Path) -> list[str]:
+    """Keys of the cells that were trained to their end, in that order."""
+    return ends_of(log).read_text().split() if ends_of(log).exists() else []
+
+
 class FakeBench:
     """Validation accuracy is best at `alignment.llm_weight` 4; test accuracy is best where validation is worst."""
 

@@ -1,24 +1,29 @@
 """Sweeps on a real Ray cluster of two nodes with a GPU each (as Ray counts them), an MLflow server and PostgreSQL."""
 
+import json
+import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_bench import ends_of, fake_bench, fake_key
+from fake_bench import ended, fake_bench, fake_key
 from rich.console import Console
 from running import shown, trained
 from small_sweep import changed, declaration
 
 from core.errors import UserError
 from search_spaces.sweep_file import LoadedSweep, check_sweep
-from sweeps import pool
+from sweeps import driver, pool
 from sweeps.launch import launch
+from sweeps.outbox import Outbox
 from sweeps.outcome import Outcome
+from sweeps.trial import Workplace
+from sweeps.versions import versions_here
 from tests.sweeps.services import POSTGRES_MISSING, MlflowServer, Postgres, has_postgres, wait_until
 
 pytestmark = [
@@ -27,6 +32,9 @@ pytestmark = [
     pytest.mark.skipif(not has_postgres(), reason=POSTGRES_MISSING),
 ]
 HERE = Path(__file__).parents[1]
+NODES = 2
+HASTE = {"health_check_period_ms": 1000}
+"""A machine that is gone is known to be so in 5 s instead of 15."""
 
 
 class Stage:
@@ -39,11 +47,20 @@ class Stage:
         self.postgres = Postgres()
         self.server = MlflowServer(folder, self.postgres.create("mlflow"))
         self.study = self.postgres.create("optuna")
-        self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-        self.nodes = [self.add_node() for _ in range(2)]
+        head = {"num_cpus": 0, "include_dashboard": False, "_system_config": HASTE}
+        self.cluster = Cluster(initialize_head=True, head_node_args=head)
+        self.nodes: list[Any] = []
+        self.server.await_answer()
 
-    def add_node(self) -> Any:
-        return self.cluster.add_node(num_cpus=2, num_gpus=1)
+    def have_nodes(self, count: int = NODES) -> None:
+        """Start what is missing of as many nodes. From the main thread: Ray starts machines from no other."""
+        while len(self.nodes) < count:
+            self.nodes.append(self.cluster.add_node(num_cpus=2, num_gpus=1))
+
+    def remove(self, node: Any) -> None:
+        """Let a node go as a crash does."""
+        self.cluster.remove_node(node, allow_graceful=False)
+        self.nodes.remove(node)
 
     def busy_node(self, log: Path) -> Any:
         """The node of the process that trained last: its raylet is the process's parent."""
@@ -72,6 +89,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 @pytest.fixture
 def declare(stage: Stage, tmp_path: Path, request: pytest.FixtureRequest) -> Callable[..., LoadedSweep]:
     name = "".join(c if c.isalnum() else "-" for c in request.node.name.removeprefix("test_"))[:60]
+    stage.have_nodes()
     stage.tests += 1  # so that no test finds its cells trained by another
     own_setting = {"optim.epochs": 10 + stage.tests}
 
@@ -99,14 +117,26 @@ def at_once(log: Path) -> int:
     return len({line.split()[2] for line in log.read_text().splitlines()})
 
 
-def later(when: Callable[[], bool], act: Callable[[], None]) -> threading.Thread:
-    def wait() -> None:
-        wait_until(when, "the moment to act")
-        act()
+def in_workplaces(monkeypatch: pytest.MonkeyPatch, **values: Any) -> None:
+    """Send workers other values than the driver's own."""
+    original = Workplace.__init__
+    monkeypatch.setattr(Workplace, "__init__", lambda self, *words, **more: original(self, *words, **more, **values))
 
-    thread = threading.Thread(target=wait)
-    thread.start()
-    return thread
+
+def meanwhile(act: Callable[[], None]) -> Future[None]:
+    """Act beside a launch. A fault interrupts the launch, which would wait for ever, and is raised by `result`."""
+
+    def acting() -> None:
+        try:
+            act()
+        except BaseException:
+            signal.raise_signal(signal.SIGINT)
+            raise
+
+    threads = ThreadPoolExecutor(1)
+    future = threads.submit(acting)
+    threads.shutdown(wait=False)
+    return future
 
 
 def test_halves_of_two_gpus_take_up_to_four_trials(declare: Callable[..., LoadedSweep], log: Path) -> None:
@@ -121,55 +151,65 @@ def test_halves_of_two_gpus_take_up_to_four_trials(declare: Callable[..., Loaded
 def test_a_node_that_goes_is_no_failure(stage: Stage, declare: Callable[..., LoadedSweep], log: Path) -> None:
     """Its machine goes twice under the same pack, and the pack is not given up."""
     sweep = declare(search=None, baselines=["coop"], **{"run.max_concurrent": 1, "grid.datasets": ["mini-pets"]})
-    stage.nodes.append(stage.add_node())  # here and not below: Ray starts machines from the main thread alone
+    stage.have_nodes(3)
 
     def take_the_busy_nodes() -> None:
         for begun in (2, 4):
-            wait_until(lambda begun=begun: len(log.read_text().splitlines()) >= begun, "training", 90)
-            node = stage.busy_node(log)
-            stage.cluster.remove_node(node, allow_graceful=False)
-            stage.nodes.remove(node)
+            wait_until(lambda begun=begun: len(log.read_text().splitlines()) >= begun, "training", 60)
+            stage.remove(stage.busy_node(log))
 
-    thread = later(lambda: True, take_the_busy_nodes)
-    outcome = run(sweep, log, seconds=8)
-    thread.join()
-    stage.nodes.append(stage.add_node())
+    acting = meanwhile(take_the_busy_nodes)
+    outcome = run(sweep, log, seconds=5)
+    acting.result()
     assert (outcome.exit_code, outcome.failed) == (0, 0)
     assert max(trained(log).values()) == 3, "begun three times"
-    assert len(ends_of(log).read_text().split()) == 2, "and trained once"
+    assert len(ended(log)) == 2, "and trained once"
 
 
 def test_results_are_kept_while_the_server_is_away(
     stage: Stage, declare: Callable[..., LoadedSweep], log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep = declare(search=None, baselines=["coop", "dualpt-llm-only"], **{"grid.seeds": [1]})
+    in_workplaces(monkeypatch, patience=1.0)
+    monkeypatch.setattr(driver, "PATIENCE", 1.0)
+    monkeypatch.setattr(driver, "LONGEST_WAIT", 2.0)
+    kept = Outbox(stage.server.uri).folder
 
     def restart() -> None:
+        wait_until(lambda: len(trained(log)) >= 2, "training")
         stage.server.kill()
-        wait_until(lambda: len(ends_of(log).read_text().split()) >= 2, "the end of the packs in training")
-        time.sleep(2)
+        wait_until(lambda: len(list(kept.glob("*.json"))) >= 2, "keeping results")
         stage.server.start()
 
-    thread = later(lambda: len(trained(log)) >= 2, restart)
+    acting = meanwhile(restart)
     outcome = run(sweep, log, seconds=2.0)
-    thread.join()
+    acting.result()
     assert (outcome.exit_code, outcome.failed) == (0, 0)
     assert len(shown(sweep)) == 6
-    assert sorted(ends_of(log).read_text().split()) == sorted(row.key for row in shown(sweep)), "each trained once"
+    assert sorted(ended(log)) == sorted(row.key for row in shown(sweep)), "each trained once"
 
 
 def test_two_sweeps_share_the_stores(declare: Callable[..., LoadedSweep], stage: Stage, log: Path) -> None:
-    """The second launch runs while the first does; the cells of both are whole."""
-    one, two = declare(), declare(name="the-other", setting={"optim.epochs": 3})
-    stores = [f'run.tracking_uri="{stage.server.uri}"', f'run.study_storage="{stage.study}"']
-    command = [sys.executable, str(HERE / "sweep_process.py"), str(log.parent), "0.2", f'name="{one.file.name}"']
-    first = subprocess.Popen([*command, *stores], stdout=subprocess.DEVNULL)
-    wait_until(lambda: bool(trained(log)), "the first sweep")
-    outcome = run(two, log, seconds=0.1)
-    assert first.wait(timeout=200) == 0
+    """The second launch begins and trains while the first does; the cells of both are whole."""
+    small = {"grid.seeds": [1], "search.trials": 2, "run.max_concurrent": 1, "baselines": ["coop"]}
+    one, two = declare(**small), declare(**small, name="the-other", setting={"optim.epochs": 3})
+    changes = {"name": one.file.name, **small}
+    changes |= {"run.tracking_uri": stage.server.uri, "run.study_storage": stage.study}
+    command = [sys.executable, str(HERE / "sweep_process.py"), str(log.parent), "2"]
+    command += [f"{key}={json.dumps(value)}" for key, value in changes.items()]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as first:
+        wait_until(lambda: bool(trained(log)), "the first sweep")
+        outcome = run(two, log, seconds=0.2)
+        assert first.wait(timeout=100) == 0
     assert outcome.exit_code == 0
-    assert [len(shown(sweep)) for sweep in (one, two)] == [27, 27]
-    assert all(row.finished for sweep in (one, two) for row in shown(sweep))
+    rows = [shown(sweep) for sweep in (one, two)]
+    assert [len(cells) for cells in rows] == [12, 12]
+    assert all(row.finished for cells in rows for row in cells)
+    assert set(trained(log).values()) == {1}
+    keys = [{row.key for row in cells} for cells in rows]
+    begun = [line.split()[0] for line in log.read_text().splitlines()]
+    first_end = max(place for place, key in enumerate(begun) if key in keys[0])
+    assert begun.index(next(key for key in begun if key in keys[1])) < first_end, "they ran at once"
 
 
 @pytest.mark.parametrize(
@@ -213,13 +253,7 @@ def test_a_user_who_may_not_write_the_study_is_told_at_once(
 def test_workers_of_another_version_are_refused_with_both_named(
     declare: Callable[..., LoadedSweep], log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sweeps import trial
-
-    other = {**trial.versions_here(), "torch": "1.0.0"}
-    original = trial.Workplace.__init__
-    monkeypatch.setattr(
-        trial.Workplace, "__init__", lambda self, *words, **more: original(self, *words, **{"versions": other, **more})
-    )
+    in_workplaces(monkeypatch, versions={**versions_here(), "torch": "1.0.0"})
     with pytest.raises(UserError, match=r"torch .* there and 1\.0\.0 here") as caught:
         run(declare(search=None), log)
     assert "\n" not in str(caught.value)
@@ -258,12 +292,15 @@ def publish(ray: Any, config: bytes) -> None:
     )
 
 
-def test_a_spent_budget_ends_with_four_and_is_gone_on_with(declare: Callable[..., LoadedSweep], log: Path) -> None:
-    sweep = declare(**{"run.max_hours": 1 / 3600, "grid.seeds": [1]})
-    outcome = run(sweep, log, seconds=1.0)
+def test_a_spent_budget_ends_with_four_and_is_gone_on_with(
+    declare: Callable[..., LoadedSweep], log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "LOOK_SECONDS", 0.5)
+    small = {"search": None, "grid.seeds": [1], "run.max_concurrent": 1}
+    outcome = run(declare(**small, **{"run.max_hours": 1 / 3600}), log, seconds=1.0)
     assert (outcome.exit_code, outcome.spent) == (4, True)
-    assert trained(log)
-    rest = run(declare(**{"grid.seeds": [1]}), log)
+    assert 0 < len(trained(log)) < outcome.cells
+    rest = run(declare(**small), log)
     assert rest.exit_code == 0
     assert set(trained(log).values()) == {1}
 
@@ -275,12 +312,11 @@ def test_no_machine_left_ends_the_sweep(
     monkeypatch.setattr(pool, "LOOK_SECONDS", 0.5)
 
     def remove_all() -> None:
-        for node in stage.nodes:
-            stage.cluster.remove_node(node, allow_graceful=False)
-        stage.nodes = []
+        wait_until(lambda: bool(trained(log)), "training")
+        for node in list(stage.nodes):
+            stage.remove(node)
 
-    thread = later(lambda: bool(trained(log)), remove_all)
+    acting = meanwhile(remove_all)
     with pytest.raises(UserError, match="the machines that trained are gone"):
         run(declare(search=None), log, seconds=5)
-    thread.join()
-    stage.nodes = [stage.add_node() for _ in range(2)]
+    acting.result()
