@@ -91,9 +91,7 @@ def check_study(declared: Mapping[str, Any], source: str) -> LoadedStudy:
 def _pack(declared: Any, source: str) -> int | Literal["auto"]:
     if declared == "auto" or (type(declared) is int and declared >= 1):
         return cast(int | Literal["auto"], declared)
-    raise UserError(
-        f"{source}: pack: how many variants may share training steps, 1 or more, or auto; found {declared!r}"
-    )
+    raise UserError(f"{source}: pack: how many variants may share steps, 1 or more, or auto; found {declared!r}")
 
 
 # Named lists

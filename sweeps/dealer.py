@@ -322,7 +322,7 @@ class Dealer:
                 return
 
     def _shares(self, trial: OpenTrial) -> bool:
-        """Whether it may share packs: beside a search, whose packs are as large as candidates make them, those alone."""
+        """Whether it may share packs; beside a search only candidates may, since its number counts theirs."""
         return self.settings_per_pack > 1 and (trial.proposal is not None or self._candidates is None)
 
     def _joined(self, trial: OpenTrial, pack: Pack) -> Pack:

@@ -1,4 +1,4 @@
-"""Which trial comes next: baselines and variants, candidates, and, when every candidate is judged, the selected setting.
+"""Which trial comes next: baselines and variants, candidates, and, when all are judged, the selected setting.
 
 Knows no ledger: whether a trial has anything left to train, the dealer finds out.
 """

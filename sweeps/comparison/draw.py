@@ -72,35 +72,33 @@ def _curves(selection: Selection, shots: int | None) -> "Figure":
     if shots is not None:
         raise UserError("--shots: curves show every number of shots; remove it")
     metric = own_metric(selection.protocol)
-    return curves.few_shot_curves(selection.cells, datasets=selection.datasets, seeds=selection.seeds, metric=metric)
+    return curves.few_shot_curves(selection.cells, selection.grid, metric=metric)
 
 
 def _scatter(selection: Selection, shots: int | None) -> "Figure":
     if selection.protocol != "base-to-new":
         raise UserError(f"'scatter' shows base against new accuracy, and these cells are of {selection.protocol}")
     at = _shots_of(selection, shots, BASE_ACCURACY)
-    return methods.base_new_scatter(selection.cells, datasets=selection.datasets, shots=at, seeds=selection.seeds)
+    return methods.base_new_scatter(selection.cells, selection.grid, shots=at)
 
 
 def _radar(selection: Selection, shots: int | None) -> "Figure":
     metric = own_metric(selection.protocol)
     at = _shots_of(selection, shots, metric)
-    return methods.radar(selection.cells, datasets=selection.datasets, shots=at, seeds=selection.seeds, metric=metric)
+    return methods.radar(selection.cells, selection.grid, shots=at, metric=metric)
 
 
 def _pareto(selection: Selection, shots: int | None) -> "Figure":
     if shots is not None:
         raise UserError("--shots: the front is over every number of shots; remove it")
     metric = own_metric(selection.protocol)
-    return methods.shots_pareto(selection.cells, datasets=selection.datasets, seeds=selection.seeds, metric=metric)
+    return methods.shots_pareto(selection.cells, selection.grid, metric=metric)
 
 
 def _ranks(selection: Selection, shots: int | None) -> "Figure":
     metric = own_metric(selection.protocol)
     at = _shots_of(selection, shots, metric)
-    results, _ = paired_results(
-        selection.cells, datasets=selection.datasets, shots=at, seeds=selection.seeds, metric=metric
-    )
+    results, _ = paired_results(selection.cells, selection.grid, shots=at, metric=metric)
     if len(results) < 3 or len(selection.datasets) < 2:
         raise UserError("ranks need at least three methods without missing cells, on two datasets or more")
     return methods.critical_difference(rank_methods(results), title=f"{metric} at {shots_text(at)}")

@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-Array = NDArray[np.float64]
+from sweeps.comparison.values import Array
 
 RESAMPLES = 10_000
 LEVEL = 0.95

@@ -76,7 +76,7 @@ def test_a_study_says_how_many_variants_share(declare_study: DeclareStudy, log: 
     packs = train(dealer, sweep.file.run.tracking_uri, FakeBench(log))
     assert packs[:2] == [["reference", "heavier"], ["four sentences"]]
     assert open_dealer(declare_study().sweep).wanted_per_pack(on_gpu=True) == 16 // 2
-    with pytest.raises(UserError, match="pack: how many variants may share training steps"):
+    with pytest.raises(UserError, match="pack: how many variants may share steps"):
         declare_study(pack=0)
 
 
