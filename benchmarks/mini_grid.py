@@ -38,13 +38,13 @@ STUDY = "sqlite:///build/mini-grid-study.db"
 PAGE = Path("docs/mini-grid.md")
 INTRODUCTION = Path(__file__).with_name("mini_grid_introduction.md")
 SHOTS = [1, 2, 4, 8, 16]
-SEEDS = [1, 2, 3]
+SEEDS = (1, 2, 3)
 
 
 def declared(
     name: str, *, baselines: Sequence[str], protocol: str, shots: Sequence[int], **setting: object
 ) -> LoadedSweep:
-    grid = {"datasets": ["mini"], "protocol": protocol, "shots": list(shots), "seeds": SEEDS}
+    grid = {"datasets": ["mini"], "protocol": protocol, "shots": list(shots), "seeds": list(SEEDS)}
     run = {"tracking_uri": STORE, "study_storage": STUDY}
     document = {"name": name, "grid": grid, "baselines": list(baselines), "setting": setting, "run": run}
     return check_sweep(document, source="benchmarks.mini_grid")

@@ -123,7 +123,8 @@ def _renamed(chosen: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
 
 
 def _unfinished(name: str, frame: pd.DataFrame) -> Sequence[str]:
-    """What is still running or failed, where something is."""
-    counts = {status: int((frame["status"] == status).sum()) for status in ("RUNNING", "KILLED", "FAILED")}
-    open_cells = [f"{count} {status.lower()}" for status, count in counts.items() if count]
+    """What is still running, failed or not begun, where something is."""
+    words = {"RUNNING": "running", "KILLED": "killed", "FAILED": "failed", "MISSING": "never begun"}
+    counts = {word: int((frame["status"] == status).sum()) for status, word in words.items()}
+    open_cells = [f"{count} {word}" for word, count in counts.items() if count]
     return [f"sweep '{name}' is unfinished: cells {', '.join(open_cells)}"] if open_cells else []
