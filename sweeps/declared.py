@@ -13,6 +13,7 @@ from search_spaces.sweep_file import LoadedSweep
 from sweeps.plan import SweepPlan, TrialPlan, grid_cells
 from sweeps.records import CellRow, Kind
 
+AXES = ("dataset", "shots", "seed")
 LONGEST = 5000
 """Characters of a tag that every tracking store keeps whole."""
 
@@ -50,9 +51,7 @@ def declaration(sweep: LoadedSweep, plan: SweepPlan, before: str) -> str:
         trials.append(TrialPlan("best", "best", sweep.reference, grid_cells(sweep, sweep.reference)))
     grids: list[dict[str, Any]] = []
     for trial in trials:
-        axes = {
-            axis: list(dict.fromkeys(getattr(c, axis) for c in trial.cells)) for axis in ("dataset", "shots", "seed")
-        }
+        axes = {axis: list(dict.fromkeys(getattr(cell, axis) for cell in trial.cells)) for axis in AXES}
         grid = next((grid for grid in grids if all(grid[axis] == axes[axis] for axis in axes)), None)
         if grid is None:
             grids.append(grid := {**axes, "trials": {}})
@@ -74,8 +73,6 @@ def missing_cells(declared: str, rows: Sequence[CellRow]) -> list[MissingCell]:
         MissingCell(name, kind, protocol, *place)
         for protocol, grids in entries.items()
         for grid in grids
-        for (name, kind), place in product(
-            grid["trials"].items(), product(grid["dataset"], grid["shots"], grid["seed"])
-        )
+        for (name, kind), place in product(grid["trials"].items(), product(*(grid[axis] for axis in AXES)))
         if (name, protocol, *place) not in known
     ]
