@@ -34,7 +34,7 @@ def method_values(cells: pd.DataFrame, grid: Grid, *, shots: int, metric: str) -
     """
     found = {
         method: np.full((1 if draws_no_sample(method) else len(grid.seeds), len(grid.datasets)), math.nan)
-        for method in ordered_methods(cells["trial"])
+        for method in ordered_methods(cells["trial"].unique())
     }
     done = finished_at(cells, shots)
     if metric not in done:
