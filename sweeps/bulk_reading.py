@@ -15,6 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from core.errors import UserError
 from sweeps import records
 
+MOST_NAMED = 500
+"""Runs named in one query."""
 DIALECTS = ("sqlite", "postgresql", "mysql", "mssql")
 
 
@@ -91,6 +93,22 @@ def read_runs(
         return []
     with _connected(uri) as connection:
         return _read(connection, [int(number) for number in experiment_ids], level, finished_only, params)
+
+
+def read_histories(uri: str, run_ids: Sequence[str], metric: str) -> dict[str, list[tuple[int, float]]]:
+    """Run -> (step, value) of one metric, finite ones alone, in no order.
+
+    Raises:
+        UserError: as of `read_runs`.
+    """
+    query = text("SELECT run_uuid, step, value FROM metrics WHERE key = :metric AND is_nan = :no AND run_uuid IN :runs")
+    found: dict[str, list[tuple[int, float]]] = {}
+    with _connected(uri) as connection:
+        for start in range(0, len(run_ids), MOST_NAMED):
+            given = {"metric": metric, "no": False, "runs": list(run_ids[start : start + MOST_NAMED])}
+            for run_id, step, value in connection.execute(query.bindparams(bindparam("runs", expanding=True)), given):
+                found.setdefault(run_id, []).append((step, value))
+    return found
 
 
 @contextlib.contextmanager

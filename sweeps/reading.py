@@ -9,8 +9,15 @@ from collections.abc import Sequence
 
 from core.errors import UserError, nearest
 from sweeps import records
-from sweeps.bulk_reading import StoredExperiment, StoredRun, is_readable_by_sql, read_experiments, read_runs
-from sweeps.contents import read_cell, read_sweep, read_trial
+from sweeps.bulk_reading import (
+    StoredExperiment,
+    StoredRun,
+    is_readable_by_sql,
+    read_experiments,
+    read_histories,
+    read_runs,
+)
+from sweeps.contents import LOSS, read_cell, read_sweep, read_trial
 from sweeps.records import CellRow, SweepRow, TrialRow, latest
 from sweeps.stores import absolute_uri, examine, is_new
 
@@ -55,6 +62,10 @@ class SweepReader(ABC):
 
         Orphans that were cut off before their parameters were written do not say which cell they are, and are left out.
         """
+
+    @abstractmethod
+    def loss_curves(self, run_ids: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
+        """The training losses of cells by epoch; empty where one trained nothing, and where it was reused."""
 
     def named_experiment(self, name: str) -> str:
         """The id of a sweep's experiment.
@@ -135,6 +146,10 @@ class DatabaseReader(SweepReader):
         wanted = None if params is None else [*PLACE_PARAMS, *params]
         rows = map(read_cell, read_runs(self.uri, [experiment], params=wanted))
         return [row for row in rows if row.dataset]
+
+    def loss_curves(self, run_ids: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
+        histories = read_histories(self.uri, run_ids, LOSS)
+        return {run_id: [point for point in sorted(histories.get(run_id, ())) if point[0] > 0] for run_id in run_ids}
 
     def _of(self, experiment: str) -> StoredExperiment:
         return next(found for found in self._experiments.values() if found.experiment_id == experiment)

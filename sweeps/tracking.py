@@ -379,10 +379,10 @@ class Ledger(SweepReader):
         return list(dict.fromkeys(run.data.tags[records.SWEEP_TAG] for run in runs))
 
     @_patient
-    def loss_curve(self, run_id: str) -> list[tuple[int, float]]:
-        """The training loss of a cell by epoch; empty where it trained nothing, and where it was reused."""
-        history = self._client.get_metric_history(run_id, LOSS)
-        return sorted((point.step, point.value) for point in history if point.step > 0)
+    def loss_curves(self, run_ids: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
+        """The training losses of cells by epoch; empty where one trained nothing, and where it was reused."""
+        histories = {run_id: self._client.get_metric_history(run_id, LOSS) for run_id in run_ids}
+        return {run: sorted((p.step, p.value) for p in points if p.step > 0) for run, points in histories.items()}
 
     @_patient
     def selected_settings(self, name: str) -> list[Mapping[str, Any]]:
