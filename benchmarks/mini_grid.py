@@ -30,6 +30,7 @@ from sweeps.comparison.documents import to_markdown
 from sweeps.comparison.frames import read_frame
 from sweeps.comparison.labels import AVERAGE, method_title
 from sweeps.comparison.tables import base_to_new, comparison
+from sweeps.comparison.values import Grid
 from sweeps.launch import launch
 
 STORE = "sqlite:///build/mini-grid.db"
@@ -37,13 +38,13 @@ STUDY = "sqlite:///build/mini-grid-study.db"
 PAGE = Path("docs/mini-grid.md")
 INTRODUCTION = Path(__file__).with_name("mini_grid_introduction.md")
 SHOTS = [1, 2, 4, 8, 16]
-SEEDS = [1, 2, 3]
+SEEDS = (1, 2, 3)
 
 
 def declared(
     name: str, *, baselines: Sequence[str], protocol: str, shots: Sequence[int], **setting: object
 ) -> LoadedSweep:
-    grid = {"datasets": ["mini"], "protocol": protocol, "shots": list(shots), "seeds": SEEDS}
+    grid = {"datasets": ["mini"], "protocol": protocol, "shots": list(shots), "seeds": list(SEEDS)}
     run = {"tracking_uri": STORE, "study_storage": STUDY}
     document = {"name": name, "grid": grid, "baselines": list(baselines), "setting": setting, "run": run}
     return check_sweep(document, source="benchmarks.mini_grid")
@@ -118,7 +119,7 @@ def _linear_probe(backbone: Backbone, store: FeatureStore, dataset: str) -> floa
 
 
 def zero_shot_table(cells: pd.DataFrame, ceilings: dict[str, float]) -> str:
-    table = comparison(cells, datasets=MINI_GRID, shots=16, seeds=SEEDS)
+    table = comparison(cells, Grid(MINI_GRID, SEEDS), shots=16)
     rows = []
     for name in MINI_GRID:
         classes = len(split_of(Setting(), name).class_names)
@@ -132,7 +133,7 @@ def zero_shot_table(cells: pd.DataFrame, ceilings: dict[str, float]) -> str:
 
 
 def shots_table(cells: pd.DataFrame) -> str:
-    tables = {k: comparison(cells, datasets=MINI_GRID, shots=k, seeds=SEEDS) for k in SHOTS}
+    tables = {k: comparison(cells, Grid(MINI_GRID, SEEDS), shots=k) for k in SHOTS}
     rows = [
         [method_title(method), *[str(tables[k].entries[method, AVERAGE]) for k in SHOTS]]
         for method in tables[16].methods
@@ -168,7 +169,7 @@ def _difference(cells: pd.DataFrame, method: str, shots: int) -> str:
 
 
 def base_to_new_table(cells: pd.DataFrame) -> str:
-    return to_markdown(base_to_new(cells, datasets=MINI_GRID, shots=16, seeds=SEEDS))
+    return to_markdown(base_to_new(cells, Grid(MINI_GRID, SEEDS), shots=16))
 
 
 if __name__ == "__main__":

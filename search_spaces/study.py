@@ -11,7 +11,7 @@ factors:                                        # or factors, one at a time or c
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, cast, get_args
 
 from core.config import SETTING_KEYS, Setting, Value, flatten, uses_descriptions
 from core.errors import UserError, nearest
@@ -20,7 +20,7 @@ from search_spaces.designs import Design, Factor, factorial, one_at_a_time, reso
 from search_spaces.sweep_file import SHORTHANDS, LoadedSweep, SweepFile, Variant, check_grid, override
 from search_spaces.yaml_reader import read_yaml
 
-STUDY_KEYS = ("reference", "variants", "design", "factors", "generators")
+STUDY_KEYS = ("reference", "variants", "design", "factors", "generators", "pack")
 SHARED_KEYS = tuple(key for key in SweepFile.model_fields if key != "search")
 BANK = "descriptions.bank"
 """A location, and yet what a study of description banks varies."""
@@ -53,11 +53,12 @@ def load_study(path: Path, overrides: Mapping[str, Any] | None = None) -> Loaded
     declared = read_yaml(path)
     given = {SHORTHANDS.get(key, key): value for key, value in (overrides or {}).items()}
     for key in given:
-        if key.split(".")[0] in (*STUDY_KEYS, "search"):
+        if key.split(".")[0] in (*STUDY_KEYS, "search") and key != "pack":
             raise UserError(f"{path}: '{key}' is no override of a study; change it in a copy of the file")
+    pack = {"pack": given.pop("pack")} if "pack" in given else {}
     shared = {key: value for key, value in declared.items() if key not in STUDY_KEYS}
     design = {key: value for key, value in declared.items() if key in STUDY_KEYS}
-    return check_study({**override(shared, given, path), **design}, source=str(path))
+    return check_study({**override(shared, given, path), **design, **pack}, source=str(path))
 
 
 def check_study(declared: Mapping[str, Any], source: str) -> LoadedStudy:
@@ -69,6 +70,7 @@ def check_study(declared: Mapping[str, Any], source: str) -> LoadedStudy:
             hint = f"; did you mean 'setting.{key}'?" if key in Setting.model_fields else ""
             raise UserError(f"{source}: unknown key '{key}'{hint or nearest(key, (*SHARED_KEYS, *STUDY_KEYS))}")
     sweep = check_grid({key: value for key, value in declared.items() if key not in STUDY_KEYS}, source)
+    sweep = replace(sweep, pack=_pack(declared.get("pack", "auto"), source))
     title = declared.get("reference", "reference")
     _check_name(title, f"{source}: reference")
     reference = Variant(title, sweep.reference, {}, is_reference=True)
@@ -84,6 +86,12 @@ def check_study(declared: Mapping[str, Any], source: str) -> LoadedStudy:
         study = _of_factors(declared, reference, sweep, source)
     _check_distinct(study.sweep.variants, source)
     return study
+
+
+def _pack(declared: Any, source: str) -> int | Literal["auto"]:
+    if declared == "auto" or (type(declared) is int and declared >= 1):
+        return cast(int | Literal["auto"], declared)
+    raise UserError(f"{source}: pack: how many variants may share steps, 1 or more, or auto; found {declared!r}")
 
 
 # Named lists

@@ -123,6 +123,8 @@ class LoadedSweep:
     """Candidates to begin with; what earlier sweeps selected is not among them, since only their store knows it."""
     variants: tuple[Variant, ...] = ()
     """Of a study (`search_spaces.study`): its reference and its variants."""
+    pack: int | Literal["auto"] = "auto"
+    """How many variants of a study may share the steps of a pack; a search has `search.pack`."""
 
     def base(self) -> Point:
         """All values of the reference, by dotted key; where shots are searched, with the grid's most."""

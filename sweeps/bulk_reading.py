@@ -4,7 +4,8 @@ Only stores that are databases are read so; a tracking server is asked through M
 shape of MLflow's own runs, as far as `contents` reads it, and a test holds both readings against one another.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from core.errors import UserError
 from sweeps import records
 
+MOST_NAMED = 500
+"""Runs named in one query."""
 DIALECTS = ("sqlite", "postgresql", "mysql", "mssql")
 
 
@@ -41,15 +44,44 @@ class StoredRun:
     data: StoredData = field(default_factory=StoredData)
 
 
+@dataclass(frozen=True)
+class StoredExperiment:
+    experiment_id: str
+    name: str
+    active: bool
+    """False where it was deleted in MLflow."""
+    description: str
+
+
 def is_readable_by_sql(uri: str) -> bool:
     """Whether a tracking store can be read by SQL."""
     return uri.partition(":")[0].partition("+")[0] in DIALECTS
 
 
-def read_cell_runs(
-    uri: str, experiment_ids: Sequence[str], *, finished_only: bool = False, params: Sequence[str] | None = None
+def read_experiments(uri: str) -> list[StoredExperiment]:
+    """All experiments, deleted ones included.
+
+    Raises:
+        UserError: as of `read_runs`.
+    """
+    query = (
+        "SELECT e.experiment_id, e.name, e.lifecycle_stage, t.value FROM experiments e "
+        "LEFT JOIN experiment_tags t ON t.experiment_id = e.experiment_id AND t.key = :note"
+    )
+    with _connected(uri) as connection:
+        found = connection.execute(text(query), {"note": records.NOTE_TAG}).all()
+    return [StoredExperiment(str(number), name, stage == "active", note or "") for number, name, stage, note in found]
+
+
+def read_runs(
+    uri: str,
+    experiment_ids: Sequence[str],
+    level: str = "cell",
+    *,
+    finished_only: bool = False,
+    params: Sequence[str] | None = None,
 ) -> list[StoredRun]:
-    """The active runs of cells in some experiments.
+    """The active runs of one level (`sweep`, `trial` or `cell`) in some experiments, the earliest first.
 
     Args:
         params: parameters to read; None is all, which are most of what there is to read.
@@ -59,10 +91,32 @@ def read_cell_runs(
     """
     if not experiment_ids:
         return []
+    with _connected(uri) as connection:
+        return _read(connection, [int(number) for number in experiment_ids], level, finished_only, params)
+
+
+def read_histories(uri: str, run_ids: Sequence[str], metric: str) -> dict[str, list[tuple[int, float]]]:
+    """Run -> (step, value) of one metric, finite ones alone, in no order.
+
+    Raises:
+        UserError: as of `read_runs`.
+    """
+    query = text("SELECT run_uuid, step, value FROM metrics WHERE key = :metric AND is_nan = :no AND run_uuid IN :runs")
+    found: dict[str, list[tuple[int, float]]] = {}
+    with _connected(uri) as connection:
+        for start in range(0, len(run_ids), MOST_NAMED):
+            given = {"metric": metric, "no": False, "runs": list(run_ids[start : start + MOST_NAMED])}
+            for run_id, step, value in connection.execute(query.bindparams(bindparam("runs", expanding=True)), given):
+                found.setdefault(run_id, []).append((step, value))
+    return found
+
+
+@contextlib.contextmanager
+def _connected(uri: str) -> Iterator[Connection]:
     engine = create_engine(uri)
     try:
         with engine.connect() as connection:
-            return _read(connection, [int(number) for number in experiment_ids], finished_only, params)
+            yield connection
     except SQLAlchemyError as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
@@ -73,39 +127,39 @@ def read_cell_runs(
         engine.dispose()
 
 
-CELLS = """
-    FROM runs r JOIN tags level ON level.run_uuid = r.run_uuid AND level.key = :level_key AND level.value = 'cell'
+RUNS = """
+    FROM runs r JOIN tags level ON level.run_uuid = r.run_uuid AND level.key = :level_key AND level.value = :level
     {join}
     WHERE r.experiment_id IN :experiments AND r.lifecycle_stage = 'active' {status}
 """
+LISTS = ("experiments", "tags", "params")
+"""Names of values that are lists."""
 
 
 def _read(
-    connection: Connection, experiments: list[int], finished_only: bool, params: Sequence[str] | None
+    connection: Connection, experiments: list[int], level: str, finished_only: bool, params: Sequence[str] | None
 ) -> list[StoredRun]:
-    values = {"level_key": records.LEVEL_TAG, "experiments": experiments}
+    values = {"level_key": records.LEVEL_TAG, "level": level, "experiments": experiments}
 
-    def ask(columns: str, join: str = "", **more: Any) -> Any:
+    def ask(columns: str, join: str = "", more: dict[str, list[str]] | None = None, order: str = "") -> Any:
         status = "AND r.status = 'FINISHED'" if finished_only else ""
-        query: TextClause = text(f"SELECT {columns} {CELLS.format(join=join, status=status)}")
-        lists: list[BindParameter[Any]] = [
-            bindparam(name, expanding=True) for name, value in {**values, **more}.items() if name != "level_key"
-        ]
-        return connection.execute(query.bindparams(*lists), {**values, **more}).all()
+        query: TextClause = text(f"SELECT {columns} {RUNS.format(join=join, status=status)} {order}")
+        given = {**values, **(more or {})}
+        lists: list[BindParameter[Any]] = [bindparam(name, expanding=True) for name in LISTS if name in given]
+        return connection.execute(query.bindparams(*lists), given).all()
 
+    own = "r.run_uuid, r.experiment_id, r.status, r.start_time, r.end_time"
     runs = {
         run_id: StoredRun(StoredInfo(run_id, str(experiment), status, start, end))
-        for run_id, experiment, status, start, end in ask(
-            "r.run_uuid, r.experiment_id, r.status, r.start_time, r.end_time"
-        )
+        for run_id, experiment, status, start, end in ask(own, order="ORDER BY r.start_time, r.run_uuid")
     }
     tags = "JOIN tags t ON t.run_uuid = r.run_uuid AND (t.key LIKE 'dualpt.%' OR t.key IN :tags)"
-    for run_id, key, value in ask("t.run_uuid, t.key, t.value", tags, tags=[records.PARENT_TAG]):
+    for run_id, key, value in ask("t.run_uuid, t.key, t.value", tags, {"tags": [records.PARENT_TAG]}):
         if run_id in runs:  # a run may be added between two queries
             runs[run_id].data.tags[key] = value
     chosen, named = ("", {}) if params is None else (" AND p.key IN :params", {"params": list(params)})
     join = f"JOIN params p ON p.run_uuid = r.run_uuid{chosen}"
-    for run_id, key, value in ask("p.run_uuid, p.key, p.value", join, **named):
+    for run_id, key, value in ask("p.run_uuid, p.key, p.value", join, named):
         if run_id in runs:
             runs[run_id].data.params[key] = value
     metrics = ask("m.run_uuid, m.key, m.value, m.is_nan", "JOIN latest_metrics m ON m.run_uuid = r.run_uuid")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from core.cells import Cell
 from core.config import Setting
 from sweeps import records
-from sweeps.records import CellRow, KeyedCell, TrialRef, TrialRow
+from sweeps.records import CellRow, KeyedCell, SweepRow, TrialRef, TrialRow
 
 if TYPE_CHECKING:
     from core.cell import CellResult
@@ -100,6 +100,21 @@ def write_setting(folder: Path, setting: Setting) -> None:
 def read_setting(path: Path) -> Mapping[str, Any]:
     """The setting that `write_setting` wrote, every key by its dotted name."""
     return cast(Mapping[str, Any], json.loads(path.read_text(encoding="utf-8")))
+
+
+def read_sweep(run: Any, description: str) -> SweepRow:
+    """A sweep from its run, as MLflow's client returns it."""
+    tags = run.data.tags
+    return SweepRow(
+        run_id=run.info.run_id,
+        name=tags[records.SWEEP_TAG],
+        description=description,
+        status=run.info.status,
+        best=tags.get(records.BEST_TAG),
+        best_value=tags.get(records.BEST_VALUE_TAG),
+        launch=tags.get(records.LAUNCH_TAG, ""),
+        declared=tags.get(records.GRID_TAG, ""),
+    )
 
 
 def read_trial(run: Any) -> TrialRow:

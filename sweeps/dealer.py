@@ -1,41 +1,29 @@
 """The driver's book: which cells are missing, who trains them next, and when a trial is over. Knows no Ray.
 
-Work is dealt in shards: some packs of one trial, which several candidates of equal shape may share. All free workers
-share the packs of one trial before the next trial begins, so that a search learns from each candidate as early as
-possible and no worker idles at the end.
-
-Order: baselines, candidates, and, when every candidate is judged, the selected setting over the whole grid. In a race
-a candidate's cells come in stages, and it is decided before each whether the candidate goes on.
+Work is dealt in shards: some packs of one trial, which several candidates, or variants of a study, of equal shape may
+share. All free workers share the packs of one trial before the next trial begins, so that a search learns from each
+candidate as early as possible and no worker idles at the end. In a race a candidate's cells come in stages, and it is
+decided before each whether the candidate goes on.
 """
 
 import math
 import statistics
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from core.cells import Cell, pack_of
 from search_spaces.sweep_file import LoadedSweep
 from sweeps.interfaces import CandidateSource, TrialBook
 from sweeps.known_cells import KnownCells
-from sweeps.plan import SweepPlan, TrialPlan, grid_cells, into_packs, judged_cells
+from sweeps.plan import SweepPlan, TrialPlan, into_packs, judged_cells
 from sweeps.progress import SweepProgress
 from sweeps.racing import Race, recorded_scores
 from sweeps.records import BEST_TAG, BEST_VALUE_TAG, CellRow, DealtCell, Status, TrialRef, setting_hash
 from sweeps.search import Proposal
-from sweeps.shards import (
-    CellOutcome,
-    OpenTrial,
-    Pack,
-    Shard,
-    outcome_of,
-    settings_per_pack,
-    smaller_packs,
-    stages,
-)
-
-MOST_DEATHS = 2
-"""A cell that is being trained when a worker process dies so often is recorded as failed."""
+from sweeps.shards import CellOutcome, OpenTrial, Pack, Shard, outcome_of, settings_per_pack, stages
+from sweeps.shared_packs import MOST_DEATHS, Suspects, has_shape, join
+from sweeps.trial_queue import TrialQueue
 
 
 @dataclass
@@ -94,7 +82,7 @@ class Dealer:
         self.workers = 1
         """Among how many workers the packs of a trial are shared."""
         self.settings_per_pack = 1
-        """How many candidates may share the steps of a pack."""
+        """How many candidates, or variants, may share the steps of a pack."""
         self.draining = False
         """Set to deal nothing more."""
         self.only: frozenset[str] | None = None
@@ -106,14 +94,11 @@ class Dealer:
         self.sweep_run = ledger.open_sweep(self.experiment, sweep.file.name)
         self._known = KnownCells(ledger, recorded)
         self._trials = {row.ref: row.status for row in ledger.trials(self.experiment) if not row.superseded}
-        self._baselines = deque(plan.baselines)
-        self._all_asked = candidates is None
-        self._final: deque[TrialPlan] | None = None
+        self._queue = TrialQueue(sweep, plan, candidates, race)
         self._open: list[OpenTrial] = []
         self._out: dict[int, _Out] = {}
         self._dealt = 0
-        self._deaths: Counter[str] = Counter()
-        """How often a worker died over a cell, by key."""
+        self._suspects = Suspects()
         self._given_up: dict[str, frozenset[str]] = {}
         """Keys of the finished cells of the candidates that the race has given up, by name."""
         self._best: tuple[str, float] | None = None
@@ -126,9 +111,14 @@ class Dealer:
         self._progress.note("finishing the packs in training; press Ctrl-C again to abort them")
 
     def wanted_per_pack(self, on_gpu: bool) -> int:
-        """How many candidates are to share a pack, as the sweep file asks for and the workers' devices suggest."""
+        """How many settings are to share a pack, as the file asks for and the workers' devices suggest.
+
+        Candidates, where there is a search; else variants and baselines.
+        """
         search, grid = self._sweep.file.search, self._sweep.file.grid
-        return 1 if search is None else settings_per_pack(search.pack, len(search.seeds or grid.seeds), on_gpu)
+        if search is None:
+            return settings_per_pack(self._sweep.pack, len(grid.seeds), on_gpu)
+        return settings_per_pack(search.pack, len(search.seeds or grid.seeds), on_gpu)
 
     @property
     def best(self) -> tuple[str, float] | None:
@@ -146,7 +136,7 @@ class Dealer:
         Trials whose cells are all in the ledger are closed on the way, without any worker.
         """
         while not any(trial.undealt for trial in self._open):
-            following = self._following()
+            following = self._queue.following(searching=self._searching)
             if following is None:
                 return False
             self._begin(*following)
@@ -248,30 +238,10 @@ class Dealer:
                 self.tally.kept += len(self._given_up[name])
         self.tally.pruned = len(self._given_up)
 
-    def _following(self) -> tuple[TrialPlan, Proposal | None] | None:
-        """The next trial; None when there is none, or when the selection waits for candidates in training."""
-        if self._baselines:
-            return self._baselines.popleft(), None
-        if self._candidates is not None and self._final is None:
-            while self._race is not None and (name := self._race.take_up()) is not None:
-                self._candidates.take_up(name)
-                self._all_asked = False
-            proposal = None if self._all_asked else self._candidates.ask()
-            if proposal is not None:
-                cells = judged_cells(self._sweep, proposal.setting, proposal.shots)
-                return TrialPlan(proposal.name, "search", proposal.setting, cells), proposal
-            self._all_asked = True
-        if any(trial.plan.kind == "search" for trial in self._open):
-            return None
-        if self._final is None:
-            self._final = deque(self._final_plans())
-        return (self._final.popleft(), None) if self._final else None
-
-    def _final_plans(self) -> Iterator[TrialPlan]:
-        """The selected setting over the whole grid; with searched shots, each of the Pareto front at its shots."""
-        for proposal in [] if self._candidates is None else self._candidates.selected():
-            name = "best" if proposal.shots is None else f"best-{proposal.shots}-shot"
-            yield TrialPlan(name, "best", proposal.setting, grid_cells(self._sweep, proposal.setting, proposal.shots))
+    @property
+    def _searching(self) -> bool:
+        """Whether a candidate is in training."""
+        return any(trial.plan.kind == "search" for trial in self._open)
 
     def _begin(self, plan: TrialPlan, proposal: Proposal | None) -> None:
         """Open a trial, with the cells of its first stage."""
@@ -335,46 +305,32 @@ class Dealer:
         trial.reported = len(scores)
 
     def _open_partners(self, trial: OpenTrial) -> None:
-        """Ask for candidates ahead, as many as may share the steps of a candidate that begins.
+        """Begin as many trials as may share the steps of one that begins.
 
-        It ends at the first that cannot share them: what is asked ahead is proposed without knowing how the others do.
+        Candidates are asked for ahead until one has another shape: they are proposed without knowing how the others do.
         """
-        if trial.proposal is None or trial.reported or self._baselines:
+        if trial.reported or not self._shares(trial):
             return
         shape = pack_of(trial.undealt[0][0].cell)
-        while len(self._sharing(shape)) < self.settings_per_pack and (following := self._following()) is not None:
+        while sum(self._shares(t) and has_shape(t, shape) for t in self._open) < self.settings_per_pack:
+            following = self._queue.partner(trial.plan, searching=self._searching)
+            if following is None:
+                return
             self._begin(*following)
             opened = self._open[-1]
-            if opened.plan.name == following[0].name and not self._shares(opened, shape):
+            if trial.proposal is not None and opened.plan.name == following[0].name and not has_shape(opened, shape):
                 return
 
-    def _sharing(self, shape: str) -> list[OpenTrial]:
-        return [trial for trial in self._open if self._shares(trial, shape)]
-
-    @staticmethod
-    def _shares(trial: OpenTrial, shape: str) -> bool:
-        return trial.proposal is not None and any(pack_of(pack[0].cell) == shape for pack in trial.undealt)
+    def _shares(self, trial: OpenTrial) -> bool:
+        """Whether it may share packs; beside a search only candidates may, since its number counts theirs."""
+        return self.settings_per_pack > 1 and (trial.proposal is not None or self._candidates is None)
 
     def _joined(self, trial: OpenTrial, pack: Pack) -> Pack:
-        """A candidate's pack with those of others that may train in the same steps.
-
-        A cell over which a worker died stays alone.
-        """
-        if trial.proposal is None or self.settings_per_pack == 1 or self._has_died(pack):
+        """A pack with those of other trials that may train in the same steps."""
+        if not self._shares(trial):
             return pack
-        shape, settings = pack_of(pack[0].cell), 1
-        for other in self._open:
-            if other is trial or other.proposal is None or settings == self.settings_per_pack:
-                continue
-            for theirs in list(other.undealt):
-                if pack_of(theirs[0].cell) == shape and not self._has_died(theirs):
-                    other.undealt.remove(theirs)
-                    pack, settings = (*pack, *theirs), settings + 1
-                    break
-        return pack
-
-    def _has_died(self, pack: Pack) -> bool:
-        return any(self._deaths[cell.key] for cell in pack)
+        others = (other for other in self._open if other is not trial and self._shares(other))
+        return join(pack, others, settings=self.settings_per_pack, suspects=self._suspects)
 
     @staticmethod
     def _untrained(out: _Out, pack: Pack) -> Pack:
@@ -382,15 +338,13 @@ class Dealer:
         return tuple(cell for cell in pack if cell.key not in out.owners[cell.key].outcomes)
 
     def _after_death(self, out: _Out, suspect: Pack) -> list[Pack]:
-        """What is dealt again of the pack that a worker died over: parts of it, without cells tried twice already."""
-        self._deaths.update(cell.key for cell in suspect)
-        blamed = tuple(cell for cell in suspect if self._deaths[cell.key] >= MOST_DEATHS)
+        """What is dealt again of the pack that a worker died over; cells tried twice already are recorded as failed."""
+        blamed, parts = self._suspects.after_death(suspect)
         reason = f"the worker process died {MOST_DEATHS} times while training this cell; is it out of memory?"
         for cell in blamed:
             run_id = self._ledger.record_failure(cell.trial, cell, reason)
             self._note(out.owners[cell.key], CellOutcome(cell.key, run_id, None, reason))
-        rest = tuple(cell for cell in suspect if cell not in blamed)
-        return smaller_packs(rest) or ([rest] if rest else [])
+        return parts
 
     def _reference(self, plan: TrialPlan, keys: Sequence[str]) -> TrialRef:
         """The trial's run: as it stands where it is complete, else opened."""

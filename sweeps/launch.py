@@ -178,6 +178,7 @@ def open_dealer(
 ) -> "Dealer":
     """Open the study and the ledger; both are created here, before any worker can look."""
     from sweeps.dealer import Dealer
+    from sweeps.declared import declaration
     from sweeps.racing import race_of
     from sweeps.search import Candidates
     from sweeps.tracking import Ledger
@@ -188,7 +189,11 @@ def open_dealer(
         # By key: when images, descriptions or numerics change, candidates are judged again.
         candidates = Candidates(sweep, search, [key(cell) for cell in judged], start_points)
         race = race_of(search, len({cell.dataset for cell in judged}))
-    return Dealer(sweep, plan, candidates, ledger or Ledger(sweep.file.run.tracking_uri), recorded, key, shown, race)
+    ledger = ledger or Ledger(sweep.file.run.tracking_uri)
+    dealer = Dealer(sweep, plan, candidates, ledger, recorded, key, shown, race)
+    row = ledger.sweep_row(dealer.experiment)
+    ledger.declare(dealer.sweep_run, declaration(sweep, plan, row.declared if row is not None else ""))
+    return dealer
 
 
 def _open_driver(

@@ -39,6 +39,8 @@ RECORD_TAG = "dualpt.record"
 """Number of the attempt at a cell: whoever writes it a second time finds the first by it."""
 LAUNCH_TAG = "dualpt.launch"
 """On a sweep: who runs it, when that process last gave a sign of life, and how far it is."""
+GRID_TAG = "dualpt.grid"
+"""On a sweep: the trials and the grid that its launches declared: what never began is known by them."""
 REUSED_TAG = "dualpt.reused_from"
 """Run that a cell's numbers (and artifacts) were taken from."""
 SUPERSEDED_TAG = "dualpt.superseded"
@@ -117,6 +119,10 @@ class SweepRow:
     best: str | None
     """Name of the best candidate, and its mean validation accuracy as text, in percent."""
     best_value: str | None
+    launch: str = ""
+    """What the process that last ran it wrote of itself (`sweeps.heartbeat`)."""
+    declared: str = ""
+    """The trials and grids that its last launches declared (`sweeps.declared`)."""
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from rich.live import Live
 from rich.table import Table
 
 from core.errors import UserError
+from sweeps.declared import missing_cells
 from sweeps.progress import readable_seconds
-from sweeps.stores import is_new
+from sweeps.reading import SweepReader, open_reader
 
 if TYPE_CHECKING:
     from sweeps.heartbeat import Launch
     from sweeps.records import CellRow
-    from sweeps.tracking import Ledger
 
 LOOK_SECONDS = 2.0
 """Between two looks of `--watch`."""
@@ -35,6 +35,8 @@ class SweepStatus:
     finished: int
     failed: int
     killed: int
+    missing: int = 0
+    """Of whole-grid trials, declared by the last launch and never begun."""
     cells: int | None = None
     """Of the whole sweep, as the launch that runs it counts them; None where none runs."""
     trained: int = 0
@@ -62,24 +64,20 @@ def show_status(console: Console, name: str | None, *, store: str, as_json: bool
     Raises:
         UserError: the store does not exist, or holds no such sweep.
     """
-    if is_new(store):
-        raise UserError(f"{store}: no such tracking store here; run a sweep first, or name one with --store")
     if watch and (name is None or as_json):
         raise UserError("--watch: name one sweep, without --json (`dualpt status NAME --watch`)")
-    from sweeps.tracking import Ledger
-
-    ledger = Ledger(store)
+    reader = open_reader(store)
     if watch and name is not None:
-        _watch(console, ledger, name)
+        _watch(console, reader, name)
         return
-    found = [status_of(ledger, sweep) for sweep in ([name] if name is not None else ledger.sweeps())]
+    found = [status_of(reader, sweep) for sweep in ([name] if name is not None else reader.sweeps())]
     if as_json:
         print(json.dumps({status.name: asdict(status) for status in found}))
     else:
         console.print(_detailed(found[0]) if name is not None else _listed(found))
 
 
-def status_of(ledger: "Ledger", name: str) -> SweepStatus:
+def status_of(reader: SweepReader, name: str) -> SweepStatus:
     """How far a sweep is.
 
     Raises:
@@ -87,10 +85,11 @@ def status_of(ledger: "Ledger", name: str) -> SweepStatus:
     """
     from sweeps.heartbeat import launch_from
 
-    experiment = ledger.named_experiment(name)
-    rows, found = ledger.shown_cells(experiment), ledger.launch_of(experiment)
-    last = None if found is None else launch_from(found[2])
-    ended = "NONE" if found is None else found[1]
+    experiment = reader.named_experiment(name)
+    rows, sweep = reader.shown_cells(experiment, ()), reader.sweep_row(experiment)
+    last = None if sweep is None else launch_from(sweep.launch)
+    ended = "NONE" if sweep is None else sweep.status
+    missing = missing_cells(sweep.declared, rows) if sweep is not None else []
     alive = last if last is not None and last.alive and ended == "RUNNING" else None
     counts = Counter(row.status for row in rows)
     status = SweepStatus(
@@ -100,7 +99,8 @@ def status_of(ledger: "Ledger", name: str) -> SweepStatus:
         failed=counts["FAILED"],
         killed=counts["KILLED"] + counts["RUNNING"],
         trials=_by_trial(rows),
-        pruned=ledger.pruned_trials(experiment),
+        missing=len(missing),
+        pruned=reader.pruned_trials(experiment),
         reasons=dict(Counter(row.failure or "unknown" for row in rows if row.status == "FAILED").most_common()),
     )
     return status if alive is None else _with_launch(status, alive)
@@ -129,12 +129,12 @@ def _by_trial(rows: "Sequence[CellRow]") -> dict[str, dict[str, dict[str, int]]]
     return trials
 
 
-def _watch(console: Console, ledger: "Ledger", name: str) -> None:
-    status = status_of(ledger, name)
+def _watch(console: Console, reader: SweepReader, name: str) -> None:
+    status = status_of(reader, name)
     with Live(_detailed(status), console=console, auto_refresh=False, transient=False) as live:
         while status.launch == "RUNNING":
             time.sleep(LOOK_SECONDS)
-            status = status_of(ledger, name)
+            status = status_of(reader, name)
             live.update(_detailed(status), refresh=True)
 
 
@@ -154,8 +154,11 @@ def _detailed(status: SweepStatus) -> Group:
         mark = "[green]▸[/] " if trial in status.running else ""
         given_up = " [dim]pruned[/]" if trial in status.pruned else ""
         table.add_row(f"{mark}{trial}{given_up}", *(_entry(cells.get(dataset, {})) for dataset in datasets))
+    never = f", {status.missing} never begun" if status.missing else ""
     whole = "" if status.cells is None else f" of {status.cells}"
-    lines = [f"  {status.finished}{whole} cells finished, {status.failed} failed; launch {status.launch.lower()}"]
+    lines = [
+        f"  {status.finished}{whole} cells finished, {status.failed} failed{never}; launch {status.launch.lower()}"
+    ]
     if status.driver is not None:
         lines.append(
             f"  run by {status.driver}; in training: {', '.join(status.running) or 'nothing'}; {_left(status)}"

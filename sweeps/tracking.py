@@ -32,11 +32,21 @@ from sqlalchemy.exc import SQLAlchemyError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from core.config import Setting
-from core.errors import UserError, nearest
+from core.errors import UserError
 from sweeps import cell_records, records
-from sweeps.bulk_reading import StoredRun, is_readable_by_sql, read_cell_runs
+from sweeps.bulk_reading import StoredRun, is_readable_by_sql, read_runs
 from sweeps.cell_records import CellRecord
-from sweeps.contents import LOSS, SETTING_FILE, read_cell, read_setting, read_trial, trial_tags, write_setting
+from sweeps.contents import (
+    LOSS,
+    SETTING_FILE,
+    read_cell,
+    read_setting,
+    read_sweep,
+    read_trial,
+    trial_tags,
+    write_setting,
+)
+from sweeps.reading import PLACE_PARAMS, SweepReader, check_schema, deleted
 from sweeps.records import CellRow, KeyedCell, Status, SweepRow, TrialRef, TrialRow, grid_metrics, latest, setting_hash
 from sweeps.stores import StoreUnavailable, absolute_uri, examine, is_outage, sqlite_path
 
@@ -45,9 +55,6 @@ if TYPE_CHECKING:
 
 PAGE = 2000
 """Runs asked for in one call."""
-
-PLACE_PARAMS = (records.DATASET_PARAM, records.PROTOCOL_PARAM, records.SHOTS_PARAM, records.SEED_PARAM)
-"""Parameters that say which cell a run is."""
 
 LONGEST_WAIT = 10.0
 """Seconds between two attempts, at most."""
@@ -70,7 +77,7 @@ def _patient(method: Callable[Concatenate["Ledger", P], T]) -> Callable[Concaten
     return repeated
 
 
-class Ledger:
+class Ledger(SweepReader):
     """The tracking store, opened for one process."""
 
     def __init__(self, uri: str, *, create: bool = True, patience: float = 0.0) -> None:
@@ -136,10 +143,7 @@ class Ledger:
             return None
         number = str(existing.experiment_id)
         if existing.lifecycle_stage != "active":
-            raise UserError(
-                f"experiment '{name}' was deleted in MLflow: restore it with "
-                f"`mlflow experiments restore --experiment-id {number}`, or choose another name with name=…"
-            )
+            raise deleted(name, number)
         return number
 
     @_patient
@@ -150,6 +154,11 @@ class Ledger:
             return _id(run)
         tags = {records.LEVEL_TAG: "sweep", records.SWEEP_TAG: name, records.SCHEMA_TAG: records.SCHEMA}
         return _id(self._client.create_run(experiment_id, tags=tags, run_name=name))
+
+    @_patient
+    def declare(self, sweep_run: str, text: str) -> None:
+        """Write on the sweep's run what its launch is to run (`sweeps.declared`)."""
+        self._client.set_tag(sweep_run, records.GRID_TAG, text)
 
     @_patient
     def launch_of(self, experiment_id: str) -> tuple[str, Status, str] | None:
@@ -171,7 +180,7 @@ class Ledger:
             UserError: they were recorded by a version with another schema.
         """
         runs = self._runs([experiment_id], _level("trial"))
-        _check_schema(runs, self.uri)
+        check_schema(runs, self.uri)
         return [read_trial(run) for run in runs]
 
     @_patient
@@ -353,48 +362,14 @@ class Ledger:
         rows = [read_cell(run) for run in runs if run.data.tags.get(records.SCHEMA_TAG) == records.SCHEMA]
         return {row.key: row for row in sorted(rows, key=lambda row: row.recorded_ms)}
 
-    def shown_cells(self, experiment_id: str, params: Sequence[str] | None = None) -> list[CellRow]:
-        """One row a cell of each trial that is not superseded (see `latest`); `params` as of `cells`."""
-        hidden = {row.ref.run_id for row in self.trials(experiment_id) if row.superseded}
-        return latest(row for row in self.cells(experiment_id, params) if row.trial_run_id not in hidden)
-
-    def read_cells(self, name: str, params: Sequence[str] | None = None) -> list[CellRow]:
-        """What a table of the sweep shows; `params` as of `cells`.
-
-        Raises:
-            UserError: there is no such sweep; those there are are named.
-        """
-        return self.shown_cells(self.named_experiment(name), params)
-
-    def named_experiment(self, name: str) -> str:
-        """The id of a sweep's experiment.
-
-        Raises:
-            UserError: there is no such sweep; those there are are named.
-        """
-        experiment_id = self.find_experiment(name)
-        if experiment_id is None:
-            known = self.sweeps()
-            raise UserError(
-                f"no sweep named '{name}' in {self.uri}{nearest(name, known)} (recorded: {', '.join(known) or 'none'})"
-            )
-        return experiment_id
-
     @_patient
-    def read_sweep(self, name: str) -> SweepRow:
-        """The run of a sweep.
-
-        Raises:
-            UserError: there is no such sweep.
-        """
-        experiment_id = self.named_experiment(name)
-        description = self._client.get_experiment(experiment_id).tags.get(records.NOTE_TAG, "")
+    def sweep_row(self, experiment_id: str) -> SweepRow | None:
+        """The run of a sweep, or None where its experiment holds none."""
         runs = self._runs([experiment_id], _level("sweep"))
         if not runs:
-            raise UserError(f"experiment '{name}' in {self.uri} holds no run of a sweep; run `dualpt sweep` first")
-        tags = runs[0].data.tags
-        best, value = tags.get(records.BEST_TAG), tags.get(records.BEST_VALUE_TAG)
-        return SweepRow(_id(runs[0]), name, description, runs[0].info.status, best, value)
+            return None
+        description = self._client.get_experiment(experiment_id).tags.get(records.NOTE_TAG, "")
+        return read_sweep(runs[0], description)
 
     @_patient
     def sweeps(self) -> list[str]:
@@ -404,15 +379,10 @@ class Ledger:
         return list(dict.fromkeys(run.data.tags[records.SWEEP_TAG] for run in runs))
 
     @_patient
-    def loss_curve(self, run_id: str) -> list[tuple[int, float]]:
-        """The training loss of a cell by epoch; empty where it trained nothing, and where it was reused."""
-        history = self._client.get_metric_history(run_id, LOSS)
-        return sorted((point.step, point.value) for point in history if point.step > 0)
-
-    @_patient
-    def pruned_trials(self, experiment_id: str) -> list[str]:
-        """Names of a sweep's candidates that its race has given up."""
-        return [row.ref.name for row in self.trials(experiment_id) if row.pruned and not row.superseded]
+    def loss_curves(self, run_ids: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
+        """The training losses of cells by epoch; empty where one trained nothing, and where it was reused."""
+        histories = {run_id: self._client.get_metric_history(run_id, LOSS) for run_id in run_ids}
+        return {run: sorted((p.step, p.value) for p in points if p.step > 0) for run, points in histories.items()}
 
     @_patient
     def selected_settings(self, name: str) -> list[Mapping[str, Any]]:
@@ -443,7 +413,7 @@ class Ledger:
     ) -> Sequence[Run | StoredRun]:
         """Runs of cells, by SQL where the store is a database: MLflow's client is slow above some hundred."""
         if is_readable_by_sql(self.uri):
-            return read_cell_runs(self.uri, experiment_ids, finished_only=finished_only, params=params)
+            return read_runs(self.uri, experiment_ids, finished_only=finished_only, params=params)
         finished = " and attributes.status = 'FINISHED'" if finished_only else ""
         return self._runs(experiment_ids, _level("cell") + finished)
 
@@ -547,17 +517,6 @@ def _pages(ask: Callable[[str | None], Any]) -> list[T]:
         page = ask(page.token)
         found += page
     return found
-
-
-def _check_schema(runs: Sequence[Run], uri: str) -> None:
-    """Refuse runs whose tags and metrics mean something else."""
-    for run in runs:
-        found = run.data.tags.get(records.SCHEMA_TAG, "none")
-        if found != records.SCHEMA:
-            raise UserError(
-                f"{uri}: experiment of trial '{run.info.run_name}' has schema {found}, and this version reads "
-                f"{records.SCHEMA}; use the version of dualpt that recorded it, or run again under another name"
-            )
 
 
 def _with_place(params: Sequence[str] | None) -> Sequence[str] | None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import pandas as pd
 
@@ -57,13 +56,9 @@ def _no_statistics(study: LoadedStudy, selection: Selection) -> str:
     """Why nothing can be held against the reference; empty where it can."""
     if len(selection.datasets) < 2:
         return "a claim is about datasets, and there is one"
-    where: dict[str, Any] = {
-        "datasets": selection.datasets,
-        "seeds": selection.seeds,
-        "metric": own_metric(selection.protocol),
-    }
+    metric = own_metric(selection.protocol)
     for shots in selection.shots:
-        if study.reference.name not in paired_results(selection.cells, shots=shots, **where)[0]:
+        if study.reference.name not in paired_results(selection.cells, selection.grid, shots=shots, metric=metric)[0]:
             return f"'{study.reference.name}' lacks cells at {shots_text(shots)}, and pairs need all of them"
     return ""
 
@@ -72,9 +67,7 @@ def _effects(study: LoadedStudy, selection: Selection, shots: int) -> Sequence[A
     metric = own_metric(selection.protocol)
     if shots not in finished_shots(selection.cells, metric):
         return []
-    results, _ = paired_results(
-        selection.cells, datasets=selection.datasets, shots=shots, seeds=selection.seeds, metric=metric
-    )
+    results, _ = paired_results(selection.cells, selection.grid, shots=shots, metric=metric)
     runs = [(v.levels, results[v.name]) for v in study.sweep.variants if v.name in results]
     if len(runs) < len(study.sweep.variants):
         return []  # the tables say which cells are missing; effects need every run

@@ -17,7 +17,9 @@ Overrides = Annotated[
     typer.Argument(metavar="[KEY=VALUE]...", help="Values over the file's, e.g. optim.epochs=10 datasets=[mini-pets]."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+DEFAULT_STUDY = "sqlite:///optuna.db"
 Store = Annotated[str, typer.Option("--store", help="MLflow tracking store.", show_default=True)]
+Study = Annotated[str, typer.Option("--study", help="Optuna study storage, for the importance of parameters.")]
 
 
 def whole_numbers(text: str, option: str) -> list[int]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sweeps.commands.options import DEFAULT_STORE, Store, new_app, out
+from sweeps.commands.options import DEFAULT_STORE, DEFAULT_STUDY, Store, Study, new_app, out
 
 app = new_app()
 
@@ -18,8 +18,9 @@ def report(
     ] = None,
     log: Annotated[bool, typer.Option(help="Log it, with tables and figures, to the sweep's run in MLflow.")] = True,
     store: Store = DEFAULT_STORE,
+    study: Study = DEFAULT_STUDY,
 ) -> None:
     """Write one self-contained HTML page: results, search, settings, coverage, cost, provenance, every cell."""
     from sweeps.report.report import report_sweep
 
-    report_sweep(out, name, store=store, out=file, log=log)
+    report_sweep(out, name, store=store, study=study, out=file, log=log)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sweeps.commands.options import DEFAULT_STORE, Json, Store, new_app, out
+from sweeps.commands.options import DEFAULT_STORE, DEFAULT_STUDY, Json, Store, Study, new_app, out
 
 app = new_app()
 
@@ -70,9 +70,7 @@ def figure(
     protocol: Annotated[str | None, typer.Option(help="Needed where a sweep holds cells of several.")] = None,
     common: Annotated[bool, typer.Option("--common", help="Compare on what all the sweeps cover.")] = False,
     store: Store = DEFAULT_STORE,
-    study: Annotated[
-        str, typer.Option("--study", help="Optuna study storage, for importance.")
-    ] = "sqlite:///optuna.db",
+    study: Study = DEFAULT_STUDY,
 ) -> None:
     """Draw one figure: methods over shots, datasets or ranks, or the search and the training behind them."""
     from sweeps.comparison.draw import draw

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from rich.console import Console
 
@@ -24,7 +24,6 @@ from core.results import (
     target_accuracy,
 )
 from sweeps.comparison.documents import AnyTable, to_csv, to_document, to_markdown
-from sweeps.comparison.findings import findings_of
 from sweeps.comparison.frames import finished_shots, read_frame
 from sweeps.comparison.labels import find_method
 from sweeps.comparison.latex import to_latex, to_latex_document
@@ -84,8 +83,7 @@ def compare_sweeps(
 
         check_path(figure, "--figure")
         shown = metric or own_metric(selection.protocol)
-        grid: dict[str, Any] = {"datasets": selection.datasets, "seeds": selection.seeds}
-        save(few_shot_curves(selection.cells, metric=shown, **grid), figure, "--figure")
+        save(few_shot_curves(selection.cells, selection.grid, metric=shown), figure, "--figure")
     show_tables(console, tables, form=form, output=output)
     if figure is not None:
         console.print(f"  figure: {figure}", highlight=False)
@@ -113,8 +111,7 @@ def tables_of(
     Raises:
         UserError: no finished cell, or no such method.
     """
-    cells, seeds = selection.cells, selection.seeds
-    grid: dict[str, Any] = {"datasets": selection.datasets, "seeds": seeds}
+    cells, grid = selection.cells, selection.grid
     shown = metric or own_metric(selection.protocol)
     known = finished_shots(cells, shown)
     counts = known if all_shots else [shots if shots is not None else max(known, default=0)]
@@ -123,19 +120,25 @@ def tables_of(
     statistics: list[AnyTable] = []
     for k in counts or [0]:
         if selection.protocol in TRANSFER_PROTOCOLS and metric is None:
-            tables += [cross_dataset(cells, source=d, shots=k, seeds=seeds) for d in selection.datasets]
+            tables += [cross_dataset(cells, source=d, shots=k, seeds=grid.seeds) for d in selection.datasets]
             continue
         metrics = HALVES[::-1] if selection.protocol == "base-to-new" and metric is None else (shown,)
-        own = [comparison(cells, shots=k, metric=m, **grid) for m in metrics]
-        own += [base_to_new(cells, shots=k, **grid)] if len(metrics) > 1 else []
+        own = [comparison(cells, grid, shots=k, metric=m) for m in metrics]
+        own += [base_to_new(cells, grid, shots=k)] if len(metrics) > 1 else []
         tables += own if published is None else [_beside(table, published, selection, k) for table in own]
         if chosen is not None:
-            tables.append(differences(cells, chosen, shots=k, metric=shown, **grid))
-            statistics += findings_of(cells, chosen, shots=k, metric=shown, **grid).tables()
+            tables.append(differences(cells, grid, chosen, shots=k, metric=shown))
+            statistics += _statistics(selection, chosen, k, shown)
     if all_shots and selection.protocol not in TRANSFER_PROTOCOLS:
-        averages = by_shots(cells, metric=shown, **grid)
+        averages = by_shots(cells, grid, metric=shown)
         tables.append(averages if published is None else _beside(averages, published, selection, None))
     return [replace(tables[0], remarks=(*tables[0].remarks, *selection.remarks)), *tables[1:], *statistics]
+
+
+def _statistics(selection: Selection, baseline: str, shots: int, metric: str) -> list[PlainTable]:
+    from sweeps.comparison.findings import findings_of  # SciPy and statsmodels, which take a second
+
+    return findings_of(selection.cells, selection.grid, baseline, shots=shots, metric=metric).tables()
 
 
 def _beside(table: ComparisonTable, published: Published, selection: Selection, shots: int | None) -> ComparisonTable:

@@ -1,6 +1,6 @@
 """`dualpt figure`: one kind of figure from the recorded cells of one or several sweeps."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +14,18 @@ from sweeps.comparison.compare import own_metric
 from sweeps.comparison.figures import curves, methods, search, training
 from sweeps.comparison.figures.style import check_path, save
 from sweeps.comparison.findings import paired_results
-from sweeps.comparison.frames import finished_shots, open_ledger, read_frame
+from sweeps.comparison.frames import finished_shots, read_frame
 from sweeps.comparison.selection import Selection, select
 from sweeps.comparison.statistics import rank_methods
-from sweeps.comparison.tables import check_finished, shots_text
+from sweeps.comparison.tables import shots_text
+from sweeps.comparison.values import check_finished
+from sweeps.reading import open_reader
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+LossCurves = Callable[[Sequence[str]], Mapping[str, Sequence[tuple[int, float]]]]
+"""Runs -> their losses by epoch (`SweepReader.loss_curves`)."""
 ONE_SWEEP = ("parallel", "slices", "importance", "training")
 """Kinds that show one sweep alone."""
 
@@ -56,7 +60,10 @@ def draw(
     else:
         frames = {name: read_frame(name, store) for name in dict.fromkeys(names)}
         selection = select(frames, protocol=protocol, common=common)
-        figure = _training(selection, shots, store) if kind == "training" else COMPARISONS[kind](selection, shots)
+        if kind == "training":
+            figure = training_figure(selection, open_reader(store).loss_curves, shots)
+        else:
+            figure = COMPARISONS[kind](selection, shots)
     save(figure, output)
     console.print(f"  figure: {output}", highlight=False)
 
@@ -72,50 +79,54 @@ def _curves(selection: Selection, shots: int | None) -> "Figure":
     if shots is not None:
         raise UserError("--shots: curves show every number of shots; remove it")
     metric = own_metric(selection.protocol)
-    return curves.few_shot_curves(selection.cells, datasets=selection.datasets, seeds=selection.seeds, metric=metric)
+    return curves.few_shot_curves(selection.cells, selection.grid, metric=metric)
 
 
 def _scatter(selection: Selection, shots: int | None) -> "Figure":
     if selection.protocol != "base-to-new":
         raise UserError(f"'scatter' shows base against new accuracy, and these cells are of {selection.protocol}")
     at = _shots_of(selection, shots, BASE_ACCURACY)
-    return methods.base_new_scatter(selection.cells, datasets=selection.datasets, shots=at, seeds=selection.seeds)
+    return methods.base_new_scatter(selection.cells, selection.grid, shots=at)
 
 
 def _radar(selection: Selection, shots: int | None) -> "Figure":
     metric = own_metric(selection.protocol)
     at = _shots_of(selection, shots, metric)
-    return methods.radar(selection.cells, datasets=selection.datasets, shots=at, seeds=selection.seeds, metric=metric)
+    return methods.radar(selection.cells, selection.grid, shots=at, metric=metric)
 
 
 def _pareto(selection: Selection, shots: int | None) -> "Figure":
     if shots is not None:
         raise UserError("--shots: the front is over every number of shots; remove it")
     metric = own_metric(selection.protocol)
-    return methods.shots_pareto(selection.cells, datasets=selection.datasets, seeds=selection.seeds, metric=metric)
+    return methods.shots_pareto(selection.cells, selection.grid, metric=metric)
 
 
 def _ranks(selection: Selection, shots: int | None) -> "Figure":
     metric = own_metric(selection.protocol)
     at = _shots_of(selection, shots, metric)
-    results, _ = paired_results(
-        selection.cells, datasets=selection.datasets, shots=at, seeds=selection.seeds, metric=metric
-    )
+    results, _ = paired_results(selection.cells, selection.grid, shots=at, metric=metric)
     if len(results) < 3 or len(selection.datasets) < 2:
         raise UserError("ranks need at least three methods without missing cells, on two datasets or more")
     return methods.critical_difference(rank_methods(results), title=f"{metric} at {shots_text(at)}")
 
 
-def _training(selection: Selection, shots: int | None, store: str) -> "Figure":
+def training_figure(selection: Selection, loss_curves: LossCurves, shots: int | None = None) -> "Figure":
+    """Losses over epochs at a number of shots, the largest finished by default.
+
+    Raises:
+        UserError: no finished cell at these shots, or none with a curve.
+    """
     at = _shots_of(selection, shots, own_metric(selection.protocol))
     cells = selection.cells
     shown = cells[(cells["shots"] == at) & (cells["status"] == "FINISHED")]
-    ledger = open_ledger(store)
+    shown = shown.sort_values("dataset", key=lambda names: names.map(selection.datasets.index))
+    sources = shown["reused_from"].fillna(shown["run_id"]).tolist()
+    curves = loss_curves(sources)
     found: dict[tuple[str, str], list[training.Curve]] = {}
-    for row in shown.sort_values("dataset", key=lambda names: names.map(selection.datasets.index)).itertuples():
-        source = row.reused_from if isinstance(row.reused_from, str) else row.run_id
-        if len(curve := ledger.loss_curve(str(source))) > 1:
-            found.setdefault((str(row.trial), str(row.dataset)), []).append(curve)
+    for method, dataset, source in zip(shown["trial"], shown["dataset"], sources, strict=True):
+        if len(curve := curves[source]) > 1:
+            found.setdefault((method, dataset), []).append(curve)
     return training.training_curves(found, title=f"{shots_text(at)}; means over seeds, bands are their range")
 
 

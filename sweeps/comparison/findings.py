@@ -1,8 +1,7 @@
 """Statistics of a table in words: what the paired results say against a baseline, and what they cannot say."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,11 +9,10 @@ import pandas as pd
 from core.data.catalog import MINI_GRID
 from core.errors import UserError
 from core.results import HARMONIC_MEAN
-from sweeps.comparison.labels import method_title, ordered_methods
+from sweeps.comparison.labels import method_title
 from sweeps.comparison.plain import PlainTable, p_text
 from sweeps.comparison.statistics import (
     LEVEL,
-    Array,
     Interval,
     PairedResult,
     Ranks,
@@ -23,7 +21,8 @@ from sweeps.comparison.statistics import (
     rank_methods,
     smallest_p,
 )
-from sweeps.comparison.tables import seeds_by_dataset, shots_text
+from sweeps.comparison.tables import shots_text
+from sweeps.comparison.values import Array, Grid, method_values
 
 ALPHA = 1 - LEVEL
 
@@ -53,9 +52,7 @@ class Findings:
         return [*_method_lines(self), *_limits(self)]
 
 
-def findings_of(
-    cells: pd.DataFrame, baseline: str, *, datasets: Sequence[str], shots: int, seeds: Sequence[int], metric: str
-) -> Findings:
+def findings_of(cells: pd.DataFrame, grid: Grid, baseline: str, *, shots: int, metric: str) -> Findings:
     """Hold every method against a baseline at one number of shots.
 
     Args:
@@ -65,10 +62,9 @@ def findings_of(
     Raises:
         UserError: fewer than two datasets, or a baseline that lacks a cell.
     """
-    if len(datasets) < 2:
+    if len(grid.datasets) < 2:
         raise UserError("statistics need at least two datasets: a claim is about datasets, and one has no spread")
-    where: dict[str, Any] = {"datasets": datasets, "shots": shots, "seeds": seeds, "metric": metric}
-    results, left_out = paired_results(cells, **where)
+    results, left_out = paired_results(cells, grid, shots=shots, metric=metric)
     if baseline not in results:
         raise UserError(
             f"--baseline: {method_title(baseline)} lacks cells at {shots_text(shots)}, and pairs need all of them; "
@@ -78,33 +74,27 @@ def findings_of(
     return Findings(
         title=f"{metric} at {shots_text(shots)}: statistics against {method_title(baseline)}",
         baseline=baseline,
-        n_datasets=len(datasets),
-        n_seeds=len(seeds),
+        n_datasets=len(grid.datasets),
+        n_seeds=len(grid.seeds),
         paired=compare_paired(others, results[baseline]),
         ranks=rank_methods(results) if len(results) > 2 else None,
         left_out=left_out,
-        mini=all(name in MINI_GRID for name in datasets),
+        mini=all(name in MINI_GRID for name in grid.datasets),
         metric=metric,
     )
 
 
 def paired_results(
-    cells: pd.DataFrame, *, datasets: Sequence[str], shots: int, seeds: Sequence[int], metric: str
+    cells: pd.DataFrame, grid: Grid, *, shots: int, metric: str
 ) -> tuple[dict[str, Array], tuple[str, ...]]:
     """Method -> (D, S) values of those without a missing cell, and the names of the others.
 
     The single result of a zero-shot method stands for every seed.
     """
-    results: dict[str, Array] = {}
-    left_out = []
-    for method in ordered_methods(cells["trial"]):
-        table = seeds_by_dataset(cells, method, datasets=datasets, shots=shots, seeds=seeds, metric=metric)
-        values = np.broadcast_to(table.to_numpy(dtype=float).T, (len(datasets), len(seeds)))
-        if np.isnan(values).any():
-            left_out.append(method)
-        else:
-            results[method] = values
-    return results, tuple(left_out)
+    shape = (len(grid.datasets), len(grid.seeds))
+    values = method_values(cells, grid, shots=shots, metric=metric)
+    whole = {method: np.broadcast_to(own.T, shape) for method, own in values.items() if not np.isnan(own).any()}
+    return whole, tuple(method for method in values if method not in whole)
 
 
 def _paired_table(findings: Findings) -> PlainTable:

@@ -11,6 +11,9 @@ import pandas as pd
 
 from core.data.catalog import MINI_GRID, REAL_GRID
 from core.errors import UserError
+from sweeps.declared import MissingCell, missing_cells
+from sweeps.reading import open_reader
+from sweeps.records import CellRow
 from sweeps.stores import is_new
 
 if TYPE_CHECKING:
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def open_ledger(store: str) -> "Ledger":
-    """The tracking store, to be read.
+    """The tracking store through MLflow, for what needs its artifacts (see `reading.open_reader` for tables alone).
 
     Raises:
         UserError: the store does not exist, or cannot be used.
@@ -31,7 +34,7 @@ def open_ledger(store: str) -> "Ledger":
 
 
 def read_frame(name: str, store: str, params: Sequence[str] = ()) -> pd.DataFrame:
-    """All recorded cells of a sweep, one row each.
+    """All recorded cells of a sweep, one row each, and those that its last launch declared and never began.
 
     Args:
         params: keys of the setting that become columns by their dotted names, as text; None where they are inactive.
@@ -39,8 +42,18 @@ def read_frame(name: str, store: str, params: Sequence[str] = ()) -> pd.DataFram
     Raises:
         UserError: the store does not exist, or holds no such sweep (the nearest is named).
     """
-    rows = open_ledger(store).read_cells(name, params)
-    return pd.DataFrame([{"sweep": name, **row.flat(), **{key: row.params.get(key) for key in params}} for row in rows])
+    reader = open_reader(store)
+    experiment = reader.named_experiment(name)
+    rows, sweep = reader.shown_cells(experiment, params), reader.sweep_row(experiment)
+    return cells_frame(name, rows, missing_cells(sweep.declared if sweep else "", rows), params)
+
+
+def cells_frame(
+    name: str, rows: Sequence[CellRow], missing: Sequence[MissingCell] = (), params: Sequence[str] = ()
+) -> pd.DataFrame:
+    """The frame of a sweep's cells; those that never began have the status `MISSING`."""
+    found = [{"sweep": name, **row.flat(), **{key: row.params.get(key) for key in params}} for row in rows]
+    return pd.DataFrame([*found, *({"sweep": name, **cell.flat()} for cell in missing)])
 
 
 def grid_of(cells: pd.DataFrame) -> tuple[list[str], list[int], list[int]]:

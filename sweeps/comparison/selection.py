@@ -9,6 +9,7 @@ import pandas as pd
 from core.errors import UserError
 from sweeps.comparison.frames import comparable_cells, grid_of
 from sweeps.comparison.labels import of_sweep
+from sweeps.comparison.values import Grid
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,10 @@ class Selection:
     seeds: tuple[int, ...]
     remarks: tuple[str, ...] = ()
     """Which of the sweeps are unfinished."""
+
+    @property
+    def grid(self) -> Grid:
+        return Grid(self.datasets, self.seeds)
 
 
 def select(frames: dict[str, pd.DataFrame], *, protocol: str | None = None, common: bool = False) -> Selection:
@@ -62,11 +67,11 @@ def _of_protocol(name: str, frame: pd.DataFrame, protocol: str | None) -> pd.Dat
     return cells[cells["protocol"] == (protocol or recorded[0])]
 
 
-Grid = tuple[list[str], list[int], list[int]]
+Axes = tuple[list[str], list[int], list[int]]
 AXES = ("datasets", "shots", "seeds")
 
 
-def _on_equal_grids(chosen: dict[str, pd.DataFrame], grids: dict[str, Grid]) -> dict[str, pd.DataFrame]:
+def _on_equal_grids(chosen: dict[str, pd.DataFrame], grids: dict[str, Axes]) -> dict[str, pd.DataFrame]:
     """Refuse grids that differ, with what differs."""
     first, *others = grids
     for other in others:
@@ -87,7 +92,7 @@ def _on_equal_grids(chosen: dict[str, pd.DataFrame], grids: dict[str, Grid]) -> 
     return chosen
 
 
-def _on_common_grid(chosen: dict[str, pd.DataFrame], grids: dict[str, Grid]) -> dict[str, pd.DataFrame]:
+def _on_common_grid(chosen: dict[str, pd.DataFrame], grids: dict[str, Axes]) -> dict[str, pd.DataFrame]:
     shared = {axis: set.intersection(*(set(grid[i]) for grid in grids.values())) for i, axis in enumerate(AXES)}
     for axis, members in shared.items():
         if not members:
@@ -118,7 +123,8 @@ def _renamed(chosen: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
 
 
 def _unfinished(name: str, frame: pd.DataFrame) -> Sequence[str]:
-    """What is still running or failed, where something is."""
-    counts = {status: int((frame["status"] == status).sum()) for status in ("RUNNING", "KILLED", "FAILED")}
-    open_cells = [f"{count} {status.lower()}" for status, count in counts.items() if count]
+    """What is still running, failed or not begun, where something is."""
+    words = {"RUNNING": "running", "KILLED": "killed", "FAILED": "failed", "MISSING": "never begun"}
+    counts = {word: int((frame["status"] == status).sum()) for status, word in words.items()}
+    open_cells = [f"{count} {word}" for word, count in counts.items() if count]
     return [f"sweep '{name}' is unfinished: cells {', '.join(open_cells)}"] if open_cells else []

@@ -11,16 +11,16 @@ Accounting for Variance in Machine Learning Benchmarks, MLSys 2021 (probability 
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-Array = NDArray[np.float64]
+from sweeps.comparison.values import Array
 
 RESAMPLES = 10_000
 LEVEL = 0.95
@@ -130,23 +130,27 @@ def _better(difference: Array) -> Array:
     return np.where(difference > 0, 1.0, np.where(difference == 0, 0.5, 0.0))
 
 
-def hierarchical_interval(
-    values: Array, *, statistic: Callable[[Array], Array] | None = None, seed: int = 0, resamples: int = RESAMPLES
-) -> Interval:
+def hierarchical_interval(values: Array, *, seed: int = 0, resamples: int = RESAMPLES) -> Interval:
     """Percentile interval of a mean over datasets and seeds: datasets are drawn anew, then seeds within each.
 
     Args:
         values: (D, S).
-        statistic: maps (resamples, D, S) to (resamples,); None is the mean.
     """
-    generator = np.random.default_rng(seed)
-    n_datasets, n_seeds = values.shape
-    datasets = generator.integers(n_datasets, size=(resamples, n_datasets, 1))
-    seeds = generator.integers(n_seeds, size=(resamples, n_datasets, n_seeds))
-    drawn = values[datasets, seeds]
-    means = drawn.mean(axis=(1, 2)) if statistic is None else statistic(drawn)
+    means = _draws(*values.shape, seed, resamples) @ values.ravel()
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(low), float(high))
+
+
+@lru_cache(maxsize=8)
+def _draws(n_datasets: int, n_seeds: int, seed: int, resamples: int) -> Array:
+    """(resamples, D * S): the share of each value in each resampled mean; one set of draws serves all methods."""
+    generator = np.random.default_rng(seed)
+    datasets = generator.integers(n_datasets, size=(resamples, n_datasets, 1))
+    seeds = generator.integers(n_seeds, size=(resamples, n_datasets, n_seeds))
+    drawn = (datasets * n_seeds + seeds).reshape(resamples, -1)
+    n_values = n_datasets * n_seeds
+    places = drawn + n_values * np.arange(resamples)[:, None]
+    return np.bincount(places.ravel(), minlength=resamples * n_values).reshape(resamples, n_values) / n_values
 
 
 def wilcoxon(differences: Array) -> float:

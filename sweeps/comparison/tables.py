@@ -4,15 +4,15 @@ A table never hides what it stands on: every entry carries its spread over seeds
 dataset has no average. Input is a frame of cells (see `frames`); output is one kind of object, whatever the columns.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from core.data.catalog import dataset_title
 from core.errors import UserError
-from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TARGET_MEAN, TEST_ACCURACY, harmonic_mean
+from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TARGET_MEAN, TEST_ACCURACY
 from sweeps.comparison.frames import finished_shots
 from sweeps.comparison.labels import (
     AVERAGE,
@@ -21,6 +21,7 @@ from sweeps.comparison.labels import (
     method_title,
     ordered_methods,
 )
+from sweeps.comparison.values import Array, Grid, check_finished, method_values, seed_averages
 
 HALVES = (BASE_ACCURACY, NEW_ACCURACY, HARMONIC_MEAN)
 """Metrics of base-to-new, in the field's order."""
@@ -108,9 +109,7 @@ class ComparisonTable:
         return notes + [f"{method_title(m)}: {count} cell{'s' * (count > 1)} missing" for m, count in counted]
 
 
-def comparison(
-    cells: pd.DataFrame, *, datasets: Sequence[str], shots: int, seeds: Sequence[int], metric: str = TEST_ACCURACY
-) -> ComparisonTable:
+def comparison(cells: pd.DataFrame, grid: Grid, *, shots: int, metric: str = TEST_ACCURACY) -> ComparisonTable:
     """Build the table of one metric at one number of shots.
 
     Zero-shot methods draw no sample: their single result stands at every number of shots. The average of the harmonic
@@ -120,28 +119,19 @@ def comparison(
         UserError: no finished cell has the metric, or none at these shots.
     """
     check_finished(cells, shots, metric)
-    methods = ordered_methods(cells["trial"])
+    values = method_values(cells, grid, shots=shots, metric=metric)
+    averages = seed_averages(cells, grid, shots=shots, metric=metric)
     entries: dict[tuple[str, str], Entry | None] = {}
-    missing: dict[str, int] = {}
-    for method in methods:
-        table = seeds_by_dataset(cells, method, datasets=datasets, shots=shots, seeds=seeds, metric=metric)
-        missing[method] = int(table.isna().sum().sum())
-        for dataset in datasets:
-            entries[method, dataset] = _entry(table[dataset].dropna())
-        averages = seed_averages(cells, method, datasets=datasets, shots=shots, seeds=seeds, metric=metric)
-        entries[method, AVERAGE] = _entry(averages) if averages.notna().all() else None
+    for method, own in values.items():
+        entries |= {(method, dataset): _entry(column) for dataset, column in zip(grid.datasets, own.T, strict=True)}
+        entries[method, AVERAGE] = _whole_entry(averages[method])
+    missing = {method: int(np.isnan(own).sum()) for method, own in values.items()}
     title = f"{metric} at {shots_text(shots)}"
-    return ComparisonTable(title, metric, methods, (*datasets, AVERAGE), entries, missing)
+    return ComparisonTable(title, metric, tuple(values), (*grid.datasets, AVERAGE), entries, missing)
 
 
 def differences(
-    cells: pd.DataFrame,
-    baseline: str,
-    *,
-    datasets: Sequence[str],
-    shots: int,
-    seeds: Sequence[int],
-    metric: str = TEST_ACCURACY,
+    cells: pd.DataFrame, grid: Grid, baseline: str, *, shots: int, metric: str = TEST_ACCURACY
 ) -> ComparisonTable:
     """The table of `comparison` as differences to a method, paired by dataset and seed.
 
@@ -150,25 +140,21 @@ def differences(
     Raises:
         UserError: as `comparison`.
     """
-    table = comparison(cells, datasets=datasets, shots=shots, seeds=seeds, metric=metric)
-    where: dict[str, Any] = {"datasets": datasets, "shots": shots, "seeds": seeds, "metric": metric}
-    own, average = seeds_by_dataset(cells, baseline, **where), seed_averages(cells, baseline, **where)
+    table = comparison(cells, grid, shots=shots, metric=metric)
+    values = method_values(cells, grid, shots=shots, metric=metric)
+    averages = seed_averages(cells, grid, shots=shots, metric=metric)
     entries: dict[tuple[str, str], Entry | None] = {}
     methods = tuple(method for method in table.methods if method != baseline)
     for method in methods:
-        other = seeds_by_dataset(cells, method, **where)
-        for dataset in datasets:
-            entries[method, dataset] = _entry(paired_difference(other[dataset], own[dataset]).dropna())
-        averages = paired_difference(seed_averages(cells, method, **where), average)
-        entries[method, AVERAGE] = _entry(averages) if averages.notna().all() else None
+        columns = (values[method] - values[baseline]).T
+        entries |= {(method, dataset): _entry(column) for dataset, column in zip(grid.datasets, columns, strict=True)}
+        entries[method, AVERAGE] = _whole_entry(averages[method] - averages[baseline])
     title = f"{table.title}: difference to {method_title(baseline)}"
     missing = {method: table.missing[method] for method in (*methods, baseline)}
     return ComparisonTable(title, metric, methods, table.columns, entries, missing, baseline=baseline)
 
 
-def by_shots(
-    cells: pd.DataFrame, *, datasets: Sequence[str], seeds: Sequence[int], metric: str = TEST_ACCURACY
-) -> ComparisonTable:
+def by_shots(cells: pd.DataFrame, grid: Grid, *, metric: str = TEST_ACCURACY) -> ComparisonTable:
     """Averages over datasets, one column for each number of shots that has results.
 
     Raises:
@@ -177,12 +163,12 @@ def by_shots(
     shots = finished_shots(cells, metric)
     if not shots:
         raise UserError(f"no trained method has a finished {metric}")
-    tables = {k: comparison(cells, datasets=datasets, shots=k, seeds=seeds, metric=metric) for k in shots}
+    tables = {k: comparison(cells, grid, shots=k, metric=metric) for k in shots}
     methods = tables[shots[0]].methods
     entries = {(m, str(k)): table.entries[m, AVERAGE] for k, table in tables.items() for m in methods}
     missing = {m: _distinct_missing(tables, m) for m in methods}
     heads = {str(k): shots_text(k) for k in shots}
-    remark = f"averages over {len(datasets)} datasets"
+    remark = f"averages over {len(grid.datasets)} datasets"
     title = f"{metric} by shots"
     return ComparisonTable(title, metric, methods, tuple(heads), entries, missing, heads, remarks=(remark,))
 
@@ -193,25 +179,23 @@ def _distinct_missing(tables: Mapping[int, ComparisonTable], method: str) -> int
     return max(counts) if draws_no_sample(method) else sum(counts)
 
 
-def base_to_new(cells: pd.DataFrame, *, datasets: Sequence[str], shots: int, seeds: Sequence[int]) -> ComparisonTable:
+def base_to_new(cells: pd.DataFrame, grid: Grid, *, shots: int) -> ComparisonTable:
     """Averages over datasets of base, new and H, and the average of the datasets' H, both labelled.
 
     Raises:
         UserError: no finished cell has one of the metrics at these shots.
     """
-    where: dict[str, Any] = {"datasets": datasets, "shots": shots, "seeds": seeds}
-    tables = {metric: comparison(cells, metric=metric, **where) for metric in HALVES}
+    tables = {metric: comparison(cells, grid, shots=shots, metric=metric) for metric in HALVES}
     methods = tables[HARMONIC_MEAN].methods
     entries = {
         (method, metric): table.entries[method, AVERAGE] for metric, table in tables.items() for method in methods
     }
-    for method in methods:
-        averages = seeds_by_dataset(cells, method, metric=HARMONIC_MEAN, **where).mean(axis=1, skipna=False)
-        entries[method, MEAN_OF_H] = _entry(averages) if averages.notna().all() else None
+    for method, values in method_values(cells, grid, shots=shots, metric=HARMONIC_MEAN).items():
+        entries[method, MEAN_OF_H] = _whole_entry(values.mean(axis=1))
     missing = {method: max(table.missing[method] for table in tables.values()) for method in methods}
     heads = {BASE_ACCURACY: "base", NEW_ACCURACY: "new", HARMONIC_MEAN: "H", MEAN_OF_H: MEAN_OF_H}
     remarks = (
-        f"averages over {len(datasets)} datasets",
+        f"averages over {len(grid.datasets)} datasets",
         "H: per seed, of the averaged base and new accuracies, as the field reports it; "
         "mean of H: the average of the datasets' own",
     )
@@ -219,7 +203,7 @@ def base_to_new(cells: pd.DataFrame, *, datasets: Sequence[str], shots: int, see
     return ComparisonTable(title, HARMONIC_MEAN, methods, tuple(heads), entries, missing, heads, remarks=remarks)
 
 
-def cross_dataset(cells: pd.DataFrame, *, source: str, shots: int, seeds: Sequence[int]) -> ComparisonTable:
+def cross_dataset(cells: pd.DataFrame, *, source: str, shots: int, seeds: tuple[int, ...]) -> ComparisonTable:
     """Trained on a source dataset: its own accuracy, that of every target, and the targets' average.
 
     Raises:
@@ -229,14 +213,11 @@ def cross_dataset(cells: pd.DataFrame, *, source: str, shots: int, seeds: Sequen
     check_finished(own, shots, TEST_ACCURACY)
     metrics = {TEST_ACCURACY: source} | {column: column.split("/")[1] for column in target_metrics(own)}
     methods = ordered_methods(own["trial"])
-    where: dict[str, Any] = {"datasets": [source], "shots": shots, "seeds": seeds}
     entries, missing = {}, dict.fromkeys(methods, 0)
     for metric in (*metrics, TARGET_MEAN):
-        for method in methods:
-            by_seed = seeds_by_dataset(own, method, metric=metric, **where)[source]
-            complete = metric != TARGET_MEAN or by_seed.notna().all()
-            entries[method, metric] = _entry(by_seed.dropna()) if complete else None
-            missing[method] = max(missing[method], int(by_seed.isna().sum()))
+        for method, values in method_values(own, Grid((source,), seeds), shots=shots, metric=metric).items():
+            entries[method, metric] = _whole_entry(values[:, 0]) if metric == TARGET_MEAN else _entry(values[:, 0])
+            missing[method] = max(missing[method], int(np.isnan(values).sum()))
     heads = {metric: dataset_title(name) for metric, name in metrics.items()}
     heads = {**heads, TEST_ACCURACY: f"{heads[TEST_ACCURACY]} (source)", TARGET_MEAN: "Average of targets"}
     title = f"trained on {dataset_title(source)} at {shots_text(shots)}"
@@ -262,62 +243,19 @@ def joined(table: ComparisonTable, other: ComparisonTable) -> ComparisonTable:
     )
 
 
-def check_finished(cells: pd.DataFrame, shots: int, metric: str) -> None:
-    """Refuse a table that would be empty.
-
-    Raises:
-        UserError: no finished cell has the metric, or none at these shots.
-    """
-    if shots and shots not in (available := finished_shots(cells, metric)):
-        raise UserError(f"no finished cell has {metric} at {shots} shots (finished shots: {available or 'none'})")
-    finished = _finished_at(cells, shots)
-    if metric not in finished or finished[metric].notna().sum() == 0:
-        raise UserError(f"no finished cell has {metric}")
-
-
-def seeds_by_dataset(
-    cells: pd.DataFrame, method: str, *, datasets: Sequence[str], shots: int, seeds: Sequence[int], metric: str
-) -> pd.DataFrame:
-    """A method's finished values, (seeds, datasets); NaN where one is missing. Zero-shot methods have seed 0 alone."""
-    own = _finished_at(cells[cells["trial"] == method], shots)
-    expected = [0] if draws_no_sample(method) else list(seeds)
-    if metric not in own:
-        return pd.DataFrame(float("nan"), index=expected, columns=list(datasets))
-    table = own.dropna(subset=[metric]).pivot_table(index="seed", columns="dataset", values=metric, aggfunc="last")
-    return table.reindex(index=expected, columns=list(datasets))
-
-
-def seed_averages(
-    cells: pd.DataFrame, method: str, *, datasets: Sequence[str], shots: int, seeds: Sequence[int], metric: str
-) -> "pd.Series[float]":
-    """The average over datasets of each seed; NaN where a dataset is missing. H is taken of averages."""
-    where: dict[str, Any] = {"datasets": datasets, "shots": shots, "seeds": seeds}
-    if metric == HARMONIC_MEAN:
-        base, new = (seed_averages(cells, method, metric=half, **where) for half in (BASE_ACCURACY, NEW_ACCURACY))
-        return pd.Series({seed: harmonic_mean(base[seed], new[seed]) for seed in base.index})
-    return seeds_by_dataset(cells, method, metric=metric, **where).mean(axis=1, skipna=False)
-
-
-def paired_difference(values: "pd.Series[float]", baseline: "pd.Series[float]") -> "pd.Series[float]":
-    """Differences by seed; a single value at seed 0 (no sample drawn) is paired with every seed of the other."""
-    if list(baseline.index) == [0] and list(values.index) != [0]:
-        return values - baseline[0]
-    if list(values.index) == [0] and list(baseline.index) != [0]:
-        return values[0] - baseline
-    return values - baseline
-
-
 def shots_text(shots: int) -> str:
     return f"{shots} shot" if shots == 1 else f"{shots} shots"
 
 
-def _finished_at(cells: pd.DataFrame, shots: int) -> pd.DataFrame:
-    """Finished cells at a number of shots, and those of methods that draw no sample."""
-    return cells[(cells["status"] == "FINISHED") & cells["shots"].isin([0, shots])]
-
-
-def _entry(values: "pd.Series[float]") -> Entry | None:
-    if values.empty:
+def _entry(values: Array) -> Entry | None:
+    """Of the values by seed that are there (S,); None where there is none."""
+    known = values[~np.isnan(values)]
+    if not len(known):
         return None
-    spread = float(values.std(ddof=1)) if len(values) > 1 else None
-    return Entry(float(values.mean()), spread, len(values))
+    spread = float(known.std(ddof=1)) if len(known) > 1 else None
+    return Entry(float(known.mean()), spread, len(known))
+
+
+def _whole_entry(values: Array) -> Entry | None:
+    """An entry that stands for a whole grid: None where any seed lacks its value."""
+    return None if np.isnan(values).any() else _entry(values)

@@ -9,15 +9,18 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from core.config import SETTING_KEYS
 from core.data.catalog import MINI_GRID, REAL_GRID
 from core.results import VAL_ACCURACY
 from sweeps import records
 from sweeps.comparison.labels import column_title, draws_no_sample, method_title
+from sweeps.declared import MissingCell
 from sweeps.progress import readable_seconds
 from sweeps.records import CellRow
+
+Cell = TypeVar("Cell", CellRow, CellRow | MissingCell)
 
 
 class Text(NamedTuple):
@@ -55,8 +58,12 @@ def number(value: float | None, form: str = "{:.1f}", **more: Any) -> Text:
     return Text("–", float("-inf")) if value is None else Text(form.format(value), float(value), **more)
 
 
-def coverage(rows: Sequence[CellRow]) -> Table:
-    """Finished of expected cells, methods by datasets; expected is the grid that the recorded cells span."""
+def coverage(rows: Sequence[CellRow | MissingCell]) -> Table:
+    """Finished of expected cells, methods by datasets; expected is the grid that the cells span.
+
+    Args:
+        rows: recorded cells, and declared ones that never began.
+    """
     shown = [row for row in rows if row.kind != "search"]
     datasets = _ordered(row.dataset for row in shown)
     expected: dict[str, int] = {}
@@ -77,7 +84,7 @@ def coverage(rows: Sequence[CellRow]) -> Table:
     return Table("Finished cells", heads, lines, (f"finished / expected; {note}",))
 
 
-def _spanned(own: Sequence[CellRow], grid: int) -> int:
+def _spanned(own: Sequence[CellRow | MissingCell], grid: int) -> int:
     """Cells a dataset that a trial should have: with searched shots, a selected setting runs at its own shots only."""
     if all(row.kind == "best" and row.trial != "best" for row in own):
         return max(Counter(row.dataset for row in own).values())
@@ -89,7 +96,11 @@ def _share(done: int, expected: int) -> Text:
     return Text(f"{done}/{expected}", share, share, "" if done >= expected else "fault")
 
 
-def failures(rows: Sequence[CellRow]) -> Table:
+UNFINISHED = {"KILLED": "cut off", "RUNNING": "still running, or cut off", "MISSING": "never begun"}
+"""Status -> why there is no result, where no reason is recorded."""
+
+
+def failures(rows: Sequence[CellRow | MissingCell]) -> Table:
     """Cells that did not finish, with the reason, grouped where reason and trial are the same."""
     groups = _groups([row for row in rows if not row.finished], lambda r: (r.trial, r.status, r.failure or ""))
     lines = [
@@ -98,7 +109,7 @@ def failures(rows: Sequence[CellRow]) -> Table:
             word(status.lower()),
             number(len(own), "{:.0f}"),
             word(", ".join(column_title(d) for d in _ordered(row.dataset for row in own))),
-            word(reason or {"KILLED": "cut off", "RUNNING": "still running, or cut off"}.get(status, "no reason")),
+            word(reason or UNFINISHED.get(status, "no reason")),
         )
         for (trial, status, reason), own in groups.items()
     ]
@@ -223,6 +234,8 @@ class Totals:
     failed: int
     unfinished: int
     """Killed or still running."""
+    missing: int
+    """Declared and never begun; not among `cells`."""
     reused: int
     seconds: float
     datasets: int
@@ -230,7 +243,7 @@ class Totals:
     seeds: tuple[int, ...] = ()
 
 
-def totals(rows: Sequence[CellRow]) -> Totals:
+def totals(rows: Sequence[CellRow], missing: Sequence[MissingCell] = ()) -> Totals:
     statuses = Counter(row.status for row in rows)
     drawn = [row for row in rows if row.shots]
     return Totals(
@@ -238,9 +251,10 @@ def totals(rows: Sequence[CellRow]) -> Totals:
         finished=statuses["FINISHED"],
         failed=statuses["FAILED"],
         unfinished=statuses["KILLED"] + statuses["RUNNING"],
+        missing=len(missing),
         reused=sum(row.reused_from is not None for row in rows),
         seconds=sum(row.seconds for row in rows if row.reused_from is None),
-        datasets=len({row.dataset for row in rows}),
+        datasets=len({cell.dataset for cell in (*rows, *missing)}),
         shots=tuple(sorted({row.shots for row in drawn})),
         seeds=tuple(sorted({row.seed for row in drawn})),
     )
@@ -263,8 +277,8 @@ def _setting(value: str | None) -> Text:
     return Text(f"{parsed:.4g}", parsed)
 
 
-def _groups(rows: Iterable[CellRow], of: Callable[[CellRow], Any]) -> dict[Any, list[CellRow]]:
-    groups: dict[Any, list[CellRow]] = {}
+def _groups(rows: Iterable[Cell], of: Callable[[Cell], Any]) -> dict[Any, list[Cell]]:
+    groups: dict[Any, list[Cell]] = {}
     for row in rows:
         groups.setdefault(of(row), []).append(row)
     return groups

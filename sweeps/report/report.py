@@ -8,23 +8,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
-import pandas as pd
 from markupsafe import Markup
 from rich.console import Console
 
-from core.config import SETTING_KEYS
 from core.errors import UserError
 from core.results import CellMetrics
-from sweeps.comparison.frames import open_ledger
+from sweeps.comparison.frames import cells_frame, open_ledger
 from sweeps.comparison.labels import column_title, method_title
+from sweeps.declared import missing_cells
 from sweeps.outputs import writable_folder
 from sweeps.progress import readable_seconds
+from sweeps.reading import open_reader
 from sweeps.records import CellRow, SweepRow
 from sweeps.report import facts
 from sweeps.report.results import results_of, search_figures
+
+if TYPE_CHECKING:
+    from sweeps.comparison.draw import LossCurves
 
 PAGE = "report.html"
 ARTIFACT_FOLDER = "report"
@@ -48,10 +51,11 @@ class Card:
     fault: bool = False
 
 
-def report_sweep(console: Console, name: str, *, store: str, out: Path | None, log: bool) -> Path:
+def report_sweep(console: Console, name: str, *, store: str, study: str, out: Path | None, log: bool) -> Path:
     """Write a sweep's report.
 
     Args:
+        study: storage of the search's study, whose importances are shown.
         out: the HTML file; None is `outputs/<name>-report.html`.
         log: whether the page, its tables and figures become artifacts of the sweep's run.
 
@@ -61,33 +65,38 @@ def report_sweep(console: Console, name: str, *, store: str, out: Path | None, l
     Raises:
         UserError: no such store or sweep, a sweep without cells, or a file that cannot be written.
     """
-    ledger = open_ledger(store)
-    rows = ledger.read_cells(name)
+    reader = open_reader(store)
+    rows = reader.read_cells(name)
     if not rows:
         raise UserError(f"sweep '{name}' has no cell on record yet; run `dualpt sweep` first")
     path = out or Path("outputs") / f"{name}-report.html"
     writable_folder(path.parent, "--out")
-    sweep = ledger.read_sweep(name)
+    sweep = reader.read_sweep(name)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         page = folder / PAGE
-        page.write_text(render(rows, sweep, folder), encoding="utf-8")
+        page.write_text(render(rows, sweep, reader.loss_curves, study, folder), encoding="utf-8")
         try:
             shutil.copyfile(page, path)
         except OSError as error:
             raise UserError(f"--out: {path} cannot be written ({error.strerror})") from None
         if log:
-            ledger.attach(sweep.run_id, folder, ARTIFACT_FOLDER)
+            open_ledger(store).attach(sweep.run_id, folder, ARTIFACT_FOLDER)
     console.print(f"  report: {path} ({path.stat().st_size / 2**20:.1f} MiB, {len(rows)} cells)", highlight=False)
     if log:
         console.print(f"  logged with its tables and figures to the sweep's run {sweep.run_id}", highlight=False)
     return path
 
 
-def render(rows: Sequence[CellRow], sweep: SweepRow, folder: Path) -> str:
-    """The page as HTML; tables and figures also go to `folder` as files."""
-    frame = pd.DataFrame([{"sweep": sweep.name, **row.flat()} for row in rows])
-    settings = pd.DataFrame([{key: row.params.get(key) for key in SETTING_KEYS} for row in rows])
+def render(rows: Sequence[CellRow], sweep: SweepRow, loss_curves: "LossCurves", study: str, folder: Path) -> str:
+    """The page as HTML; tables and figures also go to `folder` as files.
+
+    Args:
+        loss_curves: reads those of runs (`SweepReader.loss_curves`).
+        study: for the importances of searched parameters.
+    """
+    missing = missing_cells(sweep.declared, rows)
+    frame = cells_frame(sweep.name, rows, missing)
     here = Path(__file__).parent
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(here),
@@ -101,19 +110,21 @@ def render(rows: Sequence[CellRow], sweep: SweepRow, folder: Path) -> str:
     sections |= {"cost": "Cost", "provenance": "Provenance", "cells": "All cells"}
     if candidates is None:
         del sections["candidates"]
-    totals = facts.totals(rows)
+    totals = facts.totals(rows, missing)
+    figures, why = ([], "") if candidates is None else search_figures(sweep.name, rows, study, folder)
     return environment.get_template("page.html.j2").render(
         name=sweep.name,
         description=sweep.description,
         cards=_cards(totals, sweep),
         unfinished=_unfinished(totals, sweep),
         sections=list(sections.items()),
-        results=results_of(sweep.name, frame, folder),
+        results=results_of(sweep.name, frame, loss_curves, folder),
         candidates=candidates,
-        search_figures=search_figures(pd.concat([frame, settings], axis=1), folder),
+        search_figures=figures,
+        no_figures=why,
         settings=facts.setting_table(rows),
-        coverage=facts.coverage(rows),
-        failures=facts.failures(rows),
+        coverage=facts.coverage([*rows, *missing]),
+        failures=facts.failures([*rows, *missing]),
         costs=facts.costs(rows),
         provenance=facts.provenance(rows),
         samples=facts.samples(rows),
@@ -129,7 +140,7 @@ def _cards(totals: facts.Totals, sweep: SweepRow) -> list[Card]:
     reused = f"{totals.reused} reused" if totals.reused else ""
     grid = f"shots {', '.join(map(str, totals.shots)) or '–'}; seeds {', '.join(map(str, totals.seeds)) or '–'}"
     cards = [
-        Card("cells finished", f"{totals.finished} of {totals.cells}", reused),
+        Card("cells finished", f"{totals.finished} of {totals.cells + totals.missing}", reused),
         Card("failed", str(totals.failed), fault=totals.failed > 0),
         Card("datasets", str(totals.datasets), grid),
         Card("workers' time", readable_seconds(totals.seconds)),
@@ -142,6 +153,7 @@ def _cards(totals: facts.Totals, sweep: SweepRow) -> list[Card]:
 def _unfinished(totals: facts.Totals, sweep: SweepRow) -> str:
     """What a reader must know before the numbers: that the sweep is not whole."""
     parts = [f"{totals.failed} cells failed"] if totals.failed else []
+    parts += [f"{totals.missing} were never begun"] if totals.missing else []
     parts += [f"{totals.unfinished} were cut off or are still running"] if totals.unfinished else []
     if parts:
         return f"This sweep is not whole: {', '.join(parts)}. Averages that lack a cell are left out of the tables."

@@ -1,23 +1,29 @@
 """The tables and figures of results in a report: those of `dualpt compare`, for every protocol of the sweep."""
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from core.config import SETTING_KEYS
 from core.errors import UserError
 from sweeps.comparison.compare import rendered, tables_of
 from sweeps.comparison.documents import AnyTable
+from sweeps.comparison.frames import cells_frame
 from sweeps.comparison.labels import method_title
 from sweeps.comparison.plain import PlainTable
 from sweeps.comparison.selection import Selection, select
 from sweeps.comparison.tables import ComparisonTable
+from sweeps.records import CellRow
 from sweeps.report.facts import Table, Text, word
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
+
+    from sweeps.comparison.draw import LossCurves
 
 BASELINE = "coop"
 """What differences and statistics are to, where the sweep has it."""
@@ -57,7 +63,7 @@ class Results:
     """Why there are none."""
 
 
-def results_of(name: str, frame: pd.DataFrame, folder: Path) -> list[Results]:
+def results_of(name: str, frame: pd.DataFrame, loss_curves: "LossCurves", folder: Path) -> list[Results]:
     """Tables and figures of each protocol; the same go to `folder` as files.
 
     Args:
@@ -81,7 +87,7 @@ def results_of(name: str, frame: pd.DataFrame, folder: Path) -> list[Results]:
                 tables=[page_table(table) for table in reversed(accuracies)],
                 statistics=[page_table(table) for table in others],
                 no_statistics=without,
-                figures=_figures(selection, folder),
+                figures=[*_figures(selection, folder), *_training(selection, loss_curves, folder)],
             )
         )
     return found
@@ -140,28 +146,50 @@ def _figures(selection: Selection, folder: Path) -> list[Figure]:
     return drawn
 
 
-def search_figures(frame: pd.DataFrame, folder: Path) -> list[Figure]:
-    """Of the candidates; none where there are fewer than two that differ.
-
-    Args:
-        frame: the sweep's cells with all setting keys as columns.
-    """
-    from sweeps.comparison.candidates import candidates_frame
-    from sweeps.comparison.figures.search import parallel_coordinates, slices
+def _training(selection: Selection, loss_curves: "LossCurves", folder: Path) -> list[Figure]:
+    """Loss curves at the most shots; none where no cell recorded one."""
+    from sweeps.comparison.draw import training_figure
 
     try:
-        candidates = candidates_frame(frame)
+        figure = training_figure(selection, loss_curves)
     except UserError:
         return []
-    return [
+    alternative = "Training loss over epochs at the most shots, one panel a dataset"
+    return [_kept(figure, folder / f"training-{selection.protocol}.svg", alternative)]
+
+
+def search_figures(name: str, rows: Sequence[CellRow], study: str, folder: Path) -> tuple[list[Figure], str]:
+    """Of the candidates, and why their importances are not among them; none where fewer than two differ.
+
+    Args:
+        study: storage of the search's study.
+    """
+    from sweeps.comparison.candidates import candidates_frame
+    from sweeps.comparison.figures.search import importances, parallel_coordinates, slices
+    from sweeps.search import parameter_importances
+
+    try:
+        candidates = candidates_frame(cells_frame(name, rows, params=SETTING_KEYS))
+    except UserError as error:
+        return [], f"no figures of the search: {error}"
+    figures = [
         _kept(parallel_coordinates(candidates), folder / "parallel.svg", "Every candidate's values as one line"),
         _kept(slices(candidates), folder / "slices.svg", "Validation accuracy of the candidates against each value"),
     ]
+    try:
+        shares, judged = parameter_importances(name, study)
+        figure = importances(shares, judged=judged)
+    except UserError as error:
+        return figures, f"no importances: {error}"
+    alternative = "Share of each parameter in what parameters account for, by Optuna's PED-ANOVA"
+    return [*figures, _kept(figure, folder / "importance.svg", alternative)], ""
 
 
 def _kept(figure: "MatplotlibFigure", path: Path, alternative: str) -> Figure:
     from sweeps.comparison.figures.style import save
 
+    figure.draw_without_rendering()  # lays it out, which would otherwise be done for each format
+    figure.set_layout_engine("none")
     figure.savefig(path.with_suffix(".pdf"))
     save(figure, path)
     return Figure(alternative, _data_uri(path))

@@ -10,7 +10,7 @@ from small_sweep import Declare
 
 from core.errors import UserError
 from sweeps import tracking
-from sweeps.bulk_reading import is_readable_by_sql, read_cell_runs
+from sweeps.bulk_reading import is_readable_by_sql, read_runs
 from sweeps.records import SCHEMA, SCHEMA_TAG, CellRow
 from sweeps.tracking import Ledger
 
@@ -55,7 +55,7 @@ def test_a_metric_that_is_no_number_is_read_as_such(declare: Declare, log: Path)
 def test_a_store_whose_tables_are_not_mlflows_is_one_line(tmp_path: Path) -> None:
     sqlite3.connect(tmp_path / "other.db").close()
     with pytest.raises(UserError, match=r"its tables cannot be read.*mlflow server"):
-        read_cell_runs(f"sqlite:///{tmp_path / 'other.db'}", ["1"])
+        read_runs(f"sqlite:///{tmp_path / 'other.db'}", ["1"])
 
 
 def test_servers_are_no_databases() -> None:

@@ -10,8 +10,9 @@ from running import finish, open_dealer, shown, train_here, trained
 from small_sweep import Declare
 
 from core.errors import UserError
-from sweeps.dealer import MOST_DEATHS, CellOutcome
 from sweeps.launch import without_new_candidates
+from sweeps.shards import CellOutcome
+from sweeps.shared_packs import MOST_DEATHS
 from sweeps.tracking import Ledger
 from sweeps.trial import train_pack
 

@@ -1,6 +1,5 @@
 """The field's twelve-panel figure: a metric against shots, the average first, then every dataset."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -10,13 +9,14 @@ from sweeps.comparison.figures.style import COLOURS, DASHES, LEVEL_LABELS, legen
 from sweeps.comparison.frames import finished_shots
 from sweeps.comparison.labels import AVERAGE, draws_no_sample, method_title
 from sweeps.comparison.tables import ComparisonTable, Entry, comparison
+from sweeps.comparison.values import Grid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-def few_shot_curves(cells: pd.DataFrame, *, datasets: Sequence[str], seeds: Sequence[int], metric: str) -> "Figure":
+def few_shot_curves(cells: pd.DataFrame, grid: Grid, *, metric: str) -> "Figure":
     """Draw a metric against the shots that have results.
 
     Bars span one standard deviation over seeds. Zero-shot methods are level lines, since they see no sample.
@@ -27,8 +27,8 @@ def few_shot_curves(cells: pd.DataFrame, *, datasets: Sequence[str], seeds: Sequ
     shots = finished_shots(cells, metric)
     if not shots:
         raise UserError(f"no trained method has a finished {metric}, and zero-shot ones have no curve")
-    tables = {k: comparison(cells, datasets=datasets, shots=k, seeds=seeds, metric=metric) for k in shots}
-    shown = (AVERAGE, *datasets)
+    tables = {k: comparison(cells, grid, shots=k, metric=metric) for k in shots}
+    shown = (AVERAGE, *grid.datasets)
     figure, axes = panels(len(shown))
     for axis, column in zip(axes, shown, strict=True):
         _panel(axis, tables, column)

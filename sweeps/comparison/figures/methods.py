@@ -14,13 +14,14 @@ from sweeps.comparison.frames import finished_shots
 from sweeps.comparison.labels import AVERAGE, draws_no_sample, method_title
 from sweeps.comparison.statistics import LEVEL, Ranks
 from sweeps.comparison.tables import base_to_new, comparison, shots_text
+from sweeps.comparison.values import Grid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-def base_new_scatter(cells: pd.DataFrame, *, datasets: Sequence[str], shots: int, seeds: Sequence[int]) -> "Figure":
+def base_new_scatter(cells: pd.DataFrame, grid: Grid, *, shots: int) -> "Figure":
     """Accuracy on new classes against base classes, averages over datasets, with lines of equal H.
 
     Bars span one standard deviation over seeds.
@@ -28,7 +29,7 @@ def base_new_scatter(cells: pd.DataFrame, *, datasets: Sequence[str], shots: int
     Raises:
         UserError: no finished cell of base-to-new at these shots, or no method with all of them.
     """
-    table = base_to_new(cells, datasets=datasets, shots=shots, seeds=seeds)
+    table = base_to_new(cells, grid, shots=shots)
     points = {m: (table.entries[m, BASE_ACCURACY], table.entries[m, NEW_ACCURACY]) for m in table.methods}
     figure, axis = plt.subplots(figsize=(5.2, 4.6), layout="constrained")
     for index, (method, (base, new)) in enumerate(points.items()):
@@ -41,7 +42,7 @@ def base_new_scatter(cells: pd.DataFrame, *, datasets: Sequence[str], shots: int
         raise UserError("no method has all cells of base-to-new: an average needs every dataset and seed")
     _lines_of_equal_h(axis)
     axis.set(xlabel=LEVEL_LABELS[BASE_ACCURACY], ylabel=LEVEL_LABELS[NEW_ACCURACY])
-    axis.set_title(f"{len(datasets)} datasets, {shots_text(shots)}")
+    axis.set_title(f"{len(grid.datasets)} datasets, {shots_text(shots)}")
     axis.grid(alpha=0.3)
     legend_below(figure, [axis])
     return figure
@@ -60,15 +61,16 @@ def _lines_of_equal_h(axis: "Axes") -> None:
     axis.set(xlim=(left, right), ylim=(low, high))
 
 
-def radar(cells: pd.DataFrame, *, datasets: Sequence[str], shots: int, seeds: Sequence[int], metric: str) -> "Figure":
+def radar(cells: pd.DataFrame, grid: Grid, *, shots: int, metric: str) -> "Figure":
     """One spoke a dataset, from the worst to the best method on it; a method that lacks a dataset is not drawn.
 
     Raises:
         UserError: fewer than three datasets, no finished cell, or no method with all datasets.
     """
+    datasets = grid.datasets
     if len(datasets) < 3:
         raise UserError("a radar needs at least three datasets")
-    table = comparison(cells, datasets=datasets, shots=shots, seeds=seeds, metric=metric)
+    table = comparison(cells, grid, shots=shots, metric=metric)
     means = {
         method: [entry.mean for d in datasets if (entry := table.entries[method, d]) is not None]
         for method in table.methods
@@ -98,16 +100,13 @@ def _on_spoke(value: float, low: float, high: float) -> float:
     return 0.2 + 0.8 * (value - low) / (high - low) if high > low else 1.0
 
 
-def shots_pareto(cells: pd.DataFrame, *, datasets: Sequence[str], seeds: Sequence[int], metric: str) -> "Figure":
+def shots_pareto(cells: pd.DataFrame, grid: Grid, *, metric: str) -> "Figure":
     """Average accuracy against shots: every method at every number of shots, and the front that none betters.
 
     Raises:
         UserError: no finished cell of a trained method, or no average.
     """
-    tables = {
-        k: comparison(cells, datasets=datasets, shots=k, seeds=seeds, metric=metric)
-        for k in finished_shots(cells, metric)
-    }
+    tables = {k: comparison(cells, grid, shots=k, metric=metric) for k in finished_shots(cells, metric)}
     points = [
         (0 if draws_no_sample(method) else k, entry.mean, method)
         for k, table in tables.items()

@@ -9,6 +9,7 @@ from sweeps.comparison.documents import to_frame, to_markdown
 from sweeps.comparison.frames import comparable_cells
 from sweeps.comparison.labels import AVERAGE, BEST, find_method, method_title, short_title
 from sweeps.comparison.tables import HALVES, MEAN_OF_H, base_to_new, by_shots, comparison, cross_dataset, differences
+from sweeps.comparison.values import Grid
 
 DATASETS = ("mini-pets", "mini-cars")
 SEEDS = (1, 2, 3)
@@ -32,7 +33,7 @@ def cells() -> pd.DataFrame:
 
 
 def test_entries_are_mean_and_sample_deviation_over_seeds(cells: pd.DataFrame) -> None:
-    table = comparison(comparable_cells(cells), datasets=DATASETS, shots=16, seeds=SEEDS)
+    table = comparison(comparable_cells(cells), Grid(DATASETS, SEEDS), shots=16)
     pets = table.entries["coop", "mini-pets"]
     assert pets is not None
     assert (pets.mean, pets.spread, pets.n) == (pytest.approx(62.0), pytest.approx(1.0), 3)
@@ -42,7 +43,7 @@ def test_entries_are_mean_and_sample_deviation_over_seeds(cells: pd.DataFrame) -
 
 
 def test_a_method_that_lacks_a_cell_has_no_average_and_says_so(cells: pd.DataFrame) -> None:
-    table = comparison(comparable_cells(cells), datasets=DATASETS, shots=16, seeds=SEEDS)
+    table = comparison(comparable_cells(cells), Grid(DATASETS, SEEDS), shots=16)
     assert table.entries[BEST, AVERAGE] is None
     assert table.missing[BEST] == 1
     assert table.entries[BEST, "mini-cars"].n == 2
@@ -51,19 +52,19 @@ def test_a_method_that_lacks_a_cell_has_no_average_and_says_so(cells: pd.DataFra
 
 
 def test_candidates_of_the_search_are_no_methods(cells: pd.DataFrame) -> None:
-    table = comparison(comparable_cells(cells), datasets=DATASETS, shots=16, seeds=SEEDS)
+    table = comparison(comparable_cells(cells), Grid(DATASETS, SEEDS), shots=16)
     assert table.methods == ("zero-shot", "coop", BEST)
 
 
 def test_zero_shot_stands_at_every_number_of_shots_with_n_1(cells: pd.DataFrame) -> None:
-    table = comparison(comparable_cells(cells), datasets=DATASETS, shots=16, seeds=SEEDS)
+    table = comparison(comparable_cells(cells), Grid(DATASETS, SEEDS), shots=16)
     average = table.entries["zero-shot", AVERAGE]
     assert average is not None
     assert (average.mean, average.spread, average.n) == (30.0, None, 1)
 
 
 def test_best_of_a_column_is_marked(cells: pd.DataFrame) -> None:
-    table = comparison(comparable_cells(cells), datasets=DATASETS, shots=16, seeds=SEEDS)
+    table = comparison(comparable_cells(cells), Grid(DATASETS, SEEDS), shots=16)
     assert [table.place(m, "mini-pets") for m in table.methods] == [None, 2, 1]
     assert "**72.0 ± 1.0**" in to_markdown(table)
     assert len(to_frame(table)) == 9
@@ -71,12 +72,12 @@ def test_best_of_a_column_is_marked(cells: pd.DataFrame) -> None:
 
 def test_shots_without_a_result_are_refused_with_what_there_is(cells: pd.DataFrame) -> None:
     with pytest.raises(UserError, match=r"no finished cell has test/accuracy at 2 shots \(finished shots: \[16\]\)"):
-        comparison(cells[cells["shots"] > 0], datasets=DATASETS, shots=2, seeds=SEEDS)
+        comparison(cells[cells["shots"] > 0], Grid(DATASETS, SEEDS), shots=2)
 
 
 def test_shots_never_run_are_refused_although_zero_shot_methods_have_results(cells: pd.DataFrame) -> None:
     with pytest.raises(UserError, match=r"at 3 shots \(finished shots: \[16\]\)"):
-        comparison(cells, datasets=DATASETS, shots=3, seeds=SEEDS)
+        comparison(cells, Grid(DATASETS, SEEDS), shots=3)
 
 
 def test_an_empty_sweep_has_no_comparable_cell() -> None:
@@ -85,7 +86,7 @@ def test_an_empty_sweep_has_no_comparable_cell() -> None:
 
 def test_the_note_on_a_single_seed_tells_trained_methods_from_zero_shot_ones(cells: pd.DataFrame) -> None:
     def notes(shown: pd.DataFrame, seeds: tuple[int, ...]) -> str:
-        return "\n".join(comparison(shown, datasets=DATASETS, shots=16, seeds=seeds).notes())
+        return "\n".join(comparison(shown, Grid(DATASETS, seeds), shots=16).notes())
 
     zero_shot, single = "n = 1: methods that draw no sample", "n = 1: a single seed, no spread"
     coop, untrained = cells["trial"] == "coop", cells["trial"] == "zero-shot"
@@ -98,7 +99,7 @@ def test_the_note_on_a_single_seed_tells_trained_methods_from_zero_shot_ones(cel
 def test_selected_settings_of_several_shots_are_named_and_ordered_by_shots() -> None:
     names = ["best-16-shot", "coop", "best-1-shot", "best-4-shot"]
     rows = pd.DataFrame([cell(name, dataset, 1, 50.0) for name in names for dataset in DATASETS])
-    table = comparison(rows, datasets=DATASETS, shots=16, seeds=(1,))
+    table = comparison(rows, Grid(DATASETS, (1,)), shots=16)
     assert table.methods == ("coop", "best-1-shot", "best-4-shot", "best-16-shot")
     assert method_title("best-4-shot") == "best of the sweep (4 shots)"
     assert method_title("best-1-shot") == "best of the sweep (1 shot)"
@@ -118,7 +119,7 @@ def test_h_is_per_seed_the_harmonic_mean_of_the_averages() -> None:
     by_seed = [harmonic_mean(70, 50), harmonic_mean(75, 45)]
     mean, spread = sum(by_seed) / 2, abs(by_seed[0] - by_seed[1]) / 2**0.5
 
-    halves = base_to_new(pd.DataFrame(rows), datasets=DATASETS, shots=16, seeds=(0, 1))
+    halves = base_to_new(pd.DataFrame(rows), Grid(DATASETS, (0, 1)), shots=16)
     assert halves.methods == ("zero-shot", "coop")
     of_datasets = sum(harmonic_mean(*pair) for pair in ((80, 40), (60, 60), (90, 40), (60, 50))) / 4
     shown = {halves.head(column): halves.entries["coop", column] for column in halves.columns}
@@ -129,7 +130,7 @@ def test_h_is_per_seed_the_harmonic_mean_of_the_averages() -> None:
     assert shown["H"] is not None
     assert (shown["H"].spread, shown["H"].n) == (pytest.approx(spread), 2)
 
-    table = comparison(pd.DataFrame(rows), datasets=DATASETS, shots=16, seeds=(0, 1), metric=HARMONIC_MEAN)
+    table = comparison(pd.DataFrame(rows), Grid(DATASETS, (0, 1)), shots=16, metric=HARMONIC_MEAN)
     average = table.entries["coop", AVERAGE]
     assert average is not None
     assert (average.mean, average.spread, average.n) == (pytest.approx(mean), pytest.approx(spread), 2)
@@ -140,13 +141,13 @@ def test_h_is_per_seed_the_harmonic_mean_of_the_averages() -> None:
 def test_base_to_new_counts_what_a_method_lacks_and_shows_no_average() -> None:
     rows = [halves_of("coop", dataset, seed, 80.0, 40.0) for dataset in DATASETS for seed in SEEDS]
     rows += [halves_of("plot", dataset, seed, 1.0, 1.0) for dataset in DATASETS for seed in SEEDS][:-1]
-    halves = base_to_new(pd.DataFrame(rows), datasets=DATASETS, shots=16, seeds=SEEDS)
+    halves = base_to_new(pd.DataFrame(rows), Grid(DATASETS, SEEDS), shots=16)
     assert halves.missing == {"coop": 0, "plot": 1}
     assert {halves.text("plot", column) for column in (*HALVES, MEAN_OF_H)} == {"–"}
 
 
 def test_differences_are_paired_by_seed(cells: pd.DataFrame) -> None:
-    table = differences(comparable_cells(cells), "coop", datasets=DATASETS, shots=16, seeds=SEEDS)
+    table = differences(comparable_cells(cells), Grid(DATASETS, SEEDS), "coop", shots=16)
     assert table.methods == ("zero-shot", BEST)
     pets = table.entries[BEST, "mini-pets"]
     assert pets is not None
@@ -161,7 +162,7 @@ def test_differences_are_paired_by_seed(cells: pd.DataFrame) -> None:
 def test_averages_by_shots(cells: pd.DataFrame) -> None:
     few = cells[cells["trial"] == "coop"].assign(shots=1)
     few[TEST_ACCURACY] -= 10
-    table = by_shots(comparable_cells(pd.concat([cells, few])), datasets=DATASETS, seeds=SEEDS)
+    table = by_shots(comparable_cells(pd.concat([cells, few])), Grid(DATASETS, SEEDS))
     assert [table.head(column) for column in table.columns] == ["1 shot", "16 shots"]
     assert [table.text("coop", column) for column in table.columns] == ["43.0 ± 1.5", "53.0 ± 1.5"]
     assert table.text(BEST, "1") == "–"

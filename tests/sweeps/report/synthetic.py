@@ -1,5 +1,7 @@
 """Cells of a sweep that nobody ran, as many as are asked for: numbers follow from the cell."""
 
+from collections.abc import Sequence
+
 from core.data.catalog import MINI_GRID
 from core.fingerprint import fingerprint
 from core.methods import METHODS, method_setting
@@ -24,6 +26,11 @@ def cells(count: int) -> list[CellRow]:
         trial += 1
         rows += [_row(f"trial-{trial:03d}", "search", d, k, 1) for d in MINI_GRID for k in SHOTS]
     return rows[:count]
+
+
+def loss_curves(run_ids: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
+    """Falling losses over 100 epochs, as many points as a run records."""
+    return {run: [(epoch, 2.0 / epoch + int(run[:2], 16) / 1000) for epoch in range(1, 101)] for run in run_ids}
 
 
 def _row(trial: str, kind: str, dataset: str, shots: int, seed: int) -> CellRow:

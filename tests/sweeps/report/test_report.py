@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 from running import train_here
 from small_sweep import Declare
-from synthetic import SWEEP, cells
+from synthetic import SWEEP, cells, loss_curves
 
 from core.errors import UserError
 from sweeps.records import CellRow
@@ -23,6 +23,7 @@ from sweeps.report.report import render, report_sweep
 from sweeps.tracking import Ledger
 
 N_CELLS = 5000
+NO_STUDY = "sqlite:///nowhere/optuna.db"
 SECONDS_TO_OPEN = 10.0
 """On any machine that runs tests; `docs/reports.md` has a measured time."""
 
@@ -129,8 +130,8 @@ def test_the_page_asks_for_nothing_and_escapes_what_is_recorded(big_page: Path) 
 def test_a_trained_sweep_is_reported_and_logged(declare: Declare, log: Path, tmp_path: Path) -> None:
     sweep = declare(**{"grid.datasets": ["mini-pets", "mini-cars"], "search.trials": 2})
     train_here(sweep, log)
-    store = sweep.file.run.tracking_uri
-    path = report_sweep(Console(quiet=True), "small", store=store, out=tmp_path / "r.html", log=True)
+    store, study = sweep.file.run.tracking_uri, sweep.file.run.study_storage
+    path = report_sweep(Console(quiet=True), "small", store=store, study=study, out=tmp_path / "r.html", log=True)
     ledger = Ledger(store)
     run_id = ledger.read_sweep("small").run_id
     with ledger.calls() as client:
@@ -141,6 +142,8 @@ def test_a_trained_sweep_is_reported_and_logged(declare: Declare, log: Path, tmp
         "tables-few-shot.md",
         "tables-few-shot.tex",
         "curves-few-shot.svg",
+        "training-few-shot.pdf",
+        "importance.svg",
     } <= files
     logged = ledger.artifact(run_id, "report/report.html", tmp_path)
     assert logged is not None
@@ -153,7 +156,7 @@ def test_bad_input_is_one_line(declare: Declare, log: Path, tmp_path: Path) -> N
     store = declare().file.run.tracking_uri
     ledger = Ledger(store)
     ledger.open_sweep(ledger.experiment("empty"), "empty")
-    ask: dict[str, Any] = {"store": store, "out": tmp_path / "r.html", "log": False}
+    ask: dict[str, Any] = {"store": store, "study": NO_STUDY, "out": tmp_path / "r.html", "log": False}
     with pytest.raises(UserError, match="did you mean 'empty'"):
         report_sweep(Console(quiet=True), "empti", **ask)
     with pytest.raises(UserError, match="no cell on record"):
@@ -178,7 +181,7 @@ def browser() -> Iterator[Any]:
 def big_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("big")
     path = folder / "report.html"
-    path.write_text(render(cells(N_CELLS), SWEEP, folder), encoding="utf-8")
+    path.write_text(render(cells(N_CELLS), SWEEP, loss_curves, NO_STUDY, folder), encoding="utf-8")
     return path
 
 

@@ -1,0 +1,77 @@
+"""From recorded cells to arrays: what each method scored, seeds by datasets, in one pass over the cells.
+
+S seeds (1 for methods that draw no sample: their single result stands for every seed), D datasets.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from core.errors import UserError
+from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, harmonic_mean
+from sweeps.comparison.frames import finished_shots
+from sweeps.comparison.labels import draws_no_sample, ordered_methods
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What a table's methods are held against: its columns, and what means are taken over."""
+
+    datasets: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+
+def method_values(cells: pd.DataFrame, grid: Grid, *, shots: int, metric: str) -> dict[str, Array]:
+    """Method -> its finished values (S, D) at a number of shots, in the order of tables; NaN where one is missing.
+
+    Args:
+        cells: comparable cells (see `frames`).
+    """
+    found = {
+        method: np.full((1 if draws_no_sample(method) else len(grid.seeds), len(grid.datasets)), math.nan)
+        for method in ordered_methods(cells["trial"].unique())
+    }
+    done = finished_at(cells, shots)
+    if metric not in done:
+        return found
+    rows = {seed: row for row, seed in enumerate(grid.seeds)}
+    columns = {dataset: column for column, dataset in enumerate(grid.datasets)}
+    single = {method for method in found if draws_no_sample(method)}
+    recorded = (done[name].tolist() for name in ("trial", "dataset", "seed", metric))
+    for method, dataset, seed, value in zip(*recorded, strict=True):
+        row = (None if seed else 0) if method in single else rows.get(seed)
+        if row is not None and dataset in columns and not pd.isna(value):
+            found[method][row, columns[dataset]] = value
+    return found
+
+
+def seed_averages(cells: pd.DataFrame, grid: Grid, *, shots: int, metric: str) -> dict[str, Array]:
+    """Method -> its average over datasets, by seed (S,); NaN where a dataset is missing. H is taken of averages."""
+    if metric != HARMONIC_MEAN:
+        values = method_values(cells, grid, shots=shots, metric=metric)
+        return {method: own.mean(axis=1) for method, own in values.items()}
+    base, new = (seed_averages(cells, grid, shots=shots, metric=half) for half in (BASE_ACCURACY, NEW_ACCURACY))
+    return {name: np.array(list(map(harmonic_mean, base[name], new[name]))) for name in base}
+
+
+def check_finished(cells: pd.DataFrame, shots: int, metric: str) -> None:
+    """Refuse a table that would be empty.
+
+    Raises:
+        UserError: no finished cell has the metric, or none at these shots.
+    """
+    if shots and shots not in (available := finished_shots(cells, metric)):
+        raise UserError(f"no finished cell has {metric} at {shots} shots (finished shots: {available or 'none'})")
+    finished = finished_at(cells, shots)
+    if metric not in finished or finished[metric].notna().sum() == 0:
+        raise UserError(f"no finished cell has {metric}")
+
+
+def finished_at(cells: pd.DataFrame, shots: int) -> pd.DataFrame:
+    """Finished cells at a number of shots, and those of methods that draw no sample."""
+    return cells[(cells["status"] == "FINISHED") & cells["shots"].isin([0, shots])]
