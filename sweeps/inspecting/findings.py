@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from core.cell import Bench, Count
+from core.cell import Bench
 from core.classifier import PromptClassifier
 from core.data.images import decode
 from core.descriptions import encode_bank
@@ -18,6 +18,7 @@ from core.inspection.patches import PatchMaps, patch_grid, patch_maps
 from core.inspection.similarity import DescriptionSimilarity, description_similarity
 from core.inspection.vocabulary import NearestWords, nearest_words
 from core.learned_prompts import LearnedPrompts
+from core.materials import Count
 
 NEAREST = 3
 """Vocabulary words shown for each context token."""
