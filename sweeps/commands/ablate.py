@@ -13,7 +13,7 @@ app = new_app()
 
 @app.command(
     epilog="Examples: [bold]dualpt ablate components --dry-run[/] · "
-    "[bold]dualpt ablate factorial-2x2 shots=[16] datasets=[mini-pets,mini-cars][/]"
+    "[bold]dualpt ablate factorial-2x2 shots=[16] datasets=\\[mini-pets,mini-cars][/]"
 )
 def ablate(
     study: Annotated[str, typer.Argument(help="A study file, or the name of one that ships (see `dualpt spaces`).")],

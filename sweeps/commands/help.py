@@ -13,12 +13,16 @@ app = new_app()
 @app.command()
 def spaces() -> None:
     """List the sweep files and the studies that ship."""
+    from rich.table import Table
+
     from search_spaces.yaml_reader import read_yaml
 
-    for title, folder in (("dualpt sweep", shipped_folder()), ("dualpt ablate", shipped_studies())):
-        out.print(f"[dim]{title} …[/]")
+    for title, folder in (("dualpt sweep …", shipped_folder()), ("dualpt ablate …", shipped_studies())):
+        table = Table(title, "", header_style="bold", box=None, pad_edge=False)
         for path in sorted(folder.glob("*.yaml")):
-            out.print(f"  [bold]{path.stem}[/]  {read_yaml(path).get('description', '')}", highlight=False)
+            table.add_row(path.stem, read_yaml(path).get("description", ""))
+        out.print(table)
+        out.print()
 
 
 @app.command()
