@@ -6,10 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-from core.recipes import NUMERICS_VERSION
-
-PACKAGES = ("dualpt", "torch", "torchvision", "open_clip_torch")
-"""Those that can move a number."""
+from core.recipes import NUMERIC_PACKAGES, NUMERICS_VERSION
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ def provenance_of(weights: str, device: torch.device) -> Provenance:
 def software() -> str:
     """`dualpt 0.1.0, torch 2.14.1, ...`; packages that are not installed are left out."""
     found = []
-    for package in PACKAGES:
+    for package in NUMERIC_PACKAGES:
         try:
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:  # a checkout that is on the path without being installed

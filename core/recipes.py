@@ -9,6 +9,9 @@ NUMERICS_VERSION = 1
 """Part of every cell's key; raise it when a change to `core` moves the numbers, so that stored results are never mixed
 with new ones. It stands here, and not in the trainer, because keys are computed without torch."""
 
+NUMERIC_PACKAGES = ("dualpt", "torch", "torchvision", "open_clip_torch")
+"""Packages whose versions can move a number."""
+
 COOP_LEARNING_RATE = 0.002
 COOP_BATCH_SIZE = 32
 COOP_EPOCHS = {1: 50, 2: 100, 4: 100, 8: 200, 16: 200}

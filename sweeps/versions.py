@@ -4,18 +4,15 @@ import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
-from core.recipes import NUMERICS_VERSION
+from core.recipes import NUMERIC_PACKAGES, NUMERICS_VERSION
 
 OTHER_VERSIONS = "has other versions than the driver"
-
-PACKAGES = ("dualpt", "torch", "open_clip_torch")
-"""Packages whose versions decide numbers."""
 
 
 def versions_here() -> dict[str, str]:
     """Python, the packages and the trainer's numerics of this process, by name."""
     found = {"python": ".".join(platform.python_version_tuple()[:2]), "numerics": str(NUMERICS_VERSION)}
-    for name in PACKAGES:
+    for name in NUMERIC_PACKAGES:
         try:
             found[name] = version(name).partition("+")[0]  # +cpu and +cu130 are builds of one version
         except PackageNotFoundError:

@@ -14,7 +14,9 @@ DEFAULT_STORE = "sqlite:///mlflow.db"
 
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE]...", help="Values over the file's, e.g. optim.epochs=10 datasets=\\[mini-pets]."),
+    typer.Argument(
+        metavar="[KEY=VALUE]...", help="Values over the file's, e.g. optim.epochs=10 datasets=\\[mini-pets]."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 DEFAULT_STUDY = "sqlite:///optuna.db"
