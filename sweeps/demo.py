@@ -18,6 +18,8 @@ NEXT = """
   {figure}                             few-shot curves
 
 [bold]What to type next[/]
+  dualpt report demo                                               one HTML page of everything
+  dualpt ablate components --dry-run                               with and without each alignment, planned
   dualpt train --dataset mini-pets --shots 16 --seeds 1,2,3        one setting, in seconds
   dualpt sweep mini-grid --dry-run                                 the full search, planned
   dualpt sweep demo trials=20                                      the same sweep, extended
