@@ -1,4 +1,4 @@
-"""Runs between MLflow and the archive. With `sweeps.tracking`, the only module that speaks to MLflow."""
+"""Runs between MLflow and the archive. With `sweeps.tracking`, all that speaks to MLflow."""
 
 import tempfile
 from collections.abc import Iterator, Mapping

@@ -9,7 +9,6 @@ from running import train_here
 from small_sweep import Declare
 
 from core.errors import UserError
-from sweeps import tracking
 from sweeps.bulk_reading import is_readable_by_sql, read_runs
 from sweeps.records import SCHEMA, SCHEMA_TAG, CellRow
 from sweeps.tracking import Ledger
@@ -30,7 +29,7 @@ def test_sql_and_client_read_the_same(declare: Declare, log: Path, monkeypatch: 
         ledger.finished_cells(),
         ledger.cells(experiment, ["prompt.n_prompts"]),
     )
-    monkeypatch.setattr(tracking, "is_readable_by_sql", lambda uri: False)
+    monkeypatch.setattr("sweeps.tracking.ledger.is_readable_by_sql", lambda uri: False)
     slow = ledger.cells(experiment)
     assert by_run(fast) == by_run(slow)
     assert {row.status for row in fast} == {"FINISHED", "FAILED"}
