@@ -10,7 +10,7 @@ import pandas as pd
 
 from core.errors import UserError
 from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY
-from sweeps.comparison.figures.style import COLOURS, LEVEL_LABELS, MARKERS, broken, leading, legend_below, line_style
+from sweeps.comparison.figures.style import LEVEL_LABELS, broken, leading, legend_below, line_style, point_style
 from sweeps.comparison.frames import finished_shots
 from sweeps.comparison.labels import AVERAGE, draws_no_sample, method_title
 from sweeps.comparison.statistics import LEVEL, Ranks
@@ -41,9 +41,10 @@ def base_new_scatter(cells: pd.DataFrame, grid: Grid, *, shots: int) -> "Figure"
         base, new = points[method]
         if base is None or new is None:
             continue
-        style: dict[str, Any] = {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
         errors: dict[str, Any] = {"xerr": base.spread or 0.0, "yerr": new.spread or 0.0}
-        axis.errorbar(base.mean, new.mean, **errors, linestyle="", capsize=2, label=method_title(method), **style)
+        axis.errorbar(
+            base.mean, new.mean, **errors, linestyle="", capsize=2, label=method_title(method), **point_style(index)
+        )
     if not axis.containers:
         raise UserError("no method has all cells of base-to-new: an average needs every dataset and seed")
     _lines_of_equal_h(axis)
@@ -87,7 +88,7 @@ def radar(cells: pd.DataFrame, grid: Grid, *, shots: int, metric: str) -> "Figur
     known, means = len(means), {method: means[method] for method in leading({m: fmean(v) for m, v in means.items()})}
     lows, highs = ([end(column) for column in zip(*means.values(), strict=True)] for end in (min, max))
     angles = [2 * math.pi * place / len(datasets) for place in range(len(datasets))]
-    figure = plt.figure(figsize=(7.5, 7.0), layout="constrained")
+    figure = plt.figure(figsize=(8.0, 7.2), layout="constrained")
     axis = figure.add_subplot(projection="polar")
     for index, (method, values) in enumerate(means.items()):
         spokes = [_on_spoke(v, low, high) for v, low, high in zip(values, lows, highs, strict=True)]
@@ -126,8 +127,7 @@ def shots_pareto(cells: pd.DataFrame, grid: Grid, *, metric: str) -> "Figure":
     methods = leading(averages)
     figure, axis = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
     for shots, mean, method in (point for point in points if point[2] in methods):
-        index = methods.index(method)
-        style: dict[str, Any] = {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
+        style = point_style(methods.index(method))
         axis.plot(shots, mean, linestyle="", label=method_title(method), **style)
     front = pareto_front([(shots, mean) for shots, mean, _ in points])
     axis.step(*zip(*front, strict=True), where="post", color="0.4", linewidth=1, zorder=0, label="Pareto front")

@@ -27,11 +27,11 @@ SEQUENCE = "cividis_r"
 """Colour map of ordered values, more is darker; its lightness rises evenly, so that grey keeps the order."""
 MOST_METHODS = 16
 """Methods that a figure shows: more cannot be told apart."""
-CHARACTER, HANDLE = 0.085, 0.75
+CHARACTER, HANDLE = 0.08, 0.75
 """Inches that a character of the legend takes on average, and what stands before its words and after them."""
 LINE = 0.2
 """Inches that a line of the legend is high."""
-LONGEST_LINE = 38
+LONGEST_LINE = 34
 """Characters of a line of the legend; longer names are broken."""
 SUFFIXES = (".png", ".pdf", ".svg")
 LEVEL_LABELS = {
@@ -47,12 +47,17 @@ LEVEL_LABELS = {
 def line_style(index: int, method: str) -> dict[str, Any]:
     """How the line of the `index`-th method is drawn; the selected setting's is wider."""
     return {
-        "color": COLOURS[index % len(COLOURS)],
-        "marker": MARKERS[index % len(MARKERS)],
+        **point_style(index),
         "linestyle": DASHES[index // len(COLOURS) % len(DASHES)] if index >= len(COLOURS) else DASHES[index % 2],
         "linewidth": 2.2 if trial_of(method).startswith(BEST) else 1.4,
         "markersize": 5,
     }
+
+
+def point_style(index: int) -> dict[str, Any]:
+    """How the `index`-th method is marked; those of the second round are hollow."""
+    style: dict[str, Any] = {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
+    return style | ({"markerfacecolor": "white"} if index // len(COLOURS) % 2 else {})
 
 
 def panels(count: int, *, width: float = 3.4, height: float = 2.5, most: int = 4) -> "tuple[Figure, list[Axes]]":
