@@ -1,18 +1,22 @@
-"""How long comparing takes at 10,000 cells: reading by MLflow's client, reading in bulk, making every table.
+"""How long the commands that read take at 10,000 cells: CPU seconds of the whole process, imports included.
 
-    python -m benchmarks.comparison            about two minutes: most of it MLflow's client
+    python -m benchmarks.comparison                  about a minute
+    python -m benchmarks.comparison --keep FOLDER    keeps the store, and uses it again
 
 One cell is recorded by the ledger itself and then copied in the database, row by row with its tags, parameters and
-metrics, under 60 trials of 11 datasets, 5 numbers of shots and 3 seeds.
+metrics, under 61 trials of 11 datasets, 5 numbers of shots and 3 seeds.
 """
 
+import argparse
+import os
+import resource
 import sqlite3
+import subprocess
+import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
-from typing import TypeVar
 
 from rich.console import Console
 
@@ -21,37 +25,47 @@ from core.data.catalog import MINI_GRID
 from core.methods import method_setting
 from core.results import CellMetrics
 from sweeps import records
-from sweeps.comparison.compare import tables_of
-from sweeps.comparison.frames import read_frame
-from sweeps.comparison.selection import select
 from sweeps.tracking import Ledger
-
-T = TypeVar("T")
 
 TABLES = ("runs", "tags", "params", "latest_metrics")
 TRIALS, SHOTS, SEEDS = 61, (1, 2, 4, 8, 16), (1, 2, 3)
 PLACES = {records.DATASET_PARAM: 0, records.SHOTS_PARAM: 1, records.SEED_PARAM: 2}
 
 
+COMMANDS = (
+    "compare big --shots 16",
+    "compare big --shots 16 --baseline CoOp",
+    "compare big --all-shots --baseline CoOp",
+    "status big",
+    "status",
+    "figure curves big -o curves.png",
+    "report big --no-log --out report.html",
+)
+
+
 def main() -> None:
-    console = Console()
-    with tempfile.TemporaryDirectory() as folder:
-        store = f"sqlite:///{folder}/mlflow.db"
-        cells = fill(store, Path(folder))
-        console.print(f"{cells} cells", highlight=False)
-        ledger = Ledger(store)
-        frame = timed(console, "read the sweep", lambda: read_frame("big", store))
-        timed(console, "finished cells of the whole store", ledger.finished_cells)
-        selection = timed(console, "select", lambda: select({"big": frame}))
-        timed(console, "tables at 16 shots", lambda: tables_of(selection, shots=16))
-        timed(console, "tables and statistics against CoOp", lambda: tables_of(selection, shots=16, baseline="coop"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--keep", type=Path, help="folder of the store; made where there is none")
+    kept: Path | None = parser.parse_args().keep
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = kept or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "mlflow.db").exists():
+            fill(f"sqlite:///{folder.absolute()}/mlflow.db", folder)
+        console = Console()
+        console.print(f"{TRIALS * len(MINI_GRID) * len(SHOTS) * len(SEEDS)} cells", highlight=False)
+        for command in COMMANDS:
+            console.print(f"  dualpt {command}: {cpu_seconds(command, folder):.1f} s of CPU", highlight=False)
 
 
-def timed(console: Console, what: str, work: Callable[[], T]) -> T:
-    started = time.perf_counter()
-    result = work()
-    console.print(f"  {what}: {time.perf_counter() - started:.2f} s", highlight=False)
-    return result
+def cpu_seconds(command: str, folder: Path) -> float:
+    """User and system seconds of one command run in a folder."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    program = [sys.executable, "-m", "sweeps.cli", *command.split()]
+    here = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    subprocess.run(program, cwd=folder, check=True, capture_output=True, env=here)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def fill(store: str, folder: Path) -> int:

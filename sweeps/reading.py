@@ -6,12 +6,12 @@ read through the ledger.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 from core.errors import UserError, nearest
 from sweeps import records
 from sweeps.bulk_reading import (
     StoredExperiment,
-    StoredRun,
     is_readable_by_sql,
     read_experiments,
     read_histories,
@@ -177,8 +177,8 @@ def deleted(name: str, number: str) -> UserError:
     )
 
 
-def check_schema(runs: Sequence[StoredRun], uri: str) -> None:
-    """Refuse runs whose tags and metrics mean something else.
+def check_schema(runs: Sequence[Any], uri: str) -> None:
+    """Refuse runs, MLflow's or as stored, whose tags and metrics mean something else.
 
     Raises:
         UserError: runs of another schema.

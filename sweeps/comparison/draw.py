@@ -12,12 +12,13 @@ from core.results import BASE_ACCURACY
 from sweeps.comparison.candidates import candidates_frame
 from sweeps.comparison.compare import own_metric
 from sweeps.comparison.figures import curves, methods, search, training
-from sweeps.comparison.figures.style import check_path, save
+from sweeps.comparison.figures.style import check_path, leading, save
 from sweeps.comparison.findings import paired_results
 from sweeps.comparison.frames import finished_shots, read_frame
+from sweeps.comparison.labels import AVERAGE
 from sweeps.comparison.selection import Selection, select
 from sweeps.comparison.statistics import rank_methods
-from sweeps.comparison.tables import shots_text
+from sweeps.comparison.tables import comparison, shots_text
 from sweeps.comparison.values import check_finished
 from sweeps.reading import open_reader
 
@@ -117,9 +118,10 @@ def training_figure(selection: Selection, loss_curves: LossCurves, shots: int | 
     Raises:
         UserError: no finished cell at these shots, or none with a curve.
     """
-    at = _shots_of(selection, shots, own_metric(selection.protocol))
-    cells = selection.cells
-    shown = cells[(cells["shots"] == at) & (cells["status"] == "FINISHED")]
+    metric, cells = own_metric(selection.protocol), selection.cells
+    at = _shots_of(selection, shots, metric)
+    averages = comparison(cells, selection.grid, shots=at, metric=metric).means(AVERAGE)
+    shown = cells[(cells["shots"] == at) & (cells["status"] == "FINISHED") & cells["trial"].isin(leading(averages))]
     shown = shown.sort_values("dataset", key=lambda names: names.map(selection.datasets.index))
     sources = shown["reused_from"].fillna(shown["run_id"]).tolist()
     curves = loss_curves(sources)
@@ -127,7 +129,9 @@ def training_figure(selection: Selection, loss_curves: LossCurves, shots: int | 
     for method, dataset, source in zip(shown["trial"], shown["dataset"], sources, strict=True):
         if len(curve := curves[source]) > 1:
             found.setdefault((method, dataset), []).append(curve)
-    return training.training_curves(found, title=f"{shots_text(at)}; means over seeds, bands are their range")
+    return training.training_curves(
+        found, averages=averages, title=f"{shots_text(at)}; means over seeds, bands are their range"
+    )
 
 
 def _importance(name: str, study: str) -> "Figure":

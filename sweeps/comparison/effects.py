@@ -17,7 +17,8 @@ from statsmodels.stats.anova import AnovaRM
 from search_spaces.designs import Factor, aliases, resolution
 from sweeps.comparison.findings import doubt
 from sweeps.comparison.plain import PlainTable, p_text
-from sweeps.comparison.statistics import LEVEL, Array, Interval, claim, hierarchical_interval, holm, wilcoxon
+from sweeps.comparison.statistics import LEVEL, Interval, claim, hierarchical_interval, holm, wilcoxon
+from sweeps.comparison.values import Array
 
 
 @dataclass(frozen=True)

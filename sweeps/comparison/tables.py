@@ -77,6 +77,10 @@ class ComparisonTable:
         entry = self.entries[method, column]
         return "–" if entry is None else entry.text(signed=self.baseline is not None)
 
+    def means(self, column: str) -> dict[str, float | None]:
+        """Method -> its mean in a column; None where cells are missing."""
+        return {m: None if (entry := self.entries[m, column]) is None else entry.mean for m in self.methods}
+
     def place(self, method: str, column: str) -> int | None:
         """1 for the best mean of a column, 2 for the second best, else None; means that are shown alike share a place.
 

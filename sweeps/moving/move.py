@@ -4,10 +4,8 @@ Importing twice adds nothing: a run says which run it was imported from, and a f
 is kept as it is. What an import that was cut off left is removed and written again.
 """
 
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,10 @@ from sweeps.tracking import Ledger
 IMPORTED_TAG = "dualpt.imported_from"
 """Run of another store that a run is a copy of; set last, when the copy is whole."""
 IMPORTING_TAG = "dualpt.importing"
+"""Set first: a run that has it and not the other is what a broken import left."""
+
+OF_A_STORE = (records.PARENT_TAG, IMPORTED_TAG, IMPORTING_TAG)
+"""Tags that mean something in the store alone that a run is exported from."""
 
 Progress = Callable[[int, int], None]
 """Called with runs done and runs in all."""
@@ -152,7 +154,7 @@ class _Import:
         if (existing := self._existing(run, level, parent)) is not None:
             self._here[run.id] = existing
             return
-        tags = {key: value for key, value in run.tags.items() if key != records.PARENT_TAG}
+        tags = {key: value for key, value in run.tags.items() if key not in OF_A_STORE}
         if parent is not None:
             tags[records.PARENT_TAG] = parent
         if level == "trial" and run.tags[records.TRIAL_TAG] in {name for name, _ in self._trials}:
@@ -180,13 +182,9 @@ class _Import:
         return finished
 
     def _write(self, run: ArchivedRun, tags: Mapping[str, str]) -> str:
-        with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            self._archive.unpack(run, folder)
-            client = stack.enter_context(self._ledger.calls())
-            run_id = create(client, self._experiment, run, tags, folder)
+        with self._ledger.calls() as client:
+            run_id = create(client, self._experiment, run, tags, self._archive.unpack)
             # A run that was RUNNING when it was exported is not running here.
             client.set_terminated(run_id, "KILLED" if run.status == "RUNNING" else run.status, run.end_ms)
             client.set_tag(run_id, IMPORTED_TAG, run.id)
-            client.delete_tag(run_id, IMPORTING_TAG)
         return run_id

@@ -1,7 +1,7 @@
 """Runs between MLflow and the archive. With `sweeps.tracking`, all that speaks to MLflow."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ SINGLE = frozenset(field.alias for field in CellMetrics.model_fields.values()) -
 """A cell's metrics that have one value and no history."""
 CONTEXT_TAG = "mlflow.data.context"
 PAGE = 1000
-BATCH = 1000
-"""Metrics that MLflow takes in one call."""
+BATCH, PARAMS = 1000, 100
+"""Metrics and parameters that MLflow takes in one call."""
 
 
 def runs_of(client: MlflowClient, experiment_id: str) -> list[Run]:
@@ -72,37 +72,54 @@ def archived(client: MlflowClient, run: Run, files: Mapping[str, Path]) -> Archi
 @contextmanager
 def artifacts(client: MlflowClient, run_id: str) -> Iterator[dict[str, Path]]:
     """A run's artifacts by path: its own files where they are local, else copies that last as long as the context."""
-    place = urlsplit(client.get_run(run_id).info.artifact_uri)
-    if place.scheme in ("", "file"):
-        yield dict(artifact_files(Path(unquote(place.path))))
+    if (own := _local_folder(client.get_run(run_id))) is not None:
+        yield dict(artifact_files(own))
         return
     with tempfile.TemporaryDirectory() as folder:
         client.download_artifacts(run_id, "", folder)
         yield dict(artifact_files(Path(folder)))
 
 
-def create(client: MlflowClient, experiment_id: str, run: ArchivedRun, tags: Mapping[str, str], files: Path) -> str:
-    """Write an archived run, all but its end.
+def create(
+    client: MlflowClient,
+    experiment_id: str,
+    run: ArchivedRun,
+    tags: Mapping[str, str],
+    unpack: Callable[[ArchivedRun, Path], None],
+) -> str:
+    """Write an archived run, all but its end, in as few calls as MLflow takes: each is a transaction.
 
     Args:
         tags: its tags in this store.
-        files: folder of its artifacts; may be empty.
+        unpack: writes the run's artifacts into a folder.
 
     Returns:
         The id of the new run.
     """
-    run_id = str(client.create_run(experiment_id, run.start_ms, dict(tags), run.name).info.run_id)
+    created = client.create_run(experiment_id, run.start_ms, dict(tags), run.name)
+    run_id = str(created.info.run_id)
     metrics = [Metric(name, *point) for name, points in run.metrics.items() for point in points]
     params = [Param(key, value) for key, value in run.params.items()]
-    for start in range(0, len(metrics), BATCH):
-        client.log_batch(run_id, metrics[start : start + BATCH])
-    for start in range(0, len(params), 100):
-        client.log_batch(run_id, params=params[start : start + 100])
+    for batch in range(max(-(-len(metrics) // BATCH), -(-len(params) // PARAMS))):
+        own = params[batch * PARAMS : (batch + 1) * PARAMS]
+        client.log_batch(run_id, metrics[batch * BATCH : (batch + 1) * BATCH], own)
     if run.inputs:
         client.log_inputs(run_id, [_dataset(given) for given in run.inputs])
-    if run.artifacts:
-        client.log_artifacts(run_id, str(files))
+    if not run.artifacts:
+        return run_id
+    if (own_folder := _local_folder(created)) is not None:
+        unpack(run, own_folder)
+        return run_id
+    with tempfile.TemporaryDirectory() as folder:
+        unpack(run, Path(folder))
+        client.log_artifacts(run_id, folder)
     return run_id
+
+
+def _local_folder(run: Run) -> Path | None:
+    """The folder of a run's artifacts; None where they lie on a server."""
+    place = urlsplit(run.info.artifact_uri)
+    return Path(unquote(place.path)) if place.scheme in ("", "file") else None
 
 
 def _input(given: DatasetInput) -> dict[str, Any]:

@@ -254,7 +254,7 @@ def totals(rows: Sequence[CellRow], missing: Sequence[MissingCell] = ()) -> Tota
         missing=len(missing),
         reused=sum(row.reused_from is not None for row in rows),
         seconds=sum(row.seconds for row in rows if row.reused_from is None),
-        datasets=len({cell.dataset for cell in (*rows, *missing)}),
+        datasets=len({row.dataset for row in rows} | {cell.dataset for cell in missing}),
         shots=tuple(sorted({row.shots for row in drawn})),
         seeds=tuple(sorted({row.seed for row in drawn})),
     )

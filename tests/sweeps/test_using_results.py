@@ -10,14 +10,18 @@ import pytest
 import torch
 from PIL import Image
 from rich.console import Console
+from services import MlflowServer
 
 from core.cell import Bench
 from core.cells import Cell
 from core.errors import UserError
 from core.inputs import mini_root
 from core.methods import method_setting
+from sweeps.comparison.frames import read_frame
 from sweeps.inspecting.inspect import inspect_cell
+from sweeps.moving.move import export_sweep, import_archive
 from sweeps.predicting import image_files, predict
+from sweeps.reading import open_reader
 from sweeps.recorded import find_cell, prompts_of
 from sweeps.records import KeyedCell
 from sweeps.single import _save
@@ -172,3 +176,31 @@ def test_image_files_are_those_of_folders_and_any_that_are_named(images: Path) -
 def test_predict_refuses_in_one_line(store: str, images: Path, more: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError, match=said):
         ask(store, [images / "a.png"], **more)
+
+
+@pytest.mark.slow
+def test_a_server_gives_what_the_store_behind_it_gave(
+    store: str, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Runs and artifacts come over HTTP alone: the sweep is moved to the server, and used from there."""
+    archive = tmp_path / "tiny.zip"
+    export_sweep(Ledger(store), "tiny", archive)
+    server = MlflowServer(tmp_path, f"sqlite:///{tmp_path / 'server.db'}")
+    try:
+        import_archive(archive, server.uri)
+        assert told_by(server.uri, images, tmp_path, capsys) == told_by(store, images, tmp_path, capsys)
+    finally:
+        server.kill()
+
+
+def told_by(store: str, images: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[Any, ...]:
+    """What every command that reads says of the store."""
+    name = "tiny/plot/mini-tiles/1/1"
+    assert ask(store, [images], cell=name) == 3
+    predictions = capsys.readouterr().out
+    inspect_cell(QUIET, name, store=store, out=folder / "looks", images=1, overrides={}, as_json=True)
+    tables = json.loads(capsys.readouterr().out)["tables"]
+    cells = read_frame("tiny", store).drop(columns=["run_id"]).sort_values("key").astype(str).to_dict("records")
+    reader = open_reader(store)
+    curves = reader.loss_curves([row.run_id for row in reader.read_cells("tiny") if row.trial == "plot"])
+    return predictions, tables, cells, sorted(curves.values()), reader.sweeps()

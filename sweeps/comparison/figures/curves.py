@@ -1,11 +1,12 @@
 """The field's twelve-panel figure: a metric against shots, the average first, then every dataset."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from core.errors import UserError
-from sweeps.comparison.figures.style import COLOURS, DASHES, LEVEL_LABELS, legend_below, line_style, panels
+from sweeps.comparison.figures.style import COLOURS, DASHES, LEVEL_LABELS, leading, legend_below, line_style, panels
 from sweeps.comparison.frames import finished_shots
 from sweeps.comparison.labels import AVERAGE, draws_no_sample, method_title
 from sweeps.comparison.tables import ComparisonTable, Entry, comparison
@@ -30,19 +31,21 @@ def few_shot_curves(cells: pd.DataFrame, grid: Grid, *, metric: str) -> "Figure"
     tables = {k: comparison(cells, grid, shots=k, metric=metric) for k in shots}
     shown = (AVERAGE, *grid.datasets)
     figure, axes = panels(len(shown))
+    last = tables[shots[-1]]
+    methods = leading(last.means(AVERAGE))
     for axis, column in zip(axes, shown, strict=True):
-        _panel(axis, tables, column)
+        _panel(axis, tables, column, methods)
     for axis in axes[-4:]:
         axis.set_xlabel("shots per class")
     figure.supylabel(LEVEL_LABELS[metric])
-    legend_below(figure, axes)
+    legend_below(figure, axes, len(last.methods))
     return figure
 
 
-def _panel(axis: "Axes", tables: dict[int, ComparisonTable], column: str) -> None:
+def _panel(axis: "Axes", tables: dict[int, ComparisonTable], column: str, methods: Sequence[str]) -> None:
     """One column of the tables, which are given by their shots in rising order."""
     last = tables[max(tables)]
-    for index, method in enumerate(last.methods):
+    for index, method in enumerate(methods):
         points = {k: entry for k, table in tables.items() if (entry := table.entries[method, column]) is not None}
         if points:
             _curve(axis, index, method, points)

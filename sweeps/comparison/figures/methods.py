@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
 
 from core.errors import UserError
-from core.results import BASE_ACCURACY, NEW_ACCURACY
-from sweeps.comparison.figures.style import COLOURS, LEVEL_LABELS, MARKERS, legend_below, line_style
+from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY
+from sweeps.comparison.figures.style import LEVEL_LABELS, broken, leading, legend_below, line_style, point_style
 from sweeps.comparison.frames import finished_shots
 from sweeps.comparison.labels import AVERAGE, draws_no_sample, method_title
 from sweeps.comparison.statistics import LEVEL, Ranks
@@ -19,6 +20,10 @@ from sweeps.comparison.values import Grid
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+LONGEST_NAME = 30
+"""Characters of a line beside the diagram of ranks."""
 
 
 def base_new_scatter(cells: pd.DataFrame, grid: Grid, *, shots: int) -> "Figure":
@@ -32,19 +37,21 @@ def base_new_scatter(cells: pd.DataFrame, grid: Grid, *, shots: int) -> "Figure"
     table = base_to_new(cells, grid, shots=shots)
     points = {m: (table.entries[m, BASE_ACCURACY], table.entries[m, NEW_ACCURACY]) for m in table.methods}
     figure, axis = plt.subplots(figsize=(5.2, 4.6), layout="constrained")
-    for index, (method, (base, new)) in enumerate(points.items()):
+    for index, method in enumerate(leading(table.means(HARMONIC_MEAN))):
+        base, new = points[method]
         if base is None or new is None:
             continue
-        style: dict[str, Any] = {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
         errors: dict[str, Any] = {"xerr": base.spread or 0.0, "yerr": new.spread or 0.0}
-        axis.errorbar(base.mean, new.mean, **errors, linestyle="", capsize=2, label=method_title(method), **style)
+        axis.errorbar(
+            base.mean, new.mean, **errors, linestyle="", capsize=2, label=method_title(method), **point_style(index)
+        )
     if not axis.containers:
         raise UserError("no method has all cells of base-to-new: an average needs every dataset and seed")
     _lines_of_equal_h(axis)
     axis.set(xlabel=LEVEL_LABELS[BASE_ACCURACY], ylabel=LEVEL_LABELS[NEW_ACCURACY])
     axis.set_title(f"{len(grid.datasets)} datasets, {shots_text(shots)}")
     axis.grid(alpha=0.3)
-    legend_below(figure, [axis])
+    legend_below(figure, [axis], len(points))
     return figure
 
 
@@ -78,9 +85,10 @@ def radar(cells: pd.DataFrame, grid: Grid, *, shots: int, metric: str) -> "Figur
     means = {method: values for method, values in means.items() if len(values) == len(datasets)}
     if not means:
         raise UserError(f"no method has a finished {metric} on every dataset")
+    known, means = len(means), {method: means[method] for method in leading({m: fmean(v) for m, v in means.items()})}
     lows, highs = ([end(column) for column in zip(*means.values(), strict=True)] for end in (min, max))
     angles = [2 * math.pi * place / len(datasets) for place in range(len(datasets))]
-    figure = plt.figure(figsize=(7.5, 7.0), layout="constrained")
+    figure = plt.figure(figsize=(8.0, 7.2), layout="constrained")
     axis = figure.add_subplot(projection="polar")
     for index, (method, values) in enumerate(means.items()):
         spokes = [_on_spoke(v, low, high) for v, low, high in zip(values, lows, highs, strict=True)]
@@ -91,7 +99,7 @@ def radar(cells: pd.DataFrame, grid: Grid, *, shots: int, metric: str) -> "Figur
     axis.set_yticks([])
     axis.set_ylim(0, 1.05)
     axis.set_title(f"{table.title}: worst to best method on each dataset", pad=30, fontsize=10)
-    legend_below(figure, [axis])
+    legend_below(figure, [axis], known)
     return figure
 
 
@@ -115,11 +123,11 @@ def shots_pareto(cells: pd.DataFrame, grid: Grid, *, metric: str) -> "Figure":
     ]
     if not points:
         raise UserError(f"no method has a finished {metric} on every dataset and seed: no average to draw")
-    methods = list(dict.fromkeys(method for table in tables.values() for method in table.methods))
+    averages = {m: max(mean for _, mean, method in points if method == m) for m in dict.fromkeys(p[2] for p in points)}
+    methods = leading(averages)
     figure, axis = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
-    for shots, mean, method in points:
-        index = methods.index(method)
-        style: dict[str, Any] = {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
+    for shots, mean, method in (point for point in points if point[2] in methods):
+        style = point_style(methods.index(method))
         axis.plot(shots, mean, linestyle="", label=method_title(method), **style)
     front = pareto_front([(shots, mean) for shots, mean, _ in points])
     axis.step(*zip(*front, strict=True), where="post", color="0.4", linewidth=1, zorder=0, label="Pareto front")
@@ -128,7 +136,7 @@ def shots_pareto(cells: pd.DataFrame, grid: Grid, *, metric: str) -> "Figure":
     axis.minorticks_off()
     axis.set(xlabel="shots per class", ylabel=f"average {LEVEL_LABELS[metric]}")
     axis.grid(alpha=0.3)
-    legend_below(figure, [axis])
+    legend_below(figure, [axis], len(averages))
     return figure
 
 
@@ -161,7 +169,7 @@ def critical_difference(ranks: Ranks, *, title: str = "") -> "Figure":
         end = 1 if best_half else k
         axis.plot([rank, rank, end], [0, level, level], color="0.35", linewidth=0.9)
         shift, side = ((6, 0), "left") if best_half else ((-6, 0), "right")
-        label = f"{method_title(method)}  {rank:.2f}"
+        label = f"{broken(method_title(method), LONGEST_NAME)}  {rank:.2f}"
         axis.annotate(label, (end, level), shift, textcoords="offset points", ha=side, va="center", fontsize=9)
     by_name = {method: rank for rank, method in ordered}
     for number, group in enumerate(groups):

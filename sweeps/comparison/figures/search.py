@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from core.errors import UserError
 from core.results import VAL_ACCURACY
@@ -87,6 +88,8 @@ def _slice(axis: "Axes", candidates: pd.DataFrame, key: str, colours: np.ndarray
         xs = column
         if spans_decades(column):
             axis.set_xscale("log")
+        elif (column.dropna() % 1 == 0).all():
+            axis.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     else:
         words = sorted(set(column.fillna(ABSENT)))
         axis.set_xticks(range(len(words)), words, fontsize=8)

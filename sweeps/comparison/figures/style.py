@@ -1,6 +1,8 @@
 """How figures look: colours that the colour-blind tell apart, markers and dashes that grey leaves, and saving."""
 
-from collections.abc import Iterable
+import math
+import textwrap
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +25,14 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", "-.", ":")
 SEQUENCE = "cividis_r"
 """Colour map of ordered values, more is darker; its lightness rises evenly, so that grey keeps the order."""
-LEGEND_COLUMN = 2.9
-"""Inches that a column of the legend takes."""
+MOST_METHODS = 16
+"""Methods that a figure shows: more cannot be told apart."""
+CHARACTER, HANDLE = 0.08, 0.75
+"""Inches that a character of the legend takes on average, and what stands before its words and after them."""
+LINE = 0.2
+"""Inches that a line of the legend is high."""
+LONGEST_LINE = 34
+"""Characters of a line of the legend; longer names are broken."""
 SUFFIXES = (".png", ".pdf", ".svg")
 LEVEL_LABELS = {
     TEST_ACCURACY: "test accuracy (%)",
@@ -39,12 +47,17 @@ LEVEL_LABELS = {
 def line_style(index: int, method: str) -> dict[str, Any]:
     """How the line of the `index`-th method is drawn; the selected setting's is wider."""
     return {
-        "color": COLOURS[index % len(COLOURS)],
-        "marker": MARKERS[index % len(MARKERS)],
+        **point_style(index),
         "linestyle": DASHES[index // len(COLOURS) % len(DASHES)] if index >= len(COLOURS) else DASHES[index % 2],
         "linewidth": 2.2 if trial_of(method).startswith(BEST) else 1.4,
         "markersize": 5,
     }
+
+
+def point_style(index: int) -> dict[str, Any]:
+    """How the `index`-th method is marked; those of the second round are hollow."""
+    style: dict[str, Any] = {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
+    return style | ({"markerfacecolor": "white"} if index // len(COLOURS) % 2 else {})
 
 
 def panels(count: int, *, width: float = 3.4, height: float = 2.5, most: int = 4) -> "tuple[Figure, list[Axes]]":
@@ -58,12 +71,35 @@ def panels(count: int, *, width: float = 3.4, height: float = 2.5, most: int = 4
     return figure, list(axes.flat[:count])
 
 
-def legend_below(figure: "Figure", axes: "Iterable[Axes]") -> None:
-    """One legend for all panels, each label once."""
+def leading(averages: Mapping[str, float | None]) -> list[str]:
+    """The methods that a figure shows, in the order given: those with the best averages where there are too many."""
+    best = sorted(averages, key=lambda method: -math.inf if (mean := averages[method]) is None else mean)
+    kept = set(best[-MOST_METHODS:])
+    return [method for method in averages if method in kept]
+
+
+def legend_below(figure: "Figure", axes: "Iterable[Axes]", methods: int = 0) -> None:
+    """One legend for all panels, each label once.
+
+    Args:
+        methods: how many there are, where the figure may show but the `leading` ones: the legend then says so.
+    """
     found = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-    if found:
-        columns = max(1, min(4, len(found), int(figure.get_figwidth() / LEGEND_COLUMN)))
-        figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=columns, frameon=False)
+    if not found:
+        return
+    labels = [broken(label) for label in found]
+    longest = max(len(line) for label in labels for line in label.splitlines())
+    columns = max(1, min(4, len(found), int(figure.get_figwidth() / (HANDLE + CHARACTER * longest))))
+    lines = -(-len(labels) // columns) * max(label.count("\n") + 1 for label in labels)
+    figure.set_figheight(figure.get_figheight() + LINE * max(0, lines - 3))  # three lines are allowed for
+    title = f"the {MOST_METHODS} of {methods} methods with the best averages" if methods > MOST_METHODS else None
+    place: dict[str, Any] = {"loc": "outside lower center", "ncols": columns, "frameon": False}
+    figure.legend(list(found.values()), labels, title=title, **place)
+
+
+def broken(label: str, longest: int = LONGEST_LINE) -> str:
+    """A name on two lines at most; what is longer still ends in an ellipsis."""
+    return "\n".join(textwrap.wrap(label, longest, max_lines=2, placeholder=" …")) or label
 
 
 def check_path(path: Path, option: str) -> None:

@@ -4,24 +4,30 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from core.errors import UserError
-from sweeps.comparison.figures.style import legend_below, line_style, panels
-from sweeps.comparison.labels import column_title, method_title, ordered_methods
+from sweeps.comparison.figures.style import leading, legend_below, line_style, panels
+from sweeps.comparison.labels import column_title, method_title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+MARKS = 4
+"""Markers along a curve, which tell lines apart in grey."""
 Curve = Sequence[tuple[int, float]]
 """(epoch, loss), epochs rising."""
 
 
-def training_curves(curves: Mapping[tuple[str, str], Sequence[Curve]], *, title: str) -> "Figure":
+def training_curves(
+    curves: Mapping[tuple[str, str], Sequence[Curve]], *, averages: Mapping[str, float | None], title: str
+) -> "Figure":
     """Draw the mean loss over seeds, and the range of seeds as a band.
 
     Losses of methods with different terms are not comparable in height; their shapes are.
 
     Args:
+        averages: of all methods of the sweep, whose `leading` ones are shown, with the looks of other figures.
         curves: (method, dataset) -> one curve a seed.
 
     Raises:
@@ -30,22 +36,23 @@ def training_curves(curves: Mapping[tuple[str, str], Sequence[Curve]], *, title:
     if not curves:
         raise UserError("no cell of these shots has recorded a loss curve")
     datasets = list(dict.fromkeys(dataset for _, dataset in curves))
-    methods = ordered_methods(method for method, _ in curves)
     figure, axes = panels(len(datasets))
     for axis, dataset in zip(axes, datasets, strict=True):
-        for index, method in enumerate(methods):
+        for index, method in enumerate(leading(averages)):
             if own := curves.get((method, dataset)):
                 epochs, losses = _aligned(own)
-                style = {**line_style(index, method), "marker": None, "markersize": 0}
+                every = max(1, len(epochs) // MARKS)
+                style = {**line_style(index, method), "markersize": 3.5, "markevery": (index % every, every)}
                 axis.plot(epochs, losses.mean(axis=0), label=method_title(method), **style)
                 axis.fill_between(epochs, losses.min(axis=0), losses.max(axis=0), color=style["color"], alpha=0.15)
+        axis.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         axis.set_title(column_title(dataset))
         axis.grid(alpha=0.3)
     for axis in axes[-4:]:
         axis.set_xlabel("epoch")
     figure.supylabel("training loss")
     figure.suptitle(title, fontsize=10)
-    legend_below(figure, axes)
+    legend_below(figure, axes, len(averages))
     return figure
 
 

@@ -14,10 +14,12 @@ from core.errors import UserError
 from core.results import TEST_ACCURACY, VAL_ACCURACY, harmonic_mean
 from sweeps.comparison import draw
 from sweeps.comparison.candidates import VALUE, candidates_frame
-from sweeps.comparison.figures.methods import critical_difference, pareto_front
+from sweeps.comparison.figures.curves import few_shot_curves
+from sweeps.comparison.figures.methods import critical_difference, pareto_front, shots_pareto
 from sweeps.comparison.figures.search import importances
 from sweeps.comparison.figures.training import training_curves
 from sweeps.comparison.statistics import Ranks
+from sweeps.comparison.values import Grid
 
 DATASETS = ("mini-pets", "mini-cars", "mini-dishes")
 
@@ -104,6 +106,24 @@ def test_the_pareto_front_keeps_what_no_fewer_shots_better() -> None:
     assert pareto_front([(4, 65.0), (0, 60.0), (1, 58.0), (16, 65.0), (4, 66.0)]) == [(0, 60.0), (4, 66.0)]
 
 
+def test_long_names_stay_inside_and_too_many_methods_are_the_leading_ones(tmp_path: Path) -> None:
+    frame = pd.concat(
+        [cells().assign(trial=f"a variant with a rather long name, which says what it is, {n}") for n in range(20)]
+    )
+    frame["test/accuracy"] += frame["trial"].str.extract(r"(\d+)$")[0].astype(int)
+    for draw_one in (few_shot_curves, shots_pareto):
+        figure = draw_one(frame[frame["shots"] > 0], Grid(DATASETS, (1, 2)), metric=TEST_ACCURACY)
+        (legend,) = figure.legends
+        shown = [text.get_text().replace("\n", " ") for text in legend.get_texts()]
+        assert [name for name in shown if name.endswith(("is, 4", "is, 3"))] == [shown[0]]
+        assert legend.get_title().get_text() == "the 16 of 20 methods with the best averages"
+        figure.canvas.draw()
+        box = legend.get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.width
+        plt.close(figure)
+
+
 def test_the_critical_difference_diagram_names_every_method_with_its_rank() -> None:
     ranks = Ranks(("a", "b", "c"), (1.2, 2.6, 2.2), 11, 9.0, 0.01, 6.0, 0.009, 0.9)
     figure = critical_difference(ranks)
@@ -115,12 +135,16 @@ def test_the_critical_difference_diagram_names_every_method_with_its_rank() -> N
 
 
 def test_training_curves_draw_the_mean_of_seeds() -> None:
-    figure = training_curves({("coop", "mini-pets"): [[(1, 2.0), (2, 1.0)], [(1, 4.0), (2, 2.0), (3, 0.0)]]}, title="t")
+    figure = training_curves(
+        {("coop", "mini-pets"): [[(1, 2.0), (2, 1.0)], [(1, 4.0), (2, 2.0), (3, 0.0)]]},
+        averages={"coop": 60.0},
+        title="t",
+    )
     (line,) = figure.axes[0].lines
     assert line.get_xydata().tolist() == [[1, 3], [2, 1.5]]
     plt.close(figure)
     with pytest.raises(UserError, match="no cell of these shots has recorded a loss curve"):
-        training_curves({}, title="t")
+        training_curves({}, averages={}, title="t")
 
 
 def test_importances_are_bars_from_most_to_least() -> None:

@@ -1,0 +1,72 @@
+"""Cells that a launch declared and never began count as missing, wherever a sweep is shown."""
+
+import json
+from pathlib import Path
+
+import pytest
+from running import open_dealer, train_here
+from small_sweep import Declare
+
+from core.errors import UserError
+from sweeps.comparison.compare import tables_of
+from sweeps.comparison.frames import read_frame
+from sweeps.comparison.selection import select
+from sweeps.comparison.tables import ComparisonTable
+from sweeps.declared import declaration, missing_cells
+from sweeps.plan import plan_sweep
+from sweeps.reading import open_reader
+from sweeps.status import status_of
+
+
+def accuracies(store: str) -> ComparisonTable:
+    table = tables_of(select({"small": read_frame("small", store)}))[0]
+    assert isinstance(table, ComparisonTable)
+    return table
+
+
+def test_datasets_and_methods_that_never_began_are_missing(declare: Declare, log: Path) -> None:
+    sweep = declare()
+    store = sweep.file.run.tracking_uri
+    train_here(sweep, log, stop_after=4)  # zero-shot on three datasets, CoOp on the first
+    table = accuracies(store)
+    assert table.columns == ("mini-pets", "mini-cars", "mini-dishes", "average")
+    assert table.missing == {"zero-shot": 0, "coop": 4, "best": 6}
+    assert "sweep 'small' is unfinished: cells 10 never begun" in table.notes()
+    assert status_of(open_reader(store), "small").missing == 10
+    train_here(sweep, log)
+    assert set(accuracies(store).missing.values()) == {0}
+    assert status_of(open_reader(store), "small").missing == 0
+
+
+def test_a_narrower_launch_declares_its_own_grid_and_keeps_what_is_recorded(declare: Declare, log: Path) -> None:
+    store = declare().file.run.tracking_uri
+    train_here(declare(search=None), log)
+    open_dealer(declare(search=None, **{"grid.datasets": ["mini-pets"], "grid.seeds": [1, 2, 3]}))
+    table = accuracies(store)
+    assert table.columns == ("mini-pets", "mini-cars", "mini-dishes", "average")
+    assert table.missing["coop"] == 3, "a third seed: one cell declared, two that the recorded grid spans"
+
+
+def test_each_protocol_keeps_its_declaration(declare: Declare) -> None:
+    sweep = declare(search=None)
+    other = declare(search=None, **{"grid.protocol": "base-to-new"})
+    first = declaration(sweep, plan_sweep(sweep), "")
+    both = declaration(other, plan_sweep(other), first)
+    assert json.loads(both)["few-shot"] == json.loads(first)["few-shot"]
+    assert {cell.protocol for cell in missing_cells(both, [])} == {"few-shot", "base-to-new"}
+    assert len(missing_cells(both, [])) == 2 * (3 + 6)
+    assert missing_cells("", []) == []
+
+
+def test_sweeps_are_comparable_by_their_declared_grids(declare: Declare, log: Path) -> None:
+    """One of them was killed early: it is compared, with what it lacks; another grid is refused."""
+    store = declare().file.run.tracking_uri
+    train_here(declare(search=None), log)
+    train_here(declare(search=None, name="twin", setting={"optim.epochs": 3}), log, stop_after=1)
+    frames = {name: read_frame(name, store) for name in ("small", "twin")}
+    table = tables_of(select(frames))[0]
+    assert isinstance(table, ComparisonTable)
+    assert table.missing == {"zero-shot": 0, "coop [small]": 0, "coop [twin]": 4}
+    train_here(declare(search=None, name="wide", **{"grid.seeds": [1, 2, 3]}), log, stop_after=1)
+    with pytest.raises(UserError, match="differ in seeds: only 'wide' has 3"):
+        select({**frames, "wide": read_frame("wide", store)})
