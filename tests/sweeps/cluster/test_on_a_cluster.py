@@ -1,6 +1,8 @@
 """Sweeps on a real Ray cluster of two nodes with a GPU each (as Ray counts them), an MLflow server and PostgreSQL."""
 
+import io
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -108,8 +110,9 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
-def run(sweep: LoadedSweep, log: Path, seconds: float = 0.0) -> Outcome:
-    return launch(sweep, console=Console(quiet=True), bench=fake_bench(log, seconds), key=fake_key)
+def run(sweep: LoadedSweep, log: Path, seconds: float = 0.0, told: io.StringIO | None = None) -> Outcome:
+    console = Console(file=told, quiet=told is None, width=200)
+    return launch(sweep, console=console, bench=fake_bench(log, seconds), key=fake_key)
 
 
 def at_once(log: Path) -> int:
@@ -159,8 +162,10 @@ def test_a_node_that_goes_is_no_failure(stage: Stage, declare: Callable[..., Loa
             stage.remove(stage.busy_node(log))
 
     acting = meanwhile(take_the_busy_nodes)
-    outcome = run(sweep, log, seconds=5)
+    told = io.StringIO()
+    outcome = run(sweep, log, seconds=5, told=told)
     acting.result()
+    assert told.getvalue().count("a machine is gone: what it had in training is dealt again") == 2
     assert (outcome.exit_code, outcome.failed) == (0, 0)
     assert max(trained(log).values()) == 3, "begun three times"
     assert len(ended(log)) == 2, "and trained once"
@@ -181,9 +186,11 @@ def test_results_are_kept_while_the_server_is_away(
         wait_until(lambda: len(list(kept.glob("*.json"))) >= 2, "keeping results")
         stage.server.start()
 
-    acting = meanwhile(restart)
-    outcome = run(sweep, log, seconds=2.0)
+    acting, told = meanwhile(restart), io.StringIO()
+    outcome = run(sweep, log, seconds=2.0, told=told)
     acting.result()
+    assert re.search(rf"waiting: .*{stage.server.uri}", told.getvalue())
+    assert "the stores answer again: going on" in told.getvalue()
     assert (outcome.exit_code, outcome.failed) == (0, 0)
     assert len(shown(sweep)) == 6
     assert sorted(ended(log)) == sorted(row.key for row in shown(sweep)), "each trained once"
