@@ -106,7 +106,8 @@ class Driver:
             if self.dealer.has_work():
                 self._train(session)
             if self._displaced is None:
-                self.dealer.end(interrupted=bool(self._interrupts) or self.spent)
+                cut_short = bool(self._interrupts) or self.spent
+                self.dealer.end(interrupted=cut_short and not self.dealer.complete)
             return True
         except Exception as error:
             if not is_outage(error):
