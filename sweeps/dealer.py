@@ -212,6 +212,11 @@ class Dealer:
         self._ledger.close(self.sweep_run, status, {name: float(n) for name, n in counts.items()}, tags)
 
     @property
+    def complete(self) -> bool:
+        """Whether every cell is done, or on record as failed."""
+        return self.tally.finished + self.tally.failed >= self.total
+
+    @property
     def total(self) -> int:
         """Cells of the sweep as far as is known: without those of candidates that are given up."""
         plan = self._plan

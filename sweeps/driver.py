@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
 from tenacity import Retrying, retry_if_exception, wait_exponential
 
 from core.cells import Cell
@@ -18,7 +19,7 @@ from sweeps.heartbeat import Heartbeat
 from sweeps.interrupts import draining_on_interrupt
 from sweeps.outbox import Outbox
 from sweeps.progress import SweepProgress
-from sweeps.stores import absolute_uri, examine, examine_study, is_outage
+from sweeps.stores import absolute_uri, examine, examine_study, is_outage, outage
 from sweeps.tracking import Ledger
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ class Driver:
             if self.dealer.has_work():
                 self._train(session)
             if self._displaced is None:
-                self.dealer.end(interrupted=bool(self._interrupts) or self.spent)
+                cut_short = bool(self._interrupts) or self.spent
+                self.dealer.end(interrupted=cut_short and not self.dealer.complete)
             return True
         except Exception as error:
             if not is_outage(error):
@@ -153,7 +155,7 @@ class Driver:
     def _wait_for_stores(self, error: Exception) -> None:
         """Wait until the stores answer, deliver what was kept, and open the dealer anew."""
         self.trained_before += self.dealer.tally.trained
-        reason = " ".join(str(error).split())[:300]
+        reason = escape((outage(error) or "")[:300])
         self._shown.note(f"[yellow]waiting[/]: {reason}; results are kept in {self._outbox.folder}")
         patience = Retrying(
             retry=retry_if_exception(is_outage), wait=wait_exponential(max=LONGEST_WAIT), sleep=self._sleep

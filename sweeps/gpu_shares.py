@@ -10,8 +10,9 @@ import ray
 from core.cells import Cell
 from core.errors import UserError
 from search_spaces.sweep_file import Run
-from sweeps.placement import machines
+from sweeps.placement import machines, room_for
 from sweeps.plan import classes_of
+from sweeps.versions import OTHER_VERSIONS
 
 if TYPE_CHECKING:
     from sweeps.trial import Workplace
@@ -55,7 +56,8 @@ def trial_resources(
         note: told what was measured.
 
     Raises:
-        UserError: a share of more than one GPU that is no whole number, or a measured pack that failed.
+        UserError: a share of more than one GPU that is no whole number, a measured pack that failed, or no machine with
+            a GPU and the cores that a trial asks for.
     """
     gpus = run.gpus_per_trial
     if gpus == "auto" and machines().most_of("GPU"):
@@ -110,6 +112,7 @@ def _measured_share(
     """The share of a GPU that a trial reserves, and how many candidates share a pack there."""
     if not heaviest:
         return UNMEASURED_SHARE, wanted
+    room_for({"CPU": cpus_per_trial, "GPU": 1.0}, machines())  # or the task below would wait for ever
     name = heaviest[0].dataset
     note(f"gpus_per_trial: auto: training one epoch of {name} on a GPU to see what memory it takes")
     shortened = [_one_epoch(cell) for cell in heaviest]
@@ -118,6 +121,8 @@ def _measured_share(
         measured: Measured | None = ray.get(task.remote(workplace, shortened))
     except ray.exceptions.RayTaskError as error:
         reason = str(error).strip().splitlines()[-1].removeprefix(f"{UserError.__module__}.UserError: ")
+        if OTHER_VERSIONS in reason:
+            raise UserError(reason) from None
         raise UserError(
             f"run.gpus_per_trial: measuring a pack of {name} failed ({reason}); set a share such as 0.25"
         ) from None

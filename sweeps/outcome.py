@@ -61,8 +61,8 @@ def outcome_of(name: str, driver: "Driver") -> Outcome:
         kept=max(0, tally.kept - driver.trained_before),
         failed=tally.failed,
         pruned=tally.pruned,
-        interrupted=driver.interrupted,
-        spent=driver.spent and tally.finished + tally.failed < dealer.total,
+        interrupted=driver.interrupted and not dealer.complete,
+        spent=driver.spent and not dealer.complete,
         best=None if best is None else best[0],
         best_value=None if best is None else best[1],
     )

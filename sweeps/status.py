@@ -154,15 +154,14 @@ def _detailed(status: SweepStatus) -> Group:
         mark = "[green]▸[/] " if trial in status.running else ""
         given_up = " [dim]pruned[/]" if trial in status.pruned else ""
         table.add_row(f"{mark}{trial}{given_up}", *(_entry(cells.get(dataset, {})) for dataset in datasets))
-    never = f", {status.missing} never begun" if status.missing else ""
+    never = f", {status.missing} never begun" if status.missing and status.driver is None else ""
     whole = "" if status.cells is None else f" of {status.cells}"
     lines = [
         f"  {status.finished}{whole} cells finished, {status.failed} failed{never}; launch {status.launch.lower()}"
     ]
     if status.driver is not None:
-        lines.append(
-            f"  run by {status.driver}; in training: {', '.join(status.running) or 'nothing'}; {_left(status)}"
-        )
+        training = f"in training: {', '.join(status.running) or 'nothing'}"
+        lines.append("  " + "; ".join(filter(None, (f"run by {status.driver}", training, _left(status)))))
     lines += [f"  {count} failed: {reason}" for reason, count in list(status.reasons.items())[:SHOWN_REASONS]]
     return Group(table, *lines)
 

@@ -37,15 +37,25 @@ SELECT current_setting('transaction_read_only') = 'off' AND CASE WHEN to_regclas
 
 def is_outage(error: BaseException | None) -> bool:
     """Whether an error says, itself or by its causes, that a store is away for a while."""
+    return outage(error) is not None
+
+
+def outage(error: BaseException | None) -> str | None:
+    """What an error says, itself or by its causes, of a store that is away for a while, in one line; None otherwise.
+
+    The study's database speaks for itself: Optuna's error over its own says nothing of it.
+    """
     from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
     while error is not None:
-        if isinstance(error, StoreUnavailable | OperationalError | InterfaceError):
-            return True
-        if isinstance(error, DBAPIError) and error.connection_invalidated:
-            return True
+        if isinstance(error, StoreUnavailable):
+            return " ".join(str(error).split())
+        if isinstance(error, DBAPIError) and (
+            isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
+        ):
+            return f"the study's database: {(str(error.orig).strip() or 'no answer').splitlines()[0]}"
         error = error.__cause__ or error.__context__
-    return False
+    return None
 
 
 def absolute_uri(uri: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from core.errors import UserError
 from search_spaces.sweep_file import LoadedSweep
@@ -66,7 +66,8 @@ def _print(console: Console, path: Path, findings: Sequence[Finding]) -> None:
     if not findings:
         console.print(f"[green]ok[/] {path}: accepted by Ray's schema and by every rule", highlight=False)
         return
-    table = Table("", "where", "what", title=str(path), title_justify="left", header_style="bold")
+    where = Column("where", overflow="fold")
+    table = Table("", where, "what", title=str(path), title_justify="left", header_style="bold")
     for finding in findings:
         colour = "red" if finding.level == "error" else "yellow"
         table.add_row(f"[{colour}]{finding.level}[/]", finding.where, finding.text)
@@ -117,6 +118,8 @@ def _by_ray(document: Document) -> Iterator[Finding]:
         yield error(".".join(map(str, fault.absolute_path)) or "file", f"Ray's schema: {fault.message[:200]}")
     except SystemExit:
         yield error("file", f"Ray: {' '.join(told.getvalue().split())[:200]}")
+    except KeyError as fault:
+        yield error("file", f"Ray cannot prepare it: the key {fault} is missing, or has another name")
     except Exception as fault:  # Ray reads the document before it validates it, and trips over anything
         yield error("file", f"Ray cannot prepare it: {type(fault).__name__}: {' '.join(str(fault).split())[:200]}")
 

@@ -13,8 +13,11 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-POSTGRES = Path("/usr/lib/postgresql/15/bin")
-POSTGRES_MISSING = f"PostgreSQL is not installed ({POSTGRES}); apt-get install postgresql"
+POSTGRES = max(
+    Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name), default=Path("/nowhere")
+)
+"""Programs of Debian's newest PostgreSQL."""
+POSTGRES_MISSING = "PostgreSQL is not installed (/usr/lib/postgresql); apt-get install postgresql"
 USER = "postgres"
 """Whom PostgreSQL runs as where the tests are root, which it refuses."""
 

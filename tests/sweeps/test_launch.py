@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from search_spaces.sweep_file import LoadedSweep
 from sweeps.launch import launch
 from sweeps.outcome import Outcome
 from sweeps.preview import dry_run
+from sweeps.tracking import Ledger
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 HERE = Path(__file__).parent
@@ -127,6 +129,22 @@ def test_the_first_interrupt_drains_and_tells_how_to_go_on(
     assert {row.key for row in rows if row.finished} == set(trained(log)), "packs in training were finished"
     assert run(declare(), log).exit_code == 0
     assert set(trained(log).values()) == {1}
+
+
+def test_an_interrupt_that_leaves_nothing_undone_is_no_interruption(declare: Declare, log: Path) -> None:
+    """It comes while the last pack trains."""
+    sweep = declare(search=None, baselines=["coop"], **{"grid.datasets": ["mini-pets"]})
+
+    def interrupt() -> None:
+        wait_for(lambda: bool(trained(log)))
+        signal.raise_signal(signal.SIGINT)
+
+    with ThreadPoolExecutor(1) as threads:
+        interrupting = threads.submit(interrupt)
+        outcome = launch(sweep, console=Console(quiet=True), bench=fake_bench(log, 2.0), key=fake_key)
+        interrupting.result()
+    assert (outcome.exit_code, outcome.interrupted, outcome.trained) == (0, False, 2)
+    assert Ledger(sweep.file.run.tracking_uri).read_sweep(sweep.file.name).status == "FINISHED"
 
 
 def test_a_sweep_has_one_launch_at_a_time_and_a_second_interrupt_aborts_it(

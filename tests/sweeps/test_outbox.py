@@ -9,8 +9,10 @@ import pytest
 from fake_bench import FATAL_WEIGHT, FakeBench, fake_key
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from optuna.exceptions import StorageInternalError
 from running import open_dealer
 from small_sweep import Declare
+from sqlalchemy.exc import DataError, OperationalError
 
 from core.errors import UserError
 from sweeps import cell_records, records
@@ -18,7 +20,7 @@ from sweeps.cell_records import CellRecord
 from sweeps.outbox import Outbox
 from sweeps.records import TrialRef
 from sweeps.shards import Pack
-from sweeps.stores import StoreUnavailable
+from sweeps.stores import StoreUnavailable, is_outage, outage
 from sweeps.tracking import Ledger
 from sweeps.trial import train_pack
 
@@ -183,3 +185,17 @@ def test_outages_are_told_from_refusals(
     with pytest.raises(UserError, match="tracking store") as caught:
         ledger.sweeps()
     assert isinstance(caught.value, StoreUnavailable) == away
+
+
+def test_what_a_study_that_is_away_says_is_said_by_its_database() -> None:
+    """Optuna's own error talks of invalid data in a commit."""
+
+    def raised(cause: Exception) -> Exception:
+        error = StorageInternalError("invalid data in the commit")
+        error.__cause__ = cause
+        return error
+
+    refused = OperationalError("SELECT 1", {}, Exception("connection refused\nIs the server running?"))
+    assert outage(raised(refused)) == "the study's database: connection refused"
+    assert not is_outage(raised(DataError("INSERT", {}, Exception("value too long"))))
+    assert outage(StoreUnavailable("no answer\n  at all")) == "no answer at all"

@@ -131,7 +131,7 @@ DAMAGED: list[tuple[str, Change, str, str]] = [
     ("ray_cluster.yaml", at("worker_start_ray_commands", ["ray stop"]), "worker_start", "would not join"),
     ("ray_cluster.yaml", at("max_workers", "many"), "max_workers", "schema"),
     ("ray_cluster.yaml", at("head_node_type", "boss"), "file", "head_node_type"),
-    ("ray_cluster.yaml", at("provider.type", None), "file", "Ray cannot prepare it"),
+    ("ray_cluster.yaml", at("provider.type", None), "file", "the key 'type' is missing"),
     ("docs/cluster/local.yaml", at("provider.head_ip", None), "file", "head_ip"),
     ("docs/cluster/kuberay.yaml", at(f"{JOB}.rayVersion", "2.9.0"), "spec.rayVersion", "2.60.0"),
     ("docs/cluster/kuberay.yaml", at("spec.entrypoint", "dualpt sweep demo"), "spec.entrypoint", "run.tracking_uri"),

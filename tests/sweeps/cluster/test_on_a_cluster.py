@@ -1,6 +1,8 @@
 """Sweeps on a real Ray cluster of two nodes with a GPU each (as Ray counts them), an MLflow server and PostgreSQL."""
 
+import io
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -95,7 +97,7 @@ def declare(stage: Stage, tmp_path: Path, request: pytest.FixtureRequest) -> Cal
 
     def make(**changes: Any) -> LoadedSweep:
         own = {"name": name, "run.tracking_uri": stage.server.uri, "run.study_storage": stage.study}
-        own |= {"setting": own_setting, **changes}
+        own |= {"setting": own_setting, "run.gpus_per_trial": 0.25, **changes}  # auto loads torch, for seconds
         return check_sweep(changed(declaration(tmp_path), own), "test")
 
     return make
@@ -108,8 +110,9 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
-def run(sweep: LoadedSweep, log: Path, seconds: float = 0.0) -> Outcome:
-    return launch(sweep, console=Console(quiet=True), bench=fake_bench(log, seconds), key=fake_key)
+def run(sweep: LoadedSweep, log: Path, seconds: float = 0.0, told: io.StringIO | None = None) -> Outcome:
+    console = Console(file=told, quiet=told is None, width=200)
+    return launch(sweep, console=console, bench=fake_bench(log, seconds), key=fake_key)
 
 
 def at_once(log: Path) -> int:
@@ -159,8 +162,10 @@ def test_a_node_that_goes_is_no_failure(stage: Stage, declare: Callable[..., Loa
             stage.remove(stage.busy_node(log))
 
     acting = meanwhile(take_the_busy_nodes)
-    outcome = run(sweep, log, seconds=5)
+    told = io.StringIO()
+    outcome = run(sweep, log, seconds=5, told=told)
     acting.result()
+    assert told.getvalue().count("a machine is gone: what it had in training is dealt again") == 2
     assert (outcome.exit_code, outcome.failed) == (0, 0)
     assert max(trained(log).values()) == 3, "begun three times"
     assert len(ended(log)) == 2, "and trained once"
@@ -181,9 +186,11 @@ def test_results_are_kept_while_the_server_is_away(
         wait_until(lambda: len(list(kept.glob("*.json"))) >= 2, "keeping results")
         stage.server.start()
 
-    acting = meanwhile(restart)
-    outcome = run(sweep, log, seconds=2.0)
+    acting, told = meanwhile(restart), io.StringIO()
+    outcome = run(sweep, log, seconds=2.0, told=told)
     acting.result()
+    assert re.search(rf"waiting: .*{stage.server.uri}", told.getvalue())
+    assert "the stores answer again: going on" in told.getvalue()
     assert (outcome.exit_code, outcome.failed) == (0, 0)
     assert len(shown(sweep)) == 6
     assert sorted(ended(log)) == sorted(row.key for row in shown(sweep)), "each trained once"
@@ -192,8 +199,9 @@ def test_results_are_kept_while_the_server_is_away(
 def test_two_sweeps_share_the_stores(declare: Callable[..., LoadedSweep], stage: Stage, log: Path) -> None:
     """The second launch begins and trains while the first does; the cells of both are whole."""
     small = {"grid.seeds": [1], "search.trials": 2, "run.max_concurrent": 1, "baselines": ["coop"]}
-    one, two = declare(**small), declare(**small, name="the-other", setting={"optim.epochs": 3})
-    changes = {"name": one.file.name, **small}
+    one = declare(**small)
+    two = declare(**small, name="the-other", setting={"optim.epochs": 3}, **{"run.gpus_per_trial": "auto"})
+    changes = {"name": one.file.name, "run.gpus_per_trial": 0.25, **small}
     changes |= {"run.tracking_uri": stage.server.uri, "run.study_storage": stage.study}
     command = [sys.executable, str(HERE / "sweep_process.py"), str(log.parent), "2"]
     command += [f"{key}={json.dumps(value)}" for key, value in changes.items()]
@@ -216,10 +224,12 @@ def test_two_sweeps_share_the_stores(declare: Callable[..., LoadedSweep], stage:
     ("changes", "text"),
     [
         ({"run.gpus_per_trial": 2}, r"asks for 1 CPU, 2 GPU, and no machine has that"),
-        ({"run.cpus_per_trial": 3}, r"at most 2 CPU on one"),
+        ({"run.cpus_per_trial": 3}, r"asks for 3 CPU, 0\.25 GPU, .*at most 2 CPU, 1 GPU on one"),
+        ({"run.cpus_per_trial": 3, "run.gpus_per_trial": "auto"}, r"asks for 3 CPU, 1 GPU, .*at most 2 CPU"),
+        ({"run.cpus_per_trial": 3, "run.gpus_per_trial": 0}, r"asks for 3 CPU, .*at most 2 CPU on one"),
         ({"run.gpus_per_trial": 1.5}, r"neither a fraction of one GPU"),
-        ({"run.study_storage": "sqlite:///optuna.db"}, r"run\.study_storage: 3 machines .* createdb optuna"),
-        ({"run.tracking_uri": "sqlite:///mlflow.db"}, r"run\.tracking_uri: 3 machines .* mlflow server"),
+        ({"run.study_storage": "sqlite:///optuna.db"}, r"run\.study_storage: 3 machines .*createdb optuna"),
+        ({"run.tracking_uri": "sqlite:///mlflow.db"}, r"run\.tracking_uri: 3 machines .*mlflow server"),
         ({"run.study_storage": "postgresql+psycopg://127.0.0.1:1/none"}, r"run\.study_storage: .* cannot be used"),
         ({"run.tracking_uri": "postgresql+psycopg://127.0.0.1:1/none"}, r"run\.tracking_uri: .* cannot be used"),
     ],
