@@ -73,26 +73,43 @@ class AnswerFile:
         if lines and not lines[-1].endswith(b"\n"):
             os.truncate(self._path, sum(map(len, lines[:-1])))
             lines.pop()
+        header: dict[str, Any] = {}
+        change = ""
         for number, line in enumerate(lines, start=1):
             try:
                 record = json.loads(line)
-                if number == 1:
-                    self._check_header(record)
-                else:
+                if number > 1:
                     self._take(record)
+                else:
+                    header, change = record, self._change_since(record)
             except (ValueError, TypeError, KeyError, AttributeError):
                 raise UserError(f"{self._path}: line {number} is damaged; move the file away to begin anew") from None
-        if not lines:
-            self._append(self.header)
+        if header and not change:
+            self.header = header
+            return
+        if self.answers:
+            raise UserError(
+                f"{self._path}: its answers were asked for with {change}; use another --out, or --restart to throw "
+                "them away"
+            )
+        self._begin_anew()  # nothing was answered: a wrong model or address leaves no trace
 
-    def _check_header(self, found: dict[str, Any]) -> None:
+    def _begin_anew(self) -> None:
+        self._path.unlink(missing_ok=True)
+        self.round = []
+        self._append(self.header)
+
+    def _change_since(self, found: dict[str, Any]) -> str:
+        """The first thing that determines the answers and is another now, as `key = old, now new`; empty where none."""
         for key, value in self.header.items():
-            if key not in ("date", "dualpt") and found[key] != value:
-                raise UserError(
-                    f"{self._path}: its answers were asked for with {key} = {_short(found[key])}, now {_short(value)}; "
-                    "use another --out, or --restart to throw them away"
-                )
-        self.header = found
+            before = found[key]
+            if key in ("date", "dualpt") or before == value:
+                continue
+            if isinstance(value, dict) and isinstance(before, dict):
+                key = next(name for name in {**before, **value} if before.get(name) != value.get(name))
+                before, value = before.get(key), value.get(key)
+            return f"{key} = {_short(before)}, now {_short(value)}"
+        return ""
 
 
 @contextmanager

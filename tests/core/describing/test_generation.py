@@ -153,6 +153,19 @@ class TestFaults:
             run(tmp_path / "a", Scripted(), seed=2)
         run(tmp_path / "a", Scripted(), date="2027-01-01")  # the day is no setting
 
+    def test_of_several_values_the_changed_one_is_named(self, tmp_path: Path) -> None:
+        sampling = {"temperature": 0.7, "top_p": 0.95, "max_new_tokens": 96, "class_name": "any"}
+        run(tmp_path / "a", Scripted(), sampling=sampling)
+        with pytest.raises(UserError, match=r'asked for with class_name = "any", now "required"; use another --out'):
+            run(tmp_path / "a", Scripted(), sampling={**sampling, "class_name": "required"})
+
+    def test_a_file_without_answers_stands_in_nobodys_way(self, tmp_path: Path) -> None:
+        with open_answers(tmp_path / "a", HEADER, restart=False) as file:
+            file.begin_round([(0, 0)])  # and the server knew no such model
+        with open_answers(tmp_path / "a", {**HEADER, "seed": 3}, restart=False) as file:
+            assert (file.header["seed"], file.round) == (3, [])
+        assert [json.loads(line) for line in (tmp_path / "a").read_text().splitlines()] == [file.header]
+
     def test_two_runs_at_once(self, tmp_path: Path) -> None:
         with (
             open_answers(tmp_path / "a", HEADER, restart=False),
