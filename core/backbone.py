@@ -243,7 +243,12 @@ def read_state(path: Path, trusted_archive: bool = False) -> dict[str, Tensor]:
             raise UserError(f"{path}: a TorchScript archive, which may run code; convert it to safetensors")
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, SafetensorError, BadZipFile, UnpicklingError) as error:
+    except UnpicklingError:  # torch's own line advises to run the file's code
+        raise UserError(
+            f"{path}: not a safetensors file or a plain state dict (damaged, or with objects other than tensors); "
+            "convert it to safetensors"
+        ) from None
+    except (OSError, RuntimeError, EOFError, ValueError, SafetensorError, BadZipFile) as error:
         raise UserError(
             f"{path}: not a safetensors file or a plain state dict ({first_line(error)}); convert it to safetensors"
         ) from None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from core.errors import UserError, nearest
 from sweeps.comparison.frames import open_ledger
@@ -160,7 +160,8 @@ def _show(predictions: Sequence[Prediction], form: str, output: Path | None, con
 
 def _print(predictions: Sequence[Prediction], console: Console) -> None:
     most = max(len(prediction.classes) for prediction in predictions)
-    table = Table("image", *("class" if n == 0 else f"class {n + 1}" for n in range(most)), header_style="bold")
+    image = Column("image", overflow="fold")  # the end of a path tells images apart
+    table = Table(image, *("class" if n == 0 else f"class {n + 1}" for n in range(most)), header_style="bold")
     for prediction in predictions:
         if prediction.fault is None:
             texts = [f"{score.name} [dim]{score.probability:.1%}[/]" for score in prediction.classes]
