@@ -71,7 +71,8 @@ def outcome_of(name: str, driver: "Driver") -> Outcome:
 def report(outcome: Outcome, console: Console) -> None:
     """Two or three lines: what was done, what was found, how to go on."""
     done = outcome.trained + outcome.reused + outcome.kept
-    known = f"{outcome.kept + outcome.reused} were known" if outcome.kept + outcome.reused else "none was known"
+    before = outcome.kept + outcome.reused
+    known = "none was known" if not before else "1 was known" if before == 1 else f"{before} were known"
     failed = f", [yellow]{outcome.failed} failed[/]" if outcome.failed else ""
     console.print(
         f"[bold]{outcome.name}[/]: {done} cells done: {outcome.trained} trained, {known}{failed}", highlight=False
