@@ -187,6 +187,7 @@ def test_a_server_gives_what_the_store_behind_it_gave(
     export_sweep(Ledger(store), "tiny", archive)
     server = MlflowServer(tmp_path, f"sqlite:///{tmp_path / 'server.db'}")
     try:
+        server.await_answer()
         import_archive(archive, server.uri)
         assert told_by(server.uri, images, tmp_path, capsys) == told_by(store, images, tmp_path, capsys)
     finally:
