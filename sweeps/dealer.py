@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from core.cells import Cell, pack_of
+from core.cells import Cell
 from search_spaces.sweep_file import LoadedSweep
 from sweeps.interfaces import CandidateSource, TrialBook
 from sweeps.known_cells import KnownCells
@@ -316,7 +316,7 @@ class Dealer:
         """
         if trial.reported or not self._shares(trial):
             return
-        shape = pack_of(trial.undealt[0][0].cell)
+        shape = trial.undealt[0][0].shape
         while sum(self._shares(t) and has_shape(t, shape) for t in self._open) < self.settings_per_pack:
             following = self._queue.partner(trial.plan, searching=self._searching)
             if following is None:

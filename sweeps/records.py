@@ -8,9 +8,10 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
-from core.cells import Cell
+from core.cells import Cell, pack_of
 from core.config import Setting
 from core.fingerprint import fingerprint
 from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, harmonic_mean
@@ -93,6 +94,11 @@ class DealtCell(KeyedCell):
     """A cell on its way to a worker, with the trial that it is recorded under."""
 
     trial: TrialRef
+
+    @cached_property
+    def shape(self) -> str:
+        """What packs that train in the same steps share (`core.cells.pack_of`); dealers ask for it again and again."""
+        return pack_of(self.cell)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ Knows neither the ledger nor Ray.
 from collections import Counter
 from collections.abc import Iterable
 
-from core.cells import pack_of
 from sweeps.shards import OpenTrial, Pack, smaller_packs
 
 MOST_DEATHS = 2
@@ -37,7 +36,7 @@ class Suspects:
 
 def has_shape(trial: OpenTrial, shape: str) -> bool:
     """Whether a pack of this shape (`core.cells.pack_of`) is left to be dealt."""
-    return any(pack_of(pack[0].cell) == shape for pack in trial.undealt)
+    return any(pack[0].shape == shape for pack in trial.undealt)
 
 
 def join(pack: Pack, others: Iterable[OpenTrial], *, settings: int, suspects: Suspects) -> Pack:
@@ -48,11 +47,11 @@ def join(pack: Pack, others: Iterable[OpenTrial], *, settings: int, suspects: Su
     """
     if suspects.among(pack):
         return pack
-    shape, joined = pack_of(pack[0].cell), 1
+    shape, joined = pack[0].shape, 1
     for other in others:
         if joined == settings:
             break
-        fitting = (p for p in other.undealt if pack_of(p[0].cell) == shape and not suspects.among(p))
+        fitting = (p for p in other.undealt if p[0].shape == shape and not suspects.among(p))
         if (theirs := next(fitting, None)) is not None:
             other.undealt.remove(theirs)
             pack, joined = (*pack, *theirs), joined + 1
