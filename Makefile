@@ -1,6 +1,6 @@
 # make demo: install, then a sweep over the eleven mini datasets, its table and figure.
 # make test: the tests. make check: linters, types, import rules. make bench: ratios measured side by side.
-# make test-cluster: the tests on real clusters of several nodes, which take minutes.
+# make test-cluster: the tests on real clusters of several nodes: about five minutes; CI runs them.
 # make chaos ROUNDS=20 SEED=1: kills at random moments; every cell must be there once, with the same numbers.
 
 PYTHON ?= python3
@@ -17,7 +17,7 @@ test: $(INSTALLED)
 	$(BIN)/pytest -n 2 --dist loadgroup
 
 test-cluster: $(INSTALLED)
-	$(BIN)/pytest -m cluster
+	$(BIN)/pytest -m cluster --timeout=300
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
