@@ -14,16 +14,17 @@ TABLE = Path("outputs/demo-table.md")
 
 NEXT = """
 [bold]Look at it[/]
-  mlflow ui --backend-store-uri sqlite:///mlflow.db      every run: sweep, trials, cells
-  {figure}                             few-shot curves
+  mlflow ui --backend-store-uri sqlite:///mlflow.db     sweep, trials, cells
+  {figure}                               few-shot curves
+  dualpt report demo                                    one HTML page of it all
 
 [bold]What to type next[/]
-  dualpt report demo                                               one HTML page of everything
-  dualpt ablate components --dry-run                               with and without each alignment, planned
-  dualpt train --dataset mini-pets --shots 16 --seeds 1,2,3        one setting, in seconds
-  dualpt sweep mini-grid --dry-run                                 the full search, planned
-  dualpt sweep demo trials=20                                      the same sweep, extended
-  dualpt sweep demo name=mine data.root=DATA datasets=[DescribableTextures]   your own photographs
+  dualpt train --dataset mini-pets --seeds 1,2,3        one setting, in seconds
+  dualpt ablate components --dry-run                    each alignment left out
+  dualpt sweep mini-grid --dry-run                      the full search, planned
+  dualpt sweep demo trials=20                           this sweep, extended
+  dualpt sweep demo name=mine data.root=DATA datasets=[DescribableTextures]
+                                                        your own photographs
 """
 
 
