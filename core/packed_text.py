@@ -30,6 +30,10 @@ from core.text_tower import TextTower
 ACTIVATION_BYTES = 8 * 2**30
 """Memory for what the text encoder keeps for the backward pass; above, it is computed anew there."""
 
+CPU_TOKENS = 2048
+"""Live tokens encoded at once on a CPU, unless one context has more: larger activations leave the caches (ImageNet's
+three seeds together took 1.2 times as long as one after the other)."""
+
 
 class PackedPrompts:
     """Prompts of C classes, encoded together for any values of their context rows.
@@ -101,11 +105,13 @@ class PackedPrompts:
     def encode(self, rows: Tensor) -> Tensor:
         """Features (M, C, D) from context rows (M, n, W) in the tower's number format; differentiable.
 
-        Where the activations of all contexts would exceed `ACTIVATION_BYTES`, a few contexts are encoded at a time, and
-        the backward pass computes them anew, with the same numbers.
+        Contexts are encoded a few at a time where that is faster or saves memory; where all their activations would
+        exceed `ACTIVATION_BYTES`, the backward pass computes them anew, with the same numbers.
         """
         at_once = max(1, ACTIVATION_BYTES // self.activation_bytes)
         recompute = torch.is_grad_enabled() and rows.requires_grad and at_once < len(rows)
+        if rows.device.type == "cpu":
+            at_once = max(1, min(at_once, CPU_TOKENS // self._constant.shape[0]))
         encode = partial(checkpoint, self._encode, use_reentrant=False, preserve_rng_state=False)
         return torch.cat([encode(part) if recompute else self._encode(part) for part in rows.split(at_once)])
 

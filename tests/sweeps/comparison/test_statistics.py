@@ -98,7 +98,7 @@ def test_friedman_of_hollander_and_wolfe() -> None:
 NEMENYI = (1.960, 2.343, 2.569, 2.728, 2.850, 2.949, 3.031, 3.102, 3.164)
 
 
-@pytest.mark.parametrize(("k", "q"), enumerate(NEMENYI, start=2))
+@pytest.mark.parametrize(("k", "q"), list(enumerate(NEMENYI, start=2)))
 def test_nemenyis_critical_values(k: int, q: float) -> None:
     assert nemenyi_critical_difference(k, 1) / math.sqrt(k * (k + 1) / 6) == pytest.approx(q, abs=1e-3)
 
