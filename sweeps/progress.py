@@ -11,6 +11,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 if TYPE_CHECKING:
     from sweeps.dealer import Tally
 
+PACE_CELLS = 5
+"""Trained cells from which a pace is told: the first ones wait for workers to start."""
+
 LINE_SECONDS = 30.0
 """Least time between two plain lines."""
 SHOWN_FAILURES = 3
@@ -90,12 +93,12 @@ class SweepProgress:
         self._update(", ".join(running[:2]) or "cells", done, total, " · ".join(parts))
 
     def _left(self, trained: int, missing: int) -> str:
-        """Time left by the pace of this launch; empty until something was trained."""
+        """Time left by the pace of this launch; empty until that can be told."""
         now = self._clock()
         if self._started is None:
             self._started = (now, trained)
         since, before = self._started
-        if trained <= before or missing <= 0:
+        if trained - before < PACE_CELLS or missing <= 0:
             return ""
         return readable_seconds((now - since) / (trained - before) * missing)
 
