@@ -71,12 +71,12 @@ def wait_for(condition: Callable[[], bool], seconds: float = 90) -> None:
         time.sleep(0.1)
 
 
-def test_a_launch_on_this_machine_is_whole_and_the_next_one_is_quick(
+def test_a_launch_on_this_machine_is_whole_and_the_next_one_starts_no_ray(
     declare: Declare, log: Path, start: Callable[..., subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("RAY_ADDRESS")
     process = start(0)
-    output, _ = process.communicate(timeout=100)
+    output, _ = process.communicate(timeout=400)
     assert process.returncode == 0, output
     assert "27 cells done: 24 trained, 3 were known" in output
     assert json.loads(output.splitlines()[-1])["cells"] == 27
@@ -84,9 +84,8 @@ def test_a_launch_on_this_machine_is_whole_and_the_next_one_is_quick(
     assert set(trained(log).values()) == {1}
     assert len({line.split()[2] for line in log.read_text().splitlines()}) <= (os.cpu_count() or 1), "actors are reused"
 
-    started = time.monotonic()
+    monkeypatch.setattr("ray.init", lambda *args, **kwargs: pytest.fail("Ray was started with nothing to train"))
     again = run(declare(), log)
-    assert time.monotonic() - started < 10
     assert (again.exit_code, again.trained, again.kept) == (0, 0, 27)
     assert set(trained(log).values()) == {1}
 
