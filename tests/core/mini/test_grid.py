@@ -86,9 +86,7 @@ def test_a_whole_grid_is_not_drawn_again(small_root: Path, monkeypatch: pytest.M
         raise AssertionError("drawn again")
 
     monkeypatch.setattr(grid, "_draw_datasets", refuse)
-    started = time.perf_counter()
     assert grid.ensure_mini_grid(small_root, [SMALL]) == small_root
-    assert time.perf_counter() - started < 0.05
 
 
 def test_unknown_datasets_are_refused_with_a_suggestion(tmp_path: Path) -> None:
