@@ -31,7 +31,6 @@ TABLES = ("runs", "tags", "params", "latest_metrics")
 TRIALS, SHOTS, SEEDS = 61, (1, 2, 4, 8, 16), (1, 2, 3)
 PLACES = {records.DATASET_PARAM: 0, records.SHOTS_PARAM: 1, records.SEED_PARAM: 2}
 
-
 COMMANDS = (
     "compare big --shots 16",
     "compare big --shots 16 --baseline CoOp",
@@ -68,8 +67,8 @@ def cpu_seconds(command: str, folder: Path) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def fill(store: str, folder: Path) -> int:
-    """Record a sweep with one cell, copy the cell to every place of the grid, and return how many there are."""
+def fill(store: str, folder: Path) -> None:
+    """Record a sweep with one cell, and copy the cell to every place of the grid."""
     from core.cell import CellResult
 
     ledger = Ledger(store)
@@ -85,7 +84,6 @@ def fill(store: str, folder: Path) -> int:
         columns = {t: [row[1] for row in connection.execute(f"PRAGMA table_info({t})")] for t in TABLES}
         for number, (trial, place) in enumerate(places(), start=1):
             copy(connection, columns, model, number, trials[trial], place)
-    return number + 1
 
 
 def places() -> Iterator[tuple[int, tuple[str, int, int]]]:

@@ -55,6 +55,13 @@ class SweepReader(ABC):
         """
 
     @abstractmethod
+    def loss_curves(self, run_ids: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
+        """The training losses of cells by epoch; empty where one trained nothing, and where it was reused."""
+
+    @abstractmethod
+    def _cell_runs(self, experiments: Sequence[str], *, params: Sequence[str] | None = None) -> Sequence[Any]:
+        """Runs of cells, MLflow's or as stored, with the parameters named; None is all."""
+
     def cells(self, experiment: str, params: Sequence[str] | None = None) -> list[CellRow]:
         """Every recorded attempt at a cell of one experiment, superseded trials included.
 
@@ -62,10 +69,9 @@ class SweepReader(ABC):
 
         Orphans that were cut off before their parameters were written do not say which cell they are, and are left out.
         """
-
-    @abstractmethod
-    def loss_curves(self, run_ids: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
-        """The training losses of cells by epoch; empty where one trained nothing, and where it was reused."""
+        wanted = None if params is None else [*PLACE_PARAMS, *params]
+        rows = map(read_cell, self._cell_runs([experiment], params=wanted))
+        return [row for row in rows if row.dataset]
 
     def named_experiment(self, name: str) -> str:
         """The id of a sweep's experiment.
@@ -142,10 +148,8 @@ class DatabaseReader(SweepReader):
         check_schema(runs, self.uri)
         return [read_trial(run) for run in runs]
 
-    def cells(self, experiment: str, params: Sequence[str] | None = None) -> list[CellRow]:
-        wanted = None if params is None else [*PLACE_PARAMS, *params]
-        rows = map(read_cell, read_runs(self.uri, [experiment], params=wanted))
-        return [row for row in rows if row.dataset]
+    def _cell_runs(self, experiments: Sequence[str], *, params: Sequence[str] | None = None) -> Sequence[Any]:
+        return read_runs(self.uri, experiments, params=params)
 
     def loss_curves(self, run_ids: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
         histories = read_histories(self.uri, run_ids, LOSS)

@@ -177,17 +177,6 @@ class Ledger(CellLedger, SweepReader):
     # Reading, in bulk
 
     @patient
-    def cells(self, experiment_id: str, params: Sequence[str] | None = None) -> list[CellRow]:
-        """Every recorded attempt at a cell of one experiment, superseded trials included.
-
-        `params` are the parameters that rows must hold, besides those that say which cell it is; None is all.
-
-        Orphans that were cut off before their parameters were written do not say which cell they are, and are left out.
-        """
-        rows = map(read_cell, self._cell_runs([experiment_id], params=_with_place(params)))
-        return [row for row in rows if row.dataset]
-
-    @patient
     def finished_cells(self) -> dict[str, CellRow]:
         """The finished cells of the whole store by key; of several with the same key, the last recorded.
 
@@ -244,18 +233,15 @@ class Ledger(CellLedger, SweepReader):
             self._client.set_terminated(run.info.run_id, "KILLED")
         return len(cells)
 
+    @patient
     def _cell_runs(
-        self, experiment_ids: Sequence[str], *, finished_only: bool = False, params: Sequence[str] | None = None
+        self, experiments: Sequence[str], *, finished_only: bool = False, params: Sequence[str] | None = None
     ) -> Sequence[Run | StoredRun]:
         """Runs of cells, by SQL where the store is a database: MLflow's client is slow above some hundred."""
         if is_readable_by_sql(self.uri):
-            return read_runs(self.uri, experiment_ids, finished_only=finished_only, params=params)
+            return read_runs(self.uri, experiments, finished_only=finished_only, params=params)
         finished = " and attributes.status = 'FINISHED'" if finished_only else ""
-        return self._runs(experiment_ids, level("cell") + finished)
-
-
-def _with_place(params: Sequence[str] | None) -> Sequence[str] | None:
-    return None if params is None else [*PLACE_PARAMS, *params]
+        return self._runs(experiments, level("cell") + finished)
 
 
 def _now_ms() -> int:
