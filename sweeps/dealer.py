@@ -11,6 +11,7 @@ import statistics
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from core.cells import Cell
 from search_spaces.sweep_file import LoadedSweep
@@ -23,25 +24,8 @@ from sweeps.records import BEST_TAG, BEST_VALUE_TAG, CellRow, DealtCell, Status,
 from sweeps.search import Proposal
 from sweeps.shards import CellOutcome, OpenTrial, Pack, Shard, outcome_of, settings_per_pack, stages
 from sweeps.shared_packs import MOST_DEATHS, Suspects, has_shape, join
+from sweeps.tally import Tally
 from sweeps.trial_queue import TrialQueue
-
-
-@dataclass
-class Tally:
-    """Cells of this launch."""
-
-    trained: int = 0
-    reused: int = 0
-    """Copied from another sweep or trial of the store."""
-    kept: int = 0
-    """Finished by earlier launches of this sweep."""
-    failed: int = 0
-    pruned: int = 0
-    """Candidates (not cells) that the race has given up."""
-
-    @property
-    def finished(self) -> int:
-        return self.trained + self.reused + self.kept
 
 
 @dataclass(frozen=True)
@@ -52,7 +36,7 @@ class _Out:
     owners: dict[str, OpenTrial]
     """The trial of each of its cells, by key."""
 
-    @property
+    @cached_property
     def trials(self) -> list[OpenTrial]:
         return list({id(trial): trial for trial in self.owners.values()}.values())
 
@@ -93,14 +77,20 @@ class Dealer:
         ledger.close_orphans(self.experiment)
         self.sweep_run = ledger.open_sweep(self.experiment, sweep.file.name)
         self._known = KnownCells(ledger, recorded)
-        self._trials = {row.ref: row.status for row in ledger.trials(self.experiment) if not row.superseded}
+        rows = [row for row in ledger.trials(self.experiment) if row.status == "FINISHED" and not row.superseded]
+        self._finished = {row.ref.identity: row.ref for row in rows}
         self._queue = TrialQueue(sweep, plan, candidates, race)
-        self._open: list[OpenTrial] = []
+        self._open: dict[str, OpenTrial] = {}
+        """By run id, in the order in which they were opened."""
+        self._ready: dict[str, OpenTrial] = {}
+        """Those of them with packs to deal, and perhaps some whose packs have just been dealt."""
+        self._in_training: dict[str, list[OpenTrial]] = {}
+        """Cells that an open trial has still to train, by key: the other trials that wait for them."""
+        self._running: dict[str, None] = {}
+        """Names of the trials that workers train."""
         self._out: dict[int, _Out] = {}
-        self._dealt = 0
+        self._dealt = self._opened = 0
         self._suspects = Suspects()
-        self._given_up: dict[str, frozenset[str]] = {}
-        """Keys of the finished cells of the candidates that the race has given up, by name."""
         self._best: tuple[str, float] | None = None
         if candidates is not None:
             self._recall(candidates, recorded)
@@ -135,7 +125,7 @@ class Dealer:
 
         Trials whose cells are all in the ledger are closed on the way, without any worker.
         """
-        while not any(trial.undealt for trial in self._open):
+        while not self._waiting():
             following = self._queue.following(searching=self._searching)
             if following is None:
                 return False
@@ -146,16 +136,16 @@ class Dealer:
         """The next shard. None when nothing can be given: for now, or, when also `idle`, for good."""
         if self.draining or not self.has_work():
             return None
-        trial = next(trial for trial in self._open if trial.undealt)
+        trial = self._waiting()[0]
         self._open_partners(trial)
         size = math.ceil(len(trial.undealt) / self.workers)
         self._dealt += 1
         shard = Shard(self._dealt, tuple(self._joined(trial, trial.undealt.popleft()) for _ in range(size)))
-        by_ref = {other.ref: other for other in self._open}
-        out = _Out(shard, {cell.key: by_ref[cell.trial] for pack in shard.packs for cell in pack})
+        out = _Out(shard, {cell.key: self._open[cell.trial.run_id] for pack in shard.packs for cell in pack})
         self._out[shard.number] = out
         for sharing in out.trials:
             sharing.shards_out += 1
+            self._running[sharing.plan.name] = None
         self._show()
         return shard
 
@@ -191,14 +181,17 @@ class Dealer:
                     trial.undealt.appendleft(own)
         for trial in out.trials:
             trial.shards_out -= 1
+            if not trial.shards_out:
+                self._running.pop(trial.plan.name, None)
+            self._ready[trial.ref.run_id] = trial
             if trial.staged:
                 self._go_on(trial)
         self._show()
 
     def end(self, *, interrupted: bool) -> None:
         """Close the sweep's run, and the trials and cells that an interruption or a kill leaves incomplete."""
-        for trial in self._open:
-            self._ledger.close(trial.ref.run_id, "KILLED")
+        for run_id in self._open:
+            self._ledger.close(run_id, "KILLED")
         self._ledger.close_orphans(self.experiment)
         tally = self.tally
         counts = {"cells/finished": tally.finished, "cells/failed": tally.failed, "cells/trained": tally.trained}
@@ -221,8 +214,7 @@ class Dealer:
         """Cells of the sweep as far as is known: without those of candidates that are given up."""
         plan = self._plan
         candidates = plan.candidates if self._candidates is None else self._candidates.total
-        skipped = sum(plan.candidate_cells - len(done) for done in self._given_up.values())
-        return replace(plan, candidates=candidates).cells - skipped
+        return replace(plan, candidates=candidates).cells - self.tally.skipped(plan.candidate_cells)
 
     def _recall(self, candidates: CandidateSource, recorded: Sequence[CellRow]) -> None:
         """Take over from earlier launches: values of judged candidates, and from their cells how the race stands."""
@@ -239,34 +231,39 @@ class Dealer:
                 candidates.take_up(name)
             else:
                 self._race.give_up(name)
-                self._given_up[name] = frozenset(row.key for row in searched if row.trial == name)
-                self.tally.kept += len(self._given_up[name])
-        self.tally.pruned = len(self._given_up)
+                done = frozenset(row.key for row in searched if row.trial == name)
+                self.tally.give_up(name, done)
+                self.tally.kept += len(done)
 
     @property
     def _searching(self) -> bool:
         """Whether a candidate is in training."""
-        return any(trial.plan.kind == "search" for trial in self._open)
+        return any(trial.plan.kind == "search" for trial in self._open.values())
 
-    def _begin(self, plan: TrialPlan, proposal: Proposal | None) -> None:
-        """Open a trial, with the cells of its first stage."""
+    def _waiting(self) -> list[OpenTrial]:
+        """Open trials with packs to deal, the earliest first."""
+        self._ready = {run_id: trial for run_id, trial in self._ready.items() if trial.undealt}
+        return sorted(self._ready.values(), key=lambda trial: trial.number)
+
+    def _begin(self, plan: TrialPlan, proposal: Proposal | None) -> OpenTrial:
+        """Open a trial, with the cells of its first stage; it may be over at once."""
         keyed = [(cell, self._key(cell)) for cell in plan.cells]
         ref = self._reference(plan, [key for _, key in keyed])
         cells = tuple(DealtCell(cell, key, ref) for cell, key in keyed)
         decisions = self._race.decisions if self._race is not None and proposal is not None else ()
         later = deque(stages(cells, decisions)) if proposal is not None else deque([cells])
-        trial = OpenTrial(plan, ref, proposal, cells, later, counted=self._given_up.pop(plan.name, frozenset()))
-        self.tally.pruned = len(self._given_up)
-        self._open.append(trial)
+        self._opened += 1
+        trial = OpenTrial(self._opened, plan, ref, proposal, cells, later, counted=self.tally.take_up(plan.name))
+        self._open[ref.run_id] = trial
         self._begin_stage(trial)
         if trial.staged:
             self._go_on(trial)
         self._show()
+        return trial
 
     def _begin_stage(self, trial: OpenTrial) -> None:
         """Keep a stage's finished cells, copy those that the store holds elsewhere, queue the others."""
         own = self._known.of(trial.ref)
-        in_training = {key for other in self._open for key in other.untrained}
         missing = []
         for cell in trial.later.popleft():
             if cell.key in own:
@@ -279,12 +276,14 @@ class Dealer:
                 self.tally.reused += 1
             elif self.only is not None and cell.key not in self.only:
                 trial.left_out = True
-            elif cell.key in in_training:
+            elif cell.key in self._in_training:
                 trial.awaited[cell.key] = cell
+                self._in_training[cell.key].append(trial)
             else:
                 missing.append(cell)
-        trial.untrained = {cell.key for cell in missing}
+        self._in_training.update({cell.key: [] for cell in missing})
         trial.undealt.extend(into_packs(missing))
+        self._ready[trial.ref.run_id] = trial
         self._score(trial)
 
     def _go_on(self, trial: OpenTrial) -> None:
@@ -302,28 +301,28 @@ class Dealer:
         """Report a candidate's datasets that have become whole to the race and the study."""
         if trial.proposal is None or self._candidates is None:
             return
-        scores = trial.scores
+        known = len(trial.scores)
+        trial.rescore()
         if self._race is not None:
-            self._race.standings.note(trial.plan.name, scores)
-        for done in range(trial.reported + 1, len(scores) + 1):
-            self._candidates.report(trial.proposal, done, statistics.fmean(scores[:done]))
-        trial.reported = len(scores)
+            self._race.standings.note(trial.plan.name, trial.scores)
+        for done in range(known + 1, len(trial.scores) + 1):
+            self._candidates.report(trial.proposal, done, statistics.fmean(trial.scores[:done]))
 
     def _open_partners(self, trial: OpenTrial) -> None:
         """Begin as many trials as may share the steps of one that begins.
 
-        Candidates are asked for ahead until one has another shape: they are proposed without knowing how the others do.
+        Candidates are asked for ahead until one has another shape. They are proposed without knowing how the others
+        do, so that no more wait, of whatever shape, than a pack holds: else a search would not learn.
         """
-        if trial.reported or not self._shares(trial):
+        if trial.scores or not self._shares(trial):
             return
         shape = trial.undealt[0][0].shape
-        while sum(self._shares(t) and has_shape(t, shape) for t in self._open) < self.settings_per_pack:
+        while sum(map(self._shares, self._waiting())) < self.settings_per_pack:
             following = self._queue.partner(trial.plan, searching=self._searching)
             if following is None:
                 return
-            self._begin(*following)
-            opened = self._open[-1]
-            if trial.proposal is not None and opened.plan.name == following[0].name and not has_shape(opened, shape):
+            opened = self._begin(*following)
+            if trial.proposal is not None and opened.undealt and not has_shape(opened, shape):
                 return
 
     def _shares(self, trial: OpenTrial) -> bool:
@@ -334,7 +333,7 @@ class Dealer:
         """A pack with those of other trials that may train in the same steps."""
         if not self._shares(trial):
             return pack
-        others = (other for other in self._open if other is not trial and self._shares(other))
+        others = (other for other in self._waiting() if other is not trial and self._shares(other))
         return join(pack, others, settings=self.settings_per_pack, suspects=self._suspects)
 
     @staticmethod
@@ -353,19 +352,15 @@ class Dealer:
 
     def _reference(self, plan: TrialPlan, keys: Sequence[str]) -> TrialRef:
         """The trial's run: as it stands where it is complete, else opened."""
-        wanted = setting_hash(plan.setting)
-        for ref, status in self._trials.items():
-            if (ref.name, ref.kind, ref.setting, status) == (plan.name, plan.kind, wanted, "FINISHED"):
-                finished = self._known.of(ref)
-                if all(key in finished for key in keys):
-                    return ref
+        ref = self._finished.get((plan.name, plan.kind, setting_hash(plan.setting)))
+        if ref is not None and all(key in self._known.of(ref) for key in keys):
+            return ref
         file = self._sweep.file
         return self._ledger.open_trial(self.experiment, self.sweep_run, file.name, plan.name, plan.kind, plan.setting)
 
     def _note(self, trial: OpenTrial, outcome: CellOutcome) -> None:
         """Book a cell that was trained, and give it to the trials that wait for it."""
         trial.outcomes[outcome.key] = outcome
-        trial.untrained.discard(outcome.key)
         if outcome.failure is None:
             self._known.add(trial.ref.run_id, outcome)
             self.tally.trained += 1
@@ -373,7 +368,7 @@ class Dealer:
             self.tally.failed += 1
             self._progress.failure(trial.plan.name, outcome.failure)
         self._score(trial)
-        for waiting in [other for other in self._open if outcome.key in other.awaited]:
+        for waiting in self._in_training.pop(outcome.key, ()):
             self._share(waiting, waiting.awaited.pop(outcome.key), outcome)
 
     def _share(self, trial: OpenTrial, cell: DealtCell, outcome: CellOutcome) -> None:
@@ -394,18 +389,17 @@ class Dealer:
         assert self._race is not None
         assert self._candidates is not None
         assert trial.proposal is not None
-        self._open.remove(trial)
-        datasets = len({cell.cell.dataset for cell in trial.cells})
-        self._ledger.close_trial(trial.ref, "KILLED", pruned=f"after {trial.reported} of {datasets} datasets")
+        del self._open[trial.ref.run_id]
+        datasets = len(trial.by_dataset)
+        self._ledger.close_trial(trial.ref, "KILLED", pruned=f"after {len(trial.scores)} of {datasets} datasets")
         self._candidates.prune(trial.proposal)
         self._race.give_up(trial.plan.name)
-        self._given_up[trial.plan.name] = frozenset(trial.outcomes)
-        self.tally.pruned = len(self._given_up)
+        self.tally.give_up(trial.plan.name, frozenset(trial.outcomes))
 
     def _close(self, trial: OpenTrial) -> None:
         """End a trial: the ledger first, so that a kill in between leaves a candidate that is merely told again."""
-        self._open.remove(trial)
-        if self._trials.get(trial.ref) != "FINISHED":
+        del self._open[trial.ref.run_id]
+        if self._finished.get(trial.ref.identity) != trial.ref:
             self._ledger.close_trial(trial.ref, trial.status)
         if trial.proposal is None or self._candidates is None:
             return
@@ -417,5 +411,4 @@ class Dealer:
             self._race.standings.drop(trial.plan.name)
 
     def _show(self) -> None:
-        running = list(dict.fromkeys(trial.plan.name for out in self._out.values() for trial in out.trials))
-        self._progress.show(self.tally, self.total, running, self.best)
+        self._progress.show(self.tally, self.total, list(self._running), self.best)

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from sweeps.dealer import Tally
+    from sweeps.tally import Tally
 
 PACE_CELLS = 5
 """Trained cells from which a pace is told: the first ones wait for workers to start."""

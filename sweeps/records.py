@@ -88,6 +88,11 @@ class TrialRef:
     setting: str
     """`setting_hash`"""
 
+    @property
+    def identity(self) -> tuple[str, Kind, str]:
+        """What a later launch finds the trial again by."""
+        return self.name, self.kind, self.setting
+
 
 @dataclass(frozen=True)
 class DealtCell(KeyedCell):

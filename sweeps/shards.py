@@ -5,6 +5,7 @@ import statistics
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from core.results import SELECTION_METRICS
@@ -54,6 +55,8 @@ class Shard:
 class OpenTrial:
     """A trial with cells left to train."""
 
+    number: int
+    """It was the n-th to be opened."""
     plan: TrialPlan
     ref: TrialRef
     proposal: "Proposal | None"
@@ -61,16 +64,14 @@ class OpenTrial:
     later: deque[tuple[DealtCell, ...]]
     """Stages that have not begun: a race decides before each but the first."""
     undealt: deque[Pack] = field(default_factory=deque)
-    untrained: set[str] = field(default_factory=set)
-    """Keys of the cells that its shards have still to train."""
     awaited: dict[str, DealtCell] = field(default_factory=dict)
     """Cells that another open trial is about to train, by key."""
     outcomes: dict[str, CellOutcome] = field(default_factory=dict)
     counted: frozenset[str] = frozenset()
     """Keys of the cells that were counted before the race gave it up."""
     shards_out: int = 0
-    reported: int = 0
-    """Datasets whose scores were reported."""
+    scores: list[float] = field(default_factory=list)
+    """Mean validation accuracy, in percent, on each of its first datasets, as far as `rescore` has found them whole."""
     left_out: bool = False
     """Whether cells without a result were left out on purpose: the trial ends without a value."""
 
@@ -101,16 +102,18 @@ class OpenTrial:
         known = _validation(self.outcomes.values())
         return statistics.fmean(known) if known and len(known) == len(self.cells) else None
 
-    @property
-    def scores(self) -> list[float]:
-        """Mean validation accuracy, in percent, on each of its first datasets, as far as all their cells are done."""
-        scores = []
-        for cells in by_dataset(self.cells):
+    @cached_property
+    def by_dataset(self) -> list[tuple[DealtCell, ...]]:
+        """Its cells grouped by dataset, in the order of the race."""
+        return by_dataset(self.cells)
+
+    def rescore(self) -> None:
+        """Add the scores of the datasets that have become whole."""
+        for cells in self.by_dataset[len(self.scores) :]:
             known = _validation(self.outcomes[cell.key] for cell in cells if cell.key in self.outcomes)
             if len(known) < len(cells):
-                break
-            scores.append(statistics.fmean(known))
-        return scores
+                return
+            self.scores.append(statistics.fmean(known))
 
 
 def by_dataset(cells: Sequence[DealtCell]) -> list[tuple[DealtCell, ...]]:

@@ -1,19 +1,21 @@
 """`dualpt sweep --simulate`: how long a sweep would take on how many workers, and how long they would idle."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from random import Random
 
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from core.config import Setting
 from core.errors import UserError
 from search_spaces.points import draw, resolve
 from search_spaces.sweep_file import LoadedSweep
+from sweeps.dealer import Dealer
 from sweeps.plan import SweepPlan, grid_cells, judged_cells, mean_seconds, plan_sweep
-from sweeps.progress import readable_seconds
+from sweeps.progress import progress_bar, readable_seconds
 from sweeps.racing import race_of, recorded_scores
 from sweeps.records import CellRow
 from sweeps.simulation.estimates import EstimatedWorld, assumed_seconds, estimated_scores
@@ -76,12 +78,12 @@ def simulate_sweep(
     drawn = {name: scores.draw(world_random) for name, _ in settings}
     world = EstimatedWorld(taken or assumed_seconds([*cells, *grid_cells(sweep, sweep.reference)]), drawn)
     rows = []
-    with Progress(console=console, transient=True, disable=as_json) as progress:
-        task = progress.add_task("simulating", total=len(sizes) * len(gpus))
+    with progress_bar(console, quiet=as_json) as bar:
         for size in sizes:
             for devices in gpus:
-                rows.append(_predict(sweep, plan, settings[:size], world, devices))
-                progress.advance(task)
+                task = bar.add_task(f"{size} candidates on {devices} GPUs")
+                rows.append(_predict(sweep, plan, settings[:size], world, devices, partial(_show, bar, task)))
+                bar.remove_task(task)
     if as_json:
         print(
             json.dumps({"name": sweep.file.name, "measured": taken is not None, "rows": [asdict(row) for row in rows]})
@@ -116,8 +118,17 @@ def _settings(sweep: LoadedSweep, count: int) -> list[tuple[str, Setting]]:
     return settings
 
 
+def _show(bar: Progress, task: TaskID, _: float, dealer: Dealer) -> None:
+    bar.update(task, completed=dealer.tally.finished, total=dealer.total)
+
+
 def _predict(
-    sweep: LoadedSweep, plan: SweepPlan, settings: Sequence[tuple[str, Setting]], world: EstimatedWorld, devices: int
+    sweep: LoadedSweep,
+    plan: SweepPlan,
+    settings: Sequence[tuple[str, Setting]],
+    world: EstimatedWorld,
+    devices: int,
+    on_pack: Callable[[float, Dealer], None],
 ) -> Prediction:
     search = sweep.file.search
     judged = judged_cells(sweep, sweep.reference)
@@ -126,7 +137,7 @@ def _predict(
     dealer.settings_per_pack = dealer.wanted_per_pack(sweep.file.run.gpus_per_trial != 0)
     share = sweep.file.run.gpus_per_trial
     workers = devices if share == "auto" or share >= 1 or share <= 0 else devices * int(1 / share + 1e-9)
-    timeline: Timeline = replay(dealer, world, workers)
+    timeline: Timeline = replay(dealer, world, workers, on_pack)
     candidate = sum(map(world.taken.of, judged))
     fixed = sum(world.taken.of(cell) for b in plan.baselines for cell in b.cells if cell.shots)
     best = sum(map(world.taken.of, grid_cells(sweep, sweep.reference))) - candidate if settings else 0.0

@@ -126,8 +126,9 @@ def test_the_first_interrupt_drains_and_tells_how_to_go_on(
     assert "go on with: sweep_process.py" in output
     rows = shown(declare())
     assert {row.key for row in rows if row.finished} == set(trained(log)), "packs in training were finished"
-    assert run(declare(), log).exit_code == 0
-    assert set(trained(log).values()) == {1}
+    said = io.StringIO()
+    assert run(declare(), log, Console(file=said)).exit_code == 0
+    assert set(trained(log).values()) == {1}, f"{output}\n{said.getvalue()}\n{log.read_text()}"
 
 
 def test_an_interrupt_that_leaves_nothing_undone_is_no_interruption(declare: Declare, log: Path) -> None:

@@ -58,6 +58,17 @@ def test_only_candidates_of_equal_shape_share_a_pack(declare: Declare, log: Path
     assert set(sizes) == {1}
 
 
+def test_no_more_candidates_wait_than_a_pack_holds(declare: Declare) -> None:
+    """Each is proposed without knowing how those before it do."""
+    space = {FORM: {"choice": ["topk", "attention", "ot", "uniform"]}, WEIGHT: {"float": [0.1, 10]}}
+    sweep = declare(baselines=[], **{"search.space": space, "search.trials": 40, "search.sampler": "random"})
+    dealer, ledger = packed(open_dealer(sweep), 3), Ledger(sweep.file.run.tracking_uri)
+    dealer.workers = 100
+    dealt = {cell.key for _ in range(24) if (shard := dealer.deal()) for pack in shard.packs for cell in pack}
+    begun = sum(row.ref.kind == "search" for row in ledger.trials(dealer.experiment))
+    assert begun - len(dealt) // len(sweep.file.grid.datasets) <= 3
+
+
 def test_given_up_candidates_leave_the_pack(declare: Declare, log: Path) -> None:
     race = {"search.racing": "asha", "search.race_reduction": 2}
     sweep = declare(baselines=[], **{"search.space": WEIGHTS, **race})

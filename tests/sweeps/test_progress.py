@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
-from sweeps.dealer import Tally
 from sweeps.progress import SHOWN_FAILURES, SweepProgress, readable_seconds
+from sweeps.tally import Tally
 
 
 class Clock:
