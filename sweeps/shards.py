@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 from core.results import SELECTION_METRICS
 from sweeps.plan import TrialPlan
@@ -49,6 +49,10 @@ class Shard:
     def trial(self) -> TrialRef:
         """The trial that it was dealt for; its packs may hold cells of others."""
         return self.packs[0][0].trial
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """Itself: nothing in it changes, and Tune copies configurations and keeps them to the end."""
+        return self
 
 
 @dataclass

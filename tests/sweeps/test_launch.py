@@ -27,6 +27,8 @@ from sweeps.tracking import Ledger
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 HERE = Path(__file__).parent
 WEIGHT = "alignment.llm_weight"
+LARGEST_PACK = 4
+"""Cells that train in the same steps: candidates that share a pack, with one seed each."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -128,7 +130,9 @@ def test_the_first_interrupt_drains_and_tells_how_to_go_on(
     assert {row.key for row in rows if row.finished} == set(trained(log)), "packs in training were finished"
     said = io.StringIO()
     assert run(declare(), log, Console(file=said)).exit_code == 0
-    assert set(trained(log).values()) == {1}, f"{output}\n{said.getvalue()}\n{log.read_text()}"
+    told = output + said.getvalue()
+    lost = told.count("dealt again")  # under load a machine may lose a worker: its pack is begun once more
+    assert sum(trained(log).values()) - len(trained(log)) <= lost * LARGEST_PACK, f"{told}\n{log.read_text()}"
 
 
 def test_an_interrupt_that_leaves_nothing_undone_is_no_interruption(declare: Declare, log: Path) -> None:
