@@ -7,7 +7,6 @@ decided before each whether the candidate goes on.
 """
 
 import math
-import statistics
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -15,11 +14,12 @@ from functools import cached_property
 
 from core.cells import Cell
 from search_spaces.sweep_file import LoadedSweep
+from sweeps.contest import Contest
 from sweeps.interfaces import CandidateSource, TrialBook
 from sweeps.known_cells import KnownCells
 from sweeps.plan import SweepPlan, TrialPlan, into_packs, judged_cells
 from sweeps.progress import SweepProgress
-from sweeps.racing import Race, recorded_scores
+from sweeps.racing import Race
 from sweeps.records import BEST_TAG, BEST_VALUE_TAG, CellRow, DealtCell, Status, TrialRef, setting_hash
 from sweeps.search import Proposal
 from sweeps.shards import CellOutcome, OpenTrial, Pack, Shard, outcome_of, settings_per_pack, stages
@@ -71,7 +71,7 @@ class Dealer:
         """Set to deal nothing more."""
         self.only: frozenset[str] | None = None
         """Keys of the only cells that may be trained; None is all."""
-        self._sweep, self._plan, self._candidates, self._race = sweep, plan, candidates, race
+        self._sweep, self._plan, self._candidates = sweep, plan, candidates
         self._ledger, self._key, self._progress = ledger, key, progress
         self.experiment = ledger.experiment(sweep.file.name, sweep.file.description)
         ledger.close_orphans(self.experiment)
@@ -91,9 +91,10 @@ class Dealer:
         self._out: dict[int, _Out] = {}
         self._dealt = self._opened = 0
         self._suspects = Suspects()
-        self._best: tuple[str, float] | None = None
+        self._contest: Contest | None = None
         if candidates is not None:
-            self._recall(candidates, recorded)
+            self._contest = Contest(candidates, race, self.tally)
+            self._contest.recall(judged_cells(sweep, sweep.reference), recorded)
 
     def drain(self) -> None:
         """Deal nothing more; packs in training are finished."""
@@ -113,7 +114,7 @@ class Dealer:
     @property
     def best(self) -> tuple[str, float] | None:
         """Name and mean validation accuracy, in percent, of the best candidate so far."""
-        return self._best
+        return None if self._contest is None else self._contest.best
 
     @property
     def idle(self) -> bool:
@@ -195,7 +196,7 @@ class Dealer:
         self._ledger.close_orphans(self.experiment)
         tally = self.tally
         counts = {"cells/finished": tally.finished, "cells/failed": tally.failed, "cells/trained": tally.trained}
-        if self._race is not None:
+        if self._contest is not None and self._contest.races:
             counts["trials/pruned"] = tally.pruned
         tags = {}
         if self.best is not None:
@@ -216,25 +217,6 @@ class Dealer:
         candidates = plan.candidates if self._candidates is None else self._candidates.total
         return replace(plan, candidates=candidates).cells - self.tally.skipped(plan.candidate_cells)
 
-    def _recall(self, candidates: CandidateSource, recorded: Sequence[CellRow]) -> None:
-        """Take over from earlier launches: values of judged candidates, and from their cells how the race stands."""
-        judged, given_up = candidates.judged(), candidates.pruned()
-        self._best = max(judged.items(), key=lambda item: item[1], default=None)
-        searched = [row for row in recorded if row.finished and row.kind == "search"]
-        self.tally.kept = sum(row.trial in judged for row in searched)
-        scores = recorded_scores(judged_cells(self._sweep, self._sweep.reference), searched)
-        if self._race is not None:
-            for name in [*judged, *given_up]:
-                self._race.standings.note(name, scores.get(name, ()))
-        for name in given_up:
-            if self._race is None or not scores.get(name):
-                candidates.take_up(name)
-            else:
-                self._race.give_up(name)
-                done = frozenset(row.key for row in searched if row.trial == name)
-                self.tally.give_up(name, done)
-                self.tally.kept += len(done)
-
     @property
     def _searching(self) -> bool:
         """Whether a candidate is in training."""
@@ -250,7 +232,7 @@ class Dealer:
         keyed = [(cell, self._key(cell)) for cell in plan.cells]
         ref = self._reference(plan, [key for _, key in keyed])
         cells = tuple(DealtCell(cell, key, ref) for cell, key in keyed)
-        decisions = self._race.decisions if self._race is not None and proposal is not None else ()
+        decisions = self._contest.decisions if self._contest is not None else ()
         later = deque(stages(cells, decisions)) if proposal is not None else deque([cells])
         self._opened += 1
         trial = OpenTrial(self._opened, plan, ref, proposal, cells, later, counted=self.tally.take_up(plan.name))
@@ -284,7 +266,8 @@ class Dealer:
         self._in_training.update({cell.key: [] for cell in missing})
         trial.undealt.extend(into_packs(missing))
         self._ready[trial.ref.run_id] = trial
-        self._score(trial)
+        if self._contest is not None:
+            self._contest.score(trial)
 
     def _go_on(self, trial: OpenTrial) -> None:
         """Begin the stages of a trial while nothing is left to train; close it when it is whole, failed or given up."""
@@ -292,21 +275,10 @@ class Dealer:
             if not trial.later or trial.failed or trial.left_out:
                 self._close(trial)
                 return
-            if self._race is not None and not self._race.goes_on(trial.plan.name):
-                self._prune(trial)
+            if self._contest is not None and not self._contest.goes_on(trial):
+                self._give_up(trial, self._contest)
                 return
             self._begin_stage(trial)
-
-    def _score(self, trial: OpenTrial) -> None:
-        """Report a candidate's datasets that have become whole to the race and the study."""
-        if trial.proposal is None or self._candidates is None:
-            return
-        known = len(trial.scores)
-        trial.rescore()
-        if self._race is not None:
-            self._race.standings.note(trial.plan.name, trial.scores)
-        for done in range(known + 1, len(trial.scores) + 1):
-            self._candidates.report(trial.proposal, done, statistics.fmean(trial.scores[:done]))
 
     def _open_partners(self, trial: OpenTrial) -> None:
         """Begin as many trials as may share the steps of one that begins.
@@ -367,7 +339,8 @@ class Dealer:
         else:
             self.tally.failed += 1
             self._progress.failure(trial.plan.name, outcome.failure)
-        self._score(trial)
+        if self._contest is not None:
+            self._contest.score(trial)
         for waiting in self._in_training.pop(outcome.key, ()):
             self._share(waiting, waiting.awaited.pop(outcome.key), outcome)
 
@@ -380,35 +353,25 @@ class Dealer:
             run_id = self._ledger.record_failure(trial.ref, cell, outcome.failure)
             self.tally.failed += 1
         trial.outcomes[cell.key] = replace(outcome, run_id=run_id)
-        self._score(trial)
+        if self._contest is not None:
+            self._contest.score(trial)
         if trial.staged:
             self._go_on(trial)
 
-    def _prune(self, trial: OpenTrial) -> None:
-        """Give a candidate up: the ledger first, so that a kill in between leaves one that is merely decided again."""
-        assert self._race is not None
-        assert self._candidates is not None
-        assert trial.proposal is not None
+    def _give_up(self, trial: OpenTrial, contest: Contest) -> None:
+        """End a trial unfinished: the ledger first, so that a kill in between leaves one that is decided again."""
         del self._open[trial.ref.run_id]
-        datasets = len(trial.by_dataset)
-        self._ledger.close_trial(trial.ref, "KILLED", pruned=f"after {len(trial.scores)} of {datasets} datasets")
-        self._candidates.prune(trial.proposal)
-        self._race.give_up(trial.plan.name)
-        self.tally.give_up(trial.plan.name, frozenset(trial.outcomes))
+        done = f"after {len(trial.scores)} of {len(trial.by_dataset)} datasets"
+        self._ledger.close_trial(trial.ref, "KILLED", pruned=done)
+        contest.give_up(trial)
 
     def _close(self, trial: OpenTrial) -> None:
         """End a trial: the ledger first, so that a kill in between leaves a candidate that is merely told again."""
         del self._open[trial.ref.run_id]
         if self._finished.get(trial.ref.identity) != trial.ref:
             self._ledger.close_trial(trial.ref, trial.status)
-        if trial.proposal is None or self._candidates is None:
-            return
-        value = trial.value
-        self._candidates.tell(trial.proposal, value, trial.failure)
-        if value is not None and (self._best is None or value > self._best[1]):
-            self._best = (trial.plan.name, value)
-        if value is None and self._race is not None:
-            self._race.standings.drop(trial.plan.name)
+        if self._contest is not None:
+            self._contest.tell(trial)
 
     def _show(self) -> None:
         self._progress.show(self.tally, self.total, list(self._running), self.best)
