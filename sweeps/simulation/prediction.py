@@ -156,7 +156,7 @@ def _predict(
 def _print(sweep: LoadedSweep, rows: Sequence[Prediction], console: Console, *, measured: bool, scored: bool) -> None:
     from rich.table import Table
 
-    heads = ("candidates", "gpus", "workers", "makespan", "idle", "cells trained", "pruned", "of full compute")
+    heads = ("trials", "GPUs", "workers", "makespan", "idle", "cells", "pruned", "compute")
     table = Table(*heads, title=f"simulation of {sweep.file.name}", title_justify="left", header_style="bold")
     for row in rows:
         table.add_row(
@@ -175,4 +175,5 @@ def _print(sweep: LoadedSweep, rows: Sequence[Prediction], console: Console, *, 
     if sweep.file.search is not None and sweep.file.search.racing != "none":
         origin = "drawn from this sweep's recorded candidates" if scored else "assumed, as the mini grid's differ"
         console.print(f"  scores of candidates: {origin}", highlight=False)
+    console.print("  cells: trained; compute: of judging every candidate whole", highlight=False)
     console.print("  training alone: starting Ray and preparing features are not in it", highlight=False)
