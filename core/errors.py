@@ -1,7 +1,7 @@
 """The one exception that is shown to a user as a single line."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class UserError(Exception):
@@ -11,7 +11,12 @@ class UserError(Exception):
     """
 
 
-def nearest(word: object, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the closest known word, or an empty string."""
-    close = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.6)
-    return f"; did you mean '{close[0]}'?" if close else ""
+def nearest(word: object, known: Iterable[str], meant: Mapping[str, str] | None = None) -> str:
+    """Return ``"; did you mean 'x'?"`` for the closest known word, whatever its case, or an empty string.
+
+    Args:
+        meant: what to suggest in place of known words that are other names of it.
+    """
+    folded = {name.casefold(): name for name in known}
+    close = difflib.get_close_matches(str(word).casefold(), folded, n=1, cutoff=0.6)
+    return f"; did you mean '{(meant or {}).get(folded[close[0]], folded[close[0]])}'?" if close else ""

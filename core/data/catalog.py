@@ -5,7 +5,7 @@ sets for ImageNet's classes; and what the user has registered in the data root (
 CoOp's, so that folders prepared for any of its successors can be used as they are.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -179,9 +179,19 @@ def dataset_info(name: str, root: Path | None = None) -> DatasetInfo:
         return _DATASETS[name]
     own = own_datasets(root)
     if name not in own:
-        known = [*_DATASETS, *own]
-        raise UserError(f"unknown dataset '{name}'{nearest(name, known)} (known: {', '.join(known)})")
+        raise _unknown(name, own)
     return own[name]
+
+
+def _unknown(name: str, own: Mapping[str, DatasetInfo]) -> UserError:
+    """Titles and folders are what people remember of a dataset, and are suggested by its registry name."""
+    if name in GRIDS:
+        return UserError(f"'{name}' stands for {len(GRIDS[name])} datasets; name one of them, as '{GRIDS[name][0]}'")
+    infos = (*_DATASETS.values(), *own.values())
+    others = {word: info.name for info in infos for word in (info.folder, info.title)}
+    hint = nearest(name, [*others, *(info.name for info in infos)], others)
+    listed = "`dualpt data check` lists the mini grid; with --root DATA, the real ones and yours"
+    return UserError(f"unknown dataset '{name}'{hint} ({listed})")
 
 
 def dataset_title(name: str) -> str:

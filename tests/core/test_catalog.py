@@ -1,5 +1,6 @@
 """The catalogue knows both grids, in the field's order of columns, and loads nothing heavy."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -79,9 +80,21 @@ def test_imagenets_variants_are_described_and_prompted_as_imagenet() -> None:
     assert dataset_info("ImageNetA").image_root(Path("root")) == Path("root/imagenet-adversarial/imagenet-a")
 
 
-def test_an_unknown_name_gets_a_suggestion() -> None:
-    with pytest.raises(UserError, match=r"unknown dataset 'OxfordPet'; did you mean 'OxfordPets'\?"):
-        dataset_info("OxfordPet")
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("OxfordPet", "unknown dataset 'OxfordPet'; did you mean 'OxfordPets'? (`dualpt data check` lists"),
+        ("eurosat", "did you mean 'EuroSAT'?"),
+        ("dtd", "did you mean 'DescribableTextures'?"),
+        ("oxford_pets", "did you mean 'OxfordPets'?"),
+        ("zzz", "unknown dataset 'zzz' (`dualpt data check` lists the mini grid; with --root DATA, the real ones"),
+        ("real", "'real' stands for 11 datasets; name one of them, as 'ImageNet'"),
+    ],
+)
+def test_an_unknown_name_gets_a_suggestion_and_no_list(name: str, said: str) -> None:
+    with pytest.raises(UserError, match=re.escape(said)) as caught:
+        dataset_info(name)
+    assert len(str(caught.value)) < 180
 
 
 def test_expanding_keeps_first_mention_and_drops_repeats() -> None:
