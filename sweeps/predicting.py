@@ -61,7 +61,7 @@ def predict(
         0, or 3 where some image could not be read: it is listed.
 
     Raises:
-        UserError: anything that can be told before the first image is classified.
+        UserError: anything that can be told before the first image is classified, or no image that can be read.
     """
     if form not in FORMATS:
         raise UserError(f"--format: unknown format '{form}'{nearest(form, FORMATS)} (known: {', '.join(FORMATS)})")
@@ -81,8 +81,11 @@ def predict(
                 predictions.append(Prediction(file, (), str(scored)))
             else:
                 predictions.append(Prediction(file, classifier.best(scored, top)))
-    _show(predictions, form, output, console)
     faults = [prediction for prediction in predictions if prediction.fault is not None]
+    if len(faults) == len(files):
+        which = "the image cannot" if len(files) == 1 else f"none of the {len(files)} images can"
+        raise UserError(f"{which} be read: {faults[0].fault}")
+    _show(predictions, form, output, console)
     if form == "table" or output is not None:
         for prediction in faults:
             console.print(f"  left out: {prediction.fault}", style="yellow", highlight=False, markup=False)

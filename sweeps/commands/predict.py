@@ -32,7 +32,7 @@ def predict(
 ) -> None:
     """Classify images with learned prompts.
 
-    Exit codes: 0 all images classified, 2 usage, 3 some could not be read (they are listed).
+    Exit codes: 0 all images classified, 2 usage or no image that can be read, 3 some cannot be read (they are listed).
     """
     from search_spaces.yaml_reader import parse_overrides
     from sweeps.predicting import predict as classify

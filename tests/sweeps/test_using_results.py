@@ -20,7 +20,7 @@ from core.methods import method_setting
 from sweeps.comparison.frames import read_frame
 from sweeps.inspecting.inspect import inspect_cell
 from sweeps.moving.move import export_sweep, import_archive
-from sweeps.predicting import image_files, predict
+from sweeps.predicting import FORMATS, image_files, predict
 from sweeps.reading import open_reader
 from sweeps.recorded import find_cell, prompts_of
 from sweeps.records import KeyedCell
@@ -144,6 +144,20 @@ def test_predict_lists_unreadable_images_and_exits_3(store: str, images: Path, t
     assert [Path(row["image"]).name for row in rows] == ["a.png", "broken.jpg", "b.png"]
     assert "not a readable image" in rows[1]["error"]
     assert float(rows[0]["probability_1"]) >= float(rows[0]["probability_2"]) > 0
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_no_readable_image_is_an_error_and_writes_nothing(
+    store: str, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    output = tmp_path / "predictions"
+    more: dict[str, Any] = {"contexts": contexts_file(store), "form": form}
+    with pytest.raises(UserError, match=r"none of the 2 images can be read: \S*broken.jpg: not a readable image"):
+        ask(store, [images / "broken.jpg", images / "notes.txt"], output=output, **more)
+    with pytest.raises(UserError, match=r"the image cannot be read: \S*notes.txt"):
+        ask(store, [images / "notes.txt"], **more)
+    assert not output.exists()
+    assert capsys.readouterr().out == ""
 
 
 def test_a_cell_and_its_saved_file_predict_the_same(store: str, images: Path, tmp_path: Path) -> None:
