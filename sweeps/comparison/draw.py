@@ -137,8 +137,8 @@ def training_figure(selection: Selection, loss_curves: LossCurves, shots: int | 
 def _importance(name: str, study: str) -> "Figure":
     from sweeps.search import parameter_importances
 
-    shares, judged = parameter_importances(name, study)
-    return search.importances(shares, judged=judged)
+    found = parameter_importances(name, study)
+    return search.importances(found.shares, judged=found.judged, doubtful=found.doubtful)
 
 
 COMPARISONS: dict[str, Callable[[Selection, int | None], "Figure"]] = {

@@ -177,8 +177,8 @@ def search_figures(name: str, rows: Sequence[CellRow], study: str, folder: Path)
         _kept(slices(candidates), folder / "slices.svg", "Validation accuracy of the candidates against each value"),
     ]
     try:
-        shares, judged = parameter_importances(name, study)
-        figure = importances(shares, judged=judged)
+        found = parameter_importances(name, study)
+        figure = importances(found.shares, judged=found.judged, doubtful=found.doubtful)
     except UserError as error:
         return figures, f"no importances: {error}"
     alternative = "Share of each parameter in what parameters account for, by Optuna's PED-ANOVA"

@@ -1,6 +1,8 @@
 """Which parameters of a search mattered."""
 
+import re
 import warnings
+from dataclasses import dataclass
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -9,8 +11,25 @@ from core.errors import UserError
 from sweeps.search.studies import open_storage
 from sweeps.stores import is_new
 
+# What Optuna warns of, by how its texts begin.
+_DIRECTION = "PedAnovaImportanceEvaluator computes the importances of params to achieve low"
+_FEW = re.compile(r"Some regimes for parameter `(.+)` have less than \d+ trials")
+_ALIKE = "Target and region quantiles select the same set"
 
-def parameter_importances(name: str, storage: str) -> tuple[dict[str, float], int]:
+
+@dataclass(frozen=True)
+class Importances:
+    """Which parameters of a search mattered."""
+
+    shares: dict[str, float]
+    """Parameter -> share of what they account for together."""
+    judged: int
+    """Candidates behind it."""
+    doubtful: tuple[str, ...] = ()
+    """Parameters that a single candidate has, or a single one lacks: their shares may be inaccurate."""
+
+
+def parameter_importances(name: str, storage: str) -> Importances:
     """Which parameters of a search mattered: Optuna's PED-ANOVA of validation accuracy.
 
     Conditional parameters count where they exist. Source: Watanabe et al., PED-ANOVA, IJCAI 2023.
@@ -19,11 +38,8 @@ def parameter_importances(name: str, storage: str) -> tuple[dict[str, float], in
         name: of the sweep, which its study shares.
         storage: of the study.
 
-    Returns:
-        Parameter -> share of what they account for together, and the number of candidates behind it.
-
     Raises:
-        UserError: no such storage or study, or fewer than two judged candidates.
+        UserError: no such storage or study, fewer than two judged candidates, or all of them equally accurate.
     """
     if is_new(storage):
         raise UserError(f"{storage}: no such study storage here; name one with --study")
@@ -35,12 +51,23 @@ def parameter_importances(name: str, storage: str) -> tuple[dict[str, float], in
     if len(judged) < 2:
         raise UserError(f"search '{name}' has {len(judged)} judged candidates; importances need several")
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="PedAnovaImportanceEvaluator computes")
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
             shares = optuna.importance.get_param_importances(study, target=_error)
     except (ValueError, RuntimeError) as error:
         raise UserError(f"search '{name}': Optuna finds no importances ({str(error).splitlines()[0]})") from None
-    return shares, len(judged)
+    doubtful = []
+    for warning in warned:
+        text = str(warning.message)
+        if text.startswith(_ALIKE):
+            raise UserError(
+                f"search '{name}': its {len(judged)} judged candidates are equally accurate; nothing to explain"
+            )
+        if few := _FEW.match(text):
+            doubtful.append(few[1])
+        elif not text.startswith(_DIRECTION):  # which `_error` minds
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return Importances(shares, len(judged), tuple(doubtful))
 
 
 def _error(trial: FrozenTrial) -> float:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 from wsgiref.util import setup_testing_defaults
@@ -12,7 +13,8 @@ from small_sweep import Declare
 
 from core.errors import UserError
 from search_spaces.sweep_file import LoadedSweep
-from sweeps.search import Candidates, Proposal
+from sweeps.search import Candidates, Proposal, parameter_importances
+from sweeps.search.importance import Importances
 from sweeps.search.studies import open_storage
 
 JUDGED = ["mini-pets 4 1"]
@@ -240,6 +242,35 @@ def test_a_search_begins_with_its_start_points_once(declare: Declare) -> None:
     following = [again.ask() for _ in range(4)]
     weights = [proposal.setting.alignment.llm_weight for proposal in following if proposal is not None]
     assert weights == [4.0, 7.0, 0.0, 3.0], "those that were cut off, and the new one"
+
+
+def importances_of(sweep: LoadedSweep) -> Importances:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return parameter_importances(sweep.file.name, sweep.file.run.study_storage)
+
+
+def test_importances_say_which_of_them_few_candidates_bear(declare: Declare) -> None:
+    """One of three lacks `alignment.topk`: Optuna would warn of it on the terminal."""
+    start = [
+        {"alignment.llm_weight": 1.0, "alignment.local_form": "topk"},
+        {"alignment.llm_weight": 2.0, "alignment.local_form": "attention"},
+    ]
+    sweep = declare(**{"search.trials": 2, "search.start_from": start})
+    assert sweep.file.search is not None
+    judge_all(Candidates(sweep, sweep.file.search, JUDGED, sweep.start_points))
+    found = importances_of(sweep)
+    assert (found.judged, found.doubtful) == (3, ("alignment.topk",))
+    assert sum(found.shares.values()) == pytest.approx(1)
+
+
+def test_candidates_of_one_accuracy_have_no_importances(declare: Declare) -> None:
+    sweep = declare(**{"search.trials": 3})
+    search = candidates(sweep)
+    while (proposal := search.ask()) is not None:
+        search.tell(proposal, 80.0)
+    with pytest.raises(UserError, match="its 3 judged candidates are equally accurate"):
+        importances_of(sweep)
 
 
 def test_a_journal_holds_a_study(declare: Declare, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The search: every candidate as a line over its parameters, each parameter alone, and which parameters mattered."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
@@ -102,12 +102,13 @@ def _slice(axis: "Axes", candidates: pd.DataFrame, key: str, colours: np.ndarray
     axis.grid(alpha=0.3)
 
 
-def importances(shares: Mapping[str, float], *, judged: int) -> "Figure":
+def importances(shares: Mapping[str, float], *, judged: int, doubtful: Collection[str] = ()) -> "Figure":
     """How much of what parameters do each of them accounts for, by Optuna's estimate.
 
     Args:
         shares: parameter -> share, adding up to 1 (`search.parameter_importances`).
         judged: candidates behind the estimate.
+        doubtful: parameters to mark: too few candidates have, or lack, them.
 
     Raises:
         UserError: there are none.
@@ -117,8 +118,10 @@ def importances(shares: Mapping[str, float], *, judged: int) -> "Figure":
     ordered = sorted(shares.items(), key=lambda item: item[1])
     figure, axis = plt.subplots(figsize=(6.4, 1.2 + 0.34 * len(ordered)), layout="constrained")
     bars = axis.barh([key for key, _ in ordered], [share for _, share in ordered], color=COLOURS[0])
-    axis.bar_label(bars, [f"{share:.2f}" for _, share in ordered], padding=3, fontsize=8)
+    axis.bar_label(bars, [f"{share:.2f}{' *' * (key in doubtful)}" for key, share in ordered], padding=3, fontsize=8)
     axis.set(xlabel="share of what parameters account for (PED-ANOVA)", xlim=(0, 1.1 * max(shares.values())))
     axis.set_title(f"importance by {judged} candidates", fontsize=10)
     axis.grid(alpha=0.3, axis="x")
+    if doubtful:
+        figure.supxlabel("* few candidates: a single one has it, or lacks it; may be inaccurate", fontsize=8)
     return figure

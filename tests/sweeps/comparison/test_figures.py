@@ -150,6 +150,11 @@ def test_training_curves_draw_the_mean_of_seeds() -> None:
 def test_importances_are_bars_from_most_to_least() -> None:
     figure = importances({"a": 0.7, "b": 0.3}, judged=9)
     assert [bar.get_width() for bar in figure.axes[0].patches] == [0.3, 0.7]
+    assert figure.get_supxlabel() == ""
+    plt.close(figure)
+    figure = importances({"a": 0.7, "b": 0.3}, judged=9, doubtful=["b"])
+    assert [text.get_text() for text in figure.axes[0].texts] == ["0.30 *", "0.70"]
+    assert figure.get_supxlabel().startswith("* few candidates")
     plt.close(figure)
     with pytest.raises(UserError, match="importances need a search"):
         importances({}, judged=0)
