@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -243,12 +242,10 @@ def test_what_cannot_work_is_told_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    started = time.monotonic()
+    monkeypatch.setattr(pool.tune, "run", lambda *words, **more: pytest.fail("trials were started"))
     with pytest.raises(UserError, match=text) as caught:
         run(declare(**{"grid.seeds": [1], **changes}), log)
     assert "\n" not in str(caught.value)
-    assert time.monotonic() - started < 60
-    assert not trained(log)
 
 
 def test_a_user_who_may_not_write_the_study_is_told_at_once(

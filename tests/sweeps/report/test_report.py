@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -24,8 +23,6 @@ from sweeps.tracking import Ledger
 
 N_CELLS = 5000
 NO_STUDY = "sqlite:///nowhere/optuna.db"
-SECONDS_TO_OPEN = 10.0
-"""On any machine that runs tests; `docs/reports.md` has a measured time."""
 
 
 def texts(table: facts.Table) -> list[list[str]]:
@@ -187,7 +184,9 @@ def big_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_five_thousand_cells_open_quickly_and_quietly(browser: Any, big_page: Path, width: int, scheme: str) -> None:
+def test_five_thousand_cells_open_a_page_at_a_time_and_quietly(
+    browser: Any, big_page: Path, width: int, scheme: str
+) -> None:
     context = browser.new_context(viewport={"width": width, "height": 850}, color_scheme=scheme, offline=True)
     page = context.new_page()
     said: list[str] = []
@@ -195,14 +194,13 @@ def test_five_thousand_cells_open_quickly_and_quietly(browser: Any, big_page: Pa
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("request", lambda request: asked.append(request.url))
-    started = time.monotonic()
     page.goto(big_page.as_uri())
     page.wait_for_selector("#cell-table tbody tr")
-    assert time.monotonic() - started < SECONDS_TO_OPEN
     assert said == []
-    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    assert [url for url in asked if not url.startswith("data:")] == [big_page.as_uri()]
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     assert page.locator("#cell-table tbody tr").count() == 100
+    assert page.locator("*").count() < 2 * N_CELLS, "no table holds every cell: that is what makes a page slow to open"
     context.close()
 
 
