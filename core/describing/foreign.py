@@ -1,35 +1,26 @@
 """Reads banks as other authors lay them out: entries of a name and its sentences, from JSON, JSON Lines, CSV and TSV.
 
-What is unambiguous is accepted: sentences in a list, alone, in nested lists, grouped by question, or as records. What
-has no class names is refused, since its order cannot be checked.
+What is unambiguous is accepted: a mapping by class name, records, a list of names beside one of sentences; what belongs
+to a class is read by `core.describing.texts`. What has no class names is refused, since its order cannot be checked.
 """
 
 import csv
 import io
+import json
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from core.describing.bank import is_bank, parse_bank
 from core.describing.names import loose_name, normal_name
+from core.describing.texts import one_text_field, text_fields, texts_of
 from core.errors import UserError
 from core.json_reader import parse_json
 
 NAME_FIELDS = ("class_name", "classname", "class name", "class", "category", "name", "wnid", "label")
 """Fields of a record that may hold the class, the first found counts."""
-TEXT_FIELDS = (
-    "descriptions",
-    "description",
-    "sentences",
-    "sentence",
-    "captions",
-    "caption",
-    "texts",
-    "text",
-    "prompts",
-    "prompt",
-)
-"""Fields of a record that may hold sentences."""
+NAME_LISTS = {"class names", "classnames", "classes", "categories", "names", "wnids", "labels"}
+"""Keys, beside `NAME_FIELDS`, of a list of all classes."""
 WRAPPERS = {"descriptions", "classes", "data", "annotations"}
 """Keys that authors put around the whole bank."""
 
@@ -52,17 +43,17 @@ def read_foreign(source: Path, dataset: Sequence[str], classes: Collection[str] 
     """
     text = _read(source)
     suffix = source.suffix.lower()
+    if suffix in (".jsonl", ".ndjson") or (suffix == ".json" and _is_a_document_a_line(text)):
+        lines = enumerate(text.split("\n"), start=1)
+        rows = [parse_json(line, source, number, REMEDY) for number, line in lines if line.strip()]
+        return _merged((entry for row in rows for entry in _entries_of_row(row, source)), source, joined=True)
     if suffix == ".json":
         content = _unwrapped(parse_json(text, source, remedy=REMEDY), dataset)
         if is_bank(content):
             own = parse_bank(content, source).classes
             return _merged(((part.wnid or part.name, part.sentences) for part in own), source)
-        content = _by_class(content, set(map(loose_name, classes)))
+        content = _by_class(_by_name(content, source), set(map(loose_name, classes)))
         return _merged(_entries(content, source), source, joined=isinstance(content, list))
-    if suffix in (".jsonl", ".ndjson"):
-        lines = enumerate(text.split("\n"), start=1)
-        rows = [parse_json(line, source, number, REMEDY) for number, line in lines if line.strip()]
-        return _merged((entry for row in rows for entry in _entries_of_row(row, source)), source, joined=True)
     if suffix in (".csv", ".tsv"):
         return _merged(_entries_of_table(text, source), source, joined=True)
     raise UserError(f"{source}: banks are read from .json, .jsonl, .csv and .tsv files; convert it to one of them")
@@ -79,6 +70,17 @@ def _read(source: Path) -> str:
         raise UserError(f"{source}: cannot be read ({error.strerror})") from None
 
 
+def _is_a_document_a_line(text: str) -> bool:
+    """Whether the first of several lines is a whole JSON object, which no other JSON begins with."""
+    first, _, rest = text.strip().partition("\n")
+    if not rest:
+        return False
+    try:
+        return isinstance(json.loads(first), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
 def _unwrapped(content: Any, dataset: Sequence[str]) -> Any:
     """The bank itself, out of a file of several datasets or of `{"model": "...", "descriptions": {...}}`."""
     if not isinstance(content, dict) or is_bank(content):
@@ -91,6 +93,57 @@ def _unwrapped(content: Any, dataset: Sequence[str]) -> Any:
     if len(nested) == 1 and set(nested) <= WRAPPERS:
         return next(iter(nested.values()))
     return content
+
+
+def _by_name(content: Any, source: Path) -> Any:
+    """A bank with its class names in a list of their own, or with records under numbers, turned into a list of records.
+
+    `{"classes": [name, ...], "descriptions": ...}`, the sentences in a list of equal length, or by number from 0 or
+    from 1, or by name; or columns of a table, `{"class": {"0": name}, "text": {"0": sentence}}`.
+
+    Raises:
+        UserError: names and sentences differ in number.
+    """
+    if not isinstance(content, dict):
+        return content
+    if content and _is_numbered(content):
+        records = list(content.values())
+        return records if all(isinstance(part, dict) and _name_field(part) for part in records) else content
+    by_key = {key: _by_number(value) for key, value in content.items()}
+    keys = [key for key in content if normal_name(key) in NAME_LISTS or key.casefold() in NAME_FIELDS]
+    keys = [key for key in keys if by_key[key] and all(isinstance(name, str) for name in by_key[key].values())]
+    fields = text_fields(key for key, value in content.items() if key not in keys and isinstance(value, list | dict))
+    if not keys or len(fields) != 1:
+        return content
+    names, texts = by_key[keys[0]], by_key[fields[0]]
+    if not texts:
+        return content[fields[0]]
+    if isinstance(content[keys[0]], list) and texts.keys() == {number + 1 for number in names}:
+        texts = {number - 1: value for number, value in texts.items()}
+    if texts.keys() != names.keys():
+        raise UserError(
+            f"{source}: '{keys[0]}' names {len(names)} classes, and '{fields[0]}' has {len(texts)} entries that are "
+            "not numbered alike; write {class name: [sentence, ...]}"
+        )
+    return [{"class": name, "text": texts[number]} for number, name in names.items()]
+
+
+def _by_number(value: Any) -> dict[int, Any]:
+    """A list, or a mapping by numbers; anything else is empty."""
+    if isinstance(value, list):
+        return dict(enumerate(value))
+    return {int(key): part for key, part in value.items()} if isinstance(value, dict) and _is_numbered(value) else {}
+
+
+def _is_numbered(content: dict[str, Any]) -> bool:
+    return all(key.isdecimal() for key in content)
+
+
+def _name_field(record: dict[str, Any]) -> str | None:
+    """The field that holds a record's class; one that holds a name goes before one that holds a number."""
+    fields = {key.strip().casefold(): key for key in record}
+    found = [fields[field] for field in NAME_FIELDS if field in fields]
+    return next((field for field in found if isinstance(record[field], str)), found[0] if found else None)
 
 
 def _by_class(content: Any, classes: Collection[str]) -> Any:
@@ -106,12 +159,13 @@ def _by_class(content: Any, classes: Collection[str]) -> Any:
 def _entries(content: Any, source: Path) -> Iterator[tuple[str, Sequence[str]]]:
     """Entries of a JSON document: a mapping by name, a list of records, or a list of `[name, sentences]`."""
     if isinstance(content, dict):
-        if content and all(key.isdigit() for key in content):
+        if content and _is_numbered(content):
             raise UserError(
-                f"{source}: its keys are numbers, and whose labels they are cannot be checked; key it by class name"
+                f"{source}: its keys are numbers, and whose labels they are cannot be checked; key it by class name, "
+                'or put the names beside it: {"classes": [name, ...], "descriptions": {...}}'
             )
         for name, value in content.items():
-            yield name, _texts(value, name, source)
+            yield name, texts_of(value, name, source)
         return
     if not isinstance(content, list) or not content:
         raise UserError(f"{source}: expected {{class name: [sentence, ...]}} or a list of records, got {content!r:.60}")
@@ -119,7 +173,7 @@ def _entries(content: Any, source: Path) -> Iterator[tuple[str, Sequence[str]]]:
         if not isinstance(row, list):
             yield from _entries_of_row(row, source)
         elif len(row) == 2 and isinstance(row[0], str) and isinstance(row[1], list):
-            yield row[0], _texts(row[1], row[0], source)
+            yield row[0], texts_of(row[1], row[0], source)
         else:
             raise UserError(
                 f"{source}: a list without class names, whose order cannot be checked; write {{class name: [...]}}"
@@ -130,62 +184,43 @@ def _entries_of_row(row: Any, source: Path) -> Iterator[tuple[str, Sequence[str]
     """A record with fields for class and text, or `{class name: sentences}`."""
     if not isinstance(row, dict):
         raise UserError(f"{source}: {row!r:.60} where a record of class and description belongs")
-    fields = {key.casefold(): value for key, value in row.items()}
-    texts = [field for field in TEXT_FIELDS if field in fields]
-    names = [field for field in NAME_FIELDS if field in fields]
-    if texts and names:
-        name = fields[names[0]]
-        if len(texts) > 1:
-            raise UserError(f"{source}: a record has both '{texts[0]}' and '{texts[1]}'; keep one")
+    name_field, texts = _name_field(row), one_text_field(row, "a record", source)
+    if name_field is not None and texts:
+        name = row[name_field]
         if not isinstance(name, str) or not name.strip():
-            raise UserError(f"{source}: '{names[0]}' is {name!r:.60} where a class name belongs")
-        yield name, _texts(fields[texts[0]], name, source)
+            raise UserError(f"{source}: '{name_field}' is {name!r:.60} where a class name belongs")
+        yield name, [text for field in texts for text in texts_of(row[field], name, source)]
         return
-    if texts or names or any(not isinstance(value, list | str) for value in row.values()):
+    if texts or name_field is not None or any(not isinstance(value, list | str | dict) for value in row.values()):
         raise UserError(
             f"{source}: the record {row!r:.60} has no field for the class and its text; call them 'class' and "
             "'description'"
         )
     for name, value in row.items():
-        yield name, _texts(value, name, source)
+        yield name, texts_of(value, name, source)
 
 
 def _entries_of_table(text: str, source: Path) -> Iterator[tuple[str, Sequence[str]]]:
     """Rows of a CSV or TSV file with a header that names one column of classes and one of texts."""
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if source.suffix.lower() == ".tsv" else ",")
+    header = text.partition("\n")[0]
+    commas = next((mark for mark in ",;\t" if mark in header), ",")
+    reader = csv.DictReader(
+        io.StringIO(text, newline=""), delimiter="\t" if source.suffix.lower() == ".tsv" else commas
+    )
     try:
-        columns = {(column or "").strip().casefold(): column for column in reader.fieldnames or ()}
-        names = [columns[field] for field in NAME_FIELDS if field in columns]
-        texts = [columns[field] for field in TEXT_FIELDS if field in columns]
-        if not names or len(texts) != 1:
+        columns = list(reader.fieldnames or ())
+        named, texts = _name_field(dict.fromkeys(columns, "")), one_text_field(columns, "its header", source)
+        if named is None or not texts:
             raise UserError(
                 f"{source}: its header {', '.join(columns) or '(none)'} must have a column of classes and one of "
                 "texts; call them 'class' and 'description'"
             )
         for row in reader:
-            if None in row or not (row[names[0]] or "").strip():
+            if None in row or not (row[named] or "").strip():
                 raise UserError(f"{source}: line {reader.line_num}: no class, or more fields than the header has")
-            yield row[names[0]], _texts(row[texts[0]], row[names[0]], source)
+            yield row[named], [part for field in texts for part in texts_of(row[field], row[named], source)]
     except csv.Error as error:
         raise UserError(f"{source}: line {reader.line_num}: not a table ({error})") from None
-
-
-def _texts(value: Any, name: str, source: Path) -> list[str]:
-    """Sentences out of a string, a list, nested lists, groups by question, or records; blanks are none."""
-    if value is None:
-        return []
-    if isinstance(value, str):
-        return [" ".join(value.split())] if value.strip() else []
-    if isinstance(value, list):
-        return [text for part in value for text in _texts(part, name, source)]
-    if isinstance(value, dict):
-        fields = [key for key in value if key.casefold() in TEXT_FIELDS]
-        if len(fields) > 1:
-            raise UserError(f"{source}: '{name:.60}' has both '{fields[0]}' and '{fields[1]}'; keep one")
-        # A record has its text in one field and remarks in others; a group by question has texts in all of them.
-        parts = [value[fields[0]]] if fields else list(value.values())
-        return [text for part in parts for text in _texts(part, name, source)]
-    raise UserError(f"{source}: '{name:.60}' has {value!r:.60} where a sentence belongs")
 
 
 def _merged(entries: Iterator[tuple[str, Sequence[str]]], source: Path, joined: bool = False) -> Entries:

@@ -1,7 +1,7 @@
 """Banks of any author come in whole, matched by rules that cannot pick the wrong class, or are refused in one line."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -35,6 +35,10 @@ def lines(*rows: object) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
+def numbered(values: Iterable[object], start: int = 0) -> dict[str, object]:
+    return {str(number): value for number, value in enumerate(values, start)}
+
+
 CAT = {"Geoffroy's Cat": ["Spotted."]}
 LISTS = {"marlet": ["Striped.", "Blue."], "snow_finch": ["White."], **CAT}
 ROWS = [(name, text) for name, texts in LISTS.items() for text in texts]
@@ -59,6 +63,26 @@ LAYOUTS: dict[str, tuple[str, Any]] = {
     "a class a line": ("a.jsonl", lines(*({name: texts} for name, texts in LISTS.items()))),
     "csv": ("a.csv", "id,Class,Description\n" + "".join(f"1,{name},{text}\n" for name, text in ROWS)),
     "tsv": ("a.tsv", "class\ttext\n" + "".join(f"{name}\t{text}\n" for name, text in ROWS)),
+    "csv with semicolons": ("a.csv", "class;sentence\n" + "".join(f"{name};{text}\n" for name, text in ROWS)),
+    "csv with numbered columns": (
+        "a.csv",
+        "class,text_1,text 2\nmarlet,Striped.,Blue.\nsnow_finch,White.,\nGeoffroy's Cat,Spotted.\n",
+    ),
+    "json lines in a .json": ("a.json", lines(*({"class": name, "sentences": texts} for name, texts in LISTS.items()))),
+    "records with labels": (
+        "a.json",
+        [{"class": k, "name": name, "texts": texts} for k, (name, texts) in enumerate(LISTS.items())],
+    ),
+    "records by number": (
+        "a.json",
+        {str(k): {"name": name, "texts": texts} for k, (name, texts) in enumerate(LISTS.items())},
+    ),
+    "names beside lists": ("a.json", {"model": "an LLM", "classes": [*LISTS], "descriptions": [*LISTS.values()]}),
+    "names beside numbers": ("a.json", {"class_names": [*LISTS], "descriptions": numbered(LISTS.values())}),
+    "names beside numbers from 1": ("a.json", {"classnames": [*LISTS], "prompts": numbered(LISTS.values(), 1)}),
+    "names beside names": ("a.json", {"classes": [*LISTS], "descriptions": LISTS}),
+    "columns": ("a.json", {key: numbered(row[k] for row in ROWS) for k, key in enumerate(("class", "text"))}),
+    "list items in a string": ("a.json", LISTS | {"marlet": "1. Striped.\n2. Blue.\n"}),
     "with a mark of UTF-8": ("a.csv", "\ufeffclass,text\n" + "".join(f"{name},{text}\n" for name, text in ROWS)),
 }
 
@@ -67,6 +91,22 @@ LAYOUTS: dict[str, tuple[str, Any]] = {
 def test_every_layout_says_the_same(tmp_path: Path, layout: str) -> None:
     name, content = LAYOUTS[layout]
     assert read_foreign(write(tmp_path, content, name), ["mini-pets", "pets_folder"], list(EXPECTED)) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    "scored",
+    [
+        {"a blue bird": 0.2, "Striped wings.": 0.9},
+        {"a blue bird": "0.2", "Striped  wings.": "1e-1"},
+        [["a blue bird", 0.2], ["Striped wings.", 1]],
+        {"descriptions": {"a blue bird": 0.2, "Striped wings.": 0.9}},
+        {"an LLM": {"a blue bird": 0.2}, "another": {"Striped wings.": 0.9}},
+    ],
+)
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+def test_sentences_with_scores_keep_their_order_and_lose_the_scores(tmp_path: Path, scored: object, name: str) -> None:
+    path = write(tmp_path, {"marlet": scored}, name)
+    assert read_foreign(path, ["mini-pets"], ["marlet"]) == {"marlet": ("a blue bird", "Striped wings.")}
 
 
 def test_a_field_with_a_line_break_in_a_table(tmp_path: Path) -> None:
@@ -93,7 +133,25 @@ FAULTS: dict[str, tuple[str, Any, str]] = {
     "nested too deeply": ("a.json", "[" * 100_000, "nested too deeply"),
     "half a character": ("a.json", {"marlet": ["\ud800"]}, "holds half a character"),
     "no number of JSON": ("a.json", '{"marlet": [NaN]}', "'marlet' has nan where a sentence belongs"),
-    "two texts": ("a.json", [{"class": "a", "text": "b", "caption": "c"}], "both 'caption' and 'text'; keep one"),
+    "two texts": ("a.json", [{"class": "a", "text": "b", "caption": "c"}], "both 'text' and 'caption'; keep one"),
+    "numbers that may be no scores": (
+        "a.json",
+        {"marlet": {"id": 3, "clip score": 0.5}},
+        "'marlet' has a number for 'id', which may be a sentence's score or a remark; write {class name: [sentence",
+    ),
+    "scores alone": ("a.json", {"marlet": {"llm": ["Blue."], "scores": [0.5]}}, "'marlet' has 0.5 where a sentence"),
+    "a number as text": ("a.json", {"marlet": ["Striped.", "0.5"]}, "'marlet' has '0.5' where a sentence belongs"),
+    "names of other classes": (
+        "a.json",
+        {"classes": ["marlet"], "descriptions": [["Blue."], ["White."]]},
+        "'classes' names 1 classes, and 'descriptions' has 2 entries that are not numbered alike",
+    ),
+    "two numberings": (
+        "a.json",
+        {"classes": {"0": "marlet", "1": "finch"}, "descriptions": {"1": ["Blue."], "2": ["White."]}},
+        "not numbered alike",
+    ),
+    "two columns of texts": ("a.csv", "class,text,caption\nb,c,d\n", "its header has both 'text' and 'caption'"),
     "a number for a class": ("a.json", [{"class": 3, "text": "b"}], "'class' is 3 where a class name belongs"),
     "a header without a class": ("a.csv", "a,b\nc,d\n", "its header a, b must have a column of classes"),
     "too many fields": ("a.csv", "class,text\nmarlet,striped,blue\n", "line 2: no class, or more fields"),
