@@ -1,7 +1,8 @@
 """What the runs of cells and trials hold, written and read back: tags, parameters, metrics, files. Knows no MLflow."""
 
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 CURVE_POINTS = 100
 """Most points of a recorded loss curve; longer ones are thinned evenly."""
+LONGEST_TAG = 5000
+"""Characters of a tag that every tracking store keeps whole."""
 LOSS = "train/loss"
 CONTEXTS_FILE, SETTING_FILE = "contexts.safetensors", "setting.json"
 
@@ -102,6 +105,25 @@ def read_setting(path: Path) -> Mapping[str, Any]:
     return cast(Mapping[str, Any], json.loads(path.read_text(encoding="utf-8")))
 
 
+def grid_tags(declared: str, known: Collection[str]) -> dict[str, str]:
+    """What launches declared (`sweeps.declared`), in as many tags as it takes.
+
+    Args:
+        known: the run's tags; parts of a longer text are emptied.
+    """
+    stale = {tag: "" for tag in known if tag.startswith(f"{records.GRID_TAG}.")}
+    if len(declared) <= LONGEST_TAG:
+        return {records.GRID_TAG: declared, **stale}
+    parts = [declared[start : start + LONGEST_TAG] for start in range(0, len(declared), LONGEST_TAG)]
+    return {records.GRID_TAG: "", **stale, **{f"{records.GRID_TAG}.{n}": part for n, part in enumerate(parts, start=1)}}
+
+
+def _declared_in(tags: Mapping[str, str]) -> str:
+    """What `grid_tags` wrote."""
+    parts = itertools.takewhile(bool, (tags.get(f"{records.GRID_TAG}.{n}", "") for n in itertools.count(1)))
+    return tags.get(records.GRID_TAG, "") or "".join(parts)
+
+
 def read_sweep(run: Any, description: str) -> SweepRow:
     """A sweep from its run, as MLflow's client returns it."""
     tags = run.data.tags
@@ -113,7 +135,7 @@ def read_sweep(run: Any, description: str) -> SweepRow:
         best=tags.get(records.BEST_TAG),
         best_value=tags.get(records.BEST_VALUE_TAG),
         launch=tags.get(records.LAUNCH_TAG, ""),
-        declared=tags.get(records.GRID_TAG, ""),
+        declared=_declared_in(tags),
     )
 
 

@@ -14,8 +14,6 @@ from sweeps.plan import SweepPlan, TrialPlan, grid_cells
 from sweeps.records import CellRow, Kind
 
 AXES = ("dataset", "shots", "seed")
-LONGEST = 5000
-"""Characters of a tag that every tracking store keeps whole."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +37,7 @@ class MissingCell:
 
 
 def declaration(sweep: LoadedSweep, plan: SweepPlan, before: str) -> str:
-    """The tag's text: the trials over the whole grid, beside what launches under other protocols declared.
-
-    Where it is too long for a tag nothing is declared: what never began is then not missed.
+    """The text to record: the trials over the whole grid, beside what launches under other protocols declared.
 
     Args:
         before: the text on record, or empty.
@@ -56,15 +52,14 @@ def declaration(sweep: LoadedSweep, plan: SweepPlan, before: str) -> str:
         if grid is None:
             grids.append(grid := {**axes, "trials": {}})
         grid["trials"][trial.name] = trial.kind
-    text = json.dumps({**(json.loads(before) if before else {}), sweep.file.grid.protocol: grids})
-    return text if len(text) <= LONGEST else ""
+    return json.dumps({**(json.loads(before) if before else {}), sweep.file.grid.protocol: grids})
 
 
 def missing_cells(declared: str, rows: Sequence[CellRow]) -> list[MissingCell]:
     """Declared cells of which `rows` hold no attempt.
 
     Args:
-        declared: the tag's text, or empty.
+        declared: the recorded text, or empty.
         rows: the sweep's recorded cells.
     """
     known = {(row.trial, row.protocol, row.dataset, row.shots, row.seed) for row in rows}

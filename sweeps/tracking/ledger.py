@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Metric, Param, Run
+from mlflow.entities import Metric, Param, Run, RunTag
 
 from core.config import Setting
 from core.errors import UserError
@@ -20,6 +20,7 @@ from sweeps.bulk_reading import StoredRun, is_readable_by_sql, read_runs
 from sweeps.contents import (
     LOSS,
     SETTING_FILE,
+    grid_tags,
     read_cell,
     read_setting,
     read_sweep,
@@ -31,6 +32,9 @@ from sweeps.reading import PLACE_PARAMS, SweepReader, check_schema, deleted
 from sweeps.records import CellRow, Status, SweepRow, TrialRef, TrialRow, grid_metrics, latest, setting_hash
 from sweeps.tracking.cells import CellLedger
 from sweeps.tracking.client import id_of, level, patient
+
+TAGS_PER_CALL = 100
+"""Most that MLflow takes."""
 
 
 class Ledger(CellLedger, SweepReader):
@@ -78,7 +82,10 @@ class Ledger(CellLedger, SweepReader):
     @patient
     def declare(self, sweep_run: str, text: str) -> None:
         """Write on the sweep's run what its launch is to run (`sweeps.declared`)."""
-        self._client.set_tag(sweep_run, records.GRID_TAG, text)
+        known = self._client.get_run(sweep_run).data.tags
+        tags = [RunTag(key, value) for key, value in grid_tags(text, known).items()]
+        for start in range(0, len(tags), TAGS_PER_CALL):
+            self._client.log_batch(sweep_run, tags=tags[start : start + TAGS_PER_CALL])
 
     @patient
     def launch_of(self, experiment_id: str) -> tuple[str, Status, str] | None:

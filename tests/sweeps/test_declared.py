@@ -1,10 +1,14 @@
 """Cells that a launch declared and never began count as missing, wherever a sweep is shown."""
 
 import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from running import open_dealer, train_here
+from services import MlflowServer
 from small_sweep import Declare
 
 from core.errors import UserError
@@ -12,10 +16,12 @@ from sweeps.comparison.compare import tables_of
 from sweeps.comparison.frames import read_frame
 from sweeps.comparison.selection import select
 from sweeps.comparison.tables import ComparisonTable
+from sweeps.contents import LONGEST_TAG
 from sweeps.declared import declaration, missing_cells
 from sweeps.plan import plan_sweep
 from sweeps.reading import open_reader
 from sweeps.status import status_of
+from sweeps.tracking import Ledger
 
 
 def accuracies(store: str) -> ComparisonTable:
@@ -56,6 +62,40 @@ def test_each_protocol_keeps_its_declaration(declare: Declare) -> None:
     assert {cell.protocol for cell in missing_cells(both, [])} == {"few-shot", "base-to-new"}
     assert len(missing_cells(both, [])) == 2 * (3 + 6)
     assert missing_cells("", []) == []
+
+
+@pytest.fixture(params=["file", pytest.param("server", marks=pytest.mark.slow)])
+def ledger(request: pytest.FixtureRequest, fresh_stores: Path, tmp_path: Path) -> Iterator[Ledger]:
+    uri = f"sqlite:///{shutil.copy(fresh_stores / 'mlflow.db', tmp_path)}"
+    if request.param == "file":
+        yield Ledger(uri)
+        return
+    server = MlflowServer(tmp_path, uri)
+    try:
+        server.await_answer()
+        yield Ledger(server.uri)
+    finally:
+        server.kill()
+
+
+def test_a_study_of_hundreds_of_variants_is_declared_whole(declare: Declare, ledger: Ledger) -> None:
+    """Its text is longer than a tag; a shorter one that follows leaves nothing of it."""
+    sweep = declare(search=None)
+    plan = plan_sweep(sweep)
+    coop = plan.baselines[1]
+    variants = tuple(replace(coop, name=f"variant of the learning rate {n}", kind="variant") for n in range(600))
+    long = declaration(sweep, replace(plan, baselines=variants), "")
+    assert len(long) > 4 * LONGEST_TAG
+    experiment = ledger.experiment("big")
+    run = ledger.open_sweep(experiment, "big")
+    longer = json.dumps(["x" * 120 * LONGEST_TAG])
+    for text in (declaration(sweep, plan, ""), longer, long, declaration(sweep, plan, "")):
+        ledger.declare(run, text)
+        for reader in (ledger, open_reader(ledger.uri)):
+            row = reader.sweep_row(experiment)
+            assert row is not None
+            assert row.declared == text
+    assert len(missing_cells(long, [])) == 600 * 6
 
 
 def test_sweeps_are_comparable_by_their_declared_grids(declare: Declare, log: Path) -> None:
