@@ -4,7 +4,7 @@
     python -m benchmarks.gpu --device cpu --quick     shows that it runs
 
 Prints the device's matrix-product rate; steps of single operations and as a CUDA graph, with the share of that rate;
-peak memory; replicas; and an estimate of the 165-cell grid of the CoOp recipe.
+peak memory; replicas; and, unless quick, an estimate of the 165-cell grid of the CoOp recipe.
 """
 
 import argparse
@@ -46,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="mini-clip, short class lists, few repeats")
     given = parser.parse_args(arguments)
     device = torch.device(given.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        parser.error(f"--device {device}: torch finds no GPU here; `--device cpu --quick` shows that it runs")
     name = given.backbone or ("mini-clip" if given.quick else "ViT-B-16")
     backbone = load_backbone(name, "random", given.precision, device)
     bench = GpuBench(backbone, repeats=2 if given.quick else 20, longest=12 if given.quick else None)
@@ -54,7 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"matrix products: {bench.rate / 1e12:.2f} TFLOP/s measured\n")
     bench.print_steps()
     bench.print_replicas()
-    bench.print_grid()
+    if given.quick:
+        print("no estimate of the grid: a quick run's model, class lists and repeats are none of its")
+    else:
+        bench.print_grid()
 
 
 class GpuBench:

@@ -1,12 +1,16 @@
 """Benchmarks run, on models too small to mean anything; what they measure is no test's business."""
 
 import json
+import re
 
 import pytest
+import torch
 
 from benchmarks import __main__ as benchmarks
 from benchmarks.class_shapes import real_class_shapes
+from benchmarks.gpu import GpuBench
 from benchmarks.gpu import main as gpu
+from core.backbone import load_backbone
 from core.packing import common_beginning
 
 
@@ -46,4 +50,21 @@ def test_the_gpu_table_comes_out_on_a_cpu(capsys):
     gpu(["--device", "cpu", "--quick", "--precision", "fp32"])
     printed = capsys.readouterr().out
     assert "TFLOP/s measured" in printed
-    assert "165-cell grid" in printed
+    assert "no estimate of the grid" in printed
+    assert "165-cell grid" not in printed
+
+
+def test_the_grid_is_estimated_from_every_dataset(capsys):
+    backbone = load_backbone("mini-clip", "random", "fp32", torch.device("cpu"))
+    GpuBench(backbone, repeats=1, longest=2).print_grid()
+    title, times, left_out = capsys.readouterr().out.splitlines()
+    assert title.startswith("165-cell grid")
+    assert all(float(minutes) > 0 for minutes in re.findall(r"([\d.]+) min", times))
+    assert "left out" in left_out
+
+
+def test_without_a_gpu_the_gpu_table_says_so(capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit):
+        gpu(["--quick"])
+    assert "torch finds no GPU here; `--device cpu --quick` shows" in capsys.readouterr().err
