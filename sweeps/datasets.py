@@ -267,6 +267,8 @@ def add_dataset(console: Console, name: str, root: Path, entry: dict[str, str]) 
     check_name(name, [*BUILT_IN, *own_datasets(root)], "dualpt data add")
     dataset = check_entry({**entry}, "dualpt data add")
     info = registered(name, dataset)
+    if not (root / info.folder).is_dir():
+        raise UserError(f"--folder: {root} holds no folder '{info.folder}'; name it as it lies there")
     split = read_split(info, root)
     check_files((*split.train, *split.val, *split.test), info.image_root(root))
     path = append_own_dataset(root, name, dataset)
@@ -284,10 +286,14 @@ def _root_of(info: DatasetInfo, root: Path | None, *, draw: bool = True) -> Path
     """The folder that holds the dataset; a mini dataset is drawn there first.
 
     Raises:
-        UserError: a dataset that is read from disk, and no root given.
+        UserError: a dataset that is read from disk, and no root given, or one that is not there.
     """
-    if root is None and info.kind != "mini":
-        raise UserError(f"--root: {info.name} is read from disk; give the FOLDER that holds '{info.folder}/'")
+    if info.kind != "mini":
+        remedy = f"give the FOLDER that holds '{info.folder}/'"
+        if root is None:
+            raise UserError(f"--root: {info.name} is read from disk; {remedy}")
+        if not root.expanduser().is_dir():
+            raise UserError(f"--root: no folder '{root}'; {remedy}")
     folder = data_root(Setting().with_values({"data.root": None if root is None else str(root)}), info)
     if info.kind == "mini" and draw:
         ensure_mini_grid(folder, [info.name])

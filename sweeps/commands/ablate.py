@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from core.errors import UserError
 from search_spaces.shipped import shipped_study_or_path
 from sweeps.commands.options import Json, Overrides, new_app, out
 
@@ -22,18 +23,23 @@ def ablate(
     progress: Annotated[bool, typer.Option(help="Live progress.")] = True,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the tables to a file too.")] = None,
     form: Annotated[
-        str, typer.Option("--format", help="Of that file: markdown, latex, latex-document, csv or json.")
-    ] = "markdown",
+        str | None,
+        typer.Option("--format", help="Of that file: markdown (the default), latex, latex-document, csv or json."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run a study, or what is missing of it, and end with its table and statistics.
 
-    Exit codes: 0 all cells done, 2 usage or configuration, 3 some cells failed, 130 interrupted.
+    Exit codes: 0 all cells done, 2 usage or configuration, 3 some cells failed, 4 budget spent (run.max_hours),
+    130 interrupted.
     """
     from search_spaces.study import load_study
     from search_spaces.yaml_reader import parse_overrides
     from sweeps.ablation.run import run_study
 
+    if form is not None and output is None:
+        raise UserError("--format: belongs to --output; name the file with -o FILE")
+    form = form or "markdown"
     loaded = load_study(shipped_study_or_path(study), parse_overrides(overrides or []))
     code = run_study(out, loaded, dry_run=dry_run, progress=progress, output=output, form=form, as_json=as_json)
     raise typer.Exit(code)

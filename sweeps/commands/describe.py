@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from sweeps.commands.options import Json, Overrides, new_app, out
+from sweeps.commands.options import Json, SettingValues, new_app, out
 
 app = new_app()
 describe = new_app()
@@ -34,7 +34,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a bank tha
 )
 def generate(
     dataset: Dataset,
-    overrides: Overrides = None,
+    overrides: SettingValues = None,
     llm: Annotated[
         str | None, typer.Option(help="A causal LM: local folder, or hub name (fetched where not cached).")
     ] = None,
@@ -113,7 +113,7 @@ def generate(
 )
 def import_(
     source: Annotated[Path, typer.Argument(help="A .json, .jsonl, .csv or .tsv file, or a folder of <dataset>.json.")],
-    overrides: Overrides = None,
+    overrides: SettingValues = None,
     dataset: Annotated[
         list[str] | None, typer.Option("--dataset", help="Dataset name, or `real`; may be given several times.")
     ] = None,
@@ -157,7 +157,7 @@ def import_(
 def check(
     bank: Annotated[Path, typer.Argument(help="A folder of banks, or one bank's file.")],
     dataset: Dataset,
-    overrides: Overrides = None,
+    overrides: SettingValues = None,
     backbone: Backbone = None,
     root: Root = None,
     classes: Classes = None,

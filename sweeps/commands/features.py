@@ -27,9 +27,13 @@ def build(
         list[str] | None, typer.Option(help="In place of a file: a dataset, `mini` or `real`; may be repeated.")
     ] = None,
     shots: Annotated[int | None, typer.Option(min=1, help="With --dataset: training images per class, 16.")] = None,
-    seeds: Annotated[str, typer.Option(help="With --dataset: comma-separated seeds of the draw.")] = "1",
-    method: Annotated[str, typer.Option(help="With --dataset: whose features; `dualpt` reads local ones.")] = "dualpt",
-    protocol: Annotated[str, typer.Option(help="With --dataset: the protocol whose images are wanted.")] = "few-shot",
+    seeds: Annotated[str | None, typer.Option(help="With --dataset: comma-separated seeds of the draw, 1.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="With --dataset: whose features; `dualpt`, the default, reads local ones.")
+    ] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="With --dataset: the protocol whose images are wanted, few-shot.")
+    ] = None,
     targets: Annotated[
         str | None, typer.Option(help="With --dataset: comma-separated test datasets of a transfer protocol.")
     ] = None,
@@ -53,12 +57,16 @@ def build(
     overrides = [word for word in words or [] if "=" in word]
     if bool(files) == bool(dataset) or len(files) > 1:
         raise UserError("features build: give one sweep file, or --dataset NAME (see `dualpt features build --help`)")
+    asked = {"shots": shots, "seeds": seeds, "method": method, "protocol": protocol, "targets": targets}
+    if files and (of_dataset := [option for option, value in asked.items() if value is not None]):
+        raise UserError(f"--{of_dataset[0]}: belongs to --dataset; in {files[0]} it is a key, such as grid.seeds=[1,2]")
     if files:
         cells = sweep_cells(load_sweep(shipped_or_path(files[0]), parse_overrides(overrides)))
     else:
         root = parse_overrides(overrides).get("data.root")
         names = expand_datasets(dataset or [], None if root is None else Path(str(root)).expanduser())
-        cells = [cell for name in names for cell in cells_of(name, shots, seeds, method, protocol, targets, overrides)]
+        wanted = (shots, seeds or "1", method or "dualpt", protocol or "few-shot", targets, overrides)
+        cells = [cell for name in names for cell in cells_of(name, *wanted)]
     build_features(out, cells, dry_run=dry_run, as_json=as_json)
 
 

@@ -13,6 +13,7 @@ app = new_app()
 @app.command()
 def spaces() -> None:
     """List the sweep files and the studies that ship."""
+    from rich.markup import escape
     from rich.table import Table
 
     from search_spaces.yaml_reader import read_yaml
@@ -20,7 +21,7 @@ def spaces() -> None:
     for title, folder in (("dualpt sweep …", shipped_folder()), ("dualpt ablate …", shipped_studies())):
         table = Table(title, "", header_style="bold", box=None, pad_edge=False)
         for path in sorted(folder.glob("*.yaml")):
-            table.add_row(path.stem, read_yaml(path).get("description", ""))
+            table.add_row(path.stem, escape(read_yaml(path).get("description", "")))
         out.print(table)
         out.print()
 
@@ -34,11 +35,12 @@ def settings(as_json: Json = False) -> None:
     if as_json:
         print(json.dumps(rows))
         return
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("key", "default", "values", "meaning", header_style="bold")
     for row in rows:
-        table.add_row(row["key"], row["default"], row["values"], row["meaning"])
+        table.add_row(*(escape(row[column]) for column in ("key", "default", "values", "meaning")))
     out.print(table)
 
 

@@ -22,7 +22,9 @@ def inspect(
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Where things lie here: data.root, descriptions.bank, …"),
     ] = None,
-    folder: Annotated[Path | None, typer.Option("--out", help="Folder of the pictures and the page.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Folder of pictures and page; outputs/inspect-… by default.")
+    ] = None,
     images: Annotated[int, typer.Option(min=1, max=50, help="Test images to look at closely.")] = 6,
     store: Store = DEFAULT_STORE,
     as_json: Json = False,

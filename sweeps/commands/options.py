@@ -18,6 +18,13 @@ Overrides = Annotated[
         metavar="[KEY=VALUE]...", help="Values over the file's, e.g. optim.epochs=10 datasets=\\[mini-pets]."
     ),
 ]
+SettingValues = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...",
+        help="Keys of the setting (see `dualpt settings`), e.g. data.root=FOLDER backbone.name=ViT-B-16.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 DEFAULT_STUDY = "sqlite:///optuna.db"
 Store = Annotated[str, typer.Option("--store", help="MLflow tracking store.", show_default=True)]

@@ -12,7 +12,8 @@ app = new_app()
 
 @app.command(
     epilog="Examples: [bold]dualpt predict --cell demo/best/mini-pets/16/1 photos/[/] · "
-    "[bold]dualpt predict --contexts kept/pets.safetensors a.jpg b.jpg --format csv -o predictions.csv[/]"
+    "[bold]dualpt predict --contexts kept/mini-pets-few-shot-16shot-seed1.safetensors a.jpg b.jpg --format csv "
+    "-o predictions.csv[/]"
 )
 def predict(
     words: Annotated[

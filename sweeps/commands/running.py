@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from core.errors import UserError
 from search_spaces.shipped import shipped_or_path
-from sweeps.commands.options import Json, Overrides, new_app, out, whole_numbers
+from sweeps.commands.options import Json, Overrides, SettingValues, new_app, out, whole_numbers
 
 app = new_app()
 
@@ -26,7 +27,7 @@ def demo() -> None:
 @app.command(epilog="Example: [bold]dualpt train --dataset mini-pets --shots 16 --method dualpt optim.epochs=40[/]")
 def train(
     dataset: Annotated[str, typer.Option(help="Dataset name, e.g. mini-pets or DescribableTextures.")],
-    overrides: Overrides = None,
+    overrides: SettingValues = None,
     shots: Annotated[
         int | None, typer.Option(min=1, help="Training images per class, 16 by default; or data.shots=K.")
     ] = None,
@@ -64,7 +65,9 @@ def sweep(
     simulate: Annotated[
         bool, typer.Option("--simulate", help="Predict makespan and idle share; trains nothing.")
     ] = False,
-    gpus: Annotated[str, typer.Option(help="With --simulate: numbers of GPUs (or CPU workers).")] = "1,4,16",
+    gpus: Annotated[
+        str | None, typer.Option(help="With --simulate: numbers of GPUs (or CPU workers); 1,4,16 by default.")
+    ] = None,
     trials: Annotated[
         str | None, typer.Option(help="With --simulate: numbers of candidates; the file's by default.")
     ] = None,
@@ -79,13 +82,21 @@ def sweep(
     from search_spaces.sweep_file import load_sweep
     from search_spaces.yaml_reader import parse_overrides
     from sweeps.launch import draw_mini_datasets, launch
+    from sweeps.outcome import report
     from sweeps.preview import dry_run as show_plan
     from sweeps.preview import simulate as show_simulation
 
+    if not simulate and gpus is not None:
+        raise UserError("--gpus: belongs to --simulate; a launch takes the machines it finds, or run.max_concurrent=N")
+    if not simulate and trials is not None:
+        raise UserError("--trials: belongs to --simulate; a launch takes trials=N")
+    if sum((simulate, dry_run, only_failed)) > 1:
+        raise UserError("--simulate, --dry-run and --only-failed: give one of them")
     loaded = load_sweep(shipped_or_path(file), parse_overrides(overrides or []))
     if simulate:
         sizes = [] if trials is None else whole_numbers(trials, "--trials")
-        show_simulation(loaded, gpus=whole_numbers(gpus, "--gpus"), trials=sizes, console=out, as_json=as_json)
+        workers = whole_numbers(gpus or "1,4,16", "--gpus")
+        show_simulation(loaded, gpus=workers, trials=sizes, console=out, as_json=as_json)
         return
     draw_mini_datasets(loaded, console=out, progress=progress and not as_json)
     if dry_run:
@@ -96,4 +107,6 @@ def sweep(
     outcome = launch(loaded, console=out, progress=progress and not as_json, only_failed=only_failed)
     if as_json:
         print(json.dumps(outcome.summary()))
+    elif not progress:
+        report(outcome, out)
     raise typer.Exit(outcome.exit_code)

@@ -51,6 +51,9 @@ FAULTS = [
     (["sweep", "demo", *TINY, "run.tracking_uri=sqlite:////proc/none/mlflow.db"], "/proc/none"),
     (["sweep", "demo", *TINY, "backbone.name=ViT-B-31"], "did you mean 'ViT-B-32'?"),
     (["sweep", "demo", *TINY, "backbone.name=ViT-B-32"], "backbone.pretrained"),
+    (["sweep", "demo", *TINY, "--trials", "5"], "--trials: belongs to --simulate; a launch takes trials=N"),
+    (["sweep", "demo", *TINY, "--gpus", "2", "--dry-run"], "--gpus: belongs to --simulate"),
+    (["sweep", "demo", *TINY, "--simulate", "--dry-run"], "--simulate, --dry-run and --only-failed: give one"),
     (["train", "--dataset", "mini-pets", "--seeds", "a"], "--seeds: expected whole numbers"),
     (["train", "--dataset", "mini-pets", "--seeds=-1"], "--seeds: seeds are 0 or larger"),
     (["train", "--dataset", "mini-pets", "--save", "/proc/none"], "--save: /proc/none cannot be written"),
@@ -63,7 +66,9 @@ FAULTS = [
     (["ablate", "components", "prompt.n_prompt=1"], "did you mean 'prompt.n_prompts'?"),
     (["ablate", "n-prompts", "prompt.n_prompts=3"], "none of the levels is the reference's"),
     (["ablate", "components", "-o", "/proc/none/table.md"], "--output: /proc/none/table.md cannot be written"),
-    (["ablate", "components", "--format", "xlm"], "unknown format 'xlm'"),
+    (["ablate", "components", "--format", "xlm", "-o", "table.md"], "unknown format 'xlm'"),
+    (["ablate", "components", "--format", "latex"], "--format: belongs to --output; name the file with -o FILE"),
+    (["features", "build", "mini-grid", "--seeds", "1,2"], "--seeds: belongs to --dataset; in mini-grid it is a key"),
     (["figure", "curvs", "demo", "-o", "curves.png"], "did you mean 'curves'?"),
     (["figure", "curves", "demo", "-o", "curves.png"], "no such tracking store"),
     (["status"], "no such tracking store"),
@@ -86,6 +91,11 @@ def test_each_fault_is_one_line_and_writes_nothing(tmp_path: Path, words: list[s
     assert said in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_texts_in_brackets_are_no_markup(tmp_path: Path) -> None:
+    result = dualpt(tmp_path, "settings")
+    assert "[sentence]" in " ".join(result.stdout.replace("│", " ").split())
 
 
 @pytest.mark.slow
