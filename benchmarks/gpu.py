@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     bench.print_steps()
     bench.print_replicas()
     if given.quick:
-        print("no estimate of the grid: a quick run's model, class lists and repeats are none of its")
+        print("no estimate of the grid: a quick run has another model, shorter class lists and few repeats")
     else:
         bench.print_grid()
 

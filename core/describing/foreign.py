@@ -202,11 +202,9 @@ def _entries_of_row(row: Any, source: Path) -> Iterator[tuple[str, Sequence[str]
 
 def _entries_of_table(text: str, source: Path) -> Iterator[tuple[str, Sequence[str]]]:
     """Rows of a CSV or TSV file with a header that names one column of classes and one of texts."""
-    header = text.partition("\n")[0]
-    commas = next((mark for mark in ",;\t" if mark in header), ",")
-    reader = csv.DictReader(
-        io.StringIO(text, newline=""), delimiter="\t" if source.suffix.lower() == ".tsv" else commas
-    )
+    marks = "\t" if source.suffix.lower() == ".tsv" else ",;\t"
+    delimiter = next((mark for mark in marks if mark in text.partition("\n")[0]), marks[0])
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         columns = list(reader.fieldnames or ())
         named, texts = _name_field(dict.fromkeys(columns, "")), one_text_field(columns, "its header", source)
