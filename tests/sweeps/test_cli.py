@@ -1,5 +1,6 @@
 """The command line as a newcomer types it: answers at once, one line for each fault, nothing half-written."""
 
+import io
 import json
 import os
 import subprocess
@@ -7,8 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import search_spaces
+from sweeps.cli import app
+from sweeps.outcome import Outcome, report
 
 DUALPT = [sys.executable, "-m", "sweeps.cli"]
 SHIPPED = sorted(path.stem for path in Path(search_spaces.__path__[0]).glob("mini-*.yaml"))
@@ -96,6 +100,40 @@ def test_each_fault_is_one_line_and_writes_nothing(tmp_path: Path, words: list[s
 def test_texts_in_brackets_are_no_markup(tmp_path: Path) -> None:
     result = dualpt(tmp_path, "settings")
     assert "[sentence]" in " ".join(result.stdout.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("option", ["--progress", "--no-progress"])
+def test_a_sweep_says_what_came_of_it_without_progress_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    outcome = Outcome(
+        name="demo",
+        cells=3,
+        trained=2,
+        reused=1,
+        kept=0,
+        failed=0,
+        pruned=0,
+        interrupted=False,
+        spent=False,
+        best=None,
+        best_value=None,
+    )
+
+    def launch(sweep: object, *, console: Console, progress: bool, only_failed: bool) -> Outcome:
+        if progress:
+            report(outcome, console)
+        return outcome
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sweeps.launch.launch", launch)
+    monkeypatch.setattr("sweeps.launch.draw_mini_datasets", lambda *words, **more: None)
+    printed = io.StringIO()
+    monkeypatch.setattr("sweeps.commands.running.out", Console(file=printed, width=120))
+    with pytest.raises(SystemExit) as ended:
+        app(["sweep", "demo", option])
+    assert ended.value.code == 0
+    assert printed.getvalue().count("3 cells done: 2 trained, 1 was known") == 1
 
 
 @pytest.mark.slow
