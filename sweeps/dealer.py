@@ -54,6 +54,7 @@ class Dealer:
         key: Callable[[Cell], str],
         progress: SweepProgress,
         race: Race | None = None,
+        on_selection: Callable[[Sequence[TrialPlan]], None] = lambda plans: None,
     ) -> None:
         """Open the sweep in the ledger, and close what a killed launch left open there.
 
@@ -61,6 +62,7 @@ class Dealer:
             recorded: the sweep's cells as the ledger holds them.
             key: the cell key, `Bench.key`.
             race: decides which candidates go on; None judges all of them whole.
+            on_selection: called once with the trials that the search has selected, before they are opened.
         """
         self.tally = Tally()
         self.workers = 1
@@ -79,7 +81,7 @@ class Dealer:
         self._known = KnownCells(ledger, recorded)
         rows = [row for row in ledger.trials(self.experiment) if row.status == "FINISHED" and not row.superseded]
         self._finished = {row.ref.identity: row.ref for row in rows}
-        self._queue = TrialQueue(sweep, plan, candidates, race)
+        self._queue = TrialQueue(sweep, plan, candidates, race, on_selection)
         self._open: dict[str, OpenTrial] = {}
         """By run id, in the order in which they were opened."""
         self._ready: dict[str, OpenTrial] = {}

@@ -36,14 +36,15 @@ class MissingCell:
         return {name: getattr(self, name) for name in names} | {"key": "", "run_id": "", "seconds": 0.0}
 
 
-def declaration(sweep: LoadedSweep, plan: SweepPlan, before: str) -> str:
+def declaration(sweep: LoadedSweep, plan: SweepPlan, before: str, selected: Sequence[TrialPlan] = ()) -> str:
     """The text to record: the trials over the whole grid, beside what launches under other protocols declared.
 
     Args:
         before: the text on record, or empty.
+        selected: what a search has selected. Needed with searched shots alone: of others the place is known before.
     """
-    trials = list(plan.baselines)
-    if sweep.file.search is not None and not sweep.file.searches_shots:  # with searched shots, who can say which
+    trials = [*plan.baselines, *selected]
+    if sweep.file.search is not None and not sweep.file.searches_shots:
         trials.append(TrialPlan("best", "best", sweep.reference, grid_cells(sweep, sweep.reference)))
     grids: list[dict[str, Any]] = []
     for trial in trials:

@@ -20,7 +20,7 @@ from search_spaces.start_points import StartPoint
 from search_spaces.sweep_file import LoadedSweep
 from sweeps.on_record import cells_on_record, given_up, selected_before, study_fits
 from sweeps.outcome import Outcome, outcome_of, report
-from sweeps.plan import SweepPlan, count, grid_cells, judged_cells, plan_sweep
+from sweeps.plan import SweepPlan, TrialPlan, count, grid_cells, judged_cells, plan_sweep
 from sweeps.progress import SweepProgress
 from sweeps.stores import absolute_uri, examine, examine_study, is_new, only_launch
 
@@ -190,9 +190,15 @@ def open_dealer(
         candidates = Candidates(sweep, search, [key(cell) for cell in judged], start_points)
         race = race_of(search, len({cell.dataset for cell in judged}))
     ledger = ledger or Ledger(sweep.file.run.tracking_uri)
-    dealer = Dealer(sweep, plan, candidates, ledger, recorded, key, shown, race)
-    row = ledger.sweep_row(dealer.experiment)
-    ledger.declare(dealer.sweep_run, declaration(sweep, plan, row.declared if row is not None else ""))
+
+    def declare(selected: Sequence[TrialPlan] = ()) -> None:
+        row = ledger.sweep_row(dealer.experiment)
+        before = row.declared if row is not None else ""
+        ledger.declare(dealer.sweep_run, declaration(sweep, plan, before, selected))
+
+    on_selection = declare if sweep.file.searches_shots else lambda selected: None
+    dealer = Dealer(sweep, plan, candidates, ledger, recorded, key, shown, race, on_selection)
+    declare()
     return dealer
 
 

@@ -4,7 +4,7 @@ Knows no ledger: whether a trial has anything left to train, the dealer finds ou
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from core.cells import pack_of
 from search_spaces.sweep_file import LoadedSweep
@@ -21,8 +21,18 @@ class TrialQueue:
     """The trials of a sweep that have not begun."""
 
     def __init__(
-        self, sweep: LoadedSweep, plan: SweepPlan, candidates: CandidateSource | None, race: Race | None
+        self,
+        sweep: LoadedSweep,
+        plan: SweepPlan,
+        candidates: CandidateSource | None,
+        race: Race | None,
+        on_selection: Callable[[Sequence[TrialPlan]], None] = lambda plans: None,
     ) -> None:
+        """
+        Args:
+            on_selection: called once with the selected trials, before the first of them is given.
+        """
+        self._on_selection = on_selection
         self._sweep, self._candidates, self._race = sweep, candidates, race
         self._fixed = deque(plan.baselines)
         self._all_asked = candidates is None
@@ -45,6 +55,7 @@ class TrialQueue:
             return None
         if self._final is None:
             self._final = deque(self._final_plans())
+            self._on_selection(self._final)
         return (self._final.popleft(), None) if self._final else None
 
     def partner(self, plan: TrialPlan, *, searching: bool) -> Following | None:

@@ -44,6 +44,20 @@ def test_datasets_and_methods_that_never_began_are_missing(declare: Declare, log
     assert status_of(open_reader(store), "small").missing == 0
 
 
+def test_what_a_search_over_shots_has_selected_is_declared_with_the_selection(declare: Declare, log: Path) -> None:
+    space = {"data.shots": {"choice": [1, 4]}, "alignment.llm_weight": {"choice": [1.0, 4.0]}}
+    searched = {"search.space": space, "search.trials": 4, "search.sampler": "grid", "grid.shots": [1, 4]}
+    sweep = declare(baselines=[], **searched)
+    store = sweep.file.run.tracking_uri
+    train_here(sweep, log, stop_after=4 * 3)  # the candidates alone
+    train_here(sweep, log, stop_after=1)  # of the selected setting at its cheapest shots, one dataset
+    status = status_of(open_reader(store), "small")
+    assert status.missing >= 2
+    assert {name for name in accuracies(store).missing if name.startswith("best-")} >= {"best-1-shot"}
+    train_here(sweep, log)
+    assert status_of(open_reader(store), "small").missing == 0
+
+
 def test_a_narrower_launch_declares_its_own_grid_and_keeps_what_is_recorded(declare: Declare, log: Path) -> None:
     store = declare().file.run.tracking_uri
     train_here(declare(search=None), log)
