@@ -245,36 +245,39 @@ def _show(
 ) -> None:
     """Print what came out; `path` is None where no bank was written."""
     shown = titles(items)
-    short = {shown[label]: len(bank.classes[label].sentences) for label in generated.short(per_class)}
-    sentences = sum(len(part.sentences) for part in bank.classes)
-    rejected = generated.rejected.most_common()
+    report = {
+        "dataset": bank.dataset,
+        "bank": path and str(path),
+        "classes": len(items),
+        "per_class": per_class,
+        "sentences": sum(len(part.sentences) for part in bank.classes),
+        "asked": generated.asked,
+        "rejected": dict(generated.rejected.most_common()),
+        "short": {shown[label]: len(bank.classes[label].sentences) for label in generated.short(per_class)},
+        "text_sha256": bank.text_sha256,
+    }
     if as_json:
-        document = {
-            "dataset": bank.dataset,
-            "bank": path and str(path),
-            "classes": len(items),
-            "per_class": per_class,
-            "sentences": sentences,
-            "asked": generated.asked,
-            "rejected": dict(rejected),
-            "short": short,
-            "text_sha256": bank.text_sha256,
-        }
-        print(json.dumps(document))
-        return
+        print(json.dumps(report))
+    else:
+        _print(console, report)
+
+
+def _print(console: Console, report: dict[str, Any]) -> None:
+    rejected: dict[Reason, int] = report["rejected"]
     console.print(
-        f"{path or 'no bank written'}: {sentences} descriptions of {len(items)} classes, {generated.asked} questions "
-        "asked",
+        f"{report['bank'] or 'no bank written'}: {report['sentences']} descriptions of {report['classes']} classes, "
+        f"{report['asked']} questions asked",
         highlight=False,
         markup=False,
     )
     if rejected:
-        console.print("  rejected: " + ", ".join(f"{count} {reason}" for reason, count in rejected), highlight=False)
-    if short:
-        remedy = REMEDIES.get(rejected[0][0] if rejected else "no text", "more --tries, or other --templates")
-        names = [f"'{name}' {count}" for name, count in short.items()]
+        reasons = ", ".join(f"{count} {reason}" for reason, count in rejected.items())
+        console.print(f"  rejected: {reasons}", highlight=False)
+    if report["short"]:
+        remedy = REMEDIES.get(next(iter(rejected), "no text"), "more --tries, or other --templates")
+        names = [f"'{name}' {count}" for name, count in report["short"].items()]
         console.print(
-            f"  short of {per_class}: {listing(names, shown=10)}; try {remedy}",
+            f"  short of {report['per_class']}: {listing(names, shown=10)}; try {remedy}",
             style="yellow",
             highlight=False,
             markup=False,
