@@ -29,8 +29,9 @@ from core.inputs import (
 from core.learned_prompts import LearnedPrompts
 from core.materials import Materials, names_in
 from core.provenance import Provenance, provenance_of
+from core.replica_results import TrainResult
 from core.results import CellMetrics, harmonic_mean
-from core.trainer import TrainResult, train
+from core.trainer import train
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,27 @@ def load_state(path: Path, fingerprint: str) -> TrainState | None:
     return None
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a run keeps its state, how often, and what it may continue from."""
+
+    path: Path
+    every: int
+    """Epochs between two saves."""
+    fingerprint: str
+    """`fingerprint_of` the run's arguments."""
+
+    def load(self) -> TrainState | None:
+        return load_state(self.path, self.fingerprint)
+
+    def is_due(self, epoch: int) -> bool:
+        """Whether to save after `epoch` whole epochs."""
+        return epoch % self.every == 0
+
+    def save(self, state: TrainState) -> None:
+        save_state(self.path, state, self.fingerprint)
+
+
 def fingerprint_of(arguments: Mapping[str, object]) -> str:
     """Hash of named arguments: numbers, strings, tensors (by their bytes), sequences and dataclasses of these."""
     digest = hashlib.sha256()

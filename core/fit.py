@@ -6,19 +6,16 @@ Shapes: R replicas, n_shot images in each replica's few-shot sample, B images in
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from core.arrays import TrainImages
-from core.checkpoint import TrainState, load_state, save_state
-from core.model import Objective
-from core.optim import ReplicaSGD, learning_rates
-from core.prompts import PromptEncoder
+from core.checkpoint import Checkpoint, TrainState
+from core.optim import ReplicaSGD
 from core.random_streams import random_stream
 from core.recipes import steps_per_epoch
-from core.step import GraphedStep, Step, training_step
+from core.step import GraphedStep, Step
 
 
 @dataclass(frozen=True)
@@ -33,58 +30,74 @@ class Progress:
 
 
 def fit(
-    *,
-    contexts: Tensor,
-    prompts: PromptEncoder,
-    objective: Objective,
+    step: Step,
+    optimiser: ReplicaSGD,
     train_images: TrainImages,
     train_labels: Tensor,
-    samples: Tensor,
-    seeds: Sequence[int],
-    learning_rate: Sequence[float],
-    momentum: float,
-    weight_decay: float,
-    warmup_learning_rate: float,
-    batch_size: int,
+    *,
+    batches: Callable[[int], Tensor],
+    rates: Callable[[int], Sequence[float]],
     epochs: int,
     report: Callable[[Progress], None] | None,
-    checkpoint: Path | None,
-    checkpoint_every: int,
-    fingerprint: str,
+    checkpoint: Checkpoint | None,
 ) -> TrainState:
-    """Train the contexts (R, ...) and return the last step's.
+    """Train the contexts (R, ...), the optimiser's parameter, and return the last step's.
 
-    Continues from `checkpoint` where that holds a state of the same `fingerprint`. Stops early only when no replica's
-    loss is finite any more. The arguments are those of `core.trainer.train`.
+    Continues from the checkpoint where that holds a state of the same run. Stops early only when no replica's loss is
+    finite any more.
+
+    Args:
+        step: One step on the contexts; on a GPU it is replayed as a graph.
+        train_images, train_labels: Of the pool that batches point into.
+        batches: An epoch's batches (steps, R, B) of rows of that pool.
+        rates: An epoch's learning rates, by replica.
+        report: Called after every epoch.
     """
-    started = time.perf_counter()
-    contexts = contexts.clone().requires_grad_()
-    optimiser = ReplicaSGD(contexts, momentum=momentum, weight_decay=weight_decay)
-    losses, seconds_before = torch.empty(0, len(seeds), dtype=torch.float64), 0.0
-    if checkpoint is not None and (saved := load_state(checkpoint, fingerprint)) is not None:
-        contexts.data.copy_(saved.contexts)
-        optimiser.buffer.copy_(saved.momentum)
-        losses, seconds_before = saved.losses, saved.seconds
-
-    def state() -> TrainState:
-        seconds = seconds_before + time.perf_counter() - started
-        return TrainState(contexts.detach(), optimiser.buffer, losses, seconds)
-
-    step = training_step(contexts, prompts, objective, optimiser)
-    if contexts.is_cuda:
+    device = optimiser.parameter.device
+    run = _Run(optimiser)
+    if checkpoint is not None and (saved := checkpoint.load()) is not None:
+        run.resume(saved)
+    if device.type == "cuda":
         step = GraphedStep(step)
-    for epoch in range(len(losses), epochs):
-        rates = learning_rates(learning_rate, epoch, epochs, warmup_learning_rate)
-        batches = epoch_batches(samples, seeds, epoch, batch_size)
-        loss = _epoch(step, rates, train_images, train_labels, batches, epoch, contexts.device)
-        losses = torch.cat([losses, loss.double().cpu()[None]])  # the epoch's one wait for the device
-        if checkpoint is not None and (epoch + 1) % checkpoint_every == 0:
-            save_state(checkpoint, state(), fingerprint)
+    for epoch in range(run.epoch, epochs):
+        run.add(_epoch(step, rates(epoch), train_images, train_labels, batches(epoch), epoch, device))
+        if checkpoint is not None and checkpoint.is_due(run.epoch):
+            checkpoint.save(run.state())
         if report is not None:
-            report(Progress(epoch + 1, epochs, tuple(losses[-1].tolist())))
-        if not losses[-1].isfinite().any():
+            report(Progress(run.epoch, epochs, tuple(run.losses[-1].tolist())))
+        if not run.losses[-1].isfinite().any():
             break
-    return state()
+    return run.state()
+
+
+class _Run:
+    """What a run has come to since its first start, of which a resumed one is a continuation."""
+
+    def __init__(self, optimiser: ReplicaSGD) -> None:
+        self._started = time.perf_counter()
+        self._optimiser = optimiser
+        self._seconds_before = 0.0
+        self.losses = torch.empty(0, len(optimiser.parameter), dtype=torch.float64)
+        """(epochs done, R), on the CPU."""
+
+    def resume(self, saved: TrainState) -> None:
+        """Continue from `saved`; the optimiser's parameter and buffer are set to it."""
+        self._optimiser.parameter.data.copy_(saved.contexts)
+        self._optimiser.buffer.copy_(saved.momentum)
+        self.losses, self._seconds_before = saved.losses, saved.seconds
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done."""
+        return len(self.losses)
+
+    def add(self, loss: Tensor) -> None:
+        """Take in an epoch's mean losses (R,): its one wait for the device."""
+        self.losses = torch.cat([self.losses, loss.double().cpu()[None]])
+
+    def state(self) -> TrainState:
+        seconds = self._seconds_before + time.perf_counter() - self._started
+        return TrainState(self._optimiser.parameter.detach(), self._optimiser.buffer, self.losses, seconds)
 
 
 def _epoch(

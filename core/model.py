@@ -13,6 +13,8 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from core.alignment import LocalScorer, contrastive_loss, cosine_loss, kl_loss, mean_feature, transport_loss
+from core.arrays import ClassText
+from core.errors import UserError
 
 MAX_SIMILARITIES = 2**25
 """Patch similarities held at once in training, at most: 128 MiB in float32, of which the forms hold several copies."""
@@ -62,6 +64,32 @@ class Target(NamedTuple):
     """(C, K, D)"""
     mask: Tensor
     """(C, K) bool: which rows exist."""
+
+
+def descriptions_target(text: ClassText, key: str, device: torch.device) -> Target:
+    """The descriptions of the classes of `text`.
+
+    Raises:
+        UserError: there are none, but the configuration's `key` asks for them.
+    """
+    if text.descriptions is None:
+        raise UserError(f"{key}: the class descriptions are missing; name a bank in descriptions.bank, or set it to 0")
+    features = text.descriptions.to(device, torch.float32)
+    if text.description_mask is None:
+        return Target(features, features.new_ones(features.shape[:2], dtype=torch.bool))
+    return Target(features, text.description_mask.to(device))
+
+
+def template_target(text: ClassText, device: torch.device) -> Target:
+    """The template with each class's name, as that class's only description.
+
+    Raises:
+        UserError: `text` has none.
+    """
+    if text.template is None:
+        raise UserError("alignment.llm_target: the template's features are missing")
+    features = text.template[:, None].to(device, torch.float32)
+    return Target(features, features.new_ones(features.shape[:2], dtype=torch.bool))
 
 
 class Objective:

@@ -7,7 +7,6 @@ Shapes: R replicas, C classes, N prompts per class, L context tokens, W text wid
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -15,19 +14,20 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from core.alignment import LocalForm, LocalScorer, Marginals, local_scores, mean_feature
+from core.alignment import LocalForm, Marginals, local_scores
 from core.arrays import ClassText, ImageFeatures, TestSet, TrainImages
-from core.checkpoint import TrainState, fingerprint_of
+from core.checkpoint import Checkpoint, fingerprint_of
 from core.errors import UserError
-from core.evaluate import Evaluation, evaluate
-from core.fit import Progress, fit
-from core.model import LlmForm, Objective, Target
+from core.fit import Progress, epoch_batches, fit
+from core.model import LlmForm, Objective, Target, descriptions_target, template_target
+from core.optim import ReplicaSGD, learning_rates
 from core.prompts import ClassTokenPosition, PromptEncoder, initial_contexts
 from core.recipes import NUMERICS_VERSION
+from core.replica_results import Judge, TrainResult
+from core.step import training_step
 from core.text_tower import TextTower
 
 LlmTarget = Literal["descriptions", "template"]
-Names = tuple[tuple[int, ...], ...]
 
 NOT_OF_THE_STEPS = frozenset(
     {
@@ -44,27 +44,6 @@ NOT_OF_THE_STEPS = frozenset(
     }
 )
 """Arguments of `train` that a checkpoint does not depend on, or (the frozen features) that its path stands for."""
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What became of one replica."""
-
-    seed: int
-    contexts: Tensor
-    """Learned contexts (N, L, W) or (C, N, L, W), float32 on the CPU."""
-    loss_curve: list[float]
-    """Mean loss of each epoch."""
-    val: Evaluation | None
-    """On the validation sample; None where there is none or training failed."""
-    tests: dict[str, Evaluation]
-    """By name of the test set; empty where training failed."""
-    plan_entropy: float | None
-    """Mean relative entropy of the local transport plans on all test images (0..1); None where there are no plans."""
-    seconds: float
-    """Wall time of the training divided by the replicas in it."""
-    failure: str | None
-    """Why training failed, or None."""
 
 
 def train(
@@ -133,14 +112,9 @@ def train(
             of the alignment that is missing, class-specific contexts for classes not trained on.
     """
     arguments = {name: value for name, value in locals().items() if name not in NOT_OF_THE_STEPS}
+    arguments["numerics"] = NUMERICS_VERSION
     _check(
-        seeds,
-        samples,
-        llm_weight,
-        local_weight,
-        learning_rate,
-        inference_local_weight,
-        inference_description_weight,
+        seeds, samples, llm_weight, local_weight, learning_rate, inference_local_weight, inference_description_weight
     )
     _check_classes(class_specific, text, tests)
     per_replica = partial(torch.tensor, dtype=torch.float32, device=tower.device)
@@ -162,151 +136,53 @@ def train(
         ot_marginals=ot_marginals,
         ot_relaxation=ot_relaxation,
     )
-    state = fit(
-        contexts=initial_contexts(
-            tower,
-            seeds=seeds,
-            n_prompts=n_prompts,
-            context_length=context_length,
-            n_classes=len(text) if class_specific else None,
-            init=init,
-            init_std=init_std,
-        ),
-        prompts=encode(text.name_tokens),
-        objective=Objective(
-            scale=tower.logit_scale,
-            local_weight=per_replica(local_weight),
-            local_score=local_score,
-            llm_weight=per_replica(llm_weight),
-            llm_form=llm_form,
-            target=_target(text, llm_target, tower.device) if any(llm_weight) else None,
-            ot_epsilon=ot_epsilon,
-            ot_iterations=ot_iterations,
-        ),
-        train_images=train_images,
-        train_labels=train_labels,
-        samples=samples,
+    contexts = initial_contexts(
+        tower,
         seeds=seeds,
-        learning_rate=learning_rate,
-        momentum=momentum,
-        weight_decay=weight_decay,
-        warmup_learning_rate=warmup_learning_rate,
-        batch_size=batch_size,
+        n_prompts=n_prompts,
+        context_length=context_length,
+        n_classes=len(text) if class_specific else None,
+        init=init,
+        init_std=init_std,
+    ).requires_grad_()
+    prompts = encode(text.name_tokens)
+    objective = Objective(
+        scale=tower.logit_scale,
+        local_weight=per_replica(local_weight),
+        local_score=local_score,
+        llm_weight=per_replica(llm_weight),
+        llm_form=llm_form,
+        target=_target(text, llm_target, tower.device) if any(llm_weight) else None,
+        ot_epsilon=ot_epsilon,
+        ot_iterations=ot_iterations,
+    )
+    optimiser = ReplicaSGD(contexts, momentum=momentum, weight_decay=weight_decay)
+    state = fit(
+        training_step(contexts, prompts, objective, optimiser),
+        optimiser,
+        train_images,
+        train_labels,
+        batches=partial(epoch_batches, samples, seeds, batch_size=batch_size),
+        rates=partial(learning_rates, learning_rate, epochs=epochs, warmup=warmup_learning_rate),
         epochs=epochs,
         report=report,
-        checkpoint=checkpoint,
-        checkpoint_every=checkpoint_every,
-        fingerprint=fingerprint_of(arguments | {"numerics": NUMERICS_VERSION}),
+        checkpoint=None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every, fingerprint_of(arguments)),
     )
-    failures = [_failure(losses, contexts) for losses, contexts in zip(state.losses.T, state.contexts, strict=True)]
-    sound = [r for r, failure in enumerate(failures) if failure is None]
-    evaluations = _evaluate(
-        contexts=state.contexts[sound],
-        encode=encode,
-        text=text,
-        val=val,
-        val_samples=None if val_samples is None else val_samples[sound],
-        tests=tests,
-        scale=tower.logit_scale,
-        local_score=local_score,
-        local_weight=per_replica(inference_local_weight)[sound],
-        description_weight=per_replica(inference_description_weight)[sound],
+    judge = Judge(
+        encode,
+        local_score,
+        tower.logit_scale,
+        local_weight=per_replica(inference_local_weight),
+        description_weight=per_replica(inference_description_weight),
     )
-    by_replica = dict(zip(sound, evaluations, strict=True))
-    return [_result(seed, r, state, failures[r], *by_replica.get(r, (None, {}))) for r, seed in enumerate(seeds)]
-
-
-@torch.no_grad()
-def _evaluate(
-    *,
-    contexts: Tensor,
-    encode: Callable[[Names], PromptEncoder],
-    text: ClassText,
-    val: ImageFeatures | None,
-    val_samples: Tensor | None,
-    tests: Mapping[str, TestSet],
-    scale: float,
-    local_score: LocalScorer,
-    local_weight: Tensor,
-    description_weight: Tensor,
-) -> list[tuple[Evaluation | None, dict[str, Evaluation]]]:
-    """Each replica's validation and test evaluations; weights and `val_samples` are those of the replicas given."""
-    if not len(contexts):
-        return []
-    features: dict[Names, Tensor] = {}  # by class names: a test set often has the classes trained on
-
-    def classify(images: ImageFeatures, text: ClassText, replicas: slice) -> list[Evaluation]:
-        if text.name_tokens not in features:
-            features[text.name_tokens] = encode(text.name_tokens).encode(contexts)
-        mean_descriptions = None
-        if description_weight[replicas].any():
-            mean_descriptions = mean_feature(*_descriptions(text, "inference.description_weight", contexts.device))
-        return evaluate(
-            images,
-            features[text.name_tokens][replicas],
-            scale=scale,
-            local_score=local_score,
-            local_weight=local_weight[replicas],
-            description_weight=description_weight[replicas],
-            mean_descriptions=mean_descriptions,
-        )
-
-    vals: list[Evaluation | None] = [None] * len(contexts)
-    if val is not None and val_samples is not None and val_samples.numel():
-        for r, rows in enumerate(val_samples):
-            (vals[r],) = classify(val.rows(rows), text, slice(r, r + 1))
-    by_test = {name: classify(test.images, test.text, slice(None)) for name, test in tests.items()}
-    return [(val, {name: rows[r] for name, rows in by_test.items()}) for r, val in enumerate(vals)]
-
-
-def _result(
-    seed: int,
-    replica: int,
-    state: TrainState,
-    failure: str | None,
-    val: Evaluation | None,
-    tests: dict[str, Evaluation],
-) -> TrainResult:
-    planned = [(test.plan_entropy, test.count) for test in tests.values() if test.plan_entropy is not None]
-    n_planned = sum(n for _, n in planned)
-    return TrainResult(
-        seed=seed,
-        contexts=state.contexts[replica].cpu().clone(),
-        loss_curve=state.losses[:, replica].tolist(),
-        val=val,
-        tests=tests,
-        plan_entropy=sum(entropy * n for entropy, n in planned) / n_planned if n_planned else None,
-        seconds=state.seconds / len(state.contexts),
-        failure=failure,
-    )
-
-
-def _failure(losses: Tensor, contexts: Tensor) -> str | None:
-    """Why a replica's losses (epochs,) or last contexts are unusable, or None."""
-    broken = (~losses.isfinite()).nonzero().flatten()
-    if len(broken):
-        epoch = int(broken[0])
-        return f"the loss became {losses[epoch].item()} in epoch {epoch + 1}; try a smaller optim.learning_rate"
-    return None if contexts.isfinite().all() else "the last step left contexts that are not finite"
+    return judge.results(state, seeds, text, val, val_samples, tests)
 
 
 def _target(text: ClassText, llm_target: LlmTarget, device: torch.device) -> Target:
     """What prompts are aligned with in training."""
-    if llm_target == "descriptions":
-        return _descriptions(text, "alignment.llm_weight", device)
-    if text.template is None:
-        raise UserError("alignment.llm_target: the template's features are missing")
-    features = text.template[:, None].to(device, torch.float32)
-    return Target(features, features.new_ones(features.shape[:2], dtype=torch.bool))
-
-
-def _descriptions(text: ClassText, key: str, device: torch.device) -> Target:
-    if text.descriptions is None:
-        raise UserError(f"{key}: the class descriptions are missing; name a bank in descriptions.bank, or set it to 0")
-    features = text.descriptions.to(device, torch.float32)
-    if text.description_mask is None:
-        return Target(features, features.new_ones(features.shape[:2], dtype=torch.bool))
-    return Target(features, text.description_mask.to(device))
+    if llm_target == "template":
+        return template_target(text, device)
+    return descriptions_target(text, "alignment.llm_weight", device)
 
 
 def _check(seeds: Sequence[int], samples: Tensor, *weights: Sequence[float]) -> None:

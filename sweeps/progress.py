@@ -1,7 +1,8 @@
 """What a running sweep shows: a live bar in a terminal, now and then a plain line elsewhere."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
@@ -116,6 +117,18 @@ def progress_bar(console: Console, quiet: bool) -> Progress:
     """A bar that says what is done and when it will be over."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, disable=quiet, transient=True)
+
+
+Show = Callable[[int, int | None, str], None]
+"""Takes what is done, of how much in all (None: that is not known), and what is being done."""
+
+
+@contextmanager
+def showing_progress(console: Console, quiet: bool, first: str) -> Iterator[Show]:
+    """A `progress_bar` for one thing after another, of which `first` is the first."""
+    with progress_bar(console, quiet) as bar:
+        task = bar.add_task(first, total=None)
+        yield lambda done, total, what: bar.update(task, completed=done, total=total, description=what)
 
 
 def readable_seconds(seconds: float) -> str:

@@ -18,7 +18,7 @@ from core.errors import UserError, nearest
 from core.methods import method_setting
 from search_spaces.yaml_reader import parse_overrides
 from sweeps.outputs import writable_folder
-from sweeps.progress import progress_bar
+from sweeps.progress import showing_progress
 
 if TYPE_CHECKING:
     from core.cell import CellResult
@@ -51,17 +51,12 @@ def train_once(
 
     bench = Bench()
     quiet = as_json or not console.is_terminal
-    with progress_bar(console, quiet) as bar:
-        task = bar.add_task("drawing", total=None)
-
-        def show(done: int, total: int, what: str) -> None:
-            bar.update(task, completed=done, total=total, description=what)
-
+    with showing_progress(console, quiet, "drawing") as show:
         bench.prepare_data(cells, show)  # `check` would draw mini datasets in silence
         bench.check(cells)
         bench.prepare(cells, show)
-        bar.update(task, description="training", completed=0, total=None)
-        results = bench.run(cells, lambda epoch, epochs: bar.update(task, completed=epoch, total=epochs))
+        show(0, None, "training")
+        results = bench.run(cells, lambda epoch, epochs: show(epoch, epochs, "training"))
     if save is not None:
         for result in results:
             _save(result, save)

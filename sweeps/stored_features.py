@@ -17,7 +17,7 @@ from core.locations import cache_root
 from search_spaces.parameters import IntParameter, Parameter
 from search_spaces.sweep_file import LoadedSweep
 from sweeps.plan import grid_cells, plan_sweep
-from sweeps.progress import progress_bar, readable_seconds
+from sweeps.progress import readable_seconds, showing_progress
 
 if TYPE_CHECKING:
     from core.feature_needs import FeatureEstimate
@@ -111,19 +111,14 @@ def build(console: Console, cells: Sequence[Cell], *, dry_run: bool, as_json: bo
 
     bench = Bench()
     quiet = as_json or not console.is_terminal
-    with progress_bar(console, quiet) as bar:
-        task = bar.add_task("drawing", total=None)
-
-        def show(done: int, total: int, what: str) -> None:
-            bar.update(task, completed=done, total=total, description=what)
-
+    with showing_progress(console, quiet, "drawing") as show:
         bench.prepare_data(cells, show)
-        bar.update(task, description="estimating", completed=0, total=None)
+        show(0, None, "estimating")
         estimates = bench.estimate_features(cells)
         total = costs(estimates)
         if not as_json:
-            _print_needs(bar.console, estimates)
-            bar.console.print(f"  {describe(total)}; kept in {store_folder()}", highlight=False, soft_wrap=True)
+            _print_needs(console, estimates)
+            console.print(f"  {describe(total)}; kept in {store_folder()}", highlight=False, soft_wrap=True)
         start = time.perf_counter()
         images, size = (0, 0) if dry_run else bench.compute(estimates, show)
         seconds = 0.0 if dry_run else time.perf_counter() - start
@@ -246,11 +241,8 @@ def verify(console: Console, *, as_json: bool) -> int:
     """Read every stored byte; returns the exit code."""
     from core.feature_upkeep import verify_store
 
-    with progress_bar(console, as_json or not console.is_terminal) as bar:
-        task = bar.add_task("verifying", total=None)
-        result = verify_store(
-            store_folder(), lambda done, total, what: bar.update(task, completed=done, total=total, description=what)
-        )
+    with showing_progress(console, as_json or not console.is_terminal, "verifying") as show:
+        result = verify_store(store_folder(), show)
     damaged = {str(folder): names for folder, names in result.damaged.items()}
     if as_json:
         unreadable = [str(path) for path in result.unreadable]

@@ -50,6 +50,11 @@ class TextQuality:
     distinct_2: float
     """The same of pairs of neighbouring words."""
 
+    @property
+    def usable(self) -> bool:
+        """Whether training can use the bank: every class has sentences, and all fit."""
+        return not self.without and not self.too_long
+
 
 def text_quality(
     sentences: Sentences, class_names: Sequence[str], count_tokens: Callable[[str], int], context_length: int

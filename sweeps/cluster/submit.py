@@ -51,17 +51,7 @@ def submit_sweep(
     path = shipped_or_path(file)
     load_sweep(path, parse_overrides(list(overrides)))  # its faults are known here at once
     client = _client(address)
-    with tempfile.TemporaryDirectory(prefix="dualpt-job-") as folder:
-        environment: dict[str, Any] = {}
-        word = file
-        if path == Path(file):  # not one that ships: the head has no copy
-            shutil.copy(path, folder)
-            word, environment = path.name, {"working_dir": folder}
-        entrypoint = shlex.join([COMMAND, "sweep", word, *overrides, *options])
-        try:
-            job = _patient()(client.submit_job, entrypoint=entrypoint, runtime_env=environment)
-        except Exception as error:
-            raise UserError(f"--address {address}: the job was not taken ({_one_line(error)})") from None
+    job, entrypoint = _submit(client, file, path, [*overrides, *options], address)
     console.print(f"submitted {job}: {entrypoint}", highlight=False, soft_wrap=True, markup=False)
     if not follow:
         console.print(f"  follow it with: ray job logs {job} --follow --address {address}", highlight=False)
@@ -75,6 +65,21 @@ def submit_sweep(
         )
         return 130
     return _exit_code(client, job, console)
+
+
+def _submit(client: Any, file: str, path: Path, words: Sequence[str], address: str) -> tuple[str, str]:
+    """Hand `dualpt sweep` to the cluster, with the sweep file at `path` unless it ships; the job, and its command."""
+    with tempfile.TemporaryDirectory(prefix="dualpt-job-") as folder:
+        environment: dict[str, Any] = {}
+        word = file
+        if path == Path(file):  # not one that ships: the head has no copy
+            shutil.copy(path, folder)
+            word, environment = path.name, {"working_dir": folder}
+        entrypoint = shlex.join([COMMAND, "sweep", word, *words])
+        try:
+            return _patient()(client.submit_job, entrypoint=entrypoint, runtime_env=environment), entrypoint
+        except Exception as error:
+            raise UserError(f"--address {address}: the job was not taken ({_one_line(error)})") from None
 
 
 async def _follow(client: Any, job: str, console: Console) -> None:

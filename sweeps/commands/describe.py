@@ -74,7 +74,7 @@ def generate(
     Every answer is kept beside the bank, so that the same command continues after a kill, and more descriptions a class
     use what is there. Exit codes: 0 every class has K descriptions, 2 usage, 3 some are short.
     """
-    from sweeps.describing.generating import Sampling, WriterOptions, generate_bank
+    from sweeps.describing.generating import Sampling, Wanted, WriterOptions, generate_bank
     from sweeps.describing.places import setting_of
 
     code = generate_bank(
@@ -93,12 +93,8 @@ def generate(
             timeout=timeout,
         ),
         Sampling(temperature=temperature, top_p=top_p, max_new_tokens=max_new_tokens),
+        Wanted(per_class=per_class, tries=tries, templates=templates, class_name=class_name, seed=seed),
         classes=classes,
-        templates=templates,
-        per_class=per_class,
-        tries=tries,
-        class_name=class_name,
-        seed=seed,
         restart=restart,
         overwrite=overwrite,
         as_json=as_json,

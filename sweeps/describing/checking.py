@@ -33,7 +33,7 @@ from core.inputs import data_root, info_of, split_of
 from core.locations import cache_root
 from core.mini.grid import ensure_mini_grid
 from sweeps.describing.places import classes_in
-from sweeps.progress import progress_bar
+from sweeps.progress import Show, showing_progress
 
 if TYPE_CHECKING:
     from core.arrays import ImageFeatures
@@ -77,40 +77,30 @@ def check_bank(
     items = classes_in(setting, info, classes)
     names = [item.name for item in items]
     sentences = _read(source, info, names, accept)
-    quiet = as_json or not console.is_terminal
-    with progress_bar(console, quiet) as bar:
-        task = bar.add_task("loading the backbone", total=None)
-
-        def show(done: int, total: int, what: str) -> None:
-            bar.update(task, completed=done, total=total, description=what)
-
+    with showing_progress(console, as_json or not console.is_terminal, "loading the backbone") as show:
         from core.backbone import load_backbone
         from core.describing.fitting import rules_for
 
-        rules = rules_for(setting.backbone.name, setting.backbone.pretrained)
+        section = setting.backbone
+        rules = rules_for(section.name, section.pretrained)
         text = text_quality(sentences, names, rules.count_tokens, rules.context_length)
-        usable = not text.without and not text.too_long
         reason = _why_not_judged(text, setting, info)
         images = None if reason else _validation_items(setting, info, names, show)
-        section = setting.backbone
         backbone = load_backbone(section.name, section.pretrained, section.precision, _device(device))
         features, gain = _judge(backbone, setting, info, sentences, names, text, images, show)
-    report: dict[str, Any] = {
+    report = {
         "dataset": info.name,
         "bank": str(source),
         "backbone": section.name,
-        "usable": usable,
+        "usable": text.usable,
         **_named(text, titles(items)),
-        "cosine_within": features and features.within,
-        "cosine_between": features and features.between,
-        "zero_shot": None if gain is None else _finite(asdict(gain)),
-        "not_judged": reason,
+        **_judged(features, gain, reason),
     }
     if as_json:
         print(json.dumps(report, allow_nan=False))
     else:
         _print(console, report)
-    return 0 if usable else UNUSABLE
+    return 0 if text.usable else UNUSABLE
 
 
 def _read(source: Path, info: DatasetInfo, names: Sequence[str], accept: bool) -> Sentences:
@@ -143,7 +133,7 @@ def _why_not_judged(text: TextQuality, setting: Setting, info: DatasetInfo) -> s
     return None
 
 
-def _validation_items(setting: Setting, info: DatasetInfo, names: Sequence[str], show: Any) -> tuple[Item, ...]:
+def _validation_items(setting: Setting, info: DatasetInfo, names: Sequence[str], show: Show) -> tuple[Item, ...]:
     """The validation images, found on disk; of ImageNet, drawn from its training images."""
     root = data_root(setting, info)
     if info.kind == "mini":
@@ -164,7 +154,7 @@ def _judge(
     names: Sequence[str],
     text: TextQuality,
     items: tuple[Item, ...] | None,
-    show: Any,
+    show: Show,
 ) -> "tuple[FeatureQuality | None, Gain | None]":
     """What the backbone makes of the bank: features, of sentences that fit, and accuracy where there are images."""
     from core.describing.judging import feature_quality, zero_shot_gain
@@ -184,7 +174,7 @@ def _judge(
 
 
 def _features(
-    backbone: "Backbone", setting: Setting, info: DatasetInfo, items: tuple[Item, ...], show: Any
+    backbone: "Backbone", setting: Setting, info: DatasetInfo, items: tuple[Item, ...], show: Show
 ) -> "ImageFeatures":
     """Features of the images, from the store that trials use as well."""
     from core.features import FeatureStore
@@ -220,6 +210,16 @@ def _named(text: TextQuality, shown: Sequence[str]) -> dict[str, Any]:
         "refusals": rows(text.refusals),
         "repeated": rows(text.repeated),
         "shared": rows(text.shared),
+    }
+
+
+def _judged(features: "FeatureQuality | None", gain: "Gain | None", reason: str | None) -> dict[str, Any]:
+    """What the backbone made of the bank; `reason` is why there is no accuracy."""
+    return {
+        "cosine_within": features and features.within,
+        "cosine_between": features and features.between,
+        "zero_shot": None if gain is None else _finite(asdict(gain)),
+        "not_judged": reason,
     }
 
 

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from rich.console import Console
 from core.config import Setting
 from core.data.catalog import DatasetInfo
 from core.data.splits import listing
-from core.describing.answers import open_answers
+from core.describing.answers import AnswerFile, open_answers
 from core.describing.bank import Bank, Provenance, bank_path, own_version, today, write_bank
 from core.describing.classes import Classes, titles
 from core.describing.cleaning import Reason
@@ -21,7 +22,7 @@ from core.describing.questions import TEMPLATES, ClassNamePolicy, Questionnaire,
 from core.errors import UserError
 from core.inputs import info_of
 from sweeps.describing.places import classes_in, written_bank
-from sweeps.progress import progress_bar
+from sweeps.progress import showing_progress
 
 if TYPE_CHECKING:
     from core.describing.writers import Writer
@@ -62,6 +63,36 @@ class WriterOptions:
     timeout: float | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is asked for, and how often at most."""
+
+    per_class: int
+    """Descriptions of each class, K."""
+    tries: int | None
+    """Questions about a class at most; None where that was not given."""
+    templates: Path | None
+    """File of question templates; None for those that ship."""
+    class_name: ClassNamePolicy
+    seed: int
+
+    def read_templates(self) -> tuple[str, ...]:
+        return read_templates(self.templates) if self.templates else TEMPLATES
+
+    def limit(self) -> int:
+        """Questions about a class at most.
+
+        Raises:
+            UserError: fewer than the descriptions wanted.
+        """
+        tries = TRIES_PER_DESCRIPTION * self.per_class if self.tries is None else self.tries
+        if tries < self.per_class:
+            raise UserError(
+                f"--tries: {tries} questions cannot give {self.per_class} descriptions; give at least --per-class"
+            )
+        return tries
+
+
 def generate_bank(
     console: Console,
     dataset: str,
@@ -69,13 +100,9 @@ def generate_bank(
     setting: Setting,
     options: WriterOptions,
     sampling: Sampling,
+    wanted: Wanted,
     *,
     classes: Path | None,
-    templates: Path | None,
-    per_class: int,
-    tries: int | None,
-    class_name: ClassNamePolicy,
-    seed: int,
     restart: bool,
     overwrite: bool,
     as_json: bool,
@@ -87,46 +114,45 @@ def generate_bank(
     """
     info = info_of(setting, dataset)
     check_options(options)
-    asked_of = read_templates(templates) if templates else TEMPLATES
-    limit = TRIES_PER_DESCRIPTION * per_class if tries is None else tries
-    if limit < per_class:
-        raise UserError(f"--tries: {limit} questions cannot give {per_class} descriptions; give at least --per-class")
+    templates, limit = wanted.read_templates(), wanted.limit()
     items = classes_in(setting, info, classes)
     path = bank_path(out, info.name)
     answers_path = path.with_suffix(".answers.jsonl")
     _check_place(path, answers_path, overwrite)
     from core.describing.fitting import rules_for
 
-    rules = rules_for(setting.backbone.name, setting.backbone.pretrained, class_name)
-    questionnaire = Questionnaire(items, info.template, asked_of, class_name, seed)
-    quiet = as_json or not console.is_terminal
-    with progress_bar(console, quiet) as bar:
-        task = bar.add_task("loading the model" if options.llm else "asking", total=None)
+    rules = rules_for(setting.backbone.name, setting.backbone.pretrained, wanted.class_name)
+    first = "loading the model" if options.llm else "asking"
+    with showing_progress(console, as_json or not console.is_terminal, first) as show:
         writer = make_writer(options, sampling)
-        header = _header(info, items, writer, asked_of, class_name, sampling, seed)
-        with open_answers(answers_path, header, restart) as file:
-            try:
-                generated = generate(
-                    items,
-                    questionnaire,
-                    writer,
-                    file,
-                    rules=rules,
-                    per_class=per_class,
-                    tries=limit,
-                    progress=lambda done, total: bar.update(
-                        task, completed=done, total=total, description="descriptions"
-                    ),
-                )
-            except KeyboardInterrupt:
-                console.print(f"{len(file.answers)} answers kept in {answers_path}; run again to continue")
-                raise
-            bank = generated_bank(info.name, items, generated, _provenance(file.header))
+        header = _header(info, items, writer, templates, sampling, wanted)
+        with open_answers(answers_path, header, restart) as file, _telling_what_is_kept(console, file, answers_path):
+            generated = generate(
+                items,
+                Questionnaire(items, info.template, templates, wanted.class_name, wanted.seed),
+                writer,
+                file,
+                rules=rules,
+                per_class=wanted.per_class,
+                tries=limit,
+                progress=lambda done, total: show(done, total, "descriptions"),
+            )
+    bank = generated_bank(info.name, items, generated, _provenance(file.header))
     empty = not any(part.sentences for part in bank.classes)
     if not empty and written_bank(path) != bank:
         write_bank(path, bank)
-    _show(console, bank, items, generated, per_class, None if empty else path, as_json)
-    return SHORT if generated.short(per_class) else 0
+    _show(console, bank, items, generated, wanted.per_class, None if empty else path, as_json)
+    return SHORT if generated.short(wanted.per_class) else 0
+
+
+@contextmanager
+def _telling_what_is_kept(console: Console, file: AnswerFile, path: Path) -> Iterator[None]:
+    """Say how to continue where the user interrupts."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.print(f"{len(file.answers)} answers kept in {path}; run again to continue")
+        raise
 
 
 def check_options(options: WriterOptions) -> None:
@@ -184,9 +210,8 @@ def _header(
     items: Classes,
     writer: "Writer",
     templates: Sequence[str],
-    class_name: ClassNamePolicy,
     sampling: Sampling,
-    seed: int,
+    wanted: Wanted,
 ) -> dict[str, Any]:
     """What determines the answers."""
     return {
@@ -196,8 +221,8 @@ def _header(
         "revision": writer.revision,
         "endpoint": writer.endpoint,
         "templates": list(templates),
-        "sampling": {**asdict(sampling), "class_name": class_name},
-        "seed": seed,
+        "sampling": {**asdict(sampling), "class_name": wanted.class_name},
+        "seed": wanted.seed,
         "classes": [item.name for item in items],
         "date": today(),
         "dualpt": own_version(),
@@ -220,36 +245,39 @@ def _show(
 ) -> None:
     """Print what came out; `path` is None where no bank was written."""
     shown = titles(items)
-    short = {shown[label]: len(bank.classes[label].sentences) for label in generated.short(per_class)}
-    sentences = sum(len(part.sentences) for part in bank.classes)
-    rejected = generated.rejected.most_common()
+    report = {
+        "dataset": bank.dataset,
+        "bank": path and str(path),
+        "classes": len(items),
+        "per_class": per_class,
+        "sentences": sum(len(part.sentences) for part in bank.classes),
+        "asked": generated.asked,
+        "rejected": dict(generated.rejected.most_common()),
+        "short": {shown[label]: len(bank.classes[label].sentences) for label in generated.short(per_class)},
+        "text_sha256": bank.text_sha256,
+    }
     if as_json:
-        document = {
-            "dataset": bank.dataset,
-            "bank": path and str(path),
-            "classes": len(items),
-            "per_class": per_class,
-            "sentences": sentences,
-            "asked": generated.asked,
-            "rejected": dict(rejected),
-            "short": short,
-            "text_sha256": bank.text_sha256,
-        }
-        print(json.dumps(document))
-        return
+        print(json.dumps(report))
+    else:
+        _print(console, report)
+
+
+def _print(console: Console, report: dict[str, Any]) -> None:
+    rejected: dict[Reason, int] = report["rejected"]
     console.print(
-        f"{path or 'no bank written'}: {sentences} descriptions of {len(items)} classes, {generated.asked} questions "
-        "asked",
+        f"{report['bank'] or 'no bank written'}: {report['sentences']} descriptions of {report['classes']} classes, "
+        f"{report['asked']} questions asked",
         highlight=False,
         markup=False,
     )
     if rejected:
-        console.print("  rejected: " + ", ".join(f"{count} {reason}" for reason, count in rejected), highlight=False)
-    if short:
-        remedy = REMEDIES.get(rejected[0][0] if rejected else "no text", "more --tries, or other --templates")
-        names = [f"'{name}' {count}" for name, count in short.items()]
+        reasons = ", ".join(f"{count} {reason}" for reason, count in rejected.items())
+        console.print(f"  rejected: {reasons}", highlight=False)
+    if report["short"]:
+        remedy = REMEDIES.get(next(iter(rejected), "no text"), "more --tries, or other --templates")
+        names = [f"'{name}' {count}" for name, count in report["short"].items()]
         console.print(
-            f"  short of {per_class}: {listing(names, shown=10)}; try {remedy}",
+            f"  short of {report['per_class']}: {listing(names, shown=10)}; try {remedy}",
             style="yellow",
             highlight=False,
             markup=False,

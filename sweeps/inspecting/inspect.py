@@ -12,7 +12,7 @@ from core.config import Setting, uses_local
 from sweeps.comparison.frames import open_ledger
 from sweeps.inspecting.tables import TextTable, print_tables, tables_of
 from sweeps.outputs import writable_folder
-from sweeps.progress import progress_bar
+from sweeps.progress import showing_progress
 from sweeps.recorded import find_cell, prompts_of
 
 PAGE = "index.html"
@@ -54,14 +54,8 @@ def inspect_cell(
     from core.cell import Bench
     from sweeps.inspecting.findings import look_inside
 
-    with progress_bar(console, quiet=as_json or not console.is_terminal) as bar:
-        task = bar.add_task("reading", total=None)
-        findings = look_inside(
-            prompts,
-            Bench(),
-            images,
-            lambda done, total, what: bar.update(task, completed=done, total=total, description=what),
-        )
+    with showing_progress(console, as_json or not console.is_terminal, "reading") as show:
+        findings = look_inside(prompts, Bench(), images, show)
     tables = tables_of(findings)
     pictures = _draw(findings, prompts.cell.setting, folder)
     place = f"{row.trial} on {prompts.cell.label}"

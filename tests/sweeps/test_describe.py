@@ -13,7 +13,9 @@ from chat_server import ChatServer, completion
 
 import sweeps.cli
 from core.data.catalog import dataset_info
+from core.describing.answers import AnswerFile
 from core.describing.classes import classes_of
+from core.describing.writers import Answered
 from core.descriptions import read_bank
 from core.inputs import mini_root
 from core.mini.grid import ensure_mini_grid
@@ -105,6 +107,25 @@ class TestGenerating:
         assert outcome.code == 3
         assert outcome.document["short"] == {"Forest": 0}
         assert outcome.document["rejected"] == {"refusal": 4}
+
+    def test_an_interrupted_run_says_how_to_continue(  # type: ignore[no-untyped-def]
+        self, describe, chat_server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        keep = AnswerFile.add
+
+        def keep_and_interrupt(file: AnswerFile, answered: Answered) -> None:
+            keep(file, answered)
+            raise KeyboardInterrupt
+
+        words = ["generate", "EuroSAT", "--classes", "split.json", "--endpoint", chat_server.url, "--model", "tiny"]
+        words += ["--parallel", "1", "--per-class", "1", "--out", "bank"]
+        with monkeypatch.context() as patched:
+            patched.setattr(AnswerFile, "add", keep_and_interrupt)
+            outcome = describe(*words)
+        assert outcome.code == 130
+        assert "1 answers kept in bank/EuroSAT.answers.jsonl; run again to continue" in outcome.out
+        assert not (tmp_path / "bank" / "EuroSAT.json").exists()
+        assert describe(*words, "--json").document["asked"] == 1
 
     @pytest.mark.slow
     def test_a_killed_run_ends_with_the_same_bank(self, describe, tiny_llm: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
