@@ -17,6 +17,7 @@ from core.errors import UserError
 from core.json_reader import parse_json
 from core.mini.world import build_world
 
+INSTEAD = "--classes FILE with a split file or one name a line"
 WNID_LINE = re.compile(r"(n\d{8})\s+(\S.*)")
 
 
@@ -51,11 +52,14 @@ def classes_of(info: DatasetInfo, root: Path | None, file: Path | None) -> Class
     if root is None:
         raise UserError(
             f"the class names of {info.name} are not known; give data.root=FOLDER that holds '{info.folder}/', or "
-            "--classes FILE with a split file or one name a line"
+            f"{INSTEAD}"
         )
     if info.layout == "imagenet":
         return _imagenet_classes(info, root)
-    return tuple(map(DatasetClass, read_split(info, root, images=False).class_names))
+    try:
+        return tuple(map(DatasetClass, read_split(info, root, images=False).class_names))
+    except UserError as error:
+        raise UserError(f"{error}, or give {INSTEAD}") from None
 
 
 def titles(classes: Sequence[DatasetClass]) -> list[str]:
