@@ -11,6 +11,7 @@ from search_spaces.sweep_file import LoadedSweep
 from sweeps.dealer import Dealer
 from sweeps.launch import open_dealer as open_for
 from sweeps.on_record import cells_on_record
+from sweeps.outcome import Outcome
 from sweeps.plan import plan_sweep
 from sweeps.progress import SweepProgress
 from sweeps.records import CellRow
@@ -53,3 +54,20 @@ def trained(log: Path) -> Counter[str]:
 
 def shown(sweep: LoadedSweep, where: Callable[[CellRow], bool] = lambda row: True) -> list[CellRow]:
     return [row for row in Ledger(sweep.file.run.tracking_uri).read_cells(sweep.file.name) if where(row)]
+
+
+def finished(name: str, *, trained: int, reused: int = 0) -> Outcome:
+    """What a launch returns that nothing has disturbed."""
+    return Outcome(
+        name=name,
+        cells=trained + reused,
+        trained=trained,
+        reused=reused,
+        kept=0,
+        failed=0,
+        pruned=0,
+        interrupted=False,
+        spent=False,
+        best=None,
+        best_value=None,
+    )

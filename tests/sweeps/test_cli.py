@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from running import finished
 
 import search_spaces
 from sweeps.cli import app
@@ -106,19 +107,7 @@ def test_texts_in_brackets_are_no_markup(tmp_path: Path) -> None:
 def test_a_sweep_says_what_came_of_it_without_progress_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
 ) -> None:
-    outcome = Outcome(
-        name="demo",
-        cells=3,
-        trained=2,
-        reused=1,
-        kept=0,
-        failed=0,
-        pruned=0,
-        interrupted=False,
-        spent=False,
-        best=None,
-        best_value=None,
-    )
+    outcome = finished("demo", trained=2, reused=1)
 
     def launch(sweep: object, *, console: Console, progress: bool, only_failed: bool) -> Outcome:
         if progress:

@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 from fake_bench import fake_key
 from rich.console import Console
-from running import train_here, trained
+from running import finished, train_here, trained
 
 from search_spaces.study import LoadedStudy, check_study
 from sweeps.ablation import run
 from sweeps.ablation.outcome import study_cells, study_tables
 from sweeps.comparison.compare import rendered
 from sweeps.comparison.frames import read_frame
-from sweeps.outcome import Outcome
 from sweeps.plan import count, plan_sweep
 
 FACTORS = {
@@ -90,19 +89,7 @@ def test_a_study_trains_each_cell_once_and_ends_with_effects(
     assert "3 datasets cannot give a corrected p below 0.75: no claim is possible at this n" in notes
 
     # What `dualpt ablate` prints and writes of it.
-    done = Outcome(
-        name="crossed",
-        cells=24,
-        trained=24,
-        reused=0,
-        kept=0,
-        failed=0,
-        pruned=0,
-        interrupted=False,
-        spent=False,
-        best=None,
-        best_value=None,
-    )
+    done = finished("crossed", trained=24)
     monkeypatch.setattr(run, "launch", lambda sweep, **_: done)
     monkeypatch.setattr(run, "draw_mini_datasets", lambda *_, **__: None)
     console = Console(file=io.StringIO(), width=200)
