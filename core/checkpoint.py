@@ -41,43 +41,16 @@ def load_contexts(path: Path) -> tuple[Tensor, dict[str, str]]:
 
 @dataclass(frozen=True)
 class TrainState:
-    """Training after `epoch` whole epochs. Random draws are stateless, so that nothing else is needed."""
+    """Training after some whole epochs. Random draws are stateless, so that nothing else is needed."""
 
     contexts: Tensor
     """(R, ...)"""
     momentum: Tensor
     """(R, ...), the optimiser's buffer."""
     losses: Tensor
-    """(epoch, R) float64, mean loss of each epoch and replica."""
+    """(epochs done, R) float64, mean loss of each epoch and replica."""
     seconds: float
     """Wall time spent so far."""
-
-    @property
-    def epoch(self) -> int:
-        return len(self.losses)
-
-
-def save_state(path: Path, state: TrainState, fingerprint: str) -> None:
-    tensors = {"contexts": state.contexts, "momentum": state.momentum, "losses": state.losses}
-    _write(path, tensors, {"fingerprint": fingerprint, "seconds": repr(state.seconds)})
-
-
-def load_state(path: Path, fingerprint: str) -> TrainState | None:
-    """The state saved by a run with the same arguments, or None where there is none.
-
-    A state of other arguments, or a damaged file, is left unused with a warning; the next save replaces it.
-    """
-    if not path.exists():
-        return None
-    try:
-        tensors, metadata = _read(path)
-        if metadata["fingerprint"] == fingerprint:
-            return TrainState(**tensors, seconds=float(metadata["seconds"]))
-        reason = "it belongs to a run with other arguments"
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        reason = f"it cannot be read ({error})"
-    logger.warning("%s: starting from the first epoch, not from this checkpoint: %s", path, reason)
-    return None
 
 
 @dataclass(frozen=True)
@@ -90,15 +63,30 @@ class Checkpoint:
     fingerprint: str
     """`fingerprint_of` the run's arguments."""
 
-    def load(self) -> TrainState | None:
-        return load_state(self.path, self.fingerprint)
-
     def is_due(self, epoch: int) -> bool:
         """Whether to save after `epoch` whole epochs."""
         return epoch % self.every == 0
 
     def save(self, state: TrainState) -> None:
-        save_state(self.path, state, self.fingerprint)
+        tensors = {"contexts": state.contexts, "momentum": state.momentum, "losses": state.losses}
+        _write(self.path, tensors, {"fingerprint": self.fingerprint, "seconds": repr(state.seconds)})
+
+    def load(self) -> TrainState | None:
+        """The state saved by a run with the same arguments, or None where there is none.
+
+        A state of other arguments, or a damaged file, is left unused with a warning; the next save replaces it.
+        """
+        if not self.path.exists():
+            return None
+        try:
+            tensors, metadata = _read(self.path)
+            if metadata["fingerprint"] == self.fingerprint:
+                return TrainState(**tensors, seconds=float(metadata["seconds"]))
+            reason = "it belongs to a run with other arguments"
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            reason = f"it cannot be read ({error})"
+        logger.warning("%s: starting from the first epoch, not from this checkpoint: %s", self.path, reason)
+        return None
 
 
 def fingerprint_of(arguments: Mapping[str, object]) -> str:

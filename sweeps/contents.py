@@ -119,9 +119,14 @@ def grid_tags(declared: str, known: Collection[str]) -> dict[str, str]:
 
 
 def _declared_in(tags: Mapping[str, str]) -> str:
-    """What `grid_tags` wrote."""
+    """What `grid_tags` wrote; nothing where a kill has left a part of it."""
     parts = itertools.takewhile(bool, (tags.get(f"{records.GRID_TAG}.{n}", "") for n in itertools.count(1)))
-    return tags.get(records.GRID_TAG, "") or "".join(parts)
+    text = tags.get(records.GRID_TAG, "") or "".join(parts)
+    try:
+        json.loads(text)
+    except ValueError:
+        return ""
+    return text
 
 
 def read_sweep(run: Any, description: str) -> SweepRow:

@@ -76,6 +76,10 @@ class Contest:
         """Whether a trial is trained on, by the datasets that it has done."""
         return trial.proposal is None or self._race is None or self._race.goes_on(trial.plan.name)
 
+    def take_up(self, trial: OpenTrial) -> None:
+        """Count a trial that begins as in the race, also where it had been given up."""
+        trial.counted = self._tally.take_up(trial.plan.name)
+
     def give_up(self, trial: OpenTrial) -> None:
         """Leave a candidate as it is, for now."""
         assert self._race is not None

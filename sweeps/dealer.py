@@ -54,7 +54,7 @@ class Dealer:
         key: Callable[[Cell], str],
         progress: SweepProgress,
         race: Race | None = None,
-        on_selection: Callable[[Sequence[TrialPlan]], None] = lambda plans: None,
+        on_selection: Callable[[Sequence[TrialPlan]], None] | None = None,
     ) -> None:
         """Open the sweep in the ledger, and close what a killed launch left open there.
 
@@ -85,7 +85,7 @@ class Dealer:
         self._open: dict[str, OpenTrial] = {}
         """By run id, in the order in which they were opened."""
         self._ready: dict[str, OpenTrial] = {}
-        """Those of them with packs to deal, and perhaps some whose packs have just been dealt."""
+        """Those of them that may have packs to deal (`_waiting`)."""
         self._in_training: dict[str, list[OpenTrial]] = {}
         """Cells that an open trial has still to train, by key: the other trials that wait for them."""
         self._running: dict[str, None] = {}
@@ -186,7 +186,8 @@ class Dealer:
             trial.shards_out -= 1
             if not trial.shards_out:
                 self._running.pop(trial.plan.name, None)
-            self._ready[trial.ref.run_id] = trial
+            if trial.undealt:
+                self._ready[trial.ref.run_id] = trial
             if trial.staged:
                 self._go_on(trial)
         self._show()
@@ -214,10 +215,12 @@ class Dealer:
 
     @property
     def total(self) -> int:
-        """Cells of the sweep as far as is known: without those of candidates that are given up."""
+        """Cells of the sweep as far as is known: without those whose turn never comes."""
         plan = self._plan
         candidates = plan.candidates if self._candidates is None else self._candidates.total
-        return replace(plan, candidates=candidates).cells - self.tally.skipped(plan.candidate_cells)
+        best = 0 if self._queue.selects_nothing else plan.best_cells
+        known = replace(plan, candidates=candidates, best_cells=best).cells
+        return known - self.tally.skipped(plan.candidate_cells)
 
     @property
     def _searching(self) -> bool:
@@ -225,7 +228,7 @@ class Dealer:
         return any(trial.plan.kind == "search" for trial in self._open.values())
 
     def _waiting(self) -> list[OpenTrial]:
-        """Open trials with packs to deal, the earliest first."""
+        """Open trials with packs to deal, the earliest first; others are taken off the list on the way."""
         self._ready = {run_id: trial for run_id, trial in self._ready.items() if trial.undealt}
         return sorted(self._ready.values(), key=lambda trial: trial.number)
 
@@ -237,7 +240,9 @@ class Dealer:
         decisions = self._contest.decisions if self._contest is not None else ()
         later = deque(stages(cells, decisions)) if proposal is not None else deque([cells])
         self._opened += 1
-        trial = OpenTrial(self._opened, plan, ref, proposal, cells, later, counted=self.tally.take_up(plan.name))
+        trial = OpenTrial(self._opened, plan, ref, proposal, cells, later)
+        if self._contest is not None:
+            self._contest.take_up(trial)
         self._open[ref.run_id] = trial
         self._begin_stage(trial)
         if trial.staged:
@@ -268,8 +273,7 @@ class Dealer:
         self._in_training.update({cell.key: [] for cell in missing})
         trial.undealt.extend(into_packs(missing))
         self._ready[trial.ref.run_id] = trial
-        if self._contest is not None:
-            self._contest.score(trial)
+        self._score(trial)
 
     def _go_on(self, trial: OpenTrial) -> None:
         """Begin the stages of a trial while nothing is left to train; close it when it is whole, failed or given up."""
@@ -278,9 +282,13 @@ class Dealer:
                 self._close(trial)
                 return
             if self._contest is not None and not self._contest.goes_on(trial):
-                self._give_up(trial, self._contest)
+                self._give_up(trial)
                 return
             self._begin_stage(trial)
+
+    def _score(self, trial: OpenTrial) -> None:
+        if self._contest is not None:
+            self._contest.score(trial)
 
     def _open_partners(self, trial: OpenTrial) -> None:
         """Begin as many trials as may share the steps of one that begins.
@@ -326,9 +334,11 @@ class Dealer:
 
     def _reference(self, plan: TrialPlan, keys: Sequence[str]) -> TrialRef:
         """The trial's run: as it stands where it is complete, else opened."""
-        ref = self._finished.get((plan.name, plan.kind, setting_hash(plan.setting)))
+        identity = (plan.name, plan.kind, setting_hash(plan.setting))
+        ref = self._finished.get(identity)
         if ref is not None and all(key in self._known.of(ref) for key in keys):
             return ref
+        self._finished.pop(identity, None)  # an extended trial is to be closed anew
         file = self._sweep.file
         return self._ledger.open_trial(self.experiment, self.sweep_run, file.name, plan.name, plan.kind, plan.setting)
 
@@ -341,8 +351,7 @@ class Dealer:
         else:
             self.tally.failed += 1
             self._progress.failure(trial.plan.name, outcome.failure)
-        if self._contest is not None:
-            self._contest.score(trial)
+        self._score(trial)
         for waiting in self._in_training.pop(outcome.key, ()):
             self._share(waiting, waiting.awaited.pop(outcome.key), outcome)
 
@@ -355,21 +364,22 @@ class Dealer:
             run_id = self._ledger.record_failure(trial.ref, cell, outcome.failure)
             self.tally.failed += 1
         trial.outcomes[cell.key] = replace(outcome, run_id=run_id)
-        if self._contest is not None:
-            self._contest.score(trial)
+        self._score(trial)
         if trial.staged:
             self._go_on(trial)
 
-    def _give_up(self, trial: OpenTrial, contest: Contest) -> None:
+    def _give_up(self, trial: OpenTrial) -> None:
         """End a trial unfinished: the ledger first, so that a kill in between leaves one that is decided again."""
         del self._open[trial.ref.run_id]
         done = f"after {len(trial.scores)} of {len(trial.by_dataset)} datasets"
         self._ledger.close_trial(trial.ref, "KILLED", pruned=done)
-        contest.give_up(trial)
+        assert self._contest is not None
+        self._contest.give_up(trial)
 
     def _close(self, trial: OpenTrial) -> None:
         """End a trial: the ledger first, so that a kill in between leaves a candidate that is merely told again."""
         del self._open[trial.ref.run_id]
+        self.tally.unreached += sum(map(len, trial.later)) if trial.failed else 0
         if self._finished.get(trial.ref.identity) != trial.ref:
             self._ledger.close_trial(trial.ref, trial.status)
         if self._contest is not None:

@@ -196,7 +196,7 @@ def open_dealer(
         before = row.declared if row is not None else ""
         ledger.declare(dealer.sweep_run, declaration(sweep, plan, before, selected))
 
-    on_selection = declare if sweep.file.searches_shots else lambda selected: None
+    on_selection = declare if sweep.file.searches_shots else None  # otherwise it is known now
     dealer = Dealer(sweep, plan, candidates, ledger, recorded, key, shown, race, on_selection)
     declare()
     return dealer

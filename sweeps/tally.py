@@ -13,6 +13,8 @@ class Tally:
     kept: int = 0
     """Finished by earlier launches of this sweep."""
     failed: int = 0
+    unreached: int = 0
+    """Cells whose turn never comes: those after a failed candidate's failure."""
     _given_up: dict[str, frozenset[str]] = field(default_factory=dict)
     """Keys of the finished cells of given up candidates, by name."""
     _tried: int = 0
@@ -39,5 +41,5 @@ class Tally:
         return finished
 
     def skipped(self, candidate_cells: int) -> int:
-        """Cells that given up candidates leave untrained, of `candidate_cells` each."""
-        return len(self._given_up) * candidate_cells - self._tried
+        """Cells that given up and failed candidates leave untrained, of `candidate_cells` each."""
+        return len(self._given_up) * candidate_cells - self._tried + self.unreached

@@ -26,13 +26,15 @@ class TrialQueue:
         plan: SweepPlan,
         candidates: CandidateSource | None,
         race: Race | None,
-        on_selection: Callable[[Sequence[TrialPlan]], None] = lambda plans: None,
+        on_selection: Callable[[Sequence[TrialPlan]], None] | None = None,
     ) -> None:
         """
         Args:
             on_selection: called once with the selected trials, before the first of them is given.
         """
         self._on_selection = on_selection
+        self.selects_nothing = False
+        """Whether the search is over and no candidate can be selected: all have failed."""
         self._sweep, self._candidates, self._race = sweep, candidates, race
         self._fixed = deque(plan.baselines)
         self._all_asked = candidates is None
@@ -55,7 +57,9 @@ class TrialQueue:
             return None
         if self._final is None:
             self._final = deque(self._final_plans())
-            self._on_selection(self._final)
+            self.selects_nothing = self._candidates is not None and not self._final
+            if self._on_selection is not None:
+                self._on_selection(self._final)
         return (self._final.popleft(), None) if self._final else None
 
     def partner(self, plan: TrialPlan, *, searching: bool) -> Following | None:

@@ -7,6 +7,7 @@ to a class is read by `core.describing.texts`. What has no class names is refuse
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,7 @@ def _by_name(content: Any, source: Path) -> Any:
     from 1, or by name; or columns of a table, `{"class": {"0": name}, "text": {"0": sentence}}`.
 
     Raises:
-        UserError: names and sentences differ in number.
+        UserError: names and sentences differ in number, a listed name occurs twice, or several fields hold sentences.
     """
     if not isinstance(content, dict):
         return content
@@ -113,9 +114,16 @@ def _by_name(content: Any, source: Path) -> Any:
     keys = [key for key in content if normal_name(key) in NAME_LISTS or key.casefold() in NAME_FIELDS]
     keys = [key for key in keys if by_key[key] and all(isinstance(name, str) for name in by_key[key].values())]
     fields = text_fields(key for key, value in content.items() if key not in keys and isinstance(value, list | dict))
+    if keys and len(fields) > 1 and any(normal_name(key) in NAME_LISTS for key in keys):
+        raise UserError(f"{source}: sentences stand in {' and '.join(map(repr, fields))}; leave one of them")
     if not keys or len(fields) != 1:
         return content
     names, texts = by_key[keys[0]], by_key[fields[0]]
+    if isinstance(content[keys[0]], list) and (twice := [name for name, n in Counter(names.values()).items() if n > 1]):
+        raise UserError(
+            f"{source}: '{keys[0]}' names '{twice[0]}' more than once, and which class is which cannot be told; make "
+            "the names differ"
+        )
     if not texts:
         return content[fields[0]]
     if isinstance(content[keys[0]], list) and texts.keys() == {number + 1 for number in names}:

@@ -39,7 +39,7 @@ def ablate(
 
     if form is not None and output is None:
         raise UserError("--format: belongs to --output; name the file with -o FILE")
-    form = form or "markdown"
+    form = "markdown" if form is None else form
     loaded = load_study(shipped_study_or_path(study), parse_overrides(overrides or []))
     code = run_study(out, loaded, dry_run=dry_run, progress=progress, output=output, form=form, as_json=as_json)
     raise typer.Exit(code)

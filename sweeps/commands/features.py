@@ -1,5 +1,6 @@
 """`dualpt features build`, `ls`, `verify` and `gc`. Heavy imports stay inside the commands, for a quick `--help`."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -59,14 +60,23 @@ def build(
         raise UserError("features build: give one sweep file, or --dataset NAME (see `dualpt features build --help`)")
     asked = {"shots": shots, "seeds": seeds, "method": method, "protocol": protocol, "targets": targets}
     if files and (of_dataset := [option for option, value in asked.items() if value is not None]):
-        raise UserError(f"--{of_dataset[0]}: belongs to --dataset; in {files[0]} it is a key, such as grid.seeds=[1,2]")
+        key = "baselines" if of_dataset[0] == "method" else f"grid.{of_dataset[0]}"
+        raise UserError(f"--{of_dataset[0]}: belongs to --dataset; in {files[0]} it is the key {key}")
     if files:
         cells = sweep_cells(load_sweep(shipped_or_path(files[0]), parse_overrides(overrides)))
     else:
         root = parse_overrides(overrides).get("data.root")
         names = expand_datasets(dataset or [], None if root is None else Path(str(root)).expanduser())
-        wanted = (shots, seeds or "1", method or "dualpt", protocol or "few-shot", targets, overrides)
-        cells = [cell for name in names for cell in cells_of(name, *wanted)]
+        wanted = partial(
+            cells_of,
+            shots=shots,
+            seeds="1" if seeds is None else seeds,
+            method="dualpt" if method is None else method,
+            protocol="few-shot" if protocol is None else protocol,
+            targets=targets,
+            overrides=overrides,
+        )
+        cells = [cell for name in names for cell in wanted(name)]
     build_features(out, cells, dry_run=dry_run, as_json=as_json)
 
 

@@ -95,7 +95,7 @@ def sweep(
     loaded = load_sweep(shipped_or_path(file), parse_overrides(overrides or []))
     if simulate:
         sizes = [] if trials is None else whole_numbers(trials, "--trials")
-        workers = whole_numbers(gpus or "1,4,16", "--gpus")
+        workers = whole_numbers("1,4,16" if gpus is None else gpus, "--gpus")
         show_simulation(loaded, gpus=workers, trials=sizes, console=out, as_json=as_json)
         return
     draw_mini_datasets(loaded, console=out, progress=progress and not as_json)

@@ -77,7 +77,7 @@ def find_method(word: str, names: Iterable[str], option: str) -> str:
     found = by_word.get(word.casefold())
     if found is None:
         titles = {method_title(name): None for name in names}
-        hint = nearest(word.casefold(), by_word)
+        hint = nearest(word, by_word)
         raise UserError(f"{option}: no method '{word}' in this table{hint} (there are: {', '.join(titles)})")
     return found
 

@@ -19,7 +19,7 @@ _ALIKE = "Target and region quantiles select the same set"
 
 @dataclass(frozen=True)
 class Importances:
-    """Which parameters of a search mattered."""
+    """Shares of the parameters, and how far to trust them."""
 
     shares: dict[str, float]
     """Parameter -> share of what they account for together."""
@@ -30,7 +30,7 @@ class Importances:
 
 
 def parameter_importances(name: str, storage: str) -> Importances:
-    """Which parameters of a search mattered: Optuna's PED-ANOVA of validation accuracy.
+    """Optuna's PED-ANOVA of validation accuracy.
 
     Conditional parameters count where they exist. Source: Watanabe et al., PED-ANOVA, IJCAI 2023.
 

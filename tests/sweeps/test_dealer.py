@@ -83,6 +83,8 @@ def test_more_seeds_train_only_the_new_cells(declare: Declare, log: Path) -> Non
     assert len(rows) == 4 * 3 * 2
     assert dealer.tally.failed == 0
     assert {row.seed for row in shown(more) if row.trial == "best"} == {1, 2, 3}
+    ledger = Ledger(more.file.run.tracking_uri)
+    assert {row.status for row in ledger.trials(dealer.experiment)} == {"FINISHED"}, "extended trials are closed anew"
 
 
 def test_more_trials_extend_the_search(declare: Declare, log: Path) -> None:

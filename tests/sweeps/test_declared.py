@@ -20,6 +20,7 @@ from sweeps.contents import LONGEST_TAG
 from sweeps.declared import declaration, missing_cells
 from sweeps.plan import plan_sweep
 from sweeps.reading import open_reader
+from sweeps.records import GRID_TAG
 from sweeps.status import status_of
 from sweeps.tracking import Ledger
 
@@ -110,6 +111,12 @@ def test_a_study_of_hundreds_of_variants_is_declared_whole(declare: Declare, led
             assert row is not None
             assert row.declared == text
     assert len(missing_cells(long, [])) == 600 * 6
+    ledger.declare(run, long)
+    with ledger.calls() as client:
+        client.set_tag(run, f"{GRID_TAG}.2", "")
+    assert [reader.sweep_row(experiment).declared for reader in (ledger, open_reader(ledger.uri))] == ["", ""], (  # type: ignore[union-attr]
+        "of a text that a kill has cut nothing counts"
+    )
 
 
 def test_sweeps_are_comparable_by_their_declared_grids(declare: Declare, log: Path) -> None:

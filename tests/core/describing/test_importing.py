@@ -141,6 +141,16 @@ FAULTS: dict[str, tuple[str, Any, str]] = {
     ),
     "scores alone": ("a.json", {"marlet": {"llm": ["Blue."], "scores": [0.5]}}, "'marlet' has 0.5 where a sentence"),
     "a number as text": ("a.json", {"marlet": ["Striped.", "0.5"]}, "'marlet' has '0.5' where a sentence belongs"),
+    "a name twice": (
+        "a.json",
+        {"classes": ["crane", "crane"], "descriptions": [["A bird."], ["A machine."]]},
+        "'classes' names 'crane' more than once",
+    ),
+    "two fields of texts": (
+        "a.json",
+        {"classes": ["marlet"], "descriptions": [["Blue."]], "prompts": [["White."]]},
+        "sentences stand in 'descriptions' and 'prompts'; leave one of them",
+    ),
     "names of other classes": (
         "a.json",
         {"classes": ["marlet"], "descriptions": [["Blue."], ["White."]]},

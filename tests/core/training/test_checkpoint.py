@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from core.arrays import ClassText
-from core.checkpoint import TrainState, fingerprint_of, load_contexts, load_state, save_contexts, save_state
+from core.checkpoint import Checkpoint, TrainState, fingerprint_of, load_contexts, save_contexts
 from core.errors import UserError
 
 STATE = TrainState(
@@ -35,10 +35,10 @@ def test_what_is_no_file_of_contexts_is_one_clear_error(tmp_path, content):
 
 
 def test_a_state_comes_back_whole(tmp_path):
-    save_state(tmp_path / "state", STATE, "print")
-    loaded = load_state(tmp_path / "state", "print")
+    Checkpoint(tmp_path / "state", 1, "print").save(STATE)
+    loaded = Checkpoint(tmp_path / "state", 1, "print").load()
     assert loaded is not None
-    assert loaded.epoch == 2
+    assert len(loaded.losses) == 2
     assert loaded.seconds == 1.75
     assert torch.equal(loaded.contexts, STATE.contexts)
     assert torch.equal(loaded.momentum, STATE.momentum)
@@ -46,20 +46,20 @@ def test_a_state_comes_back_whole(tmp_path):
 
 
 def test_a_missing_state_is_no_cause_for_a_warning(tmp_path, caplog):
-    assert load_state(tmp_path / "state", "print") is None
+    assert Checkpoint(tmp_path / "state", 1, "print").load() is None
     assert not caplog.records
 
 
 @pytest.mark.parametrize("damage", ["other arguments", "half a file", "contexts only"])
 def test_an_unusable_state_is_left_with_a_warning(tmp_path, caplog, damage):
     path = tmp_path / "state"
-    save_state(path, STATE, "print" if damage != "other arguments" else "other")
+    Checkpoint(path, 1, "print" if damage != "other arguments" else "other").save(STATE)
     if damage == "half a file":
         path.write_bytes(path.read_bytes()[:100])
     if damage == "contexts only":
         save_contexts(path, STATE.contexts)
     with caplog.at_level(logging.WARNING):
-        assert load_state(path, "print") is None
+        assert Checkpoint(path, 1, "print").load() is None
     assert "starting from the first epoch" in caplog.text
 
 
