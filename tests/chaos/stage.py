@@ -60,6 +60,7 @@ class Stage:
 
     def over(self) -> int | None:
         """The driver's exit code, None while it runs."""
+        self.server.supervise()
         assert self.driver is not None
         return self.driver.poll()
 

@@ -135,6 +135,11 @@ class MlflowServer:
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
+    def supervise(self) -> None:
+        """Start it again where it has ended by itself: it does not survive the loss of its database while it starts."""
+        if self._process is not None and self._process.poll() not in (None, -signal.SIGKILL):
+            self.start()
+
     def _ready(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, (self.folder / "mlflow.log").read_text()[-2000:]
