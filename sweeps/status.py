@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rich import box
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -74,7 +75,7 @@ def show_status(console: Console, name: str | None, *, store: str, as_json: bool
     if as_json:
         print(json.dumps({status.name: asdict(status) for status in found}))
     else:
-        console.print(_detailed(found[0]) if name is not None else _listed(found))
+        console.print(_detailed(found[0], console.width) if name is not None else _listed(found))
 
 
 def status_of(reader: SweepReader, name: str) -> SweepStatus:
@@ -131,11 +132,11 @@ def _by_trial(rows: "Sequence[CellRow]") -> dict[str, dict[str, dict[str, int]]]
 
 def _watch(console: Console, reader: SweepReader, name: str) -> None:
     status = status_of(reader, name)
-    with Live(_detailed(status), console=console, auto_refresh=False, transient=False) as live:
+    with Live(_detailed(status, console.width), console=console, auto_refresh=False, transient=False) as live:
         while status.launch == "RUNNING":
             time.sleep(LOOK_SECONDS)
             status = status_of(reader, name)
-            live.update(_detailed(status), refresh=True)
+            live.update(_detailed(status, console.width), refresh=True)
 
 
 def _listed(found: Sequence[SweepStatus]) -> Table:
@@ -146,10 +147,16 @@ def _listed(found: Sequence[SweepStatus]) -> Table:
     return table
 
 
-def _detailed(status: SweepStatus) -> Group:
-    """Trials by datasets, each entry the finished cells and, in red, the failed ones."""
+def _detailed(status: SweepStatus, width: int) -> Group:
+    """Trials by datasets, each entry the finished cells and, in red, the failed ones.
+
+    Datasets are numbered where their names would not fit `width` columns of the terminal.
+    """
     datasets = list(dict.fromkeys(dataset for cells in status.trials.values() for dataset in cells))
-    table = Table("trial", *datasets, title=status.name, title_justify="left", header_style="bold")
+    fits = max(map(len, status.trials), default=0) + sum(len(dataset) + 3 for dataset in datasets) <= width - 6
+    heads = datasets if fits else [str(number) for number in range(1, len(datasets) + 1)]
+    look = box.HEAVY_HEAD if fits else box.SIMPLE_HEAD
+    table = Table("trial", *heads, title=status.name, title_justify="left", header_style="bold", box=look)
     for trial, cells in status.trials.items():
         mark = "[green]▸[/] " if trial in status.running else ""
         given_up = " [dim]pruned[/]" if trial in status.pruned else ""
@@ -162,6 +169,8 @@ def _detailed(status: SweepStatus) -> Group:
     if status.driver is not None:
         training = f"in training: {', '.join(status.running) or 'nothing'}"
         lines.append("  " + "; ".join(filter(None, (f"run by {status.driver}", training, _left(status)))))
+    if not fits:
+        lines.insert(0, "  " + ", ".join(f"{number} {dataset}" for number, dataset in enumerate(datasets, start=1)))
     lines += [f"  {count} failed: {reason}" for reason, count in list(status.reasons.items())[:SHOWN_REASONS]]
     return Group(table, *lines)
 

@@ -1,5 +1,6 @@
 """One driver a sweep on whatever machine: who runs it, refusals, takeovers; and what `dualpt status` makes of it."""
 
+import io
 import json
 import os
 import socket
@@ -98,6 +99,11 @@ def test_status_shows_trials_reasons_and_the_running_launch(
     uri = sweep.file.run.tracking_uri
     show_status(Console(quiet=True), "small", store=uri, as_json=True)
     status = json.loads(capsys.readouterr().out)["small"]
+    for width, heads in ((120, "mini-pets"), (50, "1 mini-pets, 2 mini-cars, 3 mini-dishes")):
+        narrow = io.StringIO()
+        show_status(Console(file=narrow, width=width), "small", store=uri, as_json=False)
+        assert heads in " ".join(narrow.getvalue().split())
+        assert "…" not in narrow.getvalue()
     assert (status["launch"], status["finished"], status["failed"]) == ("FAILED", 18, 3)
     assert status["reasons"] == {"RuntimeError: no such weight": 3}
     assert status["trials"]["coop"]["mini-pets"] == {"FINISHED": 2}
