@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 2.0
 """Between two looks of `--watch`."""
 SHOWN_REASONS = 5
+UNBOUNDED = 10_000
+"""Columns of a terminal that any table fits."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def show_status(console: Console, name: str | None, *, store: str, as_json: bool
     if as_json:
         print(json.dumps({status.name: asdict(status) for status in found}))
     else:
-        console.print(_detailed(found[0], console.width) if name is not None else _listed(found))
+        console.print(_detailed(found[0], console) if name is not None else _listed(found))
 
 
 def status_of(reader: SweepReader, name: str) -> SweepStatus:
@@ -132,11 +134,11 @@ def _by_trial(rows: "Sequence[CellRow]") -> dict[str, dict[str, dict[str, int]]]
 
 def _watch(console: Console, reader: SweepReader, name: str) -> None:
     status = status_of(reader, name)
-    with Live(_detailed(status, console.width), console=console, auto_refresh=False, transient=False) as live:
+    with Live(_detailed(status, console), console=console, auto_refresh=False, transient=False) as live:
         while status.launch == "RUNNING":
             time.sleep(LOOK_SECONDS)
             status = status_of(reader, name)
-            live.update(_detailed(status, console.width), refresh=True)
+            live.update(_detailed(status, console), refresh=True)
 
 
 def _listed(found: Sequence[SweepStatus]) -> Table:
@@ -147,20 +149,13 @@ def _listed(found: Sequence[SweepStatus]) -> Table:
     return table
 
 
-def _detailed(status: SweepStatus, width: int) -> Group:
-    """Trials by datasets, each entry the finished cells and, in red, the failed ones.
-
-    Datasets are numbered where their names would not fit `width` columns of the terminal.
-    """
+def _detailed(status: SweepStatus, console: Console) -> Group:
+    """Trials by datasets, which are numbered where their names do not fit the terminal."""
     datasets = list(dict.fromkeys(dataset for cells in status.trials.values() for dataset in cells))
-    fits = max(map(len, status.trials), default=0) + sum(len(dataset) + 3 for dataset in datasets) <= width - 6
-    heads = datasets if fits else [str(number) for number in range(1, len(datasets) + 1)]
-    look = box.HEAVY_HEAD if fits else box.SIMPLE_HEAD
-    table = Table("trial", *heads, title=status.name, title_justify="left", header_style="bold", box=look)
-    for trial, cells in status.trials.items():
-        mark = "[green]▸[/] " if trial in status.running else ""
-        given_up = " [dim]pruned[/]" if trial in status.pruned else ""
-        table.add_row(f"{mark}{trial}{given_up}", *(_entry(cells.get(dataset, {})) for dataset in datasets))
+    table = _by_dataset(status, datasets, datasets, box.HEAVY_HEAD)
+    fits = console.measure(table, options=console.options.update(max_width=UNBOUNDED)).maximum <= console.width
+    if not fits:
+        table = _by_dataset(status, datasets, [str(n) for n in range(1, len(datasets) + 1)], box.SIMPLE_HEAD)
     never = f", {status.missing} never begun" if status.missing and status.driver is None else ""
     whole = "" if status.cells is None else f" of {status.cells}"
     lines = [
@@ -173,6 +168,16 @@ def _detailed(status: SweepStatus, width: int) -> Group:
         lines.insert(0, "  " + ", ".join(f"{number} {dataset}" for number, dataset in enumerate(datasets, start=1)))
     lines += [f"  {count} failed: {reason}" for reason, count in list(status.reasons.items())[:SHOWN_REASONS]]
     return Group(table, *lines)
+
+
+def _by_dataset(status: SweepStatus, datasets: Sequence[str], heads: Sequence[str], look: box.Box) -> Table:
+    """A row a trial: of each dataset the finished cells and, in red, the failed ones."""
+    table = Table("trial", *heads, title=status.name, title_justify="left", header_style="bold", box=look)
+    for trial, cells in status.trials.items():
+        mark = "[green]▸[/] " if trial in status.running else ""
+        given_up = " [dim]pruned[/]" if trial in status.pruned else ""
+        table.add_row(f"{mark}{trial}{given_up}", *(_entry(cells.get(dataset, {})) for dataset in datasets))
+    return table
 
 
 def _entry(cells: dict[str, int]) -> str:
