@@ -65,7 +65,7 @@ def parameter_importances(name: str, storage: str) -> Importances:
             )
         if few := _FEW.match(text):
             doubtful.append(few[1])
-        elif not text.startswith(_DIRECTION):  # which `_error` minds
+        elif not text.startswith(_DIRECTION):  # `_error` is low where accuracy is high
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     return Importances(shares, len(judged), tuple(doubtful))
 
