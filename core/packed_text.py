@@ -15,24 +15,16 @@ D joint width, C classes.
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import cast
 
 import torch
 from open_clip.transformer import QuickGELU, ResidualAttentionBlock
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
+from core.attention import attend, for_heads, keeps_weights
 from core.packing import Packing
 from core.text_tower import TextTower
-
-ACTIVATION_BYTES = 8 * 2**30
-"""Memory for what the text encoder keeps for the backward pass; above, it is computed anew there."""
-
-CPU_TOKENS = 2048
-"""Live tokens encoded at once on a CPU, unless one context has more: larger activations leave the caches (ImageNet's
-three seeds together took 1.2 times as long as one after the other)."""
 
 
 class PackedPrompts:
@@ -45,7 +37,7 @@ class PackedPrompts:
 
     def __init__(self, tower: TextTower, packing: Packing) -> None:
         device = tower.device
-        self._tower, self._blocks = tower, tower.blocks
+        self._tower, self._blocks, self._n_heads = tower, tower.blocks, int(tower.blocks[0].attn.num_heads)
         self._shape = tuple(packing.ids.shape)
         self._trunk = packing.trunk
         ids, positions = packing.ids.to(device).flatten(), tower.position_embeddings(packing.positions.flatten())
@@ -62,8 +54,8 @@ class PackedPrompts:
             """(G * T, 3 W): and the first layer's queries, keys and values there."""
             frozen = tower.embed(packing.frozen_ids) + tower.position_embeddings(packing.frozen_positions)
             mask = _additive(packing.frozen_attends, tower.dtype).to(device)
-            self._frozen = _keys_and_values(self._blocks, frozen, mask)
-            """Of each layer (G, F, 2 W): keys and values of frozen tokens."""
+            self._frozen = _frozen_keys_and_values(self._blocks, frozen, mask)
+            """Of each layer (2, G, H, F, W / H): keys and values of frozen tokens."""
         ends = packing.ends.to(device)
         self._ends = (ends + self._shape[1] * torch.arange(len(ends), device=device)[:, None]).flatten()
         """(G * E,): places in the flattened (G * T) of the end tokens."""
@@ -74,18 +66,25 @@ class PackedPrompts:
         """(G, E, K)"""
 
     @property
+    def n_tokens(self) -> int:
+        """Live tokens of one context, padding included."""
+        return len(self._constant)
+
+    @property
     def activation_bytes(self) -> int:
         """Memory that the backward pass needs of one context's forward pass, in bytes.
 
         A live token leaves in every layer but the last the inputs of both normalisations (2 W, float32 where they
-        calculate in it), queries, keys and values (3 W), the attention's output (W) and the MLP's hidden values (4 W);
-        a key and value (2 W) is kept once more, gathered. In the last layer, only end tokens leave all that.
+        calculate in it), its queries (W) and the MLP's hidden values (4 W); a key and its value leave 2 W. Attention
+        that keeps its weights leaves one for each key and head; fused attention its output (W) and, with the queries,
+        the keys and values that they were calculated with (2 W). In the last layer, only end tokens leave all that.
         """
         groups, ends, keys = self._end_mask.shape
-        length, layers, size = self._shape[1], len(self._blocks), self._mask.element_size()
+        length, layers, width, size = self._shape[1], len(self._blocks), self._tower.width, self._mask.element_size()
         full = (layers - 1) * length + ends
         normed = (2 * full + length) * max(size, 4)
-        return groups * self._tower.width * (normed + (8 * full + layers * 2 * keys) * size)
+        attention = full * (self._n_heads * keys if keeps_weights(self._mask) else 3 * width)
+        return groups * (width * (normed + (5 * full + layers * 2 * keys) * size) + attention * size)
 
     @property
     def step_flops(self) -> int:
@@ -93,40 +92,26 @@ class PackedPrompts:
 
         A layer's matrix products are 12 W² multiplications a token, and as many for its gradient; the first layer saves
         3 W² of them each way where a token is constant, and the last has 2 W² for keys and values of every token and
-        the rest for end tokens alone. A key costs 2 W multiplications forward, and 5 W backward, where the logits are
-        calculated once more.
+        the rest for end tokens alone. A key costs 2 W multiplications forward, and 4 W backward.
         """
         groups, ends, keys = self._end_mask.shape
-        live, read, width, layers = len(self._constant), groups * ends, self._tower.width, len(self._blocks)
+        live, read, width, layers = self.n_tokens, groups * ends, self._tower.width, len(self._blocks)
         products = ((layers - 1) * 12 * live - 3 * (live - len(self._slots)) + 2 * live + 10 * read) * width**2
         attention = ((layers - 1) * live + read) * keys * width
-        return 2 * (2 * products + 7 * attention)
+        return 2 * (2 * products + 6 * attention)
 
     def encode(self, rows: Tensor) -> Tensor:
-        """Features (M, C, D) from context rows (M, n, W) in the tower's number format; differentiable.
-
-        Contexts are encoded a few at a time where that is faster or saves memory; where all their activations would
-        exceed `ACTIVATION_BYTES`, the backward pass computes them anew, with the same numbers.
-        """
-        at_once = max(1, ACTIVATION_BYTES // self.activation_bytes)
-        recompute = torch.is_grad_enabled() and rows.requires_grad and at_once < len(rows)
-        if rows.device.type == "cpu":
-            at_once = max(1, min(at_once, CPU_TOKENS // self._constant.shape[0]))
-        encode = partial(checkpoint, self._encode, use_reentrant=False, preserve_rng_state=False)
-        return torch.cat([encode(part) if recompute else self._encode(part) for part in rows.split(at_once)])
-
-    def _encode(self, rows: Tensor) -> Tensor:
-        """`encode` for contexts whose activations fit."""
+        """Features (M, C, D) from context rows (M, n, W) in the tower's number format; differentiable, all at once."""
         context = rows.index_select(1, self._rows) + self._slot_positions
         x = self._constant.expand(len(rows), -1, -1).index_copy(1, self._slots, context)
         first = _query_key_value(self._blocks[0], context)
         query_key_value = self._constant_qkv.expand(len(rows), -1, -1).index_copy(1, self._slots, first)
-        mask, end_mask = (m.repeat(len(rows), 1, 1)[:, None] for m in (self._mask, self._end_mask))
+        mask, end_mask = (for_heads(m.repeat(len(rows), 1, 1), self._n_heads) for m in (self._mask, self._end_mask))
         for block, frozen in zip(self._blocks[:-1], self._frozen, strict=False):
             if block is not self._blocks[0]:
                 query_key_value = _query_key_value(block, x)
             query, own = query_key_value.split([x.shape[-1], 2 * x.shape[-1]], dim=-1)
-            x = _residual(block, x, self._attend(block, query, own, frozen, mask))
+            x = _residual(block, x, self._attend(query, own, frozen, mask))
         return self._read_ends(x, end_mask).index_select(1, self._classes)
 
     def _read_ends(self, x: Tensor, end_mask: Tensor) -> Tensor:
@@ -136,33 +121,28 @@ class PackedPrompts:
         x_end = x.index_select(1, self._ends)
         query = F.linear(block.ln_1(x_end), weight[:width], bias[:width])
         own = F.linear(block.ln_1(x), weight[width:], bias[width:])
-        return self._tower.read_out(
-            _residual(block, x_end, self._attend(block, query, own, self._frozen[-1], end_mask))
-        )
+        return self._tower.read_out(_residual(block, x_end, self._attend(query, own, self._frozen[-1], end_mask)))
 
-    def _attend(
-        self, block: ResidualAttentionBlock, query: Tensor, own: Tensor, frozen: Tensor, mask: Tensor
-    ) -> Tensor:
+    def _attend(self, query: Tensor, own: Tensor, frozen: Tensor, mask: Tensor) -> Tensor:
         """Attention before its output projection.
 
         Args:
             query: (M, G * t, W), t of each group.
             own: Keys and values (M, G * T, 2 W) of live tokens.
-            frozen: Those of frozen tokens (G, F, 2 W).
-            mask: (M * G, 1, t, K), additive.
+            frozen: Those of frozen tokens (2, G, H, F, W / H).
+            mask: (M * G, H or 1, t, K), additive.
 
         Returns:
             (M, G * t, W)
         """
-        n_contexts, (groups, length), heads = len(query), self._shape, block.attn.num_heads
-        own = own.view(n_contexts, groups, length, -1)
-        parts = [frozen.expand(n_contexts, -1, -1, -1), own]
+        n_contexts, (groups, length), heads = len(query), self._shape, self._n_heads
+        live = _keys_and_values(own.view(n_contexts, groups, length, -1), heads)
+        parts = [frozen[:, None].expand(-1, n_contexts, -1, -1, -1, -1), live]
         if self._trunk:
-            parts = [own[:, :1, : self._trunk].expand(-1, groups, -1, -1), *parts]
-        key, value = torch.cat(parts, dim=2).flatten(0, 1).chunk(2, dim=-1)
+            parts = [live[:, :, :1, :, : self._trunk].expand(-1, -1, groups, -1, -1, -1), *parts]
+        key, value = torch.cat(parts, dim=4).flatten(1, 2).unbind()
         query_heads = _heads(query.view(n_contexts * groups, -1, query.shape[-1]), heads)
-        attended = F.scaled_dot_product_attention(query_heads, _heads(key, heads), _heads(value, heads), attn_mask=mask)
-        return attended.transpose(1, 2).reshape(query.shape)
+        return attend(query_heads, key, value, mask).transpose(1, 2).reshape(query.shape)
 
 
 def _additive(attends: Tensor, dtype: torch.dtype) -> Tensor:
@@ -170,14 +150,14 @@ def _additive(attends: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.zeros(attends.shape, dtype=dtype).masked_fill(~attends, -torch.inf)
 
 
-def _keys_and_values(blocks: Sequence[ResidualAttentionBlock], x: Tensor, mask: Tensor) -> list[Tensor]:
-    """Of tokens that see only each other, in every layer: (G, F, W), additive mask (G, F, F) -> (G, F, 2 W) each."""
+def _frozen_keys_and_values(blocks: Sequence[ResidualAttentionBlock], x: Tensor, mask: Tensor) -> list[Tensor]:
+    """Of tokens that see only each other, in every layer: (G, F, W), additive mask (G, F, F) -> (2, G, H, F, W / H)."""
     found = []
     for block in blocks:
-        query, key_value = _query_key_value(block, x).split([x.shape[-1], 2 * x.shape[-1]], dim=-1)
-        found.append(key_value.contiguous())
-        q, k, v = (_heads(part, block.attn.num_heads) for part in (query, *key_value.chunk(2, dim=-1)))
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None])
+        heads, width = block.attn.num_heads, x.shape[-1]
+        query, own = _query_key_value(block, x).split([width, 2 * width], dim=-1)
+        found.append(_keys_and_values(own, heads).contiguous())
+        attended = attend(_heads(query, heads), found[-1][0], found[-1][1], for_heads(mask, heads))
         x = _residual(block, x, attended.transpose(1, 2).flatten(2))
     return found
 
@@ -188,9 +168,13 @@ def _query_key_value(block: ResidualAttentionBlock, x: Tensor) -> Tensor:
 
 
 def _heads(x: Tensor, heads: int) -> Tensor:
-    """Split the width into heads: (n, t, W) -> (n, H, t, W / H)."""
-    n, length, width = x.shape
-    return x.view(n, length, heads, width // heads).transpose(1, 2)
+    """Split the width into heads: (..., t, W) -> (..., H, t, W / H)."""
+    return x.view(*x.shape[:-1], heads, -1).transpose(-3, -2)
+
+
+def _keys_and_values(x: Tensor, heads: int) -> Tensor:
+    """Keys and values by head: (..., t, 2 W) -> (2, ..., H, t, W / H)."""
+    return _heads(x.view(*x.shape[:-1], 2, -1).movedim(-2, 0), heads)
 
 
 def _residual(block: ResidualAttentionBlock, x: Tensor, attended: Tensor) -> Tensor:

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from core.errors import UserError
-from core.packed_text import PackedPrompts
-from core.packing import pack
+from core.prompt_parts import PromptParts
 from core.random_streams import random_stream
 from core.text_tower import TextTower
 
@@ -53,11 +52,7 @@ class PromptEncoder:
             context = range(first, first + context_length)
             body = arrange(context, name, class_token_position)
             prompts.append([tower.start_token, *body, period, tower.end_token])
-        self._prompts: PackedPrompts | _FullPrompts
-        if tower.can_pack:
-            self._prompts = PackedPrompts(tower, pack(prompts, vocabulary=tower.vocabulary, width=tower.width))
-        else:
-            self._prompts = _FullPrompts(tower, prompts)
+        self._prompts = (PromptParts if tower.can_pack else _FullPrompts)(tower, prompts)
 
     @property
     def activation_bytes(self) -> int:
@@ -108,14 +103,14 @@ class _FullPrompts:
 
     @property
     def activation_bytes(self) -> int:
-        """As `PackedPrompts.activation_bytes`: ten times the width per token and layer."""
+        """As `PromptParts.activation_bytes`: ten times the width per token and layer."""
         return 10 * self._constant.nbytes * len(self._tower.blocks)
 
     @property
     def step_flops(self) -> int:
-        """As `PackedPrompts.step_flops`, with nothing saved."""
+        """As `PromptParts.step_flops`, with nothing saved."""
         (classes, length, width), layers = self._constant.shape, len(self._tower.blocks)
-        return 2 * layers * classes * length * width * (24 * width + 7 * length)
+        return 2 * layers * classes * length * width * (24 * width + 6 * length)
 
     def encode(self, rows: Tensor) -> Tensor:
         """Features (M, C, D) from context rows (M, n, W) in the tower's number format; differentiable."""

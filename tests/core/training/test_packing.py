@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.packing import common_beginning, pack
+from core.packing import common_beginning, pack, parts_of_equal_length
 from core.prompts import arrange
 
 VOCABULARY, END = 5, 4
@@ -94,11 +94,35 @@ def test_the_trunk_stands_once_and_names_share_their_beginnings():
     packing = packed([[0, *range(5, 9), *name, 1, END] for name in names], longest_group=12)
     assert packing.trunk == 4
     assert packing.ids.tolist() == [
-        [5, 6, 7, 8, 1, 2, 1, 1, END, 0, 0],
-        [1, 2, 3, 1, END, 2, 1, END, 2, 1, END],
+        [5, 6, 7, 8, 2, 1, END, 2, 1, END],
+        [1, 2, 1, 1, END, 3, 1, END, 0, 0],
     ]
-    assert packing.positions[1].tolist() == [5, 6, 7, 8, 9, 5, 6, 7, 6, 7, 8]
+    assert packing.positions[1].tolist() == [5, 6, 7, 8, 9, 7, 8, 9, 0, 0]
     assert packing.frozen_ids.tolist() == [[0], [0]]
+    assert packing.classes.tolist() == [3, 2, 0, 1]
+
+
+def test_small_prompts_fill_the_room_beside_large_ones():
+    long, short = [[letter] * 9 for letter in (1, 2)], [[3], [4]]
+    prompts = [[0, 5, *name, 7, END] for name in (*long, *short)]
+    packing = pack(prompts, vocabulary=VOCABULARY, width=512, longest_group=15)
+    first, second = packing.ids.tolist()
+    assert (first[0], first[1], first[12]) == (5, 1, 3)
+    assert (second[0], second[11], second[14]) == (2, 4, 0)  # padding in one place only
+
+
+@given(prompt_lists(), st.integers(1, 60))
+def test_parts_hold_every_prompt_once_and_stay_near_their_size(prompts, at_most):
+    parts = parts_of_equal_length(prompts, vocabulary=VOCABULARY, at_most=at_most)
+    assert sorted(c for part in parts for c in part) == list(range(len(prompts)))
+    longest = max(map(len, prompts))
+    for part in parts:
+        beginnings = {tuple(prompts[c][:n]) for c in part for n in range(1, len(prompts[c]) + 1)}
+        assert sum(max(beginning) >= VOCABULARY for beginning in beginnings) <= at_most + 2 * longest
+
+
+def test_prompts_that_fit_stay_in_one_part():
+    assert parts_of_equal_length([[0, 5, 1, END], [0, 5, 2, END]], vocabulary=VOCABULARY, at_most=5) == [[0, 1]]
 
 
 def test_names_in_front_are_frozen():

@@ -8,9 +8,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import core.packed_text
 import core.packing
-import core.prompts
+import core.prompt_parts
 from core.errors import UserError
 from core.prompts import PromptEncoder, arrange, check_prompt_lengths, initial_contexts
 from core.text_tower import TextTower
@@ -81,10 +80,22 @@ def test_any_names_in_any_number_of_groups(
     double_clip, double_tower, reference_prompts, monkeypatch, names, shape, position, class_specific, longest_group
 ):
     """Names of three words share their beginnings in every way; groups of a few tokens share the trunk."""
-    monkeypatch.setattr(core.prompts, "pack", partial(core.packing.pack, longest_group=longest_group))
+    monkeypatch.setattr(core.prompt_parts, "pack", partial(core.packing.pack, longest_group=longest_group))
     contexts = contexts_of(*shape, len(names) if class_specific else None)
     assert_equals_reference(
         double_clip, double_tower, reference_prompts, names, contexts, position, class_specific, 1e-10
+    )
+
+
+@pytest.mark.parametrize("class_specific", [False, True])
+@pytest.mark.parametrize("tokens", [1, 12, 30])
+def test_parts_of_the_classes_give_the_same_numbers(
+    double_clip, double_tower, reference_prompts, name_tokens, monkeypatch, class_specific, tokens
+):
+    monkeypatch.setattr(core.prompt_parts, "CPU_TOKENS", tokens)
+    contexts = contexts_of(2, 2, 4, len(NAMES) if class_specific else None)
+    assert_equals_reference(
+        double_clip, double_tower, reference_prompts, name_tokens, contexts, "end", class_specific, 1e-10
     )
 
 
@@ -93,7 +104,7 @@ def test_recomputed_activations_give_the_same_numbers(double_tower, name_tokens,
     encoder = PromptEncoder(double_tower, name_tokens, context_length=4, class_specific=class_specific)
     contexts = contexts_of(2, 2, 4, len(NAMES) if class_specific else None)
     whole = encoder.encode(contexts)
-    monkeypatch.setattr(core.packed_text, "ACTIVATION_BYTES", 1)
+    monkeypatch.setattr(core.prompt_parts, "ACTIVATION_BYTES", 1)
     one_by_one = encoder.encode(contexts)
     assert (one_by_one - whole).abs().max() <= 1e-12
     assert (gradient(one_by_one, contexts) - gradient(whole, contexts)).abs().max() <= 1e-12
