@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-NUMERICS_VERSION = 1
+NUMERICS_VERSION = 2
 """Part of every cell's key; raise it when a change to `core` moves the numbers, so that stored results are never mixed
 with new ones. It stands here, and not in the trainer, because keys are computed without torch."""
 
