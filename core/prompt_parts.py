@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from core.grouping import parts_of_equal_length
 from core.packed_text import PackedPrompts
-from core.packing import pack, parts_of_equal_length
+from core.packing import pack
 from core.text_tower import TextTower
 
 ACTIVATION_BYTES = 8 * 2**30

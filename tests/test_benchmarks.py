@@ -11,7 +11,7 @@ from benchmarks.class_shapes import real_class_shapes
 from benchmarks.gpu import GpuBench
 from benchmarks.gpu import main as gpu
 from core.backbone import load_backbone
-from core.packing import common_beginning
+from core.grouping import common_beginning
 
 
 def test_the_shapes_are_those_of_eleven_class_lists():

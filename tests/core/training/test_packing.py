@@ -4,7 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.packing import common_beginning, pack, parts_of_equal_length
+from core.grouping import common_beginning, parts_of_equal_length
+from core.packing import pack
 from core.prompts import arrange
 
 VOCABULARY, END = 5, 4
