@@ -56,31 +56,41 @@ def _one_backbone(run: Run, backbone: Backbone, key: str) -> list[Row]:
 SEEDS = 3
 """Replicas in one step, as sweeps train the seeds of a cell."""
 
+MOST_PLAIN = 200
+"""Classes up to which the plain step of a list is timed; it keeps 30 MB a class."""
+
 
 def class_lists(run: Run) -> list[Row]:
-    """Real class lists, one seed alone and several in one step, both against as many plain steps.
+    """Real class lists, one seed alone and several in one step, both against as many plain steps on the same list.
 
-    The plain step is timed at 100 classes and scaled: its cost is C x 77 positions.
+    The plain steps of lists too long for it are scaled from the longest one timed: their cost is C x 77 positions.
     """
-    backbone = main_backbone(run)
-    hundred = run.side_by_side({"plain": Problem(backbone, hundred_classes()).plain_text_gradient})["plain"]
-    seconds: dict[str, list[list[float]]] = {"plain": [], "one": [], "several": []}
-    for names in real_class_shapes().values():
+    backbone, shapes = main_backbone(run), real_class_shapes()
+    seconds: dict[str, dict[str, list[float]]] = {"plain": {}, "one": {}, "several": {}}
+    for name, names in shapes.items():
         one, several = Problem(backbone, names), Problem(backbone, names, replicas=SEEDS)
-        timed = run.side_by_side({"one": one.text_gradient, "several": several.text_gradient})
-        seconds["plain"].append([s * len(names) / CLASSES for s in hundred])
-        seconds["one"].append(timed["one"])
-        seconds["several"].append([s / SEEDS for s in timed["several"]])
+        variants = {"one": one.text_gradient, "several": several.text_gradient}
+        if len(names) <= MOST_PLAIN:
+            variants["plain"] = one.plain_text_gradient
+        for variant, turns in run.side_by_side(variants).items():
+            seconds[variant][name] = [s / SEEDS if variant == "several" else s for s in turns]
+    longest = max(seconds["plain"], key=lambda name: len(shapes[name]))
+    for name in shapes.keys() - seconds["plain"].keys():
+        scale = len(shapes[name]) / len(shapes[longest])
+        seconds["plain"][name] = [s * scale for s in seconds["plain"][longest]]
     rows = []
     for which, key, title in (("one", "", "one seed"), ("several", f"_{SEEDS}_seeds", f"{SEEDS} seeds in a step")):
         ratios = [
-            ratio(f"text_step_ratio_{name}{key}", f"{title}: {name}, {len(names)} classes", plain, packed)
-            for (name, names), plain, packed in zip(
-                real_class_shapes().items(), seconds["plain"], seconds[which], strict=True
+            ratio(
+                f"text_step_ratio_{name}{key}",
+                f"{title}: {name}, {len(names)} classes",
+                seconds["plain"][name],
+                seconds[which][name],
             )
+            for name, names in shapes.items()
         ]
         mean = statistics.fmean(row.value for row in ratios)
-        together = [[sum(turn) for turn in zip(*seconds[of], strict=True)] for of in ("plain", which)]
+        together = [[sum(turn) for turn in zip(*seconds[of].values(), strict=True)] for of in ("plain", which)]
         rows += [
             *ratios,
             counted(f"text_step_ratio_mean_of_eleven{key}", f"{title}: mean of eleven", mean, "×", "≥ 20×"),
