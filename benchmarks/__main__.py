@@ -1,6 +1,6 @@
 """All ratios, measured side by side in one process.
 
-python -m benchmarks                      every benchmark, about eight minutes on two quiet cores
+python -m benchmarks                      every benchmark, about a quarter of an hour on two cores
 python -m benchmarks --only replicas      one of them
 python -m benchmarks --quick              tiny models: shows that everything runs
 python -m benchmarks --markdown           the tables for a page

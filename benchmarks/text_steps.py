@@ -57,7 +57,7 @@ SEEDS = 3
 """Replicas in one step, as sweeps train the seeds of a cell."""
 
 MOST_PLAIN = 200
-"""Classes up to which the plain step of a list is timed; it keeps 30 MB a class."""
+"""Classes up to which the plain step of a list is timed; it keeps about 30 MB a class."""
 
 
 def class_lists(run: Run) -> list[Row]:

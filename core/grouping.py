@@ -36,6 +36,7 @@ def parts_of_equal_length(prompts: Sequence[Sequence[int]], *, vocabulary: int, 
     n_parts = math.ceil(before[-1] / at_most)
     parts: dict[int, list[int]] = {}
     for c, tokens in zip(order, before, strict=False):
+        # A last prompt that repeats the one before it begins where all tokens are counted.
         parts.setdefault(min(tokens * n_parts // before[-1], n_parts - 1), []).append(c)
     return list(parts.values())
 
