@@ -12,7 +12,7 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
-from core.grouping import common_beginning
+from dualpt.core.prompts.grouping import common_beginning
 
 SHAPES = Path(__file__).with_name("class_shapes.json")
 FIRST_TOKEN = 1000

@@ -20,12 +20,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from core.cells import Cell
-from core.data.catalog import MINI_GRID
-from core.methods import method_setting
-from core.results import CellMetrics
-from sweeps import records
-from sweeps.tracking import Ledger
+from dualpt.core.cell import Cell
+from dualpt.core.data.catalog import MINI_GRID
+from dualpt.core.methods import method_setting
+from dualpt.core.results import CellMetrics
+from dualpt.sweeps import records
+from dualpt.sweeps.ledger.mlflow import Ledger
 
 TABLES = ("runs", "tags", "params", "latest_metrics")
 TRIALS, SHOTS, SEEDS = 61, (1, 2, 4, 8, 16), (1, 2, 3)
@@ -60,7 +60,7 @@ def main() -> None:
 def cpu_seconds(command: str, folder: Path) -> float:
     """User and system seconds of one command run in a folder."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    program = [sys.executable, "-m", "sweeps.cli", *command.split()]
+    program = [sys.executable, "-m", "dualpt.sweeps.cli", *command.split()]
     here = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     subprocess.run(program, cwd=folder, check=True, capture_output=True, env=here)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -69,7 +69,7 @@ def cpu_seconds(command: str, folder: Path) -> float:
 
 def fill(store: str, folder: Path) -> None:
     """Record a sweep with one cell, and copy the cell to every place of the grid."""
-    from core.cell import CellResult
+    from dualpt.core.running.cell_runner import CellResult
 
     ledger = Ledger(store)
     experiment = ledger.experiment("big")

@@ -25,17 +25,17 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from core.backbone import Backbone, load_backbone
-from core.data.catalog import dataset_info
-from core.data.images import DECODERS, decode
-from core.data.readers import read_split
-from core.data.splits import Item
-from core.descriptions import encode_template
-from core.encoding import BATCH_IMAGES
-from core.features import FeatureStore
-from core.locations import cache_root
-from core.mini.grid import ensure_mini_grid
-from core.text_tower import TextTower
+from dualpt.core.clip.backbone import Backbone, load_backbone
+from dualpt.core.clip.text_tower import TextTower
+from dualpt.core.data.catalog import dataset_info
+from dualpt.core.data.images import DECODERS, decode
+from dualpt.core.data.readers import read_split
+from dualpt.core.data.splits import Item
+from dualpt.core.descriptions.reading import encode_template
+from dualpt.core.features.encoding import BATCH_IMAGES
+from dualpt.core.features.store import FeatureStore
+from dualpt.core.files.locations import cache_root
+from dualpt.core.mini.grid import ensure_mini_grid
 
 Result = TypeVar("Result")
 

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from benchmarks.class_shapes import real_class_shapes
 from benchmarks.problems import BATCH, Problem, matmul_rate
-from core.backbone import Backbone, load_backbone
-from core.recipes import resolve_recipe, steps_per_epoch
-from core.step import EAGER_STEPS, GraphedStep
+from dualpt.core.clip.backbone import Backbone, load_backbone
+from dualpt.core.recipes import resolve_recipe, steps_per_epoch
+from dualpt.core.training.step import EAGER_STEPS, GraphedStep
 
 SHOTS, SEEDS = (1, 2, 4, 8, 16), 3
 TEST_IMAGES = {

@@ -16,15 +16,16 @@ from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
-from benchmarks.instant_bench import InstantBench, instant_key, instant_result
+from benchmarks.instant_runner import InstantRunner, instant_key, instant_result
 from benchmarks.measuring import Row, Run, counted, duration
-from core.inputs import cell_key
-from search_spaces.sweep_file import LoadedSweep, check_sweep
-from sweeps.contents import cell_params, cell_tags
-from sweeps.launch import draw_mini_datasets, launch
-from sweeps.plan import TrialPlan, plan_sweep
-from sweeps.records import KeyedCell, TrialRef
-from sweeps.tracking import Ledger
+from dualpt.core.inputs.reading import cell_key
+from dualpt.search_spaces.sweep import LoadedSweep
+from dualpt.search_spaces.sweep_file import check_sweep
+from dualpt.sweeps.launching.launch import draw_mini_datasets, launch
+from dualpt.sweeps.ledger.contents import cell_params, cell_tags
+from dualpt.sweeps.ledger.mlflow import Ledger
+from dualpt.sweeps.planning.plan import TrialPlan, plan_sweep
+from dualpt.sweeps.records import KeyedCell, TrialRef
 
 TRIAL_SECONDS, TRIALS = 60, 200
 """The trials whose overhead is extrapolated from fixed costs."""
@@ -40,7 +41,7 @@ def declared(folder: Path, *, seeds: int, shots: Sequence[int] = SHOTS) -> Loade
 
 
 def help_time(run: Run) -> list[Row]:
-    command = [sys.executable, "-c", "from sweeps.cli import main; main()", "--help"]
+    command = [sys.executable, "-c", "from dualpt.sweeps.cli import main; main()", "--help"]
     seconds = [_seconds_of(command) for _ in range(run.repeats + 1)][1:]
     return [duration("dualpt_help_seconds", "`dualpt --help`", seconds, "< 1 s")]
 
@@ -66,7 +67,7 @@ def _timed_launch(seeds: int) -> tuple[int, float]:
     with TemporaryDirectory() as folder:
         sweep = declared(Path(folder), seeds=seeds, shots=[16])
         start = time.perf_counter()
-        outcome = launch(sweep, console=Console(quiet=True), progress=False, bench=InstantBench, key=instant_key)
+        outcome = launch(sweep, console=Console(quiet=True), progress=False, runner=InstantRunner, key=instant_key)
         return outcome.trained, time.perf_counter() - start
 
 
@@ -127,7 +128,7 @@ def _seconds_of(command: Sequence[str]) -> float:
 
 def main() -> None:
     folder, seeds = Path(sys.argv[1]), int(sys.argv[2])
-    outcome = launch(declared(folder, seeds=seeds), console=Console(quiet=True), progress=False, bench=InstantBench)
+    outcome = launch(declared(folder, seeds=seeds), console=Console(quiet=True), progress=False, runner=InstantRunner)
     if outcome.trained or outcome.exit_code:
         raise SystemExit(f"cells were trained that are on record: {outcome}")
 

@@ -17,21 +17,22 @@ import torch
 from rich.console import Console
 from torch.nn import functional as F
 
-from core.backbone import Backbone, load_backbone
-from core.config import Setting
-from core.data.catalog import MINI_GRID, dataset_info
-from core.features import FeatureStore
-from core.inputs import data_root, split_of
-from core.locations import cache_root
-from core.methods import METHODS
-from core.results import TEST_ACCURACY
-from search_spaces.sweep_file import LoadedSweep, check_sweep
-from sweeps.comparison.documents import to_markdown
-from sweeps.comparison.frames import read_frame
-from sweeps.comparison.labels import AVERAGE, method_title
-from sweeps.comparison.tables import base_to_new, comparison
-from sweeps.comparison.values import Grid
-from sweeps.launch import launch
+from dualpt.core.clip.backbone import Backbone, load_backbone
+from dualpt.core.config import Setting
+from dualpt.core.data.catalog import MINI_GRID, dataset_info
+from dualpt.core.features.store import FeatureStore
+from dualpt.core.files.locations import cache_root
+from dualpt.core.inputs.reading import data_root, split_of
+from dualpt.core.methods import METHODS
+from dualpt.core.results import TEST_ACCURACY
+from dualpt.search_spaces.sweep import LoadedSweep
+from dualpt.search_spaces.sweep_file import check_sweep
+from dualpt.sweeps.comparison.documents import to_markdown
+from dualpt.sweeps.comparison.frames import read_frame
+from dualpt.sweeps.comparison.labels import AVERAGE, method_title
+from dualpt.sweeps.comparison.tables import base_to_new, comparison
+from dualpt.sweeps.comparison.values import Grid
+from dualpt.sweeps.launching.launch import launch
 
 STORE = "sqlite:///build/mini-grid.db"
 STUDY = "sqlite:///build/mini-grid-study.db"

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.instant_bench import InstantBench, instant_key
-from search_spaces.sweep_file import check_sweep
-from sweeps.launch import launch
+from benchmarks.instant_runner import InstantRunner, instant_key
+from dualpt.search_spaces.sweep_file import check_sweep
+from dualpt.sweeps.launching.launch import launch
 
 LOOK_SECONDS = 1.0
 
@@ -59,7 +59,7 @@ def measure(folder: Path, trials: int, sampler: str) -> dict[str, object]:
     outcome = launch(
         check_sweep(declared, "overhead"),
         console=Console(),
-        bench=InstantBench,  # type: ignore[arg-type]
+        runner=InstantRunner,  # type: ignore[arg-type]
         key=instant_key,
     )
     seconds = time.perf_counter() - started

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from core.alignment import LocalForm, local_scores
-from core.backbone import Backbone
-from core.model import Objective
-from core.optim import ReplicaSGD
-from core.prompts import ClassTokenPosition, PromptEncoder, initial_contexts
-from core.step import Step, training_step
-from core.text_tower import TextTower
+from dualpt.core.clip.backbone import Backbone
+from dualpt.core.clip.text_tower import TextTower
+from dualpt.core.prompts.encoder import ClassTokenPosition, PromptEncoder, initial_contexts
+from dualpt.core.training.alignment import LocalForm, local_scores
+from dualpt.core.training.objective import Objective
+from dualpt.core.training.optim import ReplicaSGD
+from dualpt.core.training.step import Step, training_step
 
 BATCH, CONTEXT_LENGTH = 32, 16
 

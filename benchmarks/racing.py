@@ -22,14 +22,15 @@ from random import Random
 from rich.console import Console
 from rich.progress import track
 
-from core.results import VAL_ACCURACY
-from search_spaces.sweep_file import LoadedSweep, load_sweep
-from sweeps.dealer import Dealer
-from sweeps.plan import plan_sweep
-from sweeps.racing import Asha, Race, StatisticalRace
-from sweeps.records import DealtCell
-from sweeps.simulation.memory import ListedCandidates
-from sweeps.simulation.replay import replay, simulated_dealer
+from dualpt.core.results import VAL_ACCURACY
+from dualpt.search_spaces.sweep import LoadedSweep
+from dualpt.search_spaces.sweep_file import load_sweep
+from dualpt.sweeps.dispatch.dealer import Dealer
+from dualpt.sweeps.planning.plan import plan_sweep
+from dualpt.sweeps.racing import Asha, Race, StatisticalRace
+from dualpt.sweeps.records import DealtCell
+from dualpt.sweeps.simulation.memory import ListedCandidates
+from dualpt.sweeps.simulation.replay import replay, simulated_dealer
 
 FOLDER = Path(__file__).with_name("data")
 SWEEP, RESULTS = FOLDER / "mini-racing.yaml", FOLDER / "mini-racing.csv"
@@ -161,8 +162,8 @@ def read_results(path: Path = RESULTS) -> Recorded:
 
 def record(store: str, path: Path = RESULTS) -> None:
     """Run the sweep, or what is missing of it, and write its candidates' cells."""
-    from sweeps.launch import launch
-    from sweeps.tracking import Ledger
+    from dualpt.sweeps.launching.launch import launch
+    from dualpt.sweeps.ledger.mlflow import Ledger
 
     study = f"{store.removesuffix('.db')}-study.db"
     sweep = load_sweep(SWEEP, {"run.tracking_uri": store, "run.study_storage": study})

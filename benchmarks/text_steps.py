@@ -7,7 +7,7 @@ import torch
 from benchmarks.class_shapes import Names, real_class_shapes
 from benchmarks.measuring import Row, Run, counted, duration, ratio
 from benchmarks.problems import CONTEXT_LENGTH, Problem, matmul_rate
-from core.backbone import Backbone, load_backbone
+from dualpt.core.clip.backbone import Backbone, load_backbone
 
 CLASSES = 100
 LIST_OF_100 = "Caltech101"

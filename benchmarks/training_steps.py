@@ -6,8 +6,8 @@ from benchmarks.class_shapes import real_class_shapes
 from benchmarks.measuring import Row, Run, ratio
 from benchmarks.problems import BATCH, Problem
 from benchmarks.text_steps import hundred_classes, main_backbone
-from core.alignment import LocalForm
-from core.backbone import load_backbone
+from dualpt.core.clip.backbone import load_backbone
+from dualpt.core.training.alignment import LocalForm
 
 FORMS: tuple[LocalForm, ...] = ("attention", "topk", "ot", "uniform")
 

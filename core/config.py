@@ -4,7 +4,7 @@ The defaults of forms and weights are the setting that `dualpt sweep mini-defaul
 rounded; they belong to the mini grid and its tiny CLIP, not to a real one.
 
 Sections are frozen and refuse unknown keys. A key's dotted name (``optim.learning_rate``) is its name everywhere: in
-YAML, on the command line, in MLflow and in tables. Nothing below the entry points (`core.cell`) sees these classes.
+YAML, on the command line, in MLflow and in tables. Nothing below the entry point (`core.running`) sees these classes.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from core.errors import UserError, nearest
+from dualpt.core.errors import UserError, nearest
 
 Value = str | int | float | bool | None
 

@@ -5,8 +5,8 @@ Each is a set of values over the shipped defaults, which are DuAl-PT with both a
 
 from collections.abc import Mapping
 
-from core.config import Setting, Value
-from core.errors import UserError, nearest
+from dualpt.core.config import Setting, Value
+from dualpt.core.errors import UserError, nearest
 
 TRAINED: dict[str, Value] = {"method": "prompt"}
 NO_LLM: dict[str, Value] = {"alignment.llm_weight": 0.0, "inference.description_weight": 0.0}

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-from core.recipes import NUMERIC_PACKAGES, NUMERICS_VERSION
+from dualpt.core.recipes import NUMERIC_PACKAGES, NUMERICS_VERSION
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Provenance:
     software: str
     """Packages and their versions, in one line."""
     numerics: int = NUMERICS_VERSION
-    """`core.recipes.NUMERICS_VERSION` at the time."""
+    """`dualpt.core.recipes.NUMERICS_VERSION` at the time."""
 
 
 def provenance_of(weights: str, device: torch.device) -> Provenance:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.config import SETTING_KEYS, Value
-from core.errors import UserError, nearest
-from search_spaces.parameters import SHOTS
+from dualpt.core.config import SETTING_KEYS, Value
+from dualpt.core.errors import UserError, nearest
+from dualpt.search_spaces.parameters import SHOTS
 
 _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from core.config import SETTING_KEYS, Setting, Value
-from core.errors import UserError, nearest
+from dualpt.core.config import SETTING_KEYS, Setting, Value
+from dualpt.core.errors import UserError, nearest
 
 SHOTS = "data.shots"
 """The one searchable key that belongs to a cell and not to its setting."""

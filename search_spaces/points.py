@@ -2,13 +2,23 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from random import Random
 
-from core.config import Setting, Value
-from search_spaces.parameters import SHOTS, ChoiceParameter, FloatParameter, IntParameter, Parameter
+from dualpt.core.config import Setting, Value
+from dualpt.search_spaces.parameters import SHOTS, ChoiceParameter, FloatParameter, IntParameter, Parameter
 
 Point = dict[str, Value]
 """A value for each parameter whose condition holds, by dotted key."""
+
+
+@dataclass(frozen=True)
+class StartPoint:
+    """A candidate to begin with."""
+
+    label: str
+    """As the file names it."""
+    point: Point
 
 
 def exists(parameter: Parameter, base: Mapping[str, Value], values: Mapping[str, Value]) -> bool:

@@ -3,18 +3,15 @@
 from dataclasses import replace
 from itertools import islice
 from random import Random
-from typing import TYPE_CHECKING
 
-from core.cells import PACKABLE
-from core.data.catalog import expand_datasets
-from core.errors import UserError
-from core.fingerprint import fingerprint
-from search_spaces.parameters import SHOTS, ChoiceParameter
-from search_spaces.points import Point, draw, list_points, resolve
-from search_spaces.search_section import Search
-
-if TYPE_CHECKING:
-    from search_spaces.sweep_file import LoadedSweep
+from dualpt.core.cell import PACKABLE
+from dualpt.core.data.catalog import expand_datasets
+from dualpt.core.errors import UserError
+from dualpt.core.files.fingerprint import fingerprint
+from dualpt.search_spaces.parameters import SHOTS, ChoiceParameter
+from dualpt.search_spaces.points import Point, draw, list_points, resolve
+from dualpt.search_spaces.search_section import Search
+from dualpt.search_spaces.sweep import LoadedSweep
 
 RACES = ("asha", "statistical")
 MOST_GRID_POINTS = 10_000
@@ -23,7 +20,7 @@ FEASIBILITY_DRAWS = 5000
 """Random points tried before a space counts as empty under its constraints."""
 
 
-def check_constraints(sweep: "LoadedSweep", source: str) -> None:
+def check_constraints(sweep: LoadedSweep, source: str) -> None:
     """Check that constraints can be evaluated, and that some setting satisfies them all.
 
     Raises:
@@ -43,7 +40,7 @@ def check_constraints(sweep: "LoadedSweep", source: str) -> None:
     )
 
 
-def check_sampler(sweep: "LoadedSweep", source: str) -> None:
+def check_sampler(sweep: LoadedSweep, source: str) -> None:
     """Check that the sampler can search this space.
 
     Raises:
@@ -72,7 +69,7 @@ def check_sampler(sweep: "LoadedSweep", source: str) -> None:
                     )
 
 
-def whole_grid(sweep: "LoadedSweep", source: str) -> "LoadedSweep":
+def whole_grid(sweep: LoadedSweep, source: str) -> LoadedSweep:
     """With `sampler: grid`, let the trials be all settings of the grid, or as many of them as the file gives.
 
     Raises:
@@ -91,7 +88,7 @@ def whole_grid(sweep: "LoadedSweep", source: str) -> "LoadedSweep":
     return replace(sweep, file=file)
 
 
-def grid_points(sweep: "LoadedSweep") -> list[Point]:
+def grid_points(sweep: LoadedSweep) -> list[Point]:
     """The points of a grid that satisfy the constraints, one for each distinct setting.
 
     Their order is random and follows the search's seed, so that a budget below the whole takes a fair part of it.
@@ -107,7 +104,7 @@ def grid_points(sweep: "LoadedSweep") -> list[Point]:
     return points
 
 
-def check_racing(sweep: "LoadedSweep", source: str) -> None:
+def check_racing(sweep: LoadedSweep, source: str) -> None:
     """Check that candidates can be raced, and that no option of another race is given.
 
     Raises:
@@ -147,10 +144,10 @@ def check_packing(search: Search, source: str) -> None:
         )
 
 
-def _search(sweep: "LoadedSweep") -> Search:
+def _search(sweep: LoadedSweep) -> Search:
     assert sweep.file.search is not None, "checked for sweeps with a search"
     return sweep.file.search
 
 
-def _all_of(sweep: "LoadedSweep") -> str:
+def _all_of(sweep: LoadedSweep) -> str:
     return " and ".join(f"'{constraint.text}'" for constraint in sweep.constraints)

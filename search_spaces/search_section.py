@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, field_validator
 
-from core.config import Section
-from core.results import SELECTION_METRICS, VAL_ACCURACY
+from dualpt.core.config import Section
+from dualpt.core.results import SELECTION_METRICS, VAL_ACCURACY
 
 Item = TypeVar("Item", str, int)
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from core.errors import UserError, nearest
+from dualpt.core.errors import UserError, nearest
 
 
 def shipped_folder() -> Path:

@@ -3,9 +3,9 @@
 from collections.abc import Collection, Sequence
 from itertools import chain, combinations
 
-from core.config import ACTIVE_WHEN, LOCATIONS, Setting, Value
-from core.errors import UserError
-from search_spaces.parameters import SHOTS, ChoiceParameter, Parameter
+from dualpt.core.config import ACTIVE_WHEN, LOCATIONS, Setting, Value
+from dualpt.core.errors import UserError
+from dualpt.search_spaces.parameters import SHOTS, ChoiceParameter, Parameter
 
 
 def in_order(parameters: Sequence[Parameter], source: str) -> tuple[Parameter, ...]:

@@ -1,31 +1,19 @@
 """Where a search begins: published methods, given values, or what an earlier sweep selected, as points of its space."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from core.config import Setting, Value
-from core.errors import UserError, nearest
-from core.methods import METHODS, method_setting
-from core.recipes import resolve_recipe
-from search_spaces.parameters import SHOTS
-from search_spaces.points import Point, existing, resolve
-from search_spaces.search_section import SWEEP
-
-if TYPE_CHECKING:
-    from search_spaces.sweep_file import LoadedSweep
+from dualpt.core.config import Setting, Value
+from dualpt.core.errors import UserError, nearest
+from dualpt.core.methods import METHODS, method_setting
+from dualpt.core.recipes import resolve_recipe
+from dualpt.search_spaces.parameters import SHOTS
+from dualpt.search_spaces.points import StartPoint, existing, resolve
+from dualpt.search_spaces.search_section import SWEEP
+from dualpt.search_spaces.sweep import LoadedSweep
 
 
-@dataclass(frozen=True)
-class StartPoint:
-    """A candidate to begin with."""
-
-    label: str
-    """As the file names it."""
-    point: Point
-
-
-def declared_start_points(sweep: "LoadedSweep", source: str) -> tuple[StartPoint, ...]:
+def declared_start_points(sweep: LoadedSweep, source: str) -> tuple[StartPoint, ...]:
     """The start points that the file alone determines: methods and given values.
 
     Raises:
@@ -47,7 +35,7 @@ def declared_start_points(sweep: "LoadedSweep", source: str) -> tuple[StartPoint
     return tuple(points)
 
 
-def start_point(sweep: "LoadedSweep", label: str, wanted: Setting, source: str, shots: Any = None) -> StartPoint:
+def start_point(sweep: LoadedSweep, label: str, wanted: Setting, source: str, shots: Any = None) -> StartPoint:
     """A setting as a point of the sweep's space.
 
     Args:
@@ -88,7 +76,7 @@ def _with_recipe(setting: Setting, searched: Collection[str]) -> Setting:
     return setting.with_values({key: from_recipe[key] for key in from_recipe.keys() & searched & left_open})
 
 
-def _given(sweep: "LoadedSweep", values: Mapping[str, Any], source: str) -> Setting:
+def _given(sweep: LoadedSweep, values: Mapping[str, Any], source: str) -> Setting:
     """The reference with given values, which must be searched keys."""
     searched = {parameter.key for parameter in sweep.space}
     for key in values:

@@ -4,8 +4,8 @@ from typing import Any
 
 import yaml
 
-from core.errors import UserError
-from core.yaml_reader import Loader, read_yaml
+from dualpt.core.errors import UserError
+from dualpt.core.files.yaml_reader import Loader, read_yaml
 
 __all__ = ["parse_overrides", "parse_value", "read_yaml"]
 

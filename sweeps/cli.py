@@ -1,4 +1,4 @@
-"""The command line: groups of commands from `sweeps.commands`, and how errors reach the user."""
+"""The command line: groups of commands from `dualpt.sweeps.commands`, and how errors reach the user."""
 
 import os
 import sys
@@ -8,8 +8,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from core.errors import UserError
-from sweeps.commands import (
+from dualpt.core.errors import UserError
+from dualpt.sweeps.commands import (
     ablate,
     cluster,
     data,
@@ -22,7 +22,7 @@ from sweeps.commands import (
     results,
     running,
 )
-from sweeps.commands import help as help_commands
+from dualpt.sweeps.commands import help as help_commands
 
 app = typer.Typer(
     name="dualpt",

@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from core.errors import UserError
+from dualpt.core.errors import UserError
 
 
 def writable_folder(folder: Path, option: str) -> None:

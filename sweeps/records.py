@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from core.cells import Cell, pack_of
-from core.config import Setting
-from core.fingerprint import fingerprint
-from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, harmonic_mean
+from dualpt.core.cell import Cell, pack_of
+from dualpt.core.config import Setting
+from dualpt.core.files.fingerprint import fingerprint
+from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, SELECTION_METRICS, harmonic_mean
+
+(SELECTION,) = SELECTION_METRICS
 
 SCHEMA = "1"
 """Version of this vocabulary, a tag of every run."""
@@ -32,7 +34,7 @@ SAMPLE_TAG = "dualpt.sample"
 """Fingerprint of the drawn few-shot sample."""
 WEIGHTS_TAG, NUMERICS_TAG = "dualpt.weights", "dualpt.numerics"
 SOFTWARE_TAG, DEVICE_TAG = "dualpt.software", "dualpt.device"
-"""What a cell's numbers were computed with (`core.provenance`)."""
+"""What a cell's numbers were computed with (`dualpt.core.provenance`)."""
 ORIGIN_TAGS = (SAMPLE_TAG, WEIGHTS_TAG, NUMERICS_TAG, SOFTWARE_TAG, DEVICE_TAG)
 """Carried along when a cell's numbers are reused."""
 FAILURE_TAG = "dualpt.failure"
@@ -103,7 +105,7 @@ class DealtCell(KeyedCell):
 
     @cached_property
     def shape(self) -> str:
-        """What packs that train in the same steps share (`core.cells.pack_of`); dealers ask for it again and again."""
+        """What packs that train in the same steps share (`core.cell.pack_of`); dealers ask for it again and again."""
         return pack_of(self.cell)
 
 
@@ -132,9 +134,9 @@ class SweepRow:
     """Name of the best candidate, and its mean validation accuracy as text, in percent."""
     best_value: str | None
     launch: str = ""
-    """What the process that last ran it wrote of itself (`sweeps.heartbeat`)."""
+    """What the process that last ran it wrote of itself (`dualpt.sweeps.ledger.heartbeat`)."""
     declared: str = ""
-    """The trials and grids that its last launches declared (`sweeps.declared`)."""
+    """The trials and grids that its last launches declared (`dualpt.sweeps.planning.declared`)."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,22 @@ class CellRow:
         """One row of a table: identity, status, and one column a metric."""
         identity = ("trial", "kind", "dataset", "protocol", "shots", "seed", "status", "seconds", "key", "run_id")
         return {name: getattr(self, name) for name in (*identity, "failure", "reused_from")} | dict(self.metrics)
+
+
+@dataclass(frozen=True)
+class CellOutcome:
+    """What the driver learns of a cell. Test accuracies stay in the ledger: no searcher can see them."""
+
+    key: str
+    run_id: str
+    selection: float | None
+    """Validation accuracy in percent; None where the method has none."""
+    failure: str | None
+
+
+def outcome_of(row: CellRow) -> CellOutcome:
+    """The part of a recorded cell that the driver may see."""
+    return CellOutcome(row.key, row.run_id, row.metrics.get(SELECTION), row.failure)
 
 
 def setting_hash(setting: Setting) -> str:

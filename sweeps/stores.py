@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
-from core.errors import UserError
-from core.fingerprint import fingerprint
-from core.locations import cache_root
+from dualpt.core.errors import UserError
+from dualpt.core.files.fingerprint import fingerprint
+from dualpt.core.files.locations import cache_root
 
 SQLITE, JOURNAL = "sqlite:///", "journal:///"
 """Beginnings of URIs whose rest is the path of a file."""

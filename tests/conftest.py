@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chat_server import ChatServer
-from miniature_root import build_miniature
-from tiny_llm import save_tiny_llm
+
+from tests.chat_server import ChatServer
+from tests.miniature_root import build_miniature
+from tests.tiny_llm import save_tiny_llm
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from core.data.catalog import REAL_GRID, DatasetInfo, dataset_info
+from dualpt.core.data.catalog import REAL_GRID, DatasetInfo, dataset_info
 
 TRAIN, VAL, TEST = 4, 2, 3
 """Images of each class."""

@@ -10,8 +10,8 @@ from benchmarks import __main__ as benchmarks
 from benchmarks.class_shapes import real_class_shapes
 from benchmarks.gpu import GpuBench
 from benchmarks.gpu import main as gpu
-from core.backbone import load_backbone
-from core.grouping import common_beginning
+from dualpt.core.clip.backbone import load_backbone
+from dualpt.core.prompts.grouping import common_beginning
 
 
 def test_the_shapes_are_those_of_eleven_class_lists():
@@ -36,10 +36,10 @@ def test_the_shapes_are_those_of_eleven_class_lists():
 
 @pytest.mark.slow
 def test_the_ratios_are_printed_and_written(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(benchmarks, "RESULTS", tmp_path / "bench.json")
+    monkeypatch.setattr(benchmarks, "RESULTS", tmp_path / "runner.json")
     benchmarks.main(["--quick", "--markdown", "--only", "text-step", "--only", "replicas", "--clock", "cpu"])
     assert "| packed is faster by | " in capsys.readouterr().out
-    written = json.loads((tmp_path / "bench.json").read_text())
+    written = json.loads((tmp_path / "runner.json").read_text())
     assert written["results"]["text_step_mini_clip_ratio"]["value"] > 1
     assert written["results"]["text_step_mini_clip_largest_difference"]["value"] <= 1e-5
     assert written["machine"]["repeats"] == "1"

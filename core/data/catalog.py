@@ -1,7 +1,7 @@
 """The datasets by their registry names: where each lies under the data root, and its hand-written template.
 
 Two grids of eleven, in the field's order of columns: the real one, and the mini grid drawn by this project; four test
-sets for ImageNet's classes; and what the user has registered in the data root (`core.data.own_datasets`). Layouts are
+sets for ImageNet's classes; and what the user has registered in the data root (`own_datasets`). Layouts are
 CoOp's, so that folders prepared for any of its successors can be used as they are.
 """
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from core.data.own_datasets import CLASS_FOLDERS, FILE_NAME, OwnDataset, read_own_datasets
-from core.errors import UserError, nearest
-from core.mini.datasets import IMAGES_PER_CLASS, MINI_DATASETS, RECIPES, TEMPLATES, folder_name, split_file_name
+from dualpt.core.data.own_datasets import CLASS_FOLDERS, FILE_NAME, OwnDataset, read_own_datasets
+from dualpt.core.errors import UserError, nearest
+from dualpt.core.mini.datasets import IMAGES_PER_CLASS, MINI_DATASETS, RECIPES, TEMPLATES, folder_name, split_file_name
 
 PHOTO = "a photo of a {}."
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
-from core.data.splits import PARTS, Item, Split, listing, make_split
-from core.data.text_files import read_lines
-from core.errors import UserError
+from dualpt.core.data.splits import PARTS, Item, Split, listing, make_split
+from dualpt.core.data.text_files import read_lines
+from dualpt.core.errors import UserError
 
 CLASS_NAMES_FILE = "classnames.txt"
 IMAGE_SUFFIXES = frozenset(

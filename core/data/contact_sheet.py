@@ -7,9 +7,9 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from core.data.images import decode
-from core.data.splits import Item
-from core.errors import UserError
+from dualpt.core.data.images import decode
+from dualpt.core.data.splits import Item
+from dualpt.core.errors import UserError
 
 THUMBNAIL = 96
 """Side of a thumbnail in pixels."""

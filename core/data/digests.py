@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from core.errors import UserError
-from core.fingerprint import fingerprint
-from core.locations import write_atomically
+from dualpt.core.errors import UserError
+from dualpt.core.files.fingerprint import fingerprint
+from dualpt.core.files.locations import write_atomically
 
 DIGEST_BYTES = 16
 READERS = 8

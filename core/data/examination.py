@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.data.catalog import DatasetInfo
-from core.data.class_folders import IMAGE_SUFFIXES
-from core.data.images import find_unreadable
-from core.data.readers import read_split
-from core.data.splits import PARTS, Item, Split, missing_files
-from core.errors import UserError
+from dualpt.core.data.catalog import DatasetInfo
+from dualpt.core.data.class_folders import IMAGE_SUFFIXES
+from dualpt.core.data.images import find_unreadable
+from dualpt.core.data.readers import read_split
+from dualpt.core.data.splits import PARTS, Item, Split, missing_files
+from dualpt.core.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Literal
 
 from PIL import Image, UnidentifiedImageError
 
-from core.errors import UserError
-from core.fingerprint import fingerprint
+from dualpt.core.errors import UserError
+from dualpt.core.files.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from torch import Tensor

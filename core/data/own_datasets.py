@@ -15,10 +15,10 @@ from pathlib import Path, PurePosixPath
 import yaml
 from pydantic import Field, ValidationError, field_validator
 
-from core.config import Section, one_line
-from core.errors import UserError
-from core.locations import write_atomically
-from core.yaml_reader import read_yaml
+from dualpt.core.config import Section, one_line
+from dualpt.core.errors import UserError
+from dualpt.core.files.locations import write_atomically
+from dualpt.core.files.yaml_reader import read_yaml
 
 FILE_NAME = "datasets.yaml"
 CLASS_FOLDERS = "folders"

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.config import Protocol
-from core.data.catalog import GRIDS, IMAGENET_VARIANTS, DatasetInfo, expand_datasets
-from core.data.sampling import FewShotSample, base_to_new, n_base_classes
-from core.data.splits import Item, Split, listing
-from core.errors import UserError
+from dualpt.core.config import Protocol
+from dualpt.core.data.catalog import GRIDS, IMAGENET_VARIANTS, DatasetInfo, expand_datasets
+from dualpt.core.data.sampling import FewShotSample, base_to_new, n_base_classes
+from dualpt.core.data.splits import Item, Split, listing
+from dualpt.core.errors import UserError
 
 TRANSFER_PROTOCOLS: tuple[Protocol, ...] = ("cross-dataset", "domain-generalization")
 """Protocols with targets beside the source."""

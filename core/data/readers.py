@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.data.catalog import DatasetInfo, dataset_info
-from core.data.class_folders import read_imagenet, read_numbered_folders, read_own_folders, read_wnid_folders
-from core.data.split_file import read_split_file
-from core.data.splits import PARTS, Item, Split, make_split
-from core.data.text_files import read_lines
-from core.errors import UserError
+from dualpt.core.data.catalog import DatasetInfo, dataset_info
+from dualpt.core.data.class_folders import read_imagenet, read_numbered_folders, read_own_folders, read_wnid_folders
+from dualpt.core.data.split_file import read_split_file
+from dualpt.core.data.splits import PARTS, Item, Split, make_split
+from dualpt.core.data.text_files import read_lines
+from dualpt.core.errors import UserError
 
 
 def read_split(info: DatasetInfo, root: Path, *, images: bool = True) -> Split:

@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.data.splits import Item, Split
-from core.fingerprint import rows_fingerprint
+from dualpt.core.data.splits import Item, Split
+from dualpt.core.files.fingerprint import rows_fingerprint
 
 MAX_VAL_SHOTS = 4
 """Validation images per class, at most."""

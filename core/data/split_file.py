@@ -9,10 +9,10 @@ names the entry.
 import re
 from pathlib import Path
 
-from core.data.splits import PARTS, Item, Split, make_split
-from core.data.text_files import read_text
-from core.errors import UserError
-from core.json_reader import parse_json
+from dualpt.core.data.splits import PARTS, Item, Split, make_split
+from dualpt.core.data.text_files import read_text
+from dualpt.core.errors import UserError
+from dualpt.core.files.json_reader import parse_json
 
 DIGITS = re.compile(r"\s*-?\d{1,9}\s*", re.ASCII)
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from core.errors import UserError
-from core.fingerprint import rows_fingerprint
+from dualpt.core.errors import UserError
+from dualpt.core.files.fingerprint import rows_fingerprint
 
 PARTS = ("train", "val", "test")
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from core.errors import UserError
+from dualpt.core.errors import UserError
 
 
 def read_text(source: Path, what: str) -> str:

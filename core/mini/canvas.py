@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from core.mini.attributes import PALETTE
+from dualpt.core.mini.attributes import PALETTE
 
 Plane = npt.NDArray[np.float64]
 """A distance field or a coordinate of every pixel, (S, S)."""

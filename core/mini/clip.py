@@ -15,11 +15,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from core.errors import UserError
+from dualpt.core.errors import UserError
 
 MINI_CLIP_WEIGHTS = Path(__file__).with_name("clip.safetensors")
 MINI_CLIP_SHA256 = "b792a3befb84d7489bd8348c3de6f7fe891f9ecc6813a8cf95123fa14979d515"
-"""Of the shipped file; how it was trained is in its metadata, see `core.mini.pretrain`."""
+"""Of the shipped file; how it was trained is in its metadata, see `dualpt.core.mini.pretrain`."""
 MINI_CLIP_IMAGE_SIZE = 48
 MINI_CLIP_MEAN = (0.5, 0.5, 0.5)
 MINI_CLIP_STD = (0.25, 0.25, 0.25)

@@ -1,9 +1,9 @@
 """Draw the classes of the mini grid in a process per core.
 
-The processes are plain `python -m core.mini.drawing_pool`, fed line by line. Multiprocessing would import the calling
-script again in each of them (a script without a `__main__` guard would then wait for itself for ever, holding the
-grid's lock) and would load torch where only NumPy is needed. A worker whose parent dies reads the end of its input and
-goes.
+The processes are plain `python -m dualpt.core.mini.drawing_pool`, fed line by line. Multiprocessing would import the
+calling script again in each of them (a script without a `__main__` guard would then wait for itself for ever, holding
+the grid's lock) and would load torch where only NumPy is needed. A worker whose parent dies reads the end of its input
+and exits.
 """
 
 import json
@@ -15,7 +15,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from core.errors import UserError
+from dualpt.core.errors import UserError
+from dualpt.core.mini.drawing import draw_class
 
 Task = tuple[Path, str, int]
 """Root of the grid, dataset, label."""
@@ -49,7 +50,7 @@ def draw_classes(tasks: Sequence[Task]) -> Iterator[Drawn]:
 
 def _start() -> "subprocess.Popen[str]":
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "core.mini.drawing_pool"]
+    command = [sys.executable, "-m", "dualpt.core.mini.drawing_pool"]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
 
@@ -75,8 +76,6 @@ def _draw_elsewhere(idle: "queue.SimpleQueue[subprocess.Popen[str]]", task: Task
 
 def _serve() -> None:
     """Answer each task with the hash of its pixels, or with a line that says what went wrong."""
-    from core.mini.grid import draw_class
-
     for line in sys.stdin:
         root, dataset, label = json.loads(line)
         try:

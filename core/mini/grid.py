@@ -1,34 +1,27 @@
 """Writes the mini grid to disk in the field's layout: images, split files and description banks.
 
-Every image has a generator of its own, seeded by integers, so the grid is the same whichever process draws which image.
 A dataset appears under its name only when it is whole: it is drawn in a hidden sibling folder and renamed.
 """
 
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from filelock import FileLock
-from PIL import Image
 
-from core.errors import UserError, nearest
-from core.locations import write_atomically
-from core.mini.attributes import resample
-from core.mini.datasets import IMAGES_PER_CLASS, MINI_DATASETS, RECIPES, folder_name, split_file_name
-from core.mini.drawing_pool import draw_classes
-from core.mini.language import describe
-from core.mini.rendering import Pixels, render
-from core.mini.world import MiniClass, build_world
+from dualpt.core.errors import UserError, nearest
+from dualpt.core.files.locations import write_atomically
+from dualpt.core.mini.datasets import IMAGES_PER_CLASS, MINI_DATASETS, RECIPES, folder_name, split_file_name
+from dualpt.core.mini.drawing import image_paths, partial_folder
+from dualpt.core.mini.drawing_pool import draw_classes
+from dualpt.core.mini.language import describe
+from dualpt.core.mini.world import build_world
 
 GRID_VERSION = 1
 """Raise it when any pixel, split or description changes: older grids on disk are then drawn afresh."""
-GRID_SEED = 11
-VARIATION = 0.06
-"""How often an attribute of a class differs in one of its images."""
 MANIFEST_NAME = "grid.json"
 DESCRIPTIONS_FOLDER = "descriptions"
 LOCK_NAME = ".grid.lock"
@@ -63,26 +56,9 @@ def ensure_mini_grid(root: Path, datasets: Sequence[str] | None = None, progress
     with FileLock(root / LOCK_NAME):
         missing = _missing(root, wanted)  # another process may have drawn them while this one waited
         for dataset in missing:
-            shutil.rmtree(_partial_folder(root, dataset), ignore_errors=True)
+            shutil.rmtree(partial_folder(root, dataset), ignore_errors=True)
         _draw_datasets(root, missing, progress)
     return root
-
-
-def render_image(dataset: str, label: int, split: str, number: int) -> Pixels:
-    """One image of the grid, (S, S, 3) uint8; `number` counts within the class and split."""
-    split_index = list(IMAGES_PER_CLASS).index(split)
-    rng = np.random.default_rng([GRID_SEED, MINI_DATASETS.index(dataset), label, split_index, number])
-    item = build_world().classes[dataset][label]
-    return render(item.kind, resample(item.kind, item.attributes, VARIATION, rng), RECIPES[dataset].domain, rng)
-
-
-def image_paths(item: MiniClass) -> Iterator[tuple[str, int, str]]:
-    """(split, number, path under the image root) of every image of a class, in order."""
-    file_number = 0
-    for split, n_images in IMAGES_PER_CLASS.items():
-        for number in range(n_images):
-            yield split, number, f"{item.name.replace(' ', '_')}/{file_number:04d}.png"
-            file_number += 1
 
 
 def split_document(dataset: str) -> dict[str, list[list[Any]]]:
@@ -134,22 +110,9 @@ def _draw_datasets(root: Path, datasets: Sequence[str], progress: Progress | Non
             progress(n_done, len(tasks), dataset)
 
 
-def draw_class(root: Path, dataset: str, label: int) -> str:
-    """Draw all images of one class into the dataset's hidden folder, and return the hash of all their pixels."""
-    item = build_world().classes[dataset][label]
-    images = _partial_folder(root, dataset) / "images"
-    (images / item.name.replace(" ", "_")).mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256()
-    for split, number, path in image_paths(item):
-        pixels = render_image(dataset, label, split, number)
-        digest.update(pixels.tobytes())
-        Image.fromarray(pixels).save(images / path)
-    return digest.hexdigest()
-
-
 def _publish(root: Path, dataset: str, class_digests: str) -> None:
     """Add the split file, rename the dataset into place and note it in the manifest; the manifest comes last."""
-    partial, final = _partial_folder(root, dataset), root / folder_name(dataset)
+    partial, final = partial_folder(root, dataset), root / folder_name(dataset)
     split_text = json.dumps(split_document(dataset))
     bank_text = json.dumps(description_bank(dataset), indent=1)
     (partial / split_file_name(dataset)).write_text(split_text)
@@ -162,10 +125,6 @@ def _publish(root: Path, dataset: str, class_digests: str) -> None:
     hashes = {part: hashlib.sha256(text.encode()).hexdigest() for part, text in texts.items()}
     manifest = {"version": GRID_VERSION, "datasets": {**read_manifest(root), dataset: hashes}}
     write_atomically(root / MANIFEST_NAME, json.dumps(manifest, indent=1, sort_keys=True))
-
-
-def _partial_folder(root: Path, dataset: str) -> Path:
-    return root / f".{folder_name(dataset)}.partial"
 
 
 def _bank_file(root: Path, dataset: str) -> Path:

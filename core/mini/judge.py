@@ -1,4 +1,4 @@
-"""Judge a tiny CLIP on the mini grid without training: `python -m core.mini.judge --root DATA [--weights FILE]`.
+"""Judge a tiny CLIP on the mini grid without training: `python -m dualpt.core.mini.judge --root DATA [--weights FILE]`.
 
 Prints, for every dataset, zero-shot accuracy by name and by descriptions, from the global feature and from the best
 positions of the value path, and how close positions lie to the global feature. This is how pretraining was judged.
@@ -17,10 +17,10 @@ from open_clip.tokenizer import SimpleTokenizer
 from PIL import Image
 from torch import Tensor
 
-from core.mini.clip import CONTEXT_LENGTH, load_mini_clip
-from core.mini.datasets import MINI_DATASETS, TEMPLATES, folder_name
-from core.mini.grid import description_bank, ensure_mini_grid, split_document
-from core.mini.pretrain import encode_images, encode_truncated, normalise
+from dualpt.core.mini.clip import CONTEXT_LENGTH, load_mini_clip
+from dualpt.core.mini.datasets import MINI_DATASETS, TEMPLATES, folder_name
+from dualpt.core.mini.grid import description_bank, ensure_mini_grid, split_document
+from dualpt.core.mini.pretrain import encode_images, encode_truncated, normalise
 
 LOCAL_POSITIONS = 2
 ENCODE_BATCH = 256

@@ -7,8 +7,8 @@ beat the bare names by some points and lose to sixteen images a class, which is 
 
 import numpy as np
 
-from core.mini.attributes import COLOUR_ATTRIBUTES, Attributes, resample
-from core.mini.world import MiniClass
+from dualpt.core.mini.attributes import COLOUR_ATTRIBUTES, Attributes, resample
+from dualpt.core.mini.world import MiniClass
 
 COARSE_COLOURS: dict[str, str] = {
     "red": "warm",

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from core.mini.attributes import Attributes
-from core.mini.canvas import Brush, Colour, Pigments, Plane
+from dualpt.core.mini.attributes import Attributes
+from dualpt.core.mini.canvas import Brush, Colour, Pigments, Plane
 
 DrawFunction = Callable[[Brush, Attributes, Pigments, np.random.Generator], None]
 

@@ -1,4 +1,4 @@
-"""Train the tiny CLIP on drawn images and made-up captions: `python -m core.mini.pretrain --out clip.safetensors`.
+"""Train the tiny CLIP on drawn images and made-up captions: `python -m dualpt.core.mini.pretrain --out FILE`.
 
 Two stages of contrastive training. `global` is CLIP's own: every image against every caption of the batch. `local` adds
 the same loss on the mean of the best-matching positions of the attention pool's value path, so that positions keep
@@ -24,8 +24,8 @@ from open_clip.model import CLIP
 from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor, nn
 
-from core.mini.attributes import KINDS
-from core.mini.clip import (
+from dualpt.core.mini.attributes import KINDS
+from dualpt.core.mini.clip import (
     CONTEXT_LENGTH,
     MINI_CLIP_MEAN,
     MINI_CLIP_STD,
@@ -34,9 +34,9 @@ from core.mini.clip import (
     load_mini_clip,
     save_mini_clip,
 )
-from core.mini.language import vocabulary_texts, with_opening
-from core.mini.pretraining_set import PretrainingSet, load_or_render
-from core.mini.world import build_world
+from dualpt.core.mini.language import vocabulary_texts, with_opening
+from dualpt.core.mini.pretraining_set import PretrainingSet, load_or_render
+from dualpt.core.mini.world import build_world
 
 SEED = 0
 IMAGE_SEED = 1000
@@ -260,7 +260,7 @@ def with_full_table(model: CLIP, tokenizer: CaptionTokenizer) -> CLIP:
 def provenance(stage: Stage, n_steps: int) -> dict[str, str]:
     """What the weight file tells about its making."""
     return {
-        "trained_by": "python -m core.mini.pretrain",
+        "trained_by": "python -m dualpt.core.mini.pretrain",
         "progress": f"stage {stage.name}, step {n_steps} of {stage.n_steps}",
         "stages": ", ".join(f"{s.name}: {s.n_steps} steps, peak learning rate {s.peak_learning_rate}" for s in STAGES),
         "batch_size": str(BATCH_SIZE),

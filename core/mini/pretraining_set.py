@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from core.mini.attributes import KINDS, Attributes, random_attributes, resample
-from core.mini.canvas import IMAGE_SIDE
-from core.mini.datasets import Domain
-from core.mini.language import caption
-from core.mini.rendering import Pixels, render
-from core.mini.world import build_world
+from dualpt.core.mini.attributes import KINDS, Attributes, random_attributes, resample
+from dualpt.core.mini.canvas import IMAGE_SIDE
+from dualpt.core.mini.datasets import Domain
+from dualpt.core.mini.language import caption
+from dualpt.core.mini.rendering import Pixels, render
+from dualpt.core.mini.world import build_world
 
 NAMED_SHARE = 0.55
 """Share of images that show something with a name; the others show random attributes."""

@@ -3,11 +3,11 @@
 import numpy as np
 import numpy.typing as npt
 
-from core.mini.attributes import COLOURS, FULL_FRAME_KINDS, Attributes, random_attributes
-from core.mini.canvas import IMAGE_SIDE, PAGE_V, Brush, Image, Pigments, Plane
-from core.mini.datasets import Domain
-from core.mini.objects import DRAW_OBJECT
-from core.mini.surfaces import draw_surface
+from dualpt.core.mini.attributes import COLOURS, FULL_FRAME_KINDS, Attributes, random_attributes
+from dualpt.core.mini.canvas import IMAGE_SIDE, PAGE_V, Brush, Image, Pigments, Plane
+from dualpt.core.mini.datasets import Domain
+from dualpt.core.mini.objects import DRAW_OBJECT
+from dualpt.core.mini.surfaces import draw_surface
 
 Pixels = npt.NDArray[np.uint8]
 """One image as stored, (S, S, 3)."""

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from core.mini.attributes import Attributes
-from core.mini.canvas import IMAGE_SIDE, PAGE_V, Brush, Colour, Image, Pigments, pattern_mask, two_tone
+from dualpt.core.mini.attributes import Attributes
+from dualpt.core.mini.canvas import IMAGE_SIDE, PAGE_V, Brush, Colour, Image, Pigments, pattern_mask, two_tone
 
 
 def draw_surface(

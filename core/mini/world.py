@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from core.mini.attributes import (
+from dualpt.core.mini.attributes import (
     COLOUR_ATTRIBUTES,
     KEY_ATTRIBUTE,
     KINDS,
@@ -21,7 +21,7 @@ from core.mini.attributes import (
     n_differences,
     random_attributes,
 )
-from core.mini.datasets import RECIPES, DatasetRecipe
+from dualpt.core.mini.datasets import RECIPES, DatasetRecipe
 
 WORLD_SEED = 7
 FAMILIARITY_WEIGHTS: tuple[float, ...] = (1.0, 0.45, 0.1)

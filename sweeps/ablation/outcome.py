@@ -5,15 +5,15 @@ from dataclasses import replace
 
 import pandas as pd
 
-from search_spaces.study import LoadedStudy
-from sweeps.comparison.compare import own_metric, tables_of
-from sweeps.comparison.documents import AnyTable
-from sweeps.comparison.effects import effects_of, effects_table
-from sweeps.comparison.findings import paired_results
-from sweeps.comparison.frames import finished_shots, grid_of
-from sweeps.comparison.selection import Selection, select
-from sweeps.comparison.tables import shots_text
-from sweeps.plan import grid_cells
+from dualpt.search_spaces.ablation import LoadedStudy
+from dualpt.sweeps.comparison.claims import paired_results
+from dualpt.sweeps.comparison.compare import own_metric, tables_of
+from dualpt.sweeps.comparison.documents import AnyTable
+from dualpt.sweeps.comparison.effects import effects_of, effects_table
+from dualpt.sweeps.comparison.frames import finished_shots, grid_of
+from dualpt.sweeps.comparison.selection import Selection, select
+from dualpt.sweeps.comparison.tables import shots_text
+from dualpt.sweeps.planning.plan import grid_cells
 
 
 def study_cells(study: LoadedStudy, frame: pd.DataFrame) -> Selection:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from search_spaces.study import LoadedStudy
-from sweeps.launch import draw_mini_datasets, launch
-from sweeps.preview import dry_run as show_plan
+from dualpt.search_spaces.ablation import LoadedStudy
+from dualpt.sweeps.launching.launch import draw_mini_datasets, launch
+from dualpt.sweeps.launching.preview import dry_run as show_plan
 
 
 def run_study(
@@ -27,7 +27,7 @@ def run_study(
     Raises:
         UserError: any fault of the inputs, before compute is spent; a path that cannot be written.
     """
-    from sweeps.comparison.compare import check_output, show_tables
+    from dualpt.sweeps.comparison.compare import check_output, show_tables
 
     check_output(form, output)
     sweep = study.sweep
@@ -38,9 +38,9 @@ def run_study(
     outcome = launch(sweep, console=console, progress=progress and not as_json)
     if outcome.interrupted:
         return outcome.exit_code
-    from sweeps.ablation.outcome import study_cells, study_tables
-    from sweeps.comparison.documents import to_document
-    from sweeps.comparison.frames import read_frame
+    from dualpt.sweeps.ablation.outcome import study_cells, study_tables
+    from dualpt.sweeps.comparison.documents import to_document
+    from dualpt.sweeps.comparison.frames import read_frame
 
     selection = study_cells(study, read_frame(sweep.file.name, sweep.file.run.tracking_uri))
     tables = study_tables(study, selection)

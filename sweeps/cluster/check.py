@@ -12,12 +12,12 @@ import yaml
 from rich.console import Console
 from rich.table import Column, Table
 
-from core.errors import UserError
-from search_spaces.sweep_file import LoadedSweep
-from sweeps.cluster.findings import Document, Finding, error
-from sweeps.cluster.kuberay_rules import KINDS, kuberay_findings
-from sweeps.cluster.launcher_rules import launcher_findings
-from sweeps.cluster.versions import read_constraints
+from dualpt.core.errors import UserError
+from dualpt.search_spaces.sweep import LoadedSweep
+from dualpt.sweeps.cluster.faults import Document, Finding, error
+from dualpt.sweeps.cluster.kuberay_rules import KINDS, kuberay_findings
+from dualpt.sweeps.cluster.launcher_rules import launcher_findings
+from dualpt.sweeps.cluster.ray_versions import read_constraints
 
 PLACEHOLDERS = re.compile(r"ami-0{8,}|\bEDIT_\w+|\b192\.0\.2\.\d+")
 """What the shipped files hold where a user's own value belongs."""
@@ -131,8 +131,8 @@ def _copy(document: Document) -> dict[str, Any]:
 
 def _fitting(document: Document, sweep: LoadedSweep) -> Iterator[Finding]:
     """Whether a trial of the sweep fits a machine, and its stores a cluster."""
-    from sweeps.placement import Machines, room_for
-    from sweeps.stores import sqlite_path
+    from dualpt.sweeps.stores import sqlite_path
+    from dualpt.sweeps.workers.placement import Machines, room_for
 
     run, head = sweep.file.run, document.get("head_node_type")
     types = (document.get("available_node_types") or {}).items()

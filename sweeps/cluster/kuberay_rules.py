@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sweeps.cluster.findings import Document, Finding, error, warning
-from sweeps.cluster.versions import image_that_differs
+from dualpt.sweeps.cluster.faults import Document, Finding, error, warning
+from dualpt.sweeps.cluster.ray_versions import image_that_differs
 
 KINDS = ("RayCluster", "RayJob")
 API = "ray.io/v1"

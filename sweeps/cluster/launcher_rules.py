@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sweeps.cluster.findings import Document, Finding, commands_of, error, warning
-from sweeps.cluster.versions import image_that_differs, pins_that_differ
+from dualpt.sweeps.cluster.faults import Document, Finding, commands_of, error, warning
+from dualpt.sweeps.cluster.ray_versions import image_that_differs, pins_that_differ
 
 SETUP = ("initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands")
 HEAD_START, WORKER_START = "head_start_ray_commands", "worker_start_ray_commands"

@@ -11,10 +11,10 @@ from typing import Any
 from rich.console import Console
 from tenacity import Retrying, retry_if_exception_message, stop_after_delay, wait_fixed
 
-from core.errors import UserError
-from search_spaces.shipped import shipped_or_path
-from search_spaces.sweep_file import load_sweep
-from search_spaces.yaml_reader import parse_overrides
+from dualpt.core.errors import UserError
+from dualpt.search_spaces.shipped import shipped_or_path
+from dualpt.search_spaces.sweep_file import load_sweep
+from dualpt.search_spaces.yaml_reader import parse_overrides
 
 COMMAND = "dualpt"
 AGENT_SECONDS = 90.0

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from core.errors import UserError
-from search_spaces.shipped import shipped_study_or_path
-from sweeps.commands.options import Json, Overrides, new_app, out
+from dualpt.core.errors import UserError
+from dualpt.search_spaces.shipped import shipped_study_or_path
+from dualpt.sweeps.commands.options import Json, Overrides, new_app, out
 
 app = new_app()
 
@@ -33,9 +33,9 @@ def ablate(
     Exit codes: 0 all cells done, 2 usage or configuration, 3 some cells failed, 4 budget spent (run.max_hours),
     130 interrupted.
     """
-    from search_spaces.study import load_study
-    from search_spaces.yaml_reader import parse_overrides
-    from sweeps.ablation.run import run_study
+    from dualpt.search_spaces.ablation import load_study
+    from dualpt.search_spaces.yaml_reader import parse_overrides
+    from dualpt.sweeps.ablation.run import run_study
 
     if form is not None and output is None:
         raise UserError("--format: belongs to --output; name the file with -o FILE")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sweeps.commands.options import Json, Overrides, new_app, out
+from dualpt.sweeps.commands.options import Json, Overrides, new_app, out
 
 app = new_app()
 group = new_app()
@@ -26,11 +26,11 @@ def check(
 
     Exit codes: 0 without errors (there may be warnings), 2 with errors.
     """
-    from core.errors import UserError
-    from search_spaces.shipped import shipped_or_path
-    from search_spaces.sweep_file import load_sweep
-    from search_spaces.yaml_reader import parse_overrides
-    from sweeps.cluster.check import show_check
+    from dualpt.core.errors import UserError
+    from dualpt.search_spaces.shipped import shipped_or_path
+    from dualpt.search_spaces.sweep_file import load_sweep
+    from dualpt.search_spaces.yaml_reader import parse_overrides
+    from dualpt.sweeps.cluster.check import show_check
 
     if overrides and sweep is None:
         raise UserError(f"{overrides[0]}: overrides belong to a sweep; name it with --sweep")
@@ -52,7 +52,7 @@ def submit(
     only_failed: Annotated[bool, typer.Option("--only-failed", help="As of `dualpt sweep`.")] = False,
 ) -> None:
     """Run a sweep as a Ray job on the cluster's head, follow its log, and exit with its exit code."""
-    from sweeps.cluster.submit import submit_sweep
+    from dualpt.sweeps.cluster.submit import submit_sweep
 
     options = ["--only-failed"] if only_failed else []
     raise typer.Exit(submit_sweep(out, file, overrides or [], address=address, follow=follow, options=options))

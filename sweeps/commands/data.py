@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sweeps.commands.options import Json, new_app, out
+from dualpt.sweeps.commands.options import Json, new_app, out
 
 app = new_app()
 data = new_app()
@@ -33,7 +33,7 @@ def check(
     Without names: the eleven and your own, and those of ImageNet's variants that are there; without --root, the mini
     grid. Exit codes: 0 all that were asked for are fine, 2 usage, 3 some are not.
     """
-    from sweeps.datasets import check_datasets
+    from dualpt.sweeps.tools.data import check_datasets
 
     fine = check_datasets(out, datasets or [], root, deep=deep, published=published, as_json=as_json)
     raise typer.Exit(0 if fine else 3)
@@ -49,7 +49,7 @@ def draw(
     as_json: Json = False,
 ) -> None:
     """Print a few-shot sample, train and val in the order of the draw, and its fingerprint; needs no images."""
-    from sweeps.datasets import draw_sample
+    from dualpt.sweeps.tools.data import draw_sample
 
     draw_sample(dataset, root, split, shots, seed, as_json)
 
@@ -66,7 +66,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Print a dataset's classes and images, and draw a contact sheet."""
-    from sweeps.datasets import show_dataset
+    from dualpt.sweeps.tools.data import show_dataset
 
     show_dataset(out, dataset, root, output, per_class, classes, as_json)
 
@@ -88,7 +88,7 @@ def add(
     title: Annotated[str, typer.Option(help="Column title in tables; the name by default.")] = "",
 ) -> None:
     """Register a dataset of your own; it is read and checked first."""
-    from sweeps.datasets import add_dataset
+    from dualpt.sweeps.tools.data import add_dataset
 
     entry = {"folder": folder, "images": images, "split": split, "template": template, "title": title}
     add_dataset(out, name, root, entry)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from sweeps.commands.options import Json, SettingValues, new_app, out
+from dualpt.sweeps.commands.options import Json, SettingValues, new_app, out
 
 app = new_app()
 describe = new_app()
@@ -74,8 +74,8 @@ def generate(
     Every answer is kept beside the bank, so that the same command continues after a kill, and more descriptions a class
     use what is there. Exit codes: 0 every class has K descriptions, 2 usage, 3 some are short.
     """
-    from sweeps.describing.generating import Sampling, Wanted, WriterOptions, generate_bank
-    from sweeps.describing.places import setting_of
+    from dualpt.sweeps.describing.generating import Sampling, Wanted, WriterOptions, generate_bank
+    from dualpt.sweeps.describing.places import setting_of
 
     code = generate_bank(
         out,
@@ -128,9 +128,9 @@ def import_(
     Case, blanks, hyphens, punctuation, accents and a leading article do not matter; what is further from a name is
     suggested and not taken. Exit codes: 0 every class has sentences, 2 usage, 3 some have none.
     """
-    from core.errors import UserError
-    from sweeps.describing.importing import import_banks
-    from sweeps.describing.places import setting_of
+    from dualpt.core.errors import UserError
+    from dualpt.sweeps.describing.importing import import_banks
+    from dualpt.sweeps.describing.places import setting_of
 
     if not dataset:
         raise UserError("--dataset: name the dataset that is described, or `real` for a folder of all eleven")
@@ -167,8 +167,8 @@ def check(
 
     Exit codes: 0 training can use it, 2 usage or a malformed bank, 3 classes without sentences or sentences too long.
     """
-    from sweeps.describing.checking import check_bank
-    from sweeps.describing.places import setting_of
+    from dualpt.sweeps.describing.checking import check_bank
+    from dualpt.sweeps.describing.places import setting_of
 
     setting = setting_of(overrides or [], root, backbone)
     code = check_bank(out, bank, dataset, setting, classes=classes, accept=accept, device=device, as_json=as_json)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sweeps.commands.options import Json, new_app, out
+from dualpt.sweeps.commands.options import Json, new_app, out
 
 app = new_app()
 features = new_app()
@@ -45,14 +45,14 @@ def build(
 
     Size and time are estimated first. Killed and run again, it goes on; two at once do the work once.
     """
-    from core.data.catalog import expand_datasets
-    from core.errors import UserError
-    from search_spaces.shipped import shipped_or_path
-    from search_spaces.sweep_file import load_sweep
-    from search_spaces.yaml_reader import parse_overrides
-    from sweeps.single import cells_of
-    from sweeps.stored_features import build as build_features
-    from sweeps.stored_features import sweep_cells
+    from dualpt.core.data.catalog import expand_datasets
+    from dualpt.core.errors import UserError
+    from dualpt.search_spaces.shipped import shipped_or_path
+    from dualpt.search_spaces.sweep_file import load_sweep
+    from dualpt.search_spaces.yaml_reader import parse_overrides
+    from dualpt.sweeps.tools.features import build as build_features
+    from dualpt.sweeps.tools.features import sweep_cells
+    from dualpt.sweeps.tools.train import cells_of
 
     files = [word for word in words or [] if "=" not in word]
     overrides = [word for word in words or [] if "=" in word]
@@ -83,7 +83,7 @@ def build(
 @features.command(name="ls", epilog="Example: [bold]dualpt features ls --json[/]")
 def list_shelves(as_json: Json = False) -> None:
     """List what is stored: backbone, dataset, view, images, size, last use."""
-    from sweeps.stored_features import show_store
+    from dualpt.sweeps.tools.features import show_store
 
     show_store(out, as_json=as_json)
 
@@ -94,7 +94,7 @@ def verify(as_json: Json = False) -> None:
 
     Exit codes: 0 all is sound, 3 damage was found.
     """
-    from sweeps.stored_features import verify as verify_features
+    from dualpt.sweeps.tools.features import verify as verify_features
 
     raise typer.Exit(verify_features(out, as_json=as_json))
 
@@ -117,6 +117,6 @@ def gc(
 
     Files that are not the store's, and shelves that are being written, are left alone.
     """
-    from sweeps.stored_features import collect
+    from dualpt.sweeps.tools.features import collect
 
     collect(out, unused_days=unused, backbone=backbone, dataset=dataset, dry_run=dry_run, as_json=as_json)

@@ -4,8 +4,8 @@ import json
 
 import typer
 
-from search_spaces.shipped import shipped_folder, shipped_studies
-from sweeps.commands.options import Json, new_app, out
+from dualpt.search_spaces.shipped import shipped_folder, shipped_studies
+from dualpt.sweeps.commands.options import Json, new_app, out
 
 app = new_app()
 
@@ -16,7 +16,7 @@ def spaces() -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from search_spaces.yaml_reader import read_yaml
+    from dualpt.search_spaces.yaml_reader import read_yaml
 
     for title, folder in (("dualpt sweep …", shipped_folder()), ("dualpt ablate …", shipped_studies())):
         table = Table(title, "", header_style="bold", box=None, pad_edge=False)
@@ -29,7 +29,7 @@ def spaces() -> None:
 @app.command()
 def settings(as_json: Json = False) -> None:
     """List every key of a setting with its default, allowed values and meaning."""
-    from sweeps.documentation import setting_rows
+    from dualpt.sweeps.tools.settings import setting_rows
 
     rows = setting_rows()
     if as_json:
@@ -47,6 +47,6 @@ def settings(as_json: Json = False) -> None:
 @app.command()
 def doctor() -> None:
     """Check the machine: versions, devices, folders, a tiny training step."""
-    from sweeps.doctor import examine
+    from dualpt.sweeps.tools.doctor import examine
 
     raise typer.Exit(examine(out))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sweeps.commands.options import DEFAULT_STORE, Json, Store, new_app, out
+from dualpt.sweeps.commands.options import DEFAULT_STORE, Json, Store, new_app, out
 
 app = new_app()
 
@@ -30,8 +30,8 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Look inside a cell's learned prompts: nearest words, descriptions, where each prompt looks, what is confused."""
-    from search_spaces.yaml_reader import parse_overrides
-    from sweeps.inspecting.inspect import inspect_cell
+    from dualpt.search_spaces.yaml_reader import parse_overrides
+    from dualpt.sweeps.inspecting.inspect import inspect_cell
 
     values = parse_overrides(overrides or [])
     inspect_cell(out, cell, store=store, out=folder, images=images, overrides=values, as_json=as_json)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sweeps.commands.options import DEFAULT_STORE, Json, Store, new_app, out
+from dualpt.sweeps.commands.options import DEFAULT_STORE, Json, Store, new_app, out
 
 app = new_app()
 
@@ -21,9 +21,9 @@ def export_command(
     """Write a sweep with its runs and artifacts to one file, to be imported into another store."""
     from dataclasses import asdict
 
-    from sweeps.comparison.frames import open_ledger
-    from sweeps.moving.move import export_sweep
-    from sweeps.progress import progress_bar
+    from dualpt.sweeps.comparison.frames import open_ledger
+    from dualpt.sweeps.console import progress_bar
+    from dualpt.sweeps.moving.move import export_sweep
 
     ledger = open_ledger(store)
     with progress_bar(out, quiet=as_json or not out.is_terminal) as bar:
@@ -44,8 +44,8 @@ def import_command(
     as_json: Json = False,
 ) -> None:
     """Add an exported sweep to a store, which is created where there is none. Importing twice adds nothing."""
-    from sweeps.moving.move import import_archive
-    from sweeps.progress import progress_bar
+    from dualpt.sweeps.console import progress_bar
+    from dualpt.sweeps.moving.move import import_archive
 
     with progress_bar(out, quiet=as_json or not out.is_terminal) as bar:
         task = bar.add_task("runs", total=None)

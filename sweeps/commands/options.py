@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from core.errors import UserError
+from dualpt.core.errors import UserError
 
 out = Console()
 """Where every command prints; `--json` documents go to plain stdout."""

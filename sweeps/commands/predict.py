@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sweeps.commands.options import DEFAULT_STORE, Store, new_app, out
+from dualpt.sweeps.commands.options import DEFAULT_STORE, Store, new_app, out
 
 app = new_app()
 
@@ -35,8 +35,8 @@ def predict(
 
     Exit codes: 0 all images classified, 2 usage or no image that can be read, 3 some cannot be read (they are listed).
     """
-    from search_spaces.yaml_reader import parse_overrides
-    from sweeps.predicting import predict as classify
+    from dualpt.search_spaces.yaml_reader import parse_overrides
+    from dualpt.sweeps.tools.predict import predict as classify
 
     values = [word for word in words if "=" in word and not Path(word).exists()]
     code = classify(

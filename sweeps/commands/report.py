@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sweeps.commands.options import DEFAULT_STORE, DEFAULT_STUDY, Store, Study, new_app, out
+from dualpt.sweeps.commands.options import DEFAULT_STORE, DEFAULT_STUDY, Store, Study, new_app, out
 
 app = new_app()
 
@@ -21,6 +21,6 @@ def report(
     study: Study = DEFAULT_STUDY,
 ) -> None:
     """Write one self-contained HTML page: results, search, settings, coverage, cost, provenance, every cell."""
-    from sweeps.report.report import report_sweep
+    from dualpt.sweeps.report.report import report_sweep
 
     report_sweep(out, name, store=store, study=study, out=file, log=log)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sweeps.commands.options import DEFAULT_STORE, DEFAULT_STUDY, Json, Store, Study, new_app, out
+from dualpt.sweeps.commands.options import DEFAULT_STORE, DEFAULT_STUDY, Json, Store, Study, new_app, out
 
 app = new_app()
 
@@ -36,7 +36,7 @@ def compare(
     store: Store = DEFAULT_STORE,
 ) -> None:
     """Print the table: methods by datasets and average, mean and spread over seeds with n."""
-    from sweeps.comparison.compare import compare_sweeps
+    from dualpt.sweeps.comparison.compare import compare_sweeps
 
     compare_sweeps(
         out,
@@ -73,7 +73,7 @@ def figure(
     study: Study = DEFAULT_STUDY,
 ) -> None:
     """Draw one figure: methods over shots, datasets or ranks, or the search and the training behind them."""
-    from sweeps.comparison.draw import draw
+    from dualpt.sweeps.comparison.draw import draw
 
     draw(out, kind, names, output, shots=shots, protocol=protocol, common=common, store=store, study=study)
 
@@ -86,6 +86,6 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show how far sweeps are, while they run or afterwards; of a named one, trials, datasets, failures, time left."""
-    from sweeps.status import show_status
+    from dualpt.sweeps.launching.status import show_status
 
     show_status(out, name, store=store, as_json=as_json, watch=watch)

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from core.errors import UserError
-from search_spaces.shipped import shipped_or_path
-from sweeps.commands.options import Json, Overrides, SettingValues, new_app, out, whole_numbers
+from dualpt.core.errors import UserError
+from dualpt.search_spaces.shipped import shipped_or_path
+from dualpt.sweeps.commands.options import Json, Overrides, SettingValues, new_app, out, whole_numbers
 
 app = new_app()
 
@@ -19,7 +19,7 @@ def demo() -> None:
 
     Everything is kept: a second `dualpt demo` trains only what is missing.
     """
-    from sweeps.demo import run_demo
+    from dualpt.sweeps.launching.demo import run_demo
 
     raise typer.Exit(run_demo(out))
 
@@ -45,7 +45,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train and judge one setting on one dataset, without Ray or MLflow."""
-    from sweeps.single import train_once
+    from dualpt.sweeps.tools.train import train_once
 
     train_once(out, dataset, shots, seeds, method, protocol, targets, overrides or [], save, as_json)
 
@@ -79,12 +79,12 @@ def sweep(
     Exit codes: 0 all cells done, 2 usage or configuration, 3 some cells failed, 4 budget spent (run.max_hours),
     130 interrupted.
     """
-    from search_spaces.sweep_file import load_sweep
-    from search_spaces.yaml_reader import parse_overrides
-    from sweeps.launch import draw_mini_datasets, launch
-    from sweeps.outcome import report
-    from sweeps.preview import dry_run as show_plan
-    from sweeps.preview import simulate as show_simulation
+    from dualpt.search_spaces.sweep_file import load_sweep
+    from dualpt.search_spaces.yaml_reader import parse_overrides
+    from dualpt.sweeps.launching.launch import draw_mini_datasets, launch
+    from dualpt.sweeps.launching.outcome import report
+    from dualpt.sweeps.launching.preview import dry_run as show_plan
+    from dualpt.sweeps.launching.preview import simulate as show_simulation
 
     if not simulate and gpus is not None:
         raise UserError("--gpus: belongs to --simulate; a launch takes the machines it finds, or run.max_concurrent=N")
@@ -100,7 +100,7 @@ def sweep(
         return
     draw_mini_datasets(loaded, console=out, progress=progress and not as_json)
     if dry_run:
-        from sweeps.stored_features import feature_costs
+        from dualpt.sweeps.tools.features import feature_costs
 
         show_plan(loaded, console=out, as_json=as_json, features=feature_costs)
         return

@@ -11,10 +11,10 @@ from typing import get_args
 
 from rich.console import Console
 
-from core.config import Protocol
-from core.data.protocols import TRANSFER_PROTOCOLS
-from core.errors import UserError, nearest
-from core.results import (
+from dualpt.core.config import Protocol
+from dualpt.core.data.protocols import TRANSFER_PROTOCOLS
+from dualpt.core.errors import UserError, nearest
+from dualpt.core.results import (
     BASE_ACCURACY,
     HARMONIC_MEAN,
     NEW_ACCURACY,
@@ -23,14 +23,14 @@ from core.results import (
     VAL_ACCURACY,
     target_accuracy,
 )
-from sweeps.comparison.documents import AnyTable, to_csv, to_document, to_markdown
-from sweeps.comparison.frames import finished_shots, read_frame
-from sweeps.comparison.labels import find_method
-from sweeps.comparison.latex import to_latex, to_latex_document
-from sweeps.comparison.plain import PlainTable
-from sweeps.comparison.published import BACKBONE_PARAMS, Published, published_for, published_rows
-from sweeps.comparison.selection import Selection, select
-from sweeps.comparison.tables import (
+from dualpt.sweeps.comparison.documents import AnyTable, to_csv, to_document, to_markdown
+from dualpt.sweeps.comparison.frames import finished_shots, read_frame
+from dualpt.sweeps.comparison.labels import find_method
+from dualpt.sweeps.comparison.latex import to_latex, to_latex_document
+from dualpt.sweeps.comparison.plain import PlainTable
+from dualpt.sweeps.comparison.published import BACKBONE_PARAMS, Published, published_for, published_rows
+from dualpt.sweeps.comparison.selection import Selection, select
+from dualpt.sweeps.comparison.tables import (
     HALVES,
     ComparisonTable,
     base_to_new,
@@ -40,7 +40,7 @@ from sweeps.comparison.tables import (
     differences,
     joined,
 )
-from sweeps.comparison.terminal import print_plain, print_table
+from dualpt.sweeps.comparison.terminal import print_plain, print_table
 
 FORMATS = ("table", "markdown", "latex", "latex-document", "csv", "json")
 METRICS = (TEST_ACCURACY, BASE_ACCURACY, NEW_ACCURACY, HARMONIC_MEAN, TARGET_MEAN, VAL_ACCURACY)
@@ -78,8 +78,8 @@ def compare_sweeps(
     beside = published_for(selection) if published else None
     tables = tables_of(selection, shots=shots, all_shots=all_shots, metric=metric, baseline=baseline, published=beside)
     if figure is not None:  # drawn before anything is printed: its faults are then all that is
-        from sweeps.comparison.figures.curves import few_shot_curves
-        from sweeps.comparison.figures.style import check_path, save
+        from dualpt.sweeps.comparison.figures.curves import few_shot_curves
+        from dualpt.sweeps.comparison.figures.style import check_path, save
 
         check_path(figure, "--figure")
         shown = metric or own_metric(selection.protocol)
@@ -136,7 +136,7 @@ def tables_of(
 
 
 def _statistics(selection: Selection, baseline: str, shots: int, metric: str) -> list[PlainTable]:
-    from sweeps.comparison.findings import findings_of  # SciPy and statsmodels, which take a second
+    from dualpt.sweeps.comparison.claims import findings_of  # SciPy and statsmodels, which take a second
 
     return findings_of(selection.cells, selection.grid, baseline, shots=shots, metric=metric).tables()
 

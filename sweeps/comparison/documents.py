@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from sweeps.comparison.labels import method_title
-from sweeps.comparison.plain import PlainTable
-from sweeps.comparison.tables import ComparisonTable
+from dualpt.sweeps.comparison.labels import method_title
+from dualpt.sweeps.comparison.plain import PlainTable
+from dualpt.sweeps.comparison.tables import ComparisonTable
 
 AnyTable = ComparisonTable | PlainTable
 

@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from core.config import SETTING_KEYS
-from core.errors import UserError, nearest
-from core.results import BASE_ACCURACY
-from sweeps.comparison.candidates import candidates_frame
-from sweeps.comparison.compare import own_metric
-from sweeps.comparison.figures import curves, methods, search, training
-from sweeps.comparison.figures.style import check_path, leading, save
-from sweeps.comparison.findings import paired_results
-from sweeps.comparison.frames import finished_shots, read_frame
-from sweeps.comparison.labels import AVERAGE
-from sweeps.comparison.selection import Selection, select
-from sweeps.comparison.statistics import rank_methods
-from sweeps.comparison.tables import comparison, shots_text
-from sweeps.comparison.values import check_finished
-from sweeps.reading import open_reader
+from dualpt.core.config import SETTING_KEYS
+from dualpt.core.errors import UserError, nearest
+from dualpt.core.results import BASE_ACCURACY
+from dualpt.sweeps.comparison.candidate_frame import candidates_frame
+from dualpt.sweeps.comparison.claims import paired_results
+from dualpt.sweeps.comparison.compare import own_metric
+from dualpt.sweeps.comparison.figures import curves, methods, search, training
+from dualpt.sweeps.comparison.figures.style import check_path, leading, save
+from dualpt.sweeps.comparison.frames import finished_shots, read_frame
+from dualpt.sweeps.comparison.labels import AVERAGE
+from dualpt.sweeps.comparison.selection import Selection, select
+from dualpt.sweeps.comparison.statistics import rank_methods
+from dualpt.sweeps.comparison.tables import comparison, shots_text
+from dualpt.sweeps.comparison.values import check_finished
+from dualpt.sweeps.ledger.opening import open_reader
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -135,7 +135,7 @@ def training_figure(selection: Selection, loss_curves: LossCurves, shots: int | 
 
 
 def _importance(name: str, study: str) -> "Figure":
-    from sweeps.search import parameter_importances
+    from dualpt.sweeps.search import parameter_importances
 
     found = parameter_importances(name, study)
     return search.importances(found.shares, judged=found.judged, doubtful=found.doubtful)

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.anova import AnovaRM
 
-from search_spaces.designs import Factor, aliases, resolution
-from sweeps.comparison.findings import doubt
-from sweeps.comparison.plain import PlainTable, p_text
-from sweeps.comparison.statistics import LEVEL, Interval, claim, hierarchical_interval, holm, wilcoxon
-from sweeps.comparison.values import Array
+from dualpt.search_spaces.designs import Factor, aliases, resolution
+from dualpt.sweeps.comparison.claims import doubt
+from dualpt.sweeps.comparison.plain import PlainTable, p_text
+from dualpt.sweeps.comparison.statistics import LEVEL, Interval, claim, hierarchical_interval, holm, wilcoxon
+from dualpt.sweeps.comparison.values import Array
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from core.data.catalog import MINI_GRID, REAL_GRID
-from core.errors import UserError
-from sweeps.declared import MissingCell, missing_cells
-from sweeps.reading import open_reader
-from sweeps.records import CellRow
-from sweeps.stores import is_new
+from dualpt.core.data.catalog import MINI_GRID, REAL_GRID
+from dualpt.core.errors import UserError
+from dualpt.sweeps.ledger.opening import open_reader
+from dualpt.sweeps.planning.declared import MissingCell, missing_cells
+from dualpt.sweeps.records import CellRow
+from dualpt.sweeps.stores import is_new
 
 if TYPE_CHECKING:
-    from sweeps.tracking import Ledger
+    from dualpt.sweeps.ledger.mlflow import Ledger
 
 
 def open_ledger(store: str) -> "Ledger":
@@ -28,7 +28,7 @@ def open_ledger(store: str) -> "Ledger":
     """
     if is_new(store):
         raise UserError(f"{store}: no such tracking store here; run a sweep first, or name one with --store")
-    from sweeps.tracking import Ledger
+    from dualpt.sweeps.ledger.mlflow import Ledger
 
     return Ledger(store)
 

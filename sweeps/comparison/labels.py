@@ -7,9 +7,9 @@ have trials of one name, their names end in the sweep: `best [first]`, `best [se
 import re
 from collections.abc import Iterable
 
-from core.data.catalog import dataset_title
-from core.errors import UserError, nearest
-from core.methods import METHODS, SHORT_TITLES, TITLES
+from dualpt.core.data.catalog import dataset_title
+from dualpt.core.errors import UserError, nearest
+from dualpt.core.methods import METHODS, SHORT_TITLES, TITLES
 
 BEST = "best"
 """Kind (and name) of the trial that runs the selected setting over the whole grid."""

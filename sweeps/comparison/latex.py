@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from sweeps.comparison.documents import AnyTable, text_rows
-from sweeps.comparison.plain import PlainTable
+from dualpt.sweeps.comparison.documents import AnyTable, text_rows
+from dualpt.sweeps.comparison.plain import PlainTable
 
 MARKS = {1: r"\textbf{{{}}}", 2: r"\underline{{{}}}", None: "{}"}
 

@@ -10,13 +10,13 @@ from statistics import fmean
 
 import pandas as pd
 
-from core.data.catalog import REAL_GRID
-from core.errors import UserError
-from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, harmonic_mean
-from search_spaces.yaml_reader import read_yaml
-from sweeps.comparison.labels import AVERAGE
-from sweeps.comparison.selection import Selection
-from sweeps.comparison.tables import MEAN_OF_H, ComparisonTable, Entry
+from dualpt.core.data.catalog import REAL_GRID
+from dualpt.core.errors import UserError
+from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, harmonic_mean
+from dualpt.search_spaces.yaml_reader import read_yaml
+from dualpt.sweeps.comparison.labels import AVERAGE
+from dualpt.sweeps.comparison.selection import Selection
+from dualpt.sweeps.comparison.tables import MEAN_OF_H, ComparisonTable, Entry
 
 FOLDER = Path(__file__).with_name("published")
 BACKBONE_NAME, BACKBONE_WEIGHTS = "backbone.name", "backbone.pretrained"

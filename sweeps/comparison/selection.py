@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from core.errors import UserError
-from sweeps.comparison.frames import comparable_cells, grid_of
-from sweeps.comparison.labels import of_sweep
-from sweeps.comparison.values import Grid
+from dualpt.core.errors import UserError
+from dualpt.sweeps.comparison.frames import comparable_cells, grid_of
+from dualpt.sweeps.comparison.labels import of_sweep
+from dualpt.sweeps.comparison.values import Grid
 
 
 @dataclass(frozen=True)

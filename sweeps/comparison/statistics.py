@@ -20,7 +20,7 @@ import numpy as np
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from sweeps.comparison.values import Array
+from dualpt.sweeps.comparison.values import Array
 
 RESAMPLES = 10_000
 LEVEL = 0.95

@@ -10,18 +10,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from core.data.catalog import dataset_title
-from core.errors import UserError
-from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TARGET_MEAN, TEST_ACCURACY
-from sweeps.comparison.frames import finished_shots
-from sweeps.comparison.labels import (
-    AVERAGE,
-    column_title,
-    draws_no_sample,
-    method_title,
-    ordered_methods,
-)
-from sweeps.comparison.values import Array, Grid, check_finished, method_values, seed_averages
+from dualpt.core.data.catalog import dataset_title
+from dualpt.core.errors import UserError
+from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TARGET_MEAN, TEST_ACCURACY
+from dualpt.sweeps.comparison.frames import finished_shots
+from dualpt.sweeps.comparison.labels import AVERAGE, column_title, draws_no_sample, method_title, ordered_methods
+from dualpt.sweeps.comparison.values import Array, Grid, check_finished, method_values, seed_averages
 
 HALVES = (BASE_ACCURACY, NEW_ACCURACY, HARMONIC_MEAN)
 """Metrics of base-to-new, in the field's order."""

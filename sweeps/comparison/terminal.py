@@ -4,9 +4,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sweeps.comparison.labels import AVERAGE, method_title, short_title
-from sweeps.comparison.plain import PlainTable
-from sweeps.comparison.tables import ComparisonTable
+from dualpt.sweeps.comparison.labels import AVERAGE, method_title, short_title
+from dualpt.sweeps.comparison.plain import PlainTable
+from dualpt.sweeps.comparison.tables import ComparisonTable
 
 WIDEST_ENTRY = len("100.0 ± 10.0") + 3
 """Characters that an entry and its border take."""

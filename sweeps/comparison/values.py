@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.errors import UserError
-from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, harmonic_mean
-from sweeps.comparison.frames import finished_shots
-from sweeps.comparison.labels import draws_no_sample, ordered_methods
+from dualpt.core.errors import UserError
+from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, harmonic_mean
+from dualpt.sweeps.comparison.frames import finished_shots
+from dualpt.sweeps.comparison.labels import draws_no_sample, ordered_methods
 
 Array = NDArray[np.float64]
 

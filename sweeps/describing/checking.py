@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from core.config import Setting
-from core.data.catalog import DatasetInfo
-from core.data.sampling import draw_few_shot
-from core.data.splits import Item, check_files, listing
-from core.describing.bank import (
+from dualpt.core.config import Setting
+from dualpt.core.data.catalog import DatasetInfo
+from dualpt.core.data.sampling import draw_few_shot
+from dualpt.core.data.splits import Item, check_files, listing
+from dualpt.core.descriptions.bank import (
     Sentences,
     accept_edits,
     check_hash,
@@ -25,20 +25,20 @@ from core.describing.bank import (
     text_sha256,
     write_bank,
 )
-from core.describing.classes import titles
-from core.describing.quality import Flagged, TextQuality, text_quality
-from core.descriptions import plain_sentences, read_content
-from core.errors import UserError
-from core.inputs import data_root, info_of, split_of
-from core.locations import cache_root
-from core.mini.grid import ensure_mini_grid
-from sweeps.describing.places import classes_in
-from sweeps.progress import Show, showing_progress
+from dualpt.core.descriptions.classes import titles
+from dualpt.core.descriptions.quality import Flagged, TextQuality, text_quality
+from dualpt.core.descriptions.reading import plain_sentences, read_content
+from dualpt.core.errors import UserError
+from dualpt.core.files.locations import cache_root
+from dualpt.core.inputs.reading import data_root, info_of, split_of
+from dualpt.core.mini.grid import ensure_mini_grid
+from dualpt.sweeps.console import Show, showing_progress
+from dualpt.sweeps.describing.places import classes_in
 
 if TYPE_CHECKING:
-    from core.arrays import ImageFeatures
-    from core.backbone import Backbone
-    from core.describing.judging import FeatureQuality, Gain
+    from dualpt.core.arrays import ImageFeatures
+    from dualpt.core.clip.backbone import Backbone
+    from dualpt.core.descriptions.judging import FeatureQuality, Gain
 
 UNUSABLE = 3
 """Exit code of a bank that training would refuse."""
@@ -78,8 +78,8 @@ def check_bank(
     names = [item.name for item in items]
     sentences = _read(source, info, names, accept)
     with showing_progress(console, as_json or not console.is_terminal, "loading the backbone") as show:
-        from core.backbone import load_backbone
-        from core.describing.fitting import rules_for
+        from dualpt.core.clip.backbone import load_backbone
+        from dualpt.core.descriptions.writing.fitting import rules_for
 
         section = setting.backbone
         rules = rules_for(section.name, section.pretrained)
@@ -157,8 +157,8 @@ def _judge(
     show: Show,
 ) -> "tuple[FeatureQuality | None, Gain | None]":
     """What the backbone makes of the bank: features, of sentences that fit, and accuracy where there are images."""
-    from core.describing.judging import feature_quality, zero_shot_gain
-    from core.text_tower import TextTower
+    from dualpt.core.clip.text_tower import TextTower
+    from dualpt.core.descriptions.judging import feature_quality, zero_shot_gain
 
     tower = TextTower(backbone.model, backbone.tokenizer)
     too_long = {(item.label, item.text) for item in text.too_long}
@@ -177,7 +177,7 @@ def _features(
     backbone: "Backbone", setting: Setting, info: DatasetInfo, items: tuple[Item, ...], show: Show
 ) -> "ImageFeatures":
     """Features of the images, from the store that trials use as well."""
-    from core.features import FeatureStore
+    from dualpt.core.features.store import FeatureStore
 
     store = FeatureStore(cache_root() / "features")
     image_root = info.image_root(data_root(setting, info))

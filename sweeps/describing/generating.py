@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from core.config import Setting
-from core.data.catalog import DatasetInfo
-from core.data.splits import listing
-from core.describing.answers import AnswerFile, open_answers
-from core.describing.bank import Bank, Provenance, bank_path, own_version, today, write_bank
-from core.describing.classes import Classes, titles
-from core.describing.cleaning import Reason
-from core.describing.generation import Generated, generate, generated_bank
-from core.describing.questions import TEMPLATES, ClassNamePolicy, Questionnaire, read_templates
-from core.errors import UserError
-from core.inputs import info_of
-from sweeps.describing.places import classes_in, written_bank
-from sweeps.progress import showing_progress
+from dualpt.core.config import Setting
+from dualpt.core.data.catalog import DatasetInfo
+from dualpt.core.data.splits import listing
+from dualpt.core.descriptions.bank import Bank, Provenance, bank_path, own_version, today, write_bank
+from dualpt.core.descriptions.classes import Classes, titles
+from dualpt.core.descriptions.writing.answers import AnswerFile, open_answers
+from dualpt.core.descriptions.writing.cleaning import Reason
+from dualpt.core.descriptions.writing.generation import Generated, generate, generated_bank
+from dualpt.core.descriptions.writing.questions import TEMPLATES, ClassNamePolicy, Questionnaire, read_templates
+from dualpt.core.errors import UserError
+from dualpt.core.inputs.reading import info_of
+from dualpt.sweeps.console import showing_progress
+from dualpt.sweeps.describing.places import classes_in, written_bank
 
 if TYPE_CHECKING:
-    from core.describing.writers import Writer
+    from dualpt.core.descriptions.writing.writers import Writer
 
 SHORT = 3
 """Exit code where classes stay short of their descriptions."""
@@ -119,7 +119,7 @@ def generate_bank(
     path = bank_path(out, info.name)
     answers_path = path.with_suffix(".answers.jsonl")
     _check_place(path, answers_path, overwrite)
-    from core.describing.fitting import rules_for
+    from dualpt.core.descriptions.writing.fitting import rules_for
 
     rules = rules_for(setting.backbone.name, setting.backbone.pretrained, wanted.class_name)
     first = "loading the model" if options.llm else "asking"
@@ -177,7 +177,7 @@ def check_options(options: WriterOptions) -> None:
 def make_writer(options: WriterOptions, sampling: Sampling) -> "Writer":
     """Load the model, or prepare to ask the server."""
     if options.endpoint is not None:
-        from core.describing.endpoint import Endpoint
+        from dualpt.core.descriptions.writing.endpoint import Endpoint
 
         return Endpoint(
             options.endpoint,
@@ -187,7 +187,7 @@ def make_writer(options: WriterOptions, sampling: Sampling) -> "Writer":
             timeout=options.timeout or 120.0,
             api_key=os.environ[options.api_key_env] if options.api_key_env else None,
         )
-    from core.describing.causal_lm import CausalLM
+    from dualpt.core.descriptions.writing.causal_lm import CausalLM
 
     assert options.llm is not None
     return CausalLM(

@@ -8,15 +8,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from core.config import Setting
-from core.data.catalog import expand_datasets
-from core.data.splits import listing
-from core.describing.bank import bank_path, write_bank
-from core.describing.foreign import read_foreign
-from core.describing.importing import Import, imported_bank, match_entries, read_renames
-from core.errors import UserError
-from core.inputs import info_of
-from sweeps.describing.places import classes_in, written_bank
+from dualpt.core.config import Setting
+from dualpt.core.data.catalog import expand_datasets
+from dualpt.core.data.splits import listing
+from dualpt.core.descriptions.bank import bank_path, write_bank
+from dualpt.core.descriptions.importing.foreign import read_foreign
+from dualpt.core.descriptions.importing.matching import Import, imported_bank, match_entries, read_renames
+from dualpt.core.errors import UserError
+from dualpt.core.inputs.reading import info_of
+from dualpt.sweeps.describing.places import classes_in, written_bank
 
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
 INCOMPLETE = 3

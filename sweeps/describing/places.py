@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from core.config import SETTING_KEYS, Setting
-from core.data.catalog import DatasetInfo
-from core.describing.bank import Bank, is_bank, parse_bank, text_sha256
-from core.describing.classes import Classes, classes_of
-from core.errors import UserError
-from search_spaces.yaml_reader import parse_overrides
+from dualpt.core.config import SETTING_KEYS, Setting
+from dualpt.core.data.catalog import DatasetInfo
+from dualpt.core.descriptions.bank import Bank, is_bank, parse_bank, text_sha256
+from dualpt.core.descriptions.classes import Classes, classes_of
+from dualpt.core.errors import UserError
+from dualpt.search_spaces.yaml_reader import parse_overrides
 
 KEYS = tuple(key for key in SETTING_KEYS if key == "data.root" or key.startswith("backbone."))
 """Keys of a setting that descriptions have to do with."""

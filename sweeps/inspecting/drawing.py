@@ -11,8 +11,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import Normalize
 
-from core.inspection.patches import PatchMaps
-from sweeps.inspecting.findings import Findings, Look, SetFindings
+from dualpt.core.learned.inspection.patches import PatchMaps
+from dualpt.sweeps.inspecting.measurements import Findings, Look, SetFindings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,12 +8,12 @@ from typing import Any
 import jinja2
 from rich.console import Console
 
-from core.config import Setting, uses_local
-from sweeps.comparison.frames import open_ledger
-from sweeps.inspecting.tables import TextTable, print_tables, tables_of
-from sweeps.outputs import writable_folder
-from sweeps.progress import showing_progress
-from sweeps.recorded import find_cell, prompts_of
+from dualpt.core.config import Setting, uses_local
+from dualpt.sweeps.comparison.frames import open_ledger
+from dualpt.sweeps.console import showing_progress
+from dualpt.sweeps.inspecting.tables import TextTable, print_tables, tables_of
+from dualpt.sweeps.ledger.cell_names import find_cell, prompts_of
+from dualpt.sweeps.outputs import writable_folder
 
 PAGE = "index.html"
 
@@ -38,7 +38,7 @@ def inspect_cell(
     """Print what is found inside a cell's prompts, and draw it where `out` says.
 
     Args:
-        name: the cell, as `sweeps.recorded.find_cell` understands it.
+        name: the cell, as `dualpt.sweeps.ledger.cell_names.find_cell` understands it.
         out: folder of pictures and page; None is `outputs/inspect-<the cell's place>`.
         images: test images of each test set to look at closely.
         overrides: where data and weights lie on this machine.
@@ -51,11 +51,11 @@ def inspect_cell(
     prompts = prompts_of(ledger, row, overrides)
     folder = out or Path("outputs") / f"inspect-{row.trial}-{row.dataset}-{row.shots}shot-seed{row.seed}"
     writable_folder(folder, "--out")
-    from core.cell import Bench
-    from sweeps.inspecting.findings import look_inside
+    from dualpt.core.running.cell_runner import CellRunner
+    from dualpt.sweeps.inspecting.measurements import look_inside
 
     with showing_progress(console, as_json or not console.is_terminal, "reading") as show:
-        findings = look_inside(prompts, Bench(), images, show)
+        findings = look_inside(prompts, CellRunner(), images, show)
     tables = tables_of(findings)
     pictures = _draw(findings, prompts.cell.setting, folder)
     place = f"{row.trial} on {prompts.cell.label}"
@@ -74,7 +74,7 @@ def inspect_cell(
 
 
 def _draw(findings: Any, setting: Setting, folder: Path) -> list[Picture]:
-    from sweeps.inspecting.drawing import draw_confusions, draw_descriptions, draw_looks
+    from dualpt.sweeps.inspecting.drawing import draw_confusions, draw_descriptions, draw_looks
 
     pictures = []
     form = setting.alignment.local_form if uses_local(setting) else None

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from core.inspection.similarity import DescriptionSimilarity
-from core.inspection.vocabulary import NearestWords
-from sweeps.inspecting.findings import Findings, SetFindings
+from dualpt.core.learned.inspection.similarity import DescriptionSimilarity
+from dualpt.core.learned.inspection.vocabulary import NearestWords
+from dualpt.sweeps.inspecting.measurements import Findings, SetFindings
 
 SHOWN_CLASSES = 12
 """Rows of the description table in a terminal: the classes whose prompts resemble their own descriptions least."""

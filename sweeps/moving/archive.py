@@ -20,8 +20,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from core.config import one_line
-from core.errors import UserError
+from dualpt.core.config import one_line
+from dualpt.core.errors import UserError
 
 FORMAT, SCHEMA = "dualpt sweep", 1
 MANIFEST, RUNS, ARTIFACTS = "manifest.json", "runs.jsonl", "artifacts"

@@ -10,13 +10,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sweeps import records
-from sweeps.contents import read_cell, read_trial
-from sweeps.moving.archive import Archive, ArchivedRun, write_archive
-from sweeps.moving.runs import archived, artifacts, create, runs_of
-from sweeps.records import TrialRef
-from sweeps.stores import only_launch
-from sweeps.tracking import Ledger
+from dualpt.sweeps import records
+from dualpt.sweeps.ledger.contents import read_cell, read_trial
+from dualpt.sweeps.ledger.mlflow import Ledger
+from dualpt.sweeps.moving.archive import Archive, ArchivedRun, write_archive
+from dualpt.sweeps.moving.runs import archived, artifacts, create, runs_of
+from dualpt.sweeps.records import TrialRef
+from dualpt.sweeps.stores import only_launch
 
 IMPORTED_TAG = "dualpt.imported_from"
 """Run of another store that a run is a copy of; set last, when the copy is whole."""

@@ -1,4 +1,4 @@
-"""Runs between MLflow and the archive. With `sweeps.tracking`, all that speaks to MLflow."""
+"""Runs between MLflow and the archive. With `dualpt.sweeps.ledger.mlflow`, all that speaks to MLflow."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -10,10 +10,10 @@ from urllib.parse import unquote, urlsplit
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run
 from mlflow.tracking import MlflowClient
 
-from core.results import CellMetrics
-from sweeps import records
-from sweeps.contents import LOSS
-from sweeps.moving.archive import ArchivedRun, artifact_files
+from dualpt.core.results import CellMetrics
+from dualpt.sweeps import records
+from dualpt.sweeps.ledger.contents import LOSS
+from dualpt.sweeps.moving.archive import ArchivedRun, artifact_files
 
 LEVELS = ("sweep", "trial", "cell")
 """In the order in which runs are created: parents first."""

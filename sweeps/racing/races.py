@@ -11,8 +11,8 @@ from functools import cache
 
 from scipy.stats import t as student_t
 
-from search_spaces.search_section import Search
-from sweeps.racing.standings import Standings, paired_t
+from dualpt.search_spaces.search_section import Search
+from dualpt.sweeps.racing.standings import Standings, paired_t
 
 
 class Race(ABC):

@@ -3,9 +3,9 @@
 import statistics
 from collections.abc import Iterable, Sequence
 
-from core.cells import Cell
-from core.results import VAL_ACCURACY
-from sweeps.records import CellRow
+from dualpt.core.cell import Cell
+from dualpt.core.results import VAL_ACCURACY
+from dualpt.sweeps.records import CellRow
 
 
 def recorded_scores(judged: Sequence[Cell], rows: Iterable[CellRow]) -> dict[str, list[float]]:

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
-from core.config import SETTING_KEYS
-from core.data.catalog import MINI_GRID, REAL_GRID
-from core.results import VAL_ACCURACY
-from sweeps import records
-from sweeps.comparison.labels import column_title, draws_no_sample, method_title
-from sweeps.declared import MissingCell
-from sweeps.progress import readable_seconds
-from sweeps.records import CellRow
+from dualpt.core.config import SETTING_KEYS
+from dualpt.core.data.catalog import MINI_GRID, REAL_GRID
+from dualpt.core.results import VAL_ACCURACY
+from dualpt.sweeps import records
+from dualpt.sweeps.comparison.labels import column_title, draws_no_sample, method_title
+from dualpt.sweeps.console import readable_seconds
+from dualpt.sweeps.planning.declared import MissingCell
+from dualpt.sweeps.records import CellRow
 
 Cell = TypeVar("Cell", CellRow, CellRow | MissingCell)
 

@@ -14,20 +14,20 @@ import jinja2
 from markupsafe import Markup
 from rich.console import Console
 
-from core.errors import UserError
-from core.results import CellMetrics
-from sweeps.comparison.frames import cells_frame, open_ledger
-from sweeps.comparison.labels import column_title, method_title
-from sweeps.declared import missing_cells
-from sweeps.outputs import writable_folder
-from sweeps.progress import readable_seconds
-from sweeps.reading import open_reader
-from sweeps.records import CellRow, SweepRow
-from sweeps.report import facts
-from sweeps.report.results import results_of, search_figures
+from dualpt.core.errors import UserError
+from dualpt.core.results import CellMetrics
+from dualpt.sweeps.comparison.frames import cells_frame, open_ledger
+from dualpt.sweeps.comparison.labels import column_title, method_title
+from dualpt.sweeps.console import readable_seconds
+from dualpt.sweeps.ledger.opening import open_reader
+from dualpt.sweeps.outputs import writable_folder
+from dualpt.sweeps.planning.declared import missing_cells
+from dualpt.sweeps.records import CellRow, SweepRow
+from dualpt.sweeps.report import facts
+from dualpt.sweeps.report.sections import results_of, search_figures
 
 if TYPE_CHECKING:
-    from sweeps.comparison.draw import LossCurves
+    from dualpt.sweeps.comparison.draw import LossCurves
 
 PAGE = "report.html"
 ARTIFACT_FOLDER = "report"

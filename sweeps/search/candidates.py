@@ -13,18 +13,17 @@ from random import Random
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from core.config import Setting, Value
-from core.fingerprint import fingerprint
-from search_spaces.parameters import SHOTS, ChoiceParameter, FloatParameter, IntParameter, Parameter
-from search_spaces.points import Point, draw, existing, exists, resolve
-from search_spaces.search_checks import grid_points
-from search_spaces.search_section import Search
-from search_spaces.start_points import StartPoint
-from search_spaces.sweep_file import LoadedSweep
-from sweeps.records import setting_hash
-from sweeps.search.samplers import sampler_of
-from sweeps.search.studies import open_study, recorded_study
-from sweeps.search.trial_attributes import FAILURE, IDENTITY, NAME, REPEATS, START, VIOLATES
+from dualpt.core.config import Setting, Value
+from dualpt.core.files.fingerprint import fingerprint
+from dualpt.search_spaces.parameters import SHOTS, ChoiceParameter, FloatParameter, IntParameter, Parameter
+from dualpt.search_spaces.points import Point, StartPoint, draw, existing, exists, resolve
+from dualpt.search_spaces.search_checks import grid_points
+from dualpt.search_spaces.search_section import Search
+from dualpt.search_spaces.sweep import LoadedSweep
+from dualpt.sweeps.records import setting_hash
+from dualpt.sweeps.search.samplers import sampler_of
+from dualpt.sweeps.search.studies import open_study, recorded_study
+from dualpt.sweeps.search.trial_attributes import FAILURE, IDENTITY, NAME, REPEATS, START, VIOLATES
 
 SAMPLER_TRIES = 5
 """After so many proposals in a row that are known or forbidden, random points take the sampler's place."""

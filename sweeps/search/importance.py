@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from core.errors import UserError
-from sweeps.search.studies import open_storage
-from sweeps.stores import is_new
+from dualpt.core.errors import UserError
+from dualpt.sweeps.search.studies import open_storage
+from dualpt.sweeps.stores import is_new
 
 # What Optuna warns of, by how its texts begin.
 _DIRECTION = "PedAnovaImportanceEvaluator computes the importances of params to achieve low"

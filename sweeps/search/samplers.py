@@ -5,7 +5,7 @@ import warnings
 import optuna
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 
-from search_spaces.search_section import Search
+from dualpt.search_spaces.search_section import Search
 
 FEWEST_RANDOM = 3
 MOST_RANDOM = 10

@@ -11,12 +11,12 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.errors import UserError
-from core.fingerprint import fingerprint
-from search_spaces.sweep_file import LoadedSweep
-from sweeps.records import setting_hash
-from sweeps.search import trial_attributes as attributes
-from sweeps.stores import absolute_uri, is_new, journal_path, sqlite_path
+from dualpt.core.errors import UserError
+from dualpt.core.files.fingerprint import fingerprint
+from dualpt.search_spaces.sweep import LoadedSweep
+from dualpt.sweeps.records import setting_hash
+from dualpt.sweeps.search import trial_attributes as attributes
+from dualpt.sweeps.stores import absolute_uri, is_new, journal_path, sqlite_path
 
 POSTGRESQL = ("postgresql://", "postgresql+psycopg://")
 """The plain scheme stands for a driver that is not installed; the other for one that is."""

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from core.cells import Cell
-from sweeps.plan import MeanSeconds, classes_of
-from sweeps.records import DealtCell
+from dualpt.core.cell import Cell
+from dualpt.sweeps.planning.plan import MeanSeconds, classes_of
+from dualpt.sweeps.records import DealtCell
 
 ASSUMED_SECONDS = 60.0
 """Mean seconds of a cell where none is recorded."""

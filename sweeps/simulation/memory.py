@@ -3,9 +3,9 @@
 from collections import deque
 from collections.abc import Iterable, Mapping
 
-from core.config import Setting
-from sweeps.records import CellRow, DealtCell, Kind, Status, TrialRef, TrialRow
-from sweeps.search import Proposal
+from dualpt.core.config import Setting
+from dualpt.sweeps.records import CellRow, DealtCell, Kind, Status, TrialRef, TrialRow
+from dualpt.sweeps.search import Proposal
 
 
 class MemoryBook:

@@ -9,18 +9,18 @@ from random import Random
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
-from core.config import Setting
-from core.errors import UserError
-from search_spaces.points import draw, resolve
-from search_spaces.sweep_file import LoadedSweep
-from sweeps.dealer import Dealer
-from sweeps.plan import SweepPlan, grid_cells, judged_cells, mean_seconds, plan_sweep
-from sweeps.progress import progress_bar, readable_seconds
-from sweeps.racing import race_of, recorded_scores
-from sweeps.records import CellRow
-from sweeps.simulation.estimates import EstimatedWorld, assumed_seconds, estimated_scores
-from sweeps.simulation.memory import ListedCandidates
-from sweeps.simulation.replay import Timeline, replay, simulated_dealer
+from dualpt.core.config import Setting
+from dualpt.core.errors import UserError
+from dualpt.search_spaces.points import draw, resolve
+from dualpt.search_spaces.sweep import LoadedSweep
+from dualpt.sweeps.console import progress_bar, readable_seconds
+from dualpt.sweeps.dispatch.dealer import Dealer
+from dualpt.sweeps.planning.plan import SweepPlan, grid_cells, judged_cells, mean_seconds, plan_sweep
+from dualpt.sweeps.racing import race_of, recorded_scores
+from dualpt.sweeps.records import CellRow
+from dualpt.sweeps.simulation.estimates import EstimatedWorld, assumed_seconds, estimated_scores
+from dualpt.sweeps.simulation.memory import ListedCandidates
+from dualpt.sweeps.simulation.replay import Timeline, replay, simulated_dealer
 
 MOST_TRIALS = 100_000
 MOST_DRAWS = 200

@@ -8,15 +8,15 @@ from typing import Protocol
 
 from rich.console import Console
 
-from core.cells import Cell
-from search_spaces.sweep_file import LoadedSweep
-from sweeps.dealer import Dealer
-from sweeps.plan import SweepPlan
-from sweeps.progress import SweepProgress
-from sweeps.racing import Race
-from sweeps.records import DealtCell
-from sweeps.shards import CellOutcome, Pack, Shard
-from sweeps.simulation.memory import ListedCandidates, MemoryBook
+from dualpt.core.cell import Cell
+from dualpt.search_spaces.sweep import LoadedSweep
+from dualpt.sweeps.dispatch.dealer import Dealer
+from dualpt.sweeps.dispatch.progress import SweepProgress
+from dualpt.sweeps.dispatch.shards import Pack, Shard
+from dualpt.sweeps.planning.plan import SweepPlan
+from dualpt.sweeps.racing import Race
+from dualpt.sweeps.records import CellOutcome, DealtCell
+from dualpt.sweeps.simulation.memory import ListedCandidates, MemoryBook
 
 
 class World(Protocol):

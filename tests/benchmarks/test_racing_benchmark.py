@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.racing import GOOD, RESULTS, SWEEP, read_results, replayed, table
-from search_spaces.sweep_file import load_sweep
+from dualpt.search_spaces.sweep_file import load_sweep
 
 
 def test_the_recorded_results_are_whole() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.sweeps.services import MlflowServer, Postgres, wait_until
 
-SWEEPS = Path(__file__).parents[1] / "sweeps"
+ROOT = Path(__file__).parents[2]
 NAME = "chaos"
 NODES = 2
 
@@ -25,13 +25,12 @@ class Stage:
         """
         Args:
             folder: where logs and artifacts go.
-            seconds: what the fake bench takes a cell.
+            seconds: what the fake runner takes a cell.
         """
         from ray.cluster_utils import Cluster
 
         self.folder, self._seconds, self.trials = folder, seconds, 6
-        paths = f"{SWEEPS.parents[1]}:{SWEEPS}"
-        os.environ.update(PYTHONPATH=paths, DUALPT_CACHE=str(folder / "cache"), RAY_DEDUP_LOGS="0")
+        os.environ.update(PYTHONPATH=str(ROOT), DUALPT_CACHE=str(folder / "cache"), RAY_DEDUP_LOGS="0")
         self.log = folder / "trained.log"
         self.log.touch()
         self.postgres = Postgres()
@@ -54,7 +53,7 @@ class Stage:
             "run.study_storage": self.study,
         }
         words = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
-        command = [sys.executable, str(SWEEPS / "sweep_process.py"), str(self.folder), str(self._seconds), *words]
+        command = [sys.executable, "-m", "tests.sweeps.sweep_process", str(self.folder), str(self._seconds), *words]
         with (self.folder / "driver.log").open("a") as log:
             self.driver = subprocess.Popen(command, stdout=log, stderr=log, text=True, start_new_session=True)
 

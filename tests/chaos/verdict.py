@@ -6,12 +6,12 @@ from pathlib import Path
 
 from mlflow.tracking import MlflowClient
 
-from core.cells import Cell
-from core.config import Setting
-from search_spaces.yaml_reader import parse_value
-from sweeps.records import CellRow
-from sweeps.tracking import Ledger
-from tests.sweeps.fake_bench import FakeBench, ended, fake_key
+from dualpt.core.cell import Cell
+from dualpt.core.config import Setting
+from dualpt.search_spaces.yaml_reader import parse_value
+from dualpt.sweeps.ledger.mlflow import Ledger
+from dualpt.sweeps.records import CellRow
+from tests.sweeps.fake_runner import FakeRunner, ended, fake_key
 
 OWN = ("data.dataset", "data.protocol", "data.shots", "data.seed")
 """Parameters of a cell that are none of its setting."""
@@ -48,12 +48,12 @@ class Verdict:
 
 
 def judge(uri: str, name: str, log: Path, cells: int, kills: int) -> Verdict:
-    """Hold the ledger and the benches' own notes against each other.
+    """Hold the ledger and the runners' own notes against each other.
 
     Args:
         uri: tracking store.
         name: of the sweep.
-        log: where the benches note what they train.
+        log: where the runners note what they train.
         cells: how many the sweep has.
         kills: how many there were.
     """
@@ -79,6 +79,6 @@ def _as_undisturbed(row: CellRow) -> bool:
     """Whether the recorded numbers are those of the cell's setting, trained here and now."""
     own = {key: parse_value(value) for key, value in row.params.items() if key not in OWN and value != "None"}
     cell = Cell(Setting().with_values(own), row.dataset, "few-shot", row.shots, row.seed)
-    expected = FakeBench(Path("/dev/null")).run([cell])[0].metrics.by_name()
+    expected = FakeRunner(Path("/dev/null")).run([cell])[0].metrics.by_name()
     same = all(abs(row.metrics[key] - value) < 1e-9 for key, value in expected.items())
     return same and row.key == fake_key(cell)

@@ -1,11 +1,34 @@
-"""Fixtures of several test files: a private cache, and a tiny dataset on disk."""
+"""Fixtures of the core: a private cache, a tiny dataset on disk, a tiny CLIP with random weights, and a plain reference
+for its prompts: all 77 positions, open_clip's own layers."""
 
+import copy
 import json
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg, CustomTextCLIP
+from open_clip.tokenizer import SimpleTokenizer
 from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dualpt.core.clip.text_tower import TextTower
+
+WIDTH, JOINT_WIDTH = 64, 32
+
+NAMES = ("golden retriever", "cat", "Boeing 737-800", "black and white striped cloth", "sea", "forget-me-not")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -31,3 +54,90 @@ def tiny_textures(tmp_path: Path) -> Path:
             split[part].append([f"{name}/{name}_{index:04d}.png", label, name])
     (root / "dtd" / "split_zhou_DescribableTextures.json").write_text(json.dumps(split))
     return root
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> SimpleTokenizer:
+    return SimpleTokenizer()
+
+
+@pytest.fixture(scope="session")
+def name_tokens(tokenizer: SimpleTokenizer) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(tokenizer.encode(name)) for name in NAMES)
+
+
+@pytest.fixture(scope="session")
+def make_clip() -> Callable[..., nn.Module]:
+    """Builds a seeded tiny CLIP from text options; `custom_text` makes it a `CustomTextCLIP`."""
+
+    def make(*, quick_gelu: bool = False, custom_text: bool = False, **text: Any) -> nn.Module:
+        torch.manual_seed(0)
+        return (CustomTextCLIP if custom_text else CLIP)(
+            JOINT_WIDTH,
+            CLIPVisionCfg(layers=1, width=32, head_width=16, image_size=32, patch_size=16),
+            CLIPTextCfg(**{"width": WIDTH, "heads": 2, "layers": 3, **text}),
+            quick_gelu=quick_gelu,
+        ).eval()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def clip(make_clip: Callable[..., nn.Module]) -> nn.Module:
+    return make_clip()
+
+
+@pytest.fixture(scope="session")
+def tower(clip: nn.Module, tokenizer: SimpleTokenizer) -> TextTower:
+    return TextTower(clip, tokenizer)
+
+
+@pytest.fixture(scope="session")
+def double_clip(clip: nn.Module) -> nn.Module:
+    """The same weights in double precision, in which two exact algorithms must agree to many digits."""
+    return copy.deepcopy(clip).double()
+
+
+@pytest.fixture(scope="session")
+def double_tower(double_clip: nn.Module, tokenizer: SimpleTokenizer) -> TextTower:
+    return TextTower(double_clip, tokenizer)
+
+
+@pytest.fixture(scope="session")
+def reference_prompts(tokenizer: SimpleTokenizer) -> Callable[..., Tensor]:
+    """Features (C, N, D) of one replica's prompts, class by class, on all 77 positions."""
+
+    def encode(model: nn.Module, contexts: Tensor, names: Sequence[Sequence[int]], position: str) -> Tensor:
+        shared = contexts if contexts.ndim == 4 else contexts.expand(len(names), *contexts.shape)
+        rows = [
+            [_encode_one(model, tokenizer, c, name, position) for c in of_class]
+            for of_class, name in zip(shared, names, strict=True)
+        ]
+        return torch.stack([torch.stack(row) for row in rows])
+
+    return encode
+
+
+def _encode_one(
+    model: nn.Module, tokenizer: SimpleTokenizer, context: Tensor, name: Sequence[int], position: str
+) -> Tensor:
+    """One prompt (D,) from its context (L, W)."""
+    text: Any = getattr(model, "text", model)
+    start, period, end = ([tokenizer.sot_token_id], tokenizer.encode("."), [tokenizer.eot_token_id])
+    embed = text.token_embedding
+    before = {"end": len(context), "middle": len(context) // 2, "front": 0}[position]
+    pieces = [
+        embed(torch.tensor(start)),
+        context[:before],
+        embed(torch.tensor(list(name))),
+        context[before:],
+        embed(torch.tensor(period + end)),
+    ]
+    prompt = torch.cat(pieces)
+    padding = embed(torch.zeros(77 - len(prompt), dtype=torch.int64))
+    x = torch.cat([prompt, padding]) + text.positional_embedding
+    x = text.ln_final(text.transformer(x[None], attn_mask=text.attn_mask))[0]
+    pool = getattr(text, "text_pool_type", None) or text.pool_type
+    x = x[-1 if pool == "last" else len(prompt) - 1]
+    projected = text.text_projection(x) if isinstance(text.text_projection, nn.Linear) else x @ text.text_projection
+    return F.normalize(projected, dim=-1)

@@ -2,10 +2,10 @@
 
 import pytest
 
-from core.cells import Cell, pack_of
-from core.config import ACTIVE_WHEN, SETTING_KEYS, Setting
-from core.errors import UserError
-from core.methods import METHODS, TITLES, method_setting
+from dualpt.core.cell import Cell, pack_of
+from dualpt.core.config import ACTIVE_WHEN, SETTING_KEYS, Setting
+from dualpt.core.errors import UserError
+from dualpt.core.methods import METHODS, TITLES, method_setting
 
 
 @pytest.mark.parametrize(

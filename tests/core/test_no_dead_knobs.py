@@ -7,10 +7,10 @@ import open_clip
 import pytest
 import torch
 
-from core.cell import Bench, CellResult
-from core.cells import Cell
-from core.config import LOCATIONS, SETTING_KEYS, Setting, Value
-from core.inputs import cell_key
+from dualpt.core.cell import Cell
+from dualpt.core.config import LOCATIONS, SETTING_KEYS, Setting, Value
+from dualpt.core.inputs.reading import cell_key
+from dualpt.core.running.cell_runner import CellResult, CellRunner
 
 TINY = "dualpt-test-vit"
 BASE: dict[str, Value] = {"optim.epochs": 3, "prompt.context_length": 4, "alignment.llm_weight": 2.0}
@@ -76,16 +76,16 @@ def values_of(key: str, which: int) -> dict[str, Value]:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def runner(tmp_path_factory: pytest.TempPathFactory) -> CellRunner:
     torch.set_num_threads(1)
-    return Bench(cache=tmp_path_factory.mktemp("store"), device="cpu")
+    return CellRunner(cache=tmp_path_factory.mktemp("store"), device="cpu")
 
 
-def run(bench: Bench, setting: Setting) -> CellResult:
+def run(runner: CellRunner, setting: Setting) -> CellResult:
     shots, seed = (1, 1) if setting.method == "prompt" else (0, 0)
     cell = Cell(setting, "mini-tiles", "few-shot", shots, seed)
-    bench.prepare([cell])
-    (result,) = bench.run([cell])
+    runner.prepare([cell])
+    (result,) = runner.run([cell])
     assert result.failure is None
     return result
 
@@ -101,9 +101,9 @@ def test_every_key_is_listed() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("key", KNOBS)
-def test_changing_a_knob_changes_the_run_and_the_key(key: str, bench: Bench) -> None:
+def test_changing_a_knob_changes_the_run_and_the_key(key: str, runner: CellRunner) -> None:
     one, other = (Setting().with_values(values_of(key, which)) for which in (0, 1))
-    first, second = run(bench, one), run(bench, other)
+    first, second = run(runner, one), run(runner, other)
     assert outcome(first) != outcome(second), f"{key} changes nothing"
     assert first.key != second.key, f"{key} is no part of the cell key"
 
@@ -111,8 +111,8 @@ def test_changing_a_knob_changes_the_run_and_the_key(key: str, bench: Bench) -> 
 def test_a_moved_data_root_keeps_its_keys(tmp_path: Path) -> None:
     import shutil
 
-    from core.inputs import mini_root
-    from core.mini.grid import ensure_mini_grid
+    from dualpt.core.inputs.reading import mini_root
+    from dualpt.core.mini.grid import ensure_mini_grid
 
     ensure_mini_grid(mini_root(), ["mini-tiles"])
     shutil.copytree(mini_root() / "mini_tiles", tmp_path / "mini_tiles")

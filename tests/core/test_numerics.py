@@ -16,10 +16,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core.backbone import Backbone, load_backbone
-from core.errors import UserError
-from core.prompts import PromptEncoder
-from core.text_tower import TextTower
+from dualpt.core.clip.backbone import Backbone, load_backbone
+from dualpt.core.clip.text_tower import TextTower
+from dualpt.core.errors import UserError
+from dualpt.core.prompts.encoder import PromptEncoder
 
 pytestmark = pytest.mark.usefixtures("private_cache")
 

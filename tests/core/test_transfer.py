@@ -6,19 +6,19 @@ from statistics import fmean
 import pytest
 import torch
 
-from core.cell import Bench, CellResult
-from core.cells import Cell
-from core.config import Protocol, Value
-from core.data.catalog import IMAGENET_VARIANTS
-from core.data.protocols import targets_of
-from core.errors import UserError
-from core.methods import method_setting
+from dualpt.core.cell import Cell
+from dualpt.core.config import Protocol, Value
+from dualpt.core.data.catalog import IMAGENET_VARIANTS
+from dualpt.core.data.protocols import targets_of
+from dualpt.core.errors import UserError
+from dualpt.core.methods import method_setting
+from dualpt.core.running.cell_runner import CellResult, CellRunner
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def runner(tmp_path_factory: pytest.TempPathFactory) -> CellRunner:
     torch.set_num_threads(1)
-    return Bench(cache=tmp_path_factory.mktemp("store"), device="cpu")
+    return CellRunner(cache=tmp_path_factory.mktemp("store"), device="cpu")
 
 
 def cell(root: Path, source: str, protocol: Protocol, method: str = "dualpt", **more: Value) -> Cell:
@@ -29,15 +29,15 @@ def cell(root: Path, source: str, protocol: Protocol, method: str = "dualpt", **
     return Cell(setting, source, protocol, shots, seed, targets_of(protocol, source, named))
 
 
-def run(bench: Bench, *cells: Cell) -> list[CellResult]:
-    bench.check(cells)
-    bench.prepare(cells)
-    return bench.run(cells)
+def run(runner: CellRunner, *cells: Cell) -> list[CellResult]:
+    runner.check(cells)
+    runner.prepare(cells)
+    return runner.run(cells)
 
 
 @pytest.mark.parametrize("views", [0, 1, 2])
-def test_cross_dataset_reports_every_target_and_their_mean(miniature: Path, bench: Bench, views: int) -> None:
-    (result,) = run(bench, cell(miniature, "EuroSAT", "cross-dataset", data__views=views))
+def test_cross_dataset_reports_every_target_and_their_mean(miniature: Path, runner: CellRunner, views: int) -> None:
+    (result,) = run(runner, cell(miniature, "EuroSAT", "cross-dataset", data__views=views))
     metrics = result.metrics.by_name()
     targets = ["UCF101", "DescribableTextures", "StanfordCars"]
     assert metrics["target/mean/accuracy"] == pytest.approx(
@@ -50,26 +50,26 @@ def test_cross_dataset_reports_every_target_and_their_mean(miniature: Path, benc
 
 
 @pytest.mark.parametrize("method", ["zero-shot", "zero-shot-descriptions"])
-def test_zero_shot_on_targets_is_zero_shot_on_each(miniature: Path, bench: Bench, method: str) -> None:
-    (moved,) = run(bench, cell(miniature, "EuroSAT", "cross-dataset", method))
+def test_zero_shot_on_targets_is_zero_shot_on_each(miniature: Path, runner: CellRunner, method: str) -> None:
+    (moved,) = run(runner, cell(miniature, "EuroSAT", "cross-dataset", method))
     for name, accuracy in moved.metrics.targets.items():
-        (own,) = run(bench, Cell(moved.cell.setting, name, "few-shot", 0, 0))
+        (own,) = run(runner, Cell(moved.cell.setting, name, "few-shot", 0, 0))
         assert accuracy == own.metrics.test_accuracy
         assert moved.per_class[f"target/{name}"] == own.per_class["test"]
 
 
-def test_domain_generalization_tests_on_all_four_variants(miniature: Path, bench: Bench) -> None:
+def test_domain_generalization_tests_on_all_four_variants(miniature: Path, runner: CellRunner) -> None:
     described = cell(miniature, "ImageNet", "domain-generalization", inference__description_weight=0.5)
-    (result,) = run(bench, described)
+    (result,) = run(runner, described)
     assert tuple(result.metrics.targets) == IMAGENET_VARIANTS
     assert len(result.per_class["target/ImageNetA"]) == 2  # among its own classes
     assert list(result.per_class["target/ImageNetV2"]) == ["tench", "missile", "missile (2)", "sunglasses"]
 
 
-def test_targets_do_not_change_what_is_learned(miniature: Path, bench: Bench) -> None:
+def test_targets_do_not_change_what_is_learned(miniature: Path, runner: CellRunner) -> None:
     moved = cell(miniature, "EuroSAT", "cross-dataset")
-    (result,) = run(bench, moved)
-    (plain,) = run(bench, Cell(moved.setting, "EuroSAT", "few-shot", 2, 1))
+    (result,) = run(runner, moved)
+    (plain,) = run(runner, Cell(moved.setting, "EuroSAT", "few-shot", 2, 1))
     assert result.contexts is not None
     assert plain.contexts is not None
     assert torch.equal(result.contexts, plain.contexts)
@@ -78,6 +78,6 @@ def test_targets_do_not_change_what_is_learned(miniature: Path, bench: Bench) ->
     assert result.key != plain.key
 
 
-def test_class_contexts_have_none_for_a_targets_classes(miniature: Path, bench: Bench) -> None:
+def test_class_contexts_have_none_for_a_targets_classes(miniature: Path, runner: CellRunner) -> None:
     with pytest.raises(UserError, match=r"prompt\.class_specific"):
-        bench.check([cell(miniature, "EuroSAT", "cross-dataset", prompt__class_specific=True)])
+        runner.check([cell(miniature, "EuroSAT", "cross-dataset", prompt__class_specific=True)])

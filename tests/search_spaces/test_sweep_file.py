@@ -4,13 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from core.config import Value
-from core.errors import UserError
-from search_spaces.constraints import parse_constraint
-from search_spaces.parameters import ChoiceParameter, FloatParameter, IntParameter
-from search_spaces.search_checks import grid_points
-from search_spaces.sweep_file import LoadedSweep, load_sweep
-from search_spaces.yaml_reader import parse_overrides, parse_value, read_yaml
+from dualpt import search_spaces
+from dualpt.core.config import Value
+from dualpt.core.errors import UserError
+from dualpt.search_spaces.constraints import parse_constraint
+from dualpt.search_spaces.parameters import ChoiceParameter, FloatParameter, IntParameter
+from dualpt.search_spaces.search_checks import grid_points
+from dualpt.search_spaces.sweep import LoadedSweep
+from dualpt.search_spaces.sweep_file import load_sweep
+from dualpt.search_spaces.yaml_reader import parse_overrides, parse_value, read_yaml
 
 GOOD = """
 name: trial
@@ -412,7 +414,6 @@ def test_packs_of_settings_that_cannot_share_steps_are_refused(tmp_path: Path) -
 
 
 def test_every_shipped_file_loads() -> None:
-    import search_spaces
 
     shipped = sorted(Path(search_spaces.__path__[0]).glob("*.yaml"))
     assert shipped

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import optuna
 import pytest
-from small_sweep import Declare, changed, declaration
 
-from search_spaces.sweep_file import check_sweep
-from sweeps.tracking import Ledger
+from dualpt.search_spaces.sweep_file import check_sweep
+from dualpt.sweeps.ledger.mlflow import Ledger
+from tests.sweeps.small_sweep import Declare, changed, declaration
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +30,7 @@ def declare(tmp_path: Path, fresh_stores: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """Where the fake bench notes the cells it trains."""
+    """Where the fake runner notes the cells it trains."""
     path = tmp_path / "trained.log"
     path.touch()
     return path

@@ -1,22 +1,22 @@
-"""Run a sweep in this process, without Ray: the dealer deals to a bench that sits beside it."""
+"""Run a sweep in this process, without Ray: the dealer deals to a runner that sits beside it."""
 
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from fake_bench import FakeBench, fake_key
 from rich.console import Console
 
-from search_spaces.sweep_file import LoadedSweep
-from sweeps.dealer import Dealer
-from sweeps.launch import open_dealer as open_for
-from sweeps.on_record import cells_on_record
-from sweeps.outcome import Outcome
-from sweeps.plan import plan_sweep
-from sweeps.progress import SweepProgress
-from sweeps.records import CellRow
-from sweeps.tracking import Ledger
-from sweeps.trial import train_pack
+from dualpt.search_spaces.sweep import LoadedSweep
+from dualpt.sweeps.dispatch.dealer import Dealer
+from dualpt.sweeps.dispatch.progress import SweepProgress
+from dualpt.sweeps.launching.known_before import cells_on_record
+from dualpt.sweeps.launching.launch import open_dealer as open_for
+from dualpt.sweeps.launching.outcome import Outcome
+from dualpt.sweeps.ledger.mlflow import Ledger
+from dualpt.sweeps.planning.plan import plan_sweep
+from dualpt.sweeps.records import CellRow
+from dualpt.sweeps.workers.worker import train_pack
+from tests.sweeps.fake_runner import FakeRunner, fake_key
 
 
 def open_dealer(sweep: LoadedSweep) -> Dealer:
@@ -35,14 +35,14 @@ def train_here(sweep: LoadedSweep, log: Path, *, stop_after: int | None = None, 
 
 def finish(dealer: Dealer, sweep: LoadedSweep, log: Path, *, stop_after: int | None = None) -> None:
     """Train what an open dealer deals, and close the sweep."""
-    bench, ledger = FakeBench(log), Ledger(sweep.file.run.tracking_uri, create=False)
+    runner, ledger = FakeRunner(log), Ledger(sweep.file.run.tracking_uri, create=False)
     packs = 0
     while (shard := dealer.deal()) is not None:
         for pack in shard.packs:
             if packs == stop_after:
                 return
             packs += 1
-            dealer.book(shard.number, train_pack(bench, ledger, pack))  # type: ignore[arg-type]
+            dealer.book(shard.number, train_pack(runner, ledger, pack))  # type: ignore[arg-type]
         dealer.take_back(shard.number)
     dealer.end(interrupted=False)
 

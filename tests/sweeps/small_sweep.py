@@ -1,10 +1,10 @@
-"""A small sweep over three mini datasets, to be trained by the fake bench."""
+"""A small sweep over three mini datasets, to be trained by the fake runner."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from search_spaces.sweep_file import LoadedSweep
+from dualpt.search_spaces.sweep import LoadedSweep
 
 SPACE = {
     "alignment.llm_weight": {"float": [0.1, 10]},

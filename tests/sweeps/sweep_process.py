@@ -4,19 +4,19 @@ import json
 import sys
 from pathlib import Path
 
-from fake_bench import fake_bench, fake_key
 from rich.console import Console
-from small_sweep import changed, declaration
 
-from search_spaces.sweep_file import check_sweep
-from sweeps.launch import launch
+from dualpt.search_spaces.sweep_file import check_sweep
+from dualpt.sweeps.launching.launch import launch
+from tests.sweeps.fake_runner import fake_key, fake_runner
+from tests.sweeps.small_sweep import changed, declaration
 
 
 def main() -> None:
     folder, seconds = Path(sys.argv[1]), float(sys.argv[2])
     changes = {key: json.loads(value) for key, value in (pair.split("=", 1) for pair in sys.argv[3:])}
     sweep = check_sweep(changed(declaration(folder), changes), "test")
-    outcome = launch(sweep, console=Console(), bench=fake_bench(folder / "trained.log", seconds), key=fake_key)
+    outcome = launch(sweep, console=Console(), runner=fake_runner(folder / "trained.log", seconds), key=fake_key)
     print(json.dumps(outcome.summary()))
     sys.exit(outcome.exit_code)
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from running import finished
 
-import search_spaces
-from sweeps.cli import app
-from sweeps.outcome import Outcome, report
+from dualpt import search_spaces
+from dualpt.sweeps.cli import app
+from dualpt.sweeps.launching.outcome import Outcome, report
+from tests.sweeps.running import finished
 
-DUALPT = [sys.executable, "-m", "sweeps.cli"]
+DUALPT = [sys.executable, "-m", "dualpt.sweeps.cli"]
 SHIPPED = sorted(path.stem for path in Path(search_spaces.__path__[0]).glob("mini-*.yaml"))
 REPORTING = [["report"], ["inspect"], ["predict"], ["export"], ["import"]]
 TINY = ["datasets=[mini-tiles]", "shots=[1]", "seeds=[1]", "optim.epochs=2"]
@@ -28,7 +28,8 @@ def dualpt(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 def test_help_loads_no_heavy_library() -> None:
     check = (
-        "import sys, sweeps.cli, sweeps.plan; print({'torch', 'ray', 'mlflow', 'optuna', 'pandas'} & set(sys.modules))"
+        "import sys, dualpt.sweeps.cli, dualpt.sweeps.planning.plan\n"
+        "print({'torch', 'ray', 'mlflow', 'optuna', 'pandas'} & set(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True).stdout.strip() == "set()"
 
@@ -119,10 +120,10 @@ def test_a_sweep_says_what_came_of_it_without_progress_too(
         return outcome
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sweeps.launch.launch", launch)
-    monkeypatch.setattr("sweeps.launch.draw_mini_datasets", lambda *words, **more: None)
+    monkeypatch.setattr("dualpt.sweeps.launching.launch.launch", launch)
+    monkeypatch.setattr("dualpt.sweeps.launching.launch.draw_mini_datasets", lambda *words, **more: None)
     printed = io.StringIO()
-    monkeypatch.setattr("sweeps.commands.running.out", Console(file=printed, width=120))
+    monkeypatch.setattr("dualpt.sweeps.commands.running.out", Console(file=printed, width=120))
     with pytest.raises(SystemExit) as ended:
         app(["sweep", "demo", option])
     assert ended.value.code == 0
@@ -164,7 +165,7 @@ def test_train_prints_json_and_saves_contexts(tmp_path: Path) -> None:
     rows = json.loads(result.stdout)
     assert [row["seed"] for row in rows] == [1, 2]
     assert all(0 <= row["test/accuracy"] <= 100 for row in rows)
-    from core.checkpoint import load_contexts
+    from dualpt.core.training.checkpoint import load_contexts
 
     contexts, about = load_contexts(tmp_path / "kept" / "mini-tiles-few-shot-1shot-seed1.safetensors")
     assert contexts.shape == (2, 16, 128)

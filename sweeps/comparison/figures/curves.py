@@ -5,12 +5,20 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from core.errors import UserError
-from sweeps.comparison.figures.style import COLOURS, DASHES, LEVEL_LABELS, leading, legend_below, line_style, panels
-from sweeps.comparison.frames import finished_shots
-from sweeps.comparison.labels import AVERAGE, draws_no_sample, method_title
-from sweeps.comparison.tables import ComparisonTable, Entry, comparison
-from sweeps.comparison.values import Grid
+from dualpt.core.errors import UserError
+from dualpt.sweeps.comparison.figures.style import (
+    COLOURS,
+    DASHES,
+    LEVEL_LABELS,
+    leading,
+    legend_below,
+    line_style,
+    panels,
+)
+from dualpt.sweeps.comparison.frames import finished_shots
+from dualpt.sweeps.comparison.labels import AVERAGE, draws_no_sample, method_title
+from dualpt.sweeps.comparison.tables import ComparisonTable, Entry, comparison
+from dualpt.sweeps.comparison.values import Grid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from core.errors import UserError
-from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY
-from sweeps.comparison.figures.style import LEVEL_LABELS, broken, leading, legend_below, line_style, point_style
-from sweeps.comparison.frames import finished_shots
-from sweeps.comparison.labels import AVERAGE, draws_no_sample, method_title
-from sweeps.comparison.statistics import LEVEL, Ranks
-from sweeps.comparison.tables import base_to_new, comparison, shots_text
-from sweeps.comparison.values import Grid
+from dualpt.core.errors import UserError
+from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY
+from dualpt.sweeps.comparison.figures.style import LEVEL_LABELS, broken, leading, legend_below, line_style, point_style
+from dualpt.sweeps.comparison.frames import finished_shots
+from dualpt.sweeps.comparison.labels import AVERAGE, draws_no_sample, method_title
+from dualpt.sweeps.comparison.statistics import LEVEL, Ranks
+from dualpt.sweeps.comparison.tables import base_to_new, comparison, shots_text
+from dualpt.sweeps.comparison.values import Grid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

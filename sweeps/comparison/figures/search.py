@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from core.errors import UserError
-from core.results import VAL_ACCURACY
-from sweeps.comparison.candidates import VALUE, is_number, spans_decades
-from sweeps.comparison.figures.style import COLOURS, LEVEL_LABELS, SEQUENCE, panels
+from dualpt.core.errors import UserError
+from dualpt.core.results import VAL_ACCURACY
+from dualpt.sweeps.comparison.candidate_frame import VALUE, is_number, spans_decades
+from dualpt.sweeps.comparison.figures.style import COLOURS, LEVEL_LABELS, SEQUENCE, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

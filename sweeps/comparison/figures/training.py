@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from core.errors import UserError
-from sweeps.comparison.figures.style import leading, legend_below, line_style, panels
-from sweeps.comparison.labels import column_title, method_title
+from dualpt.core.errors import UserError
+from dualpt.sweeps.comparison.figures.style import leading, legend_below, line_style, panels
+from dualpt.sweeps.comparison.labels import column_title, method_title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

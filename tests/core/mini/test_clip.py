@@ -11,8 +11,8 @@ from open_clip.tokenizer import SimpleTokenizer
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from core.errors import UserError
-from core.mini.clip import (
+from dualpt.core.errors import UserError
+from dualpt.core.mini.clip import (
     MINI_CLIP_IMAGE_SIZE,
     MINI_CLIP_SHA256,
     MINI_CLIP_WEIGHTS,
@@ -21,8 +21,8 @@ from core.mini.clip import (
     initial_token_table,
     load_mini_clip,
 )
-from core.mini.grid import ensure_mini_grid
-from core.mini.judge import judge
+from dualpt.core.mini.grid import ensure_mini_grid
+from dualpt.core.mini.judge import judge
 
 
 @pytest.fixture(scope="module")

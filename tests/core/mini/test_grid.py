@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.errors import UserError
-from core.mini import grid
-from core.mini.datasets import IMAGES_PER_CLASS, MINI_DATASETS, RECIPES, folder_name, split_file_name
+from dualpt.core.errors import UserError
+from dualpt.core.mini import grid
+from dualpt.core.mini.datasets import IMAGES_PER_CLASS, MINI_DATASETS, RECIPES, folder_name, split_file_name
 
 GOLDEN = Path(__file__).with_name("golden_grid.json")
 SMALL = "mini-tiles"
@@ -33,7 +33,7 @@ def start_process(root: Path, datasets: tuple[str, ...], hash_seed: str = "rando
     """Another Python that draws datasets, in a process group of its own."""
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
     command = [sys.executable, "-c", ENSURE, str(root), ",".join(datasets)]
-    house = Path(grid.__file__).parents[2]
+    house = Path(grid.__file__).parents[3]
     return subprocess.Popen(command, env=environment, cwd=house, stdout=subprocess.PIPE, start_new_session=True)
 
 
@@ -156,7 +156,7 @@ def test_another_version_is_drawn_afresh(small_root: Path, tmp_path: Path) -> No
 def test_a_script_without_a_main_guard_can_draw(tmp_path: Path) -> None:
     script = tmp_path / "plain.py"
     script.write_text(f"from pathlib import Path\n{ENSURE}")
-    house = Path(grid.__file__).parents[2]
+    house = Path(grid.__file__).parents[3]
     environment = {**os.environ, "PYTHONPATH": str(house)}
     command = [sys.executable, str(script), str(tmp_path / "root"), SMALL]
     assert subprocess.run(command, env=environment, timeout=120, capture_output=True).returncode == 0

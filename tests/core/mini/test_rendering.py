@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from core.mini.attributes import KINDS, Attributes, random_attributes
-from core.mini.datasets import Domain
-from core.mini.rendering import render
+from dualpt.core.mini.attributes import KINDS, Attributes, random_attributes
+from dualpt.core.mini.datasets import Domain
+from dualpt.core.mini.rendering import render
 
 STILL = Domain(distractors=(0, 0), rotation=0.0, colour_jitter=0.0, tint=0.0, gamma=0.0, noise=1e-4)
 """A camera that changes nothing, so that two images differ by what they show."""

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from core.mini.datasets import IMAGES_PER_CLASS, MINI_DATASETS, RECIPES, TEMPLATES, folder_name, split_file_name
-from core.mini.language import N_DESCRIPTIONS, caption, describe, with_opening
-from core.mini.pretrain import CaptionTokenizer
-from core.mini.world import MIN_DIFFERENCES, MiniClass, build_world, deal
+from dualpt.core.mini.datasets import IMAGES_PER_CLASS, MINI_DATASETS, RECIPES, TEMPLATES, folder_name, split_file_name
+from dualpt.core.mini.language import N_DESCRIPTIONS, caption, describe, with_opening
+from dualpt.core.mini.pretrain import CaptionTokenizer
+from dualpt.core.mini.world import MIN_DIFFERENCES, MiniClass, build_world, deal
 
 
 def halves(classes: tuple[MiniClass, ...]) -> tuple[tuple[MiniClass, ...], tuple[MiniClass, ...]]:

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-import core.model
-from core.alignment import (
+import dualpt.core.training.objective
+from dualpt.core.errors import UserError
+from dualpt.core.training.alignment import (
     contrastive_loss,
     cosine_loss,
     kl_loss,
@@ -16,9 +17,8 @@ from core.alignment import (
     mean_feature,
     transport_loss,
 )
-from core.errors import UserError
-from core.model import Objective, Target, class_logits, local_class_scores, patch_similarity
-from core.transport import transport_plan
+from dualpt.core.training.objective import Objective, Target, class_logits, local_class_scores, patch_similarity
+from dualpt.core.training.transport import transport_plan
 
 R, B, C, N, P, K, D = 2, 3, 4, 2, 5, 3, 8
 SCALE = 20.0
@@ -93,7 +93,7 @@ def test_classes_scored_a_few_at_a_time_give_the_same_numbers(form, monkeypatch)
     prompts = PROMPTS.clone().requires_grad_()
 
     def scores_and_gradient(limit):
-        monkeypatch.setattr(core.model, "MAX_SIMILARITIES", limit)
+        monkeypatch.setattr(dualpt.core.training.objective, "MAX_SIMILARITIES", limit)
         scores = local_class_scores(PATCHES, prompts, lambda grid: local_scores(grid, form=form, topk=2))
         weights = torch.arange(scores.numel(), dtype=scores.dtype).view(scores.shape)
         return scores, torch.autograd.grad((weights * scores).sum(), prompts)[0]

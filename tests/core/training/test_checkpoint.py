@@ -3,9 +3,9 @@ import logging
 import pytest
 import torch
 
-from core.arrays import ClassText
-from core.checkpoint import Checkpoint, TrainState, fingerprint_of, load_contexts, save_contexts
-from core.errors import UserError
+from dualpt.core.arrays import ClassText
+from dualpt.core.errors import UserError
+from dualpt.core.training.checkpoint import Checkpoint, TrainState, fingerprint_of, load_contexts, save_contexts
 
 STATE = TrainState(
     contexts=torch.randn(2, 1, 4, 8),

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-import core.evaluate
-from core.alignment import local_scores, mean_feature
-from core.arrays import ImageFeatures
-from core.evaluate import count, evaluate, zero_shot
-from core.model import patch_similarity
-from core.transport import plan_entropy
+import dualpt.core.training.evaluate
+from dualpt.core.arrays import ImageFeatures
+from dualpt.core.training.alignment import local_scores, mean_feature
+from dualpt.core.training.evaluate import count, evaluate, zero_shot
+from dualpt.core.training.objective import patch_similarity
+from dualpt.core.training.transport import plan_entropy
 
 R, C, N, P, D, n = 3, 4, 2, 5, 8, 23
 SCALE = 20.0
@@ -59,7 +59,7 @@ def test_logits_are_the_weighted_sum_of_global_local_and_descriptions():
 
 def test_chunks_do_not_change_the_result(monkeypatch):
     whole = run()
-    monkeypatch.setattr(core.evaluate, "MAX_SIMILARITIES", 3 * R * C * N * P)
+    monkeypatch.setattr(dualpt.core.training.evaluate, "MAX_SIMILARITIES", 3 * R * C * N * P)
     for a, b in zip(whole, run(), strict=True):
         assert torch.equal(a.predictions, b.predictions)
         assert a.plan_entropy == pytest.approx(b.plan_entropy)
@@ -97,6 +97,6 @@ def test_per_class_accuracies_are_percent_of_each_class():
 
 
 def test_zero_shot_takes_the_nearest_class(monkeypatch):
-    monkeypatch.setattr(core.evaluate, "MAX_IMAGES", 4)
+    monkeypatch.setattr(dualpt.core.training.evaluate, "MAX_IMAGES", 4)
     evaluation = zero_shot(DESCRIPTIONS, IMAGES)
     assert torch.equal(evaluation.predictions, (IMAGES.global_features @ DESCRIPTIONS.T).argmax(-1))

@@ -4,15 +4,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from core.alignment import local_scores
-from core.arrays import ImageFeatures
-from core.features import CachedTrainImages
-from core.fit import _epoch
-from core.model import Objective, Target
-from core.optim import ReplicaSGD
-from core.prompts import PromptEncoder, initial_contexts
-from core.step import EAGER_STEPS, GraphedStep, training_step
-from core.text_tower import TextTower
+from dualpt.core.arrays import ImageFeatures
+from dualpt.core.clip.text_tower import TextTower
+from dualpt.core.features.store import CachedTrainImages
+from dualpt.core.prompts.encoder import PromptEncoder, initial_contexts
+from dualpt.core.training.alignment import local_scores
+from dualpt.core.training.fit import _epoch
+from dualpt.core.training.objective import Objective, Target
+from dualpt.core.training.optim import ReplicaSGD
+from dualpt.core.training.step import EAGER_STEPS, GraphedStep, training_step
 
 JOINT_WIDTH, PATCHES, N_IMAGES, BATCH = 32, 6, 24, 8
 

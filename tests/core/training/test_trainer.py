@@ -15,10 +15,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from core.arrays import ClassText, ImageFeatures, TestSet
-from core.errors import UserError
-from core.fit import epoch_batches
-from core.trainer import train
+from dualpt.core.arrays import ClassText, ImageFeatures, TestSet
+from dualpt.core.errors import UserError
+from dualpt.core.training.fit import epoch_batches
+from dualpt.core.training.trainer import train
 
 GOLDEN = Path(__file__).with_name("golden_loss_curve.json")
 JOINT_WIDTH, PATCHES, SENTENCES, SHOTS = 32, 6, 3, 4

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-import core.transport
-from core.transport import plan_entropy, transport_plan
+from dualpt.core.training import transport
+from dualpt.core.training.transport import plan_entropy, transport_plan
 
 EPSILONS = (1.0, 0.1, 0.05, 0.04, 0.01, 0.001)
 
@@ -68,7 +68,7 @@ def test_plans_are_finite_with_exact_rows_in_float32(epsilon, relaxation):
 @pytest.mark.parametrize("relaxation", [None, 0.1])
 def test_opposite_vectors_at_the_smallest_safe_epsilon(relaxation):
     similarity = torch.tensor([[[1.0, -1.0, -1.0], [-1.0, -1.0, 1.0]]])
-    plan = transport_plan(similarity, epsilon=core.transport.SAFE_EPSILON, iterations=1000, relaxation=relaxation)
+    plan = transport_plan(similarity, epsilon=transport.SAFE_EPSILON, iterations=1000, relaxation=relaxation)
     assert plan.isfinite().all()
     assert plan.sum().item() == pytest.approx(1, abs=1e-5)
 
@@ -87,7 +87,7 @@ def test_the_kernel_and_its_logarithm_take_the_same_path(epsilon, iterations, re
     options = {"epsilon": epsilon, "iterations": iterations, "relaxation": relaxation, "column_mask": mask}
     plan = transport_plan(similarity, **options)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(core.transport, "SAFE_EPSILON", math.inf)
+        patch.setattr(transport, "SAFE_EPSILON", math.inf)
         in_logarithms = transport_plan(similarity, **options)
     assert (plan - in_logarithms).abs().max() <= 1e-10
 
@@ -109,7 +109,7 @@ def test_with_one_row_the_first_sweep_is_the_limit(relaxation):
     plan = transport_plan(similarity, epsilon=0.1, iterations=1, relaxation=relaxation)
     log_kernel = ((similarity - 1) / 0.1).permute(1, 2, 0)
     exponent = 1.0 if relaxation is None else 0.5
-    limit = core.transport._scale_log_kernel(log_kernel, torch.full((1, 9, 1), 1 / 9), exponent, 200).permute(2, 0, 1)
+    limit = transport._scale_log_kernel(log_kernel, torch.full((1, 9, 1), 1 / 9), exponent, 200).permute(2, 0, 1)
     assert (plan - limit).abs().max() <= 1e-10
     if relaxation is None:
         assert (plan - 1 / 9).abs().max() <= 1e-10

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_bench import fake_key
 from rich.console import Console
-from running import finished, train_here, trained
 
-from search_spaces.study import LoadedStudy, check_study
-from sweeps.ablation import run
-from sweeps.ablation.outcome import study_cells, study_tables
-from sweeps.comparison.compare import rendered
-from sweeps.comparison.frames import read_frame
-from sweeps.plan import count, plan_sweep
+from dualpt.search_spaces.ablation import LoadedStudy, check_study
+from dualpt.sweeps.ablation import run
+from dualpt.sweeps.ablation.outcome import study_cells, study_tables
+from dualpt.sweeps.comparison.compare import rendered
+from dualpt.sweeps.comparison.frames import read_frame
+from dualpt.sweeps.planning.plan import count, plan_sweep
+from tests.sweeps.fake_runner import fake_key
+from tests.sweeps.running import finished, train_here, trained
 
 FACTORS = {
     "LLM alignment": {"without": {"alignment.llm_weight": 0}, "with": {}},
@@ -78,7 +78,7 @@ def test_a_study_trains_each_cell_once_and_ends_with_effects(
         "test/accuracy at 4 shots: mean ranks",
         "test/accuracy at 4 shots: effects",
     ]
-    # The fake bench's test accuracy is 50 + |llm_weight - 4|: switching descriptions off adds 4, the rest does nothing.
+    # The fake runner's test accuracy is 50 + |llm_weight - 4|: switching descriptions off adds 4, the rest nothing.
     effects = {row["name"]: row["estimate"] for row in json.loads(rendered(tables, "json"))["tables"][-1]["rows"]}
     assert effects == {
         "LLM alignment: with against without": -4.0,

@@ -9,10 +9,10 @@ import pytest
 import yaml
 from rich.console import Console
 
-from core.errors import UserError
-from search_spaces.shipped import shipped_or_path
-from search_spaces.sweep_file import load_sweep
-from sweeps.cluster.check import check_file, show_check
+from dualpt.core.errors import UserError
+from dualpt.search_spaces.shipped import shipped_or_path
+from dualpt.search_spaces.sweep_file import load_sweep
+from dualpt.sweeps.cluster.check import check_file, show_check
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = ("ray_cluster.yaml", "docs/cluster/local.yaml", "docs/cluster/kuberay.yaml")

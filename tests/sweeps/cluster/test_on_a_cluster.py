@@ -12,27 +12,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_bench import ended, fake_bench, fake_key
 from rich.console import Console
-from running import shown, trained
-from small_sweep import changed, declaration
 
-from core.errors import UserError
-from search_spaces.sweep_file import LoadedSweep, check_sweep
-from sweeps import driver, pool
-from sweeps.launch import launch
-from sweeps.outbox import Outbox
-from sweeps.outcome import Outcome
-from sweeps.trial import Workplace
-from sweeps.versions import versions_here
+from dualpt.core.errors import UserError
+from dualpt.search_spaces.sweep import LoadedSweep
+from dualpt.search_spaces.sweep_file import check_sweep
+from dualpt.sweeps.launching import driver
+from dualpt.sweeps.launching.launch import launch
+from dualpt.sweeps.launching.outcome import Outcome
+from dualpt.sweeps.ledger.outbox import Outbox
+from dualpt.sweeps.workers import pool
+from dualpt.sweeps.workers.versions import versions_here
+from dualpt.sweeps.workers.worker import Workplace
+from tests.sweeps.fake_runner import ended, fake_key, fake_runner
+from tests.sweeps.running import shown, trained
 from tests.sweeps.services import POSTGRES_MISSING, MlflowServer, Postgres, has_postgres, wait_until
+from tests.sweeps.small_sweep import changed, declaration
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.cluster,
     pytest.mark.skipif(not has_postgres(), reason=POSTGRES_MISSING),
 ]
-HERE = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 NODES = 2
 HASTE = {"health_check_period_ms": 1000}
 """A machine that is gone is known to be so in 5 s instead of 15."""
@@ -79,7 +81,7 @@ class Stage:
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", f"{HERE.parents[1]}:{HERE}")  # workers import the fake bench
+        patch.setenv("PYTHONPATH", str(ROOT))  # workers import the fake runner
         patch.setenv("DUALPT_CACHE", str(tmp_path_factory.mktemp("cache")))
         started = Stage(tmp_path_factory.mktemp("stage"))
         patch.setenv("RAY_ADDRESS", started.cluster.address)
@@ -111,7 +113,7 @@ def log(tmp_path: Path) -> Path:
 
 def run(sweep: LoadedSweep, log: Path, seconds: float = 0.0, told: io.StringIO | None = None) -> Outcome:
     console = Console(file=told, quiet=told is None, width=200)
-    return launch(sweep, console=console, bench=fake_bench(log, seconds), key=fake_key)
+    return launch(sweep, console=console, runner=fake_runner(log, seconds), key=fake_key)
 
 
 def at_once(log: Path) -> int:
@@ -202,7 +204,7 @@ def test_two_sweeps_share_the_stores(declare: Callable[..., LoadedSweep], stage:
     two = declare(**small, name="the-other", setting={"optim.epochs": 3}, **{"run.gpus_per_trial": "auto"})
     changes = {"name": one.file.name, "run.gpus_per_trial": 0.25, **small}
     changes |= {"run.tracking_uri": stage.server.uri, "run.study_storage": stage.study}
-    command = [sys.executable, str(HERE / "sweep_process.py"), str(log.parent), "2"]
+    command = [sys.executable, "-m", "tests.sweeps.sweep_process", str(log.parent), "2"]
     command += [f"{key}={json.dumps(value)}" for key, value in changes.items()]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as first:
         wait_until(lambda: bool(trained(log)), "the first sweep")
@@ -272,8 +274,8 @@ def test_what_an_autoscaler_may_start_counts_as_room(stage: Stage) -> None:
     import ray
     from ray.core.generated import autoscaler_pb2
 
-    from sweeps.placement import machines, room_for
-    from sweeps.ray_session import ray_session
+    from dualpt.sweeps.workers.placement import machines, room_for
+    from dualpt.sweeps.workers.ray_session import ray_session
 
     big = {"CPU": 8.0, "GPU": 4.0}
     with ray_session({}):

@@ -23,7 +23,7 @@ baselines: [zero-shot]
 
 
 def dualpt(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "sweeps.cli", "cluster", *words]
+    command = [sys.executable, "-m", "dualpt.sweeps.cli", "cluster", *words]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **TOKEN}
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False

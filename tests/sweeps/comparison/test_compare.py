@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from core.errors import UserError
-from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TARGET_MEAN, TEST_ACCURACY, harmonic_mean
-from sweeps.comparison import compare as comparing
-from sweeps.comparison.figures import style
+from dualpt.core.errors import UserError
+from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TARGET_MEAN, TEST_ACCURACY, harmonic_mean
+from dualpt.sweeps.comparison import compare as comparing
+from dualpt.sweeps.comparison.figures import style
 
 DATASETS = ("mini-pets", "mini-cars")
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from search_spaces.designs import Factor, aliases, factorial, one_at_a_time, resolution
-from sweeps.comparison.effects import effects_of, effects_table
+from dualpt.search_spaces.designs import Factor, aliases, factorial, one_at_a_time, resolution
+from dualpt.sweeps.comparison.effects import effects_of, effects_table
 
 ON_OFF: dict[str, dict[str, float]] = {"-": {}, "+": {}}
 T, C, K = (Factor(name, ON_OFF, "+") for name in ("T", "C", "K"))

@@ -9,17 +9,17 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from core.config import SETTING_KEYS
-from core.errors import UserError
-from core.results import TEST_ACCURACY, VAL_ACCURACY, harmonic_mean
-from sweeps.comparison import draw
-from sweeps.comparison.candidates import VALUE, candidates_frame
-from sweeps.comparison.figures.curves import few_shot_curves
-from sweeps.comparison.figures.methods import critical_difference, pareto_front, shots_pareto
-from sweeps.comparison.figures.search import importances
-from sweeps.comparison.figures.training import training_curves
-from sweeps.comparison.statistics import Ranks
-from sweeps.comparison.values import Grid
+from dualpt.core.config import SETTING_KEYS
+from dualpt.core.errors import UserError
+from dualpt.core.results import TEST_ACCURACY, VAL_ACCURACY, harmonic_mean
+from dualpt.sweeps.comparison import draw
+from dualpt.sweeps.comparison.candidate_frame import VALUE, candidates_frame
+from dualpt.sweeps.comparison.figures.curves import few_shot_curves
+from dualpt.sweeps.comparison.figures.methods import critical_difference, pareto_front, shots_pareto
+from dualpt.sweeps.comparison.figures.search import importances
+from dualpt.sweeps.comparison.figures.training import training_curves
+from dualpt.sweeps.comparison.statistics import Ranks
+from dualpt.sweeps.comparison.values import Grid
 
 DATASETS = ("mini-pets", "mini-cars", "mini-dishes")
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from core.results import TEST_ACCURACY
-from sweeps.comparison.compare import tables_of
-from sweeps.comparison.latex import escape, to_latex, to_latex_document
-from sweeps.comparison.plain import PlainTable
-from sweeps.comparison.selection import Selection, select
+from dualpt.core.results import TEST_ACCURACY
+from dualpt.sweeps.comparison.compare import tables_of
+from dualpt.sweeps.comparison.latex import escape, to_latex, to_latex_document
+from dualpt.sweeps.comparison.plain import PlainTable
+from dualpt.sweeps.comparison.selection import Selection, select
 
 
 @pytest.fixture

@@ -6,15 +6,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from core.data.catalog import REAL_GRID
-from core.errors import UserError
-from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, harmonic_mean
-from sweeps.comparison.compare import tables_of
-from sweeps.comparison.documents import to_markdown
-from sweeps.comparison.labels import AVERAGE
-from sweeps.comparison.published import BACKBONE_NAME, BACKBONE_WEIGHTS, load_published, published_for
-from sweeps.comparison.selection import Selection, select
-from sweeps.comparison.tables import MEAN_OF_H, ComparisonTable
+from dualpt.core.data.catalog import REAL_GRID
+from dualpt.core.errors import UserError
+from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, harmonic_mean
+from dualpt.sweeps.comparison.compare import tables_of
+from dualpt.sweeps.comparison.documents import to_markdown
+from dualpt.sweeps.comparison.labels import AVERAGE
+from dualpt.sweeps.comparison.published import BACKBONE_NAME, BACKBONE_WEIGHTS, load_published, published_for
+from dualpt.sweeps.comparison.selection import Selection, select
+from dualpt.sweeps.comparison.tables import MEAN_OF_H, ComparisonTable
 
 SHARED = Path(__file__).parents[4] / "shared" / "data" / "published"
 

@@ -5,9 +5,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from core.errors import UserError
-from core.results import TEST_ACCURACY
-from sweeps.comparison.selection import select
+from dualpt.core.errors import UserError
+from dualpt.core.results import TEST_ACCURACY
+from dualpt.sweeps.comparison.selection import select
 
 
 def sweep(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sweeps.comparison.statistics import (
+from dualpt.sweeps.comparison.statistics import (
     compare_paired,
     hierarchical_interval,
     holm,

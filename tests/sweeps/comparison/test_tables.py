@@ -3,13 +3,21 @@
 import pandas as pd
 import pytest
 
-from core.errors import UserError
-from core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, harmonic_mean
-from sweeps.comparison.documents import to_frame, to_markdown
-from sweeps.comparison.frames import comparable_cells
-from sweeps.comparison.labels import AVERAGE, BEST, find_method, method_title, short_title
-from sweeps.comparison.tables import HALVES, MEAN_OF_H, base_to_new, by_shots, comparison, cross_dataset, differences
-from sweeps.comparison.values import Grid
+from dualpt.core.errors import UserError
+from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, harmonic_mean
+from dualpt.sweeps.comparison.documents import to_frame, to_markdown
+from dualpt.sweeps.comparison.frames import comparable_cells
+from dualpt.sweeps.comparison.labels import AVERAGE, BEST, find_method, method_title, short_title
+from dualpt.sweeps.comparison.tables import (
+    HALVES,
+    MEAN_OF_H,
+    base_to_new,
+    by_shots,
+    comparison,
+    cross_dataset,
+    differences,
+)
+from dualpt.sweeps.comparison.values import Grid
 
 DATASETS = ("mini-pets", "mini-cars")
 SEEDS = (1, 2, 3)

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from core.data.catalog import MINI_GRID
-from core.fingerprint import fingerprint
-from core.methods import METHODS, method_setting
-from sweeps import records
-from sweeps.records import CellRow, SweepRow
+from dualpt.core.data.catalog import MINI_GRID
+from dualpt.core.files.fingerprint import fingerprint
+from dualpt.core.methods import METHODS, method_setting
+from dualpt.sweeps import records
+from dualpt.sweeps.records import CellRow, SweepRow
 
 SWEEP = SweepRow("0" * 32, "synthetic", "A sweep of <b>5,000</b> cells.", "FAILED", "trial-003", "71.20")
 SHOTS, SEEDS = (1, 4, 16), (1, 2, 3)

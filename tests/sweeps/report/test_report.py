@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from running import train_here
-from small_sweep import Declare
-from synthetic import SWEEP, cells, loss_curves
 
-from core.errors import UserError
-from sweeps.records import CellRow
-from sweeps.report import facts
-from sweeps.report.report import render, report_sweep
-from sweeps.tracking import Ledger
+from dualpt.core.errors import UserError
+from dualpt.sweeps.ledger.mlflow import Ledger
+from dualpt.sweeps.records import CellRow
+from dualpt.sweeps.report import facts
+from dualpt.sweeps.report.report import render, report_sweep
+from tests.sweeps.report.synthetic import SWEEP, cells, loss_curves
+from tests.sweeps.running import train_here
+from tests.sweeps.small_sweep import Declare
 
 N_CELLS = 5000
 NO_STUDY = "sqlite:///nowhere/optuna.db"

@@ -1,0 +1,276 @@
+"""The frozen CLIP: load it from a shipped file, a local file, a tag or a seed, and encode images with it."""
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Literal
+from zipfile import BadZipFile, ZipFile, is_zipfile
+
+import torch
+from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from open_clip.model import CLIP, convert_weights_to_lp, get_cast_dtype
+from open_clip.tokenizer import SimpleTokenizer
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from dualpt.core.clip.architectures import architecture_config, check_activation, first_line
+from dualpt.core.clip.local_features import LocalKind, has_local_features, image_features, n_positions
+from dualpt.core.clip.text_tower import Tokenizer
+from dualpt.core.clip.transformers_layout import CONFIG_FILE
+from dualpt.core.clip.transformers_weights import is_transformers_state, to_open_clip
+from dualpt.core.clip.weights import AUTO, MINI_CLIP, RANDOM_SEED, Weights, find_weights
+from dualpt.core.data.images import Preprocess
+from dualpt.core.errors import UserError
+from dualpt.core.mini.clip import MINI_CLIP_IMAGE_SIZE, MINI_CLIP_MEAN, MINI_CLIP_STD, build_mini_clip, load_mini_clip
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+OPENAI_MARK = "input_resolution"
+ARCHIVE_CONSTANTS = (OPENAI_MARK, "context_length", "vocab_size")
+"""What OpenAI's files hold besides weights, and no other's."""
+
+
+@dataclass(frozen=True, eq=False)
+class Backbone:
+    """A frozen CLIP and all that is needed to feed it."""
+
+    name: str
+    model: CLIP
+    tokenizer: Tokenizer
+    preprocess: Preprocess
+    precision: Precision
+    device: torch.device
+    weights_fingerprint: str
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.preprocess.size
+
+    @property
+    def width(self) -> int:
+        """D, the joint width."""
+        return int(self.model.visual.output_dim)
+
+    @property
+    def n_positions(self) -> int:
+        """P, local features per image."""
+        return n_positions(self.model.visual)
+
+    @property
+    def logit_scale(self) -> float:
+        """exp(logit_scale), about 100 for trained CLIPs."""
+        return float(self.model.logit_scale.float().exp())
+
+    @torch.no_grad()  # not inference_mode: its tensors cannot take part in a training graph
+    def encode_images(self, images: Tensor, local: LocalKind | None) -> tuple[Tensor, Tensor | None]:
+        """Encode preprocessed images (B, 3, height, width) of any device.
+
+        Returns:
+            Global (B, D), and local (B, P, D) or None: L2-normalised float32 on the backbone's device.
+        """
+        images = images.to(self.device, non_blocking=True)  # as they are: a cast on the way would not be asynchronous
+        images = images.to(get_cast_dtype(self.precision) or torch.float32)
+        pooled, positions = image_features(self.model.visual, images, local)
+        return _normalised(pooled), None if positions is None else _normalised(positions)
+
+
+@dataclass(frozen=True)
+class BackboneFacts:
+    """What stored features of a backbone depend on, known without its weights' values."""
+
+    name: str
+    weights_fingerprint: str
+    preprocess: Preprocess
+    precision: Precision
+    width: int
+    """D, the joint width."""
+    n_positions: int
+    """P, local features per image."""
+
+
+def _normalised(features: Tensor) -> Tensor:
+    return F.normalize(features.float(), dim=-1)
+
+
+def load_backbone(
+    name: str,
+    pretrained: str | None = None,
+    precision: Precision = "fp32",
+    device: str | torch.device = "cpu",
+) -> Backbone:
+    """Load a frozen CLIP in evaluation mode.
+
+    Args:
+        name: `mini-clip`, an open_clip architecture, or `auto` for that of a checkpoint folder.
+        pretrained: an open_clip tag (downloaded where not cached), the path of a local weights file or checkpoint
+            folder, or `random`; None for the shipped weights of `mini-clip`.
+        precision: number format of the towers; features are float32 either way.
+        device: a torch device.
+
+    Raises:
+        UserError: an unknown or unsupported architecture, weights that are missing, do not fit, or were trained with
+            another activation than the architecture has.
+    """
+    weights, model = _build(name, pretrained, precision)
+    if weights.path is not None and name != MINI_CLIP:
+        _load_strictly(model, _state_of(weights, name), name, weights.path)
+    _to_precision(model, name, precision)
+    return Backbone(
+        name=name,
+        model=model.to(device).eval().requires_grad_(False),
+        tokenizer=SimpleTokenizer(context_length=model.context_length),
+        preprocess=_preprocess(name, model, weights),
+        precision=precision,
+        device=torch.device(device),
+        weights_fingerprint=weights.fingerprint,
+    )
+
+
+def backbone_facts(name: str, pretrained: str | None = None, precision: Precision = "fp32") -> BackboneFacts:
+    """What `load_backbone` would give, without reading weights.
+
+    Raises:
+        UserError: as `load_backbone`, but for weights that do not fit.
+    """
+    with nullcontext() if name == MINI_CLIP else torch.device("meta"):  # the tiny one is built as fast as described
+        weights, model = _build(name, pretrained, precision)
+    return BackboneFacts(
+        name=name,
+        weights_fingerprint=weights.fingerprint,
+        preprocess=_preprocess(name, model, weights),
+        precision=precision,
+        width=int(model.visual.output_dim),
+        n_positions=n_positions(model.visual),
+    )
+
+
+def _build(name: str, pretrained: str | None, precision: Precision) -> tuple[Weights, CLIP]:
+    """Find the weights, and build the architecture: the tiny CLIP with its weights, others from a fixed seed.
+
+    Raises:
+        UserError: as `load_backbone`, but for weights that do not fit.
+    """
+    named = None if name in (MINI_CLIP, AUTO) else architecture_config(name)
+    weights = find_weights(name, pretrained)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(RANDOM_SEED)
+        if name == MINI_CLIP:
+            return weights, build_mini_clip() if weights.path is None else load_mini_clip(weights.path)
+        config = weights.config or named
+        assert config is not None, "weights of `auto` bring their architecture"
+        model = CLIP(**config, cast_dtype=get_cast_dtype(precision))
+    if not has_local_features(model.visual):
+        raise UserError(f"backbone.name: {name} is not supported, its image tower is neither a plain ViT nor a ResNet")
+    return weights, model
+
+
+def _to_precision(model: CLIP, name: str, precision: Precision) -> None:
+    """Round the towers, and never the logit scale: its exponential would be off by percents."""
+    dtype = get_cast_dtype(precision)
+    if dtype is None:
+        return
+    if name != MINI_CLIP:
+        convert_weights_to_lp(model, dtype)  # leaves the scale alone
+        return
+    logit_scale = model.logit_scale.detach().clone()
+    model.to(dtype)
+    model.logit_scale.data = logit_scale
+
+
+def _state_of(weights: Weights, name: str) -> dict[str, Tensor]:
+    """The weights with open_clip's keys."""
+    assert weights.path is not None
+    if weights.shards:
+        parts = [read_state(file) for file in weights.shards]
+        return to_open_clip({key: value for part in parts for key, value in part.items()})
+    state = read_state(weights.path, weights.by_openai)
+    if is_transformers_state(state):
+        raise UserError(
+            f"{weights.path}: a checkpoint of transformers; give the folder it lies in, with its {CONFIG_FILE}"
+        )
+    if OPENAI_MARK in state and name != AUTO:  # OpenAI's own state dict, whoever saved it
+        check_activation(name, str(weights.path), trained_quick=True)
+    return {key: value for key, value in state.items() if key not in ARCHIVE_CONSTANTS}
+
+
+def _load_strictly(model: CLIP, state: dict[str, Tensor], name: str, path: Path) -> None:
+    """Load a state dict that has every key of the model, no other, and the same shapes.
+
+    Raises:
+        UserError: naming the first key that does not fit.
+    """
+    expected = model.state_dict()
+    if "logit_scale" in state and state["logit_scale"].numel() == 1:  # some files hold it as (1,)
+        state["logit_scale"] = state["logit_scale"].reshape(expected["logit_scale"].shape)
+    for key in (*expected, *state):
+        found = tuple(state[key].shape) if key in state else "missing"
+        wanted = tuple(expected[key].shape) if key in expected else "not in this architecture"
+        if found != wanted:
+            raise UserError(
+                f"{path}: these weights do not fit {name}: {key} is {found}, wanted is {wanted}; "
+                "name their architecture in backbone.name"
+            )
+    model.load_state_dict(state)
+
+
+def read_state(path: Path, trusted_archive: bool = False) -> dict[str, Tensor]:
+    """Read a weights file: safetensors, or a state dict that torch loads without running code.
+
+    Args:
+        path: the file.
+        trusted_archive: the file is a TorchScript archive of known origin. Such archives may run code, so that they
+            are opened only where their SHA-256 is one that OpenAI published.
+
+    Raises:
+        UserError: another format, or a damaged file.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            content = load_file(path)
+        elif trusted_archive:
+            content = dict(torch.jit.load(str(path), map_location="cpu").state_dict())
+        elif _is_torchscript(path):
+            raise UserError(f"{path}: a TorchScript archive, which may run code; convert it to safetensors")
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError:  # torch's own line advises to run the file's code
+        raise UserError(
+            f"{path}: not a safetensors file or a plain state dict (damaged, or with objects other than tensors); "
+            "convert it to safetensors"
+        ) from None
+    except (OSError, RuntimeError, EOFError, ValueError, SafetensorError, BadZipFile) as error:
+        raise UserError(
+            f"{path}: not a safetensors file or a plain state dict ({first_line(error)}); convert it to safetensors"
+        ) from None
+    state = content.get("state_dict", content) if isinstance(content, dict) else content
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise UserError(f"{path}: holds no state dict; save the model's state_dict() as safetensors")
+    return {str(key).removeprefix("module."): value for key, value in state.items()}
+
+
+def _is_torchscript(path: Path) -> bool:
+    """A zip file with code in it; plain torch files are zip files without."""
+    if not is_zipfile(path):
+        return False
+    with ZipFile(path) as archive:
+        return any("/code/" in name for name in archive.namelist())
+
+
+def _preprocess(name: str, model: CLIP, weights: Weights) -> Preprocess:
+    """What is known of the weights, and CLIP's own constants for the rest."""
+    if name == MINI_CLIP:
+        return Preprocess((MINI_CLIP_IMAGE_SIZE, MINI_CLIP_IMAGE_SIZE), MINI_CLIP_MEAN, MINI_CLIP_STD)
+    size = model.visual.image_size
+    height, width = (size, size) if isinstance(size, int) else size
+    known = weights.preprocess
+    return Preprocess(
+        size=(height, width),
+        mean=tuple(known.get("mean", OPENAI_DATASET_MEAN)),
+        std=tuple(known.get("std", OPENAI_DATASET_STD)),
+        interpolation=known.get("interpolation", "bicubic"),
+        resize_mode=known.get("resize_mode", "shortest"),
+    )

@@ -1,0 +1,166 @@
+"""Imports banks by other authors: their names are matched with a dataset's classes, and nothing is guessed.
+
+A class takes the entry that the user maps to it, else that of its wnid, else of its name: as it stands, by
+`normal_name`, by `loose_name`; each only where one entry fits one class. Another order of words, a plural and near
+spellings are suggested.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dualpt.core.descriptions.bank import Bank, BankClass, Provenance, make_bank, own_version, today
+from dualpt.core.descriptions.classes import DatasetClass, titles
+from dualpt.core.descriptions.importing.foreign import Entries
+from dualpt.core.descriptions.names import loose_name, normal_name, suggestion
+from dualpt.core.errors import UserError, nearest
+from dualpt.core.files.fingerprint import file_sha256
+
+Renames = Mapping[int, str]
+"""Label -> the bank's name for that class."""
+
+
+@dataclass(frozen=True)
+class Import:
+    """Which entry each class takes."""
+
+    dataset: str
+    classes: tuple[DatasetClass, ...]
+    entries: Entries
+    taken: tuple[str | None, ...]
+    """By label, the name of the entry."""
+
+    @property
+    def matched(self) -> list[int]:
+        """Labels with sentences."""
+        return [label for label, name in enumerate(self.taken) if name is not None and self.entries[name]]
+
+    @property
+    def empty(self) -> list[int]:
+        """Labels whose entry has no sentence."""
+        return [label for label, name in enumerate(self.taken) if name is not None and not self.entries[name]]
+
+    @property
+    def unmatched(self) -> list[int]:
+        """Labels that no entry fits."""
+        return [label for label, name in enumerate(self.taken) if name is None]
+
+    @property
+    def unused(self) -> list[str]:
+        """Entries that no class takes."""
+        return [name for name in self.entries if name not in self.taken]
+
+    @property
+    def respelled(self) -> dict[int, str]:
+        """Label -> entry, where the spellings differ."""
+        return {
+            label: name
+            for label, (item, name) in enumerate(zip(self.classes, self.taken, strict=True))
+            if name is not None and name != item.name
+        }
+
+    @property
+    def complete(self) -> bool:
+        return len(self.matched) == len(self.classes)
+
+    def suggestions(self) -> dict[int, str]:
+        """Label -> unused entry that may be meant."""
+        unused = self.unused
+        found = {label: suggestion(self.classes[label].name, unused) for label in self.unmatched}
+        return {label: name for label, name in found.items() if name is not None}
+
+    def report(self) -> dict[str, object]:
+        """What `--json` prints; classes by the names to show."""
+        shown = titles(self.classes)
+        return {
+            "dataset": self.dataset,
+            "classes": len(self.classes),
+            "matched": [shown[label] for label in self.matched],
+            "unmatched": [shown[label] for label in self.unmatched],
+            "empty": [shown[label] for label in self.empty],
+            "respelled": {shown[label]: name for label, name in self.respelled.items()},
+            "suggestions": {shown[label]: name for label, name in self.suggestions().items()},
+            "unused": self.unused,
+        }
+
+
+def match_entries(dataset: str, classes: Sequence[DatasetClass], entries: Entries, renames: Renames) -> Import:
+    """Find each class's entry.
+
+    Args:
+        dataset: registry name.
+        classes: the dataset's classes by label.
+        entries: the bank's content.
+        renames: what the user maps; goes before every rule.
+    """
+    taken: dict[int, str] = dict(renames)
+    taken |= {label: item.wnid for label, item in enumerate(classes) if label not in taken and item.wnid in entries}
+    rules: tuple[Callable[[str], str], ...] = (str, normal_name, loose_name)
+    for rule in rules:
+        rest = [label for label in range(len(classes)) if label not in taken]
+        free = [name for name in entries if name not in taken.values()]
+        taken |= _one_to_one(rule, classes, rest, free)
+    return Import(dataset, tuple(classes), dict(entries), tuple(taken.get(label) for label in range(len(classes))))
+
+
+def _one_to_one(
+    rule: Callable[[str], str], classes: Sequence[DatasetClass], labels: Sequence[int], names: Sequence[str]
+) -> dict[int, str]:
+    """Entries of classes where the rule makes one name of the bank equal to one name of the dataset.
+
+    Classes of the very same name share an entry.
+    """
+    entries, wanted = defaultdict(list), defaultdict(list)
+    for name in names:
+        entries[rule(name)].append(name)
+    for label in labels:
+        wanted[rule(classes[label].name)].append(label)
+    return {
+        label: entries[key][0]
+        for key, same in wanted.items()
+        if key and len(entries.get(key, ())) == 1 and len({classes[label].name for label in same}) == 1
+        for label in same
+    }
+
+
+def read_renames(source: Path, classes: Sequence[DatasetClass], entries: Entries) -> dict[int, str]:
+    """A `--map` file: JSON of `{class name, or wnid: the bank's name}`.
+
+    Raises:
+        UserError: not such a file, a class or an entry that does not exist, or a class name that occurs twice.
+    """
+    try:
+        content = json.loads(source.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"--map: {source} cannot be read as JSON ({error})") from None
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content.values()):
+        raise UserError(f"--map: {source} must be {{class name or wnid: the bank's name}}")
+    labels: defaultdict[str, list[int]] = defaultdict(list)
+    for label, item in enumerate(classes):
+        labels[item.name].append(label)
+        if item.wnid:
+            labels[item.wnid].append(label)
+    renames = {}
+    for key, name in content.items():
+        if key not in labels:
+            raise UserError(f"--map: {source}: no class is called '{key}'{nearest(key, labels)}")
+        if len(labels[key]) > 1:
+            raise UserError(f"--map: {source}: {len(labels[key])} classes are called '{key}'; use their wnids")
+        if name not in entries:
+            raise UserError(f"--map: {source}: the bank has no '{name}'{nearest(name, entries)}")
+        renames[labels[key][0]] = name
+    return renames
+
+
+def imported_bank(found: Import, source: Path) -> Bank:
+    """The bank of what was found; classes without an entry have no sentences."""
+    provenance = Provenance(
+        source="imported", file=source.name, file_sha256=file_sha256(source), date=today(), dualpt=own_version()
+    )
+    classes = [
+        BankClass(label=label, name=item.name, wnid=item.wnid, sentences=found.entries[name] if name else ())
+        for label, (item, name) in enumerate(zip(found.classes, found.taken, strict=True))
+    ]
+    return make_bank(found.dataset, provenance, classes)

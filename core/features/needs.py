@@ -1,0 +1,130 @@
+"""Which stored features cells need, how much of that is missing, and what it will cost to compute.
+
+Only what a protocol reads is stored: the drawn training images (their views, where views are stored at all), the
+validation images, and the test sets; local features only for settings that use them.
+"""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dualpt.core.cell import Cell
+from dualpt.core.clip.local_features import LocalKind
+from dualpt.core.config import Setting, uses_local
+from dualpt.core.data.splits import Item
+from dualpt.core.errors import UserError
+from dualpt.core.features.rows import ImageKey
+from dualpt.core.features.store import Encoder, FeatureStore
+from dualpt.core.inputs.reading import data_of, data_root, info_of
+
+
+@dataclass(frozen=True)
+class FeatureNeed:
+    """Images of one dataset that one backbone is to see in one way."""
+
+    setting: Setting
+    """The first setting that asks for it: its backbone and data root are all that matters."""
+    dataset: str
+    view: int | None
+    """None for the plain centre crop."""
+    items: tuple[Item, ...]
+    """Labelled 0: base-to-new relabels the same images."""
+
+    @property
+    def local(self) -> LocalKind | None:
+        return local_kind(self.setting)
+
+    @property
+    def image_root(self) -> Path:
+        info = info_of(self.setting, self.dataset)
+        return info.image_root(data_root(self.setting, info))
+
+
+@dataclass(frozen=True)
+class FeatureEstimate:
+    """What is missing of a need."""
+
+    need: FeatureNeed
+    missing: int
+    """Images to encode."""
+    bytes: int
+    """What their features will take on disk."""
+    seconds: float | None
+    """By the pace of this machine; None where it is not known."""
+
+
+def local_kind(setting: Setting) -> LocalKind | None:
+    """Which local features a setting reads, or None where it reads global ones alone."""
+    return setting.backbone.local_features if uses_local(setting) else None
+
+
+def train_views(setting: Setting) -> tuple[int | None, ...]:
+    """The stored views of training images: none where they are encoded at every step, the plain one where V = 1."""
+    n_views = setting.data.views
+    return (None,) if n_views == 1 else tuple(range(n_views))
+
+
+def needs_of(cells: Sequence[Cell]) -> list[FeatureNeed]:
+    """What the cells read, each image once; those with local features first, since global ones are stored with them."""
+    wanted: dict[tuple[object, ...], tuple[Setting, str, int | None, dict[Item, None]]] = {}
+
+    def want(setting: Setting, dataset: str, view: int | None, items: Sequence[Item]) -> None:
+        group = (setting.backbone, setting.data.root, dataset, uses_local(setting), view)
+        images = wanted.setdefault(group, (setting, dataset, view, {}))[3]
+        images.update((item._replace(label=0), None) for item in items)
+
+    for cell in cells:
+        data, setting = data_of(cell), cell.setting
+        want(setting, cell.dataset, None, data.val)
+        for test, items in data.tests.items():
+            want(setting, data.datasets[test], None, items)
+        if setting.method == "prompt":
+            for view in train_views(setting):
+                want(setting, cell.dataset, view, data.train)
+    seen: dict[tuple[object, ...], set[Item]] = {}
+    needs = []
+    for setting, dataset, view, images in sorted(wanted.values(), key=lambda group: not uses_local(group[0])):
+        known = seen.setdefault((setting.backbone, setting.data.root, dataset, view), set())
+        needs.append(FeatureNeed(setting, dataset, view, tuple(image for image in images if image not in known)))
+        known |= set(images)
+    return [need for need in needs if need.items]
+
+
+def estimate(
+    store: FeatureStore,
+    needs: Sequence[FeatureNeed],
+    encoder_of: Callable[[Setting], Encoder],
+    pace_of: Callable[[FeatureNeed, Sequence[ImageKey]], float | None],
+) -> list[FeatureEstimate]:
+    """What is missing of each need.
+
+    Args:
+        encoder_of: the backbone of a setting, or its facts.
+        pace_of: images per second for a need, of which some images are missing; None where it is not known.
+    """
+    estimates = []
+    for need in needs:
+        encoder = encoder_of(need.setting)
+        missing, row_bytes = store.missing(encoder, need.dataset, need.image_root, need.items, need.local, need.view)
+        pace = pace_of(need, missing) if missing else None
+        seconds = len(missing) / pace if pace else None if missing else 0.0
+        estimates.append(FeatureEstimate(need, len(missing), len(missing) * row_bytes, seconds))
+    return estimates
+
+
+def check_room(folder: Path, estimates: Sequence[FeatureEstimate]) -> None:
+    """Refuse to start what cannot be finished.
+
+    Raises:
+        UserError: the disk has less room than all missing features need.
+    """
+    needed = sum(one.bytes for one in estimates)
+    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        images = sum(one.missing for one in estimates)
+        raise UserError(
+            f"{folder}: features of {images} images need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; make "
+            "room (`dualpt features gc`), or set DUALPT_CACHE to a larger disk"
+        )

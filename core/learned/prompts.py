@@ -1,0 +1,118 @@
+"""Learned prompts as a file that explains itself: contexts, and all that a classifier needs besides the backbone.
+
+The file is the safetensors file of `training.checkpoint.save_contexts`; what explains it is one JSON document in its
+metadata, `DOCUMENT`, so that tools which know nothing of it still read the tensor.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
+
+from dualpt.core.cell import Cell
+from dualpt.core.clip.weights import find_weights
+from dualpt.core.config import Protocol, Setting, Value, one_line
+from dualpt.core.descriptions.bank import Sentences
+from dualpt.core.errors import UserError
+from dualpt.core.inputs.reading import sentences_of, split_of
+from dualpt.core.training.checkpoint import load_contexts, save_contexts
+
+DOCUMENT = "dualpt.prompts"
+SCHEMA = 1
+
+
+@dataclass(frozen=True, eq=False)
+class LearnedPrompts:
+    """What training leaves, and what it was trained for."""
+
+    contexts: Tensor
+    """(N, L, W), or (C, N, L, W) where class-specific; float32."""
+    cell: Cell
+    cell_key: str
+    class_names: tuple[str, ...]
+    """Every class of the dataset by label; base-to-new trained on the first half."""
+    sentences: Sentences | None
+    """Of every class, where `inference.description_weight` uses them."""
+    weights: str
+    """SHA-256 of the frozen CLIP's weights, to which the contexts belong."""
+
+
+class _Document(BaseModel):
+    """The metadata as it stands in the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: int
+    setting: dict[str, Value]
+    dataset: str
+    protocol: Protocol
+    shots: int
+    seed: int
+    cell_key: str
+    class_names: tuple[str, ...]
+    sentences: Sentences | None
+    weights: str
+
+
+def save_prompts(path: Path, prompts: LearnedPrompts, about: Mapping[str, str] | None = None) -> None:
+    """Write the file; `about` is further metadata for readers."""
+    cell = prompts.cell
+    document = _Document(
+        schema_version=SCHEMA,
+        setting=cell.setting.flat(),
+        dataset=cell.dataset,
+        protocol=cell.protocol,
+        shots=cell.shots,
+        seed=cell.seed,
+        cell_key=prompts.cell_key,
+        class_names=prompts.class_names,
+        sentences=prompts.sentences,
+        weights=prompts.weights,
+    )
+    save_contexts(path, prompts.contexts, {**(about or {}), DOCUMENT: document.model_dump_json()})
+
+
+def load_prompts(path: Path | str, cell: Cell | None = None) -> LearnedPrompts:
+    """Read what `save_prompts` wrote: a cell's `contexts.safetensors`, or what `dualpt train --save` left.
+
+    Args:
+        cell: Whose contexts they are. Files of dualpt before 0.2 say nothing of their classes; with their cell, the
+            dataset on disk does.
+
+    Raises:
+        UserError: the file is missing or damaged, says nothing of its classes, or is of another schema version.
+    """
+    path = Path(path)
+    contexts, metadata = load_contexts(path)
+    if DOCUMENT not in metadata and cell is not None:
+        return _with_classes_on_disk(contexts, cell, metadata.get("cell_key", ""))
+    if DOCUMENT not in metadata:
+        raise UserError(f"{path}: holds contexts without the classes they were learned for; train and save them again")
+    try:
+        written = json.loads(metadata[DOCUMENT])
+        if written["schema_version"] != SCHEMA:
+            raise UserError(
+                f"{path}: prompts of schema version {written['schema_version']}, this dualpt reads {SCHEMA}; "
+                "use the version that wrote them"
+            )
+        document = _Document.model_validate(written)
+    except ValidationError as error:
+        raise UserError(f"{path}: not a file of learned prompts ({one_line(error)})") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a file of learned prompts ({error!r})") from None
+    setting = Setting().with_values(document.setting, source=str(path))
+    written_for = Cell(setting, document.dataset, document.protocol, document.shots, document.seed)
+    return LearnedPrompts(
+        contexts, written_for, document.cell_key, document.class_names, document.sentences, document.weights
+    )
+
+
+def _with_classes_on_disk(contexts: Tensor, cell: Cell, cell_key: str) -> LearnedPrompts:
+    setting = cell.setting
+    weights = find_weights(setting.backbone.name, setting.backbone.pretrained).fingerprint
+    sentences = sentences_of(setting, cell.dataset) if setting.inference.description_weight else None
+    names = split_of(setting, cell.dataset).class_names
+    return LearnedPrompts(contexts, cell, cell_key, names, sentences, weights)

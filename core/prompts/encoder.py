@@ -1,0 +1,181 @@
+"""Learnable prompts: where contexts and class names stand, and how contexts begin.
+
+Shapes: R replicas, C classes, N prompts per class, L context tokens, M = R * N, W text width, D joint width.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from dualpt.core.clip.text_tower import TextTower
+from dualpt.core.errors import UserError
+from dualpt.core.prompts.parts import PromptParts
+from dualpt.core.random_streams import random_stream
+
+ClassTokenPosition = Literal["end", "middle", "front"]
+
+
+class PromptEncoder:
+    """Encodes `[SOS] context name . [EOS]` of every class, for any values of the context.
+
+    All that does not depend on the contexts is computed here, once.
+
+    Args:
+        tower: The frozen text encoder.
+        name_tokens: BPE ids of each class name (C sequences).
+        context_length: Context tokens per prompt, L.
+        class_token_position: The name after the context, in its middle (after the first L // 2 tokens), or before it.
+        class_specific: One context per class instead of one shared by all classes.
+
+    Raises:
+        UserError: the longest prompt does not fit the encoder.
+    """
+
+    def __init__(
+        self,
+        tower: TextTower,
+        name_tokens: Sequence[Sequence[int]],
+        *,
+        context_length: int,
+        class_token_position: ClassTokenPosition = "end",
+        class_specific: bool = False,
+    ) -> None:
+        check_prompt_lengths(tower, name_tokens, [f"class {c}" for c in range(len(name_tokens))], context_length)
+        self._dtype = tower.dtype
+        self._class_specific = class_specific
+        (period,) = tower.tokenizer.encode(".")
+        prompts = []
+        for c, name in enumerate(name_tokens):
+            first = tower.vocabulary + (c * context_length if class_specific else 0)
+            context = range(first, first + context_length)
+            body = arrange(context, name, class_token_position)
+            prompts.append([tower.start_token, *body, period, tower.end_token])
+        self._prompts = (PromptParts if tower.can_pack else _FullPrompts)(tower, prompts)
+
+    @property
+    def activation_bytes(self) -> int:
+        """Memory that training needs for the text encoder's activations, in bytes per replica and prompt."""
+        return self._prompts.activation_bytes
+
+    @property
+    def step_flops(self) -> int:
+        """Floating-point operations of the text encoder in a training step, per replica and prompt."""
+        return self._prompts.step_flops
+
+    def encode(self, contexts: Tensor) -> Tensor:
+        """Normalised features of every prompt; differentiable.
+
+        Args:
+            contexts: (R, N, L, W), or (R, C, N, L, W) where contexts are class-specific.
+
+        Returns:
+            (R, C, N, D), in float32 or the contexts' wider format.
+        """
+        replicas, n_prompts = contexts.shape[0], contexts.shape[-3]
+        if self._class_specific:
+            contexts = contexts.transpose(1, 2)
+        rows = contexts.reshape(replicas * n_prompts, -1, contexts.shape[-1]).to(self._dtype)
+        features = self._prompts.encode(rows)
+        return features.view(replicas, n_prompts, *features.shape[1:]).transpose(1, 2)
+
+
+class _FullPrompts:
+    """Prompts of an encoder that cannot share beginnings: every class padded to the whole context length.
+
+    Args:
+        prompts: C sequences of ids; those from the tower's vocabulary size on are context rows.
+    """
+
+    def __init__(self, tower: TextTower, prompts: Sequence[Sequence[int]]) -> None:
+        self._tower = tower
+        ids = torch.full((len(prompts), tower.context_length), tower.pad_token)
+        for row, prompt in zip(ids, prompts, strict=True):
+            row[: len(prompt)] = torch.tensor(prompt)
+        ids = ids.to(tower.device)
+        self._slots = (ids.flatten() >= tower.vocabulary).nonzero().flatten()
+        self._rows = ids.flatten()[self._slots] - tower.vocabulary
+        positions = tower.position_embeddings(torch.arange(tower.context_length))
+        self._constant = tower.embed(ids.where(ids < tower.vocabulary, 0)) + positions
+        self._slot_positions = positions.repeat(len(prompts), 1)[self._slots]
+        self._ends = torch.tensor([len(prompt) - 1 for prompt in prompts], device=tower.device)
+
+    @property
+    def activation_bytes(self) -> int:
+        """As `PromptParts.activation_bytes`: ten times the width per token and layer."""
+        return 10 * self._constant.nbytes * len(self._tower.blocks)
+
+    @property
+    def step_flops(self) -> int:
+        """As `PromptParts.step_flops`, with nothing saved."""
+        (classes, length, width), layers = self._constant.shape, len(self._tower.blocks)
+        return 2 * layers * classes * length * width * (24 * width + 6 * length)
+
+    def encode(self, rows: Tensor) -> Tensor:
+        """Features (M, C, D) from context rows (M, n, W) in the tower's number format; differentiable."""
+        context = rows.index_select(1, self._rows) + self._slot_positions
+        x = self._constant.flatten(0, 1).expand(len(rows), -1, -1).index_copy(1, self._slots, context)
+        x = x.view(-1, *self._constant.shape[1:])
+        return self._tower.encode_full(x, self._ends.repeat(len(rows))).view(len(rows), len(self._ends), -1)
+
+
+def arrange(context: Sequence[int], name: Sequence[int], position: ClassTokenPosition) -> list[int]:
+    """Context and name in reading order.
+
+    `middle` puts the first L // 2 context tokens before the name, as CoOp does.
+    """
+    before = {"end": len(context), "middle": len(context) // 2, "front": 0}[position]
+    return [*context[:before], *name, *context[before:]]
+
+
+def check_prompt_lengths(
+    tower: TextTower, name_tokens: Sequence[Sequence[int]], names: Sequence[str], context_length: int
+) -> None:
+    """Check that every prompt fits the encoder: open_clip would cut it silently.
+
+    Raises:
+        UserError: naming the class with the longest name, and the most context tokens that fit.
+    """
+    longest = max(range(len(names)), key=lambda c: len(name_tokens[c]))
+    length = context_length + len(name_tokens[longest]) + 3  # start token, period, end token
+    excess = length - tower.context_length
+    if excess > 0:
+        raise UserError(
+            f"prompt.context_length: {context_length} context tokens and the class name '{names[longest]}' make a "
+            f"prompt of {length} tokens, the text encoder takes {tower.context_length}; choose "
+            f"{context_length - excess} or fewer"
+        )
+
+
+def initial_contexts(
+    tower: TextTower,
+    *,
+    seeds: Sequence[int],
+    n_prompts: int,
+    context_length: int,
+    n_classes: int | None = None,
+    init: str | None = None,
+    init_std: float = 0.02,
+) -> Tensor:
+    """Contexts before training, each replica from its own seed alone.
+
+    Args:
+        n_classes: C where contexts are class-specific, None where they are shared.
+        init: Words whose embeddings begin the context, cut to L tokens; further tokens are noise. None: all noise.
+            With words and N > 1, only the first prompt is exactly the words and the others have noise added, since
+            equal prompts would receive equal gradients and stay equal.
+        init_std: Standard deviation of the noise.
+
+    Returns:
+        (R, N, L, W), or (R, C, N, L, W), float32.
+    """
+    classes = () if n_classes is None else (n_classes,)
+    shape = (*classes, n_prompts, context_length, tower.width)
+    noise = [torch.randn(shape, generator=random_stream(seed, "contexts")) for seed in seeds]
+    contexts = torch.stack(noise).to(tower.device) * init_std
+    if init is not None:
+        words = torch.tensor(tower.tokenizer.encode(init)[:context_length], dtype=torch.int64)
+        contexts[..., 0, : len(words), :] = 0
+        contexts[..., : len(words), :] += tower.embed(words).float()
+    return contexts

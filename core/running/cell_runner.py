@@ -1,0 +1,218 @@
+"""From cells to results. Config stops here; below are flat arguments and tensors.
+
+A `CellRunner` trains packs of cells as replicas of the same steps, from the materials that cells share in one process.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dualpt.core.arrays import ClassText
+from dualpt.core.cell import Cell, pack_of
+from dualpt.core.config import Setting
+from dualpt.core.data.protocols import TARGET, CellData
+from dualpt.core.data.splits import Item
+from dualpt.core.descriptions.bank import Sentences
+from dualpt.core.inputs.reading import cell_key, data_of, recipe_of, sentences_of, split_of
+from dualpt.core.learned.prompts import LearnedPrompts
+from dualpt.core.provenance import Provenance, provenance_of
+from dualpt.core.results import CellMetrics, harmonic_mean
+from dualpt.core.running.frozen_parts import Materials, names_in
+from dualpt.core.training.alignment import mean_feature
+from dualpt.core.training.evaluate import Evaluation, zero_shot
+from dualpt.core.training.replica_results import TrainResult
+from dualpt.core.training.trainer import train
+
+
+@dataclass(frozen=True)
+class CellResult:
+    cell: Cell
+    key: str
+    """Hash of everything that determines the numbers."""
+    metrics: CellMetrics
+    per_class: Mapping[str, Mapping[str, float]]
+    """Test set name (`test`, `base`, `new`, `target/<dataset>`) -> class name -> accuracy in percent."""
+    loss_curve: tuple[float, ...] = ()
+    contexts: Tensor | None = None
+    """Learned contexts (N, L, W), or (C, N, L, W) where class-specific."""
+    sample_fingerprint: str | None = None
+    failure: str | None = None
+    """Why the cell failed (for example a loss that is not finite), or None."""
+    class_names: tuple[str, ...] = ()
+    """Every class of the dataset, by label."""
+    sentences: Sentences | None = None
+    """Of every class, where descriptions enter at test."""
+    provenance: Provenance | None = None
+
+    @property
+    def prompts(self) -> LearnedPrompts | None:
+        """The learned contexts with what explains them; None where nothing was learned."""
+        if self.contexts is None or self.provenance is None:
+            return None
+        weights = self.provenance.weights
+        return LearnedPrompts(self.contexts, self.cell, self.key, self.class_names, self.sentences, weights)
+
+
+class CellRunner(Materials):
+    """Trains cells from the materials that they share."""
+
+    def key(self, cell: Cell) -> str:
+        """Hash of all that determines the cell's numbers (see `inputs.reading.cell_key`); loads no model."""
+        return cell_key(cell)
+
+    def run(
+        self,
+        cells: Sequence[Cell],
+        report: Callable[[int, int], None] | None = None,
+        checkpoint: Path | None = None,
+    ) -> list[CellResult]:
+        """Train and judge one pack; results in the given order.
+
+        Args:
+            cells: cells of equal `pack_of`, trained as replicas of the same steps.
+            report: called with finished and total epochs.
+            checkpoint: file to continue from and to write to; removed by the caller when results are kept.
+        """
+        if len({pack_of(cell) for cell in cells}) != 1:
+            raise ValueError("cells of one pack must share everything but seed, weights and learning rate")
+        if cells[0].setting.method != "prompt":
+            return [self._run_zero_shot(cell) for cell in cells]
+        results = self._train(cells, report, checkpoint)
+        return [self._result(cell, result) for cell, result in zip(cells, results, strict=True)]
+
+    def _train(
+        self, cells: Sequence[Cell], report: Callable[[int, int], None] | None, checkpoint: Path | None
+    ) -> list[TrainResult]:
+        first, setting = cells[0], cells[0].setting
+        data = [data_of(cell) for cell in cells]
+        recipes = [recipe_of(cell) for cell in cells]
+        prompt, alignment = setting.prompt, setting.alignment
+        pool, samples = _pool([one.train for one in data])
+        val_pool, val_samples = _pool([one.val for one in data])
+        store_images = self.train_images(setting, first.dataset, pool)
+        return train(
+            tower=self.towers_of(setting).text,
+            text=self.class_text(first, "train"),
+            train_images=store_images,
+            train_labels=torch.tensor([item.label for item in pool]),
+            samples=samples,
+            val=self.features(setting, first.dataset, val_pool) if val_pool else None,
+            val_samples=val_samples if val_pool else None,
+            tests=self.test_sets(first),
+            seeds=[cell.seed for cell in cells],
+            llm_weight=[cell.setting.alignment.llm_weight for cell in cells],
+            local_weight=[cell.setting.alignment.local_weight for cell in cells],
+            inference_local_weight=[cell.setting.inference.local_weight for cell in cells],
+            inference_description_weight=[cell.setting.inference.description_weight for cell in cells],
+            learning_rate=[recipe.learning_rate for recipe in recipes],
+            context_length=prompt.context_length,
+            n_prompts=prompt.n_prompts,
+            class_token_position=prompt.class_token_position,
+            class_specific=prompt.class_specific,
+            init=prompt.init,
+            init_std=prompt.init_std,
+            llm_form=alignment.llm_form,
+            llm_target=alignment.llm_target,
+            local_form=alignment.local_form,
+            topk=alignment.topk,
+            attention_beta=alignment.attention_beta,
+            ot_epsilon=alignment.ot_epsilon,
+            ot_iterations=alignment.ot_iterations,
+            ot_marginals=alignment.ot_marginals,
+            ot_relaxation=alignment.ot_relaxation,
+            momentum=setting.optim.momentum,
+            weight_decay=setting.optim.weight_decay,
+            warmup_learning_rate=setting.optim.warmup_learning_rate,
+            batch_size=recipes[0].batch_size,
+            epochs=recipes[0].epochs,
+            report=None if report is None else lambda progress: report(progress.epoch, progress.epochs),
+            checkpoint=checkpoint,
+        )
+
+    def _run_zero_shot(self, cell: Cell) -> CellResult:
+        data = data_of(cell)
+        evaluations = {}
+        for name, test in self.test_sets(cell).items():
+            classifier = _zero_shot_classifier(cell.setting, test.text)
+            evaluations[name] = zero_shot(classifier, test.images)
+        return CellResult(
+            cell=cell,
+            key=self.key(cell),
+            metrics=CellMetrics(**_accuracies(evaluations)),
+            per_class=self._per_class(cell, data, evaluations),
+            provenance=self._provenance(cell.setting),
+        )
+
+    def _result(self, cell: Cell, result: TrainResult) -> CellResult:
+        data = data_of(cell)
+        metrics = CellMetrics(
+            val_accuracy=None if result.val is None else result.val.accuracy,
+            train_loss=result.loss_curve[-1] if result.loss_curve else None,
+            train_seconds=result.seconds,
+            plan_entropy=result.plan_entropy,
+            **_accuracies(result.tests),
+        )
+        return CellResult(
+            cell=cell,
+            key=self.key(cell),
+            metrics=metrics,
+            per_class=self._per_class(cell, data, result.tests),
+            loss_curve=tuple(result.loss_curve),
+            contexts=result.contexts,
+            sample_fingerprint=data.sample_fingerprint,
+            failure=result.failure,
+            class_names=split_of(cell.setting, cell.dataset).class_names,
+            sentences=sentences_of(cell.setting, cell.dataset) if cell.setting.inference.description_weight else None,
+            provenance=self._provenance(cell.setting),
+        )
+
+    def _provenance(self, setting: Setting) -> Provenance:
+        backbone = self.towers_of(setting).backbone
+        return provenance_of(backbone.weights_fingerprint, backbone.device)
+
+    def _per_class(
+        self, cell: Cell, data: CellData, evaluations: Mapping[str, Evaluation]
+    ) -> dict[str, dict[str, float]]:
+        return {
+            test: dict(zip(_distinct(names_in(cell, data, test)), evaluation.per_class, strict=True))
+            for test, evaluation in evaluations.items()
+        }
+
+
+def _zero_shot_classifier(setting: Setting, text: ClassText) -> Tensor:
+    """(C, D): the template's features, or the normalised mean of each class's descriptions."""
+    if setting.method == "zero-shot":
+        assert text.template is not None
+        return text.template
+    assert text.descriptions is not None
+    assert text.description_mask is not None
+    return mean_feature(text.descriptions, text.description_mask)
+
+
+def _accuracies(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
+    """Accuracies in percent by the field names of `CellMetrics`."""
+    accuracy = {name: evaluation.accuracy for name, evaluation in evaluations.items()}
+    targets = {name.removeprefix(TARGET): value for name, value in accuracy.items() if name.startswith(TARGET)}
+    own = {f"{name}_accuracy": value for name, value in accuracy.items() if not name.startswith(TARGET)}
+    both = {"base", "new"} <= set(accuracy)
+    return {
+        **own,
+        "harmonic_mean": harmonic_mean(accuracy["base"], accuracy["new"]) if both else None,
+        "targets": targets,
+    }
+
+
+def _pool(samples: Sequence[tuple[Item, ...]]) -> tuple[tuple[Item, ...], Tensor]:
+    """The distinct images of several equally large samples, and each sample as rows into them (R, n)."""
+    places: dict[Item, int] = {}
+    rows = [[places.setdefault(item, len(places)) for item in sample] for sample in samples]
+    return tuple(places), torch.tensor(rows, dtype=torch.int64)
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Names as keys: the second of two equal names gets its label (ImageNet has two such pairs)."""
+    return [name if name not in names[:label] else f"{name} ({label})" for label, name in enumerate(names)]

@@ -1,0 +1,150 @@
+"""Classify images with learned prompts or with a fixed classifier, and count.
+
+Shapes: R replicas, n images, B images in a chunk, C classes, N prompts per class, P patches, D joint width.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dualpt.core.arrays import ImageFeatures, LoadedFeatures
+from dualpt.core.training.alignment import LocalScorer, mean_feature
+from dualpt.core.training.objective import class_logits, patch_similarity
+from dualpt.core.training.transport import plan_entropy
+
+MAX_IMAGES = 4096
+"""Images scored at once, at most."""
+MAX_SIMILARITIES = 2**23
+"""Patch similarities held at once, at most (32 MiB in float32, of which transport holds several copies); bounds
+memory, not results."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How one classifier did on one set of images."""
+
+    accuracy: float
+    """Percent of images classified correctly."""
+    per_class: tuple[float, ...]
+    """Percent for each class; NaN where it has no image."""
+    count: int
+    """Images."""
+    predictions: Tensor
+    """(n,) int64 on the CPU."""
+    plan_entropy: float | None = None
+    """Mean relative entropy of the local transport plans (0..1), where local logits of form `ot` were used."""
+
+
+@torch.no_grad()
+def evaluate(
+    images: ImageFeatures,
+    prompts: Tensor,
+    *,
+    scale: float,
+    local_weight: Tensor,
+    local_score: LocalScorer,
+    description_weight: Tensor,
+    mean_descriptions: Tensor | None,
+) -> list[Evaluation]:
+    """Classify by global + local_weight * local + description_weight * description logits.
+
+    Args:
+        images: n images, the same for every replica; read chunk by chunk.
+        prompts: Prompt features (R, C, N, D).
+        scale: CLIP's logit scale.
+        local_weight, description_weight: (R,); a term whose weights are all zero is not computed.
+        local_score: How patch similarities become one score per class.
+        mean_descriptions: Normalised (C, D); None where every `description_weight` is zero.
+
+    Returns:
+        One evaluation per replica.
+    """
+    classes = class_weights(prompts, description_weight, mean_descriptions)
+    uses_local = bool((local_weight > 0).any())
+    predictions, entropies = [], []
+    for chunk in images.chunks(_chunk_size(images, prompts, uses_local)):
+        logits, plan = prompted_logits(
+            chunk, prompts, classes, scale=scale, local_weight=local_weight, local_score=local_score
+        )
+        if plan is not None:
+            entropies.append(plan_entropy(plan).mean(-1).sum(-1))
+        predictions.append(logits.argmax(-1))
+    entropy = (torch.stack(entropies).sum(0) / len(images)).tolist() if entropies else None
+    return [
+        count(row, images.labels, prompts.shape[1], entropy[r] if entropy and local_weight[r] > 0 else None)
+        for r, row in enumerate(torch.cat(predictions, dim=1).cpu())
+    ]
+
+
+def class_weights(prompts: Tensor, description_weight: Tensor, mean_descriptions: Tensor | None) -> Tensor:
+    """What image features are compared with (R, C, D): both terms are linear in f, so that one classifier holds both.
+
+    Arguments as in `evaluate`.
+    """
+    classes = mean_feature(prompts)
+    if mean_descriptions is None:
+        return classes
+    return classes + description_weight[:, None, None] * mean_descriptions
+
+
+def prompted_logits(
+    images: LoadedFeatures,
+    prompts: Tensor,
+    classes: Tensor,
+    *,
+    scale: float,
+    local_weight: Tensor,
+    local_score: LocalScorer,
+) -> tuple[Tensor, Tensor | None]:
+    """Logits of images that fit into memory together.
+
+    Args:
+        prompts: (R, C, N, D)
+        classes: `class_weights` of the prompts (R, C, D).
+        Others as in `evaluate`.
+
+    Returns:
+        Logits (R, B, C), and the transport plans (R, B, C, N, P) where the local form has them, else None.
+    """
+    logits = class_logits(_on(prompts, images.global_features)[None], classes, scale)
+    if not bool((local_weight > 0).any()):
+        return logits, None
+    assert images.local_features is not None, "local_weight > 0 needs local image features"
+    local = local_score(patch_similarity(_on(prompts, images.local_features[:])[None], prompts))
+    return logits + scale * local_weight[:, None, None] * local.score, local.plan
+
+
+def count(predictions: Tensor, labels: Tensor, n_classes: int, entropy: float | None = None) -> Evaluation:
+    """Accuracies from predictions (n,), on the CPU, and labels (n,)."""
+    labels = labels.cpu()
+    correct = predictions == labels
+    totals = torch.bincount(labels, minlength=n_classes)
+    hits = torch.bincount(labels[correct], minlength=n_classes)
+    return Evaluation(
+        accuracy=100 * correct.double().mean().item(),
+        per_class=tuple((100 * hits.double() / totals).tolist()),
+        count=len(labels),
+        predictions=predictions,
+        plan_entropy=entropy,
+    )
+
+
+def zero_shot(classifier: Tensor, images: ImageFeatures) -> Evaluation:
+    """Classify by the nearest of the class features (C, D): a template's, or `mean_feature` of descriptions."""
+    predictions = [
+        (_on(classifier, chunk.global_features) @ classifier.T).argmax(-1).cpu() for chunk in images.chunks(MAX_IMAGES)
+    ]
+    return count(torch.cat(predictions), images.labels, len(classifier))
+
+
+def _chunk_size(images: ImageFeatures, prompts: Tensor, uses_local: bool) -> int:
+    if not uses_local or images.local_features is None:
+        return MAX_IMAGES
+    per_image = prompts[..., 0].numel() * images.local_features.shape[1]
+    return max(1, min(MAX_IMAGES, MAX_SIMILARITIES // per_image))
+
+
+def _on(like: Tensor, features: Tensor) -> Tensor:
+    """Stored features, which may be half precision and in a mapped file, in the format and on the device of `like`."""
+    return features.to(like.device, like.dtype)

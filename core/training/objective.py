@@ -1,0 +1,185 @@
+"""Logits of prompted CLIP, and the loss of DuAl-PT for R replicas at once.
+
+Shapes: R replicas, B images, C classes, N prompts per class, P patches, K descriptions per class, D joint width. All
+features are L2-normalised; `scale` is CLIP's logit scale s.
+"""
+
+from functools import partial
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from dualpt.core.arrays import ClassText
+from dualpt.core.errors import UserError
+from dualpt.core.training.alignment import (
+    LocalScorer,
+    contrastive_loss,
+    cosine_loss,
+    kl_loss,
+    mean_feature,
+    transport_loss,
+)
+
+MAX_SIMILARITIES = 2**25
+"""Patch similarities held at once in training, at most: 128 MiB in float32, of which the forms hold several copies."""
+
+LlmForm = Literal["cosine", "ot", "contrastive", "kl"]
+
+
+def class_logits(images: Tensor, classes: Tensor, scale: float) -> Tensor:
+    """s * <f, w_c>: images (R or 1, B, D), class features (R or 1, C, D) -> (R, B, C)."""
+    logits: Tensor = scale * images @ classes.mT
+    return logits
+
+
+def patch_similarity(patches: Tensor, prompts: Tensor) -> Tensor:
+    """Cosines of patches (R or 1, B, P, D) and prompts (R, C, N, D): (R, B, C, N, P).
+
+    One matrix product per replica; in memory the patches come last, since every local form reduces over them first.
+    """
+    n_images, n_patches = patches.shape[1:3]
+    n_classes, n_prompts = prompts.shape[1:3]
+    similarity = prompts.flatten(1, 2) @ patches.flatten(1, 2).mT
+    return similarity.view(-1, n_classes, n_prompts, n_images, n_patches).permute(0, 3, 1, 2, 4)
+
+
+def local_class_scores(patches: Tensor, prompts: Tensor, score: LocalScorer) -> Tensor:
+    """Local scores (R, B, C) of patches (R, B, P, D) and prompts (R, C, N, D), in bounded memory.
+
+    Above `MAX_SIMILARITIES`, classes are scored a few at a time and again in the backward pass: a class's scores depend
+    on no other class, so that the numbers stay.
+    """
+
+    def of_some(patches: Tensor, prompts: Tensor) -> Tensor:
+        return score(patch_similarity(patches, prompts)).score
+
+    per_class = patches.shape[:-1].numel() * prompts.shape[2]
+    at_once = max(1, MAX_SIMILARITIES // per_class)
+    if prompts.shape[1] <= at_once:
+        return of_some(patches, prompts)
+    again = partial(checkpoint, of_some, use_reentrant=False, preserve_rng_state=False)
+    return torch.cat([again(patches, some) for some in prompts.split(at_once, dim=1)], dim=2)
+
+
+class Target(NamedTuple):
+    """What prompts are aligned with: each class's descriptions, or its template as its only description."""
+
+    features: Tensor
+    """(C, K, D)"""
+    mask: Tensor
+    """(C, K) bool: which rows exist."""
+
+
+def descriptions_target(text: ClassText, key: str, device: torch.device) -> Target:
+    """The descriptions of the classes of `text`.
+
+    Raises:
+        UserError: there are none, but the configuration's `key` asks for them.
+    """
+    if text.descriptions is None:
+        raise UserError(f"{key}: the class descriptions are missing; name a bank in descriptions.bank, or set it to 0")
+    features = text.descriptions.to(device, torch.float32)
+    if text.description_mask is None:
+        return Target(features, features.new_ones(features.shape[:2], dtype=torch.bool))
+    return Target(features, text.description_mask.to(device))
+
+
+def template_target(text: ClassText, device: torch.device) -> Target:
+    """The template with each class's name, as that class's only description.
+
+    Raises:
+        UserError: `text` has none.
+    """
+    if text.template is None:
+        raise UserError("alignment.llm_target: the template's features are missing")
+    features = text.template[:, None].to(device, torch.float32)
+    return Target(features, features.new_ones(features.shape[:2], dtype=torch.bool))
+
+
+class Objective:
+    """The training loss of each replica: CE(global) + local_weight * CE(local) + llm_weight * L_llm.
+
+    A term whose weight is zero in every replica is not computed.
+
+    Args:
+        scale: CLIP's logit scale.
+        local_weight: Weights of the cross-entropy on local logits (R,).
+        local_score: How patch similarities become one score per class.
+        llm_weight: Weights of the alignment with descriptions (R,).
+        llm_form: Its form.
+        target: None only where every `llm_weight` is zero.
+        ot_epsilon, ot_iterations: Of the plans of `llm_form: ot`.
+    """
+
+    def __init__(
+        self,
+        *,
+        scale: float,
+        local_weight: Tensor,
+        local_score: LocalScorer,
+        llm_weight: Tensor,
+        llm_form: LlmForm,
+        target: Target | None,
+        ot_epsilon: float,
+        ot_iterations: int,
+    ) -> None:
+        uses_llm = bool((llm_weight > 0).any())
+        if uses_llm and target is None:
+            raise ValueError("llm_weight > 0 needs a target")
+        self.uses_local = bool((local_weight > 0).any())
+        self._scale = scale
+        self._local_weight = local_weight
+        self._local_score = local_score
+        self._llm_weight = llm_weight
+        self._llm_form = llm_form
+        self._target = target if uses_llm else None
+        self._mean_target = torch.empty(0) if target is None else mean_feature(*target)
+        self._ot_epsilon = ot_epsilon
+        self._ot_iterations = ot_iterations
+
+    def __call__(self, prompts: Tensor, images: Tensor, patches: Tensor | None, labels: Tensor) -> Tensor:
+        """The loss of each replica; nothing is shared, so that the gradient of the sum is each one's own.
+
+        Args:
+            prompts: (R, C, N, D)
+            images: (R, B, D)
+            patches: (R, B, P, D); may be None where every `local_weight` is zero.
+            labels: (R, B) int64
+
+        Returns:
+            (R,)
+        """
+        class_features = mean_feature(prompts)
+        logits = class_logits(images, class_features, self._scale)
+        loss = cross_entropy(logits, labels)
+        if self.uses_local:
+            if patches is None:
+                raise ValueError("local_weight > 0 needs local image features")
+            local_logits = self._scale * local_class_scores(patches, prompts, self._local_score)
+            loss = loss + self._local_weight * cross_entropy(local_logits, labels)
+        if self._target is not None:
+            loss = loss + self._llm_weight * self._llm_loss(self._target, prompts, class_features, images, logits)
+        return loss
+
+    def _llm_loss(
+        self, target: Target, prompts: Tensor, class_features: Tensor, images: Tensor, logits: Tensor
+    ) -> Tensor:
+        """(R,)"""
+        match self._llm_form:
+            case "cosine":
+                return cosine_loss(class_features, self._mean_target)
+            case "contrastive":
+                return contrastive_loss(class_features, self._mean_target, self._scale)
+            case "kl":
+                return kl_loss(logits, class_logits(images, self._mean_target[None], self._scale))
+            case "ot":
+                return transport_loss(prompts, *target, epsilon=self._ot_epsilon, iterations=self._ot_iterations)
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean over images: logits (R, B, C), labels (R, B) -> (R,)."""
+    loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+    return loss.view(labels.shape).mean(1)

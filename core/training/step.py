@@ -1,0 +1,94 @@
+"""One training step of R replicas: encode the prompts, losses, gradients, update; on a GPU replayed as a CUDA graph.
+
+Shapes: R replicas, B images in a batch, P patches, D joint width.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from dualpt.core.prompts.encoder import PromptEncoder
+from dualpt.core.training.objective import Objective
+from dualpt.core.training.optim import ReplicaSGD
+
+logger = logging.getLogger(__name__)
+
+Step: TypeAlias = Callable[[Tensor, Tensor | None, Tensor, Tensor], Tensor]
+"""Takes images (R, B, D), patches (R, B, P, D) or None, labels (R, B) and learning rates (R,); updates the contexts and
+returns the losses (R,) from before the update. All tensors are on one device, and nothing waits for it."""
+
+EAGER_STEPS = 3
+"""Steps run one operation at a time before the graph is captured, in which libraries allocate what a graph may not."""
+
+
+def training_step(contexts: Tensor, prompts: PromptEncoder, objective: Objective, optimiser: ReplicaSGD) -> Step:
+    """The step on contexts (R, ...), which `optimiser` updates in place."""
+
+    def step(images: Tensor, patches: Tensor | None, labels: Tensor, learning_rate: Tensor) -> Tensor:
+        local = None if patches is None or not objective.uses_local else patches.float()
+        losses = objective(prompts.encode(contexts), images.float(), local, labels)
+        (gradient,) = torch.autograd.grad(losses.sum(), contexts)
+        optimiser.step(gradient, learning_rate)
+        return losses.detach()
+
+    return step
+
+
+class GraphedStep:
+    """A step whose kernels are recorded once and then launched together, with the same numbers.
+
+    With few classes a step is hundreds of kernels of microseconds each, and a GPU would wait for Python. The first
+    `EAGER_STEPS` calls run as they are; where the device refuses the capture, all do, and a warning says so.
+
+    Args:
+        step: What to record; called with tensors of the same shapes every time, on one CUDA device.
+    """
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self._calls = 0
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._refused = False
+
+    @property
+    def captured(self) -> bool:
+        return self._graph is not None
+
+    def __call__(self, images: Tensor, patches: Tensor | None, labels: Tensor, learning_rate: Tensor) -> Tensor:
+        self._calls += 1
+        if self._refused or self._calls <= EAGER_STEPS:
+            return self._eager(images, patches, labels, learning_rate)
+        if self._graph is None:
+            self._capture(images, patches, labels, learning_rate)
+        if self._graph is None:
+            return self._eager(images, patches, labels, learning_rate)
+        for place, value in zip(self._inputs, (images, patches, labels, learning_rate), strict=True):
+            if place is not None and value is not None:
+                place.copy_(value)
+        self._graph.replay()
+        return self._losses.clone()
+
+    def _eager(self, *inputs: Tensor | None) -> Tensor:
+        """On a stream of its own, as a capture's warm-up must be."""
+        current, aside = torch.cuda.current_stream(), torch.cuda.Stream()
+        aside.wait_stream(current)
+        with torch.cuda.stream(aside):
+            losses = self._step(*inputs)  # type: ignore[arg-type]
+        current.wait_stream(aside)
+        return losses
+
+    def _capture(self, *inputs: Tensor | None) -> None:
+        torch.cuda.empty_cache()  # what the eager steps used would stay reserved beside the graph's own memory
+        self._inputs = [None if value is None else value.clone() for value in inputs]
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph):
+                self._losses = self._step(*self._inputs)  # type: ignore[arg-type]
+        except RuntimeError as error:
+            self._refused = True
+            logger.warning("training runs without a CUDA graph, more slowly where classes are few: %s", error)
+        else:
+            self._graph = graph

@@ -1,0 +1,199 @@
+"""Prompt training for R replicas at once: seeds, and settings that differ only in weights or learning rates.
+
+Every replica equals its solo run to float tolerance: contexts, losses and steps are its own. What replicas share is the
+pass through the text encoder, which is where the time goes.
+
+Shapes: R replicas, C classes, N prompts per class, L context tokens, W text width, D joint width.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from dualpt.core.arrays import ClassText, ImageFeatures, TestSet, TrainImages
+from dualpt.core.clip.text_tower import TextTower
+from dualpt.core.errors import UserError
+from dualpt.core.prompts.encoder import ClassTokenPosition, PromptEncoder, initial_contexts
+from dualpt.core.recipes import NUMERICS_VERSION
+from dualpt.core.training.alignment import LocalForm, Marginals, local_scores
+from dualpt.core.training.checkpoint import Checkpoint, fingerprint_of
+from dualpt.core.training.fit import Progress, epoch_batches, fit
+from dualpt.core.training.objective import LlmForm, Objective, Target, descriptions_target, template_target
+from dualpt.core.training.optim import ReplicaSGD, learning_rates
+from dualpt.core.training.replica_results import Judge, TrainResult
+from dualpt.core.training.step import training_step
+
+LlmTarget = Literal["descriptions", "template"]
+
+NOT_OF_THE_STEPS = frozenset(
+    {
+        "tower",
+        "train_images",
+        "val",
+        "val_samples",
+        "tests",
+        "inference_local_weight",
+        "inference_description_weight",
+        "report",
+        "checkpoint",
+        "checkpoint_every",
+    }
+)
+"""Arguments of `train` that a checkpoint does not depend on, or (the frozen features) that its path stands for."""
+
+
+def train(
+    *,
+    tower: TextTower,
+    text: ClassText,
+    train_images: TrainImages,
+    train_labels: Tensor,
+    samples: Tensor,
+    val: ImageFeatures | None = None,
+    val_samples: Tensor | None = None,
+    tests: Mapping[str, TestSet],
+    seeds: Sequence[int],
+    llm_weight: Sequence[float],
+    local_weight: Sequence[float],
+    learning_rate: Sequence[float],
+    inference_local_weight: Sequence[float],
+    inference_description_weight: Sequence[float],
+    context_length: int,
+    n_prompts: int,
+    class_token_position: ClassTokenPosition,
+    class_specific: bool,
+    init: str | None,
+    init_std: float,
+    llm_form: LlmForm,
+    llm_target: LlmTarget,
+    local_form: LocalForm,
+    topk: int,
+    attention_beta: float,
+    ot_epsilon: float,
+    ot_iterations: int,
+    ot_marginals: Marginals,
+    ot_relaxation: float,
+    momentum: float,
+    weight_decay: float,
+    warmup_learning_rate: float,
+    batch_size: int,
+    epochs: int,
+    report: Callable[[Progress], None] | None = None,
+    checkpoint: Path | None = None,
+    checkpoint_every: int = 10,
+) -> list[TrainResult]:
+    """Train the prompts of R replicas, and evaluate them.
+
+    Everything runs on the tower's device. Arguments not listed are the configuration's keys of the same name, with
+    `learning_rate`, `batch_size` and `epochs` resolved.
+
+    Args:
+        text: The classes to train on.
+        train_images: Features of training batches.
+        train_labels: Labels of the pool that `samples` points into (n,), int64.
+        samples: Each replica's few-shot sample, rows of that pool (R, n_shot), int64.
+        val: A pool of images of the same classes.
+        val_samples: Each replica's rows of `val` (R, m), int64.
+        tests: Test sets by name.
+        seeds, llm_weight, local_weight, learning_rate, inference_*: One value per replica.
+        report: Called after every epoch.
+        checkpoint: File from which a killed run with the same arguments continues; rewritten every
+            `checkpoint_every` epochs, and left for the caller to remove.
+
+    Returns:
+        One result per replica, in order. A replica whose loss stops being finite is marked as failed; the others go on.
+
+    Raises:
+        UserError: the setting does not fit the data: a prompt too long, more top patches than an image has, a target
+            of the alignment that is missing, class-specific contexts for classes not trained on.
+    """
+    arguments = {name: value for name, value in locals().items() if name not in NOT_OF_THE_STEPS}
+    arguments["numerics"] = NUMERICS_VERSION
+    _check(
+        seeds, samples, llm_weight, local_weight, learning_rate, inference_local_weight, inference_description_weight
+    )
+    _check_classes(class_specific, text, tests)
+    per_replica = partial(torch.tensor, dtype=torch.float32, device=tower.device)
+
+    encode = partial(
+        PromptEncoder,
+        tower,
+        context_length=context_length,
+        class_token_position=class_token_position,
+        class_specific=class_specific,
+    )
+    local_score = partial(
+        local_scores,
+        form=local_form,
+        topk=topk,
+        attention_beta=attention_beta,
+        ot_epsilon=ot_epsilon,
+        ot_iterations=ot_iterations,
+        ot_marginals=ot_marginals,
+        ot_relaxation=ot_relaxation,
+    )
+    contexts = initial_contexts(
+        tower,
+        seeds=seeds,
+        n_prompts=n_prompts,
+        context_length=context_length,
+        n_classes=len(text) if class_specific else None,
+        init=init,
+        init_std=init_std,
+    ).requires_grad_()
+    prompts = encode(text.name_tokens)
+    objective = Objective(
+        scale=tower.logit_scale,
+        local_weight=per_replica(local_weight),
+        local_score=local_score,
+        llm_weight=per_replica(llm_weight),
+        llm_form=llm_form,
+        target=_target(text, llm_target, tower.device) if any(llm_weight) else None,
+        ot_epsilon=ot_epsilon,
+        ot_iterations=ot_iterations,
+    )
+    optimiser = ReplicaSGD(contexts, momentum=momentum, weight_decay=weight_decay)
+    state = fit(
+        training_step(contexts, prompts, objective, optimiser),
+        optimiser,
+        train_images,
+        train_labels,
+        batches=partial(epoch_batches, samples, seeds, batch_size=batch_size),
+        rates=partial(learning_rates, learning_rate, epochs=epochs, warmup=warmup_learning_rate),
+        epochs=epochs,
+        report=report,
+        checkpoint=None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every, fingerprint_of(arguments)),
+    )
+    judge = Judge(
+        encode,
+        local_score,
+        tower.logit_scale,
+        local_weight=per_replica(inference_local_weight),
+        description_weight=per_replica(inference_description_weight),
+    )
+    return judge.results(state, seeds, text, val, val_samples, tests)
+
+
+def _target(text: ClassText, llm_target: LlmTarget, device: torch.device) -> Target:
+    """What prompts are aligned with in training."""
+    if llm_target == "template":
+        return template_target(text, device)
+    return descriptions_target(text, "alignment.llm_weight", device)
+
+
+def _check(seeds: Sequence[int], samples: Tensor, *weights: Sequence[float]) -> None:
+    if any(len(values) != len(seeds) for values in (samples, *weights)):
+        raise ValueError("seeds, samples, weights and learning rates need one value per replica each")
+
+
+def _check_classes(class_specific: bool, text: ClassText, tests: Mapping[str, TestSet]) -> None:
+    for name, test in tests.items():
+        if class_specific and test.text.name_tokens != text.name_tokens:
+            raise UserError(
+                f"prompt.class_specific: contexts of the classes trained on do not serve test set '{name}', "
+                "which has other classes; set it to false"
+            )

@@ -1,0 +1,262 @@
+"""The study file: an ablation's reference setting, and the variants that are held against it.
+
+variants:                                       # named lists
+  without descriptions: {alignment.llm_weight: 0}
+  CoOp: {method: coop, changes: [prompt.n_prompts, alignment.llm_weight, …]}
+factors:                                        # or factors, one at a time or crossed
+  prompt.n_prompts: [1, 2, 4]
+  local alignment: {without: {alignment.local_weight: 0, inference.local_weight: 0}, with: {}}
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+from dualpt.core.config import SETTING_KEYS, Setting, Value, flatten, uses_descriptions
+from dualpt.core.errors import UserError, nearest
+from dualpt.core.methods import METHODS, method_setting
+from dualpt.search_spaces.designs import Design, Factor, factorial, one_at_a_time, resolution
+from dualpt.search_spaces.sweep import LoadedSweep, SweepFile, Variant
+from dualpt.search_spaces.sweep_file import SHORTHANDS, check_grid, override
+from dualpt.search_spaces.yaml_reader import read_yaml
+
+STUDY_KEYS = ("reference", "variants", "design", "factors", "generators", "pack")
+SHARED_KEYS = tuple(key for key in SweepFile.model_fields if key != "search")
+BANK = "descriptions.bank"
+"""A location, and yet what a study of description banks varies."""
+FORBIDDEN = "'\"`[]"
+"""Characters that a name in MLflow's queries, or in a table of several sweeps, cannot hold."""
+
+
+@dataclass(frozen=True)
+class LoadedStudy:
+    """A study file that has passed every check that needs no data."""
+
+    sweep: LoadedSweep
+    """What is run: the grid, the baselines, the reference and the variants."""
+    design: Design
+    factors: tuple[Factor, ...] = ()
+    generators: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Of a fractional factorial: generated factor -> the factors whose product it follows."""
+
+    @property
+    def reference(self) -> Variant:
+        return self.sweep.variants[0]
+
+
+def load_study(path: Path, overrides: Mapping[str, Any] | None = None) -> LoadedStudy:
+    """Read a study file, apply `key=value` overrides to its grid and its reference, and check all of it.
+
+    Raises:
+        UserError: one line that names the file, the key and the remedy.
+    """
+    declared = read_yaml(path)
+    given = {SHORTHANDS.get(key, key): value for key, value in (overrides or {}).items()}
+    for key in given:
+        if key.split(".")[0] in (*STUDY_KEYS, "search") and key != "pack":
+            raise UserError(f"{path}: '{key}' is no override of a study; change it in a copy of the file")
+    pack = {"pack": given.pop("pack")} if "pack" in given else {}
+    shared = {key: value for key, value in declared.items() if key not in STUDY_KEYS}
+    design = {key: value for key, value in declared.items() if key in STUDY_KEYS}
+    return check_study({**override(shared, given, path), **design, **pack}, source=str(path))
+
+
+def check_study(declared: Mapping[str, Any], source: str) -> LoadedStudy:
+    """Validate a declared study (see `load_study`)."""
+    for key in declared:
+        if key == "search":
+            raise UserError(f"{source}: search: a study declares its variants; a search is for `dualpt sweep`")
+        if key not in (*SHARED_KEYS, *STUDY_KEYS):
+            hint = f"; did you mean 'setting.{key}'?" if key in Setting.model_fields else ""
+            raise UserError(f"{source}: unknown key '{key}'{hint or nearest(key, (*SHARED_KEYS, *STUDY_KEYS))}")
+    sweep = check_grid({key: value for key, value in declared.items() if key not in STUDY_KEYS}, source)
+    sweep = replace(sweep, pack=_pack(declared.get("pack", "auto"), source))
+    title = declared.get("reference", "reference")
+    _check_name(title, f"{source}: reference")
+    reference = Variant(title, sweep.reference, {}, is_reference=True)
+    if ("variants" in declared) == ("factors" in declared):
+        raise UserError(f"{source}: give either 'variants' (a named list) or 'factors'")
+    if "variants" in declared:
+        for key in ("design", "generators"):
+            if key in declared:
+                raise UserError(f"{source}: {key}: belongs to 'factors'; remove it from a named list of variants")
+        variants = _named(declared["variants"], reference, sweep, f"{source}: variants")
+        study = LoadedStudy(replace(sweep, variants=(reference, *variants)), "named")
+    else:
+        study = _of_factors(declared, reference, sweep, source)
+    _check_distinct(study.sweep.variants, source)
+    return study
+
+
+def _pack(declared: Any, source: str) -> int | Literal["auto"]:
+    if declared == "auto" or (type(declared) is int and declared >= 1):
+        return cast(int | Literal["auto"], declared)
+    raise UserError(f"{source}: pack: how many variants may share steps, 1 or more, or auto; found {declared!r}")
+
+
+# Named lists
+
+
+def _named(declared: Any, reference: Variant, sweep: LoadedSweep, place: str) -> list[Variant]:
+    if not isinstance(declared, dict) or not declared:
+        raise UserError(f"{place}: expected a mapping of names to values, found {declared!r}")
+    return [_named_variant(name, values, reference, sweep, f"{place}.{name}") for name, values in declared.items()]
+
+
+def _named_variant(name: str, values: Any, reference: Variant, sweep: LoadedSweep, place: str) -> Variant:
+    """A variant by its values, or a published method with the keys in which it is said to differ."""
+    _check_name(name, place)
+    if not isinstance(values, dict) or not values:
+        raise UserError(f"{place}: expected {{key: value}}, found {values!r}")
+    if "method" in values:
+        setting, changes = _published(values, sweep, place)
+    else:
+        flat = flatten(values)
+        setting, changes = reference.setting.with_values(flat, source=place), list(flat)
+    _check_difference(setting, reference, changes, place)
+    return Variant(name, setting, {})
+
+
+def _published(values: Mapping[str, Any], sweep: LoadedSweep, place: str) -> tuple[Setting, list[str]]:
+    for key in values:
+        if key not in ("method", "changes"):
+            raise UserError(f"{place}: unknown key '{key}' beside 'method'; it takes 'changes' alone")
+    method, changes = values["method"], values.get("changes")
+    if not isinstance(changes, list) or not changes:
+        raise UserError(f"{place}: a published method needs 'changes', the list of keys in which it differs")
+    if method not in METHODS:
+        raise UserError(f"{place}: unknown method '{method}'{nearest(method, METHODS)}")
+    setting = method_setting(method, sweep.file.base_values())
+    if setting.method != "prompt":
+        raise UserError(f"{place}: {method} trains nothing; list it under 'baselines'")
+    for key in changes:
+        if key not in SETTING_KEYS:
+            raise UserError(f"{place}.changes: unknown key '{key}'{nearest(key, SETTING_KEYS)}")
+    return setting, changes
+
+
+# Factors
+
+
+def _of_factors(declared: Mapping[str, Any], reference: Variant, sweep: LoadedSweep, source: str) -> LoadedStudy:
+    given, design = declared["factors"], declared.get("design", "one-at-a-time")
+    known = [word for word in get_args(Design) if word != "named"]
+    if design not in known:
+        raise UserError(f"{source}: unknown design '{design}'{nearest(design, known)} (known: {', '.join(known)})")
+    if not isinstance(given, dict) or not given:
+        raise UserError(f"{source}: factors: expected a mapping of names to levels, found {given!r}")
+    factors = tuple(_factor(n, levels, reference.setting, f"{source}: factors.{n}") for n, levels in given.items())
+    _check_apart(factors, source)
+    generators = _generators(declared.get("generators"), design, factors, f"{source}: generators")
+    runs = one_at_a_time(factors) if design == "one-at-a-time" else factorial(factors, generators)
+    variants = [replace(reference, levels=runs[0])]
+    for levels in runs[1:]:
+        changed = {f.name: levels[f.name] for f in factors if levels[f.name] != f.reference}
+        values = {key: value for f in factors for key, value in f.levels[levels[f.name]].items() if f.name in changed}
+        name = ", ".join(_level_name(factor, level) for factor, level in changed.items())
+        _check_name(name, f"{source}: factors")
+        setting = reference.setting.with_values(values, source=f"{source}: factors")
+        _check_difference(setting, reference, list(values), f"{source}: {name}")
+        variants.append(Variant(name, setting, levels))
+    return LoadedStudy(replace(sweep, variants=tuple(variants)), design, factors, generators)
+
+
+def _level_name(factor: str, level: str) -> str:
+    """`prompt.n_prompts = 4`, `without local alignment`."""
+    return f"{factor} = {level}" if factor in SETTING_KEYS else f"{level} {factor}"
+
+
+def _factor(name: str, declared: Any, reference: Setting, place: str) -> Factor:
+    """A factor from `[values]` of the key that it is named after, or from levels that each set some keys."""
+    _check_name(name, place)
+    if isinstance(declared, list):
+        if name not in SETTING_KEYS:
+            raise UserError(f"{place}: a list of values needs a key as its name{nearest(name, SETTING_KEYS)}")
+        declared = {("all" if value is None else str(value)): {name: value} for value in declared}
+    if not isinstance(declared, dict) or len(declared) < 2:
+        raise UserError(f"{place}: expected a list of values, or levels with the values of each; at least two")
+    levels: dict[str, dict[str, Value]] = {}
+    for level, values in declared.items():
+        if not isinstance(values, dict):
+            raise UserError(f"{place}.{level}: expected {{key: value}}, found {values!r}")
+        levels[level] = flatten(values)
+    settings = {level: reference.with_values(values, f"{place}.{level}") for level, values in levels.items()}
+    own = [level for level, setting in settings.items() if not _difference(setting, reference)]
+    if len(own) != 1:
+        found = "none of the levels is" if not own else f"{' and '.join(own)} are both"
+        raise UserError(f"{place}: {found} the reference's; exactly one level leaves the reference as it is")
+    return Factor(name, levels, own[0])
+
+
+def _check_apart(factors: Sequence[Factor], source: str) -> None:
+    owners: dict[str, str] = {}
+    for factor in factors:
+        for key in {key for values in factor.levels.values() for key in values}:
+            if key in owners:
+                raise UserError(f"{source}: factors '{owners[key]}' and '{factor.name}' both set {key}")
+            owners[key] = factor.name
+
+
+def _generators(declared: Any, design: str, factors: Sequence[Factor], place: str) -> dict[str, tuple[str, ...]]:
+    """Generators of a fraction, checked to leave main effects apart from one another."""
+    if declared is None:
+        return {}
+    if design != "factorial":
+        raise UserError(f"{place}: only a factorial design has a fraction; set design: factorial")
+    names = {factor.name: factor for factor in factors}
+    if not isinstance(declared, dict) or not all(isinstance(by, list) for by in declared.values()):
+        raise UserError(f"{place}: expected {{factor: [factors whose product it follows]}}, found {declared!r}")
+    for generated, by in declared.items():
+        for name in (generated, *by):
+            if name not in names:
+                raise UserError(f"{place}: unknown factor '{name}'{nearest(name, names)}")
+            if len(names[name].levels) != 2:
+                raise UserError(f"{place}: {name} has {len(names[name].levels)} levels; a fraction takes two of each")
+        if set(by) & set(declared):
+            raise UserError(f"{place}.{generated}: is generated by a generated factor; name free factors")
+    generators = {generated: tuple(by) for generated, by in declared.items()}
+    if (resolution(generators) or 3) < 3:
+        raise UserError(f"{place}: resolution below III: two factors would vary together; generate by other factors")
+    return generators
+
+
+# What a variant may be
+
+
+def _check_name(name: Any, place: str) -> None:
+    if not isinstance(name, str) or not 0 < len(name) <= 200 or set(name) & set(FORBIDDEN):
+        raise UserError(f"{place}: a name is 1 to 200 characters without {' '.join(FORBIDDEN)}; found {name!r}")
+    if name in METHODS or name.startswith(("best", "trial-", "zero-shot")):
+        raise UserError(f"{place}: '{name}' is the name of a published method or of a search's trial; choose another")
+
+
+def _difference(setting: Setting, reference: Setting) -> list[str]:
+    """Keys that differ and matter in at least one of the two settings."""
+    one, other = setting.flat(), reference.flat()
+    matters = setting.active().keys() | reference.active().keys()
+    if uses_descriptions(setting) or uses_descriptions(reference):
+        matters = matters | {BANK}
+    return [key for key in one if key in matters and one[key] != other[key]]
+
+
+def _check_difference(setting: Setting, reference: Variant, declared: Sequence[str], place: str) -> None:
+    """A variant differs from the reference in something, and in what it declares alone."""
+    differs = _difference(setting, reference.setting)
+    if not differs:
+        raise UserError(f"{place}: differs from the reference in nothing that matters; remove it, or change a value")
+    if more := [key for key in differs if key not in declared]:
+        raise UserError(f"{place}: differs from the reference in more than declared: {', '.join(more)}; declare it")
+    one, other = setting.flat(), reference.setting.flat()
+    if idle := [key for key in declared if one[key] != other[key] and key not in differs]:
+        raise UserError(f"{place}: {', '.join(idle)} changes nothing, since the rest of the setting switches it off")
+
+
+def _check_distinct(variants: Sequence[Variant], source: str) -> None:
+    """No two variants may be one setting, or have one name."""
+    for place, variant in enumerate(variants):
+        for other in variants[:place]:
+            if other.name.casefold() == variant.name.casefold():
+                raise UserError(f"{source}: two variants are named '{variant.name}'")
+            if not _difference(variant.setting, other.setting):
+                raise UserError(f"{source}: '{other.name}' and '{variant.name}' are one setting; remove one")

@@ -1,0 +1,128 @@
+"""A sweep as declared and as checked: its grid, its fixed setting, its search, and where it runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from dualpt.core.config import Protocol, Section, Setting, Value, flatten
+from dualpt.core.errors import nearest
+from dualpt.core.methods import METHODS
+from dualpt.search_spaces.constraints import Constraint
+from dualpt.search_spaces.parameters import SHOTS, Parameter, parse_parameter
+from dualpt.search_spaces.points import Point, StartPoint
+from dualpt.search_spaces.search_section import Datasets, Search, Seeds, Shots
+from dualpt.search_spaces.space_checks import in_order
+
+
+class Grid(Section):
+    """What every setting is judged on: datasets x shots x seeds under one protocol."""
+
+    datasets: Datasets = Field(["mini"])
+    """Dataset names; `mini` and `real` stand for all eleven of either."""
+    protocol: Protocol = "few-shot"
+    """Few-shot recognition, base-to-new generalisation, or transfer to other datasets or to variants of the dataset."""
+    targets: Datasets | None = None
+    """Datasets that cross-dataset and domain-generalization test on; None is the rest of the grid that a dataset
+    belongs to, or ImageNet's four variants."""
+    shots: Shots = Field([16])
+    """Training images per class."""
+    seeds: Seeds = Field([1, 2, 3])
+    """Seeds of the few-shot draw, the initial context and the batch order."""
+
+
+class Run(Section):
+    """Where and how wide it runs; nothing here changes a result."""
+
+    cpus_per_trial: float = Field(1, gt=0)
+    """CPU cores a trial reserves (and the torch threads it uses)."""
+    gpus_per_trial: float | Literal["auto"] = "auto"
+    """GPUs a trial reserves, a fraction or a whole number; `auto` measures the memory of the sweep's largest pack."""
+    max_concurrent: int | None = Field(None, ge=1)
+    """Most trials at once; None is what the resources allow."""
+    max_hours: float | None = Field(None, gt=0)
+    """Budget of one launch in hours of wall time: then running packs finish and the launch ends; None is no limit."""
+    tracking_uri: str = "sqlite:///mlflow.db"
+    """MLflow tracking store."""
+    study_storage: str = "sqlite:///optuna.db"
+    """Optuna study storage."""
+
+
+class SweepFile(Section):
+    """One sweep as declared. `load_sweep` reads it; `space()` gives the typed parameters."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    """Name of the MLflow experiment and of the Optuna study."""
+    description: str = ""
+    """One sentence for MLflow's page of the experiment."""
+    grid: Grid = Grid()
+    setting: dict[str, Any] = Field(default_factory=dict)
+    """Fixed values over the shipped defaults, nested or dotted."""
+    baselines: list[str] = Field(default_factory=list)
+    """Published methods (`dualpt.core.methods`) run over the whole grid."""
+    search: Search | None = None
+    run: Run = Run()
+
+    @field_validator("baselines")
+    @classmethod
+    def _known_baselines(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if name not in METHODS:
+                raise ValueError(f"unknown method '{name}'{nearest(name, METHODS)}")
+        return list(dict.fromkeys(names))
+
+    def base_values(self) -> dict[str, Value]:
+        """Fixed values over the defaults, by dotted key."""
+        return flatten(self.setting)
+
+    def space(self, source: str = "search.space") -> tuple[Parameter, ...]:
+        """The typed parameters, conditions after what they depend on."""
+        if self.search is None:
+            return ()
+        return in_order([parse_parameter(key, spec, source) for key, spec in self.search.space.items()], source)
+
+    @property
+    def searches_shots(self) -> bool:
+        return self.search is not None and SHOTS in self.search.space
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A named setting that a study runs over the whole grid."""
+
+    name: str
+    setting: Setting
+    levels: Mapping[str, str]
+    """Factor -> level; empty in a study that lists its variants by name."""
+    is_reference: bool = False
+    """Whether the others are held against it."""
+
+
+@dataclass(frozen=True)
+class LoadedSweep:
+    """A sweep file that has passed every check that needs no data."""
+
+    file: SweepFile
+    space: tuple[Parameter, ...]
+    reference: Setting
+    """The shipped defaults with the file's fixed values."""
+    constraints: tuple[Constraint, ...] = ()
+    start_points: tuple[StartPoint, ...] = ()
+    """Candidates to begin with; what earlier sweeps selected is not among them, since only their store knows it."""
+    variants: tuple[Variant, ...] = ()
+    """Of a study (`dualpt.search_spaces.ablation`): its reference and its variants."""
+    pack: int | Literal["auto"] = "auto"
+    """How many variants of a study may share the steps of a pack; a search has `search.pack`."""
+
+    def base(self) -> Point:
+        """All values of the reference, by dotted key; where shots are searched, with the grid's most."""
+        return {**self.reference.flat(), SHOTS: max(self.file.grid.shots)}
+
+    def violated(self, values: Mapping[str, Value]) -> Constraint | None:
+        """The first constraint that a complete set of values violates.
+
+        Raises:
+            UserError: a constraint cannot be evaluated there.
+        """
+        return next((constraint for constraint in self.constraints if not constraint.holds(values)), None)

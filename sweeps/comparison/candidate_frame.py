@@ -1,0 +1,54 @@
+"""The candidates of a search as a frame: what was tried and how it did, for figures of the search."""
+
+import math
+
+import pandas as pd
+
+from dualpt.core.config import SETTING_KEYS
+from dualpt.core.errors import UserError
+from dualpt.core.results import VAL_ACCURACY
+
+VALUE = "value"
+"""Column of the objective: mean validation accuracy over a candidate's cells, in percent."""
+
+
+def candidates_frame(cells: pd.DataFrame) -> pd.DataFrame:
+    """One row a candidate, by name: the keys that vary among candidates, numbers as numbers, and `value`.
+
+    Args:
+        cells: a sweep's cells, read with all setting keys as columns (`frames.read_frame(…, SETTING_KEYS)`).
+
+    Raises:
+        UserError: fewer than two candidates, or none that varies.
+    """
+    searched = cells[(cells["kind"] == "search") & (cells["status"] == "FINISHED")] if len(cells) else cells
+    if searched.empty or VAL_ACCURACY not in searched or searched["trial"].nunique() < 2:
+        raise UserError("figures of a search need at least two judged candidates (`dualpt status`)")
+    by_trial = searched.groupby("trial", sort=True)
+    settings = by_trial[list(SETTING_KEYS)].first()
+    varying = [key for key in SETTING_KEYS if settings[key].nunique(dropna=False) > 1]
+    frame = settings[varying].apply(_as_numbers)
+    if searched.groupby("trial")["shots"].first().nunique() > 1:
+        frame["data.shots"] = by_trial["shots"].first()
+    frame[VALUE] = by_trial[VAL_ACCURACY].mean()
+    if len(frame.columns) == 1:
+        raise UserError("the candidates differ in nothing")
+    return frame
+
+
+def _as_numbers(column: "pd.Series[str]") -> "pd.Series[float] | pd.Series[str]":
+    """Numbers where all values that are there are numbers."""
+    try:
+        return column.astype(float)
+    except ValueError:
+        return column
+
+
+def is_number(column: "pd.Series[float]") -> bool:
+    return pd.api.types.is_numeric_dtype(column)
+
+
+def spans_decades(column: "pd.Series[float]") -> bool:
+    """Whether an axis is better logarithmic: values above 0, the largest at least 20 times the smallest."""
+    known = column.dropna()
+    return bool(len(known) and known.min() > 0 and math.log10(known.max() / known.min()) >= math.log10(20))

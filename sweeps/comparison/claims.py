@@ -1,0 +1,183 @@
+"""Statistics of a table in words: what the paired results say against a baseline, and what they cannot say."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+
+from dualpt.core.data.catalog import MINI_GRID
+from dualpt.core.errors import UserError
+from dualpt.core.results import HARMONIC_MEAN
+from dualpt.sweeps.comparison.labels import method_title
+from dualpt.sweeps.comparison.plain import PlainTable, p_text
+from dualpt.sweeps.comparison.statistics import (
+    LEVEL,
+    Interval,
+    PairedResult,
+    Ranks,
+    claim,
+    compare_paired,
+    rank_methods,
+    smallest_p,
+)
+from dualpt.sweeps.comparison.tables import shots_text
+from dualpt.sweeps.comparison.values import Array, Grid, method_values
+
+ALPHA = 1 - LEVEL
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Every complete method against the baseline, and all of them by rank."""
+
+    title: str
+    baseline: str
+    n_datasets: int
+    n_seeds: int
+    paired: Mapping[str, PairedResult]
+    ranks: Ranks | None
+    """None where fewer than three methods are complete."""
+    left_out: tuple[str, ...]
+    """Methods with missing cells: a paired test has no place for them."""
+    mini: bool
+    metric: str
+
+    def tables(self) -> list[PlainTable]:
+        """The comparison with the baseline, and the mean ranks."""
+        return [_paired_table(self)] + ([] if self.ranks is None else [_rank_table(self, self.ranks)])
+
+    def words(self) -> list[str]:
+        """What can and cannot be claimed at this n."""
+        return [*_method_lines(self), *_limits(self)]
+
+
+def findings_of(cells: pd.DataFrame, grid: Grid, baseline: str, *, shots: int, metric: str) -> Findings:
+    """Hold every method against a baseline at one number of shots.
+
+    Args:
+        cells: comparable cells (see `frames`).
+        baseline: a method's name.
+
+    Raises:
+        UserError: fewer than two datasets, or a baseline that lacks a cell.
+    """
+    if len(grid.datasets) < 2:
+        raise UserError("statistics need at least two datasets: a claim is about datasets, and one has no spread")
+    results, left_out = paired_results(cells, grid, shots=shots, metric=metric)
+    if baseline not in results:
+        raise UserError(
+            f"--baseline: {method_title(baseline)} lacks cells at {shots_text(shots)}, and pairs need all of them; "
+            "run the sweep again, or choose another baseline"
+        )
+    others = {method: values for method, values in results.items() if method != baseline}
+    return Findings(
+        title=f"{metric} at {shots_text(shots)}: statistics against {method_title(baseline)}",
+        baseline=baseline,
+        n_datasets=len(grid.datasets),
+        n_seeds=len(grid.seeds),
+        paired=compare_paired(others, results[baseline]),
+        ranks=rank_methods(results) if len(results) > 2 else None,
+        left_out=left_out,
+        mini=all(name in MINI_GRID for name in grid.datasets),
+        metric=metric,
+    )
+
+
+def paired_results(
+    cells: pd.DataFrame, grid: Grid, *, shots: int, metric: str
+) -> tuple[dict[str, Array], tuple[str, ...]]:
+    """Method -> (D, S) values of those without a missing cell, and the names of the others.
+
+    The single result of a zero-shot method stands for every seed.
+    """
+    shape = (len(grid.datasets), len(grid.seeds))
+    values = method_values(cells, grid, shots=shots, metric=metric)
+    whole = {method: np.broadcast_to(own.T, shape) for method, own in values.items() if not np.isnan(own).any()}
+    return whole, tuple(method for method in values if method not in whole)
+
+
+def _paired_table(findings: Findings) -> PlainTable:
+    head = (
+        "method",
+        "difference",
+        f"{LEVEL:.0%} interval",
+        "datasets higher/lower",
+        "probability of being better",
+        "p",
+        "p (Holm)",
+    )
+    rows, records = [], []
+    for method, found in findings.paired.items():
+        low, high = found.better_interval.low, found.better_interval.high
+        better = f"{found.better:.2f} [{low:.2f}, {high:.2f}]"
+        counts = f"{found.higher}/{found.lower}"
+        title = method_title(method)
+        ps = (p_text(found.p), p_text(found.holm))
+        rows.append((title, f"{found.difference:+.1f}", str(found.interval), counts, better, *ps))
+        records.append({"method": title, "baseline": method_title(findings.baseline), **asdict(found)})
+    return PlainTable(findings.title, head, tuple(rows), tuple(records), findings.words())
+
+
+def _rank_table(findings: Findings, ranks: Ranks) -> PlainTable:
+    order = sorted(zip(ranks.mean_ranks, ranks.methods, strict=True))
+    rows = tuple((method_title(method), f"{rank:.2f}") for rank, method in order)
+    records = tuple({"method": method_title(method), "mean_rank": rank} for rank, method in order)
+    words = [
+        f"Friedman chi-square = {ranks.chi_square:.2f}, p {_equals(ranks.p)}; Iman-Davenport F = {ranks.f:.2f}, "
+        f"p {_equals(ranks.f_p)}; {ranks.n} datasets",
+        f"mean ranks closer than Nemenyi's critical difference of {ranks.critical_difference:.2f} are not told apart",
+    ]
+    if ranks.f_p >= ALPHA:
+        words.append("the methods as a whole are not told apart: no pair of ranks should be read as a difference")
+    return PlainTable(f"{findings.title.partition(':')[0]}: mean ranks", ("method", "rank"), rows, records, words)
+
+
+def _method_lines(findings: Findings) -> list[str]:
+    baseline, lines = method_title(findings.baseline), []
+    for method, found in findings.paired.items():
+        title, low, high = method_title(method), found.interval.low, found.interval.high
+        word = "above" if found.difference > 0 else "below"
+        verdict = claim(found.interval, found.holm)
+        if verdict == "yes":
+            lines.append(f"{title} is {word} {baseline} by {abs(found.difference):.1f} points on average over datasets")
+        elif verdict == "perhaps":
+            lines.append(f"{title}: perhaps {word} {baseline}, but {doubt(found.interval, found.holm)}; no claim")
+        else:
+            lines.append(
+                f"{title} is not told from {baseline}: anything from {low:+.1f} to {high:+.1f} points fits the results"
+            )
+    return lines
+
+
+def doubt(interval: Interval, corrected_p: float) -> str:
+    """Which of interval and test stands against a claim."""
+    return "the interval contains 0" if interval.low <= 0 <= interval.high else f"Holm's p {_equals(corrected_p)}"
+
+
+def _limits(findings: Findings) -> list[str]:
+    n, seeds, comparisons = findings.n_datasets, findings.n_seeds, len(findings.paired)
+    lines = [
+        f"n = {n} datasets × {seeds} seed{'s' * (seeds > 1)}; intervals by resampling datasets, then seeds; p by "
+        f"Wilcoxon over datasets, corrected by Holm for {comparisons} comparison{'s' * (comparisons != 1)}"
+    ]
+    least = min(1.0, smallest_p(n) * comparisons)
+    if least > ALPHA:
+        lines.append(
+            f"{n} datasets cannot give a corrected p below {least:.2g}: no claim is possible at this n, whatever the "
+            "accuracies; add datasets, or compare fewer methods"
+        )
+    if seeds == 1:
+        lines.append("a single seed: how much another draw would change is not measured, and intervals leave it out")
+    if findings.metric == HARMONIC_MEAN:
+        lines.append("tests take each dataset's own H, so their difference is that of the mean of H")
+    lines += [f"{method_title(method)} is left out: it lacks cells" for method in findings.left_out]
+    lines.append(
+        "the claims are about datasets and draws like these, with this backbone"
+        + (": drawn images and a tiny CLIP, which say nothing of photographs" if findings.mini else "")
+    )
+    return lines
+
+
+def _equals(p: float) -> str:
+    return p_text(p) if p < 0.001 else f"= {p_text(p)}"

@@ -1,0 +1,36 @@
+"""Progress bars and durations in words, as every command shows them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+def progress_bar(console: Console, quiet: bool) -> Progress:
+    """A bar that says what is done and when it will be over."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, disable=quiet, transient=True)
+
+
+Show = Callable[[int, int | None, str], None]
+"""Takes what is done, of how much in all (None: that is not known), and what is being done."""
+
+
+@contextmanager
+def showing_progress(console: Console, quiet: bool, first: str) -> Iterator[Show]:
+    """A `progress_bar` for one thing after another, of which `first` is the first."""
+    with progress_bar(console, quiet) as bar:
+        task = bar.add_task(first, total=None)
+        yield lambda done, total, what: bar.update(task, completed=done, total=total, description=what)
+
+
+def readable_seconds(seconds: float) -> str:
+    """`40 s`, `12 min`, `3.5 h`, `2.1 days`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.1f} days"

@@ -1,0 +1,114 @@
+"""What a running sweep shows: a live bar in a terminal, now and then a plain line elsewhere."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from dualpt.sweeps.console import readable_seconds
+
+if TYPE_CHECKING:
+    from dualpt.sweeps.dispatch.tally import Tally
+
+PACE_CELLS = 5
+"""Trained cells from which a pace is told: the first ones wait for workers to start."""
+
+LINE_SECONDS = 30.0
+"""Least time between two plain lines."""
+SHOWN_FAILURES = 3
+"""Failures reported as they happen; the others are only counted."""
+
+
+class SweepProgress:
+    """Shows how far a sweep is. As a context manager it owns the bottom lines of the terminal."""
+
+    def __init__(self, console: Console, *, enabled: bool = True, clock: Callable[[], float] = time.monotonic) -> None:
+        """
+        Args:
+            console: where to print.
+            enabled: False shows nothing at all.
+            clock: seconds that only grow.
+        """
+        self._console, self._enabled, self._clock = console, enabled, clock
+        self._live = enabled and console.is_terminal
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        self._bar = Progress(*columns, console=console, disable=not self._live, transient=True, refresh_per_second=4)
+        self._task: TaskID | None = None
+        self._started: tuple[float, int] | None = None
+        self._last_line = clock()
+        self._last_state: object = None
+        self._failures = 0
+        self.state: dict[str, Any] = {}
+        """The last that was shown, for those who look from elsewhere (`dualpt status`)."""
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def note(self, text: str) -> None:
+        """Print one line above the bar."""
+        if self._enabled:
+            self._console.print(text, highlight=False)
+
+    def preparing(self, done: int, total: int, what: str) -> None:
+        """Show the preparation of inputs: `done` of `total` pieces of `what`."""
+        self._update(f"preparing {what}", done, total, "")
+
+    def failure(self, trial: str, reason: str) -> None:
+        """Report that a cell failed."""
+        self._failures += 1
+        if self._failures <= SHOWN_FAILURES:
+            self.note(f"[yellow]failed[/] in {escape(trial)}: {escape(reason)}")
+
+    def show(self, tally: "Tally", total: int, running: Sequence[str], best: tuple[str, float] | None) -> None:
+        """Show the state of the sweep.
+
+        Args:
+            tally: cells by what became of them.
+            total: cells of the whole sweep, as far as is known.
+            running: names of the trials in training.
+            best: name and mean validation accuracy (percent) of the best candidate so far.
+        """
+        done = tally.finished + tally.failed
+        self.state = {
+            "cells": total,
+            "finished": tally.finished,
+            "failed": tally.failed,
+            "trained": tally.trained,
+            "running": list(running),
+        }
+        parts = [f"{tally.failed} failed"] if tally.failed else []
+        parts += [f"{tally.pruned} pruned"] if tally.pruned else []
+        parts += [f"best {best[0]} {best[1]:.1f}"] if best else []
+        parts += [f"about {left} left"] if (left := self._left(tally.trained, total - done)) else []
+        self._update(", ".join(running[:2]) or "cells", done, total, " · ".join(parts))
+
+    def _left(self, trained: int, missing: int) -> str:
+        """Time left by the pace of this launch; empty until that can be told."""
+        now = self._clock()
+        if self._started is None:
+            self._started = (now, trained)
+        since, before = self._started
+        if trained - before < PACE_CELLS or missing <= 0:
+            return ""
+        return readable_seconds((now - since) / (trained - before) * missing)
+
+    def _update(self, description: str, done: int, total: int, note: str) -> None:
+        if self._live:
+            if self._task is None:
+                self._task = self._bar.add_task(description, total=total, note=note)
+            self._bar.update(self._task, description=description, completed=done, total=total, note=note)
+        elif self._enabled and self._clock() - self._last_line >= LINE_SECONDS and (done, total) != self._last_state:
+            self._last_line, self._last_state = self._clock(), (done, total)
+            self._console.print(f"{done} of {total}  {description}  {note}".rstrip(), highlight=False, markup=False)

@@ -1,0 +1,197 @@
+"""The driver of a launch: trains what its dealer deals, waits through outages, keeps its budget, and closes the sweep.
+
+After an outage nothing is mended: the dealer is opened anew from the ledger and the study, as a new launch would.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from tenacity import Retrying, retry_if_exception, wait_exponential
+
+from dualpt.core.cell import Cell
+from dualpt.core.errors import UserError
+from dualpt.search_spaces.sweep import SweepFile
+from dualpt.sweeps.dispatch.dealer import Dealer
+from dualpt.sweeps.dispatch.progress import SweepProgress
+from dualpt.sweeps.ledger.heartbeat import Heartbeat
+from dualpt.sweeps.ledger.mlflow import Ledger
+from dualpt.sweeps.ledger.outbox import Outbox
+from dualpt.sweeps.stores import absolute_uri, examine, examine_study, is_outage, outage
+from dualpt.sweeps.workers.interrupts import draining_on_interrupt
+
+if TYPE_CHECKING:
+    from dualpt.core.running.cell_runner import CellRunner
+
+PATIENCE = 30.0
+"""Seconds for which a call of the ledger is repeated before the sweep counts the store as away."""
+LONGEST_WAIT = 30.0
+"""Seconds between two looks at a store that is away, at most."""
+NAP = 0.2
+"""Seconds after which a waiting driver notices Ctrl-C."""
+
+
+class Driver:
+    """Runs one launch of a sweep from an open dealer to its end."""
+
+    def __init__(
+        self,
+        file: SweepFile,
+        open_dealer: Callable[[Ledger], Dealer],
+        make_runner: "Callable[[], CellRunner]",
+        heaviest: Sequence[Cell],
+        shown: SweepProgress,
+    ) -> None:
+        """
+        Args:
+            file: the sweep.
+            open_dealer: opens the sweep in the ledger and the study, now and again after an outage.
+            make_runner: makes a worker's runner; picklable.
+            heaviest: a pack that takes the most memory, to measure where GPU shares are to be found.
+            shown: progress.
+        """
+        self._run, self._stores = file.run, {"run.tracking_uri": absolute_uri(file.run.tracking_uri)}
+        if file.search is not None:
+            self._stores["run.study_storage"] = absolute_uri(file.run.study_storage)
+        self._open_dealer, self._make_runner, self._heaviest, self._shown = open_dealer, make_runner, heaviest, shown
+        self._uri = self._stores["run.tracking_uri"]
+        self._outbox = Outbox(self._uri)
+        self._ledger = Ledger(self._uri, patience=PATIENCE)
+        self.dealer = open_dealer(self._ledger)
+        self.trained_before = 0
+        """Cells trained by this launch before its last outage."""
+        self.interrupted = False
+        self.spent = False
+        """Whether the budget ended the launch."""
+        self._ends = None if file.run.max_hours is None else time.monotonic() + 3600 * file.run.max_hours
+        self._node: str | None = None
+        """Ray's id of this machine, once there is a session."""
+        self._resources: dict[str, float] | None = None
+        self._settings_per_pack = 1
+        self._interrupts: list[int] = []
+        self._displaced: str | None = None
+
+    def run(self) -> None:
+        """Train until nothing is left, the budget is spent, or a signal or an error ends it; the sweep is closed then.
+
+        Raises:
+            UserError: no worker can work, or another launch has taken the sweep over.
+        """
+        beating = Heartbeat(
+            Ledger(self._uri, create=False),
+            self.dealer.sweep_run,
+            self.dealer.experiment,
+            lambda: self._shown.state,
+            self._give_way,
+        )
+        with beating, contextlib.ExitStack() as session, draining_on_interrupt(self._drain) as self._interrupts:
+            try:
+                while not self._whole_round(session):
+                    pass
+                self.interrupted = bool(self._interrupts)
+            except KeyboardInterrupt:
+                self.interrupted = True
+                self._close(session)
+            except Exception:
+                self._close(session)
+                raise
+        if self._displaced is not None:
+            raise UserError(self._displaced)
+
+    def _whole_round(self, session: contextlib.ExitStack) -> bool:
+        """Train and close; False where a store went away in between and is back."""
+        try:
+            if self.dealer.has_work():
+                self._train(session)
+            if self._displaced is None:
+                cut_short = bool(self._interrupts) or self.spent
+                self.dealer.end(interrupted=cut_short and not self.dealer.complete)
+            return True
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            if self._interrupts:
+                raise KeyboardInterrupt from error
+            self._wait_for_stores(error)
+            return False
+
+    def _train(self, session: contextlib.ExitStack) -> None:
+        """Start Ray, once, and train all that is missing."""
+        from dualpt.sweeps.workers.gpu_shares import trial_resources
+        from dualpt.sweeps.workers.pool import train_all
+        from dualpt.sweeps.workers.ray_session import ray_session
+        from dualpt.sweeps.workers.worker import Workplace
+
+        if self._node is None:
+            self._node = session.enter_context(ray_session(self._stores))
+        threads = max(1, int(self._run.cpus_per_trial))
+        workplace = Workplace(self._make_runner, self._uri, threads, self._node)
+        if self._resources is None:
+            self._resources, self._settings_per_pack = trial_resources(
+                self._run, workplace, self._heaviest, self.dealer.wanted_per_pack, self._shown.note
+            )
+        self.dealer.settings_per_pack = self._settings_per_pack
+        train_all(
+            self.dealer,
+            workplace,
+            self._resources,
+            outbox=self._outbox,
+            ledger=self._ledger,
+            max_concurrent=self._run.max_concurrent,
+            spent=self._is_spent,
+            note=self._shown.note,
+        )
+
+    def _is_spent(self) -> bool:
+        if self._ends is None or time.monotonic() < self._ends:
+            return False
+        if not self.spent:
+            self.spent = True
+            self._shown.note(f"the budget of {self._run.max_hours:g} h is spent: finishing the packs in training")
+        return True
+
+    def _wait_for_stores(self, error: Exception) -> None:
+        """Wait until the stores answer, deliver what was kept, and open the dealer anew."""
+        self.trained_before += self.dealer.tally.trained
+        reason = escape((outage(error) or "")[:300])
+        self._shown.note(f"[yellow]waiting[/]: {reason}; results are kept in {self._outbox.folder}")
+        patience = Retrying(
+            retry=retry_if_exception(is_outage), wait=wait_exponential(max=LONGEST_WAIT), sleep=self._sleep
+        )
+        patience(self._come_back)
+        self._shown.note("the stores answer again: going on")
+
+    def _come_back(self) -> None:
+        examine(self._uri)
+        if "run.study_storage" in self._stores:
+            examine_study(self._stores["run.study_storage"])
+        self.trained_before += len(self._outbox.deliver(self._ledger))
+        self.dealer = self._open_dealer(self._ledger)
+
+    def _sleep(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if self._interrupts:
+                raise KeyboardInterrupt
+            time.sleep(NAP)
+
+    def _drain(self) -> None:
+        self.dealer.drain()
+
+    def _give_way(self, reason: str) -> None:
+        self._displaced = reason
+        self.dealer.draining = True
+
+    def _close(self, session: contextlib.ExitStack) -> None:
+        """End a launch early: workers first, so that none records a cell in a sweep that is closed."""
+        session.close()
+        if self._displaced is not None:
+            return
+        try:
+            self.dealer.end(interrupted=True)
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            self._shown.note("the stores are still away: the next launch closes what this one leaves open")

@@ -1,0 +1,80 @@
+"""What the stores know of a sweep before it is launched. Loads MLflow and Optuna only where one exists."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from dualpt.core.cell import Cell
+from dualpt.core.config import Setting
+from dualpt.core.errors import UserError
+from dualpt.search_spaces.points import StartPoint
+from dualpt.search_spaces.start_points import start_point
+from dualpt.search_spaces.sweep import LoadedSweep
+from dualpt.sweeps.planning.plan import judged_cells
+from dualpt.sweeps.stores import is_new
+
+if TYPE_CHECKING:
+    from dualpt.sweeps.records import CellRow
+
+
+def cells_on_record(uri: str, name: str) -> "list[CellRow]":
+    """The sweep's cells on record; none where there is no store or no such sweep yet."""
+    if is_new(uri):
+        return []
+    from dualpt.sweeps.ledger.mlflow import Ledger
+
+    ledger = Ledger(uri)
+    experiment = ledger.find_experiment(name)
+    return [] if experiment is None else ledger.shown_cells(experiment)
+
+
+def finished_anywhere(uri: str) -> "list[CellRow]":
+    if is_new(uri):
+        return []
+    from dualpt.sweeps.ledger.mlflow import Ledger
+
+    return list(Ledger(uri).finished_cells().values())
+
+
+def selected_before(sweep: LoadedSweep) -> list[StartPoint]:
+    """What the earlier sweeps selected that this search starts from.
+
+    Raises:
+        UserError: there is no such sweep in the store, or its setting lies outside this search's space.
+    """
+    names = [] if sweep.file.search is None else sweep.file.search.earlier_sweeps
+    if not names:
+        return []
+    from dualpt.sweeps.ledger.mlflow import Ledger
+
+    place, found = "search.start_from", []
+    uri = sweep.file.run.tracking_uri
+    if is_new(uri):
+        raise UserError(f"{place}: sweep:{names[0]}: there is no store {uri} yet; run that sweep first")
+    ledger = Ledger(uri)
+    for name in names:
+        try:
+            settings = ledger.selected_settings(name)
+        except UserError as error:
+            raise UserError(f"{place}: {error}") from None
+        for number, values in enumerate(settings):
+            label = f"sweep:{name}" if number == 0 else f"sweep:{name} ({number + 1})"
+            found.append(start_point(sweep, label, Setting().with_values(values, source=label), place))
+    return found
+
+
+def study_fits(sweep: LoadedSweep, key: Callable[[Cell], str]) -> bool:
+    """Whether candidates on record were proposed from this space and judged on these very cells."""
+    if sweep.file.search is None:
+        return True
+    from dualpt.sweeps.search import study_fits
+
+    return study_fits(sweep, [key(cell) for cell in judged_cells(sweep, sweep.reference)])
+
+
+def given_up(sweep: LoadedSweep, key: Callable[[Cell], str]) -> list[str]:
+    """Candidates on record that the sweep's race leaves as they are; without a race they are finished."""
+    if sweep.file.search is None or sweep.file.search.racing == "none":
+        return []
+    from dualpt.sweeps.search import given_up
+
+    return given_up(sweep, [key(cell) for cell in judged_cells(sweep, sweep.reference)])

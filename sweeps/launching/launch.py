@@ -1,0 +1,224 @@
+"""Launch a sweep: plan, hold the plan against the ledger, train what is missing, say what came of it.
+
+Resuming is launching again. Nothing is kept but the ledger and the study: finished cells are found by key, candidates
+by name, and a pack that was cut off goes on from its checkpoint.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from dualpt.core.cell import Cell
+from dualpt.core.errors import UserError
+from dualpt.core.inputs.reading import cell_key, mini_datasets_of
+from dualpt.core.mini.grid import ensure_mini_grid
+from dualpt.search_spaces.parameters import SHOTS
+from dualpt.search_spaces.points import StartPoint
+from dualpt.search_spaces.sweep import LoadedSweep
+from dualpt.sweeps.dispatch.progress import SweepProgress
+from dualpt.sweeps.launching.known_before import cells_on_record, given_up, selected_before, study_fits
+from dualpt.sweeps.launching.outcome import Outcome, outcome_of, report
+from dualpt.sweeps.planning.plan import SweepPlan, TrialPlan, count, grid_cells, judged_cells, plan_sweep
+from dualpt.sweeps.stores import absolute_uri, examine, examine_study, is_new, only_launch
+
+if TYPE_CHECKING:
+    from dualpt.core.running.cell_runner import CellRunner
+    from dualpt.sweeps.dispatch.dealer import Dealer
+    from dualpt.sweeps.launching.driver import Driver
+    from dualpt.sweeps.ledger.mlflow import Ledger
+    from dualpt.sweeps.records import CellRow
+
+
+def default_runner() -> "CellRunner":
+    """The real runner; torch is loaded here and no earlier."""
+    from dualpt.core.running.cell_runner import CellRunner
+
+    return CellRunner()
+
+
+def launch(
+    sweep: LoadedSweep,
+    *,
+    console: Console,
+    progress: bool = True,
+    runner: "Callable[[], CellRunner]" = default_runner,
+    key: Callable[[Cell], str] = cell_key,
+    only_failed: bool = False,
+) -> Outcome:
+    """Run a sweep, or what is missing of it.
+
+    Args:
+        sweep: a checked sweep file.
+        console: where progress and the outcome are printed.
+        progress: False prints nothing.
+        runner: makes a runner, once here and once in every worker process; must be picklable.
+        key: the cell key, as the runner computes it.
+        only_failed: train nothing but the cells that are on record as failed.
+
+    Raises:
+        UserError: anything the user can mend, found before the first cell is trained where that is possible.
+    """
+    file = sweep.file
+    plan = plan_sweep(sweep)
+    examine(absolute_uri(file.run.tracking_uri))
+    if file.search is not None:
+        examine_study(file.run.study_storage)
+    start_points = [*sweep.start_points, *selected_before(sweep)]
+    with only_launch(file.run.tracking_uri, file.name), SweepProgress(console, enabled=progress) as shown:
+        _begin_alone(file.run.tracking_uri, file.name, shown)
+        recorded = cells_on_record(file.run.tracking_uri, file.name)
+        finished = {row.key for row in recorded if row.finished}
+        only = None
+        if only_failed:
+            only = frozenset(row.key for row in recorded if row.status == "FAILED")
+            sweep = without_new_candidates(sweep, recorded)
+            plan = plan_sweep(sweep)
+        own = [row for row in recorded if row.finished]
+        if count(plan, own, own if study_fits(sweep, key) else [], key, given_up(sweep, key)).missing:
+            wanted = only.__contains__ if only is not None else lambda key: key not in finished
+            _check_and_prepare(sweep, plan, wanted, runner, key, shown)
+        driver = _open_driver(sweep, plan, runner, key, shown, start_points, only)
+        driver.run()
+    outcome = outcome_of(file.name, driver)
+    if progress:
+        report(outcome, console)
+    return outcome
+
+
+def without_new_candidates(sweep: LoadedSweep, recorded: "Sequence[CellRow]") -> LoadedSweep:
+    """The sweep with as many candidates as have been judged or begun, none of them new.
+
+    Raises:
+        UserError: no cell is on record as failed.
+    """
+    if not any(row.status == "FAILED" for row in recorded):
+        raise UserError(f"--only-failed: sweep '{sweep.file.name}' has no failed cell on record; leave the option out")
+    known = len({row.trial for row in recorded if row.kind == "search"})
+    search = sweep.file.search
+    if search is not None:
+        search = search.model_copy(update={"trials": min(search.trials, known)}) if known else None
+    file = sweep.file.model_copy(update={"search": search})
+    return replace(sweep, file=file, space=sweep.space if search else ())
+
+
+def _begin_alone(uri: str, name: str, shown: SweepProgress) -> None:
+    """Refuse a second driver on another machine; then deliver what an earlier launch could not.
+
+    Raises:
+        UserError: the sweep is being run elsewhere.
+    """
+    if is_new(uri):
+        return
+    from dualpt.sweeps.ledger.heartbeat import refuse_second
+    from dualpt.sweeps.ledger.mlflow import Ledger
+    from dualpt.sweeps.ledger.outbox import Outbox
+
+    ledger, outbox = Ledger(uri), Outbox(uri)
+    refuse_second(ledger, ledger.find_experiment(name), name)
+    if delivered := outbox.deliver(ledger):
+        shown.note(f"delivered {len(delivered)} results that were kept while the tracking store was away")
+
+
+def draw_mini_datasets(sweep: LoadedSweep, *, console: Console, progress: bool = True) -> None:
+    """Draw the sweep's mini datasets that are not on disk, with progress; cell keys would draw them in silence."""
+    for root, names in mini_datasets_of(grid_cells(sweep, sweep.reference)).items():
+        with SweepProgress(console, enabled=progress) as shown:
+            ensure_mini_grid(root, names, shown.preparing)
+
+
+def _check_and_prepare(
+    sweep: LoadedSweep,
+    plan: SweepPlan,
+    wanted: Callable[[str], bool],
+    make_runner: "Callable[[], CellRunner]",
+    key: Callable[[Cell], str],
+    shown: SweepProgress,
+) -> None:
+    """Find every fault of the inputs before anything is written, then compute features while one process runs.
+
+    Args:
+        wanted: whether the cell of a key is to be trained.
+
+    On a cluster, features are left to the workers: they have the accelerators, and disks of their own.
+    """
+    cells = [cell for baseline in plan.baselines for cell in baseline.cells]
+    if sweep.file.search is not None:
+        cells += [*judged_cells(sweep, sweep.reference), *grid_cells(sweep, sweep.reference)]
+    runner = make_runner()
+    runner.check([*cells, *_corner_cells(sweep)])
+    if not os.environ.get("RAY_ADDRESS"):
+        runner.prepare([cell for cell in cells if wanted(key(cell))], shown.preparing)
+
+
+def _corner_cells(sweep: LoadedSweep) -> list[Cell]:
+    """One cell a dataset of the reference with each parameter at each of its ends: bounds may not fit the data."""
+    corners: list[Cell] = []
+    for parameter in sweep.space:
+        if parameter.key == SHOTS:
+            continue
+        switched_on = {key: allowed[0] for key, allowed in parameter.when.items()}
+        for end in parameter.ends:
+            setting = sweep.reference.with_values({**switched_on, parameter.key: end}, source="search.space")
+            by_dataset = {cell.dataset: cell for cell in judged_cells(sweep, setting)}
+            corners += by_dataset.values()
+    return corners
+
+
+def open_dealer(
+    sweep: LoadedSweep,
+    plan: SweepPlan,
+    recorded: "Sequence[CellRow]",
+    key: Callable[[Cell], str],
+    shown: SweepProgress,
+    ledger: "Ledger | None" = None,
+    start_points: Sequence[StartPoint] = (),
+) -> "Dealer":
+    """Open the study and the ledger; both are created here, before any worker can look."""
+    from dualpt.sweeps.dispatch.dealer import Dealer
+    from dualpt.sweeps.ledger.mlflow import Ledger
+    from dualpt.sweeps.planning.declared import declaration
+    from dualpt.sweeps.racing import race_of
+    from dualpt.sweeps.search import Candidates
+
+    candidates = race = None
+    if (search := sweep.file.search) is not None:
+        judged = judged_cells(sweep, sweep.reference)
+        # By key: when images, descriptions or numerics change, candidates are judged again.
+        candidates = Candidates(sweep, search, [key(cell) for cell in judged], start_points)
+        race = race_of(search, len({cell.dataset for cell in judged}))
+    ledger = ledger or Ledger(sweep.file.run.tracking_uri)
+
+    def declare(selected: Sequence[TrialPlan] = ()) -> None:
+        row = ledger.sweep_row(dealer.experiment)
+        before = row.declared if row is not None else ""
+        ledger.declare(dealer.sweep_run, declaration(sweep, plan, before, selected))
+
+    on_selection = declare if sweep.file.searches_shots else None  # otherwise it is known now
+    dealer = Dealer(sweep, plan, candidates, ledger, recorded, key, shown, race, on_selection)
+    declare()
+    return dealer
+
+
+def _open_driver(
+    sweep: LoadedSweep,
+    plan: SweepPlan,
+    runner: "Callable[[], CellRunner]",
+    key: Callable[[Cell], str],
+    shown: SweepProgress,
+    start_points: Sequence[StartPoint],
+    only: frozenset[str] | None,
+) -> "Driver":
+    from dualpt.sweeps.launching.driver import Driver
+    from dualpt.sweeps.workers.gpu_shares import heaviest_pack
+
+    def reopen(ledger: "Ledger") -> "Dealer":
+        recorded = cells_on_record(sweep.file.run.tracking_uri, sweep.file.name)
+        dealer = open_dealer(sweep, plan, recorded, key, shown, ledger, start_points)
+        dealer.only = only
+        return dealer
+
+    cells = [*(cell for baseline in plan.baselines for cell in baseline.cells), *_corner_cells(sweep)]
+    return Driver(sweep.file, reopen, runner, heaviest_pack(cells), shown)

@@ -1,0 +1,83 @@
+"""A launch that trains nothing: what it would do, and how long that would take."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from dualpt.core.cell import Cell
+from dualpt.core.inputs.reading import cell_key
+from dualpt.search_spaces.sweep import LoadedSweep
+from dualpt.sweeps.console import readable_seconds
+from dualpt.sweeps.launching.known_before import cells_on_record, finished_anywhere, given_up, study_fits
+from dualpt.sweeps.planning.plan import PlanCounts, SweepPlan, count, plan_sweep
+
+if TYPE_CHECKING:
+    from dualpt.sweeps.tools.features import FeatureCosts
+
+
+def dry_run(
+    sweep: LoadedSweep,
+    *,
+    console: Console,
+    as_json: bool = False,
+    key: Callable[[Cell], str] = cell_key,
+    features: "Callable[[LoadedSweep], FeatureCosts] | None" = None,
+) -> None:
+    """Show what a launch would do: cells, those already finished, estimated time. Writes nothing.
+
+    Args:
+        features: what its missing features cost, to be shown too.
+
+    Raises:
+        UserError: an unknown dataset, missing data, or a store that cannot be read.
+    """
+    plan = plan_sweep(sweep)
+    uri = sweep.file.run.tracking_uri
+    own = [row for row in cells_on_record(uri, sweep.file.name) if row.finished] if study_fits(sweep, key) else []
+    counts = count(plan, finished_anywhere(uri), own, key, given_up(sweep, key))
+    if as_json:
+        extra = {} if features is None else {"features": asdict(features(sweep))}
+        print(json.dumps({"name": sweep.file.name, **asdict(counts), "missing": counts.missing, **extra}))
+        return
+    _print_plan(sweep, plan, counts, console)
+    if features is not None:
+        from dualpt.sweeps.tools.features import describe
+
+        console.print(f"  features: {describe(features(sweep))}", highlight=False)
+
+
+def simulate(
+    sweep: LoadedSweep, *, gpus: Sequence[int], trials: Sequence[int], console: Console, as_json: bool = False
+) -> None:
+    """Show how long a launch would take, by a simulation with recorded or assumed seconds. Trains and writes nothing.
+
+    Raises:
+        UserError: an unknown dataset, a store that cannot be read, or a search that cannot be simulated.
+    """
+    from dualpt.sweeps.simulation.prediction import simulate_sweep
+
+    uri = sweep.file.run.tracking_uri
+    recorded, everywhere = cells_on_record(uri, sweep.file.name), finished_anywhere(uri)
+    simulate_sweep(sweep, recorded, everywhere, gpus=gpus, trials=trials, console=console, as_json=as_json)
+
+
+def _print_plan(sweep: LoadedSweep, plan: SweepPlan, counts: PlanCounts, console: Console) -> None:
+    from rich.table import Table
+
+    table = Table(
+        "trials", "kind", "cells", title=f"plan of {sweep.file.name}", title_justify="left", header_style="bold"
+    )
+    for baseline in plan.baselines:
+        table.add_row(baseline.name, baseline.kind, str(len(baseline.cells)))
+    if plan.candidates:
+        table.add_row(f"{plan.candidates} candidates", "search", f"{plan.candidates} x {plan.candidate_cells}")
+        table.add_row("the selected one", "best", str(plan.best_cells))
+    console.print(table)
+    time = "unknown until the first cells finish" if counts.seconds is None else readable_seconds(counts.seconds)
+    racing = sweep.file.search is not None and sweep.file.search.racing != "none" and counts.missing > 0
+    most = "at most " if racing else ""
+    console.print(f"  {counts.cells} cells, {counts.done} finished, {most}{counts.missing} to train", highlight=False)
+    console.print(f"  training time on one worker: {time}", highlight=False)

@@ -1,0 +1,190 @@
+"""`dualpt status`: how far sweeps are, from the ledger, while they run or afterwards."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+
+from dualpt.core.errors import UserError
+from dualpt.sweeps.console import readable_seconds
+from dualpt.sweeps.ledger.opening import open_reader
+from dualpt.sweeps.ledger.reading import SweepReader
+from dualpt.sweeps.planning.declared import missing_cells
+
+if TYPE_CHECKING:
+    from dualpt.sweeps.ledger.heartbeat import Launch
+    from dualpt.sweeps.records import CellRow
+
+LOOK_SECONDS = 2.0
+"""Between two looks of `--watch`."""
+SHOWN_REASONS = 5
+UNBOUNDED = 10_000
+"""Columns of a terminal that any table fits."""
+
+
+@dataclass(frozen=True)
+class SweepStatus:
+    """How far a sweep is; counts are cells."""
+
+    name: str
+    launch: str
+    """RUNNING while a launch is alive; otherwise how the last one ended, or KILLED where it left no word."""
+    finished: int
+    failed: int
+    killed: int
+    missing: int = 0
+    """Of whole-grid trials, declared by the last launch and never begun."""
+    cells: int | None = None
+    """Of the whole sweep, as the launch that runs it counts them; None where none runs."""
+    trained: int = 0
+    """By the launch that runs."""
+    seconds_left: float | None = None
+    """By the pace of the launch that runs; None where it is unknown."""
+    running: list[str] = field(default_factory=list)
+    """Trials in training."""
+    driver: str | None = None
+    """Process and machine that run it, and when they last gave a sign of life."""
+    trials: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+    """Trial -> dataset -> cells by status."""
+    pruned: list[str] = field(default_factory=list)
+    """Trials that the race has given up."""
+    reasons: dict[str, int] = field(default_factory=dict)
+    """Why cells failed, and how many."""
+
+
+def show_status(console: Console, name: str | None, *, store: str, as_json: bool, watch: bool = False) -> None:
+    """Print how far sweeps are; of a named one, its trials and datasets, what failed and why, and the time left.
+
+    Args:
+        watch: show a named sweep anew every two seconds until no launch runs it.
+
+    Raises:
+        UserError: the store does not exist, or holds no such sweep.
+    """
+    if watch and (name is None or as_json):
+        raise UserError("--watch: name one sweep, without --json (`dualpt status NAME --watch`)")
+    reader = open_reader(store)
+    if watch and name is not None:
+        _watch(console, reader, name)
+        return
+    found = [status_of(reader, sweep) for sweep in ([name] if name is not None else reader.sweeps())]
+    if as_json:
+        print(json.dumps({status.name: asdict(status) for status in found}))
+    else:
+        console.print(_detailed(found[0], console) if name is not None else _listed(found))
+
+
+def status_of(reader: SweepReader, name: str) -> SweepStatus:
+    """How far a sweep is.
+
+    Raises:
+        UserError: there is no such sweep.
+    """
+    from dualpt.sweeps.ledger.heartbeat import launch_from
+
+    experiment = reader.named_experiment(name)
+    rows, sweep = reader.shown_cells(experiment, ()), reader.sweep_row(experiment)
+    last = None if sweep is None else launch_from(sweep.launch)
+    ended = "NONE" if sweep is None else sweep.status
+    missing = missing_cells(sweep.declared, rows) if sweep is not None else []
+    alive = last if last is not None and last.alive and ended == "RUNNING" else None
+    counts = Counter(row.status for row in rows)
+    status = SweepStatus(
+        name=name,
+        launch="KILLED" if ended == "RUNNING" and alive is None else ended,
+        finished=counts["FINISHED"],
+        failed=counts["FAILED"],
+        killed=counts["KILLED"] + counts["RUNNING"],
+        trials=_by_trial(rows),
+        missing=len(missing),
+        pruned=reader.pruned_trials(experiment),
+        reasons=dict(Counter(row.failure or "unknown" for row in rows if row.status == "FAILED").most_common()),
+    )
+    return status if alive is None else _with_launch(status, alive)
+
+
+def _with_launch(status: SweepStatus, launch: "Launch") -> SweepStatus:
+    """With what the driver says of itself."""
+    state, lasted = launch.state, launch.beat - launch.started
+    cells, trained = state.get("cells"), state.get("trained", 0)
+    missing = 0 if cells is None else max(0, cells - state.get("finished", 0) - state.get("failed", 0))
+    own: dict[str, Any] = {
+        "cells": cells,
+        "trained": trained,
+        "seconds_left": lasted / trained * missing if trained and lasted > 0 else None,
+        "running": state.get("running", []),
+        "driver": f"process {launch.process} on {launch.host}, last heard of {launch.age:.0f} s ago",
+    }
+    return SweepStatus(**{**asdict(status), **own})
+
+
+def _by_trial(rows: "Sequence[CellRow]") -> dict[str, dict[str, dict[str, int]]]:
+    trials: dict[str, dict[str, dict[str, int]]] = {}
+    for row in sorted(rows, key=lambda row: row.trial):
+        cells = trials.setdefault(row.trial, {}).setdefault(row.dataset, {})
+        cells[row.status] = cells.get(row.status, 0) + 1
+    return trials
+
+
+def _watch(console: Console, reader: SweepReader, name: str) -> None:
+    status = status_of(reader, name)
+    with Live(_detailed(status, console), console=console, auto_refresh=False, transient=False) as live:
+        while status.launch == "RUNNING":
+            time.sleep(LOOK_SECONDS)
+            status = status_of(reader, name)
+            live.update(_detailed(status, console), refresh=True)
+
+
+def _listed(found: Sequence[SweepStatus]) -> Table:
+    table = Table("sweep", "finished", "failed", "killed", "pruned trials", "launch", "left", header_style="bold")
+    for status in found:
+        counts = (str(status.finished), str(status.failed), str(status.killed), str(len(status.pruned)))
+        table.add_row(status.name, *counts, status.launch.lower(), _left(status))
+    return table
+
+
+def _detailed(status: SweepStatus, console: Console) -> Group:
+    """Trials by datasets, which are numbered where their names do not fit the terminal."""
+    datasets = list(dict.fromkeys(dataset for cells in status.trials.values() for dataset in cells))
+    table = _by_dataset(status, datasets, datasets, box.HEAVY_HEAD)
+    fits = console.measure(table, options=console.options.update(max_width=UNBOUNDED)).maximum <= console.width
+    if not fits:
+        table = _by_dataset(status, datasets, [str(n) for n in range(1, len(datasets) + 1)], box.SIMPLE_HEAD)
+    never = f", {status.missing} never begun" if status.missing and status.driver is None else ""
+    whole = "" if status.cells is None else f" of {status.cells}"
+    lines = [
+        f"  {status.finished}{whole} cells finished, {status.failed} failed{never}; launch {status.launch.lower()}"
+    ]
+    if status.driver is not None:
+        training = f"in training: {', '.join(status.running) or 'nothing'}"
+        lines.append("  " + "; ".join(filter(None, (f"run by {status.driver}", training, _left(status)))))
+    if not fits:
+        lines.insert(0, "  " + ", ".join(f"{number} {dataset}" for number, dataset in enumerate(datasets, start=1)))
+    lines += [f"  {count} failed: {reason}" for reason, count in list(status.reasons.items())[:SHOWN_REASONS]]
+    return Group(table, *lines)
+
+
+def _by_dataset(status: SweepStatus, datasets: Sequence[str], heads: Sequence[str], look: box.Box) -> Table:
+    """A row a trial: of each dataset the finished cells and, in red, the failed ones."""
+    table = Table("trial", *heads, title=status.name, title_justify="left", header_style="bold", box=look)
+    for trial, cells in status.trials.items():
+        mark = "[green]▸[/] " if trial in status.running else ""
+        given_up = " [dim]pruned[/]" if trial in status.pruned else ""
+        table.add_row(f"{mark}{trial}{given_up}", *(_entry(cells.get(dataset, {})) for dataset in datasets))
+    return table
+
+
+def _entry(cells: dict[str, int]) -> str:
+    failed = cells.get("FAILED", 0)
+    return f"{cells.get('FINISHED', 0)}" + (f" [red]{failed} failed[/]" if failed else "")
+
+
+def _left(status: SweepStatus) -> str:
+    return "" if status.seconds_left is None else f"about {readable_seconds(status.seconds_left)} left"

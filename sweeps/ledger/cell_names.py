@@ -1,0 +1,134 @@
+"""A recorded cell by name, and what it left: the setting it ran with and the prompts it learned.
+
+A cell is named by its run id, its key, an unambiguous beginning of either, or its place as
+`SWEEP/TRIAL/DATASET/SHOTS/SEED`, from the left as far as is needed to tell it apart.
+"""
+
+import json
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from dualpt.core.cell import Cell
+from dualpt.core.config import Protocol, Setting
+from dualpt.core.errors import UserError, nearest
+from dualpt.sweeps.ledger.contents import CONTEXTS_FILE, SETTING_FILE
+from dualpt.sweeps.records import CellRow
+
+if TYPE_CHECKING:
+    from dualpt.core.learned.prompts import LearnedPrompts
+    from dualpt.sweeps.ledger.mlflow import Ledger
+
+SHORTEST_PREFIX = 4
+"""Hex digits that may stand for a run id or a cell key."""
+SHOWN = 4
+"""Cells that an error line names."""
+MOVABLE = ("data.root", "descriptions.bank", "backbone.pretrained")
+"""Keys that say where things lie on this machine: they may be given anew for a finished cell."""
+PARTS = ("sweep", "trial", "dataset", "shots", "seed")
+
+
+def find_cell(ledger: "Ledger", name: str) -> CellRow:
+    """The recorded cell that `name` stands for (see the module).
+
+    Raises:
+        UserError: no such cell, or several; the nearest names, or those that are meant, are given.
+    """
+    hint = ""
+    if re.fullmatch(rf"[0-9a-f]{{{SHORTEST_PREFIX},64}}", name):
+        found = ledger.cells_whose(name)
+    elif name.split("/")[0] not in (known := ledger.sweeps()):
+        found = []
+        hint = nearest(name.split("/")[0], known)
+    else:
+        found = _at_place(ledger, name)
+    found = [row for row in found if row.dataset]
+    if not found:
+        raise UserError(
+            f"no recorded cell is '{name}' in {ledger.uri}{hint}; name one by its run id, its key or a beginning of "
+            f"them, or as SWEEP/TRIAL/DATASET/SHOTS/SEED (recorded sweeps: {', '.join(ledger.sweeps()) or 'none'})"
+        )
+    if len({row.key for row in found}) > 1:
+        shown = [f"{_place(row)} ({row.run_id[:8]})" for row in sorted(found, key=_place)[:SHOWN]]
+        rest = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        raise UserError(f"'{name}' stands for {len(found)} cells: {', '.join(shown)}{rest}; name one of them")
+    finished = [row for row in found if row.finished]
+    originals = [row for row in finished if row.reused_from is None]
+    return (originals or finished or found)[-1]
+
+
+def cell_of(ledger: "Ledger", row: CellRow, overrides: Mapping[str, Any]) -> Cell:
+    """The cell as it was run, with places on this machine in `overrides`; without targets, which it did not learn from.
+
+    Raises:
+        UserError: an override of what the cell has been run with, or a setting that is not on record.
+    """
+    for key in overrides:
+        if key not in MOVABLE:
+            raise UserError(
+                f"{key}: a finished cell keeps its setting; only {', '.join(MOVABLE)} may be given"
+                f"{nearest(key, MOVABLE)}"
+            )
+    with tempfile.TemporaryDirectory() as folder:
+        source = _artifact(ledger, row, SETTING_FILE, Path(folder))
+        values = json.loads(source.read_text(encoding="utf-8"))
+    setting = Setting().with_values(values, source=f"{SETTING_FILE} of run {row.run_id}")
+    setting = setting.with_values(overrides)
+    return Cell(setting, row.dataset, cast(Protocol, row.protocol), row.shots, row.seed)
+
+
+def prompts_of(ledger: "Ledger", row: CellRow, overrides: Mapping[str, Any]) -> "LearnedPrompts":
+    """The prompts that a cell learned, with places on this machine in `overrides`.
+
+    Raises:
+        UserError: the cell learned none, did not finish, or its file is missing.
+    """
+    from dualpt.core.learned.prompts import load_prompts
+
+    if not row.finished:
+        reason = f": {row.failure}" if row.failure else ""
+        raise UserError(f"cell {_place(row)} is {row.status.lower()}{reason}; choose a finished one")
+    if row.params.get("method") != "prompt":
+        raise UserError(f"cell {_place(row)} is zero-shot: it learned no prompts; choose a trained method's cell")
+    cell = cell_of(ledger, row, overrides)
+    with tempfile.TemporaryDirectory() as folder:
+        prompts = load_prompts(_artifact(ledger, row, CONTEXTS_FILE, Path(folder)), cell)
+    return replace(prompts, cell=cell)
+
+
+def _artifact(ledger: "Ledger", row: CellRow, name: str, folder: Path) -> Path:
+    """A file of the cell, or of the run that its numbers were taken from."""
+    for run_id in filter(None, (row.run_id, row.reused_from)):
+        found = ledger.artifact(run_id, name, folder)
+        if found is not None:
+            return found
+    raise UserError(
+        f"cell {_place(row)} has no {name} (run {row.reused_from or row.run_id}): its artifacts were deleted, or lie "
+        "with the store it was recorded in"
+    )
+
+
+def _at_place(ledger: "Ledger", name: str) -> list[CellRow]:
+    given = name.split("/")
+    if len(given) > len(PARTS):
+        raise UserError(f"'{name}': a cell's place is SWEEP/TRIAL/DATASET/SHOTS/SEED")
+    rows = [row for row in ledger.read_cells(given[0]) if row.finished]
+    for part, word in zip(PARTS[1:], given[1:], strict=False):
+        left = [row for row in rows if str(getattr(row, part)) == word]
+        if not left:
+            known = sorted({str(getattr(row, part)) for row in rows})
+            raise UserError(f"'{name}': no finished cell of {part} '{word}'{_hint(word, known)}")
+        rows = left
+    return rows
+
+
+def _hint(word: str, known: Sequence[str]) -> str:
+    return nearest(word, known) or f" (there are: {', '.join(known[:SHOWN])}{', …' * (len(known) > SHOWN)})"
+
+
+def _place(row: CellRow) -> str:
+    """`best/mini-pets/16/1`: the cell within its sweep."""
+    return "/".join(str(getattr(row, part)) for part in PARTS[1:])

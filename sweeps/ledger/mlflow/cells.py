@@ -1,0 +1,121 @@
+"""Cells in the ledger: written by the workers themselves, in five calls a cell, FINISHED last."""
+
+import itertools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run
+
+from dualpt.sweeps import records
+from dualpt.sweeps.ledger import attempts
+from dualpt.sweeps.ledger.attempts import CellRecord
+from dualpt.sweeps.ledger.contents import read_cell
+from dualpt.sweeps.ledger.mlflow.client import StoreClient, child_of, id_of, level, one_line, patient
+from dualpt.sweeps.records import CellRow, KeyedCell, TrialRef
+
+if TYPE_CHECKING:
+    from dualpt.core.running.cell_runner import CellResult
+
+
+class CellLedger(StoreClient):
+    """Writes attempts at cells, and finds those that are there."""
+
+    def record(self, trial: TrialRef, keyed: KeyedCell, result: "CellResult", seconds: float) -> str:
+        """Write one trained cell under its trial; FINISHED comes last, or FAILED with the reason.
+
+        Args:
+            seconds: the cell's share of the wall time of its pack.
+
+        Returns:
+            The id of the cell's run.
+        """
+        return self.deliver(attempts.trained(trial, keyed, result, seconds))
+
+    def record_failure(
+        self, trial: TrialRef, keyed: KeyedCell, reason: str, seconds: float = 0.0, details: str = ""
+    ) -> str:
+        """Write a cell that gave no result at all, with the reason in one line and, at length, as a file.
+
+        Returns the id of its run.
+        """
+        return self.deliver(attempts.failed(trial, keyed, reason, seconds, details))
+
+    def reuse(self, source_run_id: str, trial: TrialRef, keyed: KeyedCell) -> str:
+        """Write a cell whose numbers are already in the store, under another trial or sweep.
+
+        The copy holds the metrics, so that each experiment's tables are whole, and names the run it came from, where
+        the artifacts are. Returns the id of the copy's run.
+        """
+        return self.deliver(attempts.copied(trial, keyed, self._cell(source_run_id)))
+
+    def deliver(self, record: CellRecord, *, again: bool = False) -> str:
+        """Write an attempt at a cell, and return the id of its run.
+
+        Args:
+            record: what happened.
+            again: whether it may be there already, whole or half written, or its cell finished by another attempt:
+                then it is completed, or left, instead of written twice. Repeated calls of this method look by
+                themselves.
+        """
+        tries = itertools.count()
+
+        def attempt() -> str:
+            with one_line(self.uri):
+                known = self._known(record) if next(tries) or again else None
+                if known is not None and _settled(known, record):
+                    return id_of(known)
+                return self._write(record, known)
+
+        return self._retrying(attempt)
+
+    @patient
+    def trial_cells(self, trial: TrialRef) -> list[CellRow]:
+        """Every recorded attempt at a cell of one trial."""
+        return [read_cell(run) for run in self._runs([trial.experiment_id], child_of(trial.run_id))]
+
+    @patient
+    def _cell(self, run_id: str) -> CellRow:
+        return read_cell(self._client.get_run(run_id))
+
+    def _known(self, record: CellRecord) -> Run | None:
+        """The run of a finished attempt at this cell of this trial, else this very attempt's, else None."""
+        place = f"{child_of(record.trial_run_id)} and tags.`{records.KEY_TAG}` = '{record.key}'"
+        runs = self._runs([record.experiment_id], place)
+        finished = next((run for run in runs if run.info.status == "FINISHED"), None)
+        own = (run for run in runs if run.data.tags.get(records.RECORD_TAG) == record.number)
+        return finished or next(own, None)
+
+    def _write(self, record: CellRecord, begun: Run | None) -> str:
+        """Write a record as a run, or what is missing of a run that has been begun; its end comes last.
+
+        Metrics and parameters that are there already are the same ones, and MLflow takes them twice.
+        """
+        run = begun or self._client.create_run(record.experiment_id, record.started_ms, dict(record.tags), record.label)
+        run_id = id_of(run)
+        metrics = [Metric(point.name, point.value, record.ended_ms, point.step) for point in record.metrics]
+        self._client.log_batch(run_id, metrics, [Param(key, value) for key, value in record.params.items()])
+        self._client.log_inputs(run_id, [_dataset_input(record.dataset)])
+        if record.files:
+            with self._artifacts(run) as folder:
+                for name, content in record.files.items():
+                    (folder / name).write_bytes(content)
+        self._client.set_terminated(run_id, "FINISHED" if record.failure is None else "FAILED", record.ended_ms)
+        return run_id
+
+    def cells_whose(self, prefix: str) -> list[CellRow]:
+        """Cells anywhere in the store whose run id or cell key begins with `prefix` (hex digits)."""
+        with one_line(self.uri):
+            everywhere = [experiment.experiment_id for experiment in self._experiments()]
+            found = self._runs(everywhere, f"{level('cell')} and attributes.run_id LIKE '{prefix}%'")
+            found += self._runs(everywhere, f"{level('cell')} and tags.`{records.KEY_TAG}` LIKE '{prefix}%'")
+        return list({row.run_id: row for row in map(read_cell, found)}.values())
+
+
+def _settled(known: Run, record: CellRecord) -> bool:
+    """Whether nothing is left to write: the cell is finished, or this attempt is recorded as failed."""
+    return known.info.status == "FINISHED" or (known.info.status == "FAILED" and record.failure is not None)
+
+
+def _dataset_input(described: Mapping[str, str]) -> DatasetInput:
+    dataset = Dataset(described["name"], described["digest"], source_type="dualpt", source=described["source"])
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", described["context"])])

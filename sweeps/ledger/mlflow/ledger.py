@@ -1,0 +1,255 @@
+"""The ledger: runs of sweeps, trials and cells in MLflow.
+
+One experiment a sweep; the sweep's run, its trials and their cells nest by MLflow's own parent tag. Every method can be
+called again after an outage: what the store already holds is found and completed, not doubled.
+"""
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import Metric, Param, Run, RunTag
+
+from dualpt.core.config import Setting
+from dualpt.core.errors import UserError
+from dualpt.sweeps import records
+from dualpt.sweeps.ledger.contents import (
+    LOSS,
+    SETTING_FILE,
+    grid_tags,
+    read_cell,
+    read_setting,
+    read_sweep,
+    read_trial,
+    trial_tags,
+    write_setting,
+)
+from dualpt.sweeps.ledger.mlflow.cells import CellLedger
+from dualpt.sweeps.ledger.mlflow.client import id_of, level, patient
+from dualpt.sweeps.ledger.reading import PLACE_PARAMS, SweepReader, check_schema, deleted
+from dualpt.sweeps.ledger.sql import StoredRun, is_readable_by_sql, read_runs
+from dualpt.sweeps.records import CellRow, Status, SweepRow, TrialRef, TrialRow, grid_metrics, latest, setting_hash
+
+TAGS_PER_CALL = 100
+"""Most that MLflow takes."""
+
+
+class Ledger(CellLedger, SweepReader):
+    """The tracking store, opened for one process."""
+
+    @patient
+    def experiment(self, name: str, description: str = "") -> str:
+        """The id of the sweep's experiment, created where it is new.
+
+        Raises:
+            UserError: an experiment of this name was deleted in MLflow.
+        """
+        existing = self.find_experiment(name)
+        if existing is None:
+            tags = {records.NOTE_TAG: description} if description else {}
+            return str(self._client.create_experiment(name, self._artifact_root(name), tags))
+        if description:
+            self._client.set_experiment_tag(existing, records.NOTE_TAG, description)
+        return existing
+
+    @patient
+    def find_experiment(self, name: str) -> str | None:
+        """The id of the sweep's experiment, or None where there is none.
+
+        Raises:
+            UserError: an experiment of this name was deleted in MLflow.
+        """
+        existing = self._client.get_experiment_by_name(name)
+        if existing is None:
+            return None
+        number = str(existing.experiment_id)
+        if existing.lifecycle_stage != "active":
+            raise deleted(name, number)
+        return number
+
+    @patient
+    def open_sweep(self, experiment_id: str, name: str) -> str:
+        """The sweep's run, reopened where there is one."""
+        for run in self._runs([experiment_id], level("sweep")):
+            self._client.update_run(run.info.run_id, status="RUNNING")
+            return id_of(run)
+        tags = {records.LEVEL_TAG: "sweep", records.SWEEP_TAG: name, records.SCHEMA_TAG: records.SCHEMA}
+        return id_of(self._client.create_run(experiment_id, tags=tags, run_name=name))
+
+    @patient
+    def declare(self, sweep_run: str, text: str) -> None:
+        """Write on the sweep's run what its launch is to run (`dualpt.sweeps.planning.declared`)."""
+        known = self._client.get_run(sweep_run).data.tags
+        tags = [RunTag(key, value) for key, value in grid_tags(text, known).items()]
+        for start in range(0, len(tags), TAGS_PER_CALL):
+            self._client.log_batch(sweep_run, tags=tags[start : start + TAGS_PER_CALL])
+
+    @patient
+    def launch_of(self, experiment_id: str) -> tuple[str, Status, str] | None:
+        """The sweep's run, its status, and what the process that last ran it wrote there (`mark_launch`), or None."""
+        for run in self._runs([experiment_id], level("sweep")):
+            return id_of(run), run.info.status, run.data.tags.get(records.LAUNCH_TAG, "")
+        return None
+
+    @patient
+    def mark_launch(self, sweep_run: str, text: str) -> None:
+        """Write who runs the sweep, and how far it is, on its run."""
+        self._client.set_tag(sweep_run, records.LAUNCH_TAG, text)
+
+    @patient
+    def trials(self, experiment_id: str) -> list[TrialRow]:
+        """The trials on record, superseded ones included.
+
+        Raises:
+            UserError: they were recorded by a version with another schema.
+        """
+        runs = self._runs([experiment_id], level("trial"))
+        check_schema(runs, self.uri)
+        return [read_trial(run) for run in runs]
+
+    @patient
+    def open_trial(
+        self, experiment_id: str, sweep_run: str, sweep: str, name: str, kind: records.Kind, setting: Setting
+    ) -> TrialRef:
+        """The run of a trial: reopened where this setting has one, else a new one that supersedes its namesakes."""
+        wanted = setting_hash(setting)
+        namesakes = self._runs([experiment_id], f"{level('trial')} and tags.`{records.TRIAL_TAG}` = '{name}'")
+        for run in namesakes:
+            if run.data.tags[records.SETTING_TAG] != wanted:
+                self._client.set_tag(run.info.run_id, records.SUPERSEDED_TAG, "true")
+        params = {key: str(value) for key, value in setting.flat().items()}
+        for run in namesakes:
+            if run.data.tags[records.SETTING_TAG] == wanted:
+                self._client.update_run(run.info.run_id, status="RUNNING")
+                for tag in (records.SUPERSEDED_TAG, records.PRUNED_TAG):
+                    if tag in run.data.tags:
+                        self._client.delete_tag(run.info.run_id, tag)
+                if len(run.data.params) < len(params):  # cut off while it was made
+                    self._describe_trial(run, params, setting)
+                return read_trial(run).ref
+        own = {records.LEVEL_TAG: "trial", records.PARENT_TAG: sweep_run}
+        trial = TrialRef(experiment_id, "", sweep, name, kind, wanted)
+        run = self._client.create_run(experiment_id, tags={**trial_tags(trial), **own}, run_name=name)
+        self._describe_trial(run, params, setting)
+        return replace(trial, run_id=id_of(run))
+
+    def _describe_trial(self, run: Run, params: Mapping[str, str], setting: Setting) -> None:
+        """Its parameters last: a trial that has them all is whole."""
+        with self._artifacts(run) as folder:
+            write_setting(folder, setting)
+        self._client.log_batch(run.info.run_id, params=[Param(key, value) for key, value in params.items()])
+
+    @patient
+    def close_trial(self, trial: TrialRef, status: Status, pruned: str | None = None) -> None:
+        """Write the trial's grid aggregates from its recorded cells, and end its run.
+
+        Args:
+            pruned: why a race gave it up. Its means are left out: beside those of whole trials they would mislead.
+        """
+        aggregates = grid_metrics(latest(self.trial_cells(trial)))
+        if pruned is None:
+            self.close(trial.run_id, status, aggregates)
+        else:
+            known = {name: value for name, value in aggregates.items() if not name.startswith("grid/mean/")}
+            self.close(trial.run_id, status, known, {records.PRUNED_TAG: pruned})
+
+    @patient
+    def mark_selected(self, experiment_id: str, name: str) -> None:
+        """Tag the trial of the best candidate, and no other."""
+        for row in self.trials(experiment_id):
+            if row.ref.name == name and not row.superseded:
+                self._client.set_tag(row.ref.run_id, records.SELECTED_TAG, "true")
+            elif row.selected:
+                self._client.delete_tag(row.ref.run_id, records.SELECTED_TAG)
+
+    @patient
+    def close(
+        self,
+        run_id: str,
+        status: Status,
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """End a sweep's or trial's run."""
+        now = _now_ms()
+        for key, value in (tags or {}).items():
+            self._client.set_tag(run_id, key, value)
+        if metrics:
+            self._client.log_batch(run_id, [Metric(key, value, now, 0) for key, value in metrics.items()])
+        self._client.set_terminated(run_id, status, now)
+
+    # Reading, in bulk
+
+    @patient
+    def finished_cells(self) -> dict[str, CellRow]:
+        """The finished cells of the whole store by key; of several with the same key, the last recorded.
+
+        Those of another schema are no results of this version, and are left out.
+        """
+        everywhere = [experiment.experiment_id for experiment in self._experiments()]
+        runs = self._cell_runs(everywhere, finished_only=True, params=PLACE_PARAMS)
+        rows = [read_cell(run) for run in runs if run.data.tags.get(records.SCHEMA_TAG) == records.SCHEMA]
+        return {row.key: row for row in sorted(rows, key=lambda row: row.recorded_ms)}
+
+    @patient
+    def sweep_row(self, experiment_id: str) -> SweepRow | None:
+        """The run of a sweep, or None where its experiment holds none."""
+        runs = self._runs([experiment_id], level("sweep"))
+        if not runs:
+            return None
+        description = self._client.get_experiment(experiment_id).tags.get(records.NOTE_TAG, "")
+        return read_sweep(runs[0], description)
+
+    @patient
+    def sweeps(self) -> list[str]:
+        """Names of the sweeps on record, the latest first."""
+        everywhere = [experiment.experiment_id for experiment in self._experiments()]
+        runs = self._runs(everywhere, level("sweep"))
+        return list(dict.fromkeys(run.data.tags[records.SWEEP_TAG] for run in runs))
+
+    @patient
+    def loss_curves(self, run_ids: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
+        """The training losses of cells by epoch; empty where one trained nothing, and where it was reused."""
+        histories = {run_id: self._client.get_metric_history(run_id, LOSS) for run_id in run_ids}
+        return {run: sorted((p.step, p.value) for p in points if p.step > 0) for run, points in histories.items()}
+
+    @patient
+    def selected_settings(self, name: str) -> list[Mapping[str, Any]]:
+        """What an earlier sweep selected: every key of its best setting, or of each of its Pareto front.
+
+        Raises:
+            UserError: there is no such sweep, or it has selected nothing yet.
+        """
+        experiment_id = self.named_experiment(name)
+        best = [row.ref for row in self.trials(experiment_id) if row.ref.kind == "best" and not row.superseded]
+        if not best:
+            raise UserError(f"sweep '{name}' in {self.uri} has selected no setting yet; finish it first")
+        with tempfile.TemporaryDirectory() as folder:
+            paths = [self._client.download_artifacts(ref.run_id, SETTING_FILE, folder) for ref in best]
+            return [read_setting(Path(path)) for path in paths]
+
+    @patient
+    def close_orphans(self, experiment_id: str) -> int:
+        """Mark trials and cells that a killed launch left RUNNING as KILLED; returns how many cells."""
+        left = "attributes.status = 'RUNNING'"
+        cells = self._runs([experiment_id], f"{level('cell')} and {left}")
+        for run in [*cells, *self._runs([experiment_id], f"{level('trial')} and {left}")]:
+            self._client.set_terminated(run.info.run_id, "KILLED")
+        return len(cells)
+
+    @patient
+    def _cell_runs(
+        self, experiments: Sequence[str], *, finished_only: bool = False, params: Sequence[str] | None = None
+    ) -> Sequence[Run | StoredRun]:
+        """Runs of cells, by SQL where the store is a database: MLflow's client is slow above some hundred."""
+        if is_readable_by_sql(self.uri):
+            return read_runs(self.uri, experiments, finished_only=finished_only, params=params)
+        finished = " and attributes.status = 'FINISHED'" if finished_only else ""
+        return self._runs(experiments, level("cell") + finished)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,216 @@
+"""What a sweep will run, before anything runs: which settings, over which cells, in which order, for how long.
+
+Pure: reads no file and loads neither torch, Ray nor MLflow.
+"""
+
+import math
+import statistics
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from dualpt.core.cell import Cell, pack_of
+from dualpt.core.config import Protocol, Setting
+from dualpt.core.data.catalog import dataset_info, expand_datasets
+from dualpt.core.data.protocols import targets_of
+from dualpt.core.methods import method_setting
+from dualpt.search_spaces.sweep import LoadedSweep, Variant
+from dualpt.sweeps.records import CellRow, KeyedCell, Kind
+
+Keyed = TypeVar("Keyed", bound=KeyedCell)
+
+
+@dataclass(frozen=True)
+class TrialPlan:
+    """One setting and the cells it is judged on, in the order they run."""
+
+    name: str
+    kind: Kind
+    setting: Setting
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """What is known of a sweep before its search proposes anything."""
+
+    baselines: tuple[TrialPlan, ...]
+    """Published methods and a study's variants: all that runs over the whole grid whatever a search finds."""
+    candidates: int
+    candidate_cells: int
+    """Cells that each candidate is judged on."""
+    best_cells: int
+    """Cells of the selected setting: the whole grid, of which those it was judged on are known by then."""
+
+    @property
+    def cells(self) -> int:
+        """Cells on record at the end; those that several trials share are trained once."""
+        known = sum(len(baseline.cells) for baseline in self.baselines)
+        return known + self.candidates * self.candidate_cells + self.best_cells
+
+
+@dataclass(frozen=True)
+class PlanCounts:
+    """A plan against the ledger."""
+
+    cells: int
+    done: int
+    packs: int
+    """Packs of the baselines left to train; those of candidates are counted as they are proposed."""
+    seconds: float | None
+    """Estimated training time of what is left on one worker; None until some cell has finished."""
+
+    @property
+    def missing(self) -> int:
+        return self.cells - self.done
+
+
+def plan_sweep(sweep: LoadedSweep) -> SweepPlan:
+    """Expand a sweep file.
+
+    Raises:
+        UserError: an unknown dataset.
+    """
+    file, search = sweep.file, sweep.file.search
+    variants = (plan_variant(variant, sweep) for variant in sweep.variants)
+    baselines = (*(plan_baseline(name, sweep) for name in file.baselines), *variants)
+    if search is None:
+        return SweepPlan(baselines, candidates=0, candidate_cells=0, best_cells=0)
+    first = file.grid.shots[0] if file.searches_shots else None
+    judged = len(judged_cells(sweep, sweep.reference, first))
+    return SweepPlan(baselines, search.trials, judged, len(grid_cells(sweep, sweep.reference, first)))
+
+
+def plan_baseline(name: str, sweep: LoadedSweep) -> TrialPlan:
+    """A published method over the whole grid, with the file's fixed values beneath its own."""
+    setting = method_setting(name, sweep.file.base_values())
+    return TrialPlan(name, "baseline", setting, grid_cells(sweep, setting))
+
+
+def plan_variant(variant: Variant, sweep: LoadedSweep) -> TrialPlan:
+    """A variant of a study, or its reference, over the whole grid."""
+    kind: Kind = "reference" if variant.is_reference else "variant"
+    return TrialPlan(variant.name, kind, variant.setting, grid_cells(sweep, variant.setting))
+
+
+def grid_cells(sweep: LoadedSweep, setting: Setting, shots: int | None = None) -> tuple[Cell, ...]:
+    """The whole grid, or its part at `shots`."""
+    grid = sweep.file.grid
+    at = grid.shots if shots is None else [shots]
+    return plan_cells(setting, grid.datasets, grid.protocol, at, grid.seeds, grid.targets)
+
+
+def judged_cells(sweep: LoadedSweep, setting: Setting, shots: int | None = None) -> tuple[Cell, ...]:
+    """The part of the grid that candidates are judged on; `shots` where the candidate itself chose them."""
+    grid, search = sweep.file.grid, sweep.file.search
+    if search is None:
+        return ()
+    at = [shots] if shots is not None else search.shots or grid.shots
+    datasets, seeds = search.datasets or grid.datasets, search.seeds or grid.seeds
+    return plan_cells(setting, datasets, grid.protocol, at, seeds, grid.targets)
+
+
+def plan_cells(
+    setting: Setting,
+    datasets: Iterable[str],
+    protocol: Protocol,
+    shots: Sequence[int],
+    seeds: Sequence[int],
+    targets: Sequence[str] | None = None,
+) -> tuple[Cell, ...]:
+    """All cells of one setting in one fixed order, cheap ones first: by shots, then classes, then as listed.
+
+    Zero-shot methods draw no sample, so they have one cell a dataset. `targets` are those of `core.data.protocols`.
+    """
+    root = setting.data.folder
+    names = sorted(expand_datasets(datasets, root), key=lambda name: classes_of(name, root))
+    tested = {name: targets_of(protocol, name, targets, root) for name in names}
+    if setting.method != "prompt":
+        return tuple(Cell(setting, name, protocol, 0, 0, tested[name]) for name in names)
+    return tuple(
+        Cell(setting, name, protocol, k, seed, tested[name]) for k in sorted(shots) for name in names for seed in seeds
+    )
+
+
+def classes_of(name: str, root: Path | None) -> int:
+    """Classes of a real dataset: they, with the shots, decide what a cell costs. Others are small."""
+    info = dataset_info(name, root)
+    return (info.n_classes or 0) if info.kind == "real" else 0
+
+
+def into_packs(cells: Iterable[Keyed]) -> list[tuple[Keyed, ...]]:
+    """Group cells that may train in the same steps (all seeds of a dataset and its shots), keeping their order."""
+    packs: dict[str, list[Keyed]] = {}
+    for keyed in cells:
+        packs.setdefault(pack_of(keyed.cell), []).append(keyed)
+    return [tuple(pack) for pack in packs.values()]
+
+
+def count(
+    plan: SweepPlan,
+    rows: Sequence[CellRow],
+    own: Sequence[CellRow],
+    key: Callable[[Cell], str],
+    given_up: Collection[str] = (),
+) -> PlanCounts:
+    """Hold a plan against the ledger.
+
+    Args:
+        plan: what the sweep will run.
+        rows: finished cells of the whole store, which are reused wherever their key fits.
+        own: finished cells of this sweep's experiment (none where its study is another): how far its search is.
+        key: the cell key, `CellRunner.key`.
+        given_up: names of the candidates that a race has given up: their missing cells do not count.
+    """
+    known = {row.key for row in rows}
+    planned = [KeyedCell(cell, key(cell)) for baseline in plan.baselines for cell in baseline.cells]
+    missing = [keyed for keyed in planned if keyed.key not in known]
+    searched = min(sum(row.kind == "search" for row in own), plan.candidates * plan.candidate_cells)
+    best = min(sum(row.kind == "best" for row in own), plan.best_cells)
+    done = len(planned) - len(missing) + searched + best
+    tried = sum(row.kind == "search" and row.trial in given_up for row in own)
+    skipped = len(given_up) * plan.candidate_cells - tried
+    unproposed = max(0, plan.candidates * plan.candidate_cells - searched - skipped)
+    unselected = max(0, plan.best_cells - max(best, plan.candidate_cells))
+    seconds = estimate_seconds([keyed.cell for keyed in missing], unproposed + unselected, rows)
+    return PlanCounts(plan.cells - skipped, done, len(into_packs(missing)), seconds)
+
+
+def estimate_seconds(missing: Sequence[Cell], unproposed: int, rows: Sequence[CellRow]) -> float | None:
+    """Seconds of training left on one worker, from what finished cells took.
+
+    A cell takes what cells of its dataset and shots took on average, else what all cells took; `unproposed` cells of
+    the search take the latter. None where nothing has been measured and something is left.
+    """
+    if not missing and not unproposed:
+        return 0.0
+    mean = mean_seconds(rows)
+    if mean is None:
+        return None
+    return sum(mean.of(cell) for cell in missing if cell.shots) + unproposed * mean.overall
+
+
+@dataclass(frozen=True)
+class MeanSeconds:
+    """What finished cells took, in seconds of training."""
+
+    overall: float
+    by_place: Mapping[tuple[str, int], float]
+    """By dataset and shots."""
+
+    def of(self, cell: Cell) -> float:
+        """What cells of its dataset and shots took on average, else what all took."""
+        return self.by_place.get((cell.dataset, cell.shots), self.overall)
+
+
+def mean_seconds(rows: Iterable[CellRow]) -> MeanSeconds | None:
+    """The means over cells that were trained where they are recorded; None where there is none."""
+    taken: dict[tuple[str, int], list[float]] = {}
+    for row in rows:
+        if row.shots > 0 and row.reused_from is None and math.isfinite(row.seconds):
+            taken.setdefault((row.dataset, row.shots), []).append(row.seconds)
+    if not taken:
+        return None
+    overall = statistics.fmean(seconds for each in taken.values() for seconds in each)
+    return MeanSeconds(overall, {place: statistics.fmean(seconds) for place, seconds in taken.items()})

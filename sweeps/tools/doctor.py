@@ -1,0 +1,97 @@
+"""`dualpt doctor`: is this machine ready, and if not, what is to be done."""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from rich.console import Console
+
+from dualpt.core.errors import UserError
+from dualpt.core.files.locations import cache_root
+
+PACKAGES = ("torch", "torchvision", "open_clip_torch", "transformers", "ray", "optuna", "mlflow")
+
+
+def examine(console: Console) -> int:
+    """Run every check and print one line each; 0 if all passed, else 2."""
+    checks: tuple[tuple[str, Callable[[], str]], ...] = (
+        ("python", _python),
+        ("packages", _packages),
+        ("device", _device),
+        ("cache folder", _cache),
+        ("working folder", _working_folder),
+        ("training step", _training_step),
+    )
+    passed = True
+    for name, check in checks:
+        try:
+            console.print(f"[green]ok[/]    {name}: {check()}", highlight=False)
+        except UserError as error:
+            passed = False
+            console.print(f"[red]fault[/] {name}: {error}", highlight=False)
+    return 0 if passed else 2
+
+
+def _python() -> str:
+    return sys.version.split()[0]
+
+
+def _packages() -> str:
+    found = []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            raise UserError(f"{name} is not installed; pip install -c constraints.txt -e .") from None
+    return ", ".join(found)
+
+
+def _device() -> str:
+    import torch
+
+    if not torch.cuda.is_available():
+        return f"no GPU; {os.cpu_count()} CPU cores"
+    gpus = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+    return ", ".join(f"{gpu.name} ({gpu.total_memory / 2**30:.0f} GiB)" for gpu in gpus)
+
+
+def _cache() -> str:
+    folder = cache_root()
+    return f"{folder} ({_writable(folder)} GiB free; DUALPT_CACHE moves it)"
+
+
+def _working_folder() -> str:
+    return f"{Path.cwd()} ({_writable(Path.cwd())} GiB free; mlflow.db and optuna.db are written here)"
+
+
+def _writable(folder: Path) -> int:
+    """Free space in GiB, after writing and removing a file."""
+    probe = folder / f".dualpt-probe-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written ({error.strerror})") from None
+    return shutil.disk_usage(folder).free // 2**30
+
+
+def _training_step() -> str:
+    from dualpt.core.cell import Cell
+    from dualpt.core.methods import method_setting
+    from dualpt.core.running.cell_runner import CellRunner
+
+    setting = method_setting("dualpt", {"optim.epochs": 2})
+    cell = Cell(setting, "mini-tiles", "few-shot", 1, 1)
+    runner = CellRunner()
+    runner.check([cell])
+    runner.prepare([cell])
+    start = time.perf_counter()
+    result = runner.run([cell])[0]
+    if result.failure:
+        raise UserError(f"a tiny training failed: {result.failure}")
+    return f"mini-tiles, 1 shot, 2 epochs in {time.perf_counter() - start:.2f} s on the tiny CLIP"

@@ -1,0 +1,292 @@
+"""`dualpt features`: what stored features a sweep or a dataset needs, computing them, and the store's upkeep."""
+
+import itertools
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from dualpt.core.cell import Cell
+from dualpt.core.config import Setting, Value
+from dualpt.core.files.locations import cache_root
+from dualpt.search_spaces.parameters import IntParameter, Parameter
+from dualpt.search_spaces.sweep import LoadedSweep
+from dualpt.sweeps.console import readable_seconds, showing_progress
+from dualpt.sweeps.planning.plan import grid_cells, plan_sweep
+
+if TYPE_CHECKING:
+    from dualpt.core.features.needs import FeatureEstimate
+
+SEARCHED_KEYS = ("backbone.", "data.views", "alignment.local_", "inference.local_weight")
+"""Beginnings of the keys that decide which features a setting reads."""
+
+DAMAGE_FOUND = 3
+"""Exit code of `verify`."""
+
+
+@dataclass(frozen=True)
+class FeatureCosts:
+    """What missing features cost."""
+
+    images: int
+    """To be encoded, views counted one by one."""
+    bytes: int
+    seconds: float | None
+    """On this machine; None where its pace is not known."""
+
+
+def store_folder() -> Path:
+    return cache_root() / "features"
+
+
+def sweep_cells(sweep: LoadedSweep) -> list[Cell]:
+    """The cells of baselines and candidates, with every value of a searched key that decides which features are read.
+
+    Of a range, both ends stand for all: views 2 are among views 4, and any positive weight reads the same features.
+    Only a single view is another one, the plain crop.
+    """
+    cells = [cell for baseline in plan_sweep(sweep).baselines for cell in baseline.cells]
+    if sweep.file.search is None:
+        return cells
+    deciding = [parameter for parameter in sweep.space if parameter.key.startswith(SEARCHED_KEYS)]
+    for ends in itertools.product(*map(_deciding_values, deciding)):
+        values: dict[str, Value] = {}
+        for parameter, end in zip(deciding, ends, strict=True):
+            values |= {key: allowed[0] for key, allowed in parameter.when.items()} | {parameter.key: end}
+        cells += grid_cells(sweep, sweep.reference.with_values(values, source="search.space"))
+    return cells
+
+
+def _deciding_values(parameter: Parameter) -> tuple[Value, ...]:
+    if parameter.key == "data.views" and isinstance(parameter, IntParameter) and parameter.low < 1 < parameter.high:
+        return (parameter.low, 1, parameter.high)
+    return parameter.ends
+
+
+def feature_costs(sweep: LoadedSweep) -> FeatureCosts:
+    """What a launch would have to encode, by the pace of earlier builds. Reads no weights."""
+    import torch
+
+    from dualpt.core.clip.backbone import backbone_facts
+    from dualpt.core.features.needs import FeatureNeed, estimate, needs_of
+    from dualpt.core.features.store import Encoder, FeatureStore, encoder_title
+
+    store = FeatureStore(store_folder())
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+
+    def facts_of(setting: Setting) -> Encoder:
+        section = setting.backbone
+        return backbone_facts(section.name, section.pretrained, section.precision)
+
+    def pace_of(need: FeatureNeed, _: object) -> float | None:
+        return store.pace.known(encoder_title(facts_of(need.setting), need.local, device))
+
+    return costs(estimate(store, needs_of(sweep_cells(sweep)), facts_of, pace_of))
+
+
+def costs(estimates: "Iterable[FeatureEstimate]") -> FeatureCosts:
+    """The sum of estimates."""
+    every = list(estimates)
+    seconds = [one.seconds for one in every]
+    known = [one for one in seconds if one is not None]
+    return FeatureCosts(
+        sum(one.missing for one in every),
+        sum(one.bytes for one in every),
+        sum(known) if len(known) == len(seconds) else None,
+    )
+
+
+def build(console: Console, cells: Sequence[Cell], *, dry_run: bool, as_json: bool) -> None:
+    """Show what is missing and what it costs, then compute it.
+
+    Raises:
+        UserError: a fault of the data or the backbone, or too little room, before anything is encoded.
+    """
+    from dualpt.core.running.cell_runner import CellRunner
+
+    runner = CellRunner()
+    quiet = as_json or not console.is_terminal
+    with showing_progress(console, quiet, "drawing") as show:
+        runner.prepare_data(cells, show)
+        show(0, None, "estimating")
+        estimates = runner.estimate_features(cells)
+        total = costs(estimates)
+        if not as_json:
+            _print_needs(console, estimates)
+            console.print(f"  {describe(total)}; kept in {store_folder()}", highlight=False, soft_wrap=True)
+        start = time.perf_counter()
+        images, size = (0, 0) if dry_run else runner.compute(estimates, show)
+        seconds = 0.0 if dry_run else time.perf_counter() - start
+    if as_json:
+        rows = [_estimate_row(one) for one in estimates]
+        done = {"encoded": images, "seconds": seconds}
+        print(json.dumps({"folder": str(store_folder()), "estimated": asdict(total), "needs": rows, **done}))
+    elif not dry_run and total.images:
+        others = total.images - images
+        by_others = f"; {others} were encoded by another process meanwhile" if others else ""
+        console.print(
+            f"  {images} images encoded in {readable_seconds(seconds)}: {images / seconds:.1f} images/s, "
+            f"{size / 1e6 / seconds:.1f} MB/s{by_others}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def describe(total: FeatureCosts) -> str:
+    """One line for a plan."""
+    if not total.images:
+        return "all features are stored"
+    left = "unknown until the first build" if total.seconds is None else f"about {readable_seconds(total.seconds)}"
+    return f"{total.images} images to encode, {megabytes(total.bytes)}, {left}"
+
+
+def megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB" if size < 1e9 else f"{size / 1e9:,.1f} GB"
+
+
+def _estimate_row(one: "FeatureEstimate") -> dict[str, Any]:
+    section = one.need.setting.backbone
+    return {
+        "backbone": section.name,
+        "precision": section.precision,
+        "local": one.need.local,
+        "dataset": one.need.dataset,
+        "view": one.need.view,
+        "images": len(one.need.items),
+        "missing": one.missing,
+        "bytes": one.bytes,
+        "seconds": one.seconds,
+    }
+
+
+def _print_needs(console: Console, estimates: "Sequence[FeatureEstimate]") -> None:
+    """A table a backbone, a row a dataset; the views of a dataset's training images are counted together."""
+    groups: dict[str, dict[str, list[FeatureEstimate]]] = {}
+    for one in estimates:
+        section = one.need.setting.backbone
+        title = _encoder_line(section.name, section.precision, one.need.local)
+        groups.setdefault(title, {}).setdefault(one.need.dataset, []).append(one)
+    for title, by_dataset in groups.items():
+        table = _table("dataset", "views", "images", "missing", "size", "time")
+        for dataset, group in by_dataset.items():
+            total = costs(group)
+            views = sum(one.need.view is not None for one in group)
+            images = sum(len(one.need.items) for one in group)
+            seconds = "?" if total.seconds is None else readable_seconds(total.seconds)
+            counts = (str(views or "–"), str(images), str(total.images))
+            table.add_row(dataset, *counts, megabytes(total.bytes), seconds)
+        _print_table(console, title, table)
+
+
+def _encoder_line(backbone: object, precision: object, local: object) -> str:
+    return f"{backbone}, {precision}, local features: {local or 'none'}"
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(header_style="bold")
+    table.add_column(first, no_wrap=True)  # a name in pieces is no name
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _print_table(console: Console, title: str, table: Table) -> None:
+    console.print(title, style="bold", highlight=False, markup=False, soft_wrap=True)
+    console.print(table)
+
+
+def show_store(console: Console, *, as_json: bool) -> None:
+    """List the shelves of the store."""
+    from dualpt.core.features.upkeep import list_store
+
+    listing = list_store(store_folder())
+    rows: list[dict[str, Any]] = [
+        {
+            "folder": str(shelf.folder),
+            **{key: shelf.about.get(key) for key in ("backbone", "precision", "local", "dataset", "view", "weights")},
+            "images": usage.rows,
+            "bytes": usage.bytes,
+            "idle_bytes": usage.idle_bytes,
+            "used": usage.used,
+        }
+        for shelf, usage in listing.shelves
+    ]
+    if as_json:
+        unreadable = [str(path) for path in listing.unreadable]
+        print(json.dumps({"folder": str(store_folder()), "shelves": rows, "unreadable": unreadable}))
+        return
+    for title, group in itertools.groupby(sorted(rows, key=_shelf_title), key=_shelf_title):
+        table = _table("dataset", "view", "images", "size", "last used")
+        for row in group:
+            used = time.strftime("%Y-%m-%d", time.localtime(row["used"]))
+            counts = (str(row["images"]), megabytes(row["bytes"]))
+            table.add_row(str(row["dataset"]), str(row["view"]), *counts, used)
+        _print_table(console, title, table)
+    console.print(
+        f"  {len(rows)} shelves, {megabytes(sum(row['bytes'] for row in rows))} in {store_folder()}", soft_wrap=True
+    )
+    _print_paths(console, "not understood, built anew when needed", listing.unreadable)
+
+
+def _shelf_title(row: dict[str, Any]) -> str:
+    return f"{_encoder_line(row['backbone'], row['precision'], row['local'])}, weights {str(row['weights'])[:12]}"
+
+
+def verify(console: Console, *, as_json: bool) -> int:
+    """Read every stored byte; returns the exit code."""
+    from dualpt.core.features.upkeep import verify_store
+
+    with showing_progress(console, as_json or not console.is_terminal, "verifying") as show:
+        result = verify_store(store_folder(), show)
+    damaged = {str(folder): names for folder, names in result.damaged.items()}
+    if as_json:
+        unreadable = [str(path) for path in result.unreadable]
+        print(
+            json.dumps({"shelves": result.shelves, "rows": result.rows, "damaged": damaged, "unreadable": unreadable})
+        )
+    else:
+        for folder, names in damaged.items():
+            console.print(f"[yellow]damaged[/] {folder}: {', '.join(names)}", highlight=False, soft_wrap=True)
+        _print_paths(console, "not understood, built anew when needed", result.unreadable)
+        sound = f"{result.rows} images in {result.shelves} shelves are sound"
+        remedy = "; what was damaged is forgotten, and encoded anew when it is needed" if damaged else ""
+        console.print(f"  {sound}{remedy}", highlight=False)
+    return DAMAGE_FOUND if damaged else 0
+
+
+def collect(
+    console: Console,
+    *,
+    unused_days: float | None,
+    backbone: str | None,
+    dataset: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Remove what cannot be used or what the user names."""
+    from dualpt.core.features.upkeep import collect_garbage
+
+    result = collect_garbage(
+        store_folder(), unused_days=unused_days, backbone=backbone, dataset=dataset, dry_run=dry_run
+    )
+    if as_json:
+        removed = {str(path): reason for path, reason in result.removed.items()}
+        left = {"in_use": [*map(str, result.in_use)], "foreign": [*map(str, result.foreign)]}
+        print(json.dumps({"removed": removed, "bytes": result.bytes, "dry_run": dry_run, **left}))
+        return
+    for path, reason in result.removed.items():
+        console.print(f"  {path.relative_to(store_folder())}: {reason}", highlight=False, soft_wrap=True)
+    _print_paths(console, "left alone, in use", result.in_use)
+    _print_paths(console, "left alone, not the store's", result.foreign)
+    verb = "would be removed" if dry_run else "removed"
+    console.print(f"  {len(result.removed)} {verb}, {megabytes(result.bytes)}", highlight=False)
+
+
+def _print_paths(console: Console, what: str, paths: Iterable[Path]) -> None:
+    for path in paths:
+        console.print(f"[yellow]{what}:[/] {path}", highlight=False, soft_wrap=True)

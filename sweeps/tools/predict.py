@@ -1,0 +1,197 @@
+"""`dualpt predict`: learned prompts on any images."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+from rich.console import Console
+from rich.table import Column, Table
+
+from dualpt.core.errors import UserError, nearest
+from dualpt.sweeps.comparison.frames import open_ledger
+from dualpt.sweeps.console import progress_bar
+from dualpt.sweeps.ledger.cell_names import MOVABLE, find_cell, prompts_of
+from dualpt.sweeps.outputs import writable_folder
+
+if TYPE_CHECKING:
+    from dualpt.core.learned.classifier import ClassScore
+    from dualpt.core.learned.prompts import LearnedPrompts
+
+FORMATS = ("table", "csv", "json")
+ALL_READ, SOME_UNREADABLE = 0, 3
+"""Exit codes."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One image's most probable classes, best first, or why it has none."""
+
+    image: Path
+    classes: "Sequence[ClassScore]"
+    fault: str | None = None
+
+
+def predict(
+    console: Console,
+    images: Sequence[Path],
+    *,
+    cell: str | None,
+    contexts: Path | None,
+    store: str,
+    overrides: Mapping[str, Any],
+    classes: Path | None,
+    top: int,
+    form: str,
+    output: Path | None,
+) -> int:
+    """Classify image files, and those in folders, and print or write the predictions.
+
+    Args:
+        cell: a recorded cell, as `dualpt.sweeps.ledger.cell_names.find_cell` understands it; or
+        contexts: a file of learned prompts, as `dualpt train --save` writes it.
+        classes: a file with other class names, one a line.
+
+    Returns:
+        0, or 3 where some image could not be read: it is listed.
+
+    Raises:
+        UserError: anything that can be told before the first image is classified, or no image that can be read.
+    """
+    if form not in FORMATS:
+        raise UserError(f"--format: unknown format '{form}'{nearest(form, FORMATS)} (known: {', '.join(FORMATS)})")
+    files, others = image_files(images)
+    if output is not None:
+        writable_folder(output.parent, "--output")
+    prompts = _prompts(cell, contexts, store, overrides)
+    names = None if classes is None else _class_names(classes)
+    from dualpt.core.learned.classifier import PromptClassifier
+
+    classifier = PromptClassifier(prompts, class_names=names)
+    predictions = []
+    with progress_bar(console, quiet=form != "table" or not console.is_terminal) as bar:
+        task = bar.add_task("classifying", total=len(files))
+        for file, scored in classifier.score_files(files, lambda done, _: bar.update(task, completed=done)):
+            if isinstance(scored, UserError):
+                predictions.append(Prediction(file, (), str(scored)))
+            else:
+                predictions.append(Prediction(file, classifier.best(scored, top)))
+    faults = [prediction for prediction in predictions if prediction.fault is not None]
+    if len(faults) == len(files):
+        which = "the image cannot" if len(files) == 1 else f"none of the {len(files)} images can"
+        raise UserError(f"{which} be read: {faults[0].fault}")
+    _show(predictions, form, output, console)
+    if form == "table" or output is not None:
+        for prediction in faults:
+            console.print(f"  left out: {prediction.fault}", style="yellow", highlight=False, markup=False)
+        if others:
+            console.print(f"  {others} other files in the folders are no images by their names", style="dim")
+    return SOME_UNREADABLE if faults else ALL_READ
+
+
+def image_files(given: Iterable[Path]) -> tuple[list[Path], int]:
+    """The files, and the images in the folders and below them, in order; and how many other files lie there.
+
+    In folders a file is an image by its suffix; a file that is named is tried whatever it is called.
+
+    Raises:
+        UserError: a path that does not exist, or no image at all.
+    """
+    suffixes = Image.registered_extensions()
+    files: dict[Path, None] = {}
+    others = 0
+    for path in given:
+        if path.is_file():
+            files[path] = None
+        elif path.is_dir():
+            below = sorted(Path(folder) / name for folder, _, names in os.walk(path) for name in names)
+            found = [file for file in below if file.suffix.lower() in suffixes]
+            others += len(below) - len(found)
+            files |= dict.fromkeys(found)
+        else:
+            raise UserError(f"{path}: no such image or folder")
+    if not files:
+        raise UserError(f"{', '.join(map(str, given))}: no image in there (by the files' suffixes)")
+    return list(files), others
+
+
+def _prompts(cell: str | None, contexts: Path | None, store: str, overrides: Mapping[str, Any]) -> "LearnedPrompts":
+    if (cell is None) == (contexts is None):
+        raise UserError("give the prompts once: --cell ID from a store, or --contexts FILE from `dualpt train --save`")
+    if cell is not None:
+        ledger = open_ledger(store)
+        return prompts_of(ledger, find_cell(ledger, cell), overrides)
+    from dualpt.core.learned.prompts import load_prompts
+
+    assert contexts is not None
+    prompts = load_prompts(contexts)
+    for key in overrides:
+        if key not in MOVABLE:
+            raise UserError(f"{key}: learned prompts keep their setting; only {', '.join(MOVABLE)} may be given")
+    setting = prompts.cell.setting.with_values(overrides)
+    return replace(prompts, cell=replace(prompts.cell, setting=setting))
+
+
+def _class_names(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--classes: {path} cannot be read ({error})") from None
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _show(predictions: Sequence[Prediction], form: str, output: Path | None, console: Console) -> None:
+    if form == "table" and output is None:
+        _print(predictions, console)
+        return
+    text = _json(predictions) if form == "json" else _csv(predictions)
+    if output is None:
+        print(text, end="")
+        return
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"--output: {output} cannot be written ({error.strerror})") from None
+    console.print(f"  {len(predictions)} images: {output}", highlight=False)
+
+
+def _print(predictions: Sequence[Prediction], console: Console) -> None:
+    most = max(len(prediction.classes) for prediction in predictions)
+    image = Column("image", overflow="fold")  # the end of a path tells images apart
+    table = Table(image, *("class" if n == 0 else f"class {n + 1}" for n in range(most)), header_style="bold")
+    for prediction in predictions:
+        if prediction.fault is None:
+            texts = [f"{score.name} [dim]{score.probability:.1%}[/]" for score in prediction.classes]
+            table.add_row(str(prediction.image), *texts)
+    console.print(table)
+
+
+def _json(predictions: Sequence[Prediction]) -> str:
+    rows = [
+        {
+            "image": str(prediction.image),
+            "predictions": [{"class": s.name, "probability": s.probability} for s in prediction.classes],
+            "error": prediction.fault,
+        }
+        for prediction in predictions
+    ]
+    return json.dumps(rows, indent=1) + "\n"
+
+
+def _csv(predictions: Sequence[Prediction]) -> str:
+    most = max(len(prediction.classes) for prediction in predictions)
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(
+        ["image", *(f"{part}_{n}" for n in range(1, most + 1) for part in ("class", "probability")), "error"]
+    )
+    for prediction in predictions:
+        cells = [text for s in prediction.classes for text in (s.name, f"{s.probability:.6f}")]
+        writer.writerow([prediction.image, *cells, *[""] * (2 * most - len(cells)), prediction.fault or ""])
+    return text.getvalue()

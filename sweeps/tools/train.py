@@ -1,0 +1,175 @@
+"""`dualpt train`: one setting on one dataset, in this process, without Ray or MLflow."""
+
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast, get_args
+
+from rich.console import Console
+from rich.table import Table
+
+from dualpt.core.cell import Cell
+from dualpt.core.config import Protocol
+from dualpt.core.data.catalog import dataset_info
+from dualpt.core.data.protocols import TARGET, targets_of
+from dualpt.core.errors import UserError, nearest
+from dualpt.core.methods import method_setting
+from dualpt.search_spaces.yaml_reader import parse_overrides
+from dualpt.sweeps.console import showing_progress
+from dualpt.sweeps.outputs import writable_folder
+
+if TYPE_CHECKING:
+    from dualpt.core.running.cell_runner import CellResult
+
+SHOTS = 16
+"""Training images per class, where neither `--shots` nor `data.shots` says."""
+
+
+def train_once(
+    console: Console,
+    dataset: str,
+    shots: int | None,
+    seeds: str,
+    method: str,
+    protocol: str,
+    targets: str | None,
+    overrides: list[str],
+    save: Path | None,
+    as_json: bool,
+) -> None:
+    """Train the seeds of one setting as replicas, print what came out, and keep it where `save` says.
+
+    Raises:
+        UserError: any fault of the setting, of its data or of the folder `save`, before training.
+    """
+    cells = cells_of(dataset, shots, seeds, method, protocol, targets, overrides)
+    if save is not None:
+        writable_folder(save, "--save")
+    from dualpt.core.running.cell_runner import CellRunner
+
+    runner = CellRunner()
+    quiet = as_json or not console.is_terminal
+    with showing_progress(console, quiet, "drawing") as show:
+        runner.prepare_data(cells, show)  # `check` would draw mini datasets in silence
+        runner.check(cells)
+        runner.prepare(cells, show)
+        show(0, None, "training")
+        results = runner.run(cells, lambda epoch, epochs: show(epoch, epochs, "training"))
+    if save is not None:
+        for result in results:
+            _save(result, save)
+    if as_json:
+        print(json.dumps([_summary(result) for result in results], allow_nan=False))
+    else:
+        _print(console, results, save)
+    failures = [result.failure for result in results if result.failure]
+    if failures:
+        raise UserError(f"{len(failures)} of {len(results)} seeds failed: {failures[0]}")
+
+
+def cells_of(
+    dataset: str,
+    shots: int | None,
+    seeds: str,
+    method: str,
+    protocol: str,
+    targets: str | None,
+    overrides: list[str],
+) -> list[Cell]:
+    """The cells of one setting on one dataset, one a seed, as the command line gives them.
+
+    Raises:
+        UserError: any fault of the words.
+    """
+    if protocol not in get_args(Protocol):
+        raise UserError(f"--protocol: unknown protocol '{protocol}'{nearest(protocol, get_args(Protocol))}")
+    numbers = _seeds(seeds)
+    values = parse_overrides(overrides)
+    n_shots = _shots(shots, values.pop("data.shots", None))
+    setting = method_setting(method).with_values(values, source="override")
+    if setting.method != "prompt":
+        n_shots, numbers = 0, [0]
+    name = dataset_info(dataset, setting.data.folder).name
+    tested = targets_of(cast(Protocol, protocol), name, _words(targets), setting.data.folder)
+    return [Cell(setting, name, cast(Protocol, protocol), n_shots, seed, tested) for seed in numbers]
+
+
+def _words(text: str | None) -> list[str] | None:
+    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        numbers = [int(seed) for seed in text.split(",")]
+    except ValueError:
+        raise UserError(f"--seeds: expected whole numbers such as 1,2,3, found '{text}'") from None
+    if min(numbers) < 0:  # Python's generators take a seed's absolute value: -1 would draw the sample of 1
+        raise UserError(f"--seeds: seeds are 0 or larger, found {min(numbers)}")
+    return list(dict.fromkeys(numbers))
+
+
+def _shots(option: int | None, override: Any) -> int:
+    """What `--shots` or the override `data.shots`, the name in the ledger, says."""
+    if override is None:
+        return SHOTS if option is None else option
+    if type(override) is not int or override < 1:
+        raise UserError(f"data.shots: expected a whole number from 1 on, found '{override}'")
+    if option is not None and option != override:
+        raise UserError(f"--shots {option} and data.shots={override} differ; give one of them")
+    return override
+
+
+def _summary(result: "CellResult") -> dict[str, object]:
+    cell = result.cell
+    return {
+        "dataset": cell.dataset,
+        "protocol": cell.protocol,
+        "shots": cell.shots,
+        "seed": cell.seed,
+        "cell_key": result.key,
+        "sample_fingerprint": result.sample_fingerprint,
+        "targets": list(cell.targets),
+        **_finite(result.metrics.by_name()),
+        "per_class": {test: _finite(accuracies) for test, accuracies in result.per_class.items()},
+        "failure": result.failure,
+    }
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    """Values as JSON can hold them: a class without an image has no accuracy, and a diverged loss no value."""
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+
+def _save(result: "CellResult", folder: Path) -> None:
+    from dualpt.core.learned.prompts import save_prompts
+
+    cell = result.cell
+    stem = f"{cell.dataset}-{cell.protocol}-{cell.shots}shot-seed{cell.seed}"
+    document = {**_summary(result), "setting": cell.setting.flat()}
+    (folder / f"{stem}.json").write_text(json.dumps(document, indent=1, allow_nan=False))
+    if (prompts := result.prompts) is not None:
+        save_prompts(folder / f"{stem}.safetensors", prompts, {"cell_key": result.key})
+
+
+def _print(console: Console, results: "Sequence[CellResult]", save: Path | None) -> None:
+    seeds = [f"seed {result.cell.seed}" for result in results]
+    spread = [f"mean ± sd (n={len(results)})"] if len(results) > 1 else []
+    table = Table("", *seeds, *spread, header_style="bold")
+    metrics = [result.metrics.by_name() for result in results]
+    for name in dict.fromkeys(name for of_seed in metrics for name in of_seed):
+        shown = [f"{of_seed[name]:.2f}" if name in of_seed else "–" for of_seed in metrics]
+        table.add_row(name, *shown, *[_spread([m[name] for m in metrics if name in m]) for _ in spread])
+    console.print(table)
+    for name, per_class in results[0].per_class.items():
+        if not name.startswith(TARGET):
+            ranked = sorted((value, label) for label, value in per_class.items() if value == value)
+            weakest = ", ".join(f"{label} {value:.0f}" for value, label in ranked[:3])
+            console.print(f"  {name}: weakest classes (seed {results[0].cell.seed}): {weakest}", highlight=False)
+    if save is not None:
+        console.print(f"  contexts and metrics in {save}/")
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}" if len(values) > 1 else "–"

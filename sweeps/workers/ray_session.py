@@ -1,0 +1,90 @@
+"""Ray started quietly, or joined where it runs already."""
+
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import ray
+from ray._private import worker as ray_worker
+from ray.exceptions import RpcError
+
+from dualpt.core.errors import UserError
+from dualpt.sweeps.stores import file_store_refusal, sqlite_path
+from dualpt.sweeps.workers.interrupts import keeping_handlers
+from dualpt.sweeps.workers.placement import machines
+
+QUIET = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_WARN_THRESHOLD_S": "10",
+}
+"""No result files, no snapshots, no signal handlers, no advice: Ray reads these when it starts, unless they are set."""
+KNOCK_SECONDS = 5.0
+"""How long a cluster may take to accept a connection."""
+
+
+@contextlib.contextmanager
+def ray_session(stores: Mapping[str, str]) -> Iterator[str]:
+    """Connect to the cluster of `$RAY_ADDRESS`, or start Ray on this machine; stopped on leaving.
+
+    Yields Ray's id of this machine. `local` is explicit, since a stale address file of an earlier cluster would be
+    tried otherwise.
+
+    Args:
+        stores: where runs and studies are kept, by their keys in the sweep file.
+
+    Raises:
+        UserError: no cluster answers at the address, or its other machines cannot reach a store.
+    """
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    address = os.environ.get("RAY_ADDRESS") or "local"
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+    if address == "local":
+        quiet["include_dashboard"] = False
+    try:
+        _knock(address)
+        with keeping_handlers():  # Ray installs its own
+            ray.init(address=address, **quiet)
+        ray_worker._worker_logs_enabled = False  # for a lost machine Ray prints pages of its log; the pool tells of it
+    except (OSError, RuntimeError, ValueError, RpcError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"RAY_ADDRESS={address}: no Ray cluster can be used there ({reason}); unset it to run here"
+        ) from None
+    try:
+        _check_reach(stores)
+        yield str(ray.get_runtime_context().get_node_id())
+    finally:
+        ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raise an `OSError` at once where nothing listens; Ray would go on asking for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.rpartition("//")[2], int(port)), timeout=KNOCK_SECONDS).close()
+
+
+def _check_reach(stores: Mapping[str, str]) -> None:
+    """Workers record cells themselves, and the next launch may come from another machine: both stores are servers.
+
+    Raises:
+        UserError: there are several machines, or an autoscaler may start some, and a store is a file on this one.
+    """
+    several = machines().most
+    for key, uri in stores.items():
+        if several > 1 and sqlite_path(uri) is not None:
+            raise UserError(file_store_refusal(key, uri, f"{several} machines"))

@@ -1,0 +1,198 @@
+"""What a worker does: train the packs of a shard, one a step, and record every cell before the next begins.
+
+A setting that fails takes only its own cells with it: they are recorded as FAILED with the reason, and the next pack
+begins.
+"""
+
+import contextlib
+import socket
+import sys
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray import tune
+
+from dualpt.core.errors import UserError
+from dualpt.core.files.fingerprint import fingerprint
+from dualpt.core.files.locations import cache_root
+from dualpt.sweeps.dispatch.shards import Pack, Shard, smaller_packs
+from dualpt.sweeps.ledger import attempts
+from dualpt.sweeps.ledger.attempts import CellRecord
+from dualpt.sweeps.ledger.mlflow import Ledger
+from dualpt.sweeps.ledger.outbox import Outbox
+from dualpt.sweeps.records import CellOutcome, KeyedCell
+from dualpt.sweeps.stores import StoreUnavailable, file_store_refusal, sqlite_path
+from dualpt.sweeps.workers.versions import mismatch, versions_here
+
+if TYPE_CHECKING:
+    from dualpt.core.running.cell_runner import CellRunner
+
+PATIENCE = 20.0
+"""Seconds a worker waits for the tracking store before it keeps a result as a file and trains on."""
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What a worker process needs to know once."""
+
+    runner: "Callable[[], CellRunner]"
+    """Makes the process's runner."""
+    tracking_uri: str
+    threads: int
+    """CPU threads that torch may use."""
+    node: str | None = None
+    """Ray's id of the driver's machine."""
+    versions: Mapping[str, str] = field(default_factory=versions_here)
+    """What the driver runs, and its workers must (`dualpt.sweeps.workers.versions`)."""
+    patience: float = PATIENCE
+
+    def check_here(self) -> None:
+        """Find whether this process can do what the driver counts on.
+
+        Raises:
+            UserError: other versions than the driver's, or a tracking store that is a file on another machine.
+        """
+        host = socket.gethostname()
+        if (difference := mismatch(self.versions, versions_here(), host)) is not None:
+            raise UserError(difference)
+        here = ray.get_runtime_context().get_node_id()
+        if self.node not in (None, here) and sqlite_path(self.tracking_uri) is not None:
+            raise UserError(file_store_refusal("run.tracking_uri", self.tracking_uri, f"the worker on {host}"))
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Why a pack failed, without the error itself: it would hold the pack's tensors."""
+
+    reason: str
+    details: str
+    retry: bool
+
+
+class GridTrial(tune.Trainable):
+    """Trains shards. One actor serves many of them, so that models load once per process and not once per trial.
+
+    Its configuration holds a `workplace` (`Workplace`) and a `shard` (`Shard`). Each step trains one pack and reports
+    `outcomes`, all cells of the shard so far, and `kept`, the records of this step that the store did not take.
+    """
+
+    def setup(self, config: dict[str, Any]) -> None:
+        workplace: Workplace = config["workplace"]
+        workplace.check_here()
+        self._runner = workplace.runner()
+        if torch := sys.modules.get("torch"):
+            torch.set_num_threads(workplace.threads)
+        self._ledger = Ledger(workplace.tracking_uri, create=False, patience=workplace.patience)
+        self._outbox = Outbox(workplace.tracking_uri)
+        with contextlib.suppress(StoreUnavailable):  # then it stays kept
+            self._outbox.deliver(self._ledger)
+        self._begin(config["shard"])
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._begin(new_config["shard"])
+        return True
+
+    def step(self) -> dict[str, Any]:
+        kept: list[CellRecord] = []
+        pack = self._packs.popleft()
+        self._outcomes += train_pack(self._runner, self._ledger, pack, self._outbox, kept)
+        return {"outcomes": tuple(self._outcomes), "kept": tuple(kept), "done": not self._packs}
+
+    def _begin(self, shard: Shard) -> None:
+        self._packs = deque(shard.packs)
+        self._outcomes: list[CellOutcome] = []
+
+
+def train_pack(
+    runner: "CellRunner",
+    ledger: Ledger,
+    pack: Pack,
+    outbox: Outbox | None = None,
+    kept: list[CellRecord] | None = None,
+    *,
+    again: bool = True,
+) -> list[CellOutcome]:
+    """Train a pack and record its cells, whatever happens to it.
+
+    A pack that fails as a whole is tried once more in parts, so that only the guilty setting fails, or so that less
+    memory is needed. The pack's checkpoint is named after its cells' keys, so that a later launch finds it, and is
+    removed when the cells are on record.
+
+    Args:
+        outbox: takes the cells that the tracking store does not take; without one they are lost with the error.
+        kept: the records that went there are added to it.
+        again: whether a failure is tried again in parts.
+    """
+    checkpoint = checkpoint_of(pack)
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    failure = None
+    try:
+        results = runner.run([dealt.cell for dealt in pack], checkpoint=checkpoint)
+    except Exception as error:
+        failure = _Failure(_reason(error), "".join(traceback.format_exception(error)), _worth_retrying(pack, error))
+    share = (time.monotonic() - started) / len(pack)
+    kept = [] if kept is None else kept
+    if failure is None:
+        written = [
+            attempts.trained(dealt.trial, dealt, result, share) for dealt, result in zip(pack, results, strict=True)
+        ]
+        outcomes = _deliver(ledger, written, outbox, kept)
+    elif again and failure.retry and (parts := smaller_packs(pack)):
+        _free_memory()
+        outcomes = [
+            outcome for part in parts for outcome in train_pack(runner, ledger, part, outbox, kept, again=False)
+        ]
+    else:
+        written = [attempts.failed(dealt.trial, dealt, failure.reason, share, failure.details) for dealt in pack]
+        outcomes = _deliver(ledger, written, outbox, kept)
+    checkpoint.unlink(missing_ok=True)
+    return outcomes
+
+
+def _worth_retrying(pack: Pack, error: Exception) -> bool:
+    """A fault of the input is the same for every cell of a setting; anything else may pass in a smaller pack."""
+    return not isinstance(error, UserError) or len({dealt.trial for dealt in pack}) > 1
+
+
+def _free_memory() -> None:
+    """Give back what a failed pack has left in the accelerator's pool; its tensors died with the error."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _deliver(
+    ledger: Ledger, written: Iterable[CellRecord], outbox: Outbox | None, kept: list[CellRecord]
+) -> list[CellOutcome]:
+    """Write records to the ledger; from the first that it does not take, all go to the outbox."""
+    outcomes = []
+    for record in written:
+        try:
+            if not kept:
+                outcomes.append(record.outcome(ledger.deliver(record)))
+                continue
+        except StoreUnavailable:
+            if outbox is None:
+                raise
+        assert outbox is not None
+        outbox.keep(record)
+        kept.append(record)
+    return outcomes
+
+
+def checkpoint_of(pack: Sequence[KeyedCell]) -> Path:
+    """Where a pack's training state is kept while it trains."""
+    return cache_root() / "checkpoints" / f"{fingerprint([keyed.key for keyed in pack])[:32]}.safetensors"
+
+
+def _reason(error: Exception) -> str:
+    """One line: a `UserError` as it is, anything else with its type."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"

@@ -1,0 +1,147 @@
+"""Study files: what they expand to, and that each fault is one line before anything runs."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dualpt.core.errors import UserError
+from dualpt.search_spaces.ablation import LoadedStudy, check_study, load_study
+from dualpt.search_spaces.shipped import shipped_studies, shipped_study_or_path
+from dualpt.search_spaces.yaml_reader import parse_overrides
+
+SHIPPED = sorted(path.stem for path in shipped_studies().glob("*.yaml"))
+LOCAL = {"alignment.local_weight": 0, "inference.local_weight": 0}
+
+
+def study(**declared: Any) -> LoadedStudy:
+    return check_study({"name": "mine", "grid": {"datasets": ["mini-pets"]}, **declared}, "mine.yaml")
+
+
+def names(loaded: LoadedStudy) -> list[str]:
+    return [variant.name for variant in loaded.sweep.variants]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_study_loads(name: str) -> None:
+    loaded = load_study(shipped_study_or_path(name))
+    assert loaded.sweep.file.name == name
+    assert loaded.reference.is_reference
+    assert len(loaded.sweep.variants) > 2
+    assert len(set(names(loaded))) == len(names(loaded))
+
+
+def test_a_named_variant_changes_what_it_declares() -> None:
+    loaded = study(
+        variants={"without descriptions": {"alignment": {"llm_weight": 0}}, "long": {"prompt.context_length": 32}}
+    )
+    assert names(loaded) == ["reference", "without descriptions", "long"]
+    reference, without, long = (variant.setting for variant in loaded.sweep.variants)
+    assert without == reference.with_values({"alignment.llm_weight": 0})
+    assert long == reference.with_values({"prompt.context_length": 32})
+
+
+def test_a_published_method_declares_its_changes() -> None:
+    changes = ["prompt.n_prompts", "alignment.llm_weight", *LOCAL]
+    loaded = study(variants={"CoOp": {"method": "coop", "changes": changes}}, setting={"optim": {"epochs": 3}})
+    assert loaded.sweep.variants[1].setting.optim.epochs == 3
+    with pytest.raises(UserError, match=r"CoOp: differs .* in more than declared: prompt.n_prompts; declare it"):
+        study(variants={"CoOp": {"method": "coop", "changes": changes[1:]}})
+
+
+def test_one_factor_at_a_time_takes_the_reference_from_its_levels() -> None:
+    loaded = study(factors={"prompt.n_prompts": [1, 2, 4], "local alignment": {"without": LOCAL, "with": {}}})
+    assert names(loaded)[1:] == ["prompt.n_prompts = 1", "prompt.n_prompts = 4", "without local alignment"]
+    assert loaded.sweep.variants[3].levels == {"prompt.n_prompts": "2", "local alignment": "without"}
+    moved = load_study(shipped_study_or_path("n-prompts"), parse_overrides(["prompt.n_prompts=4"]))
+    assert names(moved)[1:] == ["prompt.n_prompts = 1", "prompt.n_prompts = 2", "prompt.n_prompts = 8"]
+
+
+def test_a_factorial_crosses_levels_and_a_fraction_halves_it() -> None:
+    factors = {"prompt.n_prompts": [1, 2], "prompt.context_length": [4, 16], "local": {"without": LOCAL, "with": {}}}
+    full = study(factors=factors, design="factorial")
+    assert len(full.sweep.variants) == 8
+    half = study(
+        factors=factors, design="factorial", generators={"local": ["prompt.n_prompts", "prompt.context_length"]}
+    )
+    assert names(half)[1:] == [
+        "prompt.context_length = 4, without local",
+        "prompt.n_prompts = 1, without local",
+        "prompt.n_prompts = 1, prompt.context_length = 4",
+    ]
+
+
+def test_overrides_reach_grid_and_reference() -> None:
+    words = parse_overrides(
+        ["datasets=[mini-cars]", "shots=[1,2]", "optim.epochs=3", "run.tracking_uri=sqlite:///x.db"]
+    )
+    loaded = load_study(shipped_study_or_path("components"), words)
+    assert loaded.sweep.file.grid.datasets == ["mini-cars"]
+    assert {variant.setting.optim.epochs for variant in loaded.sweep.variants} == {3}
+    with pytest.raises(UserError, match="'variants' is no override of a study"):
+        load_study(shipped_study_or_path("components"), {"variants": {}})
+
+
+TWO = {"prompt.n_prompts": [1, 2], "prompt.context_length": [4, 16]}
+FAULTS: list[tuple[dict[str, Any], str]] = [
+    ({"variants": {"same": {"prompt.n_prompts": 2}}}, "same: differs from the reference in nothing that matters"),
+    ({"variants": {"dead": {"alignment.topk": 8}}}, "dead: differs from the reference in nothing that matters"),
+    (
+        {"variants": {"half": {"alignment.topk": 8, "prompt.n_prompts": 1}}},
+        "half: alignment.topk changes nothing, since the rest of the setting switches it off",
+    ),
+    ({"variants": {"a": {"prompt.n_prompts": 1}, "b": {"prompt.n_prompts": 1}}}, "'a' and 'b' are one setting"),
+    ({"variants": {"a": {"prompt.n_prompt": 1}}}, "did you mean 'prompt.n_prompts'?"),
+    ({"variants": {"a": {"prompt.n_prompts": 0}}}, "prompt.n_prompts"),
+    ({"variants": {"coop": {"prompt.n_prompts": 1}}}, "'coop' is the name of a published method"),
+    ({"variants": {"it's": {"prompt.n_prompts": 1}}}, "a name is 1 to 200 characters without"),
+    ({"variants": {"z": {"method": "zero-shot", "changes": ["method"]}}}, "trains nothing; list it under 'baselines'"),
+    ({"variants": {"z": {"method": "coop"}}}, "needs 'changes'"),
+    ({"variants": {"z": {"method": "cop", "changes": ["method"]}}}, "did you mean 'coop'?"),
+    ({}, "give either 'variants'"),
+    ({"variants": {"a": {"prompt.n_prompts": 1}}, "factors": TWO}, "give either 'variants'"),
+    ({"variants": {"a": {"prompt.n_prompts": 1}}, "design": "factorial"}, "design: belongs to 'factors'"),
+    ({"variants": {"a": {"prompt.n_prompts": 1}}, "search": {}}, "a study declares its variants; a search is for"),
+    ({"variants": {"a": {"prompt.n_prompts": 1}}, "varants": {}}, "did you mean 'variants'?"),
+    ({"factors": TWO, "design": "factorail"}, "unknown design 'factorail'; did you mean 'factorial'?"),
+    ({"factors": {"prompt.n_prompts": [1, 4]}}, "prompt.n_prompts: none of the levels is the reference's"),
+    ({"factors": {"prompts": [1, 2]}}, "a list of values needs a key as its name"),
+    (
+        {"factors": {"a": {"x": LOCAL, "y": {}}, "b": {"x": {}, "y": {"inference.local_weight": 1}}}},
+        "both set inference",
+    ),
+    ({"factors": TWO, "generators": {"prompt.n_prompts": ["prompt.context_length"]}}, "set design: factorial"),
+    (
+        {"factors": TWO, "design": "factorial", "generators": {"prompt.n_prompts": ["prompt.context_length"]}},
+        "resolution below III",
+    ),
+    (
+        {
+            "factors": {**TWO, "prompt.n_prompts": [1, 2, 4]},
+            "design": "factorial",
+            "generators": {"prompt.n_prompts": []},
+        },
+        "prompt.n_prompts has 3 levels; a fraction takes two",
+    ),
+    ({"grid": {"datasets": ["mini-pet"]}, "factors": TWO}, "did you mean 'mini-pets'?"),
+]
+
+
+@pytest.mark.parametrize(("declared", "said"), FAULTS, ids=[said[:30] for _, said in FAULTS])
+def test_each_fault_is_one_line(declared: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError) as fault:
+        study(**declared)
+    assert said in str(fault.value)
+    assert "\n" not in str(fault.value)
+    assert str(fault.value).startswith("mine.yaml")
+
+
+def test_an_unknown_study_names_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"no such study file; did you mean 'components'\?"):
+        shipped_study_or_path("component")
+
+
+def test_a_bank_is_a_difference_although_it_is_a_location(tmp_path: Path) -> None:
+    assert names(study(variants={"other bank": {"descriptions.bank": str(tmp_path)}}))[1:] == ["other bank"]
+    with pytest.raises(UserError, match="differs from the reference in nothing"):
+        study(setting={"alignment.llm_weight": 0}, variants={"other bank": {"descriptions.bank": str(tmp_path)}})

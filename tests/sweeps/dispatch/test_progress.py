@@ -1,0 +1,75 @@
+"""Progress: plain lines now and then, time left by the pace of this launch, silence where none is wanted."""
+
+import io
+from collections.abc import Iterator
+
+import pytest
+from rich.console import Console
+
+from dualpt.sweeps.console import readable_seconds
+from dualpt.sweeps.dispatch.progress import SHOWN_FAILURES, SweepProgress
+from dualpt.sweeps.dispatch.tally import Tally
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def text() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def shown(text: io.StringIO, clock: Clock) -> Iterator[SweepProgress]:
+    with SweepProgress(Console(file=text, width=100), clock=clock) as progress:
+        yield progress
+
+
+def test_plain_lines_come_now_and_then(shown: SweepProgress, text: io.StringIO, clock: Clock) -> None:
+    for second in range(1, 91):
+        clock.seconds = second
+        shown.show(Tally(trained=second), 100, ["coop"], None)
+    assert len(text.getvalue().splitlines()) == 3
+
+
+def test_the_time_left_follows_the_pace_of_this_launch(shown: SweepProgress, text: io.StringIO, clock: Clock) -> None:
+    shown.show(Tally(kept=50), 100, ["coop"], None)
+    clock.seconds = 40
+    shown.show(Tally(kept=50, trained=10), 100, ["coop", "plot", "best"], ("trial-002", 71.26))
+    assert text.getvalue() == "60 of 100  coop, plot  best trial-002 71.3 · about 3 min left\n"
+
+
+def test_failures_are_told_and_later_only_counted(shown: SweepProgress, text: io.StringIO, clock: Clock) -> None:
+    for number in range(SHOWN_FAILURES + 2):
+        shown.failure("trial-001", f"[reason {number}]")
+    assert text.getvalue().count("failed in trial-001") == SHOWN_FAILURES
+    assert "[reason 0]" in text.getvalue()
+    clock.seconds = 31
+    shown.show(Tally(trained=3, failed=5), 10, [], None)
+    assert "8 of 10  cells  5 failed" in text.getvalue()
+
+
+def test_nothing_is_shown_where_none_is_wanted(text: io.StringIO) -> None:
+    with SweepProgress(Console(file=text), enabled=False) as progress:
+        progress.note("a note")
+        progress.failure("coop", "reason")
+        progress.show(Tally(), 10, [], None)
+    assert text.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown_as"), [(40, "40 s"), (720, "12 min"), (12_600, "3.5 h"), (181_440, "2.1 days")]
+)
+def test_seconds_are_readable(seconds: float, shown_as: str) -> None:
+    assert readable_seconds(seconds) == shown_as

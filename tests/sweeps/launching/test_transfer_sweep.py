@@ -1,0 +1,72 @@
+"""Transfer through the engine: plans and what is recorded; and sweeps over the miniature of the real layouts."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+
+from dualpt.core.data.catalog import MINI_GRID
+from dualpt.sweeps.records import grid_metrics
+from tests.sweeps.running import shown, train_here
+from tests.sweeps.small_sweep import Declare
+
+DUALPT = [sys.executable, "-m", "dualpt.sweeps.cli"]
+
+
+def test_targets_are_recorded_and_averaged(declare: Declare, log: Path) -> None:
+    sweep = declare(**{"grid.datasets": ["mini-objects"], "grid.protocol": "cross-dataset"})
+    train_here(sweep, log)
+    rows = shown(sweep)
+    assert rows
+    for row in rows:
+        accuracies = [row.metrics[f"target/{name}/accuracy"] for name in MINI_GRID[1:]]
+        assert row.metrics["target/mean/accuracy"] == pytest.approx(fmean(accuracies))
+        assert row.params["data.targets"] == ", ".join(MINI_GRID[1:])
+    aggregates = grid_metrics(row for row in rows if row.trial == "coop")
+    assert aggregates["grid/mean/target/mini-gadgets/accuracy"] == 30.0
+    assert aggregates["grid/mini-objects/target/mean/accuracy"] == pytest.approx(34.5)
+
+
+def test_other_targets_are_other_cells(declare: Declare, log: Path) -> None:
+    grid = {"grid.datasets": ["mini-objects"], "grid.protocol": "cross-dataset", "search": None}
+    train_here(declare(**grid, **{"grid.targets": ["mini-pets"]}), log)
+    n_first = len(log.read_text().splitlines())
+    train_here(declare(**grid, **{"grid.targets": ["mini-pets"]}), log)
+    assert len(log.read_text().splitlines()) == n_first
+    train_here(declare(**grid, **{"grid.targets": ["mini-pets", "mini-cars"]}), log)
+    assert len(log.read_text().splitlines()) == 2 * n_first
+
+
+def dualpt(folder: Path, *words: object) -> str:
+    environment = {**os.environ, "COLUMNS": "200", "PYTHONPATH": str(Path(__file__).parents[3])}
+    command = [*DUALPT, *map(str, words)]
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+REAL = """
+name: real
+grid: {datasets: [real], shots: [2], seeds: [1]}
+setting: {optim: {epochs: 2}}
+baselines: [zero-shot, coop]
+"""
+
+
+@pytest.mark.slow
+def test_a_sweep_over_the_real_layouts(miniature: Path, tmp_path: Path) -> None:
+    """All eleven readers through real Ray and MLflow; the plan of the shipped transfer over the four variants."""
+    (tmp_path / "real.yaml").write_text(REAL)
+    words = ("sweep", "real.yaml", f"data.root={miniature}", "--json")
+    assert json.loads(dualpt(tmp_path, *words, "--dry-run"))["missing"] == 22
+    assert json.loads(dualpt(tmp_path, *words))["trained"] == 22
+    (table,) = json.loads(dualpt(tmp_path, "compare", "real", "--format", "json"))["tables"]
+    assert table["missing"] == {"zero-shot CLIP": 0, "CoOp": 0}
+    backbone = ("backbone.name=mini-clip", "backbone.pretrained=null", "backbone.precision=fp32")
+    for name in ("real-domain-generalization", "real-cross-dataset"):
+        plan = json.loads(dualpt(tmp_path, "sweep", name, f"data.root={miniature}", *backbone, "--dry-run", "--json"))
+        assert plan["cells"] == 2 + 6 * 3 + 20 + 3  # baselines, candidates, the selected setting

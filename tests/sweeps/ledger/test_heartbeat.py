@@ -1,0 +1,128 @@
+"""One driver a sweep on whatever machine: who runs it, refusals, takeovers; and what `dualpt status` makes of it."""
+
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from dualpt.core.errors import UserError
+from dualpt.sweeps.launching.launch import launch
+from dualpt.sweeps.launching.status import show_status, status_of
+from dualpt.sweeps.ledger.heartbeat import STALE_SECONDS, Heartbeat, Launch, launch_from, refuse_second, running_launch
+from dualpt.sweeps.ledger.mlflow import Ledger
+from tests.sweeps.fake_runner import FATAL_WEIGHT, fake_key, fake_runner
+from tests.sweeps.running import open_dealer, train_here
+from tests.sweeps.small_sweep import Declare
+
+STATE = {"cells": 27, "finished": 9, "failed": 0, "trained": 9, "running": ["trial-001"]}
+
+
+def claim(ledger: Ledger, experiment: str, other: Launch) -> None:
+    found = ledger.launch_of(experiment)
+    assert found is not None
+    ledger.mark_launch(found[0], other.text())
+
+
+def elsewhere(age: float) -> Launch:
+    now = time.time()
+    return Launch(host="another-machine", process=1, started=now - 90, beat=now - age, state=STATE)
+
+
+def dead_process() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_a_launch_is_read_as_it_was_written() -> None:
+    one = Launch(state=STATE)
+    assert launch_from(one.text()) == one
+    assert launch_from("") is None
+    assert launch_from('{"host": 1, "unknown": 2}') is None
+
+
+def test_a_second_driver_on_another_machine_is_refused_until_the_first_is_stale(declare: Declare, log: Path) -> None:
+    sweep = declare()
+    dealer, ledger = open_dealer(sweep), Ledger(sweep.file.run.tracking_uri)
+    claim(ledger, dealer.experiment, elsewhere(age=5))
+    with pytest.raises(UserError, match=r"process 1 on another-machine \(last sign of life 5 s ago\)") as caught:
+        launch(sweep, console=Console(quiet=True), runner=fake_runner(log), key=fake_key)
+    assert "\n" not in str(caught.value)
+    claim(ledger, dealer.experiment, elsewhere(age=STALE_SECONDS + 1))
+    refuse_second(ledger, dealer.experiment, "small")
+
+
+def test_a_dead_process_of_this_machine_does_not_hold_the_sweep(declare: Declare) -> None:
+    sweep = declare()
+    dealer, ledger = open_dealer(sweep), Ledger(sweep.file.run.tracking_uri)
+    gone = Launch(host=socket.gethostname(), process=dead_process(), beat=time.time())
+    claim(ledger, dealer.experiment, gone)
+    assert running_launch(ledger, dealer.experiment) is None
+    claim(ledger, dealer.experiment, Launch(process=os.getpid(), beat=time.time()))
+    assert running_launch(ledger, dealer.experiment) is not None
+    dealer.end(interrupted=False)
+    assert running_launch(ledger, dealer.experiment) is None, "a sweep that has ended is free"
+
+
+def test_a_driver_that_was_taken_over_gives_way(declare: Declare) -> None:
+    sweep = declare()
+    dealer, ledger = open_dealer(sweep), Ledger(sweep.file.run.tracking_uri)
+    said: list[str] = []
+    with Heartbeat(ledger, dealer.sweep_run, dealer.experiment, lambda: STATE, said.append, seconds=0.05):
+        mine = running_launch(Ledger(ledger.uri), dealer.experiment)
+        assert mine is not None
+        assert mine.state == STATE
+        time.sleep(0.3)
+        assert not said
+        taken = Launch(host="another-machine", beat=time.time(), started=time.time() + 1)
+        deadline = time.monotonic() + 10
+        while not said and time.monotonic() < deadline:
+            claim(Ledger(ledger.uri), dealer.experiment, taken)  # a beat may just have been under way
+            time.sleep(0.1)
+    assert len(said) == 1
+    assert "another-machine" in said[0]
+
+
+def test_status_shows_trials_reasons_and_the_running_launch(
+    declare: Declare, log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = {"alignment.llm_weight": {"choice": [1.0, FATAL_WEIGHT]}}
+    sweep = declare(**{"search.space": space, "search.trials": 2})
+    train_here(sweep, log)
+    uri = sweep.file.run.tracking_uri
+    show_status(Console(quiet=True), "small", store=uri, as_json=True)
+    status = json.loads(capsys.readouterr().out)["small"]
+    for width, heads in ((120, "mini-pets"), (50, "1 mini-pets, 2 mini-cars, 3 mini-dishes")):
+        narrow = io.StringIO()
+        show_status(Console(file=narrow, width=width), "small", store=uri, as_json=False)
+        assert heads in " ".join(narrow.getvalue().split())
+        assert "…" not in narrow.getvalue()
+    assert (status["launch"], status["finished"], status["failed"]) == ("FAILED", 18, 3)
+    assert status["reasons"] == {"RuntimeError: no such weight": 3}
+    assert status["trials"]["coop"]["mini-pets"] == {"FINISHED": 2}
+    assert status["driver"] is None
+
+    ledger = Ledger(uri)
+    experiment = ledger.named_experiment("small")
+    ledger.open_sweep(experiment, "small")
+    claim(ledger, experiment, elsewhere(age=0))
+    running = status_of(ledger, "small")
+    assert (running.launch, running.cells, running.running) == ("RUNNING", 27, ["trial-001"])
+    assert running.seconds_left == pytest.approx(90 / 9 * 18, rel=0.05)
+    claim(ledger, experiment, elsewhere(age=STALE_SECONDS + 1))
+    assert status_of(ledger, "small").launch == "KILLED"
+
+
+def test_watching_needs_one_sweep(declare: Declare, log: Path) -> None:
+    sweep = declare(search=None)
+    train_here(sweep, log)
+    with pytest.raises(UserError, match="--watch: name one sweep"):
+        show_status(Console(quiet=True), None, store=sweep.file.run.tracking_uri, as_json=False, watch=True)
+    show_status(Console(quiet=True), "small", store=sweep.file.run.tracking_uri, as_json=False, watch=True)

@@ -1,0 +1,203 @@
+"""What happens to results while the tracking store is away: kept, handed over, delivered once."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+from optuna.exceptions import StorageInternalError
+from sqlalchemy.exc import DataError, OperationalError
+
+from dualpt.core.errors import UserError
+from dualpt.sweeps import records
+from dualpt.sweeps.dispatch.shards import Pack
+from dualpt.sweeps.ledger import attempts
+from dualpt.sweeps.ledger.attempts import CellRecord
+from dualpt.sweeps.ledger.mlflow import Ledger
+from dualpt.sweeps.ledger.outbox import Outbox
+from dualpt.sweeps.records import TrialRef
+from dualpt.sweeps.stores import StoreUnavailable, is_outage, outage
+from dualpt.sweeps.workers.worker import train_pack
+from tests.sweeps.fake_runner import FATAL_WEIGHT, FakeRunner, fake_key
+from tests.sweeps.running import open_dealer
+from tests.sweeps.small_sweep import Declare
+
+AWAY = MlflowException("API request failed with exception: connection refused")
+
+
+@pytest.fixture
+def dealt(declare: Declare) -> tuple[Ledger, TrialRef, Pack]:
+    """A ledger, and a pack of two cells that is to be trained."""
+    sweep = declare(baselines=["coop"], search=None)
+    shard = open_dealer(sweep).deal()
+    assert shard is not None
+    return Ledger(sweep.file.run.tracking_uri), shard.trial, shard.packs[0]
+
+
+def record_of(trial: TrialRef, pack: Pack, log: Path) -> CellRecord:
+    result = FakeRunner(log).run([pack[0].cell])[0]
+    return attempts.trained(trial, pack[0], result, 2.0)  # type: ignore[arg-type]
+
+
+def cut_off(monkeypatch: pytest.MonkeyPatch, method: str, *, once: bool = False) -> list[str]:
+    """Let calls of one of MLflow's methods fail: the first with its answer lost, or all as without a server."""
+    calls: list[str] = []
+    original: Callable[..., Any] = getattr(MlflowClient, method)
+
+    def failing(*args: Any, **kwargs: Any) -> Any:
+        calls.append(method)
+        answer = original(*args, **kwargs) if once else None
+        if not once or len(calls) == 1:
+            raise AWAY
+        return answer
+
+    monkeypatch.setattr(MlflowClient, method, failing)
+    return calls
+
+
+def test_a_record_is_the_same_after_lying_on_disk(dealt: tuple[Ledger, TrialRef, Pack], log: Path) -> None:
+    _, trial, pack = dealt
+    record = record_of(trial, pack, log)
+    assert record.files["per_class.json"]
+    assert CellRecord.from_json(record.to_json(), "test") == record
+
+
+@pytest.mark.parametrize("method", ["create_run", "log_batch", "log_inputs", "set_terminated"])
+def test_a_call_that_is_cut_off_anywhere_is_repeated_and_leaves_one_run(
+    dealt: tuple[Ledger, TrialRef, Pack], log: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    ledger, trial, pack = dealt
+    cut_off(monkeypatch, method, once=True)
+    patient = Ledger(ledger.uri, create=False, patience=5)
+    run_id = patient.deliver(record_of(trial, pack, log))
+    (row,) = ledger.trial_cells(trial)
+    assert (row.run_id, row.status, row.metrics["val/accuracy"]) == (run_id, "FINISHED", row.metrics["val/accuracy"])
+    assert row.seconds == pytest.approx(2.0)
+    assert {file.path for file in MlflowClient(ledger.uri).list_artifacts(run_id)} == {"setting.json", "per_class.json"}
+
+
+def test_a_record_delivered_again_is_not_doubled(dealt: tuple[Ledger, TrialRef, Pack], log: Path) -> None:
+    ledger, trial, pack = dealt
+    record = record_of(trial, pack, log)
+    first = ledger.deliver(record)
+    assert ledger.deliver(record, again=True) == first
+    another = replace(record, number="another attempt")
+    assert ledger.deliver(another, again=True) == first, "the cell is finished already"
+    assert len(ledger.trial_cells(trial)) == 1
+
+
+def test_a_trial_that_was_half_made_is_completed(declare: Declare, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = declare(baselines=["coop"], search=None)
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "log_batch", lambda *args, **kwargs: (_ for _ in ()).throw(AWAY))
+        with pytest.raises(StoreUnavailable):
+            open_dealer(sweep).deal()
+    shard = open_dealer(sweep).deal()
+    assert shard is not None
+    client = MlflowClient(sweep.file.run.tracking_uri)
+    runs = client.search_runs([shard.trial.experiment_id], f"tags.`{records.LEVEL_TAG}` = 'trial'")
+    assert [run.info.run_id for run in runs] == [shard.trial.run_id]
+    assert "optim.epochs" in runs[0].data.params
+
+
+def test_what_the_store_does_not_take_is_kept_and_delivered_later(
+    dealt: tuple[Ledger, TrialRef, Pack], log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, trial, pack = dealt
+    outbox, kept = Outbox(ledger.uri), []
+    with monkeypatch.context() as patch:
+        calls = cut_off(patch, "create_run")
+        outcomes = train_pack(FakeRunner(log), ledger, pack, outbox, kept)  # type: ignore[arg-type]
+        assert calls == ["create_run"], "the second cell does not wait for the store again"
+        with pytest.raises(StoreUnavailable):
+            outbox.deliver(ledger)
+    assert outcomes == []
+    assert [record.key for record in kept] == [cell.key for cell in pack]
+    assert {record.key for record in outbox.waiting()} == {cell.key for cell in pack}, "both ended in one millisecond"
+    delivered = outbox.deliver(ledger)
+    assert {outcome.key for outcome in delivered} == {cell.key for cell in pack}
+    assert outbox.waiting() == []
+    rows = ledger.trial_cells(trial)
+    assert len([row for row in rows if row.finished]) == len(pack)
+    assert {row.metrics["val/accuracy"] for row in rows if row.finished} == {o.selection for o in delivered}
+
+
+def test_a_failure_is_kept_too(
+    dealt: tuple[Ledger, TrialRef, Pack], log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, trial, pack = dealt
+    setting = pack[0].cell.setting.with_values({"alignment.llm_weight": FATAL_WEIGHT})
+    cells = [replace(keyed, cell=replace(keyed.cell, setting=setting)) for keyed in pack[:1]]
+    fatal = tuple(replace(keyed, key=fake_key(keyed.cell)) for keyed in cells)
+    outbox = Outbox(ledger.uri)
+    with monkeypatch.context() as patch:
+        cut_off(patch, "log_batch")
+        train_pack(FakeRunner(log), ledger, fatal, outbox, [])  # type: ignore[arg-type]
+    (outcome,) = outbox.deliver(ledger)
+    assert outcome.failure == "RuntimeError: no such weight"
+    assert [row.failure for row in ledger.trial_cells(trial) if row.status == "FAILED"] == [outcome.failure]
+
+
+def test_without_an_outbox_nothing_is_swallowed(
+    dealt: tuple[Ledger, TrialRef, Pack], log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, _, pack = dealt
+    cut_off(monkeypatch, "create_run")
+    with pytest.raises(StoreUnavailable):
+        train_pack(FakeRunner(log), ledger, pack)  # type: ignore[arg-type]
+
+
+def test_a_damaged_file_is_one_line(dealt: tuple[Ledger, TrialRef, Pack], log: Path) -> None:
+    ledger, trial, pack = dealt
+    outbox = Outbox(ledger.uri)
+    outbox.keep(record_of(trial, pack, log))
+    (path,) = outbox.folder.glob("*.json")
+    path.write_text(path.read_text()[:100])
+    with pytest.raises(UserError, match="not a kept result") as caught:
+        outbox.deliver(ledger)
+    assert str(path) in str(caught.value)
+
+
+def test_two_stores_have_two_outboxes() -> None:
+    assert Outbox("http://one:5000").folder != Outbox("http://two:5000").folder
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "away"),
+    [
+        ("API request to http://x failed with exception ConnectionError", "INTERNAL_ERROR", True),
+        ("(psycopg.OperationalError) server closed the connection", "BAD_REQUEST", True),
+        ("(sqlite3.OperationalError) database is locked", "TEMPORARILY_UNAVAILABLE", True),
+        ("(sqlite3.OperationalError) database or disk is full", "TEMPORARILY_UNAVAILABLE", True),
+        ("No Experiment with id=7 exists", "RESOURCE_DOES_NOT_EXIST", False),
+        ("Invalid value for parameter", "INVALID_PARAMETER_VALUE", False),
+    ],
+)
+def test_outages_are_told_from_refusals(
+    dealt: tuple[Ledger, TrialRef, Pack], monkeypatch: pytest.MonkeyPatch, message: str, code: str, away: bool
+) -> None:
+    from mlflow.protos.databricks_pb2 import ErrorCode
+
+    ledger, _, _ = dealt
+    error = MlflowException(message, ErrorCode.Value(code))
+    monkeypatch.setattr(MlflowClient, "search_experiments", lambda *a, **k: (_ for _ in ()).throw(error))
+    with pytest.raises(UserError, match="tracking store") as caught:
+        ledger.sweeps()
+    assert isinstance(caught.value, StoreUnavailable) == away
+
+
+def test_what_a_study_that_is_away_says_is_said_by_its_database() -> None:
+    """Optuna's own error talks of invalid data in a commit."""
+
+    def raised(cause: Exception) -> Exception:
+        error = StorageInternalError("invalid data in the commit")
+        error.__cause__ = cause
+        return error
+
+    refused = OperationalError("SELECT 1", {}, Exception("connection refused\nIs the server running?"))
+    assert outage(raised(refused)) == "the study's database: connection refused"
+    assert not is_outage(raised(DataError("INSERT", {}, Exception("value too long"))))
+    assert outage(StoreUnavailable("no answer\n  at all")) == "no answer at all"

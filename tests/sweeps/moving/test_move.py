@@ -1,0 +1,232 @@
+"""Sweeps between stores: all of a sweep, once, and nothing of a file that is not whole or not ours."""
+
+import json
+import shutil
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from mlflow.tracking import MlflowClient
+
+from dualpt.core.errors import UserError
+from dualpt.core.learned.prompts import LearnedPrompts, load_prompts
+from dualpt.search_spaces.sweep import LoadedSweep
+from dualpt.search_spaces.sweep_file import check_sweep
+from dualpt.sweeps import records
+from dualpt.sweeps.ledger.cell_names import find_cell, prompts_of
+from dualpt.sweeps.ledger.mlflow import Ledger
+from dualpt.sweeps.moving import move
+from dualpt.sweeps.moving.archive import Archive
+from dualpt.sweeps.moving.move import export_sweep, import_archive
+from tests.sweeps.running import train_here
+from tests.sweeps.small_sweep import changed, declaration
+
+LESS = {"grid.datasets": ["mini-pets", "mini-cars"], "search.trials": 2}
+
+
+@pytest.fixture(scope="module")
+def sweep(fresh_stores: Path, tmp_path_factory: pytest.TempPathFactory) -> LoadedSweep:
+    """A part of the small sweep, trained once for all tests, which leave its store as it is."""
+    folder = Path(shutil.copytree(fresh_stores, tmp_path_factory.mktemp("here"), dirs_exist_ok=True))
+    loaded = check_sweep(changed(declaration(folder), LESS), "test")
+    train_here(loaded, folder / "trained.log")
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def archive(sweep: LoadedSweep, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("archive") / "small.zip"
+    export_sweep(Ledger(sweep.file.run.tracking_uri), "small", path)
+    return path
+
+
+@pytest.fixture
+def elsewhere(fresh_stores: Path, tmp_path: Path) -> str:
+    (tmp_path / "elsewhere").mkdir()
+    return f"sqlite:///{shutil.copy(fresh_stores / 'mlflow.db', tmp_path / 'elsewhere')}"
+
+
+def content(uri: str) -> list[tuple[object, ...]]:
+    """What tables and launches read of the small sweep, without ids and times of recording."""
+    rows = Ledger(uri).read_cells("small")
+    return sorted(
+        (
+            *(row.trial, row.kind, row.key, row.status, row.seconds, row.reused_from is not None),
+            *(str(sorted(values.items())) for values in (row.metrics, row.params, row.origin)),
+        )
+        for row in rows
+    )
+
+
+def test_an_imported_sweep_is_the_exported_one(sweep: LoadedSweep, archive: Path, elsewhere: str) -> None:
+    uri = sweep.file.run.tracking_uri
+    done = import_archive(archive, elsewhere)
+    assert (done.added, done.known, done.kept) == (len(Ledger(uri).read_cells("small")), 0, 0)
+    assert content(elsewhere) == content(uri)
+    assert set(Ledger(elsewhere).finished_cells()) == set(Ledger(uri).finished_cells())  # known to launches
+    before, after = (Ledger(store).read_sweep("small") for store in (uri, elsewhere))
+    assert replace(before, run_id=after.run_id) == after
+
+
+def test_runs_nest_and_keep_history_inputs_and_artifacts(sweep: LoadedSweep, archive: Path, elsewhere: str) -> None:
+    import_archive(archive, elsewhere)
+    client, ledger = MlflowClient(elsewhere), Ledger(elsewhere)
+    row = next(row for row in ledger.read_cells("small") if row.trial == "coop")
+    run = client.get_run(row.run_id)
+    trial = client.get_run(run.data.tags[records.PARENT_TAG])
+    assert trial.data.tags[records.LEVEL_TAG] == "trial"
+    assert "grid/mean/val/accuracy" in trial.data.metrics
+    assert client.get_run(trial.data.tags[records.PARENT_TAG]).data.tags[records.LEVEL_TAG] == "sweep"
+    assert [(p.step, p.value) for p in client.get_metric_history(row.run_id, "train/loss")] == [
+        (1, 2.0),
+        (2, 1.0),
+        (3, 0.5),
+    ]
+    assert run.inputs.dataset_inputs[0].dataset.name == row.dataset
+    assert {file.path for file in client.list_artifacts(row.run_id)} == {"setting.json", "per_class.json"}
+
+
+def test_importing_twice_adds_nothing(archive: Path, elsewhere: str) -> None:
+    first = import_archive(archive, elsewhere)
+    before = content(elsewhere)
+    second = import_archive(archive, elsewhere)
+    assert (second.added, second.known) == (0, first.added)
+    assert content(elsewhere) == before
+
+
+def test_cells_that_are_here_are_kept(sweep: LoadedSweep, archive: Path, tmp_path: Path) -> None:
+    uri = f"sqlite:///{shutil.copy(sweep.file.run.tracking_uri.removeprefix('sqlite:///'), tmp_path)}"
+    before = content(uri)
+    done = import_archive(archive, uri)
+    assert done.added == 0
+    assert done.kept == len(before)
+    assert content(uri) == before
+
+
+def test_another_setting_of_the_same_name_is_recorded_and_not_shown(archive: Path, elsewhere: str, log: Path) -> None:
+    """Here `coop` has other epochs than in the archive."""
+    folder = Path(elsewhere.removeprefix("sqlite:///")).parent
+    changes = {**LESS, "setting": {"optim.epochs": 7}, "search": None, "search.trials": None, "baselines": ["coop"]}
+    train_here(check_sweep(changed(declaration(folder), changes), "test"), log)
+    before = content(elsewhere)
+    assert import_archive(archive, elsewhere).superseded == 1
+    shown = [row for row in Ledger(elsewhere).read_cells("small") if row.trial == "coop"]
+    assert {row.params["optim.epochs"] for row in shown} == {"7"}
+    assert set(before) <= set(content(elsewhere))
+
+
+def test_an_import_that_was_cut_off_is_finished_by_the_next(
+    archive: Path, elsewhere: str, sweep: LoadedSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    create = move.create
+
+    def create_some(*arguments: object) -> str:
+        written.append(create(*arguments))  # type: ignore[arg-type]
+        if len(written) == 7:
+            raise KeyboardInterrupt
+        return written[-1]
+
+    monkeypatch.setattr(move, "create", create_some)
+    with pytest.raises(KeyboardInterrupt):
+        import_archive(archive, elsewhere)
+    monkeypatch.setattr(move, "create", create)
+    import_archive(archive, elsewhere)
+    assert content(elsewhere) == content(sweep.file.run.tracking_uri)
+
+
+def test_contexts_of_reused_cells_travel(sweep: LoadedSweep, tmp_path: Path, elsewhere: str) -> None:
+    """A second sweep copies a cell of the first; only the second is exported, and its contexts are there."""
+    ledger = Ledger(sweep.file.run.tracking_uri)
+    row = next(row for row in ledger.read_cells("small") if row.trial == "coop")
+    with ledger.calls() as client:
+        folder = Path(client.get_run(row.run_id).info.artifact_uri.removeprefix("file://"))
+    from dualpt.core.learned.prompts import save_prompts
+    from dualpt.sweeps.ledger.cell_names import cell_of
+    from dualpt.sweeps.records import KeyedCell
+
+    cell = cell_of(ledger, row, {})
+    learned = LearnedPrompts(torch.ones(1, 2, 3), cell, row.key, ("a", "b"), None, "w")
+    save_prompts(folder / "contexts.safetensors", learned)
+    experiment = ledger.experiment("second")
+    trial = ledger.open_trial(
+        experiment, ledger.open_sweep(experiment, "second"), "second", "coop", "baseline", cell.setting
+    )
+    ledger.reuse(row.run_id, trial, KeyedCell(cell, row.key))
+    export_sweep(ledger, "second", tmp_path / "second.zip")
+    import_archive(tmp_path / "second.zip", elsewhere)
+    there = Ledger(elsewhere)
+    assert torch.equal(prompts_of(there, find_cell(there, "second/coop"), {}).contexts, learned.contexts)
+    assert load_prompts(folder / "contexts.safetensors").cell_key == row.key
+
+
+def rewritten(archive: Path, folder: Path, changes: dict[str, bytes | None]) -> Path:
+    """A copy of an archive with entries replaced, added, or, where None, left out."""
+    path = folder / f"changed-{len(list(folder.iterdir()))}.zip"
+    with zipfile.ZipFile(archive) as source, zipfile.ZipFile(path, "w") as target:
+        kept = {name: source.read(name) for name in source.namelist() if name not in changes}
+        for name, data in {**kept, **changes}.items():
+            if data is not None:
+                target.writestr(name, data)
+    return path
+
+
+def first_artifact(archive: Path) -> str:
+    with Archive(archive) as opened:
+        run = next(run for run in opened.runs if run.artifacts)
+    return f"artifacts/{run.id}/{run.artifacts[0]}"
+
+
+@pytest.mark.parametrize("name", ["artifacts/x/../../../evil", "/etc/evil", "artifacts/x/C:\\evil"])
+def test_names_that_lead_out_of_the_archive_are_refused(
+    archive: Path, tmp_path: Path, elsewhere: str, name: str
+) -> None:
+    changed = rewritten(archive, tmp_path, {name: b"evil"})
+    with pytest.raises(UserError, match="leads out of the archive"):
+        import_archive(changed, elsewhere)
+    assert Ledger(elsewhere).sweeps() == []
+
+
+def test_damaged_and_foreign_files_are_refused_before_the_store_is_made(archive: Path, tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path / 'never' / 'mlflow.db'}"
+    manifest = json.loads(zipfile.ZipFile(archive).read("manifest.json"))
+    whole = archive.read_bytes()
+    (tmp_path / "cut.zip").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "flipped.zip").write_bytes(_flipped(whole, archive))
+    (tmp_path / "text.zip").write_text("hello")
+    for path, said in [
+        (tmp_path / "none.zip", "no such archive"),
+        (tmp_path / "cut.zip", "damaged"),
+        (tmp_path / "flipped.zip", "damaged"),
+        (tmp_path / "text.zip", "damaged, or no archive"),
+        (rewritten(archive, tmp_path, {"manifest.json": None}), "not an archive of `dualpt export`"),
+        (
+            rewritten(archive, tmp_path, {"manifest.json": json.dumps({**manifest, "schema": 2}).encode()}),
+            "schema version 2",
+        ),
+        (rewritten(archive, tmp_path, {"runs.jsonl": b"{}"}), "damaged"),
+        (rewritten(archive, tmp_path, {first_artifact(archive): None}), "does not hold the runs and files it lists"),
+        (rewritten(archive, tmp_path, {"extra.py": b"1"}), "which no sweep has"),
+    ]:
+        with pytest.raises(UserError, match=said):
+            import_archive(path, store)
+    assert not (tmp_path / "never").exists()
+
+
+def _flipped(whole: bytes, archive: Path) -> bytes:
+    """One bit of an artifact's packed content turned."""
+    with zipfile.ZipFile(archive) as opened:
+        entry = opened.getinfo(first_artifact(archive))
+    place = entry.header_offset + 30 + len(entry.filename) + entry.compress_size // 2
+    return whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
+
+
+def test_export_refuses_what_is_not_there_and_writes_whole_files(sweep: LoadedSweep, tmp_path: Path) -> None:
+    ledger = Ledger(sweep.file.run.tracking_uri)
+    with pytest.raises(UserError, match="did you mean 'small'"):
+        export_sweep(ledger, "smal", tmp_path / "a.zip")
+    with pytest.raises(UserError, match="cannot be written"):
+        export_sweep(ledger, "small", Path("/proc/none/a.zip"))
+    assert not list(tmp_path.glob("*a.zip*"))

@@ -1,0 +1,132 @@
+"""`dualpt features`: estimated first, built once, listed, verified, removed; each fault is one line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from dualpt.core.cell import Cell
+from dualpt.core.errors import UserError
+from dualpt.search_spaces.sweep_file import check_sweep
+from dualpt.sweeps.cli import app
+from dualpt.sweeps.commands.options import out
+from dualpt.sweeps.tools.features import FeatureCosts, describe, sweep_cells
+
+DATASET = ["--dataset", "mini-tiles", "--shots", "1", "--seeds", "1,2"]
+
+
+def dualpt(*words: str) -> Result:
+    result = CliRunner().invoke(app, ["features", *words])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def answer(*words: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(dualpt(*words, "--json").stdout)
+    return document
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The console takes its width when it is made, and test runners set one of their own."""
+    monkeypatch.setattr(out, "_width", 200)
+
+
+@pytest.fixture
+def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DUALPT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("private_cache")
+def test_from_an_estimate_to_an_empty_store() -> None:
+    planned = answer("build", *DATASET, "--dry-run")
+    assert planned["encoded"] == 0
+    assert planned["estimated"]["seconds"] > 0
+    assert answer("ls")["shelves"] == []
+
+    built = answer("build", *DATASET)
+    assert built["encoded"] == planned["estimated"]["images"] > 0
+    assert answer("build", *DATASET)["encoded"] == 0
+
+    (shelf,) = answer("ls")["shelves"]
+    assert (shelf["backbone"], shelf["local"], shelf["dataset"]) == ("mini-clip", "value", "mini-tiles")
+    assert shelf["images"] == built["encoded"]
+    assert planned["estimated"]["bytes"] < shelf["bytes"] < 1.05 * planned["estimated"]["bytes"]
+    assert "mini-tiles" in dualpt("ls").stdout
+
+    assert answer("verify") == {"shelves": 1, "rows": built["encoded"], "damaged": {}, "unreadable": []}
+    rows = Path(shelf["folder"]) / "local.f32"
+    content = bytearray(rows.read_bytes())
+    content[100] ^= 0xFF
+    rows.write_bytes(content)
+    damaged = dualpt("verify", "--json")
+    assert damaged.exit_code == 3
+    assert list(json.loads(damaged.stdout)["damaged"]) == [shelf["folder"]]
+    assert 0 < answer("build", *DATASET)["encoded"] <= 128
+    assert dualpt("verify").exit_code == 0
+
+    assert answer("gc")["removed"] == {}
+    assert list(answer("gc", "--dataset", "mini-tiles", "--dry-run")["removed"]) == [shelf["folder"]]
+    assert answer("gc", "--dataset", "mini-tiles")["bytes"] > 0
+    assert answer("ls")["shelves"] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["build"], "give one sweep file, or --dataset NAME"),
+        (["build", "demo", *DATASET], "give one sweep file, or --dataset NAME"),
+        (["build", "demo", "mini-grid"], "give one sweep file, or --dataset NAME"),
+        (["build", "demoo"], "did you mean 'demo'?"),
+        (["build", "--dataset", "mini-tile"], "did you mean 'mini-tiles'?"),
+        (["build", *DATASET, "backbone.name=ViT-B-31"], "did you mean 'ViT-B-32'?"),
+        (["build", *DATASET, "backbone.name=auto"], "auto takes the architecture from a checkpoint folder"),
+        (["build", *DATASET, "--protocol", "few"], "unknown protocol 'few'"),
+        (["build", "--dataset", "EuroSAT"], "data.root is not set"),
+        (["gc", "--backbone", "ViT-B-16"], "--backbone: the store has no backbone 'ViT-B-16'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_each_fault_is_one_line(words: list[str], said: str) -> None:
+    with pytest.raises(UserError) as caught:
+        dualpt(*words)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def sweep_over(space: dict[str, Any]) -> list[Cell]:
+    declared = {"name": "small", "grid": {"datasets": ["mini-pets"], "shots": [2], "seeds": [1]}}
+    return sweep_cells(check_sweep(declared | {"search": {"trials": 1, "space": space}}, "test"))
+
+
+def test_a_sweep_needs_the_features_of_every_searched_backbone_and_view() -> None:
+    cells = sweep_over(
+        {
+            "backbone.local_features": {"choice": ["value", "tokens"]},
+            "data.views": {"int": [1, 4]},
+            "alignment.llm_weight": {"float": [0.1, 10]},
+        }
+    )
+    found = {(cell.setting.backbone.local_features, cell.setting.data.views) for cell in cells}
+    assert found == {("value", 1), ("value", 4), ("tokens", 1), ("tokens", 4)}
+
+
+def test_a_range_of_views_that_passes_one_needs_the_plain_crop_too() -> None:
+    cells = sweep_over({"data.views": {"int": [0, 4]}})
+    assert [cell.setting.data.views for cell in cells] == [0, 1, 4]
+
+
+def test_other_searched_keys_multiply_nothing() -> None:
+    assert len(sweep_over({"alignment.llm_weight": {"float": [0.1, 10]}, "prompt.n_prompts": {"int": [1, 4]}})) == 1
+
+
+def test_costs_are_told_in_one_line() -> None:
+    assert describe(FeatureCosts(0, 0, 0.0)) == "all features are stored"
+    assert describe(FeatureCosts(50_000, 10_085_000_000, 1200.0)) == "50000 images to encode, 10.1 GB, about 20 min"
+    assert describe(FeatureCosts(7, 1_300_000, None)) == "7 images to encode, 1.3 MB, unknown until the first build"

@@ -1,0 +1,62 @@
+"""`dualpt train`: what it refuses before training, and what it writes after."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from dualpt.core.errors import UserError
+from dualpt.core.results import CellMetrics
+from dualpt.core.running.cell_runner import CellResult
+from dualpt.sweeps.tools.train import _save, _summary, cells_of, train_once
+
+
+def cells(shots: int | None = None, seeds: str = "1", overrides: tuple[str, ...] = ()) -> list[tuple[int, int]]:
+    made = cells_of("mini-pets", shots, seeds, "coop", "few-shot", None, list(overrides))
+    return [(cell.shots, cell.seed) for cell in made]
+
+
+def test_shots_have_one_meaning_in_two_spellings() -> None:
+    assert cells() == [(16, 1)]
+    assert cells(2) == cells(None, overrides=("data.shots=2",)) == cells(2, overrides=("data.shots=2",)) == [(2, 1)]
+    with pytest.raises(UserError, match=r"--shots 4 and data\.shots=2 differ"):
+        cells(4, overrides=("data.shots=2",))
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "true", "two"])
+def test_shots_are_whole_numbers_from_1_on(value: str) -> None:
+    with pytest.raises(UserError, match=r"data\.shots: expected a whole number"):
+        cells(overrides=(f"data.shots={value}",))
+
+
+def test_seeds_are_distinct_and_not_negative() -> None:
+    assert cells(seeds="0,3,3") == [(16, 0), (16, 3)]
+    with pytest.raises(UserError, match="--seeds: seeds are 0 or larger, found -1"):
+        cells(seeds="1,-1")
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "dualpt.core.running.cell_runner.CellRunner.check", lambda *_: pytest.fail("the folder was not examined first")
+    )
+    with pytest.raises(UserError, match="--save: /proc/none cannot be written"):
+        train_once(
+            Console(file=io.StringIO()), "mini-pets", 1, "1", "coop", "few-shot", None, [], Path("/proc/none"), True
+        )
+
+
+def test_values_without_a_number_are_null_in_json(tmp_path: Path) -> None:
+    (cell,) = cells_of("mini-pets", 1, "1", "coop", "few-shot", None, [])
+    metrics = CellMetrics(test_accuracy=50.0, train_loss=float("nan"))
+    result = CellResult(cell, "key", metrics, {"test": {"beagle": 50.0, "pug": float("nan")}})
+    assert _summary(result)["train/loss"] is None
+    _save(result, tmp_path)
+    (path,) = tmp_path.iterdir()
+
+    def refuse(constant: str) -> None:
+        pytest.fail(f"{constant} is not JSON")
+
+    document = json.loads(path.read_text(), parse_constant=refuse)
+    assert document["per_class"] == {"test": {"beagle": 50.0, "pug": None}}
