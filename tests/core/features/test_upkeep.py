@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from filelock import FileLock
-from test_features import NAME, TEXTURES, agrees, expected, tiny_backbone
+from tests.core.features.test_store import NAME, TEXTURES, agrees, expected, tiny_backbone
 
 from dualpt.core.arrays import ImageFeatures, StoredRows
 from dualpt.core.cell import Cell

@@ -16,6 +16,7 @@ from PIL import Image
 from dualpt.core.errors import UserError
 from dualpt.core.mini import grid
 from dualpt.core.mini.datasets import IMAGES_PER_CLASS, MINI_DATASETS, RECIPES, folder_name, split_file_name
+from dualpt.core.mini.world import MiniClass, build_world
 
 GOLDEN = Path(__file__).with_name("golden_grid.json")
 SMALL = "mini-tiles"
@@ -24,7 +25,7 @@ SMALL = "mini-tiles"
 ENSURE = """
 import sys
 from pathlib import Path
-from core.mini.grid import ensure_mini_grid
+from dualpt.core.mini.grid import ensure_mini_grid
 ensure_mini_grid(Path(sys.argv[1]), sys.argv[2].split(","), lambda *_: print("drawn a class"))
 """
 
@@ -77,8 +78,8 @@ def test_files_hold_the_pixels_that_the_manifest_hashes(small_root: Path) -> Non
     assert grid.read_manifest(small_root)[SMALL]["pixels"] == hashlib.sha256(digests.encode()).hexdigest()
 
 
-def classes_of(dataset: str) -> tuple[grid.MiniClass, ...]:
-    return grid.build_world().classes[dataset]
+def classes_of(dataset: str) -> tuple[MiniClass, ...]:
+    return build_world().classes[dataset]
 
 
 def test_a_whole_grid_is_not_drawn_again(small_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
