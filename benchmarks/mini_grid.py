@@ -27,7 +27,7 @@ from dualpt.core.methods import METHODS
 from dualpt.core.results import TEST_ACCURACY
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.search_spaces.sweep_file import check_sweep
-from dualpt.sweeps.comparison.documents import to_markdown
+from dualpt.sweeps.comparison.formats.documents import to_markdown
 from dualpt.sweeps.comparison.frames import read_frame
 from dualpt.sweeps.comparison.labels import AVERAGE, method_title
 from dualpt.sweeps.comparison.tables import base_to_new, comparison
