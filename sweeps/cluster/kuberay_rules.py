@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dualpt.sweeps.cluster.faults import Document, Finding, error, warning
+from dualpt.sweeps.cluster.faults import Document, Finding, error, passwords_in, warning
 from dualpt.sweeps.cluster.ray_versions import image_that_differs
 
 KINDS = ("RayCluster", "RayJob")
@@ -29,6 +29,8 @@ def kuberay_findings(document: Document, pinned: dict[str, str] | None) -> Itera
         yield warning("constraints.txt", "not found beside the file or above it: versions are not compared")
     elif str(spec.get("rayVersion")) != pinned.get("ray"):
         yield error("spec.rayVersion", f"{spec.get('rayVersion')}, and constraints.txt has {pinned.get('ray')}")
+    if (spec.get("authOptions") or {}).get("mode") != "token":
+        yield error("spec.authOptions", "no mode: token: whoever reaches the head can run code there")
     if not spec.get("enableInTreeAutoscaling"):
         yield warning("spec.enableInTreeAutoscaling", "off: workers are not started as trials wait, nor stopped")
     for where, group in [("headGroupSpec", head), *((f"workerGroupSpecs[{i}]", g) for i, g in enumerate(workers))]:
@@ -40,6 +42,7 @@ def _job(spec: Mapping[str, Any]) -> Iterator[Finding]:
     if "dualpt" not in entrypoint:
         yield error("spec.entrypoint", "runs no dualpt command")
         return
+    yield from passwords_in("spec.entrypoint", entrypoint)
     if "run.tracking_uri=http" not in entrypoint:
         yield error("spec.entrypoint", "no run.tracking_uri=http://…: pods share no file; name the MLflow service")
     if "run.study_storage=postgresql" not in entrypoint:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dualpt.sweeps.cluster.faults import Document, Finding, commands_of, error, warning
+from dualpt.sweeps.cluster.faults import Document, Finding, commands_of, error, passwords_in, warning
 from dualpt.sweeps.cluster.ray_versions import image_that_differs, pins_that_differ
 
 SETUP = ("initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands")
@@ -12,6 +12,7 @@ HEAD_START, WORKER_START = "head_start_ray_commands", "worker_start_ray_commands
 BOOTSTRAP = "--autoscaling-config=~/ray_bootstrap_config.yaml"
 GPU_INSTANCE = re.compile(r"^(g\d|p\d)")
 """AWS families with NVIDIA GPUs: g4dn, g5, g6, p4d, p5, …"""
+LOOPBACK, EVERY_INTERFACE = ("127.0.0.1", "localhost", "::1"), ("0.0.0.0", "::", "*")
 KEPT_OUT = (".venv", "mlflow.db")
 """What file mounts must not carry: it is large, or a store that every machine would get a copy of."""
 PROJECT = re.compile(r"cd\s+(?P<folder>[~/][\w./~-]*)\s*&&[^|]*pip install")
@@ -22,6 +23,7 @@ def launcher_findings(document: Document, pinned: dict[str, str] | None) -> Iter
     yield from _versions(document, pinned)
     yield from _installation(document)
     yield from _starting(document)
+    yield from _doors(document)
     yield from _stores(document)
     yield from _machines(document)
 
@@ -75,6 +77,27 @@ def _starting(document: Document) -> Iterator[Finding]:
         yield error(WORKER_START, f"workers join at port {address[1]}, and the head listens at {port[1]}")
 
 
+def _doors(document: Document) -> Iterator[Finding]:
+    """Whoever reaches a head without a token can run code there, and passwords in a command can be read by anyone."""
+    for section in (HEAD_START, WORKER_START):
+        started = " ; ".join(command for _, command in commands_of(document, section))
+        if "ray start" in started and "RAY_AUTH_MODE=token" not in started:
+            yield error(
+                section, "`ray start` without RAY_AUTH_MODE=token: anyone who reaches this machine can run code on it"
+            )
+    mounted = [str(target) for target in document.get("file_mounts") or {}]
+    if not any(target.endswith("auth_token") for target in mounted):
+        yield error("file_mounts", "the token isn't mounted; add .ray/auth_token: ~/.ray/auth_token")
+    for where, command in commands_of(document, *SETUP, HEAD_START, WORKER_START):
+        if re.search(r"--dashboard-host[= ](0\.0\.0\.0|::)", command):
+            yield error(
+                where,
+                "the dashboard, which runs jobs, listens on every interface; leave --dashboard-host out and "
+                "reach it by `ray dashboard`",
+            )
+        yield from passwords_in(where, command)
+
+
 def _stores(document: Document) -> Iterator[Finding]:
     """Workers record cells themselves, so that runs are kept behind a server that all of them reach."""
     everything = commands_of(document, *SETUP, HEAD_START)
@@ -83,8 +106,15 @@ def _stores(document: Document) -> Iterator[Finding]:
         yield error(HEAD_START, "no `mlflow server` is started: workers cannot reach a file on the head")
         return
     where, command = servers[0]
-    if "--host 0.0.0.0" not in command and "--host=0.0.0.0" not in command:
-        yield error(where, "the MLflow server listens to its own machine only; add --host 0.0.0.0")
+    host = re.search(r"--host[= ](\S+)", command)
+    if host is None or host[1] in LOOPBACK:
+        yield error(where, "the MLflow server listens on its own machine only; add --host $(hostname -i)")
+    elif host[1] in EVERY_INTERFACE and "--app-name" not in command:
+        yield warning(
+            where,
+            f"--host {host[1]} opens the MLflow server on every interface, without a password; bind it to the private "
+            "address with --host $(hostname -i), or add --app-name basic-auth",
+        )
     if "--artifacts-destination" not in command:
         yield error(where, "without --artifacts-destination workers would write artifacts to their own disks")
     if "sqlite" in command:

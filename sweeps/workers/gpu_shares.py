@@ -1,7 +1,8 @@
 """What a trial reserves; for `gpus_per_trial: auto`, a share of a GPU by the memory that a pack really takes there."""
 
 import math
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,10 @@ USABLE = 0.92
 """Part of a GPU's memory that trials are given."""
 STEP = 1e-4
 """Ray counts shares in ten-thousandths."""
+
+
+SLURM_GPUS = ("SLURM_GPUS_ON_NODE", "SLURM_GPUS_PER_NODE", "SLURM_GPUS_PER_TASK")
+"""What a Slurm job's environment says of its GPUs: a number, or one with a type (`a100:2`)."""
 
 
 @dataclass(frozen=True)
@@ -56,18 +61,35 @@ def trial_resources(
         note: told what was measured.
 
     Raises:
-        UserError: a share of more than one GPU that is no whole number, a measured pack that failed, or no machine with
-            a GPU and the cores that a trial asks for.
+        UserError: a fractional share above one GPU, a measured pack that failed, no machine with a GPU and the cores
+            that a trial asks for, or a Slurm job whose GPUs Ray doesn't see.
     """
     gpus = run.gpus_per_trial
     if gpus == "auto" and machines().most_of("GPU"):
         share, settings = _measured_share(run.cpus_per_trial, workplace, heaviest, wanted_per_pack(True), note)
         return {"CPU": run.cpus_per_trial, "GPU": share}, settings
+    if gpus == "auto":
+        _check_allocation(os.environ)
     if gpus == "auto" or not gpus:
         return {"CPU": run.cpus_per_trial}, wanted_per_pack(False)
     if gpus > 1 and gpus != int(gpus):
         raise UserError(f"run.gpus_per_trial: {gpus:g} is neither a fraction of one GPU nor a whole number of them")
     return {"CPU": run.cpus_per_trial, "GPU": gpus}, wanted_per_pack(True)
+
+
+def _check_allocation(environment: Mapping[str, str]) -> None:
+    """Refuse to train on the CPU of a Slurm job that was given GPUs.
+
+    Raises:
+        UserError: Slurm counts GPUs, and Ray none.
+    """
+    given = next((environment[name] for name in SLURM_GPUS if environment.get(name)), "0")
+    count = given.rpartition(":")[2]
+    if count.isdecimal() and int(count):
+        raise UserError(
+            f"run.gpus_per_trial: Slurm gave this job GPUs ({given} per node), and Ray sees none; start Ray with "
+            "--num-gpus (docs/cluster/slurm.sh does), or set run.gpus_per_trial=0 to train on the CPU"
+        )
 
 
 def settings_that_fit(measured: Measured, wanted: int) -> int:

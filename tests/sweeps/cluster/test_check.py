@@ -111,9 +111,41 @@ DAMAGED: list[tuple[str, Change, str, str]] = [
     ),
     (
         "ray_cluster.yaml",
-        in_commands("head_start_ray_commands", "--host 0.0.0.0", "--host 127.0.0.1"),
+        in_commands("head_start_ray_commands", "--host $(hostname -i)", "--host 127.0.0.1"),
         "head_start_ray_commands[2]",
-        "--host 0.0.0.0",
+        "--host $(hostname -i)",
+    ),
+    (
+        "ray_cluster.yaml",
+        in_commands("head_start_ray_commands", "RAY_AUTH_MODE=token ", ""),
+        "head_start_ray_commands",
+        "anyone who reaches this machine can run code on it",
+    ),
+    (
+        "docs/cluster/local.yaml",
+        in_commands("worker_start_ray_commands", "RAY_AUTH_MODE=token ", ""),
+        "worker_start_ray_commands",
+        "RAY_AUTH_MODE=token",
+    ),
+    ("docs/cluster/local.yaml", at("file_mounts", {"~/dualpt": "."}), "file_mounts", "the token isn't mounted"),
+    (
+        "ray_cluster.yaml",
+        in_commands("head_start_ray_commands", "--port=6379", "--port=6379 --dashboard-host=0.0.0.0"),
+        "head_start_ray_commands[3]",
+        "the dashboard, which runs jobs, listens on every interface",
+    ),
+    (
+        "ray_cluster.yaml",
+        in_commands("head_start_ray_commands", "dualpt@127.0.0.1", "dualpt:hunter2@127.0.0.1"),
+        "head_start_ray_commands[2]",
+        "postgresql+psycopg://dualpt:…@127.0.0.1 carries a password",
+    ),
+    ("docs/cluster/kuberay.yaml", at(f"{JOB}.authOptions", None), "spec.authOptions", "can run code there"),
+    (
+        "docs/cluster/kuberay.yaml",
+        at("spec.entrypoint", "dualpt sweep demo run.tracking_uri=http://ada:hunter2@m:5000"),
+        "spec.entrypoint",
+        "carries a password",
     ),
     (
         "ray_cluster.yaml",
@@ -147,7 +179,7 @@ def test_damage_is_an_error_where_it_is(
 ) -> None:
     errors = [finding for finding in check_file(written(name, change)) if finding.level == "error"]
     assert any(where in finding.where and text in finding.text for finding in errors), errors
-    assert not any("\n" in finding.text for finding in errors)
+    assert not any("\n" in finding.text or "hunter2" in finding.text for finding in errors)
 
 
 @pytest.mark.parametrize(
@@ -157,6 +189,10 @@ def test_damage_is_an_error_where_it_is(
         (at(f"{WORKER}.node_config.ImageId", "ami-0fedcba9876543210"), "different images"),
         (at(f"{WORKER}.max_workers", 20), "max_workers"),
         (at("rsync_exclude", []), "every machine"),
+        (
+            in_commands("head_start_ray_commands", "--host $(hostname -i)", "--host 0.0.0.0"),
+            "opens the MLflow server on every interface, without a password",
+        ),
         (
             in_commands("head_start_ray_commands", "postgresql+psycopg://dualpt@127.0.0.1/mlflow", "sqlite:///m.db"),
             "SQLite",

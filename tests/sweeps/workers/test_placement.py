@@ -5,6 +5,8 @@ import pytest
 from dualpt.core.cell import Cell
 from dualpt.core.config import Setting
 from dualpt.core.errors import UserError
+from dualpt.search_spaces.sweep import Run
+from dualpt.sweeps.workers import gpu_shares
 from dualpt.sweeps.workers.gpu_shares import (
     CONTEXT_GIB,
     MOST_SHARING,
@@ -43,6 +45,27 @@ def test_what_never_fits_is_told_with_what_there_is() -> None:
         room_for({"CPU": 1.0, "GPU": 0.5}, Machines([CPU2], [(CPU2, 4)]))
     with pytest.raises(UserError, match="2 GPU"):
         room_for({"CPU": 1.0, "GPU": 2.0}, Machines([GPU1, GPU1]))
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [("SLURM_GPUS_ON_NODE", "4"), ("SLURM_GPUS_PER_NODE", "a100:2"), ("SLURM_GPUS_PER_TASK", "1")],
+)
+def test_gpus_of_a_slurm_job_that_ray_does_not_see_are_not_passed_over(
+    name: str, given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_shares, "machines", lambda: Machines([{"CPU": 8.0}]))
+    monkeypatch.setenv(name, given)
+    with pytest.raises(UserError, match=f"Slurm gave this job GPUs .{given} per node., and Ray sees none"):
+        gpu_shares.trial_resources(Run(), None, [], lambda gpu: 1, print)  # type: ignore[arg-type]
+    chosen = gpu_shares.trial_resources(Run(gpus_per_trial=0), None, [], lambda gpu: 1, print)  # type: ignore[arg-type]
+    assert chosen == ({"CPU": 1.0}, 1)
+
+
+def test_a_slurm_job_without_gpus_trains_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_shares, "machines", lambda: Machines([{"CPU": 8.0}]))
+    monkeypatch.setenv("SLURM_GPUS_ON_NODE", "0")
+    assert gpu_shares.trial_resources(Run(), None, [], lambda gpu: 1, print) == ({"CPU": 1.0}, 1)  # type: ignore[arg-type]
 
 
 def test_gpu_shares_follow_from_measured_memory() -> None:
