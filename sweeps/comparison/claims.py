@@ -1,7 +1,7 @@
 """Statistics of a table in words: what the paired results say against a baseline, and what they cannot say."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from dualpt.sweeps.comparison.statistics import (
     Ranks,
     claim,
     compare_paired,
+    corrected_together,
     rank_methods,
     smallest_p,
 )
@@ -42,6 +43,8 @@ class Findings:
     """Methods with missing cells: a paired test has no place for them."""
     mini: bool
     metric: str
+    comparisons: int
+    """Over which p is corrected: those of every number of shots that is shown beside this one."""
 
     def tables(self) -> list[PlainTable]:
         """The comparison with the baseline, and the mean ranks."""
@@ -81,7 +84,20 @@ def findings_of(cells: pd.DataFrame, grid: Grid, baseline: str, *, shots: int, m
         left_out=left_out,
         mini=all(name in MINI_GRID for name in grid.datasets),
         metric=metric,
+        comparisons=len(others),
     )
+
+
+def findings_at(cells: pd.DataFrame, grid: Grid, baseline: str, *, shots: Sequence[int], metric: str) -> list[Findings]:
+    """`findings_of` at each number of shots, corrected together: a page of tables is one family of comparisons.
+
+    Raises:
+        UserError: as `findings_of`.
+    """
+    found = [findings_of(cells, grid, baseline, shots=k, metric=metric) for k in shots]
+    total = sum(one.comparisons for one in found)
+    corrected = corrected_together([one.paired for one in found])
+    return [replace(one, paired=paired, comparisons=total) for one, paired in zip(found, corrected, strict=True)]
 
 
 def paired_results(
@@ -156,10 +172,11 @@ def doubt(interval: Interval, corrected_p: float) -> str:
 
 
 def _limits(findings: Findings) -> list[str]:
-    n, seeds, comparisons = findings.n_datasets, findings.n_seeds, len(findings.paired)
+    n, seeds, comparisons = findings.n_datasets, findings.n_seeds, findings.comparisons
     lines = [
         f"n = {n} datasets × {seeds} seed{'s' * (seeds > 1)}; intervals by resampling datasets, then seeds; p by "
         f"Wilcoxon over datasets, corrected by Holm for {comparisons} comparison{'s' * (comparisons != 1)}"
+        f"{' over all numbers of shots' * (comparisons > len(findings.paired))}"
     ]
     least = min(1.0, smallest_p(n) * comparisons)
     if least > ALPHA:

@@ -116,10 +116,10 @@ def tables_of(
     known = finished_shots(cells, shown)
     counts = known if all_shots else [shots if shots is not None else max(known, default=0)]
     chosen = None if baseline is None else find_method(baseline, dict.fromkeys(cells["trial"]), "--baseline")
+    by_target = selection.protocol in TRANSFER_PROTOCOLS and metric is None
     tables: list[ComparisonTable] = []
-    statistics: list[AnyTable] = []
     for k in counts or [0]:
-        if selection.protocol in TRANSFER_PROTOCOLS and metric is None:
+        if by_target:
             tables += [cross_dataset(cells, source=d, shots=k, seeds=grid.seeds) for d in selection.datasets]
             continue
         metrics = HALVES[::-1] if selection.protocol == "base-to-new" and metric is None else (shown,)
@@ -128,17 +128,18 @@ def tables_of(
         tables += own if published is None else [_beside(table, published, selection, k) for table in own]
         if chosen is not None:
             tables.append(differences(cells, grid, chosen, shots=k, metric=shown))
-            statistics += _statistics(selection, chosen, k, shown)
+    statistics = [] if chosen is None or by_target else _statistics(selection, chosen, counts or [0], shown)
     if all_shots and selection.protocol not in TRANSFER_PROTOCOLS:
         averages = by_shots(cells, grid, metric=shown)
         tables.append(averages if published is None else _beside(averages, published, selection, None))
     return [replace(tables[0], remarks=(*tables[0].remarks, *selection.remarks)), *tables[1:], *statistics]
 
 
-def _statistics(selection: Selection, baseline: str, shots: int, metric: str) -> list[PlainTable]:
-    from dualpt.sweeps.comparison.claims import findings_of  # SciPy and statsmodels, which take a second
+def _statistics(selection: Selection, baseline: str, shots: Sequence[int], metric: str) -> list[PlainTable]:
+    from dualpt.sweeps.comparison.claims import findings_at  # SciPy and statsmodels, which take a second
 
-    return findings_of(selection.cells, selection.grid, baseline, shots=shots, metric=metric).tables()
+    found = findings_at(selection.cells, selection.grid, baseline, shots=shots, metric=metric)
+    return [table for one in found for table in one.tables()]
 
 
 def _beside(table: ComparisonTable, published: Published, selection: Selection, shots: int | None) -> ComparisonTable:

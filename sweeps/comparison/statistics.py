@@ -12,7 +12,7 @@ Accounting for Variance in Machine Learning Benchmarks, MLSys 2021 (probability 
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -65,7 +65,7 @@ class PairedResult:
     p: float
     """Two-sided Wilcoxon signed-rank test over datasets."""
     holm: float
-    """`p` corrected for the number of comparisons with the baseline."""
+    """`p` corrected for the number of comparisons that are read together."""
 
 
 @dataclass(frozen=True)
@@ -105,12 +105,12 @@ def compare_paired(results: Mapping[str, Array], baseline: Array, *, seed: int =
         baseline: (D, S).
         seed: of the bootstrap.
     """
-    differences = {method: values - baseline for method, values in results.items()}
+    differences = {method: _rounded(values - baseline) for method, values in results.items()}
     ps = {method: wilcoxon(difference.mean(axis=1)) for method, difference in differences.items()}
     corrected = dict(zip(ps, holm(list(ps.values())), strict=True))
     found = {}
     for method, difference in differences.items():
-        by_dataset = difference.mean(axis=1)
+        by_dataset = _rounded(difference.mean(axis=1))
         better = _better(difference)
         found[method] = PairedResult(
             difference=float(by_dataset.mean()),
@@ -125,13 +125,24 @@ def compare_paired(results: Mapping[str, Array], baseline: Array, *, seed: int =
     return found
 
 
+def corrected_together(families: Sequence[Mapping[str, PairedResult]]) -> list[dict[str, PairedResult]]:
+    """The same comparisons, with Holm's correction over all of them: as one family, where they are read together."""
+    corrected = iter(holm([found.p for family in families for found in family.values()]))
+    return [{method: replace(found, holm=next(corrected)) for method, found in family.items()} for family in families]
+
+
+def _rounded(values: Array) -> Array:
+    """Accuracies are ratios of counts: equal ones may differ in their last bits, which are neither higher nor lower."""
+    return np.round(values, 9)
+
+
 def _better(difference: Array) -> Array:
     """1 where the difference is above 0, 0.5 where it is 0, else 0."""
     return np.where(difference > 0, 1.0, np.where(difference == 0, 0.5, 0.0))
 
 
 def hierarchical_interval(values: Array, *, seed: int = 0, resamples: int = RESAMPLES) -> Interval:
-    """Percentile interval of a mean over datasets and seeds: datasets are drawn anew, then seeds within each.
+    """Percentile interval of a mean over datasets and seeds: datasets are resampled, then seeds within each.
 
     Args:
         values: (D, S).
@@ -158,9 +169,9 @@ def wilcoxon(differences: Array) -> float:
 
     Exact by all sign patterns up to `EXACT_DATASETS` datasets, else the normal approximation. 1 where all are zero.
     """
-    if not np.any(differences):
+    rounded = _rounded(differences)
+    if not np.any(rounded):
         return 1.0
-    rounded = np.round(differences, 9)  # accuracies are ratios: equal ones differ in their last bits
     if len(rounded) > EXACT_DATASETS:
         return float(stats.wilcoxon(rounded, zero_method="zsplit", method="approx").pvalue)
     ranks = stats.rankdata(np.abs(rounded))[rounded != 0]  # half of a zero's rank goes to either side, whatever happens
@@ -187,7 +198,7 @@ def rank_methods(results: Mapping[str, Array]) -> Ranks:
         results: method -> (D, S), complete; at least three methods.
     """
     methods = tuple(results)
-    accuracies = np.round(np.stack([values.mean(axis=1) for values in results.values()], axis=1), 9)
+    accuracies = _rounded(np.stack([values.mean(axis=1) for values in results.values()], axis=1))
     return rank_accuracies(methods, accuracies)
 
 

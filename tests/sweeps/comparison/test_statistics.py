@@ -8,6 +8,7 @@ from scipy import stats
 
 from dualpt.sweeps.comparison.statistics import (
     compare_paired,
+    corrected_together,
     hierarchical_interval,
     holm,
     nemenyi_critical_difference,
@@ -177,3 +178,26 @@ def test_equal_methods_share_ranks() -> None:
     ranks = rank_methods({"a": values, "b": values, "c": values})
     assert ranks.mean_ranks == (2.0, 2.0, 2.0)
     assert ranks.p == 1.0
+
+
+def test_equal_counts_of_correct_images_are_neither_higher_nor_lower() -> None:
+    """100 * 3 / 7 by two ways differs in its last bit."""
+    one = np.array([[100 * (k / 7)] for k in range(1, 7)])
+    other = np.array([[100 * k / 7] for k in range(1, 7)])
+    assert (one != other).any(), "the noise is there"
+    found = compare_paired({"method": one}, other)["method"]
+    assert (found.higher, found.lower, found.better, found.p) == (0, 0, 0.5, 1.0)
+
+
+def test_comparisons_that_are_read_together_are_corrected_together() -> None:
+    rng = np.random.default_rng(3)
+    baseline = rng.normal(60, 1, (11, 3))
+    families = [
+        compare_paired({name: baseline + rng.normal(0.5, 1, (11, 3)) for name in "abc"}, baseline) for _ in "xy"
+    ]
+    together = corrected_together(families)
+    ps = [found.p for family in families for found in family.values()]
+    assert [found.holm for family in together for found in family.values()] == holm(ps)
+    assert all(
+        wide[name].holm >= narrow[name].holm for wide, narrow in zip(together, families, strict=True) for name in narrow
+    )
