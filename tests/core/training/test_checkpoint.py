@@ -1,7 +1,9 @@
 import logging
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from dualpt.core.arrays import ClassText
 from dualpt.core.errors import UserError
@@ -48,6 +50,58 @@ def test_a_state_comes_back_whole(tmp_path):
 def test_a_missing_state_is_no_cause_for_a_warning(tmp_path, caplog):
     assert Checkpoint(tmp_path / "state", 1, "print").load() is None
     assert not caplog.records
+
+
+@pytest.mark.parametrize("tensor", ["contexts", "momentum", "losses"])
+def test_one_flipped_bit_restarts_a_run_and_says_so(tmp_path, caplog, tensor):
+    """The format itself would read another number."""
+    path = tmp_path / "state"
+    Checkpoint(path, 1, "print").save(STATE)
+    flip_a_bit(path, getattr(STATE, tensor))
+    with caplog.at_level(logging.WARNING):
+        assert Checkpoint(path, 1, "print").load() is None
+    assert "starting from the first epoch" in caplog.text
+    assert "the checksum differs" in caplog.text
+
+
+def test_one_flipped_bit_in_learned_contexts_is_one_clear_error(tmp_path):
+    path, contexts = tmp_path / "contexts.safetensors", torch.randn(1, 4, 8)
+    save_contexts(path, contexts, {"seed": "1"})
+    flip_a_bit(path, contexts)
+    with pytest.raises(UserError, match=r"contexts\.safetensors: damaged: .*the checksum differs"):
+        load_contexts(path)
+
+
+def test_changed_metadata_is_damage_too(tmp_path):
+    path = tmp_path / "contexts.safetensors"
+    save_contexts(path, torch.randn(1, 4, 8), {"seed": "1"})
+    path.write_bytes(path.read_bytes().replace(b'"seed":"1"', b'"seed":"2"'))
+    with pytest.raises(UserError, match="damaged"):
+        load_contexts(path)
+
+
+def test_files_from_before_checksums_are_read(tmp_path):
+    state = {"contexts": STATE.contexts, "momentum": STATE.momentum, "losses": STATE.losses}
+    save_file(state, tmp_path / "state", {"fingerprint": "print", "seconds": "1.75"})
+    loaded = Checkpoint(tmp_path / "state", 1, "print").load()
+    assert loaded is not None
+    assert torch.equal(loaded.contexts, STATE.contexts)
+    save_file({"contexts": torch.ones(1, 4, 8)}, tmp_path / "old.safetensors", {"seed": "1"})
+    assert load_contexts(tmp_path / "old.safetensors")[1] == {"seed": "1"}
+
+
+def test_contexts_that_are_not_finite_are_refused(tmp_path):
+    save_contexts(tmp_path / "contexts.safetensors", torch.full((1, 4, 8), float("nan")))
+    with pytest.raises(UserError, match=r"the learned contexts are not finite"):
+        load_contexts(tmp_path / "contexts.safetensors")
+
+
+def flip_a_bit(path, tensor):
+    """The lowest bit of the mantissa of the tensor's first number, wherever that lies in the file."""
+    content = np.frombuffer(path.read_bytes(), np.uint8).copy()
+    place = content.tobytes().index(tensor.contiguous().numpy().tobytes())
+    content[place] ^= 1
+    path.write_bytes(content.tobytes())
 
 
 @pytest.mark.parametrize("damage", ["other arguments", "half a file", "contexts only"])
