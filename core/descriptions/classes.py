@@ -15,6 +15,7 @@ from dualpt.core.data.split_file import read_split_file
 from dualpt.core.data.splits import PARTS, listing
 from dualpt.core.errors import UserError
 from dualpt.core.files.json_reader import parse_json
+from dualpt.core.files.regular import check_regular
 from dualpt.core.mini.world import build_world
 
 INSTEAD = "--classes FILE with a split file or one name a line"
@@ -88,6 +89,7 @@ def _imagenet_classes(info: DatasetInfo, root: Path) -> Classes:
 
 
 def _read_file(source: Path, info: DatasetInfo) -> Classes:
+    check_regular(source)
     try:
         text = source.read_text(encoding="utf-8-sig")
     except FileNotFoundError:

@@ -17,6 +17,7 @@ from dualpt.core.descriptions.names import display_name, normal_name, suggestion
 from dualpt.core.errors import UserError
 from dualpt.core.files.fingerprint import fingerprint
 from dualpt.core.files.json_reader import parse_json
+from dualpt.core.files.regular import check_regular
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,6 +79,7 @@ def read_content(source: Path, info: DatasetInfo) -> dict[str, Any]:
     Raises:
         UserError: it cannot be read or is no JSON object.
     """
+    check_regular(source)
     try:
         text = source.read_text(encoding="utf-8-sig")
     except FileNotFoundError:

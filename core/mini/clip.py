@@ -16,6 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from dualpt.core.errors import UserError
+from dualpt.core.files.regular import check_regular
+from dualpt.core.files.tensor_values import check_values
 
 MINI_CLIP_WEIGHTS = Path(__file__).with_name("clip.safetensors")
 MINI_CLIP_SHA256 = "b792a3befb84d7489bd8348c3de6f7fe891f9ecc6813a8cf95123fa14979d515"
@@ -100,6 +102,7 @@ def save_mini_clip(model: CLIP, token_rows: Tensor, path: Path, provenance: dict
 
 def _read_state(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
     """The state dict in a weight file, float32, checked key by key against the architecture's own."""
+    check_regular(path)
     try:
         stored = load_file(path)
     except (OSError, SafetensorError) as error:
@@ -109,6 +112,7 @@ def _read_state(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
         raise _misfit(path, f"{TOKEN_ROWS} or {TOKEN_VALUES} is missing or of another shape")
     if len(rows) and (int(rows.min()) < 0 or int(rows.max()) >= VOCABULARY_SIZE):
         raise _misfit(path, f"{TOKEN_ROWS} points outside the vocabulary")
+    check_values({**stored, TOKEN_VALUES: values}, path)
     state = {key: value for key, value in expected.items() if key.endswith(BATCH_COUNTER)}
     state[TOKEN_TABLE] = expected[TOKEN_TABLE].clone()
     state[TOKEN_TABLE][rows.long()] = values.float()

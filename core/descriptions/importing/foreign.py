@@ -17,6 +17,7 @@ from dualpt.core.descriptions.importing.texts import one_text_field, text_fields
 from dualpt.core.descriptions.names import loose_name, normal_name
 from dualpt.core.errors import UserError
 from dualpt.core.files.json_reader import parse_json
+from dualpt.core.files.regular import check_regular
 
 NAME_FIELDS = ("class_name", "classname", "class name", "class", "category", "name", "wnid", "label")
 """Fields of a record that may hold the class, the first found counts."""
@@ -61,6 +62,7 @@ def read_foreign(source: Path, dataset: Sequence[str], classes: Collection[str] 
 
 
 def _read(source: Path) -> str:
+    check_regular(source)
     try:
         return source.read_text(encoding="utf-8-sig")
     except FileNotFoundError:

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from dualpt.core.descriptions.writing.cleaning import Answer
 from dualpt.core.descriptions.writing.writers import Answered
 from dualpt.core.errors import UserError
+from dualpt.core.files.regular import check_regular
 
 FORMAT = "dualpt-answers/1"
 Place = tuple[int, int]
@@ -66,6 +67,7 @@ class AnswerFile:
 
     def _load(self) -> None:
         """Read the file; a last line that was cut off by a kill is removed from it."""
+        check_regular(self._path)
         try:
             lines = self._path.read_bytes().splitlines(keepends=True)
         except OSError as error:

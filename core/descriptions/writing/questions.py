@@ -16,6 +16,7 @@ from typing import Literal
 from dualpt.core.descriptions.classes import DatasetClass
 from dualpt.core.descriptions.names import display_name
 from dualpt.core.errors import UserError, nearest
+from dualpt.core.files.regular import check_regular
 
 ClassNamePolicy = Literal["any", "required", "forbidden"]
 
@@ -102,6 +103,7 @@ def read_templates(source: Path) -> tuple[str, ...]:
     Raises:
         UserError: no template, an unknown placeholder, or a template that does not say which class is meant.
     """
+    check_regular(source)
     try:
         lines = [line.strip() for line in source.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
