@@ -122,7 +122,9 @@ def tag_config(name: str, tag: str) -> Config:
     if not config:
         others = [other for other in list_pretrained_models_by_tag(tag) if _same_shape(other, name)]
         hint = f"; {others[0]} has it" if others else nearest(tag, tags)
-        raise UserError(f"backbone.pretrained: '{tag}' is neither a file nor a tag of {name}{hint} (allowed: {allowed})")
+        raise UserError(
+            f"backbone.pretrained: '{tag}' is neither a file nor a tag of {name}{hint} (allowed: {allowed})"
+        )
     return config
 
 

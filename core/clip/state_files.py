@@ -28,9 +28,7 @@ USUAL_KEYS = ("state_dict", "model_state_dict", "model")
 """Where the model lies in a file with several (an averaged copy beside it, for example), first of these."""
 DEEPEST = 3
 """Mappings inside one another that are looked through for a state dict."""
-WRAPPING_MODULES = re.compile(
-    r"(?<![^.])(?:module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."
-)
+WRAPPING_MODULES = re.compile(r"(?<![^.])(?:module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 """Names that PyTorch's own wrappers put into keys: data parallelism, compilation, sharding, recomputation."""
 NOT_WEIGHTS = ("num_batches_tracked", "position_ids", "input_resolution", "context_length", "vocab_size")
 """How keys end that hold integers by right."""

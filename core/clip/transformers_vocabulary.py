@@ -23,7 +23,7 @@ CONFIG_FILE = "tokenizer_config.json"
 START, END = "<|startoftext|>", "<|endoftext|>"
 CLIP_END = 49407
 """Id of the end token, at which transformers reads the text feature."""
-CLIP_SHA256 = "04bc96e0c7586b9d371c00e1dbb7de55e1056a1f678d6401651e511e59ed3530"
+CLIP_SHA256 = "e544cf3cb8087c96a78061ef3cf42b0132a755a51a6244c9224038a6657c7e82"
 """Fingerprint of CLIP's own vocabulary: a test compares it with open_clip's file."""
 END_OF_WORD = "</w>"
 WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
@@ -124,9 +124,7 @@ def _parts(component: Any) -> Iterator[dict[str, Any]]:
         yield from _parts(one)
 
 
-def _checked(
-    tokens: Mapping[str, int], merges: Iterable[tuple[str, str]], source: Path, size: int
-) -> Vocabulary:
+def _checked(tokens: Mapping[str, int], merges: Iterable[tuple[str, str]], source: Path, size: int) -> Vocabulary:
     """The vocabulary, if every text has ids in it that the text tower knows."""
     if missing := [special for special in (START, END) if special not in tokens]:
         raise _other_kind(source, f"it has no token {missing[0]}")
@@ -138,7 +136,9 @@ def _checked(
     )
     numbers = list(tokens.values())
     if not all(isinstance(number, int) and 0 <= number < size for number in numbers):
-        raise UserError(f"{source}: has ids outside the text tower's {size} embeddings; take the tokenizer it came with")
+        raise UserError(
+            f"{source}: has ids outside the text tower's {size} embeddings; take the tokenizer it came with"
+        )
     if len(set(numbers)) != len(numbers):
         raise UserError(f"{source}: gives two tokens one id; save the tokenizer again")
     if vocabulary.end != CLIP_END:

@@ -1,6 +1,6 @@
-"""What training leaves on disk: learned contexts, and the state from which a killed run continues.
+"""The state from which a killed run continues: a safetensors file with a checksum over its content.
 
-Both are safetensors files with a checksum over their content (`dualpt.core.files.tensor_file`).
+A state that does not hold is left unused, never repaired: training starts again and says so.
 """
 
 import hashlib
@@ -16,26 +16,6 @@ from dualpt.core.errors import UserError
 from dualpt.core.files.tensor_file import read_tensors, tensor_bytes, write_tensors
 
 logger = logging.getLogger(__name__)
-
-
-def save_contexts(path: Path, contexts: Tensor, metadata: Mapping[str, str] | None = None) -> None:
-    """Write learned contexts, (N, L, W) or (C, N, L, W), with what a reader should know about them."""
-    write_tensors(path, {"contexts": contexts}, metadata or {})
-
-
-def load_contexts(path: Path) -> tuple[Tensor, dict[str, str]]:
-    """Read contexts and their metadata.
-
-    Raises:
-        UserError: the file is missing, damaged, or holds no contexts.
-    """
-    tensors, metadata = read_tensors(path, "a file of learned contexts")
-    contexts = tensors.get("contexts")
-    if contexts is None or contexts.ndim not in (3, 4) or not contexts.is_floating_point():
-        raise UserError(f"{path}: not a file of learned contexts (no tensor 'contexts' of shape (N, L, W))")
-    if not contexts.isfinite().all():
-        raise UserError(f"{path}: the learned contexts are not finite; train them again")
-    return contexts, metadata
 
 
 @dataclass(frozen=True)

@@ -190,14 +190,10 @@ class TestValues:
     def test_integers_and_eight_bits(self, tmp_path: Path, state: dict[str, Tensor], dtype: torch.dtype) -> None:
         state["visual.proj"] = state["visual.proj"].to(dtype)
         save_file(state, tmp_path / "odd.safetensors")
-        assert f"visual.proj is {str(dtype)[6:]}; quantised or truncated weights" in fault(
-            tmp_path / "odd.safetensors"
-        )
+        assert f"visual.proj is {str(dtype)[6:]}; quantised or truncated weights" in fault(tmp_path / "odd.safetensors")
 
     @pytest.mark.parametrize("stored", [100.0, -20.0])
-    def test_a_logit_scale_that_is_no_logarithm(
-        self, tmp_path: Path, state: dict[str, Tensor], stored: float
-    ) -> None:
+    def test_a_logit_scale_that_is_no_logarithm(self, tmp_path: Path, state: dict[str, Tensor], stored: float) -> None:
         state["logit_scale"].fill_(stored)
         save_file(state, tmp_path / "odd.safetensors")
         assert f"logit_scale is {stored:g}; CLIP stores its logarithm, 4.6052 for a scale of 100" in fault(
@@ -212,7 +208,9 @@ class TestValues:
         state["ln_final.bias"].zero_()
         save_file(state, tmp_path / "odd.safetensors")
         backbone = load_backbone("tiny-state", str(tmp_path / "odd.safetensors"))
-        with pytest.raises(UserError, match="the features of the text tower are not finite, or zero; check the weights"):
+        with pytest.raises(
+            UserError, match="the features of the text tower are not finite, or zero; check the weights"
+        ):
             TextTower(backbone.model, backbone.tokenizer).encode_sentences([[49406, 320, 49407]])
 
     def test_values_that_half_precision_cannot_hold(self, tmp_path: Path, state: dict[str, Tensor]) -> None:

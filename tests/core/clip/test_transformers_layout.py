@@ -294,9 +294,7 @@ def test_shards_of_torch_files_are_read(folder: Path) -> None:
     assert all(torch.equal(one, two) for one, two in zip(before, after, strict=True))
 
 
-def test_a_logit_scale_in_bfloat16_is_said_to_be_rounded(
-    folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_logit_scale_in_bfloat16_is_said_to_be_rounded(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A scale of 100 is 98.86 there."""
     state = load_file(folder / "model.safetensors")
     state["logit_scale"] = torch.tensor(100.0).log()

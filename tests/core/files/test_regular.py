@@ -22,7 +22,7 @@ from dualpt.core.files.json_reader import read_json
 from dualpt.core.files.regular import check_fetched, check_regular
 from dualpt.core.files.tensor_file import read_tensors
 from dualpt.core.files.yaml_reader import read_yaml
-from dualpt.core.training.checkpoint import load_contexts
+from dualpt.core.prompts.contexts_file import load_contexts
 
 DTD = dataset_info("DescribableTextures", None)
 
