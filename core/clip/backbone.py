@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dualpt.core.clip.architectures import architecture_config, check_activation
-from dualpt.core.clip.misfits import check_logit_scale, describe_misfits
 from dualpt.core.clip.local_features import LocalKind, has_local_features, image_features, n_positions
+from dualpt.core.clip.misfits import check_logit_scale, describe_misfits
 from dualpt.core.clip.state_files import SCALE, read_state
 from dualpt.core.clip.text_tower import Tokenizer
 from dualpt.core.clip.tokenizer import tokenizer_of
@@ -28,12 +28,12 @@ Precision = Literal["fp32", "bf16", "fp16"]
 
 OPENAI_MARK = "input_resolution"
 ARCHIVE_CONSTANTS = (OPENAI_MARK, "context_length", "vocab_size")
-"""What OpenAI's files hold besides weights, and no other's."""
+"""What only OpenAI's files hold besides weights."""
 
 
 @dataclass(frozen=True, eq=False)
 class Backbone:
-    """A frozen CLIP and all that is needed to feed it."""
+    """A frozen CLIP and everything needed to feed it."""
 
     name: str
     model: CLIP
@@ -70,7 +70,7 @@ class Backbone:
         Returns:
             Global (B, D), and local (B, P, D) or None: L2-normalised float32 on the backbone's device.
         """
-        images = images.to(self.device, non_blocking=True)  # as they are: a cast on the way would not be asynchronous
+        images = images.to(self.device, non_blocking=True)  # uncast: a cast on the way would not be asynchronous
         images = images.to(get_cast_dtype(self.precision) or torch.float32)
         pooled, positions = image_features(self.model.visual, images, local)
         return _normalised(pooled), None if positions is None else _normalised(positions)
@@ -78,7 +78,7 @@ class Backbone:
 
 @dataclass(frozen=True)
 class BackboneFacts:
-    """What stored features of a backbone depend on, known without its weights' values."""
+    """What a backbone's stored features depend on, known before its weights are read."""
 
     name: str
     weights_fingerprint: str
@@ -134,9 +134,9 @@ def backbone_facts(name: str, pretrained: str | None = None, precision: Precisio
     """What `load_backbone` would give, without reading weights.
 
     Raises:
-        UserError: as `load_backbone`, but for weights that do not fit.
+        UserError: as `load_backbone`, except for weights that do not fit.
     """
-    with nullcontext() if name == MINI_CLIP else torch.device("meta"):  # the tiny one is built as fast as described
+    with nullcontext() if name == MINI_CLIP else torch.device("meta"):  # building the tiny one costs nothing
         weights, model = _build(name, pretrained, precision)
     return BackboneFacts(
         name=name,
@@ -152,7 +152,7 @@ def _build(name: str, pretrained: str | None, precision: Precision) -> tuple[Wei
     """Find the weights, and build the architecture: the tiny CLIP with its weights, others from a fixed seed.
 
     Raises:
-        UserError: as `load_backbone`, but for weights that do not fit.
+        UserError: as `load_backbone`, except for weights that do not fit.
     """
     named = None if name in (MINI_CLIP, AUTO) else architecture_config(name)
     weights = find_weights(name, pretrained)
@@ -169,7 +169,7 @@ def _build(name: str, pretrained: str | None, precision: Precision) -> tuple[Wei
 
 
 def _to_precision(model: CLIP, name: str, precision: Precision) -> None:
-    """Round the towers, and never the logit scale: its exponential would be off by percents."""
+    """Round the towers but not the logit scale, whose exponential would be off by a percent."""
     dtype = get_cast_dtype(precision)
     if dtype is None:
         return

@@ -5,7 +5,7 @@ modules that held it before every key. What is inside is the same.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -68,7 +68,9 @@ def read_torch_file(path: Path) -> Any:
     except UnpicklingError:
         if not is_zipfile(path):  # the format before torch 1.6 does not tell what it holds
             raise
-    placeholders = [_placeholder(name) for name in get_unsafe_globals_in_checkpoint(str(path))]
+    placeholders: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+        _placeholder(name) for name in get_unsafe_globals_in_checkpoint(str(path))
+    ]
     with safe_globals(placeholders):
         return torch.load(path, map_location="cpu", weights_only=True)
 

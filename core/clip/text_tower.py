@@ -1,4 +1,4 @@
-"""The frozen text side of an open_clip model: its parts, and whole sentences.
+"""The frozen text side of an open_clip model: its parts, and complete sentences.
 
 Shapes: T tokens in a sequence, W text width, D joint width, n sentences.
 """
@@ -129,7 +129,7 @@ class TextTower:
         return self.encode_full(self.embed(tokens) + self.position_embeddings(torch.arange(length)), ends)
 
     def encode_full(self, x: Tensor, ends: Tensor) -> Tensor:
-        """Encode whole sequences the plain way: every position of every sequence, through the model's own layers.
+        """Encode complete sequences the plain way: every position of every sequence, through the model's own layers.
 
         Args:
             x: Token plus positional embeddings (n, T, W). T may be less than the context length where the encoder is

@@ -1,5 +1,5 @@
-"""CLIP as `transformers` keeps it, a folder written by `CLIPModel.save_pretrained`: its files, and its configuration in
-open_clip's words.
+"""A folder written by `CLIPModel.save_pretrained` of transformers: its files, and its configuration in open_clip's
+words.
 
 Loads no torch: fingerprints and cell keys are computed without it. `transformers_weights` converts the weights.
 """
@@ -63,7 +63,7 @@ class TransformersFolder:
     config: dict[str, Any]
     """As open_clip's `CLIP` takes it."""
     preprocess: dict[str, Any]
-    """open_clip's `mean`, `std`, `interpolation` and `resize_mode`; empty where the folder says nothing of them."""
+    """open_clip's `mean`, `std`, `interpolation` and `resize_mode`; empty where the folder does not say."""
     vocabulary: Vocabulary | None
     """The folder's own tokens and ids; None for CLIP's."""
 
@@ -173,7 +173,7 @@ def _section(content: dict[str, Any], part: str, defaults: dict[str, Any]) -> di
 
 
 def _mlp_ratio(section: dict[str, Any]) -> float:
-    """Such that open_clip's `int(width * ratio)` gives the intermediate size back, whatever the quotient rounds to."""
+    """The ratio for which open_clip's `int(width * ratio)` is the intermediate size, however the quotient rounds."""
     width, wanted = section["hidden_size"], section["intermediate_size"]
     ratio: float = wanted / width
     return ratio if int(width * ratio) == wanted else math.nextafter(ratio, math.inf)

@@ -89,8 +89,8 @@ def find_weights(name: str, pretrained: str | None) -> Weights:
         )
     if name == MINI_CLIP:
         raise UserError(
-            f"backbone.pretrained: '{pretrained}' is not a file; leave it out for the weights that ship with {MINI_CLIP}, "
-            "or give the path of others, or 'random'"
+            f"backbone.pretrained: '{pretrained}' is not a file; leave it out for the weights that ship with "
+            f"{MINI_CLIP}, or give the path of others, or 'random'"
         )
     return _from_tag(name, pretrained or "")
 
@@ -108,8 +108,8 @@ def _from_folder(name: str, folder: Path) -> Weights:
         return _from_file(name, str(folder), files[0])
     if not (folder / CONFIG_FILE).exists():
         raise UserError(
-            f"backbone.pretrained: {folder} is not a checkpoint folder: it has neither {CONFIG_FILE} (transformers) nor "
-            f"{HUB_CONFIG} (open_clip); give the path of a weights file, or a folder written by save_pretrained"
+            f"backbone.pretrained: {folder} is not a checkpoint folder: it has neither {CONFIG_FILE} (transformers) "
+            f"nor {HUB_CONFIG} (open_clip); give the path of a weights file, or a folder written by save_pretrained"
         )
     found = read_folder(folder)
     if name != AUTO:

@@ -37,7 +37,7 @@ def read_bank(
 ) -> Sentences:
     """The first `per_class` sentences of each class, in the order of labels.
 
-    A class may have fewer sentences than others, but not none.
+    A class may have fewer sentences than others, but needs at least one.
 
     Args:
         folder: the bank.
@@ -77,7 +77,7 @@ def read_content(source: Path, info: DatasetInfo) -> dict[str, Any]:
     """The JSON object of a bank file, of either format, not yet checked further.
 
     Raises:
-        UserError: it cannot be read or is no JSON object.
+        UserError: it cannot be read or is not a JSON object.
     """
     check_regular(source)
     try:
@@ -86,14 +86,14 @@ def read_content(source: Path, info: DatasetInfo) -> dict[str, Any]:
         raise UserError(f"{source}: no descriptions of {info.name}; add the file or set descriptions.bank") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{source}: cannot be read ({error})") from None
-    content = parse_json(text, source, remedy="mend it, or fetch the bank again")
+    content = parse_json(text, source, remedy="correct it, or fetch the bank again")
     if not isinstance(content, dict):
         raise UserError(f"{source}: expected an object of {{class name: [sentence, ...]}}")
     return content
 
 
 def plain_sentences(content: Mapping[str, object], source: Path, class_names: Sequence[str]) -> Sentences:
-    """All sentences of each class in a plain bank, by label; none for a class that it does not have.
+    """All sentences of each class in a plain bank, by label; an empty tuple for a class that it lacks.
 
     Raises:
         UserError: a malformed bank.

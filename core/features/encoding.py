@@ -46,7 +46,8 @@ def encode_into(
         written: called with the size of every batch that is on disk.
 
     Raises:
-        UserError: an image that cannot be read, features that are not finite or zero, or a full disk. Batches before it stay.
+        UserError: an image that cannot be read, features that are not finite or zero, or a full disk. Batches before it
+            stay.
     """
     writing: deque[tuple[int, Future[None]]] = deque()
 

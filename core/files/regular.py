@@ -34,7 +34,7 @@ def check_regular(path: Path) -> None:
 
 
 def check_fetched(path: Path) -> None:
-    """Refuse a large file that has no content of its own.
+    """Refuse a file that is empty or only points to its content.
 
     Raises:
         UserError: it is empty, or a Git LFS pointer; OSError: it cannot be read.

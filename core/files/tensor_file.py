@@ -2,7 +2,7 @@
 
 The format checks its header and nothing else: a flipped bit in a tensor reads as another number. So the SHA-256 of
 names, types, shapes, values and metadata stands in the metadata itself. Files of dualpt before 0.2 have none and are
-read as they are. A file is written beside its place and then moved there, so readers never see half of it.
+read unchecked. A file is written under another name and then moved, so readers never see half of it.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """The tiny CLIP of the mini grid: an ordinary `open_clip` CLIP, small, with a grid of image positions that stay local.
 
-The image tower is a ModifiedResNet whose last two stages keep their resolution, so that 48-pixel images give 6 x 6
+The image tower is a ModifiedResNet whose last two stages keep their resolution, so 48-pixel images give 6 x 6
 positions. The text tower has CLIP's own vocabulary and context length: any class name tokenises, and any prompt that
 fits the real CLIP fits this one. Token rows that pretraining never met are their seeded initialisation; the weight file
 holds only the rows that it met.
@@ -47,7 +47,7 @@ def build_mini_clip() -> CLIP:
 
     Shapes: images (B, 3, 48, 48), tokens (B, 77), features (B, 128).
     """
-    # ModifiedResNet reckons its grid as image_size / 32; two stages without stride make it image_size / 8.
+    # ModifiedResNet computes its grid as image_size / 32; two stages without stride make it image_size / 8.
     vision = CLIPVisionCfg(layers=(1, 1, 1, 1), width=16, head_width=64, image_size=GRID_SIDE * 32)
     text = CLIPTextCfg(context_length=CONTEXT_LENGTH, vocab_size=VOCABULARY_SIZE, width=TEXT_WIDTH, heads=4, layers=3)
     model = CLIP(embed_dim=JOINT_WIDTH, vision_cfg=vision, text_cfg=text)

@@ -43,7 +43,7 @@ def read_start(path: Path, shape: tuple[int, ...]) -> Tensor:
     """The contexts that `prompt.init` names, to start from.
 
     Args:
-        path: a file of `save_contexts`, or a checkpoint of CoOp's (Dassl's `model.pth.tar-50`), of which no code is run.
+        path: a file of `save_contexts`, or a checkpoint of CoOp's (`model.pth.tar-50`), none of whose code is run.
         shape: of the contexts to train, (N, L, W), or (C, N, L, W) where class-specific.
 
     Returns:
@@ -77,8 +77,8 @@ def _coop_contexts(path: Path) -> Tensor:
     }
     if len(found) != 1:
         raise UserError(
-            f"prompt.init: {path} holds no contexts (one tensor '{COOP_KEY}', as in CoOp's prompt learner); name such a "
-            "file, or words"
+            f"prompt.init: {path} holds no contexts (one tensor '{COOP_KEY}', as in CoOp's prompt learner); name such "
+            "a file, or words"
         )
     (contexts,) = found.values()
     _check_finite(contexts, path)
@@ -94,6 +94,6 @@ def _wanted(shape: tuple[int, ...]) -> str:
     *classes, n_prompts, length, width = shape
     per_class = f" for each of {classes[0]} classes (prompt.class_specific)" if classes else ""
     return (
-        f"the setting has {shape}: {n_prompts} prompts (prompt.n_prompts) of {length} tokens (prompt.context_length) and "
-        f"the text tower's {width} numbers{per_class}"
+        f"the setting has {shape}: {n_prompts} prompts (prompt.n_prompts) of {length} tokens (prompt.context_length) "
+        f"and the text tower's {width} numbers{per_class}"
     )

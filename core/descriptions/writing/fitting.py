@@ -20,12 +20,13 @@ def rules_for(backbone: str, pretrained: str | None, class_name: ClassNamePolicy
         UserError: an unknown or unsupported architecture, or none in the weights' folder.
     """
     weights = _folder_weights(backbone, pretrained)
+    brought, vocabulary = (None, None) if weights is None else (weights.config, weights.vocabulary)
     if backbone == MINI_CLIP:
         context_length = CONTEXT_LENGTH
     else:
-        config = (weights and weights.config) or architecture_config(backbone)
+        config = brought or architecture_config(backbone)
         context_length = int(config["text_cfg"].get("context_length", CLIP_CONTEXT_LENGTH))
-    tokenizer = tokenizer_of(weights and weights.vocabulary, context_length)
+    tokenizer = tokenizer_of(vocabulary, context_length)
     return Rules(context_length, lambda text: len(tokenizer.encode(text)), class_name)
 
 
