@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from dualpt.core.clip.architectures import architecture_config, check_activation
 from dualpt.core.clip.local_features import LocalKind, has_local_features, image_features, n_positions
 from dualpt.core.clip.misfits import check_logit_scale, describe_misfits
-from dualpt.core.clip.state_files import SCALE, read_state
+from dualpt.core.clip.state_files import SCALE, read_shards, read_state
 from dualpt.core.clip.text_tower import Tokenizer
 from dualpt.core.clip.tokenizer import tokenizer_of
 from dualpt.core.clip.transformers_layout import CONFIG_FILE
@@ -192,8 +192,7 @@ def _state_of(weights: Weights, name: str) -> dict[str, Tensor]:
     """The weights with open_clip's keys."""
     assert weights.path is not None
     if weights.shards:
-        parts = [read_state(file) for file in weights.shards]
-        return to_open_clip({key: value for part in parts for key, value in part.items()})
+        return to_open_clip(read_shards(weights.shards))
     state = read_state(weights.path, weights.by_openai)
     if is_transformers_state(state):
         raise UserError(

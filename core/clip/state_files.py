@@ -5,7 +5,7 @@ modules that held it before every key. What is inside is the same.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -48,10 +48,17 @@ def read_state(path: Path, trusted_archive: bool = False) -> dict[str, Tensor]:
     Raises:
         UserError: another format, a damaged file, no state dict or several, or values that cannot be right.
     """
-    check_regular(path)
-    state = _plain_keys(_model_state(_content(path, trusted_archive), path), path)
-    check_values({key: value for key, value in state.items() if not key.endswith(NOT_WEIGHTS)}, path)
-    return state
+    return _plain_keys(_sound_state(path, trusted_archive), path)
+
+
+def read_shards(paths: Sequence[Path]) -> dict[str, Tensor]:
+    """Read the files that hold one model together, as `read_state` does; prefixes stand before the keys of all.
+
+    Raises:
+        UserError: as `read_state`.
+    """
+    merged = {key: value for path in paths for key, value in _sound_state(path).items()}
+    return _plain_keys(merged, paths[0].parent)
 
 
 def read_torch_file(path: Path) -> Any:
@@ -90,6 +97,13 @@ def _placeholder(full_name: str) -> type[_Placeholder]:
     """A class under the name of another, by which torch's restricted unpickler finds it."""
     module, _, name = full_name.rpartition(".")
     return type(name, (_Placeholder,), {"__module__": module})
+
+
+def _sound_state(path: Path, trusted_archive: bool = False) -> dict[str, Tensor]:
+    check_regular(path)
+    state = _model_state(_content(path, trusted_archive), path)
+    check_values({key: value for key, value in state.items() if not key.endswith(NOT_WEIGHTS)}, path)
+    return state
 
 
 def _content(path: Path, trusted_archive: bool) -> Any:
