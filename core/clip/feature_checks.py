@@ -1,4 +1,4 @@
-"""Whether encoded features have a direction: NaN and zero vectors classify too, and mean nothing."""
+"""Whether encoded features have a direction: NaN and zero vectors give predictions too, but meaningless ones."""
 
 from torch import Tensor
 
@@ -6,13 +6,13 @@ from dualpt.core.errors import UserError
 
 
 def check_directions(features: Tensor, whose: str) -> None:
-    """Refuse L2-normalised features (..., D) of which one is not finite or was a zero vector.
+    """Refuse L2-normalised features (..., D) if any of them is not finite or was a zero vector.
 
     Raises:
-        UserError: naming whose features they are.
+        UserError: `whose` begins the line.
     """
     lengths = features.norm(dim=-1)
-    if not (lengths > 0.5).all():  # false for NaN too; inf became NaN when it was normalised
+    if not (lengths > 0.5).all():  # false for NaN too, and normalising turned inf into NaN
         raise UserError(
             f"{whose} are not finite, or zero; check the weights (backbone.pretrained), or use another "
             "backbone.precision"

@@ -1,4 +1,4 @@
-"""Whether a state dict is that of an architecture, and what a user should know where it is not."""
+"""Whether a state dict fits an architecture, and what to tell the user if it does not."""
 
 import logging
 import math
@@ -13,14 +13,14 @@ from dualpt.core.errors import UserError
 SHOWN = 3
 """Keys of each kind that an error line names."""
 LARGEST_SCALE = 10.0
-"""Of the logarithm that CLIP stores: training clips it at log(100) = 4.6052. A scale stored as such is far above."""
+"""Bound on the logarithm that CLIP stores: training clips it at log(100) = 4.6052; a scale itself is far above."""
 ADAPTER_KEYS = ("lora_", ".base_layer.", "adapter")
 
 logger = logging.getLogger(__name__)
 
 
 def describe_misfits(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
-    """What differs between the keys and shapes of a state dict and of a model, with the remedy; empty where nothing."""
+    """How the keys and shapes of a state dict differ from a model's, with the remedy; empty if they do not."""
     shapes = [
         f"{key} is {tuple(state[key].shape)}, wanted is {tuple(value.shape)}"
         for key, value in expected.items()
@@ -37,10 +37,10 @@ def describe_misfits(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]
 
 
 def check_logit_scale(stored: Tensor, path: Path) -> None:
-    """Refuse a logit scale that cannot be a logarithm, and say where 16 bits have changed it.
+    """Refuse a logit scale that cannot be a logarithm, and warn if bfloat16 has rounded it.
 
     Raises:
-        UserError: it is far from any that training gives.
+        UserError: it is far from anything that training gives.
     """
     value = float(stored)
     if abs(value) > LARGEST_SCALE:

@@ -1,7 +1,7 @@
 """A weights file as a state dict: read without running its code, unwrapped, with plain keys and sound values.
 
-Training scripts save a CLIP in many wrappings: beside an optimiser, under a key of their own, with the names of the
-modules that held it before every key. What is inside is the same.
+Training scripts wrap a CLIP in many ways: beside an optimiser, under some key, with the names of the modules that held
+it before every key. Inside, they are all the same.
 """
 
 import re
@@ -25,17 +25,17 @@ from dualpt.core.files.tensor_values import check_values
 SCALE = "logit_scale"
 """A key that every CLIP's state dict has, whoever wrote it."""
 USUAL_KEYS = ("state_dict", "model_state_dict", "model")
-"""Where the model lies in a file with several (an averaged copy beside it, for example), first of these."""
+"""Where to find the model in a file with several (an averaged copy beside it, say); the first of these that exists."""
 DEEPEST = 3
-"""Mappings inside one another that are looked through for a state dict."""
+"""Levels of nested mappings that are searched for a state dict."""
 WRAPPING_MODULES = re.compile(r"(?<![^.])(?:module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 """Names that PyTorch's own wrappers put into keys: data parallelism, compilation, sharding, recomputation."""
 NOT_WEIGHTS = ("num_batches_tracked", "position_ids", "input_resolution", "context_length", "vocab_size")
-"""How keys end that hold integers by right."""
+"""Endings of the keys that may hold integers."""
 
 
 def read_state(path: Path, trusted_archive: bool = False) -> dict[str, Tensor]:
-    """Read a weights file: safetensors, or a torch file, of which nothing but tensors is taken.
+    """Read a weights file: safetensors, or a torch file, from which only tensors are taken.
 
     Args:
         path: the file.
@@ -52,7 +52,7 @@ def read_state(path: Path, trusted_archive: bool = False) -> dict[str, Tensor]:
 
 
 def read_shards(paths: Sequence[Path]) -> dict[str, Tensor]:
-    """Read the files that hold one model together, as `read_state` does; prefixes stand before the keys of all.
+    """Read the files that hold one model together, as `read_state` does; a prefix applies to all of them.
 
     Raises:
         UserError: as `read_state`.
@@ -68,12 +68,12 @@ def read_torch_file(path: Path) -> Any:
     empty placeholders.
 
     Raises:
-        UnpicklingError: not even so; and what `torch.load` raises on damaged files.
+        UnpicklingError: it holds something that this cannot replace; and whatever `torch.load` raises on damaged files.
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError:
-        if not is_zipfile(path):  # the format before torch 1.6 does not tell what it holds
+        if not is_zipfile(path):  # the format before torch 1.6 does not list its classes
             raise
     placeholders: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
         _placeholder(name) for name in get_unsafe_globals_in_checkpoint(str(path))
@@ -83,7 +83,7 @@ def read_torch_file(path: Path) -> Any:
 
 
 class _Placeholder:
-    """Stands for an object of a class that is not loaded; whatever it was made from is dropped."""
+    """Takes the place of an object whose class is not loaded; its content is dropped."""
 
     def __new__(cls, *args: object, **kwargs: object) -> "_Placeholder":
         return super().__new__(cls)
@@ -150,7 +150,7 @@ def _model_state(content: Any, path: Path) -> dict[str, Tensor]:
 
 
 def _states_in(content: Any, place: str = "", depth: int = 0) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Mappings from names to tensors alone, each with the dotted keys that lead to it."""
+    """Mappings from names to tensors only, each with the dotted keys that lead to it."""
     if not isinstance(content, Mapping) or not content or depth > DEEPEST:
         return
     if all(isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()):

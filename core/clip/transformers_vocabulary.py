@@ -1,7 +1,7 @@
-"""The tokenizer in a folder of `transformers`: is its vocabulary CLIP's, another one of the same kind, or unusable?
+"""The tokenizer in a folder of `transformers`: is its vocabulary CLIP's, another of the same kind, or unusable?
 
-A folder may order words otherwise than CLIP does; its ids are then other ones for every word, and encoding with CLIP's
-gives features of other sentences without any error. Loads no torch.
+A folder may number words differently from CLIP. Encoding with CLIP's ids then gives features of other sentences without
+any error. Loads no torch.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +17,7 @@ from dualpt.core.files.regular import check_regular
 
 TOKENIZER_FILE = "tokenizer.json"
 VOCABULARY_FILE, MERGES_FILE = "vocab.json", "merges.txt"
-"""The older pair of files, which says the same."""
+"""The older pair of files with the same content."""
 CONFIG_FILE = "tokenizer_config.json"
 
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -27,7 +27,7 @@ CLIP_SHA256 = "e544cf3cb8087c96a78061ef3cf42b0132a755a51a6244c9224038a6657c7e82"
 """Fingerprint of CLIP's own vocabulary: a test compares it with open_clip's file."""
 END_OF_WORD = "</w>"
 WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
-"""How CLIP divides a text into words."""
+"""How CLIP splits a text into words."""
 CLIP_CLASSES = ("CLIPTokenizer", "CLIPTokenizerFast")
 
 
@@ -38,7 +38,7 @@ class Vocabulary:
     ids: Mapping[str, int]
     """Of every token but start and end."""
     merges: tuple[tuple[str, str], ...]
-    """Pairs to join, first ones first."""
+    """Pairs to join, in order of priority."""
     start: int
     end: int
 
@@ -91,7 +91,7 @@ def _from_tokenizer_file(source: Path) -> tuple[dict[str, int], list[tuple[str, 
         if not {"Lowercase", "ByteLevel"} <= {part["type"] for part in parts}:
             raise _other_kind(source, "it does not write in lower case and bytes")
         if not any(WORDS in str(part["pattern"].get("Regex")) for part in parts if part["type"] == "Split"):
-            raise _other_kind(source, "it divides texts into other words")
+            raise _other_kind(source, "it splits texts into other words")
         added = {token["content"]: int(token["id"]) for token in content.get("added_tokens", [])}
         merges = [tuple(pair.split(" ")) if isinstance(pair, str) else tuple(pair) for pair in model["merges"]]
         return {**model["vocab"], **added}, [(first, second) for first, second in merges]
@@ -125,7 +125,7 @@ def _parts(component: Any) -> Iterator[dict[str, Any]]:
 
 
 def _checked(tokens: Mapping[str, int], merges: Iterable[tuple[str, str]], source: Path, size: int) -> Vocabulary:
-    """The vocabulary, if every text has ids in it that the text tower knows."""
+    """The vocabulary, if it gives every text ids that the text tower has."""
     if missing := [special for special in (START, END) if special not in tokens]:
         raise _other_kind(source, f"it has no token {missing[0]}")
     vocabulary = Vocabulary(
@@ -137,13 +137,13 @@ def _checked(tokens: Mapping[str, int], merges: Iterable[tuple[str, str]], sourc
     numbers = list(tokens.values())
     if not all(isinstance(number, int) and 0 <= number < size for number in numbers):
         raise UserError(
-            f"{source}: has ids outside the text tower's {size} embeddings; take the tokenizer it came with"
+            f"{source}: has ids outside the text tower's {size} embeddings; use the tokenizer the weights came with"
         )
     if len(set(numbers)) != len(numbers):
         raise UserError(f"{source}: gives two tokens one id; save the tokenizer again")
     if vocabulary.end != CLIP_END:
         raise UserError(
-            f"{source}: its end token is {vocabulary.end}, the text tower reads at {CLIP_END}; take the tokenizer the "
+            f"{source}: its end token is {vocabulary.end}, the text tower reads at {CLIP_END}; use the tokenizer the "
             "weights came with"
         )
     needed = {symbol + suffix for symbol in _byte_symbols() for suffix in ("", END_OF_WORD)}
@@ -154,7 +154,7 @@ def _checked(tokens: Mapping[str, int], merges: Iterable[tuple[str, str]], sourc
 
 
 def _byte_symbols() -> Iterator[str]:
-    """The characters that byte-level BPE writes bytes as: printable ones as they are, others from U+0100 on."""
+    """The characters that byte-level BPE writes bytes as: printable ones unchanged, others from U+0100 on."""
     printable = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
     others = 0
     for byte in range(256):

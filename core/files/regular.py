@@ -1,4 +1,4 @@
-"""What is not a regular file is refused before it is opened: a named pipe would keep its reader waiting for ever."""
+"""Anything but a regular file is refused before it is opened: a named pipe would block its reader forever."""
 
 import stat
 from pathlib import Path
@@ -13,16 +13,16 @@ OTHER_KINDS = (
     (stat.S_ISBLK, "a device"),
 )
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-"""How the few lines begin that a clone without Git LFS leaves in place of a large file."""
+"""Beginning of the few lines that a clone without Git LFS leaves in place of a large file."""
 
 
 def check_regular(path: Path) -> None:
-    """Call before opening a file that somebody named.
+    """Call this before opening a file that a user named.
 
-    What cannot be looked at, a missing file above all, passes: opening it raises the error that its reader explains.
+    A missing or inaccessible file passes: opening it raises the error that its reader explains.
 
     Raises:
-        UserError: a folder, a named pipe, a socket or a device lies there.
+        UserError: the path leads to a folder, a named pipe, a socket or a device.
     """
     try:
         mode = path.stat().st_mode

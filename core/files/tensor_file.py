@@ -1,8 +1,8 @@
-"""Tensors that this project writes: safetensors files which say whether they are still what was written.
+"""Tensors that this project writes: safetensors files that can tell whether they were damaged.
 
-The format checks its header and nothing else: a flipped bit in a tensor reads as another number. So the SHA-256 of
-names, types, shapes, values and metadata stands in the metadata itself. Files of dualpt before 0.2 have none and are
-read unchecked. A file is written under another name and then moved, so readers never see half of it.
+The format checks nothing but its header, so a flipped bit in a tensor reads as another number. Therefore the metadata
+holds a SHA-256 of names, types, shapes, values and the other metadata. Older files have none and are read unchecked. A
+file is written under another name and then moved, so readers never see half of it.
 """
 
 import hashlib
@@ -75,5 +75,5 @@ def content_sha256(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -
 
 
 def tensor_bytes(tensor: Tensor) -> bytes:
-    """The values as they lie in memory, in row-major order."""
+    """The values as stored in memory, in row-major order."""
     return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()

@@ -1,4 +1,4 @@
-"""Whether tensors hold numbers that a model can be built from: damage that loads without complaint is found here."""
+"""Whether tensors hold numbers that a model can use; finds damage that loads without complaint."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,10 +12,10 @@ WEIGHT_FORMATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
 def check_values(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Refuse weights in which something is plainly wrong; takes a fraction of the time of reading them.
+    """Refuse weights that are plainly wrong; takes a fraction of the time that reading them takes.
 
     Args:
-        tensors: the weights by their names in the file; integers that are counters or ids are not among them.
+        tensors: the weights by their names in the file, without counters and ids.
         path: the file, for the error line.
 
     Raises:

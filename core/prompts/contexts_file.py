@@ -17,7 +17,7 @@ from dualpt.core.files.regular import check_fetched, check_regular
 from dualpt.core.files.tensor_file import read_tensors, write_tensors
 
 COOP_KEY = "ctx"
-"""Name of the contexts in the prompt learners of CoOp and its descendants, behind the names of modules."""
+"""Name of the contexts in the prompt learners of CoOp and its descendants, after the names of modules."""
 
 
 def save_contexts(path: Path, contexts: Tensor, metadata: Mapping[str, str] | None = None) -> None:

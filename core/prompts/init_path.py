@@ -1,4 +1,4 @@
-"""`prompt.init` names words, or a file of contexts; which of the two is decided here. Loads no torch."""
+"""`prompt.init` is either words or the path of a file of contexts; this module decides which. Loads no torch."""
 
 import re
 from pathlib import Path
@@ -7,13 +7,13 @@ from dualpt.core.errors import UserError
 from dualpt.core.files.fingerprint import file_sha256
 
 FILE_SUFFIX = re.compile(r"\.(pth|pt|bin|ckpt|safetensors|tar|npy|npz|pkl|zip)(-\d+)?$", re.IGNORECASE)
-"""Dassl counts epochs behind the suffix: `model.pth.tar-50`."""
+"""Dassl puts the epoch after the suffix: `model.pth.tar-50`."""
 
 
 def init_path(init: str | None) -> Path | None:
     """The file that `prompt.init` names; None for words.
 
-    A path is what ends like a weights file, has a separator and no blank, begins like a path, or exists.
+    A path ends like a weights file, has a separator and no blank, begins like a path, or exists.
     """
     if not init:
         return None
@@ -42,5 +42,5 @@ def init_identity(init: str | None) -> str | None:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except (OSError, ValueError):  # words too long for a file's name
+    except (OSError, ValueError):  # words can be too long for a file name
         return False

@@ -97,7 +97,7 @@ FAULTS: dict[str, Any] = {
         c, model=change(c["model"], type="WordPiece")
     ),
     "it does not write in lower case and bytes": lambda c: change(c, normalizer=None),
-    "it divides texts into other words": lambda c: change(
+    "it splits texts into other words": lambda c: change(
         c, pre_tokenizer={"type": "ByteLevel", "add_prefix_space": False}
     ),
     "it has no token <|startoftext|>": lambda c: change(
