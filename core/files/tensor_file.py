@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from torch import Tensor
 
 from dualpt.core.errors import UserError
@@ -32,13 +32,25 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    stored, checked = _with_checksum(tensors, metadata)
     try:
-        save_file(stored, part, {**metadata, CHECKSUM: content_sha256(stored, metadata)})
+        save_file(stored, part, checked)
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def tensors_as_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """The content of the file that `write_tensors` writes."""
+    return save(*_with_checksum(tensors, metadata))
+
+
+def _with_checksum(
+    tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return stored, {**metadata, CHECKSUM: content_sha256(stored, metadata)}
 
 
 def read_tensors(path: Path, what: str = "a safetensors file") -> tuple[dict[str, Tensor], dict[str, str]]:

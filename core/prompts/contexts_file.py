@@ -14,7 +14,7 @@ from torch import Tensor
 from dualpt.core.clip.state_files import read_torch_file
 from dualpt.core.errors import UserError
 from dualpt.core.files.regular import check_fetched, check_regular
-from dualpt.core.files.tensor_file import read_tensors, write_tensors
+from dualpt.core.files.tensor_file import read_tensors, tensors_as_bytes, write_tensors
 
 COOP_KEY = "ctx"
 """Name of the contexts in the prompt learners of CoOp and its descendants, after the names of modules."""
@@ -23,6 +23,11 @@ COOP_KEY = "ctx"
 def save_contexts(path: Path, contexts: Tensor, metadata: Mapping[str, str] | None = None) -> None:
     """Write learned contexts, (N, L, W) or (C, N, L, W), with what a reader should know about them."""
     write_tensors(path, {"contexts": contexts}, metadata or {})
+
+
+def contexts_file(contexts: Tensor, metadata: Mapping[str, str]) -> bytes:
+    """The content of the file that `save_contexts` writes, for whoever stores it elsewhere."""
+    return tensors_as_bytes({"contexts": contexts}, metadata)
 
 
 def load_contexts(path: Path) -> tuple[Tensor, dict[str, str]]:

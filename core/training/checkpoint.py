@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 
+from safetensors import SafetensorError
 from torch import Tensor
 
 from dualpt.core.errors import UserError
@@ -46,9 +47,18 @@ class Checkpoint:
         """Whether to save after `epoch` complete epochs."""
         return epoch % self.every == 0
 
-    def save(self, state: TrainState) -> None:
+    def save(self, state: TrainState) -> bool:
+        """Write the state; False if the disk does not take it, which costs a resumed run some epochs and no result.
+
+        The file of an earlier epoch then stays.
+        """
         tensors = {"contexts": state.contexts, "momentum": state.momentum, "losses": state.losses}
-        write_tensors(self.path, tensors, {"fingerprint": self.fingerprint, "seconds": repr(state.seconds)})
+        try:
+            write_tensors(self.path, tensors, {"fingerprint": self.fingerprint, "seconds": repr(state.seconds)})
+        except (OSError, SafetensorError) as error:  # safetensors raises its own where the disk is full
+            logger.warning("%s: no checkpoint is written, and training goes on without (%s)", self.path, error)
+            return False
+        return True
 
     def load(self) -> TrainState | None:
         """The state saved by a run with the same arguments, or None where there is none.

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dualpt.core.errors import UserError
-from dualpt.core.prompts.contexts_file import load_contexts, read_start, save_contexts
+from dualpt.core.prompts.contexts_file import contexts_file, load_contexts, read_start, save_contexts
 from tests.core.damage import flip_a_bit
 
 
@@ -47,6 +47,17 @@ def test_changed_metadata_is_damage_too(tmp_path):
     path.write_bytes(path.read_bytes().replace(b'"seed":"1"', b'"seed":"2"'))
     with pytest.raises(UserError, match="damaged"):
         load_contexts(path)
+
+
+def test_the_content_of_the_file_without_writing_it(tmp_path):
+    contexts = torch.randn(1, 4, 8)
+    (tmp_path / "contexts.safetensors").write_bytes(contexts_file(contexts, {"seed": "1"}))
+    loaded, metadata = load_contexts(tmp_path / "contexts.safetensors")
+    assert torch.equal(loaded, contexts)
+    assert metadata == {"seed": "1"}
+    flip_a_bit(tmp_path / "contexts.safetensors", contexts)
+    with pytest.raises(UserError, match="the checksum differs"):
+        load_contexts(tmp_path / "contexts.safetensors")
 
 
 def test_files_from_before_checksums_are_read(tmp_path):

@@ -66,6 +66,13 @@ def test_an_unusable_state_is_left_with_a_warning(tmp_path, caplog, damage):
     assert "starting from the first epoch" in caplog.text
 
 
+def test_a_state_that_cannot_be_written_costs_no_result(tmp_path, caplog):
+    (tmp_path / "folder").write_text("in the way")
+    with caplog.at_level(logging.WARNING):
+        assert not Checkpoint(tmp_path / "folder" / "state", 1, "print").save(STATE)
+    assert "no checkpoint is written, and training goes on without" in caplog.text
+
+
 def test_fingerprints_tell_arguments_apart():
     def arguments(**changes):
         text = ClassText(((1, 2), (3,)), descriptions=torch.ones(2, 1, 4))
