@@ -5,32 +5,44 @@ from pathlib import Path
 
 from dualpt.core.errors import UserError
 
-OTHER_KINDS = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a named pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
+KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 """Beginning of the few lines that a clone without Git LFS leaves in place of a large file."""
 
 
-def check_regular(path: Path) -> None:
+def odd_kind(mode: int) -> str | None:
+    """What to call something that cannot be read as a file; None for a regular file.
+
+    Args:
+        mode: its `st_mode`, links followed.
+    """
+    return KINDS.get(stat.S_IFMT(mode))
+
+
+def check_regular(path: Path, remedy: str = "give a file") -> None:
     """Call this before opening a file that a user named.
 
     A missing or inaccessible file passes: opening it raises the error that its reader explains.
+
+    Args:
+        path: the file.
+        remedy: what the user can do.
 
     Raises:
         UserError: the path leads to a folder, a named pipe, a socket or a device.
     """
     try:
-        mode = path.stat().st_mode
+        kind = odd_kind(path.stat().st_mode)
     except (OSError, ValueError):
         return
-    for is_kind, kind in OTHER_KINDS:
-        if is_kind(mode):
-            raise UserError(f"{path}: {kind}, not a regular file; give the path of a file")
+    if kind is not None:
+        raise UserError(f"{path}: is {kind} and cannot be read as a file; {remedy}")
 
 
 def check_fetched(path: Path) -> None:

@@ -56,14 +56,14 @@ def pipe(tmp_path: Path) -> Path:
 @pytest.mark.usefixtures("private_cache")
 @pytest.mark.parametrize("reader", READERS)
 def test_no_reader_waits_for_a_named_pipe(pipe: Path, reader: str) -> None:
-    with pytest.raises(UserError, match=r"pipe: a named pipe, not a regular file; give the path of a file$"):
+    with pytest.raises(UserError, match=r"pipe: is a named pipe and cannot be read as a file; "):
         READERS[reader](pipe)
 
 
 def test_what_lies_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="a folder, not a regular file"):
+    with pytest.raises(UserError, match="is a folder and cannot be read as a file"):
         check_regular(tmp_path)
-    with pytest.raises(UserError, match="a device, not a regular file"):
+    with pytest.raises(UserError, match="is a device and cannot be read as a file"):
         check_regular(Path("/dev/null"))
 
 
