@@ -18,7 +18,7 @@ from dualpt.core.errors import UserError, nearest
 from dualpt.core.methods import METHODS, method_setting
 from dualpt.search_spaces.designs import Design, Factor, factorial, one_at_a_time, resolution
 from dualpt.search_spaces.sweep import LoadedSweep, SweepFile, Variant
-from dualpt.search_spaces.sweep_file import SHORTHANDS, check_grid, override
+from dualpt.search_spaces.sweep_file import check_grid, in_full, override
 from dualpt.search_spaces.yaml_reader import read_yaml
 
 STUDY_KEYS = ("reference", "variants", "design", "factors", "generators", "pack")
@@ -52,7 +52,7 @@ def load_study(path: Path, overrides: Mapping[str, Any] | None = None) -> Loaded
         UserError: one line that names the file, the key and the remedy.
     """
     declared = read_yaml(path)
-    given = {SHORTHANDS.get(key, key): value for key, value in (overrides or {}).items()}
+    given = in_full(overrides or {})
     for key in given:
         if key.split(".")[0] in (*STUDY_KEYS, "search") and key != "pack":
             raise UserError(f"{path}: '{key}' is no override of a study; change it in a copy of the file")
