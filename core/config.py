@@ -50,7 +50,8 @@ class PromptSection(Section):
     class_specific: bool = False
     """One context per class instead of one shared by all classes."""
     init: str | None = None
-    """Words the context starts from (cut or filled with noise to L tokens); None draws N(0, init_std^2)."""
+    """Words the context starts from (cut or filled with noise to L tokens), or the path of learned contexts of the same
+    shape (our `contexts.safetensors`, CoOp's `model.pth.tar-50`); None draws N(0, init_std^2)."""
     init_std: float = Field(0.02, gt=0, le=1)
     """Standard deviation of the random initialisation."""
 

@@ -27,7 +27,7 @@ def architecture_config(name: str) -> Config:
     """open_clip's configuration of an architecture that can be used here.
 
     Raises:
-        UserError: an unknown name (the nearest is named), or no plain CLIP (the reason is named).
+        UserError: an unknown name (the nearest is suggested), or not a plain CLIP (the reason is given).
     """
     if name not in list_models():
         raise UserError(
@@ -40,7 +40,7 @@ def supported(config: Config, named: str) -> Config:
     """The configuration as open_clip's `CLIP` takes it.
 
     Raises:
-        UserError: it is no plain CLIP; `named` begins the line, the reason follows.
+        UserError: it is not a plain CLIP; `named` begins the line, the reason follows.
     """
     text, vision = config["text_cfg"], config["vision_cfg"]
     reasons = {
@@ -49,7 +49,7 @@ def supported(config: Config, named: str) -> Config:
         "its image tower pools by attention": bool(vision.get("attentional_pool")),
         "its text tower is a Hugging Face model": "hf_model_name" in text,
         "its tokenizer is not CLIP's": "hf_tokenizer_name" in text or "tokenizer_kwargs" in text,
-        "it is no plain CLIP": bool(config.get("custom_text")) or "multimodal_cfg" in config,
+        "it is not a plain CLIP": bool(config.get("custom_text")) or "multimodal_cfg" in config,
     }
     for reason, applies in reasons.items():
         if applies:
@@ -58,10 +58,10 @@ def supported(config: Config, named: str) -> Config:
 
 
 def check_same(name: str, config: Config, source: Path) -> None:
-    """Refuse a named architecture other than the one that a checkpoint brings: head counts show in no tensor's shape.
+    """Refuse an architecture other than the checkpoint's own: the number of heads shows in no tensor's shape.
 
     Args:
-        name: the architecture that the user named.
+        name: the architecture in `backbone.name`.
         config: the checkpoint's own.
         source: the checkpoint, for the error line.
 
@@ -89,11 +89,11 @@ def _shape(config: Config) -> dict[str, object]:
 
 
 def check_activation(name: str, pretrained: str, trained_quick: bool) -> None:
-    """Refuse weights whose activation is not the architecture's: they load without complaint and lose accuracy.
+    """Refuse weights trained with another activation than the architecture has: they load silently and lose accuracy.
 
     Args:
         name: the architecture.
-        pretrained: what the user named the weights by.
+        pretrained: how the user named the weights.
         trained_quick: whether they were trained with QuickGELU, as OpenAI's were.
 
     Raises:
@@ -112,7 +112,7 @@ def tag_config(name: str, tag: str) -> Config:
     """open_clip's entry for published weights of an architecture.
 
     Raises:
-        UserError: an empty tag, or none of this architecture; what is allowed is named.
+        UserError: an empty tag, or not one of this architecture; the line lists what is allowed.
     """
     tags = list_pretrained_tags_by_model(name)
     allowed = f"the path of a weights file, 'random', or a tag ({', '.join(tags) or 'none for this architecture'})"
@@ -122,12 +122,14 @@ def tag_config(name: str, tag: str) -> Config:
     if not config:
         others = [other for other in list_pretrained_models_by_tag(tag) if _same_shape(other, name)]
         hint = f"; {others[0]} has it" if others else nearest(tag, tags)
-        raise UserError(f"backbone.pretrained: '{tag}' is no file and no tag of {name}{hint} (allowed: {allowed})")
+        raise UserError(
+            f"backbone.pretrained: '{tag}' is neither a file nor a tag of {name}{hint} (allowed: {allowed})"
+        )
     return config
 
 
 def _same_shape(one: str, other: str) -> bool:
-    """Whether two architectures differ in the activation alone."""
+    """Whether two architectures differ in the activation at most."""
     return one.removesuffix("-quickgelu") == other.removesuffix("-quickgelu")
 
 
@@ -148,7 +150,7 @@ def fetch(name: str, tag: str, config: Config) -> Path:
     """
     try:
         return Path(download_pretrained(config))
-    except Exception as error:  # the hub client and urllib have dozens of their own
+    except Exception as error:  # the hub client and urllib raise dozens of types
         raise UserError(
             f"backbone.pretrained: the weights '{tag}' of {name} could not be fetched ({first_line(error)}); "
             "give the path of a local file instead"

@@ -3,22 +3,20 @@
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Literal
-from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import torch
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from open_clip.model import CLIP, convert_weights_to_lp, get_cast_dtype
-from open_clip.tokenizer import SimpleTokenizer
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from dualpt.core.clip.architectures import architecture_config, check_activation, first_line
+from dualpt.core.clip.architectures import architecture_config, check_activation
 from dualpt.core.clip.local_features import LocalKind, has_local_features, image_features, n_positions
+from dualpt.core.clip.misfits import check_logit_scale, describe_misfits
+from dualpt.core.clip.state_files import SCALE, read_shards, read_state
 from dualpt.core.clip.text_tower import Tokenizer
+from dualpt.core.clip.tokenizer import tokenizer_of
 from dualpt.core.clip.transformers_layout import CONFIG_FILE
 from dualpt.core.clip.transformers_weights import is_transformers_state, to_open_clip
 from dualpt.core.clip.weights import AUTO, MINI_CLIP, RANDOM_SEED, Weights, find_weights
@@ -30,12 +28,12 @@ Precision = Literal["fp32", "bf16", "fp16"]
 
 OPENAI_MARK = "input_resolution"
 ARCHIVE_CONSTANTS = (OPENAI_MARK, "context_length", "vocab_size")
-"""What OpenAI's files hold besides weights, and no other's."""
+"""What only OpenAI's files hold besides weights."""
 
 
 @dataclass(frozen=True, eq=False)
 class Backbone:
-    """A frozen CLIP and all that is needed to feed it."""
+    """A frozen CLIP and everything needed to feed it."""
 
     name: str
     model: CLIP
@@ -72,7 +70,7 @@ class Backbone:
         Returns:
             Global (B, D), and local (B, P, D) or None: L2-normalised float32 on the backbone's device.
         """
-        images = images.to(self.device, non_blocking=True)  # as they are: a cast on the way would not be asynchronous
+        images = images.to(self.device, non_blocking=True)  # uncast: a cast on the way would not be asynchronous
         images = images.to(get_cast_dtype(self.precision) or torch.float32)
         pooled, positions = image_features(self.model.visual, images, local)
         return _normalised(pooled), None if positions is None else _normalised(positions)
@@ -80,7 +78,7 @@ class Backbone:
 
 @dataclass(frozen=True)
 class BackboneFacts:
-    """What stored features of a backbone depend on, known without its weights' values."""
+    """What a backbone's stored features depend on, known before its weights are read."""
 
     name: str
     weights_fingerprint: str
@@ -119,10 +117,12 @@ def load_backbone(
     if weights.path is not None and name != MINI_CLIP:
         _load_strictly(model, _state_of(weights, name), name, weights.path)
     _to_precision(model, name, precision)
+    if precision == "fp16":
+        _check_precision(model, precision)
     return Backbone(
         name=name,
         model=model.to(device).eval().requires_grad_(False),
-        tokenizer=SimpleTokenizer(context_length=model.context_length),
+        tokenizer=tokenizer_of(weights.vocabulary, model.context_length),
         preprocess=_preprocess(name, model, weights),
         precision=precision,
         device=torch.device(device),
@@ -134,9 +134,9 @@ def backbone_facts(name: str, pretrained: str | None = None, precision: Precisio
     """What `load_backbone` would give, without reading weights.
 
     Raises:
-        UserError: as `load_backbone`, but for weights that do not fit.
+        UserError: as `load_backbone`, except for weights that do not fit.
     """
-    with nullcontext() if name == MINI_CLIP else torch.device("meta"):  # the tiny one is built as fast as described
+    with nullcontext() if name == MINI_CLIP else torch.device("meta"):  # building the tiny one costs nothing
         weights, model = _build(name, pretrained, precision)
     return BackboneFacts(
         name=name,
@@ -152,7 +152,7 @@ def _build(name: str, pretrained: str | None, precision: Precision) -> tuple[Wei
     """Find the weights, and build the architecture: the tiny CLIP with its weights, others from a fixed seed.
 
     Raises:
-        UserError: as `load_backbone`, but for weights that do not fit.
+        UserError: as `load_backbone`, except for weights that do not fit.
     """
     named = None if name in (MINI_CLIP, AUTO) else architecture_config(name)
     weights = find_weights(name, pretrained)
@@ -169,7 +169,7 @@ def _build(name: str, pretrained: str | None, precision: Precision) -> tuple[Wei
 
 
 def _to_precision(model: CLIP, name: str, precision: Precision) -> None:
-    """Round the towers, and never the logit scale: its exponential would be off by percents."""
+    """Round the towers but not the logit scale, whose exponential would be off by a percent."""
     dtype = get_cast_dtype(precision)
     if dtype is None:
         return
@@ -181,12 +181,18 @@ def _to_precision(model: CLIP, name: str, precision: Precision) -> None:
     model.logit_scale.data = logit_scale
 
 
+def _check_precision(model: CLIP, precision: Precision) -> None:
+    """Refuse weights that were finite before they were rounded: fp16 ends at 65,504."""
+    for key, parameter in model.named_parameters():
+        if not parameter.isfinite().all():
+            raise UserError(f"backbone.precision: {precision} cannot hold {key}; use bf16 or fp32")
+
+
 def _state_of(weights: Weights, name: str) -> dict[str, Tensor]:
     """The weights with open_clip's keys."""
     assert weights.path is not None
     if weights.shards:
-        parts = [read_state(file) for file in weights.shards]
-        return to_open_clip({key: value for part in parts for key, value in part.items()})
+        return to_open_clip(read_shards(weights.shards))
     state = read_state(weights.path, weights.by_openai)
     if is_transformers_state(state):
         raise UserError(
@@ -201,63 +207,15 @@ def _load_strictly(model: CLIP, state: dict[str, Tensor], name: str, path: Path)
     """Load a state dict that has every key of the model, no other, and the same shapes.
 
     Raises:
-        UserError: naming the first key that does not fit.
+        UserError: saying which keys do not fit, or that the logit scale cannot be right.
     """
     expected = model.state_dict()
-    if "logit_scale" in state and state["logit_scale"].numel() == 1:  # some files hold it as (1,)
-        state["logit_scale"] = state["logit_scale"].reshape(expected["logit_scale"].shape)
-    for key in (*expected, *state):
-        found = tuple(state[key].shape) if key in state else "missing"
-        wanted = tuple(expected[key].shape) if key in expected else "not in this architecture"
-        if found != wanted:
-            raise UserError(
-                f"{path}: these weights do not fit {name}: {key} is {found}, wanted is {wanted}; "
-                "name their architecture in backbone.name"
-            )
+    if SCALE in state and state[SCALE].numel() == 1:  # some files hold it as (1,)
+        state[SCALE] = state[SCALE].reshape(expected[SCALE].shape)
+    if misfits := describe_misfits(state, expected):
+        raise UserError(f"{path}: these weights do not fit {name}: {misfits}")
+    check_logit_scale(state[SCALE], path)
     model.load_state_dict(state)
-
-
-def read_state(path: Path, trusted_archive: bool = False) -> dict[str, Tensor]:
-    """Read a weights file: safetensors, or a state dict that torch loads without running code.
-
-    Args:
-        path: the file.
-        trusted_archive: the file is a TorchScript archive of known origin. Such archives may run code, so that they
-            are opened only where their SHA-256 is one that OpenAI published.
-
-    Raises:
-        UserError: another format, or a damaged file.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            content = load_file(path)
-        elif trusted_archive:
-            content = dict(torch.jit.load(str(path), map_location="cpu").state_dict())
-        elif _is_torchscript(path):
-            raise UserError(f"{path}: a TorchScript archive, which may run code; convert it to safetensors")
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError:  # torch's own line advises to run the file's code
-        raise UserError(
-            f"{path}: not a safetensors file or a plain state dict (damaged, or with objects other than tensors); "
-            "convert it to safetensors"
-        ) from None
-    except (OSError, RuntimeError, EOFError, ValueError, SafetensorError, BadZipFile) as error:
-        raise UserError(
-            f"{path}: not a safetensors file or a plain state dict ({first_line(error)}); convert it to safetensors"
-        ) from None
-    state = content.get("state_dict", content) if isinstance(content, dict) else content
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"{path}: holds no state dict; save the model's state_dict() as safetensors")
-    return {str(key).removeprefix("module."): value for key, value in state.items()}
-
-
-def _is_torchscript(path: Path) -> bool:
-    """A zip file with code in it; plain torch files are zip files without."""
-    if not is_zipfile(path):
-        return False
-    with ZipFile(path) as archive:
-        return any("/code/" in name for name in archive.namelist())
 
 
 def _preprocess(name: str, model: CLIP, weights: Weights) -> Preprocess:

@@ -2,7 +2,7 @@
 
 Shapes: B images, P positions (ViT patches, or cells of a ResNet's last map), W tower width, D joint width.
 
-The tower runs as it is, so global features are `encode_image`'s by construction; a hook keeps what enters and leaves
+The tower runs unchanged, so global features are `encode_image`'s by construction; a hook keeps what enters and leaves
 its last attention, and local features are computed from that.
 
 - ViT, `value`: the last block with its attention replaced by the value path, as in MaskCLIP and LoCoOp.
@@ -64,7 +64,7 @@ def image_features(visual: ImageTower, images: Tensor, local: LocalKind | None) 
 
 @dataclass
 class _Passed:
-    """What a module got and gave in the last forward pass."""
+    """What entered and left a module in the last forward pass."""
 
     entering: Tensor
     leaving: Tensor

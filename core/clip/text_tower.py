@@ -1,4 +1,4 @@
-"""The frozen text side of an open_clip model: its parts, and whole sentences.
+"""The frozen text side of an open_clip model: its parts, and complete sentences.
 
 Shapes: T tokens in a sequence, W text width, D joint width, n sentences.
 """
@@ -11,6 +11,7 @@ from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dualpt.core.clip.feature_checks import check_directions
 from dualpt.core.errors import UserError
 
 TOKENS_PER_BATCH = 16_384
@@ -94,7 +95,7 @@ class TextTower:
             Features (n, D), in the order given.
 
         Raises:
-            UserError: a sentence is longer than the encoder.
+            UserError: a sentence is longer than the encoder, or a feature is not finite or zero.
         """
         longest = max(map(len, sentences), default=0)
         if longest > self.context_length:
@@ -104,6 +105,7 @@ class TextTower:
         order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))
         features = [self._encode_batch([sentences[i] for i in batch]) for batch in self._batches(sentences, order)]
         encoded = torch.cat(features) if features else torch.empty(0, self.width)
+        check_directions(encoded, "the features of the text tower")
         return encoded[torch.tensor(order).argsort().to(encoded.device)]
 
     def _batches(self, sentences: Sequence[Sequence[int]], order: Sequence[int]) -> Iterator[list[int]]:
@@ -127,7 +129,7 @@ class TextTower:
         return self.encode_full(self.embed(tokens) + self.position_embeddings(torch.arange(length)), ends)
 
     def encode_full(self, x: Tensor, ends: Tensor) -> Tensor:
-        """Encode whole sequences the plain way: every position of every sequence, through the model's own layers.
+        """Encode complete sequences the plain way: every position of every sequence, through the model's own layers.
 
         Args:
             x: Token plus positional embeddings (n, T, W). T may be less than the context length where the encoder is

@@ -1,19 +1,21 @@
-"""CLIP as `transformers` keeps it, a folder written by `CLIPModel.save_pretrained`: its files, and its configuration in
-open_clip's words.
+"""A folder written by `CLIPModel.save_pretrained` of transformers: its files, and its configuration in open_clip's
+words.
 
 Loads no torch: fingerprints and cell keys are computed without it. `transformers_weights` converts the weights.
 """
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dualpt.core.clip.transformers_vocabulary import Vocabulary, read_vocabulary
 from dualpt.core.errors import UserError
+from dualpt.core.files.json_reader import read_json
+from dualpt.core.files.regular import check_regular
 
 CONFIG_FILE = "config.json"
-INDEX_FILE = "model.safetensors.index.json"
+INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 SINGLE_FILES = ("model.safetensors", "pytorch_model.bin")
 PREPROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 """The first is the image processor's own; the second, newer one holds it under `image_processor`."""
@@ -61,7 +63,9 @@ class TransformersFolder:
     config: dict[str, Any]
     """As open_clip's `CLIP` takes it."""
     preprocess: dict[str, Any]
-    """open_clip's `mean`, `std`, `interpolation` and `resize_mode`; empty where the folder says nothing of them."""
+    """open_clip's `mean`, `std`, `interpolation` and `resize_mode`; empty where the folder does not say."""
+    vocabulary: Vocabulary | None
+    """The folder's own tokens and ids; None for CLIP's."""
 
 
 def read_folder(folder: Path) -> TransformersFolder:
@@ -71,39 +75,50 @@ def read_folder(folder: Path) -> TransformersFolder:
         UserError: another kind of model, a part of its configuration that has no counterpart here, or missing files.
     """
     file = folder / CONFIG_FILE
+    content = _read_json(file)
     try:
-        config = _architecture(_read_json(file), file)
+        config = _architecture(content, file)
     except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
         raise UserError(f"{file}: {error!r}; not a configuration of CLIPModel, save the checkpoint again") from None
-    return TransformersFolder(_weight_files(folder), config, _preprocess(folder, config["vision_cfg"]["image_size"]))
+    return TransformersFolder(
+        _weight_files(folder),
+        config,
+        _preprocess(folder, config["vision_cfg"]["image_size"]),
+        read_vocabulary(folder, config["text_cfg"]["vocab_size"]),
+    )
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); save the checkpoint again") from None
-    except ValueError as error:
-        raise UserError(f"{path}: not a JSON file ({error}); save the checkpoint again") from None
+    content = read_json(path, "save the checkpoint again")
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a JSON object; save the checkpoint again")
     return content
 
 
 def _weight_files(folder: Path) -> tuple[Path, ...]:
-    files: list[Path] = []
-    if (index := folder / INDEX_FILE).is_file():
-        names = _read_json(index).get("weight_map", {})
-        files = [folder / name for name in sorted(set(names.values()))]
-    else:
-        files = [folder / name for name in SINGLE_FILES if (folder / name).is_file()][:1]
-    if missing := [file for file in files if not file.is_file()]:
-        raise UserError(f"{missing[0]}: named in {INDEX_FILE}, but missing; complete the folder")
-    if not files:
-        raise UserError(
-            f"{folder}: has {CONFIG_FILE}, but no weights ({' or '.join(SINGLE_FILES)}); complete the folder"
-        )
-    return tuple(files)
+    """One file, or the shards that an index lists; the first of those that are there, in transformers' order."""
+    for index in INDEX_FILES:
+        if (folder / index).exists():
+            return _shards(folder / index)
+    for name in SINGLE_FILES:
+        if (folder / name).exists():
+            check_regular(folder / name)
+            return (folder / name,)
+    raise UserError(f"{folder}: has {CONFIG_FILE}, but no weights ({' or '.join(SINGLE_FILES)}); complete the folder")
+
+
+def _shards(index: Path) -> tuple[Path, ...]:
+    listed = _read_json(index).get("weight_map")
+    names = sorted(set(map(str, listed.values()))) if isinstance(listed, dict) else []
+    if not names:
+        raise UserError(f"{index}: lists no weights; save the checkpoint again")
+    for name in names:
+        if Path(name).name != name:
+            raise UserError(f"{index}: '{name}' leads out of the folder; save the checkpoint again")
+        check_regular(index.with_name(name))
+        if not index.with_name(name).exists():
+            raise UserError(f"{index.with_name(name)}: named in {index.name}, but missing; complete the folder")
+    return tuple(index.with_name(name) for name in names)
 
 
 def _architecture(content: dict[str, Any], file: Path) -> dict[str, Any]:
@@ -127,7 +142,7 @@ def _architecture(content: dict[str, Any], file: Path) -> dict[str, Any]:
             raise UserError(f"{file}: {reason}; such a CLIP is not supported")
     for part, section in (("text_config", text), ("vision_config", vision)):
         if section["hidden_size"] % section["num_attention_heads"]:
-            raise UserError(f"{file}: {part}: hidden_size is not a multiple of num_attention_heads; mend the file")
+            raise UserError(f"{file}: {part}: hidden_size is not a multiple of num_attention_heads; correct the file")
     return {
         "embed_dim": content.get("projection_dim", PROJECTION_DEFAULT),
         "quick_gelu": text["hidden_act"] == "quick_gelu",
@@ -158,7 +173,7 @@ def _section(content: dict[str, Any], part: str, defaults: dict[str, Any]) -> di
 
 
 def _mlp_ratio(section: dict[str, Any]) -> float:
-    """Such that open_clip's `int(width * ratio)` gives the intermediate size back, whatever the quotient rounds to."""
+    """The ratio for which open_clip's `int(width * ratio)` is the intermediate size, however the quotient rounds."""
     width, wanted = section["hidden_size"], section["intermediate_size"]
     ratio: float = wanted / width
     return ratio if int(width * ratio) == wanted else math.nextafter(ratio, math.inf)
@@ -166,7 +181,7 @@ def _mlp_ratio(section: dict[str, Any]) -> float:
 
 def _preprocess(folder: Path, image_size: int) -> dict[str, Any]:
     """How the folder says that images are prepared, in open_clip's words."""
-    file = next((folder / name for name in PREPROCESSOR_FILES if (folder / name).is_file()), None)
+    file = next((folder / name for name in PREPROCESSOR_FILES if (folder / name).exists()), None)
     if file is None:
         return {}
     content = _read_json(file)
@@ -186,7 +201,7 @@ def _preprocess(folder: Path, image_size: int) -> dict[str, Any]:
             "resize_mode": resize_mode,
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{file}: {error!r} is missing or not understood; mend the file") from None
+        raise UserError(f"{file}: {error!r} is missing or not understood; correct the file") from None
 
 
 def _resize_mode(content: dict[str, Any], image_size: int) -> str | None:

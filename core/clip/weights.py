@@ -1,4 +1,4 @@
-"""Which weights a backbone is to load: named, found and fingerprinted before any model is built.
+"""Which weights a backbone loads: named, found and fingerprinted before any model is built.
 
 `pretrained` is an open_clip tag, the path of a local file or checkpoint folder, or `random`; `mini-clip` alone needs
 none. A folder brings its own architecture (`backbone.name=auto`, or the same named). Nothing is downloaded unless a tag
@@ -6,7 +6,6 @@ is named. Importing this module loads no torch, and neither does fingerprinting 
 or a folder of transformers.
 """
 
-import json
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import version
@@ -14,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from dualpt.core.clip.transformers_layout import CONFIG_FILE, read_folder
+from dualpt.core.clip.transformers_vocabulary import Vocabulary
 from dualpt.core.errors import UserError
 from dualpt.core.files.fingerprint import file_sha256, fingerprint
+from dualpt.core.files.json_reader import read_json
+from dualpt.core.files.regular import check_regular
 
 MINI_CLIP = "mini-clip"
 MINI_CLIP_FILE = Path(__file__).parents[1] / "mini" / "clip.safetensors"
@@ -32,11 +34,11 @@ HUB_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 @dataclass(frozen=True)
 class Weights:
-    """Where the weights of one backbone are, and what is known of them."""
+    """Where the weights of one backbone are, and what is known about them."""
 
     fingerprint: str
-    """SHA-256 of the file; of architecture, seed and library versions for random weights; of all files' hashes and
-    the architecture for a folder of transformers."""
+    """SHA-256 of the file; of architecture, seed and library versions for random weights; of all files' hashes, the
+    architecture and the vocabulary where it is not CLIP's for a folder of transformers."""
     path: Path | None
     """The file or the folder, or None for random weights."""
     preprocess: dict[str, Any] = field(default_factory=dict)
@@ -47,6 +49,8 @@ class Weights:
     """The architecture as open_clip's `CLIP` takes it, where the weights bring it."""
     shards: tuple[Path, ...] = ()
     """The files of a folder of transformers, whose keys are not open_clip's; empty for other weights."""
+    vocabulary: Vocabulary | None = None
+    """Tokens and ids of a folder of transformers that has others than CLIP's."""
 
 
 def weights_fingerprint(name: str, pretrained: str | None) -> str:
@@ -73,6 +77,8 @@ def find_weights(name: str, pretrained: str | None) -> Weights:
     path = None if not pretrained else Path(pretrained).expanduser()
     if path is not None and path.is_dir():
         return _from_folder(name, path)
+    if path is not None:
+        check_regular(path)
     if pretrained is not None and path is not None and path.is_file():
         return _from_file(name, pretrained, path)
     if name == AUTO:
@@ -83,8 +89,8 @@ def find_weights(name: str, pretrained: str | None) -> Weights:
         )
     if name == MINI_CLIP:
         raise UserError(
-            f"backbone.pretrained: '{pretrained}' is no file; leave it out for the weights that ship with {MINI_CLIP}, "
-            "or give the path of others, or 'random'"
+            f"backbone.pretrained: '{pretrained}' is not a file; leave it out for the weights that ship with "
+            f"{MINI_CLIP}, or give the path of others, or 'random'"
         )
     return _from_tag(name, pretrained or "")
 
@@ -95,15 +101,15 @@ def _from_folder(name: str, folder: Path) -> Weights:
         raise UserError(
             f"backbone.name: {MINI_CLIP} is not the architecture of {folder}; set backbone.name={AUTO} to read it there"
         )
-    if (folder / HUB_CONFIG).is_file():
-        files = [folder / file for file in HUB_WEIGHTS if (folder / file).is_file()]
+    if (folder / HUB_CONFIG).exists():
+        files = [folder / file for file in HUB_WEIGHTS if (folder / file).exists()]
         if not files:
             raise UserError(f"{folder}: has {HUB_CONFIG}, but no weights ({' or '.join(HUB_WEIGHTS)}); complete it")
         return _from_file(name, str(folder), files[0])
-    if not (folder / CONFIG_FILE).is_file():
+    if not (folder / CONFIG_FILE).exists():
         raise UserError(
-            f"backbone.pretrained: {folder} is no checkpoint folder: it has neither {CONFIG_FILE} (transformers) nor "
-            f"{HUB_CONFIG} (open_clip); give the path of a weights file, or a folder written by save_pretrained"
+            f"backbone.pretrained: {folder} is not a checkpoint folder: it has neither {CONFIG_FILE} (transformers) "
+            f"nor {HUB_CONFIG} (open_clip); give the path of a weights file, or a folder written by save_pretrained"
         )
     found = read_folder(folder)
     if name != AUTO:
@@ -111,8 +117,15 @@ def _from_folder(name: str, folder: Path) -> Weights:
 
         check_activation(name, str(folder), found.config["quick_gelu"])
         check_same(name, found.config, folder)
-    combined = fingerprint([found.config, *map(file_sha256, found.files)])
-    return Weights(combined, folder, found.preprocess, config=found.config, shards=found.files)
+    own_words = [] if found.vocabulary is None else [found.vocabulary.fingerprint]
+    return Weights(
+        fingerprint([found.config, *map(file_sha256, found.files), *own_words]),
+        folder,
+        found.preprocess,
+        config=found.config,
+        shards=found.files,
+        vocabulary=found.vocabulary,
+    )
 
 
 def _from_file(name: str, pretrained: str, path: Path) -> Weights:
@@ -152,13 +165,14 @@ def _brought(model_config: dict[str, Any] | None, path: Path) -> dict[str, Any]:
 def _configuration_beside(path: Path) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """`model_cfg` and `preprocess_cfg` of the hub configuration in the file's folder, if there is one."""
     file = path.with_name(HUB_CONFIG)
-    if not file.is_file():
+    if not file.exists():
         return None, {}
+    remedy = "correct it, or move the weights away from it"
     try:
-        config = json.loads(file.read_text())
+        config = read_json(file, remedy)
         return dict(config["model_cfg"]), dict(config.get("preprocess_cfg", {}))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        raise UserError(f"{file}: not an open_clip configuration; mend it, or move the weights away from it") from None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise UserError(f"{file}: not an open_clip configuration; {remedy}") from None
 
 
 @lru_cache(maxsize=16)

@@ -14,6 +14,7 @@ from pathlib import Path
 from dualpt.core.errors import UserError
 from dualpt.core.files.fingerprint import fingerprint
 from dualpt.core.files.locations import write_atomically
+from dualpt.core.files.regular import check_regular
 
 DIGEST_BYTES = 16
 READERS = 8
@@ -79,6 +80,7 @@ def _state(path: str) -> tuple[int, int]:
 
 
 def _digest(path: Path) -> str:
+    check_regular(path)
     try:
         return hashlib.blake2b(path.read_bytes(), digest_size=DIGEST_BYTES).hexdigest()
     except OSError as error:

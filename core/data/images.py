@@ -20,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 
 from dualpt.core.errors import UserError
 from dualpt.core.files.fingerprint import fingerprint
+from dualpt.core.files.regular import check_regular
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,6 +44,7 @@ def decode(path: Path) -> Image.Image:
     Raises:
         UserError: the file is missing, truncated, or no image.
     """
+    check_regular(path)
     try:
         with Image.open(path) as image:
             return image.convert("RGB")

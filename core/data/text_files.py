@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from dualpt.core.errors import UserError
+from dualpt.core.files.regular import check_regular
 
 
 def read_text(source: Path, what: str) -> str:
@@ -11,6 +12,7 @@ def read_text(source: Path, what: str) -> str:
     Raises:
         UserError: the file is missing or no text; `what` says what it is.
     """
+    check_regular(source)
     try:
         return source.read_text(encoding="utf-8-sig")
     except FileNotFoundError:

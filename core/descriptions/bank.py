@@ -1,8 +1,8 @@
 """The bank format: the sentences of one dataset's classes, by label, with where they come from.
 
-One JSON file a dataset. ImageNet has two names twice, so that classes are told apart by label (and wnid), and two of
-one name may have different sentences. Plain banks by other authors, `{class name: [sentence, ...]}`, are read as well
-(`dualpt.core.descriptions.reading`).
+One JSON file per dataset. Two of ImageNet's names occur twice, so classes are identified by label (and wnid), and two
+classes of one name may have different sentences. Plain banks by other authors, `{class name: [sentence, ...]}`, are
+read as well (`dualpt.core.descriptions.reading`).
 """
 
 import json
@@ -117,7 +117,7 @@ def parse_bank(content: Any, source: Path) -> Bank:
     try:
         bank = Bank.model_validate(content)
     except ValidationError as error:
-        raise UserError(f"{source}: {listing(one_line(error).split('; '))}; mend the entry") from None
+        raise UserError(f"{source}: {listing(one_line(error).split('; '))}; correct the entry") from None
     labels = [part.label for part in bank.classes]
     if labels != list(range(len(labels))):
         odd = next(place for place, label in enumerate(labels) if place != label)
@@ -194,7 +194,7 @@ def accept_edits(bank: Bank) -> Bank:
 
 
 def write_bank(path: Path, bank: Bank) -> None:
-    """Write the whole file or nothing.
+    """Write the complete file or nothing.
 
     Raises:
         UserError: the folder cannot be written.
@@ -204,10 +204,10 @@ def write_bank(path: Path, bank: Bank) -> None:
 
 
 def bank_path(out: Path, dataset: str) -> Path:
-    """Where a dataset's bank lies under `--out`: a folder of banks, or the JSON file itself. Makes nothing.
+    """Path of a dataset's bank under `--out`, which is a folder of banks or the JSON file itself. Creates nothing.
 
     Raises:
-        UserError: it is a folder, or its folder is none or cannot be written.
+        UserError: it is a folder, or its own folder cannot be written.
     """
     path = out if out.suffix == ".json" else out / f"{dataset}.json"
     if path.is_dir():

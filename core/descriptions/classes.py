@@ -15,9 +15,10 @@ from dualpt.core.data.split_file import read_split_file
 from dualpt.core.data.splits import PARTS, listing
 from dualpt.core.errors import UserError
 from dualpt.core.files.json_reader import parse_json
+from dualpt.core.files.regular import check_regular
 from dualpt.core.mini.world import build_world
 
-INSTEAD = "--classes FILE with a split file or one name a line"
+INSTEAD = "--classes FILE with a split file or one name per line"
 WNID_LINE = re.compile(r"(n\d{8})\s+(\S.*)")
 
 
@@ -36,9 +37,10 @@ def classes_of(info: DatasetInfo, root: Path | None, file: Path | None) -> Class
 
     Args:
         info: the dataset.
-        root: the data root; of it are read only the split, and ImageNet's `classnames.txt`.
-        file: a split file, a JSON list of names, or a text file of one name (or `<wnid> <name>`) a line, in the order
-            of labels; or a folder of such files called `<dataset>.json` or `<dataset>.txt`. Goes before `root`.
+        root: the data root, of which only the split and ImageNet's `classnames.txt` are read.
+        file: a split file, a JSON list of names, or a text file with one name (or `<wnid> <name>`) per line, in the
+            order of labels; or a folder of such files called `<dataset>.json` or `<dataset>.txt`. Takes precedence over
+            `root`.
 
     Raises:
         UserError: nothing says what the classes are, or the file is malformed.
@@ -88,6 +90,7 @@ def _imagenet_classes(info: DatasetInfo, root: Path) -> Classes:
 
 
 def _read_file(source: Path, info: DatasetInfo) -> Classes:
+    check_regular(source)
     try:
         text = source.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -96,7 +99,7 @@ def _read_file(source: Path, info: DatasetInfo) -> Classes:
         raise UserError(f"{source}: cannot be read ({error})") from None
     classes = _from_json(source, info, text) if source.suffix == ".json" else _from_lines(text, source)
     if not classes:
-        raise UserError(f"{source}: holds no class names; expected a split file or one name a line")
+        raise UserError(f"{source}: holds no class names; expected a split file or one name per line")
     _check_repeats(classes, source, info)
     return classes
 
@@ -106,7 +109,7 @@ def _check_repeats(classes: Classes, source: Path, info: DatasetInfo) -> None:
     if info.layout == "imagenet":
         if not classes[0].wnid and len(classes) != info.n_classes:
             raise UserError(
-                f"{source}: {len(classes)} names, ImageNet has {info.n_classes} (two of them twice), so that labels "
+                f"{source}: {len(classes)} names, ImageNet has {info.n_classes} (two of them twice), so labels "
                 "would be wrong; give lines of '<wnid> <name>'"
             )
         return
@@ -127,7 +130,7 @@ def _from_json(source: Path, info: DatasetInfo, text: str) -> Classes:
 
 
 def _from_lines(text: str, source: Path) -> Classes:
-    """One name a line in the order of labels; lines with wnids are sorted by them, as the class folders are."""
+    """One name per line in the order of labels; lines with wnids are sorted by them, as the class folders are."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     with_wnid = [WNID_LINE.fullmatch(line) for line in lines]
     found = [DatasetClass(match[2], match[1]) for match in with_wnid if match]

@@ -46,7 +46,7 @@ def names_class(sentence: str, name: str) -> bool:
 def suggestion(name: str, candidates: Iterable[str]) -> str | None:
     """The candidate that may be meant by `name`: the same words in another order, a plural, else the nearest spelling.
 
-    Nothing takes a suggestion without being told to.
+    A suggestion is never taken automatically.
     """
     by_normal = {normal_name(candidate): candidate for candidate in candidates}
     wanted = normal_name(name)

@@ -17,6 +17,7 @@ from dualpt.core.descriptions.names import display_name, normal_name, suggestion
 from dualpt.core.errors import UserError
 from dualpt.core.files.fingerprint import fingerprint
 from dualpt.core.files.json_reader import parse_json
+from dualpt.core.files.regular import check_regular
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,7 +37,7 @@ def read_bank(
 ) -> Sentences:
     """The first `per_class` sentences of each class, in the order of labels.
 
-    A class may have fewer sentences than others, but not none.
+    A class may have fewer sentences than others, but needs at least one.
 
     Args:
         folder: the bank.
@@ -76,22 +77,23 @@ def read_content(source: Path, info: DatasetInfo) -> dict[str, Any]:
     """The JSON object of a bank file, of either format, not yet checked further.
 
     Raises:
-        UserError: it cannot be read or is no JSON object.
+        UserError: it cannot be read or is not a JSON object.
     """
+    check_regular(source)
     try:
         text = source.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"{source}: no descriptions of {info.name}; add the file or set descriptions.bank") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{source}: cannot be read ({error})") from None
-    content = parse_json(text, source, remedy="mend it, or fetch the bank again")
+    content = parse_json(text, source, remedy="correct it, or fetch the bank again")
     if not isinstance(content, dict):
         raise UserError(f"{source}: expected an object of {{class name: [sentence, ...]}}")
     return content
 
 
 def plain_sentences(content: Mapping[str, object], source: Path, class_names: Sequence[str]) -> Sentences:
-    """All sentences of each class in a plain bank, by label; none for a class that it does not have.
+    """All sentences of each class in a plain bank, by label; an empty tuple for a class that it lacks.
 
     Raises:
         UserError: a malformed bank.

@@ -46,7 +46,8 @@ def encode_into(
         written: called with the size of every batch that is on disk.
 
     Raises:
-        UserError: an image that cannot be read, features that are not finite, or a full disk. Batches before it stay.
+        UserError: an image that cannot be read, features that are not finite or zero, or a full disk. Batches before it
+            stay.
     """
     writing: deque[tuple[int, Future[None]]] = deque()
 
@@ -120,9 +121,10 @@ def _commit(
     features: tuple[Tensor, Tensor | None],
 ) -> None:
     values = [one for one in features if one is not None]
-    if not all(one.isfinite().all() for one in values):
+    lengths = features[0].norm(dim=-1)
+    if not (lengths > 0.5).all() or not all(one.isfinite().all() for one in values):
         raise UserError(
-            f"{image_root / batch[0].path}: its features or a neighbour's are not finite; "
+            f"{image_root / batch[0].path}: its features or a neighbour's are not finite, or zero; "
             f"check the weights, or use another backbone.precision than {backbone.precision}"
         )
     shelf.append(batch, values)

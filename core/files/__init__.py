@@ -1,0 +1,10 @@
+"""How files are read and written, whatever is in them: complete or not at all, and with one line for what is odd.
+
+- `locations`: the cache folder, and writing a file in one step
+- `regular`: what is not a regular file, or has no content yet, is refused before it is opened
+- `fingerprint`: SHA-256 of values and of files
+- `json_reader`, `yaml_reader`: documents that others wrote, unambiguous or refused
+- `tensor_file`: tensors with a checksum over their content; the only module that loads torch
+
+It knows nothing of models, datasets or cells, and may import `errors` alone.
+"""

@@ -1,6 +1,6 @@
 """SHA-256 fingerprints: what was computed from what. Loads no torch.
 
-Content is fingerprinted, never its place: a moved data root or weights file keeps its fingerprints.
+Content is fingerprinted, never its location: a moved data root or weights file keeps its fingerprints.
 """
 
 import hashlib
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dualpt.core.errors import UserError
 from dualpt.core.files.locations import cache_root, write_atomically
+from dualpt.core.files.regular import check_regular
 
 
 def fingerprint(value: object) -> str:
@@ -29,12 +30,13 @@ def rows_fingerprint(rows: Iterable[Iterable[object]]) -> str:
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes.
 
-    The hash of a large weights file takes seconds, so it is kept under the cache folder, keyed by the file's place,
+    The hash of a large weights file takes seconds, so it is kept under the cache folder, keyed by the file's path,
     size and modification time.
 
     Raises:
         UserError: the file cannot be read.
     """
+    check_regular(path)
     try:
         stat = path.stat()
         key = fingerprint([str(path.resolve()), stat.st_size, stat.st_mtime_ns])

@@ -1,4 +1,4 @@
-"""JSON as other people wrote it: whole and unambiguous, or one line that names the file and the place."""
+"""JSON as other people wrote it: complete and unambiguous, or one line that names the file and the place."""
 
 import json
 import re
@@ -6,9 +6,26 @@ from pathlib import Path
 from typing import Any
 
 from dualpt.core.errors import UserError
+from dualpt.core.files.regular import check_regular
 
 ESCAPED_HALF = re.compile(r"\\u[dD][89abAB]")
-"""Start of an escape that stands for half a character, and is none where the other half follows."""
+"""Start of an escape that stands for half a character, unless the other half follows."""
+
+
+def read_json(path: Path, remedy: str = "fetch the file again") -> Any:
+    """The content of a UTF-8 file, with or without a byte-order mark, that holds one JSON document.
+
+    Raises:
+        UserError: as `parse_json`, or the file is missing, not a regular one, or not text.
+    """
+    check_regular(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not a JSON file (byte {error.start} is not UTF-8); {remedy}") from None
+    return parse_json(text, path, remedy=remedy)
 
 
 def parse_json(text: str, source: Path, line: int | None = None, remedy: str = "fetch the file again") -> Any:
@@ -17,12 +34,12 @@ def parse_json(text: str, source: Path, line: int | None = None, remedy: str = "
     Args:
         text: the document.
         source: the file that errors name.
-        line: the place of the document in a file of one document a line.
-        remedy: what to do about a file that is no JSON.
+        line: the place of the document in a file with one document per line.
+        remedy: what to do about a file that is not JSON.
 
     Raises:
-        UserError: no JSON, a key that has two values (the standard reader keeps the last and says nothing), or a
-            string that holds half a character, which can be written nowhere.
+        UserError: not JSON, a key that has two values (the standard reader silently keeps the last), or a string that
+            holds half a character, which no file can take.
     """
 
     def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

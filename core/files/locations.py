@@ -1,6 +1,6 @@
-"""The cache folder: where derived files lie, and how they get there whole.
+"""The cache folder: where derived files are kept, and how a file is written in one step.
 
-Everything in it can be deleted and is computed again.
+Everything in it can be deleted; it is computed again.
 """
 
 import errno
@@ -19,10 +19,10 @@ def cache_root() -> Path:
 
 
 def write_atomically(path: Path, text: str, remedy: str = CACHE_REMEDY) -> None:
-    """Write a whole file or nothing: readers never see half of it, whatever is killed when.
+    """Write the complete file or nothing: readers never see half of it, even if the process is killed.
 
     Args:
-        path: the file; folders on the way are made.
+        path: the file; missing folders are made.
         text: its content.
         remedy: what the user can do where the folder cannot be written.
 
@@ -32,7 +32,7 @@ def write_atomically(path: Path, text: str, remedy: str = CACHE_REMEDY) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.parent / f".tmp-{secrets.token_hex(8)}"
-        # Not tempfile's, whose files are their owner's alone: a store or a bank is shared by many.
+        # Not tempfile, whose files only their owner can read: a store or a bank is shared.
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     except OSError as error:
         raise unwritable(path.parent, error, remedy) from None

@@ -7,6 +7,7 @@ from typing import Any, cast
 import yaml
 
 from dualpt.core.errors import UserError
+from dualpt.core.files.regular import check_regular
 
 DEEPEST = 32
 """Levels of nesting beyond which a file is refused; also what ends one that contains itself."""
@@ -87,8 +88,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Read a file that holds one mapping.
 
     Raises:
-        UserError: the file is missing, is not YAML, or holds something other than a mapping.
+        UserError: the file is missing or not a regular one, is not YAML, or holds something other than a mapping.
     """
+    check_regular(path)
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:

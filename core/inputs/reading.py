@@ -24,6 +24,7 @@ from dualpt.core.errors import UserError
 from dualpt.core.files.fingerprint import fingerprint, rows_fingerprint
 from dualpt.core.files.locations import cache_root
 from dualpt.core.mini.grid import MANIFEST_NAME, ensure_mini_grid
+from dualpt.core.prompts.init_path import init_identity
 from dualpt.core.recipes import NUMERICS_VERSION, Recipe, resolve_recipe
 
 HASHED_BY_CONTENT = {"backbone.pretrained", "descriptions.per_class"}
@@ -235,6 +236,7 @@ def cell_key(cell: Cell) -> str:
     settings = {key: value for key, value in setting.active().items() if key not in HASHED_BY_CONTENT}
     if setting.method == "prompt":
         recipe = recipe_of(cell)
+        settings["prompt.init"] = init_identity(setting.prompt.init)
         settings = {key: value for key, value in settings.items() if key not in RESOLVED_BY_RECIPE}
         settings |= {
             "optim.learning_rate": recipe.learning_rate,

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from dualpt.core.arrays import ImageFeatures
 from dualpt.core.clip.backbone import Backbone, load_backbone
+from dualpt.core.clip.feature_checks import check_directions
 from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.config import Setting, uses_local
 from dualpt.core.data.images import DECODERS, decode
@@ -93,6 +94,7 @@ class PromptClassifier:
         """
         wanted = uses_local(self.setting) if local is None else local
         pooled, patches = self.backbone.encode_images(images, self.setting.backbone.local_features if wanted else None)
+        check_directions(pooled, "the features of the image tower")
         return ImageFeatures(pooled, patches, torch.zeros(len(pooled), dtype=torch.int64))
 
     @torch.no_grad()
@@ -153,7 +155,9 @@ class PromptClassifier:
             class_token_position=prompt.class_token_position,
             class_specific=prompt.class_specific,
         )
-        return encoder.encode(self.contexts[None])[0]
+        features = encoder.encode(self.contexts[None])[0]
+        check_directions(features, "the features of the learned prompts")
+        return features
 
     def _describe(self, prompts: LearnedPrompts) -> Tensor:
         """(1, C, D): class features with the description term, where it has a weight at test."""

@@ -1,6 +1,6 @@
 """Learned prompts as a file that explains itself: contexts, and all that a classifier needs besides the backbone.
 
-The file is the safetensors file of `training.checkpoint.save_contexts`; what explains it is one JSON document in its
+The file is the safetensors file of `prompts.contexts_file.save_contexts`; what explains it is one JSON document in its
 metadata, `DOCUMENT`, so that tools which know nothing of it still read the tensor.
 """
 
@@ -18,7 +18,7 @@ from dualpt.core.config import Protocol, Setting, Value, one_line
 from dualpt.core.descriptions.bank import Sentences
 from dualpt.core.errors import UserError
 from dualpt.core.inputs.reading import sentences_of, split_of
-from dualpt.core.training.checkpoint import load_contexts, save_contexts
+from dualpt.core.prompts.contexts_file import load_contexts, save_contexts
 
 DOCUMENT = "dualpt.prompts"
 SCHEMA = 1

@@ -1,7 +1,7 @@
 """Painting by signed distances: shapes are functions of the distance to their outline, negative inside.
 
 Shape legend: S image side in pixels; every distance field and coordinate plane is (S, S), every image (S, S, 3) with
-channels in 0..1. All arithmetic is float64, so that last-bit differences between math libraries cannot flip a pixel.
+channels in 0..1. All arithmetic is float64, so last-bit differences between math libraries cannot flip a pixel.
 Coordinates run from -1 to 1, u to the right and v downwards.
 """
 
@@ -58,7 +58,7 @@ class Brush:
         return cls(image, cosine * x + sine * y, -sine * x + cosine * y, size * IMAGE_SIDE / 2)
 
     def coverage(self, distance: Plane) -> Plane:
-        """How much of each pixel lies inside, 0..1: a one-pixel ramp across the outline."""
+        """How much of each pixel is inside, 0..1: a one-pixel ramp across the outline."""
         return np.clip(0.5 - distance * self.pixels_per_unit, 0, 1)
 
     def fill(self, distance: Plane, colour: Colour, within: Plane | None = None) -> None:
@@ -105,7 +105,7 @@ def two_tone(mask: npt.NDArray[np.bool_], colour: Colour, accent: Colour) -> Ima
 
 
 def pattern_mask(pattern: str, u: Plane, v: Plane, frequency: float) -> npt.NDArray[np.bool_]:
-    """Where the accent of a pattern lies, (S, S)."""
+    """Where a pattern has its accent, (S, S)."""
     mask: npt.NDArray[np.bool_]
     if pattern == "striped":
         mask = np.sin(u * 9 * frequency) > 0.1

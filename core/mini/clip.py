@@ -1,6 +1,6 @@
 """The tiny CLIP of the mini grid: an ordinary `open_clip` CLIP, small, with a grid of image positions that stay local.
 
-The image tower is a ModifiedResNet whose last two stages keep their resolution, so that 48-pixel images give 6 x 6
+The image tower is a ModifiedResNet whose last two stages keep their resolution, so 48-pixel images give 6 x 6
 positions. The text tower has CLIP's own vocabulary and context length: any class name tokenises, and any prompt that
 fits the real CLIP fits this one. Token rows that pretraining never met are their seeded initialisation; the weight file
 holds only the rows that it met.
@@ -16,6 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from dualpt.core.errors import UserError
+from dualpt.core.files.regular import check_regular
+from dualpt.core.files.tensor_values import check_values
 
 MINI_CLIP_WEIGHTS = Path(__file__).with_name("clip.safetensors")
 MINI_CLIP_SHA256 = "b792a3befb84d7489bd8348c3de6f7fe891f9ecc6813a8cf95123fa14979d515"
@@ -45,7 +47,7 @@ def build_mini_clip() -> CLIP:
 
     Shapes: images (B, 3, 48, 48), tokens (B, 77), features (B, 128).
     """
-    # ModifiedResNet reckons its grid as image_size / 32; two stages without stride make it image_size / 8.
+    # ModifiedResNet computes its grid as image_size / 32; two stages without stride make it image_size / 8.
     vision = CLIPVisionCfg(layers=(1, 1, 1, 1), width=16, head_width=64, image_size=GRID_SIDE * 32)
     text = CLIPTextCfg(context_length=CONTEXT_LENGTH, vocab_size=VOCABULARY_SIZE, width=TEXT_WIDTH, heads=4, layers=3)
     model = CLIP(embed_dim=JOINT_WIDTH, vision_cfg=vision, text_cfg=text)
@@ -100,6 +102,7 @@ def save_mini_clip(model: CLIP, token_rows: Tensor, path: Path, provenance: dict
 
 def _read_state(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
     """The state dict in a weight file, float32, checked key by key against the architecture's own."""
+    check_regular(path)
     try:
         stored = load_file(path)
     except (OSError, SafetensorError) as error:
@@ -109,6 +112,7 @@ def _read_state(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
         raise _misfit(path, f"{TOKEN_ROWS} or {TOKEN_VALUES} is missing or of another shape")
     if len(rows) and (int(rows.min()) < 0 or int(rows.max()) >= VOCABULARY_SIZE):
         raise _misfit(path, f"{TOKEN_ROWS} points outside the vocabulary")
+    check_values({**stored, TOKEN_VALUES: values}, path)
     state = {key: value for key, value in expected.items() if key.endswith(BATCH_COUNTER)}
     state[TOKEN_TABLE] = expected[TOKEN_TABLE].clone()
     state[TOKEN_TABLE][rows.long()] = values.float()

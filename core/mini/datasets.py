@@ -1,7 +1,7 @@
 """What the eleven mini datasets are: names, templates and recipes. Pure Python, cheap to import.
 
 Each stands for the kind of one dataset of the field's grid, in the same order. A recipe says what is drawn, how well
-pretraining knows the class names, and how far the images lie from the pretraining images.
+pretraining knows the class names, and how far the images are from those of pretraining.
 """
 
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ class Domain:
     rotation: float = 0.2
     """Standard deviation of the subject's rotation in radians."""
     channel_mix: float = 0.0
-    """0 leaves colours as they are, 1 mixes the three channels as a foreign camera would."""
+    """0 leaves colours unchanged, 1 mixes the three channels as a foreign camera would."""
     channel_offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Added to the channels after mixing."""
 
@@ -180,7 +180,7 @@ RECIPES: dict[str, DatasetRecipe] = {
 
 
 def folder_name(dataset: str) -> str:
-    """`mini-pets` lies in `mini_pets/`."""
+    """`mini-pets` is in `mini_pets/`."""
     return dataset.replace("-", "_")
 
 

@@ -1,6 +1,6 @@
 """Draws the images of one class of the mini grid.
 
-Every image has a generator of its own, seeded by integers, so the grid is the same whichever process draws which image.
+Every image has its own generator, seeded by integers, so the grid is the same whichever process draws which image.
 """
 
 import hashlib
@@ -51,5 +51,5 @@ def draw_class(root: Path, dataset: str, label: int) -> str:
 
 
 def partial_folder(root: Path, dataset: str) -> Path:
-    """Where a dataset is drawn until it is whole."""
+    """Where a dataset is drawn until it is complete."""
     return root / f".{folder_name(dataset)}.partial"

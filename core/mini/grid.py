@@ -1,6 +1,6 @@
 """Writes the mini grid to disk in the field's layout: images, split files and description banks.
 
-A dataset appears under its name only when it is whole: it is drawn in a hidden sibling folder and renamed.
+A dataset appears under its name only when it is complete: it is drawn in a hidden sibling folder and renamed.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ def ensure_mini_grid(root: Path, datasets: Sequence[str] | None = None, progress
     Args:
         root: the data root; datasets become folders in it.
         datasets: names from `MINI_DATASETS`; all of them if None.
-        progress: told after each drawn class.
+        progress: called after each drawn class.
 
     Raises:
         UserError: a name is not a mini dataset, or the folder cannot be written.
@@ -77,7 +77,7 @@ def description_bank(dataset: str) -> dict[str, list[str]]:
 
 
 def read_manifest(root: Path) -> dict[str, dict[str, str]]:
-    """Dataset to its hashes, of the datasets that are whole and of this version."""
+    """Dataset to its hashes, for datasets that are complete and of this version."""
     try:
         manifest = json.loads((root / MANIFEST_NAME).read_text())
     except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
@@ -97,7 +97,7 @@ def _missing(root: Path, wanted: Sequence[str]) -> list[str]:
 
 
 def _draw_datasets(root: Path, datasets: Sequence[str], progress: Progress | None) -> None:
-    """Draw whole datasets, class by class over all cores, and publish each as soon as it is whole."""
+    """Draw datasets class by class on all cores, and publish each as soon as it is complete."""
     n_classes = {dataset: RECIPES[dataset].n_classes for dataset in datasets}
     digests: dict[str, dict[int, str]] = {dataset: {} for dataset in datasets}
     tasks = [(root, dataset, label) for dataset in datasets for label in range(n_classes[dataset])]

@@ -1,7 +1,7 @@
 """Judge a tiny CLIP on the mini grid without training: `python -m dualpt.core.mini.judge --root DATA [--weights FILE]`.
 
 Prints, for every dataset, zero-shot accuracy by name and by descriptions, from the global feature and from the best
-positions of the value path, and how close positions lie to the global feature. This is how pretraining was judged.
+positions of the value path, and how close positions are to the global feature. This is how pretraining was judged.
 """
 
 import argparse

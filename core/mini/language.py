@@ -2,7 +2,7 @@
 
 Descriptions use only words that captions use. They are what someone who knows the classes by hearsay would write: each
 sentence leaves parts out, colours are often coarse (`a warm coat`), a few attributes are mistaken. As a classifier they
-beat the bare names by some points and lose to sixteen images a class, which is what makes aligning to them worthwhile.
+beat the bare names by some points and lose to sixteen images per class, which makes aligning to them worthwhile.
 """
 
 import numpy as np

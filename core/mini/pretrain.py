@@ -1,8 +1,8 @@
 """Train the tiny CLIP on drawn images and made-up captions: `python -m dualpt.core.mini.pretrain --out FILE`.
 
 Two stages of contrastive training. `global` is CLIP's own: every image against every caption of the batch. `local` adds
-the same loss on the mean of the best-matching positions of the attention pool's value path, so that positions keep
-evidence of their own. From the last third of the first stage on, half of the images are composites, one image pasted
+the same loss on the mean of the best-matching positions of the attention pool's value path, so positions keep
+their own evidence. From the last third of the first stage on, half of the images are composites, one image pasted
 small into another, and the caption speaks of either: what is said is then somewhere, not everywhere.
 
 Shape legend: B batch, T tokens, D joint width, P image positions. On two cores it takes about half an hour.
@@ -242,14 +242,14 @@ def train_stage(
 
 
 def with_trimmed_table(model: CLIP, tokenizer: CaptionTokenizer) -> CLIP:
-    """The model with a token table of the tokenizer's rows only: an optimiser step over 49408 rows is wasted time."""
+    """The model with a token table of the tokenizer's rows only: a step over all 49408 rows would waste time."""
     weight = model.token_embedding.weight.detach()[tokenizer.rows]
     model.token_embedding = nn.Embedding.from_pretrained(weight.clone(), freeze=False)
     return model
 
 
 def with_full_table(model: CLIP, tokenizer: CaptionTokenizer) -> CLIP:
-    """A copy of the model with the whole vocabulary: trained rows where there are any, seeded rows elsewhere."""
+    """A copy of the model with the full vocabulary: trained rows where there are any, seeded rows elsewhere."""
     table = initial_token_table()
     table[tokenizer.rows] = model.token_embedding.weight.detach()
     full = build_mini_clip()

@@ -1,4 +1,4 @@
-"""The images that the tiny CLIP is trained on, with what is needed to caption them anew in every epoch."""
+"""The images that the tiny CLIP is trained on, with what is needed to write new captions in every epoch."""
 
 import json
 import multiprocessing

@@ -81,7 +81,7 @@ def _draw_distractor(
 
 
 def _place_outside(centre: tuple[float, float], distance: float, rng: np.random.Generator) -> tuple[float, float]:
-    """A random place at least so far from the centre; after six tries the last one will do."""
+    """A random place at least so far from the centre; after six tries, the last one."""
     for _ in range(6):
         x, y = (float(position) for position in rng.uniform(-0.85, 0.85, 2))
         if np.hypot(x - centre[0], y - centre[1]) > distance:
@@ -93,7 +93,7 @@ def _photograph(image: Image, domain: Domain, rng: np.random.Generator) -> Pixel
     """Camera and sensor: channel mixing, tint, gamma, noise, and rounding to eight bits."""
     if domain.channel_mix > 0:
         mixing = np.eye(3) * (1 - domain.channel_mix) + FOREIGN_CAMERA * domain.channel_mix
-        # einsum, not matmul: a BLAS would start threads in every worker and sum in an order of its own.
+        # einsum, not matmul: a BLAS would start threads in every worker and sum in its own order.
         image = np.einsum("hwc,cd->hwd", image, mixing, optimize=False) + np.array(domain.channel_offset)
     image = np.clip(image * (1 + rng.normal(0, domain.tint, 3)), 0, 1)
     image = image ** np.exp(rng.normal(0, domain.gamma)) + rng.normal(0, domain.noise, image.shape)

@@ -1,4 +1,4 @@
-"""How the kinds that fill the whole frame are drawn: scenes, textures and tiles seen from above."""
+"""How the kinds that fill the frame are drawn: scenes, textures and tiles seen from above."""
 
 import numpy as np
 
@@ -89,7 +89,7 @@ def draw_tile(image: Image, attributes: Attributes, pigment: Pigments, rng: np.r
 def tile_mosaic(
     brush: Brush, layout: str, shift: float, colour: Colour, accent: Colour, rng: np.random.Generator
 ) -> Image:
-    """The layouts that repeat over the whole tile."""
+    """The layouts that repeat across the tile."""
     if layout == "fields":
         mask = (np.floor(brush.u * 1.7 + shift) + 2 * np.floor(brush.v * 1.3)) % 3 < 1
     elif layout == "buildings":

@@ -29,12 +29,12 @@ FAMILIARITY_WEIGHTS: tuple[float, ...] = (1.0, 0.45, 0.1)
 SECOND_MEANING_WEIGHT = 0.8
 """How often a name's second meaning is drawn, relative to its first."""
 N_OUTSIDERS = 120
-"""Named things outside every dataset, so that a name is not the sign of a downstream class."""
+"""Named things outside every dataset, so having a name does not mark a downstream class."""
 OUTSIDER_WEIGHT = 0.6
 PALETTE_SIZE = 4
 """Colours that the classes of a single-kind dataset share."""
 MIN_DIFFERENCES = 2
-"""Attributes in which any two classes of one kind in a dataset differ at least."""
+"""Any two classes of one kind in a dataset differ in at least so many attributes."""
 
 FIRST_SYLLABLES = (
     "mar",

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.errors import UserError
+from dualpt.core.prompts.contexts_file import read_start
+from dualpt.core.prompts.init_path import init_path
 from dualpt.core.prompts.parts import PromptParts
 from dualpt.core.random_streams import random_stream
 
@@ -158,20 +160,26 @@ def initial_contexts(
     init: str | None = None,
     init_std: float = 0.02,
 ) -> Tensor:
-    """Contexts before training, each replica from its own seed alone.
+    """Contexts before training, each replica from its own seed alone, or all from one file.
 
     Args:
         n_classes: C where contexts are class-specific, None where they are shared.
         init: Words whose embeddings begin the context, cut to L tokens; further tokens are noise. None: all noise.
             With words and N > 1, only the first prompt is exactly the words and the others have noise added, since
-            equal prompts would receive equal gradients and stay equal.
+            equal prompts would receive equal gradients and stay equal. Or the path of contexts to start from
+            (`contexts_file.read_start`), which leave nothing to chance.
         init_std: Standard deviation of the noise.
 
     Returns:
         (R, N, L, W), or (R, C, N, L, W), float32.
+
+    Raises:
+        UserError: the file at `init` cannot be read or has contexts of another shape.
     """
     classes = () if n_classes is None else (n_classes,)
     shape = (*classes, n_prompts, context_length, tower.width)
+    if (path := init_path(init)) is not None:
+        return read_start(path, shape).to(tower.device).repeat(len(seeds), *[1] * len(shape))
     noise = [torch.randn(shape, generator=random_stream(seed, "contexts")) for seed in seeds]
     contexts = torch.stack(noise).to(tower.device) * init_std
     if init is not None:

@@ -40,7 +40,9 @@ from dualpt.core.inputs.reading import (
     split_of,
 )
 from dualpt.core.mini.grid import ensure_mini_grid
+from dualpt.core.prompts.contexts_file import read_start
 from dualpt.core.prompts.encoder import check_prompt_lengths
+from dualpt.core.prompts.init_path import init_path
 
 Count = Callable[[int, int, str], None]
 """Called with done, total and what is being done."""
@@ -85,6 +87,8 @@ class Materials:
                 if cell.setting.method == "prompt":
                     names = names_in(cell, data, part)
                     check_prompt_lengths(towers.text, text.name_tokens, names, cell.setting.prompt.context_length)
+            if cell.setting.method == "prompt":
+                self._check_start(cell, towers, data)
 
     def prepare(self, cells: Sequence[Cell], progress: Count | None = None) -> None:
         """Write the mini grid where it is asked for, and compute the features that the cells need.
@@ -199,6 +203,12 @@ class Materials:
     def _test_set(self, cell: Cell, data: CellData, name: str) -> TestSet:
         images = self.features(cell.setting, data.datasets[name], data.tests[name])
         return TestSet(images, self.class_text(cell, name))
+
+    def _check_start(self, cell: Cell, towers: Towers, data: CellData) -> None:
+        prompt = cell.setting.prompt
+        if (path := init_path(prompt.init)) is not None:
+            classes = (len(names_in(cell, data, "train")),) if prompt.class_specific else ()
+            read_start(path, (*classes, prompt.n_prompts, prompt.context_length, towers.text.width))
 
     def _check_patches(self, setting: Setting, towers: Towers) -> None:
         patches = towers.backbone.n_positions

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from dualpt.core.errors import UserError
+from dualpt.core.files.regular import check_regular
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.cluster.faults import Document, Finding, error
 from dualpt.sweeps.cluster.kuberay_rules import KINDS, kuberay_findings
@@ -76,6 +77,7 @@ def _print(console: Console, path: Path, findings: Sequence[Finding]) -> None:
 
 def _read(path: Path) -> tuple[str, list[Document]]:
     try:
+        check_regular(path)
         text = path.read_text(encoding="utf-8")
         documents = [document for document in yaml.safe_load_all(text) if document is not None]
     except (OSError, UnicodeDecodeError) as fault:

@@ -10,6 +10,7 @@ from dualpt.core.data.catalog import DatasetInfo
 from dualpt.core.descriptions.bank import Bank, is_bank, parse_bank, text_sha256
 from dualpt.core.descriptions.classes import Classes, classes_of
 from dualpt.core.errors import UserError
+from dualpt.core.files.regular import check_regular
 from dualpt.search_spaces.yaml_reader import parse_overrides
 
 KEYS = tuple(key for key in SETTING_KEYS if key == "data.root" or key.startswith("backbone."))
@@ -41,6 +42,7 @@ def classes_in(setting: Setting, info: DatasetInfo, file: Path | None) -> Classe
 def written_bank(path: Path) -> Bank | None:
     """The bank at a path, if it is one in this project's format and as it was written; None for any other file."""
     try:
+        check_regular(path)
         content = json.loads(path.read_text(encoding="utf-8"))
         bank = parse_bank(content, path) if is_bank(content) else None
     except (OSError, ValueError, UserError):

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from dualpt.core.errors import UserError, nearest
+from dualpt.core.files.regular import check_regular
 from dualpt.sweeps.comparison.frames import open_ledger
 from dualpt.sweeps.console import progress_bar
 from dualpt.sweeps.ledger.cell_names import MOVABLE, find_cell, prompts_of
@@ -138,6 +139,7 @@ def _prompts(cell: str | None, contexts: Path | None, store: str, overrides: Map
 
 
 def _class_names(path: Path) -> list[str]:
+    check_regular(path)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

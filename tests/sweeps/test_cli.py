@@ -165,7 +165,7 @@ def test_train_prints_json_and_saves_contexts(tmp_path: Path) -> None:
     rows = json.loads(result.stdout)
     assert [row["seed"] for row in rows] == [1, 2]
     assert all(0 <= row["test/accuracy"] <= 100 for row in rows)
-    from dualpt.core.training.checkpoint import load_contexts
+    from dualpt.core.prompts.contexts_file import load_contexts
 
     contexts, about = load_contexts(tmp_path / "kept" / "mini-tiles-few-shot-1shot-seed1.safetensors")
     assert contexts.shape == (2, 16, 128)

@@ -17,15 +17,16 @@ from dualpt.core.descriptions.importing.texts import one_text_field, text_fields
 from dualpt.core.descriptions.names import loose_name, normal_name
 from dualpt.core.errors import UserError
 from dualpt.core.files.json_reader import parse_json
+from dualpt.core.files.regular import check_regular
 
 NAME_FIELDS = ("class_name", "classname", "class name", "class", "category", "name", "wnid", "label")
 """Fields of a record that may hold the class, the first found counts."""
 NAME_LISTS = {"class names", "classnames", "classes", "categories", "names", "wnids", "labels"}
 """Keys, beside `NAME_FIELDS`, of a list of all classes."""
 WRAPPERS = {"descriptions", "classes", "data", "annotations"}
-"""Keys that authors put around the whole bank."""
+"""Keys that authors put around a complete bank."""
 
-REMEDY = "mend it, or fetch the bank again"
+REMEDY = "correct it, or fetch the bank again"
 
 Entries = dict[str, tuple[str, ...]]
 """Name as the author spells it -> sentences; an empty tuple where the author has none."""
@@ -61,6 +62,7 @@ def read_foreign(source: Path, dataset: Sequence[str], classes: Collection[str] 
 
 
 def _read(source: Path) -> str:
+    check_regular(source)
     try:
         return source.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -72,7 +74,7 @@ def _read(source: Path) -> str:
 
 
 def _is_a_document_a_line(text: str) -> bool:
-    """Whether the first of several lines is a whole JSON object, which no other JSON begins with."""
+    """Whether the first of several lines is a complete JSON object, as it is in no other JSON document."""
     first, _, rest = text.strip().partition("\n")
     if not rest:
         return False
@@ -97,7 +99,7 @@ def _unwrapped(content: Any, dataset: Sequence[str]) -> Any:
 
 
 def _by_name(content: Any, source: Path) -> Any:
-    """A bank with its class names in a list of their own, or with records under numbers, turned into a list of records.
+    """A bank with its class names in a separate list, or with records under numbers, turned into a list of records.
 
     `{"classes": [name, ...], "descriptions": ...}`, the sentences in a list of equal length, or by number from 0 or
     from 1, or by name; or columns of a table, `{"class": {"0": name}, "text": {"0": sentence}}`.
@@ -121,7 +123,7 @@ def _by_name(content: Any, source: Path) -> Any:
     names, texts = by_key[keys[0]], by_key[fields[0]]
     if isinstance(content[keys[0]], list) and (twice := [name for name, n in Counter(names.values()).items() if n > 1]):
         raise UserError(
-            f"{source}: '{keys[0]}' names '{twice[0]}' more than once, and which class is which cannot be told; make "
+            f"{source}: '{keys[0]}' names '{twice[0]}' more than once, so the classes cannot be told apart; make "
             "the names differ"
         )
     if not texts:

@@ -17,6 +17,7 @@ from dualpt.core.descriptions.importing.foreign import Entries
 from dualpt.core.descriptions.names import loose_name, normal_name, suggestion
 from dualpt.core.errors import UserError, nearest
 from dualpt.core.files.fingerprint import file_sha256
+from dualpt.core.files.regular import check_regular
 
 Renames = Mapping[int, str]
 """Label -> the bank's name for that class."""
@@ -131,6 +132,7 @@ def read_renames(source: Path, classes: Sequence[DatasetClass], entries: Entries
     Raises:
         UserError: not such a file, a class or an entry that does not exist, or a class name that occurs twice.
     """
+    check_regular(source)
     try:
         content = json.loads(source.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:

@@ -52,7 +52,7 @@ def one_text_field(fields: Iterable[str], whose: str, source: Path) -> list[str]
 def texts_of(value: Any, name: str, source: Path) -> list[str]:
     """Sentences out of a string, a list, nested lists, groups by question, records, or a mapping to scores.
 
-    Blanks are none. A string whose lines are all list items is a sentence a line. Scores are dropped.
+    Blanks are not sentences. A string whose lines are all list items has one sentence per line. Scores are dropped.
 
     Args:
         name: of the class, for messages.
@@ -95,7 +95,7 @@ def _scored(scores: dict[str, Any], name: str, source: Path) -> list[str]:
     """Sentences of `{sentence: score}`. A key of one word may as well be what the number is: `{"id": 3, "score": 0.5}`.
 
     Raises:
-        UserError: a key that is no sentence for certain.
+        UserError: a key that is certainly not a sentence.
     """
     for text in scores:
         if len(text.split()) < 2:

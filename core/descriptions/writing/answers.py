@@ -1,7 +1,7 @@
-"""The file of raw answers: append-only, so that a killed run loses at most the part being answered.
+"""The file of raw answers: append-only, so a killed run loses at most the part being answered.
 
 JSON Lines: a header that says what was asked of whom, then rounds (which questions) and answers. The answers stay when
-the bank is written: more sentences a class, or other rules of cleaning, use them again.
+the bank is written: more sentences per class, or other rules of cleaning, use them again.
 """
 
 import json
@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from dualpt.core.descriptions.writing.cleaning import Answer
 from dualpt.core.descriptions.writing.writers import Answered
 from dualpt.core.errors import UserError
+from dualpt.core.files.regular import check_regular
 
 FORMAT = "dualpt-answers/1"
 Place = tuple[int, int]
@@ -66,6 +67,7 @@ class AnswerFile:
 
     def _load(self) -> None:
         """Read the file; a last line that was cut off by a kill is removed from it."""
+        check_regular(self._path)
         try:
             lines = self._path.read_bytes().splitlines(keepends=True)
         except OSError as error:
@@ -83,7 +85,7 @@ class AnswerFile:
                 else:
                     header, change = record, self._change_since(record)
             except (ValueError, TypeError, KeyError, AttributeError):
-                raise UserError(f"{self._path}: line {number} is damaged; move the file away to begin anew") from None
+                raise UserError(f"{self._path}: line {number} is damaged; move the file away to start over") from None
         if header and not change:
             self.header = header
             return

@@ -46,7 +46,7 @@ class CausalLM:
             GPU where there is one.
 
     Raises:
-        UserError: no such model, one that needs code of its own, or no such device.
+        UserError: no such model, a model that needs its own code, or no such device.
     """
 
     endpoint: str | None = None
@@ -116,7 +116,7 @@ class CausalLM:
         text = self._tokenizer.decode(tokens[: ends[0]] if ends else tokens, skip_special_tokens=True)
         if self._tokenizer.chat_template:
             return Answer(text, whole=bool(ends))
-        line, newline, _ = text.strip().partition("\n")  # a plain model goes on with questions of its own
+        line, newline, _ = text.strip().partition("\n")  # a base model goes on to write questions itself
         return Answer(line, whole=bool(ends or newline))
 
     def _prompt(self, question: str) -> str:
@@ -214,6 +214,6 @@ def _end_tokens(model: Any, tokenizer: Any) -> set[int]:
 
 
 def _folder_revision(folder: Path) -> str:
-    """A hash of the model's files, so that answers of two models are never mixed."""
+    """A hash of the model's files, so answers of two models are never mixed."""
     files = sorted(file for pattern in WEIGHT_PATTERNS for file in folder.glob(pattern))
     return f"sha256:{fingerprint({file.name: file_sha256(file) for file in files})}"

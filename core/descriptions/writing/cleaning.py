@@ -141,7 +141,7 @@ def split_sentences(text: str) -> list[str]:
 
 def _plain_text(answer: Answer) -> tuple[str | None, Reason | None]:
     """The answer's first paragraph as one line, without thoughts, headings, introduction, markup and quotes."""
-    # Some chat templates open the thought themselves, so that only its end is in the answer.
+    # Some chat templates open the thought themselves, so only its end is in the answer.
     text = _THOUGHT_END.split(_THOUGHT.sub("", answer.text))[-1].strip()
     if _OPEN_THOUGHT.search(text):
         return None, "cut off"
@@ -173,7 +173,7 @@ def _without_markup(line: str) -> str:
 
 
 def _unquoted(line: str) -> str:
-    """The line without quotation marks around the whole of it."""
+    """The line without quotation marks around all of it."""
     line = line.strip()
     closing = _QUOTES.get(line[:1])
     inside = line[1:-1]

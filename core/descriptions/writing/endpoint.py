@@ -51,7 +51,7 @@ class Endpoint:
         api_key: sent as a bearer token; never stored, and blotted out of errors.
 
     Raises:
-        UserError: the address is none, or holds a password.
+        UserError: not a valid address, or one with a password in it.
     """
 
     revision: str | None = None
@@ -115,8 +115,8 @@ class Endpoint:
                 stopped.set()
         if isinstance(failure, _TransientError):
             raise UserError(
-                f"--endpoint: {self.endpoint} failed {self._attempts} times ({failure}); start or mend the server and "
-                "run again: answers so far are kept"
+                f"--endpoint: {self.endpoint} failed {self._attempts} times ({failure}); start or repair the server "
+                "and run again: answers so far are kept"
             )
         if failure is not None:
             raise failure
@@ -142,7 +142,7 @@ class Endpoint:
         return _answer_in(content)
 
     def _refusal(self, error: urllib.error.HTTPError) -> Exception:
-        """What to raise for an HTTP status that is no success."""
+        """What to raise for an HTTP status other than success."""
         text = error.read().decode(errors="replace")
         if self._key:
             text = text.replace(self._key, "***")
@@ -188,7 +188,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def _answer_in(content: bytes) -> Answer:
-    """The answer in a chat completion; a model that said nothing is no fault of the server."""
+    """The answer in a chat completion; an empty one is not the server's fault."""
     try:
         choice: Any = json.loads(content)["choices"][0]
         text, reason = choice["message"].get("content"), choice.get("finish_reason")
@@ -202,7 +202,7 @@ def _answer_in(content: bytes) -> Answer:
 def _checked(url: str) -> Any:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UserError(f"--endpoint: '{url}' is no address; give one such as http://localhost:8000/v1")
+        raise UserError(f"--endpoint: '{url}' is not an address; give one such as http://localhost:8000/v1")
     if parts.username or parts.password or parts.query:
         raise UserError(
             "--endpoint: leave keys out of the address; name a variable that holds the key by --api-key-env"

@@ -69,8 +69,8 @@ def generate(
         file: answers so far; new ones are added.
         rules: what a description must satisfy.
         per_class: K, descriptions wanted of each class.
-        tries: questions asked about a class at most.
-        progress: told after every part.
+        tries: at most this many questions are asked about a class.
+        progress: called after every part.
 
     Raises:
         UserError: the writer fails for good; answers so far are kept.

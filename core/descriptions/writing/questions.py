@@ -2,7 +2,7 @@
 
 `{photo}` is the dataset's hand-written template with the class name in it ("a photo of a beagle, a type of pet"), which
 tells the model what kind of thing and of picture is meant; `{class}` is the name alone; `{others}` are some of the
-dataset's other classes, drawn anew for every question.
+dataset's other classes, drawn afresh for every question.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from typing import Literal
 from dualpt.core.descriptions.classes import DatasetClass
 from dualpt.core.descriptions.names import display_name
 from dualpt.core.errors import UserError, nearest
+from dualpt.core.files.regular import check_regular
 
 ClassNamePolicy = Literal["any", "required", "forbidden"]
 
@@ -56,7 +57,7 @@ class Question:
 class Questionnaire:
     """All questions that may be asked about a dataset's classes; the n-th about a class is always the same.
 
-    Templates take turns, so that a class's first questions cover all of them.
+    Templates take turns, so a class's first questions cover all of them.
     """
 
     def __init__(
@@ -97,18 +98,19 @@ class Questionnaire:
 
 
 def read_templates(source: Path) -> tuple[str, ...]:
-    """Question templates of a text file, one a line; lines that begin with `#` are remarks.
+    """Question templates in a text file, one per line; lines that begin with `#` are comments.
 
     Raises:
         UserError: no template, an unknown placeholder, or a template that does not say which class is meant.
     """
+    check_regular(source)
     try:
         lines = [line.strip() for line in source.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--templates: {source} cannot be read ({error})") from None
     templates = tuple(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
     if not templates:
-        raise UserError(f"--templates: {source} holds no template; write one a line, with {{class}} or {{photo}}")
+        raise UserError(f"--templates: {source} holds no template; write one per line, with {{class}} or {{photo}}")
     for template in templates:
         _check_template(template, source)
     return templates

@@ -1,6 +1,7 @@
 """Folders of `CLIPModel.save_pretrained` give the features that `transformers` itself computes, or one error line."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -210,6 +211,11 @@ def lose_a_tensor(folder: Path) -> None:
     save_file(state, folder / "model.safetensors")
 
 
+def replace(file: Path, make: Callable[[Path], object]) -> None:
+    file.unlink()
+    make(file)
+
+
 DAMAGE: list[tuple[str, Callable[[Path], object]]] = [
     (
         "model_type 'siglip' is not supported: its text tower is not causal",
@@ -222,10 +228,10 @@ DAMAGE: list[tuple[str, Callable[[Path], object]]] = [
     ("the towers' activations differ", lambda f: change_config(f, "text_config", hidden_act="gelu")),
     ("not a multiple of num_attention_heads", lambda f: change_config(f, "text_config", num_attention_heads=5)),
     ("not a configuration of CLIPModel", lambda f: change_config(f, "text_config", hidden_size="wide")),
-    ("config.json: not a JSON file", lambda f: (f / "config.json").write_text("{")),
+    ("config.json: line 1, column 2: not JSON", lambda f: (f / "config.json").write_text("{")),
     ("config.json: expected a JSON object", lambda f: (f / "config.json").write_text("[]")),
     ("but no weights (model.safetensors or pytorch_model.bin)", lambda f: (f / "model.safetensors").unlink()),
-    ("is no checkpoint folder", lambda f: (f / "config.json").unlink()),
+    ("is not a checkpoint folder", lambda f: (f / "config.json").unlink()),
     ("model.safetensors: not a safetensors file", lambda f: (f / "model.safetensors").write_bytes(b"<html>")),
     ("visual.transformer.resblocks.1.attn.in_proj_weight is (96, 48), wanted is (144, 48)", lose_a_tensor),
     (
@@ -233,16 +239,82 @@ DAMAGE: list[tuple[str, Callable[[Path], object]]] = [
         lambda f: (f / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-2.safetensors"}}'),
     ),
     (
+        "model.safetensors.index.json: lists no weights; save the checkpoint again",
+        lambda f: (f / "model.safetensors.index.json").write_text('{"weight_map": {}}'),
+    ),
+    (
+        "model.safetensors.index.json: lists no weights; save the checkpoint again",
+        lambda f: (f / "model.safetensors.index.json").write_text('{"weight_map": [1]}'),
+    ),
+    (
+        "index.json: '../other.safetensors' leads out of the folder",
+        lambda f: (f / "model.safetensors.index.json").write_text('{"weight_map": {"a": "../other.safetensors"}}'),
+    ),
+    (
+        "config.json: nested too deeply",
+        lambda f: (f / "config.json").write_text("[" * 200_000),
+    ),
+    ("config.json: not a JSON file (byte 0 is not UTF-8)", lambda f: (f / "config.json").write_bytes(b"\xff\xfe")),
+    ("config.json: is a folder and cannot be read as a file", lambda f: replace(f / "config.json", Path.mkdir)),
+    ("config.json: is a named pipe and cannot be read as a file", lambda f: replace(f / "config.json", os.mkfifo)),
+    (
+        "model.safetensors: is a folder and cannot be read as a file",
+        lambda f: replace(f / "model.safetensors", Path.mkdir),
+    ),
+    (
+        "model.safetensors: is a named pipe and cannot be read as a file",
+        lambda f: replace(f / "model.safetensors", os.mkfifo),
+    ),
+    ("model.safetensors: the file is empty", lambda f: replace(f / "model.safetensors", Path.touch)),
+    (
+        "model.safetensors: a Git LFS pointer, not the file itself; run `git lfs pull`",
+        lambda f: (f / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
+    ),
+    ("preprocessor_config.json: is a named pipe", lambda f: os.mkfifo(f / "preprocessor_config.json")),
+    ("tokenizer.json: is a named pipe", lambda f: os.mkfifo(f / "tokenizer.json")),
+    ("vocab.json and merges.txt alone; complete the folder", lambda f: (f / "vocab.json").write_text("{}")),
+    (
         "preprocessor_config.json: KeyError('image_mean')",
         lambda f: (f / "preprocessor_config.json").write_text('{"size": 48}'),
     ),
 ]
 
 
+@pytest.mark.timeout(60)  # a named pipe would keep its reader waiting
 @pytest.mark.parametrize(("said", "damage"), DAMAGE, ids=[said for said, _ in DAMAGE])
 def test_each_fault_is_one_line(folder: Path, said: str, damage: Callable[[Path], object]) -> None:
     damage(folder)
     assert said in fault("auto", folder)
+
+
+def test_shards_of_torch_files_are_read(folder: Path) -> None:
+    before = tower_features(load_backbone("auto", str(folder)))
+    state = list(load_file(folder / "model.safetensors").items())
+    state = [(f"clip.{key}", value) for key, value in state]  # a prefix shows in the shard with the logit scale alone
+    shards = {"pytorch_model-1.bin": dict(state[:20]), "pytorch_model-2.bin": dict(state[20:])}
+    for name, part in shards.items():
+        torch.save(part, folder / name)
+    weight_map = {key: name for name, part in shards.items() for key in part}
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    (folder / "model.safetensors").unlink()
+    after = tower_features(load_backbone("auto", str(folder)))
+    assert all(torch.equal(one, two) for one, two in zip(before, after, strict=True))
+
+
+def test_a_logit_scale_in_bfloat16_is_said_to_be_rounded(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A scale of 100 is 98.86 there."""
+    state = load_file(folder / "model.safetensors")
+    state["logit_scale"] = torch.tensor(100.0).log()
+    save_file({key: value.bfloat16() for key, value in state.items()}, folder / "model.safetensors")
+    assert load_backbone("auto", str(folder)).logit_scale == pytest.approx(98.86, abs=0.01)
+    assert [record.message for record in caplog.records] == [
+        f"{folder}: logit_scale is stored in bfloat16 and reads 98.86; eight bits are too few for it (a scale of 100 "
+        "reads 98.86), so store it in float32 if it matters"
+    ]
+    caplog.clear()
+    save_file({key: value.half() for key, value in state.items()}, folder / "model.safetensors")
+    assert load_backbone("auto", str(folder)).logit_scale == pytest.approx(100, abs=0.05)
+    assert not caplog.records
 
 
 def test_the_weights_file_alone_names_its_folder_as_the_remedy(folder: Path) -> None:

@@ -76,18 +76,18 @@ class TestNaming:
         assert "openai" in line
 
     def test_a_misspelled_tag(self) -> None:
-        assert "'opanai' is no file and no tag of RN50-quickgelu; did you mean 'openai'?" in fault(
+        assert "'opanai' is neither a file nor a tag of RN50-quickgelu; did you mean 'openai'?" in fault(
             "RN50-quickgelu", "opanai"
         )
 
     def test_a_path_without_a_file(self, tmp_path: Path) -> None:
-        assert "nothing.pt' is no file and no tag of ViT-B-16" in fault("ViT-B-16", str(tmp_path / "nothing.pt"))
+        assert "nothing.pt' is neither a file nor a tag of ViT-B-16" in fault("ViT-B-16", str(tmp_path / "nothing.pt"))
 
     def test_a_tag_of_the_other_activation(self) -> None:
         assert "ViT-B-16 has it" in fault("ViT-B-16-quickgelu", "laion2b_s34b_b88k")
 
     def test_no_path_for_the_mini_clip(self) -> None:
-        assert "'openai' is no file; leave it out for the weights that ship with mini-clip" in fault(
+        assert "'openai' is not a file; leave it out for the weights that ship with mini-clip" in fault(
             "mini-clip", "openai"
         )
 
@@ -119,6 +119,8 @@ class TestActivation:
 
     def test_a_damaged_configuration(self, weights_file: Path) -> None:
         weights_file.with_name("open_clip_config.json").write_text("{")
+        assert "open_clip_config.json: line 1, column 2: not JSON" in fault("ViT-B-16", str(weights_file))
+        weights_file.with_name("open_clip_config.json").write_text("[]")
         assert "open_clip_config.json: not an open_clip configuration" in fault("ViT-B-16", str(weights_file))
 
     def test_openais_own_archive_is_known_by_its_hash(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -243,7 +243,8 @@ def test_damaged_files_are_named_in_one_line(tmp_path: Path, damage) -> None:
     damage(tmp_path / "broken.jpg")
     with pytest.raises(UserError) as caught:
         decode(tmp_path / "broken.jpg")
-    assert str(caught.value).startswith(f"{tmp_path / 'broken.jpg'}: not a readable image (")
+    said = "is a folder and cannot be read" if damage is a_folder else "not a readable image ("
+    assert str(caught.value).startswith(f"{tmp_path / 'broken.jpg'}: {said}")
     assert "\n" not in str(caught.value)
 
 

@@ -218,9 +218,10 @@ class TestFaults:
         assert sum(encoded) == len(items) - 16  # two batches of eight were stored before
         assert agrees(found, expected(backbone, image_root, items))
 
-    def test_features_that_are_not_finite(self, store, backbone, image_root, items) -> None:
-        backbone.model.visual.proj.data.fill_(torch.nan)
-        with pytest.raises(UserError, match=r"not finite; check the weights"):
+    @pytest.mark.parametrize("value", [torch.nan, 0.0])
+    def test_features_without_a_direction(self, store, backbone, image_root, items, value) -> None:
+        backbone.model.visual.proj.data.fill_(value)
+        with pytest.raises(UserError, match=r"not finite, or zero; check the weights"):
             store.features(backbone, NAME, image_root, items, None)
 
     def test_damage_is_found_by_verify_and_mended(self, store, backbone, image_root, items, encoded) -> None:

@@ -16,8 +16,8 @@ from dualpt.core.errors import UserError
 from dualpt.core.learned.classifier import PromptClassifier
 from dualpt.core.learned.prompts import DOCUMENT, LearnedPrompts, load_prompts, save_prompts
 from dualpt.core.methods import method_setting
+from dualpt.core.prompts.contexts_file import save_contexts
 from dualpt.core.running.cell_runner import CellResult, CellRunner
-from dualpt.core.training.checkpoint import save_contexts
 
 SETTINGS: dict[str, tuple[str, dict[str, Value]]] = {
     "attention": ("dualpt", {}),

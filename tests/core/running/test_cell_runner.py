@@ -13,6 +13,7 @@ from dualpt.core.config import Value
 from dualpt.core.errors import UserError
 from dualpt.core.inputs.reading import cell_key
 from dualpt.core.methods import method_setting
+from dualpt.core.prompts.contexts_file import save_contexts
 from dualpt.core.running.cell_runner import CellResult, CellRunner
 
 QUICK: dict[str, Value] = {"optim.epochs": 4, "prompt.context_length": 4}
@@ -83,6 +84,32 @@ def test_a_pack_equals_its_solo_runs(runner: CellRunner, views: int) -> None:
         assert together.contexts is not None
         torch.testing.assert_close(together.contexts, alone.contexts, atol=1e-5, rtol=1e-4)
         assert together.key == alone.key
+
+
+class TestStartFromAFile:
+    def test_training_starts_from_learned_contexts(self, runner: CellRunner, tmp_path: Path) -> None:
+        start = torch.randn(2, 4, 128)
+        save_contexts(tmp_path / "start.safetensors", start)
+        begun = cell(prompt__init=str(tmp_path / "start.safetensors"), optim__learning_rate=1e-9)
+        (result,) = run(runner, begun)
+        assert result.contexts is not None
+        assert torch.allclose(result.contexts, start, atol=1e-2)  # one warm-up epoch moves them a little
+        assert result.key != cell_key(cell(optim__learning_rate=1e-9))
+
+    def test_the_cell_is_known_by_the_files_content(self, tmp_path: Path) -> None:
+        for name, value in (("one", 1.0), ("copy", 1.0), ("two", 2.0)):
+            save_contexts(tmp_path / f"{name}.safetensors", torch.full((2, 4, 128), value))
+        keys = [cell_key(cell(prompt__init=str(tmp_path / f"{name}.safetensors"))) for name in ("one", "copy", "two")]
+        assert keys[0] == keys[1] != keys[2]
+
+    def test_another_shape_is_refused_before_training(self, runner: CellRunner, tmp_path: Path) -> None:
+        save_contexts(tmp_path / "start.safetensors", torch.randn(2, 16, 512))
+        with pytest.raises(UserError, match=r"holds contexts of shape \(2, 16, 512\), the setting has \(2, 4, 128\)"):
+            runner.check([cell(prompt__init=str(tmp_path / "start.safetensors"))])
+
+    def test_a_path_without_a_file_is_refused(self) -> None:
+        with pytest.raises(UserError, match=r"'model.pth.tar-50' looks like a path, and nothing is there"):
+            cell_key(cell(prompt__init="model.pth.tar-50"))
 
 
 def test_cells_that_may_not_share_steps_are_refused(runner: CellRunner) -> None:

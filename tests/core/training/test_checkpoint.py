@@ -2,10 +2,12 @@ import logging
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from dualpt.core.arrays import ClassText
-from dualpt.core.errors import UserError
-from dualpt.core.training.checkpoint import Checkpoint, TrainState, fingerprint_of, load_contexts, save_contexts
+from dualpt.core.prompts.contexts_file import save_contexts
+from dualpt.core.training.checkpoint import Checkpoint, TrainState, fingerprint_of
+from tests.core.damage import flip_a_bit
 
 STATE = TrainState(
     contexts=torch.randn(2, 1, 4, 8),
@@ -13,25 +15,6 @@ STATE = TrainState(
     losses=torch.tensor([[1.5, float("nan")], [1.25, float("nan")]], dtype=torch.float64),
     seconds=1.75,
 )
-
-
-def test_contexts_come_back_with_their_metadata(tmp_path):
-    path = tmp_path / "new folder" / "contexts.safetensors"
-    contexts = torch.randn(3, 1, 4, 8).transpose(2, 3)
-    save_contexts(path, contexts, {"dataset": "dtd", "seed": "1"})
-    loaded, metadata = load_contexts(path)
-    assert torch.equal(loaded, contexts)
-    assert metadata == {"dataset": "dtd", "seed": "1"}
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
-
-
-@pytest.mark.parametrize("content", [None, b"", b"no tensors here", b"\x80\x04pickle"])
-def test_what_is_no_file_of_contexts_is_one_clear_error(tmp_path, content):
-    path = tmp_path / "contexts.safetensors"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(UserError, match=r"contexts\.safetensors: not a file of learned contexts"):
-        load_contexts(path)
 
 
 def test_a_state_comes_back_whole(tmp_path):
@@ -50,6 +33,26 @@ def test_a_missing_state_is_no_cause_for_a_warning(tmp_path, caplog):
     assert not caplog.records
 
 
+@pytest.mark.parametrize("tensor", ["contexts", "momentum", "losses"])
+def test_one_flipped_bit_restarts_a_run_and_says_so(tmp_path, caplog, tensor):
+    """The format itself would read another number."""
+    path = tmp_path / "state"
+    Checkpoint(path, 1, "print").save(STATE)
+    flip_a_bit(path, getattr(STATE, tensor))
+    with caplog.at_level(logging.WARNING):
+        assert Checkpoint(path, 1, "print").load() is None
+    assert "starting from the first epoch" in caplog.text
+    assert "the checksum differs" in caplog.text
+
+
+def test_files_from_before_checksums_are_read(tmp_path):
+    state = {"contexts": STATE.contexts, "momentum": STATE.momentum, "losses": STATE.losses}
+    save_file(state, tmp_path / "state", {"fingerprint": "print", "seconds": "1.75"})
+    loaded = Checkpoint(tmp_path / "state", 1, "print").load()
+    assert loaded is not None
+    assert torch.equal(loaded.contexts, STATE.contexts)
+
+
 @pytest.mark.parametrize("damage", ["other arguments", "half a file", "contexts only"])
 def test_an_unusable_state_is_left_with_a_warning(tmp_path, caplog, damage):
     path = tmp_path / "state"
@@ -61,6 +64,13 @@ def test_an_unusable_state_is_left_with_a_warning(tmp_path, caplog, damage):
     with caplog.at_level(logging.WARNING):
         assert Checkpoint(path, 1, "print").load() is None
     assert "starting from the first epoch" in caplog.text
+
+
+def test_a_state_that_cannot_be_written_costs_no_result(tmp_path, caplog):
+    (tmp_path / "folder").write_text("in the way")
+    with caplog.at_level(logging.WARNING):
+        assert not Checkpoint(tmp_path / "folder" / "state", 1, "print").save(STATE)
+    assert "no checkpoint is written, and training goes on without" in caplog.text
 
 
 def test_fingerprints_tell_arguments_apart():

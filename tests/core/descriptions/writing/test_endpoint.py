@@ -81,7 +81,7 @@ def test_a_server_that_fails_for_good_keeps_what_was_answered(chat_server: ChatS
     parts = endpoint.answers(QUESTIONS)
     next(parts)
     chat_server.faults = [(500, {}, b"out of memory")] * 50
-    with pytest.raises(UserError, match=r"failed 3 times \(500: out of memory\); start or mend the server"):
+    with pytest.raises(UserError, match=r"failed 3 times \(500: out of memory\); start or repair the server"):
         list(parts)
 
 
@@ -123,8 +123,8 @@ def test_what_an_answer_may_be(chat_server: ChatServer, reply: bytes, answer: An
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("localhost:8000", "is no address; give one such as http://localhost:8000/v1"),
-        ("file:///etc", "is no address"),
+        ("localhost:8000", "is not an address; give one such as http://localhost:8000/v1"),
+        ("file:///etc", "is not an address"),
         ("http://me:s3cret@localhost/v1", "leave keys out of the address"),
         ("http://localhost/v1?key=s3cret", "leave keys out of the address"),
     ],

@@ -105,7 +105,7 @@ def test_learned_contexts_can_be_loaded_back(ledger: Ledger, client: MlflowClien
     import torch
 
     from dualpt.core.learned.prompts import LearnedPrompts, load_prompts
-    from dualpt.core.training.checkpoint import load_contexts
+    from dualpt.core.prompts.contexts_file import load_contexts
 
     cell = keyed()
     prompts = LearnedPrompts(torch.arange(6.0).reshape(1, 2, 3), cell.cell, cell.key, ("beagle", "pug"), None, "f" * 64)

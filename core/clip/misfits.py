@@ -1,0 +1,74 @@
+"""Whether a state dict fits an architecture, and what to tell the user if it does not."""
+
+import logging
+import math
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dualpt.core.errors import UserError
+
+SHOWN = 3
+"""Keys of each kind that an error line names."""
+LARGEST_SCALE = 10.0
+"""Bound on the logarithm that CLIP stores: training clips it at log(100) = 4.6052; a scale itself is far above."""
+ADAPTER_KEYS = ("lora_", ".base_layer.", "adapter")
+
+logger = logging.getLogger(__name__)
+
+
+def describe_misfits(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
+    """How the keys and shapes of a state dict differ from a model's, with the remedy; empty if they do not."""
+    shapes = [
+        f"{key} is {tuple(state[key].shape)}, wanted is {tuple(value.shape)}"
+        for key, value in expected.items()
+        if key in state and state[key].shape != value.shape
+    ]
+    missing = [key for key in expected if key not in state]
+    unknown = [key for key in state if key not in expected]
+    parts = [
+        *([_some(shapes, "shapes differ")] if shapes else []),
+        *([f"{_count(missing)} missing ({_some(missing)})"] if missing else []),
+        *([f"{_count(unknown)} not in this architecture ({_some(unknown)})"] if unknown else []),
+    ]
+    return "; ".join([*parts, _remedy(missing, unknown)]) if parts else ""
+
+
+def check_logit_scale(stored: Tensor, path: Path) -> None:
+    """Refuse a logit scale that cannot be a logarithm, and warn if bfloat16 has rounded it.
+
+    Raises:
+        UserError: it is far from anything that training gives.
+    """
+    value = float(stored)
+    if abs(value) > LARGEST_SCALE:
+        raise UserError(
+            f"{path}: logit_scale is {value:.6g}; CLIP stores its logarithm, {math.log(100):.4f} for a scale of 100"
+        )
+    if stored.dtype == torch.bfloat16:
+        logger.warning(
+            "%s: logit_scale is stored in bfloat16 and reads %.2f; eight bits are too few for it (a scale of 100 reads "
+            "98.86), so store it in float32 if it matters",
+            path,
+            math.exp(value),
+        )
+
+
+def _count(keys: Collection[str]) -> str:
+    return f"{len(keys)} key{' is' if len(keys) == 1 else 's are'}"
+
+
+def _some(items: Sequence[str], what: str = "") -> str:
+    rest = len(items) - SHOWN
+    more = f" and {rest} more{f' {what}' if what else ''}" if rest > 0 else ""
+    return ", ".join(items[:SHOWN]) + more
+
+
+def _remedy(missing: Sequence[str], unknown: Sequence[str]) -> str:
+    if any(mark in key for key in unknown for mark in ADAPTER_KEYS):
+        return "merge the adapters into the weights before saving them"
+    if missing and unknown:
+        return "name their architecture in backbone.name, or save the CLIP's state_dict() by its own keys"
+    return "name their architecture in backbone.name"

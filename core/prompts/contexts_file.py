@@ -1,0 +1,104 @@
+"""Contexts as files: those that training writes, and CoOp's, from which training can start.
+
+Shapes: C classes, N prompts per class, L context tokens, W text width.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dualpt.core.clip.state_files import read_torch_file
+from dualpt.core.errors import UserError
+from dualpt.core.files.regular import check_fetched, check_regular
+from dualpt.core.files.tensor_file import read_tensors, tensors_as_bytes, write_tensors
+
+COOP_KEY = "ctx"
+"""Name of the contexts in the prompt learners of CoOp and its descendants, after the names of modules."""
+
+
+def save_contexts(path: Path, contexts: Tensor, metadata: Mapping[str, str] | None = None) -> None:
+    """Write learned contexts, (N, L, W) or (C, N, L, W), with what a reader should know about them."""
+    write_tensors(path, {"contexts": contexts}, metadata or {})
+
+
+def contexts_file(contexts: Tensor, metadata: Mapping[str, str]) -> bytes:
+    """The content of the file that `save_contexts` writes, for whoever stores it elsewhere."""
+    return tensors_as_bytes({"contexts": contexts}, metadata)
+
+
+def load_contexts(path: Path) -> tuple[Tensor, dict[str, str]]:
+    """Read contexts and their metadata.
+
+    Raises:
+        UserError: the file is missing, damaged, or holds no contexts.
+    """
+    tensors, metadata = read_tensors(path, "a file of learned contexts")
+    contexts = tensors.get("contexts")
+    if contexts is None or contexts.ndim not in (3, 4) or not contexts.is_floating_point():
+        raise UserError(f"{path}: not a file of learned contexts (no tensor 'contexts' of shape (N, L, W))")
+    _check_finite(contexts, path)
+    return contexts, metadata
+
+
+def read_start(path: Path, shape: tuple[int, ...]) -> Tensor:
+    """The contexts that `prompt.init` names, to start from.
+
+    Args:
+        path: a file of `save_contexts`, or a checkpoint of CoOp's (`model.pth.tar-50`), none of whose code is run.
+        shape: of the contexts to train, (N, L, W), or (C, N, L, W) where class-specific.
+
+    Returns:
+        Contexts of that shape, float32.
+
+    Raises:
+        UserError: the file cannot be read, holds no contexts, or contexts of another shape.
+    """
+    contexts = load_contexts(path)[0] if path.suffix == ".safetensors" else _coop_contexts(path)
+    found = tuple(contexts.shape)
+    if path.suffix != ".safetensors" and contexts.ndim == len(shape) - 1 and shape[-3] == 1:
+        contexts = contexts.unsqueeze(-3)  # CoOp has one prompt per class and no dimension for it
+    if tuple(contexts.shape) != shape:
+        raise UserError(f"prompt.init: {path} holds contexts of shape {found}, {_wanted(shape)}")
+    return contexts.float()
+
+
+def _coop_contexts(path: Path) -> Tensor:
+    """(L, W), or (C, L, W) where class-specific; PLOT's are (N, L, W)."""
+    check_regular(path)
+    try:
+        check_fetched(path)
+        content = read_torch_file(path)
+    except (UnpicklingError, OSError, RuntimeError, EOFError, ValueError):
+        raise UserError(f"prompt.init: {path} is neither learned contexts (.safetensors) nor a torch file") from None
+    state: Any = content.get("state_dict", content) if isinstance(content, Mapping) else {}
+    found = {
+        key: value
+        for key, value in (state.items() if isinstance(state, Mapping) else ())
+        if str(key).rpartition(".")[2] == COOP_KEY and isinstance(value, Tensor) and value.is_floating_point()
+    }
+    if len(found) != 1:
+        raise UserError(
+            f"prompt.init: {path} holds no contexts (one tensor '{COOP_KEY}', as in CoOp's prompt learner); name such "
+            "a file, or words"
+        )
+    (contexts,) = found.values()
+    _check_finite(contexts, path)
+    return contexts.to(torch.float32)
+
+
+def _check_finite(contexts: Tensor, path: Path) -> None:
+    if not contexts.isfinite().all():
+        raise UserError(f"{path}: the learned contexts are not finite; train them again")
+
+
+def _wanted(shape: tuple[int, ...]) -> str:
+    *classes, n_prompts, length, width = shape
+    per_class = f" for each of {classes[0]} classes (prompt.class_specific)" if classes else ""
+    return (
+        f"the setting has {shape}: {n_prompts} prompts (prompt.n_prompts) of {length} tokens (prompt.context_length) "
+        f"and the text tower's {width} numbers{per_class}"
+    )
