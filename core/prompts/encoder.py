@@ -20,7 +20,7 @@ ClassTokenPosition = Literal["end", "middle", "front"]
 class PromptEncoder:
     """Encodes `[SOS] context name . [EOS]` of every class, for any values of the context.
 
-    All that does not depend on the contexts is computed here, once.
+    Whatever does not depend on the contexts is computed once, here.
 
     Args:
         tower: The frozen text encoder.
@@ -52,7 +52,7 @@ class PromptEncoder:
             context = range(first, first + context_length)
             body = arrange(context, name, class_token_position)
             prompts.append([tower.start_token, *body, period, tower.end_token])
-        self._prompts = (PromptParts if tower.can_pack else _FullPrompts)(tower, prompts)
+        self._prompts = (PromptParts if tower.can_share_prefixes else _FullPrompts)(tower, prompts)
 
     @property
     def activation_bytes(self) -> int:
@@ -82,7 +82,7 @@ class PromptEncoder:
 
 
 class _FullPrompts:
-    """Prompts of an encoder that cannot share beginnings: every class padded to the whole context length.
+    """Prompts of an encoder that cannot share prefixes: every class padded to the full context length.
 
     Args:
         prompts: C sequences of ids; those from the tower's vocabulary size on are context rows.
