@@ -14,13 +14,19 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dualpt.core.errors import UserError, nearest
+from dualpt.core.recipes import RecipeName
 
 Value = str | int | float | bool | None
 
 Protocol = Literal["few-shot", "base-to-new", "cross-dataset", "domain-generalization"]
 Method = Literal["prompt", "zero-shot", "zero-shot-descriptions"]
 LlmForm = Literal["cosine", "ot", "contrastive", "kl"]
+LlmTarget = Literal["descriptions", "template"]
 LocalForm = Literal["ot", "topk", "attention", "uniform"]
+Marginals = Literal["uniform", "unbalanced"]
+ClassTokenPosition = Literal["end", "middle", "front"]
+Precision = Literal["fp32", "bf16", "fp16"]
+LocalKind = Literal["value", "tokens"]
 
 
 class Section(BaseModel):
@@ -34,9 +40,9 @@ class BackboneSection(Section):
     pretrained: str | None = None
     """open_clip pretrained tag, or the path of a local weights file or of a checkpoint folder (transformers' or
     open_clip's); `random` initialises from a fixed seed."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     """Number format of the frozen towers; contexts and optimiser state are always fp32."""
-    local_features: Literal["value", "tokens"] = "value"
+    local_features: LocalKind = "value"
     """Local image features: the last attention's value path (MaskCLIP), or its ordinary output tokens."""
 
 
@@ -45,7 +51,7 @@ class PromptSection(Section):
     """Learnable context tokens per prompt, L."""
     n_prompts: int = Field(2, ge=1, le=32)
     """Prompts per class, N."""
-    class_token_position: Literal["end", "middle", "front"] = "end"
+    class_token_position: ClassTokenPosition = "end"
     """Where the class name stands relative to the context."""
     class_specific: bool = False
     """One context per class instead of one shared by all classes."""
@@ -60,7 +66,7 @@ class AlignmentSection(Section):
     """Weight of the alignment with class descriptions; 0 switches it off."""
     llm_form: LlmForm = "cosine"
     """Form of the alignment with descriptions."""
-    llm_target: Literal["descriptions", "template"] = "descriptions"
+    llm_target: LlmTarget = "descriptions"
     """What prompts are aligned with: LLM-written descriptions, or the hand-written template (KgCoOp)."""
     local_weight: float = Field(0.5, ge=0, le=1000)
     """Weight of the cross-entropy on local logits; 0 switches it off."""
@@ -75,7 +81,7 @@ class AlignmentSection(Section):
     ot_iterations: int = Field(20, ge=1, le=10_000)
     """Sinkhorn iterations; a fixed number, so that no image's plan depends on its batch. At epsilon 0.1, 20 leave
     an error of float precision on the mini grid; smaller epsilons need more."""
-    ot_marginals: Literal["uniform", "unbalanced"] = "uniform"
+    ot_marginals: Marginals = "uniform"
     """Marginals of the local plan: uniform, or KL-relaxed so that background patches may be left out."""
     ot_relaxation: float = Field(0.1, gt=0, le=100)
     """KL weight of the relaxed patch marginal; smaller leaves out more."""
@@ -89,7 +95,7 @@ class InferenceSection(Section):
 
 
 class OptimSection(Section):
-    recipe: Literal["coop", "mini"] = "mini"
+    recipe: RecipeName = "mini"
     """Source of what is left unset below: the field's recipe (CoOp), or a short one tuned on the mini grid."""
     learning_rate: float | None = Field(None, gt=0, le=10)
     """SGD learning rate after the warm-up epoch; None takes the recipe's."""

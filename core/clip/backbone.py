@@ -4,7 +4,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Literal
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import torch
@@ -17,16 +16,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dualpt.core.clip.architectures import architecture_config, check_activation, first_line
-from dualpt.core.clip.local_features import LocalKind, has_local_features, image_features, n_positions
+from dualpt.core.clip.local_features import has_local_features, image_features, n_positions
 from dualpt.core.clip.text_tower import Tokenizer
 from dualpt.core.clip.transformers_layout import CONFIG_FILE
 from dualpt.core.clip.transformers_weights import is_transformers_state, to_open_clip
 from dualpt.core.clip.weights import AUTO, MINI_CLIP, RANDOM_SEED, Weights, find_weights
+from dualpt.core.config import LocalKind, Precision
 from dualpt.core.data.images import Preprocess
 from dualpt.core.errors import UserError
 from dualpt.core.mini.clip import MINI_CLIP_IMAGE_SIZE, MINI_CLIP_MEAN, MINI_CLIP_STD, build_mini_clip, load_mini_clip
-
-Precision = Literal["fp32", "bf16", "fp16"]
 
 OPENAI_MARK = "input_resolution"
 ARCHIVE_CONSTANTS = (OPENAI_MARK, "context_length", "vocab_size")

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dualpt.core.cell import Cell
-from dualpt.core.clip.local_features import LocalKind
-from dualpt.core.config import Setting, uses_local
+from dualpt.core.config import LocalKind, Setting, uses_local
 from dualpt.core.data.splits import Item
 from dualpt.core.errors import UserError
 from dualpt.core.features.rows import ImageKey

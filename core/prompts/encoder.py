@@ -4,17 +4,15 @@ Shapes: R replicas, C classes, N prompts per class, L context tokens, M = R * N,
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from dualpt.core.clip.text_tower import TextTower
+from dualpt.core.config import ClassTokenPosition
 from dualpt.core.errors import UserError
 from dualpt.core.prompts.parts import PromptParts
 from dualpt.core.random_streams import random_stream
-
-ClassTokenPosition = Literal["end", "middle", "front"]
 
 
 class PromptEncoder:

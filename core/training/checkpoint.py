@@ -1,6 +1,6 @@
 """What training leaves on disk: learned contexts, and the state from which a killed run continues.
 
-Both are safetensors files, written beside their place and then moved there, so that a reader never sees half a file.
+Both are safetensors files, written beside their place and then moved there: a reader never sees half a file.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ def load_contexts(path: Path) -> tuple[Tensor, dict[str, str]]:
 
 @dataclass(frozen=True)
 class TrainState:
-    """Training after some whole epochs. Random draws are stateless, so that nothing else is needed."""
+    """Training after some whole epochs. Random draws are stateless: nothing else is needed."""
 
     contexts: Tensor
     """(R, ...)"""

@@ -1,4 +1,4 @@
-"""What became of each replica of a training: why it failed, or how its learned prompts classify.
+"""What became of each replica of a training run: why it failed, or how its learned prompts classify.
 
 Shapes: R replicas, C classes, N prompts per class, L context tokens, W text width, D joint width.
 """
@@ -47,7 +47,7 @@ class Judge:
 
     encode: Callable[[Names], PromptEncoder]
     """Of the names of any classes."""
-    local_score: LocalScorer
+    local_scorer: LocalScorer
     scale: float
     local_weight: Tensor
     """(R,)"""
@@ -118,7 +118,7 @@ class Judge:
             images,
             prompts,
             scale=self.scale,
-            local_score=self.local_score,
+            local_scorer=self.local_scorer,
             local_weight=self.local_weight,
             description_weight=self.description_weight,
             mean_descriptions=mean_descriptions,
