@@ -9,7 +9,7 @@ YAML, on the command line, in MLflow and in tables. Nothing below the entry poin
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -151,6 +151,17 @@ class Setting(Section):
         """Every key by its dotted name."""
         return flatten(self.model_dump())
 
+    @property
+    def trains(self) -> bool:
+        """Whether contexts are learned; zero-shot classifiers draw no sample and have one result per dataset."""
+        match self.method:
+            case "prompt":
+                return True
+            case "zero-shot" | "zero-shot-descriptions":
+                return False
+            case _:
+                assert_never(self.method)
+
     def active(self) -> dict[str, Value]:
         """The keys that can change the result, by dotted name: what identifies a setting.
 
@@ -209,7 +220,7 @@ def _always(setting: Setting) -> bool:
 
 
 def _trains(setting: Setting) -> bool:
-    return setting.method == "prompt"
+    return setting.trains
 
 
 def uses_local(setting: Setting) -> bool:

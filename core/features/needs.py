@@ -78,7 +78,7 @@ def needs_of(cells: Sequence[Cell]) -> list[FeatureNeed]:
         want(setting, cell.dataset, None, data.val)
         for test, items in data.tests.items():
             want(setting, data.datasets[test], None, items)
-        if setting.method == "prompt":
+        if setting.trains:
             for view in train_views(setting):
                 want(setting, cell.dataset, view, data.train)
     seen: dict[tuple[object, ...], set[Item]] = {}

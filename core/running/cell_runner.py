@@ -81,7 +81,7 @@ class CellRunner(FrozenParts):
         """
         if len({pack_of(cell) for cell in cells}) != 1:
             raise ValueError("cells of one pack must share everything but seed, weights and learning rate")
-        if cells[0].setting.method != "prompt":
+        if not cells[0].setting.trains:
             return [self._run_zero_shot(cell) for cell in cells]
         results = self._train(cells, report, checkpoint)
         return [self._result(cell, result) for cell, result in zip(cells, results, strict=True)]

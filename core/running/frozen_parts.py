@@ -84,7 +84,7 @@ class FrozenParts:
                 scorer.check_patches(backbone.n_positions, backbone.name)
             for part in (data := data_of(cell)).classes:
                 text = self.class_text(cell, part)
-                if cell.setting.method == "prompt":
+                if cell.setting.trains:
                     names = names_in(cell, data, part)
                     check_prompt_lengths(towers.text, text.name_tokens, names, cell.setting.prompt.context_length)
 
