@@ -81,7 +81,7 @@ class FrozenParts:
             towers = self.towers_of(cell.setting)
             if uses_local(cell.setting):
                 scorer, backbone = local_scorer(cell.setting.alignment), towers.backbone
-                scorer.check_patches(backbone.n_positions, backbone.name)
+                scorer.check_patches(cell.setting.prompt.n_prompts, backbone.n_positions, backbone.name)
             for part in (data := data_of(cell)).classes:
                 text = self.class_text(cell, part)
                 if cell.setting.trains:

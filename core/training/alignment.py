@@ -55,18 +55,18 @@ class LocalScorer:
         Raises:
             UserError: as `check_patches`.
         """
-        n_patches = similarity.shape[-1]
+        n_prompts, n_patches = similarity.shape[-2:]
         match self.local_form:
             case "uniform":
                 return torch.full_like(similarity, 1 / n_patches)
             case "topk":
-                self.check_patches(n_patches)
+                self.check_patches(n_prompts, n_patches)
                 best = similarity.detach().topk(self.topk, dim=-1, sorted=False).indices
                 return torch.zeros_like(similarity).scatter_(-1, best, 1 / self.topk)
             case "attention":
                 return (self.attention_beta * similarity).softmax(-1)
             case "ot":
-                return self.plan(similarity) * similarity.shape[-2]
+                return self.plan(similarity) * n_prompts
             case _:
                 assert_never(self.local_form)
 
@@ -80,19 +80,23 @@ class LocalScorer:
         """Whether the weights are those of a transport plan, divided by its rows' mass 1 / N."""
         return self.local_form == "ot"
 
-    def check_patches(self, n_patches: int, source: str = "an image") -> None:
-        """Check that images have enough patches.
+    def check_patches(self, n_prompts: int, n_patches: int, source: str = "an image") -> None:
+        """Check that images have as many patches as the prompts average.
 
         Args:
-            source: What has that many, for the message.
+            source: What has `n_patches`, for the message.
 
         Raises:
-            UserError: they have fewer than `topk` averages.
+            UserError: they have fewer.
         """
-        if self.local_form == "topk" and self.topk > n_patches:
+        if (wanted := self.most_patches(n_prompts)) > n_patches:
             raise UserError(
-                f"alignment.topk: {self.topk} patches asked for, {source} has {n_patches}; use {n_patches} or fewer"
+                f"alignment.topk: {wanted} patches asked for, {source} has {n_patches}; use {n_patches} or fewer"
             )
+
+    def most_patches(self, n_prompts: int) -> int:
+        """The most patches that one of N prompts picks; 0 for forms that weigh all patches."""
+        return self.topk if self.local_form == "topk" else 0
 
 
 @dataclass(frozen=True, kw_only=True)

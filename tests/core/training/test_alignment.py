@@ -25,6 +25,7 @@ from tests.core.training.scorers import llm_alignment, local_scorer
 
 R, B, C, N, P, K, D = 2, 3, 4, 2, 5, 3, 8
 SCALE = 20.0
+KNOBS = {"topk": 2, "attention_beta": 7.0}
 
 
 def unit(*shape, seed=0):
@@ -88,7 +89,7 @@ def test_every_local_form_has_its_formula_here():
 
 @pytest.mark.parametrize("form", FORMULAS)
 def test_local_scores(form):
-    scores = local_scorer(form, topk=2, attention_beta=7.0)(patch_similarity(PATCHES, PROMPTS)).score
+    scores = local_scorer(form, **KNOBS)(patch_similarity(PATCHES, PROMPTS)).score
     for r in range(R):
         for b in range(B):
             for c in range(C):
@@ -97,7 +98,7 @@ def test_local_scores(form):
 
 @pytest.mark.parametrize("form", FORMULAS)
 def test_a_prompts_weights_sum_to_one(form):
-    weights = local_scorer(form, topk=2).weights(patch_similarity(PATCHES, PROMPTS))
+    weights = local_scorer(form, **KNOBS).weights(patch_similarity(PATCHES, PROMPTS))
     assert weights.shape == (R, B, C, N, P)
     assert (weights >= 0).all()
     assert (weights.sum(-1) - 1).abs().max() <= 1e-12
@@ -115,7 +116,7 @@ def test_classes_scored_a_few_at_a_time_give_the_same_numbers(form, monkeypatch)
 
     def scores_and_gradient(limit):
         monkeypatch.setattr(dualpt.core.training.objective, "MAX_SIMILARITIES", limit)
-        scores = local_class_scores(PATCHES, prompts, local_scorer(form, topk=2))
+        scores = local_class_scores(PATCHES, prompts, local_scorer(form, **KNOBS))
         weights = torch.arange(scores.numel(), dtype=scores.dtype).view(scores.shape)
         return scores, torch.autograd.grad((weights * scores).sum(), prompts)[0]
 

@@ -33,7 +33,7 @@ def train(**arguments):
     """`trainer.train` from flat knobs by the configuration's names, as `arguments` holds them."""
     groups = {"llm": LlmAlignment, "local_scorer": LocalScorer, "sgd": SGDOptions}
     names = {name: [field.name for field in dataclasses.fields(group)] for name, group in groups.items()}
-    made = {name: group(**{knob: arguments[knob] for knob in names[name]}) for name, group in groups.items()}
+    made = {name: group(**{k: arguments[k] for k in names[name] if k in arguments}) for name, group in groups.items()}
     gathered = {knob for knobs in names.values() for knob in knobs}
     return trainer.train(**made, **{name: value for name, value in arguments.items() if name not in gathered})
 
