@@ -22,7 +22,7 @@ Protocol = Literal["few-shot", "base-to-new", "cross-dataset", "domain-generaliz
 Method = Literal["prompt", "zero-shot", "zero-shot-descriptions"]
 LlmForm = Literal["cosine", "ot", "contrastive", "kl"]
 LlmTarget = Literal["descriptions", "template"]
-LocalForm = Literal["ot", "topk", "attention", "uniform"]
+LocalForm = Literal["ot", "topk", "multiscale", "attention", "uniform"]
 Marginals = Literal["uniform", "unbalanced"]
 ClassTokenPosition = Literal["end", "middle", "front"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -73,7 +73,9 @@ class AlignmentSection(Section):
     local_form: LocalForm = "attention"
     """How patch similarities become one score per class."""
     topk: int = Field(4, ge=1, le=1024)
-    """Patches averaged by `local_form: topk`."""
+    """Patches averaged by `local_form: topk`, and by the first prompt of `multiscale`."""
+    topk_step: int = Field(4, ge=1, le=1024)
+    """Patches that each prompt of `local_form: multiscale` averages beyond those of the prompt before it."""
     attention_beta: float = Field(10.0, gt=0, le=1000)
     """Inverse temperature over patches of `local_form: attention`."""
     ot_epsilon: float = Field(0.1, ge=0.001, le=10)
@@ -245,8 +247,8 @@ def tests_with_descriptions(setting: Setting) -> bool:
     return at_test or setting.method == "zero-shot-descriptions"
 
 
-def _local_form(form: LocalForm) -> Callable[[Setting], bool]:
-    return lambda setting: uses_local(setting) and setting.alignment.local_form == form
+def _local_form(*forms: LocalForm) -> Callable[[Setting], bool]:
+    return lambda setting: uses_local(setting) and setting.alignment.local_form in forms
 
 
 def _iterates_ot(setting: Setting) -> bool:
@@ -267,7 +269,8 @@ ACTIVE_WHEN: dict[str, Callable[[Setting], bool]] = {
     "alignment.llm_form": uses_llm,
     "alignment.llm_target": uses_llm,
     "alignment.local_form": uses_local,
-    "alignment.topk": _local_form("topk"),
+    "alignment.topk": _local_form("topk", "multiscale"),
+    "alignment.topk_step": lambda setting: _local_form("multiscale")(setting) and setting.prompt.n_prompts > 1,
     "alignment.attention_beta": _local_form("attention"),
     "alignment.ot_epsilon": lambda setting: _iterates_ot(setting) or _relaxes_ot(setting),
     "alignment.ot_iterations": _iterates_ot,

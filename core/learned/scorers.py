@@ -9,6 +9,7 @@ def local_scorer(alignment: AlignmentSection) -> LocalScorer:
     return LocalScorer(
         local_form=alignment.local_form,
         topk=alignment.topk,
+        topk_step=alignment.topk_step,
         attention_beta=alignment.attention_beta,
         ot_epsilon=alignment.ot_epsilon,
         ot_iterations=alignment.ot_iterations,

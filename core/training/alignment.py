@@ -40,6 +40,7 @@ class LocalScorer:
     ot_iterations: int
     ot_marginals: Marginals
     ot_relaxation: float
+    topk_step: int = 4
 
     def __call__(self, similarity: Tensor) -> LocalScores:
         """Score similarities (..., N, P)."""
@@ -49,8 +50,10 @@ class LocalScorer:
     def weights(self, similarity: Tensor) -> Tensor:
         """The weight of each patch in its prompt's score, from similarities (..., N, P); each prompt's sum to 1.
 
-        Only those of `attention` carry gradient: it is a smooth maximum, and `attention_beta` says how smooth. `topk`
-        is GalLoP's pooling (arXiv 2407.01400), `ot` PLOT's transport plan (arXiv 2210.01253).
+        Only those of `attention` carry gradient: it is a smooth maximum, and `attention_beta` says how smooth.
+        `multiscale` is GalLoP's pooling (arXiv 2407.01400), in which prompt n averages its `topk + n * topk_step` most
+        similar patches, from n = 0; with one number for all prompts it is `topk`. `ot` is PLOT's transport plan
+        (arXiv 2210.01253).
 
         Raises:
             UserError: as `check_patches`.
@@ -63,6 +66,13 @@ class LocalScorer:
                 self.check_patches(n_prompts, n_patches)
                 best = similarity.detach().topk(self.topk, dim=-1, sorted=False).indices
                 return torch.zeros_like(similarity).scatter_(-1, best, 1 / self.topk)
+            case "multiscale":
+                self.check_patches(n_prompts, n_patches)
+                best = similarity.detach().topk(self.most_patches(n_prompts), dim=-1).indices
+                rank, prompt = (torch.arange(n, device=best.device) for n in (best.shape[-1], n_prompts))
+                n_best = (self.topk + self.topk_step * prompt)[:, None]
+                shares = (rank < n_best).to(similarity.dtype) / n_best
+                return torch.zeros_like(similarity).scatter_(-1, best, shares.expand(best.shape))
             case "attention":
                 return (self.attention_beta * similarity).softmax(-1)
             case "ot":
@@ -96,7 +106,15 @@ class LocalScorer:
 
     def most_patches(self, n_prompts: int) -> int:
         """The most patches that one of N prompts picks; 0 for forms that weigh all patches."""
-        return self.topk if self.local_form == "topk" else 0
+        match self.local_form:
+            case "topk":
+                return self.topk
+            case "multiscale":
+                return self.topk + self.topk_step * (n_prompts - 1)
+            case "attention" | "uniform" | "ot":
+                return 0
+            case _:
+                assert_never(self.local_form)
 
 
 @dataclass(frozen=True, kw_only=True)

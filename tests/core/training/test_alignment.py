@@ -10,9 +10,10 @@ import torch
 from torch.nn import functional as F
 
 import dualpt.core.training.objective
-from dualpt.core.config import LlmForm, LocalForm
+from dualpt.core.config import AlignmentSection, LlmForm, LocalForm
 from dualpt.core.errors import UserError
 from dualpt.core.training.alignment import (
+    LocalScorer,
     contrastive_loss,
     cosine_loss,
     kl_loss,
@@ -25,7 +26,7 @@ from tests.core.training.scorers import llm_alignment, local_scorer
 
 R, B, C, N, P, K, D = 2, 3, 4, 2, 5, 3, 8
 SCALE = 20.0
-KNOBS = {"topk": 2, "attention_beta": 7.0}
+KNOBS = {"topk": 2, "topk_step": 3, "attention_beta": 7.0}
 
 
 def unit(*shape, seed=0):
@@ -77,6 +78,7 @@ def attend(values, beta):
 
 FORMULAS = {
     "topk": lambda s: np.mean([top(s[:, n], 2) for n in range(N)]),
+    "multiscale": lambda s: np.mean([top(s[:, n], 2 + 3 * n) for n in range(N)]),
     "attention": lambda s: np.mean([attend(s[:, n], 7.0) for n in range(N)]),
     "uniform": lambda s: s.mean(),
     "ot": lambda s: (transport_plan(torch.from_numpy(s.T), epsilon=0.1, iterations=20).numpy().T * s).sum(),
@@ -142,6 +144,21 @@ def test_transport_gradient_is_the_plan():
 def test_more_top_patches_than_patches_is_one_clear_error():
     with pytest.raises(UserError, match=r"alignment\.topk: 6 patches asked for, an image has 5"):
         local_scorer("topk", topk=6)(patch_similarity(PATCHES, PROMPTS))
+
+
+def test_the_scales_of_a_form_are_gallops():
+    """Four prompts on ViT-B/16's patches: 5, 10, 15 and 20 of them (MarcLafon/gallop, scripts/run_dtd.sh)."""
+    weights = local_scorer("multiscale", topk=5, topk_step=5).weights(unit(4, 196, seed=3))
+    assert (weights > 0).sum(-1).tolist() == [5, 10, 15, 20]
+    with pytest.raises(UserError, match=r"alignment\.topk: 11 patches asked for, an image has 5"):
+        local_scorer("multiscale", topk=2, topk_step=9)(patch_similarity(PATCHES, PROMPTS))
+
+
+def test_defaults_of_the_scorer_are_the_configurations():
+    """Which leaves checkpoints valid that were written before a knob came."""
+    own = {field.name: field.default for field in dataclasses.fields(LocalScorer)}
+    for name, default in own.items():
+        assert default in (dataclasses.MISSING, AlignmentSection.model_fields[name].default)
 
 
 def test_shared_images_broadcast_over_replicas():

@@ -207,6 +207,7 @@ def test_no_knob_is_dead(arguments, base_curve, knob):
     ("form", "knob", "values"),
     [
         ({"local_form": "topk"}, "topk", (1, 3)),
+        ({"local_form": "multiscale"}, "topk_step", (1, 4)),
         ({"local_form": "attention"}, "attention_beta", (1.0, 50.0)),
         ({"ot_marginals": "unbalanced"}, "ot_relaxation", (0.01, 10.0)),
     ],
@@ -284,6 +285,7 @@ def test_knobs_count_in_a_checkpoint_by_their_own_names():
     """As the trainer's flat arguments were fingerprinted before they were gathered."""
     scorer = local_scorer("ot", topk=3)
     flat = {"seeds": [1], "numerics": NUMERICS_VERSION, **dataclasses.asdict(scorer)}
+    del flat["topk_step"]  # came later
     assert trainer._fingerprint({"seeds": [1], "local_scorer": scorer}) == fingerprint_of(flat)
 
 
