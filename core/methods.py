@@ -31,6 +31,18 @@ METHODS: dict[str, Baseline] = {
         "zero-shot descriptions", "zero shot desc.", {"method": "zero-shot-descriptions"}
     ),
     "coop": Baseline("CoOp", "CoOp", {**TRAINED, "prompt.n_prompts": 1, **NO_LLM, **NO_LOCAL}),
+    "coop-words": Baseline(  # as CoCoOp trains CoOp for base-to-new and transfer (arXiv 2203.05557, section 4)
+        "CoOp (a photo of a)",
+        "CoOp words",
+        {
+            **TRAINED,
+            "prompt.n_prompts": 1,
+            "prompt.context_length": 4,
+            "prompt.init": "a photo of a",
+            **NO_LLM,
+            **NO_LOCAL,
+        },
+    ),
     "plot": Baseline(
         "PLOT",
         "PLOT",

@@ -76,3 +76,9 @@ def test_packs_hold_cells_that_differ_in_seed_and_weights_only() -> None:
     assert pack_of(one) != pack_of(Cell(longer, "mini-pets", "few-shot", 4, 1))
     assert pack_of(one) != pack_of(Cell(setting, "mini-cars", "few-shot", 4, 1))
     assert pack_of(one) != pack_of(Cell(setting, "mini-pets", "few-shot", 8, 1))
+
+
+def test_coop_from_words_is_coop_with_a_context_of_four_words() -> None:
+    plain, words = method_setting("coop").flat(), method_setting("coop-words").flat()
+    differs = {key: words[key] for key in words if words[key] != plain[key]}
+    assert differs == {"prompt.context_length": 4, "prompt.init": "a photo of a"}
