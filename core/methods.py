@@ -1,4 +1,4 @@
-"""Published methods that are settings of the same code, and so baselines in every table (METHOD table).
+"""Published methods that are settings of the same code, and so baselines in every table.
 
 Each is a set of values over the shipped defaults, which are DuAl-PT with both alignments.
 """

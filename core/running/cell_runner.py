@@ -150,7 +150,7 @@ class CellRunner(FrozenParts):
             val_accuracy=None if result.val is None else result.val.accuracy,
             train_loss=result.loss_curve[-1] if result.loss_curve else None,
             train_seconds=result.seconds,
-            plan_entropy=result.plan_entropy,
+            plan_entropy=_over_images(result.tests, lambda test: test.plan_entropy),
             **_accuracies(result.tests),
         )
         return CellResult(
@@ -207,6 +207,13 @@ def _accuracies(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
         "harmonic_mean": harmonic_mean(accuracy["base"], accuracy["new"]) if both else None,
         "targets": targets,
     }
+
+
+def _over_images(evaluations: Mapping[str, Evaluation], measure: Callable[[Evaluation], float | None]) -> float | None:
+    """Mean of a measure over the images of all test sets; None where none of them has it."""
+    measured = [(value, one.count) for one in evaluations.values() if (value := measure(one)) is not None]
+    n_images = sum(n for _, n in measured)
+    return sum(value * n for value, n in measured) / n_images if n_images else None
 
 
 def _pool(samples: Sequence[tuple[Item, ...]]) -> tuple[tuple[Item, ...], Tensor]:

@@ -33,8 +33,6 @@ class TrainResult:
     """On the validation sample; None where there is none or training failed."""
     tests: dict[str, Evaluation]
     """By name of the test set; empty where training failed."""
-    plan_entropy: float | None
-    """Mean relative entropy of the local transport plans on all test images (0..1); None where there are no plans."""
     seconds: float
     """Wall time of the training divided by the replicas in it."""
     failure: str | None
@@ -133,15 +131,12 @@ def _result(
     val: Evaluation | None,
     tests: dict[str, Evaluation],
 ) -> TrainResult:
-    planned = [(test.plan_entropy, test.count) for test in tests.values() if test.plan_entropy is not None]
-    n_planned = sum(n for _, n in planned)
     return TrainResult(
         seed=seed,
         contexts=state.contexts[replica].cpu().clone(),
         loss_curve=state.losses[:, replica].tolist(),
         val=val,
         tests=tests,
-        plan_entropy=sum(entropy * n for entropy, n in planned) / n_planned if n_planned else None,
         seconds=state.seconds / len(state.contexts),
         failure=failure,
     )

@@ -136,7 +136,7 @@ def assert_same(one, other, tolerance):
     assert (one.contexts - other.contexts).abs().max() <= tolerance * largest
     assert one.val.accuracy == other.val.accuracy
     assert torch.equal(one.tests["test"].predictions, other.tests["test"].predictions)
-    assert one.plan_entropy == pytest.approx(other.plan_entropy, abs=tolerance)
+    assert one.tests["test"].plan_entropy == pytest.approx(other.tests["test"].plan_entropy, abs=tolerance)
 
 
 @pytest.mark.parametrize("llm_form", ["cosine", "ot", "contrastive", "kl"])
@@ -162,7 +162,7 @@ def test_training_learns(arguments):
     assert result.loss_curve[-1] < 0.8 * result.loss_curve[0]
     assert result.tests["test"].accuracy > 3 * 100 / len(arguments["text"])  # three times chance
     assert result.failure is None
-    assert 0 < result.plan_entropy <= 1
+    assert 0 < result.tests["test"].plan_entropy <= 1
     assert len(result.tests["test"].per_class) == len(arguments["text"])
     assert result.val.count == arguments["val_samples"].shape[1]
     assert result.contexts.dtype == torch.float32
