@@ -1,4 +1,8 @@
-"""Typed results of one cell. The serialised field names ARE the metric names, here, in MLflow and in tables."""
+"""Typed results of one cell. The serialised field names ARE the metric names, here, in MLflow and in tables.
+
+A metric is a field here, measured in `training.evaluate` and filled in by `running.cell_runner`; MLflow and tables take
+it from there.
+"""
 
 from collections.abc import Mapping
 from statistics import fmean

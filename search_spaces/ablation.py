@@ -8,6 +8,7 @@ factors:                                        # or factors, one at a time or c
   local alignment: {without: {alignment.local_weight: 0, inference.local_weight: 0}, with: {}}
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +28,8 @@ BANK = "descriptions.bank"
 """A location, and yet what a study of description banks varies."""
 FORBIDDEN = "'\"`[]"
 """Characters that a name in MLflow's queries, or in a table of several sweeps, cannot hold."""
+OF_A_SEARCH = re.compile(r"best(-\d+-shot)?|trial-\d+")
+"""Names that searches give their trials."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ def _published(values: Mapping[str, Any], sweep: LoadedSweep, place: str) -> tup
     if method not in METHODS:
         raise UserError(f"{place}: unknown method '{method}'{nearest(method, METHODS)}")
     setting = method_setting(method, sweep.file.base_values())
-    if setting.method != "prompt":
+    if not setting.trains:
         raise UserError(f"{place}: {method} trains nothing; list it under 'baselines'")
     for key in changes:
         if key not in SETTING_KEYS:
@@ -227,7 +230,7 @@ def _generators(declared: Any, design: str, factors: Sequence[Factor], place: st
 def _check_name(name: Any, place: str) -> None:
     if not isinstance(name, str) or not 0 < len(name) <= 200 or set(name) & set(FORBIDDEN):
         raise UserError(f"{place}: a name is 1 to 200 characters without {' '.join(FORBIDDEN)}; found {name!r}")
-    if name in METHODS or name.startswith(("best", "trial-", "zero-shot")):
+    if name in METHODS or OF_A_SEARCH.fullmatch(name):
         raise UserError(f"{place}: '{name}' is the name of a published method or of a search's trial; choose another")
 
 

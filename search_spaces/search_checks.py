@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import islice
 from random import Random
+from typing import assert_never
 
 from dualpt.core.cell import PACKABLE
 from dualpt.core.data.catalog import expand_datasets
@@ -67,6 +68,10 @@ def check_sampler(sweep: LoadedSweep, source: str) -> None:
                         f"{source}.space.{parameter.key}: a grid needs values; give the range a step, or list them "
                         "as {choice: [...]}"
                     )
+        case "tpe" | "random" | "nsga2" | "cmaes" | "gp":
+            pass
+        case _:
+            assert_never(search.sampler)
 
 
 def whole_grid(sweep: LoadedSweep, source: str) -> LoadedSweep:
@@ -118,8 +123,13 @@ def check_racing(sweep: LoadedSweep, source: str) -> None:
                 f"{source}.{option}: does nothing with racing: {search.racing}; remove it, or set racing to "
                 f"{' or '.join(used_by)}"
             )
-    if search.racing == "none":
-        return
+    match search.racing:
+        case "none":
+            return
+        case "asha" | "statistical":
+            pass
+        case _:
+            assert_never(search.racing)
     if sweep.file.searches_shots:
         raise UserError(
             f"{source}.racing: candidates with different {SHOTS} cannot be raced; fix the shots, or set racing: none"

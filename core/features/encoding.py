@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from dualpt.core.clip.backbone import Backbone
-from dualpt.core.clip.local_features import LocalKind
+from dualpt.core.config import LocalKind
 from dualpt.core.data.images import DECODERS, decode
 from dualpt.core.errors import UserError
 from dualpt.core.features.rows import ImageKey

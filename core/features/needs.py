@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dualpt.core.cell import Cell
-from dualpt.core.clip.local_features import LocalKind
-from dualpt.core.config import Setting, uses_local
+from dualpt.core.config import LocalKind, Setting, uses_local
 from dualpt.core.data.splits import Item
 from dualpt.core.errors import UserError
 from dualpt.core.features.rows import ImageKey
@@ -79,7 +78,7 @@ def needs_of(cells: Sequence[Cell]) -> list[FeatureNeed]:
         want(setting, cell.dataset, None, data.val)
         for test, items in data.tests.items():
             want(setting, data.datasets[test], None, items)
-        if setting.method == "prompt":
+        if setting.trains:
             for view in train_views(setting):
                 want(setting, cell.dataset, view, data.train)
     seen: dict[tuple[object, ...], set[Item]] = {}

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from dualpt.core.arrays import ImageFeatures, StoredRows
 from dualpt.core.clip.backbone import Backbone
-from dualpt.core.clip.local_features import LocalKind
+from dualpt.core.config import LocalKind
 from dualpt.core.data.digests import DigestIndex
 from dualpt.core.data.images import DECODERS, Preprocess, decode, find_unreadable
 from dualpt.core.data.splits import Item, listing

@@ -234,7 +234,7 @@ def cell_key(cell: Cell) -> str:
     """
     setting = cell.setting
     settings = {key: value for key, value in setting.active().items() if key not in HASHED_BY_CONTENT}
-    if setting.method == "prompt":
+    if setting.trains:
         recipe = recipe_of(cell)
         settings["prompt.init"] = init_identity(setting.prompt.init)
         settings = {key: value for key, value in settings.items() if key not in RESOLVED_BY_RECIPE}
@@ -283,7 +283,7 @@ def check_cell_files(cells: Iterable[Cell]) -> None:
                 items |= dict.fromkeys(_read_once(info, root).test)
         needed[places[0]] |= dict.fromkeys((*data.train, *data.val))
         banks |= dict.fromkeys((cell.setting, name) for name in described_datasets(cell))
-        if cell.setting.prompt.class_specific and cell.protocol != "few-shot" and cell.setting.method == "prompt":
+        if cell.setting.prompt.class_specific and cell.protocol != "few-shot" and cell.setting.trains:
             raise UserError("prompt.class_specific: other classes would have no context; use protocol=few-shot")
     for (info, root), items in needed.items():
         check_files(items, info.image_root(root))

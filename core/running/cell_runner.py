@@ -1,12 +1,12 @@
 """From cells to results. Config stops here; below are flat arguments and tensors.
 
-A `CellRunner` trains packs of cells as replicas of the same steps, from the materials that cells share in one process.
+A `CellRunner` trains packs of cells as replicas of the same steps, on the frozen parts that they share in one process.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import torch
 from torch import Tensor
@@ -19,11 +19,13 @@ from dualpt.core.data.splits import Item
 from dualpt.core.descriptions.bank import Sentences
 from dualpt.core.inputs.reading import cell_key, data_of, recipe_of, sentences_of, split_of
 from dualpt.core.learned.prompts import LearnedPrompts
+from dualpt.core.learned.scorers import llm_alignment, local_scorer
 from dualpt.core.provenance import Provenance, provenance_of
 from dualpt.core.results import CellMetrics, harmonic_mean
-from dualpt.core.running.frozen_parts import Materials, names_in
+from dualpt.core.running.frozen_parts import FrozenParts, names_in
 from dualpt.core.training.alignment import mean_feature
 from dualpt.core.training.evaluate import Evaluation, zero_shot
+from dualpt.core.training.optim import SGDOptions
 from dualpt.core.training.replica_results import TrainResult
 from dualpt.core.training.trainer import train
 
@@ -57,8 +59,8 @@ class CellResult:
         return LearnedPrompts(self.contexts, self.cell, self.key, self.class_names, self.sentences, weights)
 
 
-class CellRunner(Materials):
-    """Trains cells from the materials that they share."""
+class CellRunner(FrozenParts):
+    """Trains cells on the frozen parts that they share."""
 
     def key(self, cell: Cell) -> str:
         """Hash of all that determines the cell's numbers (see `inputs.reading.cell_key`); loads no model."""
@@ -79,7 +81,7 @@ class CellRunner(Materials):
         """
         if len({pack_of(cell) for cell in cells}) != 1:
             raise ValueError("cells of one pack must share everything but seed, weights and learning rate")
-        if cells[0].setting.method != "prompt":
+        if not cells[0].setting.trains:
             return [self._run_zero_shot(cell) for cell in cells]
         results = self._train(cells, report, checkpoint)
         return [self._result(cell, result) for cell, result in zip(cells, results, strict=True)]
@@ -90,7 +92,7 @@ class CellRunner(Materials):
         first, setting = cells[0], cells[0].setting
         data = [data_of(cell) for cell in cells]
         recipes = [recipe_of(cell) for cell in cells]
-        prompt, alignment = setting.prompt, setting.alignment
+        prompt, optim = setting.prompt, setting.optim
         pool, samples = _pool([one.train for one in data])
         val_pool, val_samples = _pool([one.val for one in data])
         store_images = self.train_images(setting, first.dataset, pool)
@@ -108,25 +110,20 @@ class CellRunner(Materials):
             local_weight=[cell.setting.alignment.local_weight for cell in cells],
             inference_local_weight=[cell.setting.inference.local_weight for cell in cells],
             inference_description_weight=[cell.setting.inference.description_weight for cell in cells],
-            learning_rate=[recipe.learning_rate for recipe in recipes],
             context_length=prompt.context_length,
             n_prompts=prompt.n_prompts,
             class_token_position=prompt.class_token_position,
             class_specific=prompt.class_specific,
             init=prompt.init,
             init_std=prompt.init_std,
-            llm_form=alignment.llm_form,
-            llm_target=alignment.llm_target,
-            local_form=alignment.local_form,
-            topk=alignment.topk,
-            attention_beta=alignment.attention_beta,
-            ot_epsilon=alignment.ot_epsilon,
-            ot_iterations=alignment.ot_iterations,
-            ot_marginals=alignment.ot_marginals,
-            ot_relaxation=alignment.ot_relaxation,
-            momentum=setting.optim.momentum,
-            weight_decay=setting.optim.weight_decay,
-            warmup_learning_rate=setting.optim.warmup_learning_rate,
+            llm=llm_alignment(setting.alignment),
+            local_scorer=local_scorer(setting.alignment),
+            sgd=SGDOptions(
+                learning_rate=[recipe.learning_rate for recipe in recipes],
+                momentum=optim.momentum,
+                weight_decay=optim.weight_decay,
+                warmup_learning_rate=optim.warmup_learning_rate,
+            ),
             batch_size=recipes[0].batch_size,
             epochs=recipes[0].epochs,
             report=None if report is None else lambda progress: report(progress.epoch, progress.epochs),
@@ -153,7 +150,7 @@ class CellRunner(Materials):
             val_accuracy=None if result.val is None else result.val.accuracy,
             train_loss=result.loss_curve[-1] if result.loss_curve else None,
             train_seconds=result.seconds,
-            plan_entropy=result.plan_entropy,
+            plan_entropy=_over_images(result.tests, lambda test: test.plan_entropy),
             **_accuracies(result.tests),
         )
         return CellResult(
@@ -185,12 +182,18 @@ class CellRunner(Materials):
 
 def _zero_shot_classifier(setting: Setting, text: ClassText) -> Tensor:
     """(C, D): the template's features, or the normalised mean of each class's descriptions."""
-    if setting.method == "zero-shot":
-        assert text.template is not None
-        return text.template
-    assert text.descriptions is not None
-    assert text.description_mask is not None
-    return mean_feature(text.descriptions, text.description_mask)
+    match setting.method:
+        case "zero-shot":
+            assert text.template is not None
+            return text.template
+        case "zero-shot-descriptions":
+            assert text.descriptions is not None
+            assert text.description_mask is not None
+            return mean_feature(text.descriptions, text.description_mask)
+        case "prompt":
+            raise ValueError("a setting that trains prompts has no classifier before training")
+        case _:
+            assert_never(setting.method)
 
 
 def _accuracies(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
@@ -204,6 +207,13 @@ def _accuracies(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
         "harmonic_mean": harmonic_mean(accuracy["base"], accuracy["new"]) if both else None,
         "targets": targets,
     }
+
+
+def _over_images(evaluations: Mapping[str, Evaluation], measure: Callable[[Evaluation], float | None]) -> float | None:
+    """Mean of a measure over the images of all test sets; None where none of them has it."""
+    measured = [(value, one.count) for one in evaluations.values() if (value := measure(one)) is not None]
+    n_images = sum(n for _, n in measured)
+    return sum(value * n for value, n in measured) / n_images if n_images else None
 
 
 def _pool(samples: Sequence[tuple[Item, ...]]) -> tuple[tuple[Item, ...], Tensor]:

@@ -1,4 +1,4 @@
-"""What cells share in one process: frozen CLIPs, the text features of classes, and the feature store."""
+"""What the cells of one process share and none changes: frozen CLIPs, text features of classes, the feature store."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,6 @@ from dualpt.core.config import BackboneSection, Setting, uses_local
 from dualpt.core.data.protocols import CellData
 from dualpt.core.data.splits import Item
 from dualpt.core.descriptions.reading import encode_bank, encode_template, name_tokens
-from dualpt.core.errors import UserError
 from dualpt.core.features.encoding import measure_pace
 from dualpt.core.features.needs import (
     FeatureEstimate,
@@ -39,6 +38,7 @@ from dualpt.core.inputs.reading import (
     sentences_of,
     split_of,
 )
+from dualpt.core.learned.scorers import local_scorer
 from dualpt.core.mini.grid import ensure_mini_grid
 from dualpt.core.prompts.contexts_file import read_start
 from dualpt.core.prompts.encoder import check_prompt_lengths
@@ -54,8 +54,8 @@ class Towers:
     text: TextTower
 
 
-class Materials:
-    """What the cells of one process are made from.
+class FrozenParts:
+    """What no cell changes: CLIP's towers, text features and stored image features, shared within one process.
 
     Args:
         cache: folder of the feature store; None is the user's cache folder.
@@ -81,13 +81,15 @@ class Materials:
         check_cell_files(cells)
         for cell in _one_per(cells, lambda cell: (cell.setting, cell.dataset, cell.protocol, cell.targets)):
             towers = self.towers_of(cell.setting)
-            self._check_patches(cell.setting, towers)
+            if uses_local(cell.setting):
+                scorer, backbone = local_scorer(cell.setting.alignment), towers.backbone
+                scorer.check_patches(cell.setting.prompt.n_prompts, backbone.n_positions, backbone.name)
             for part in (data := data_of(cell)).classes:
                 text = self.class_text(cell, part)
-                if cell.setting.method == "prompt":
+                if cell.setting.trains:
                     names = names_in(cell, data, part)
                     check_prompt_lengths(towers.text, text.name_tokens, names, cell.setting.prompt.context_length)
-            if cell.setting.method == "prompt":
+            if cell.setting.trains:
                 self._check_start(cell, towers, data)
 
     def prepare(self, cells: Sequence[Cell], progress: Count | None = None) -> None:
@@ -209,14 +211,6 @@ class Materials:
         if (path := init_path(prompt.init)) is not None:
             classes = (len(names_in(cell, data, "train")),) if prompt.class_specific else ()
             read_start(path, (*classes, prompt.n_prompts, prompt.context_length, towers.text.width))
-
-    def _check_patches(self, setting: Setting, towers: Towers) -> None:
-        patches = towers.backbone.n_positions
-        if uses_local(setting) and setting.alignment.local_form == "topk" and setting.alignment.topk > patches:
-            raise UserError(
-                f"alignment.topk: {setting.alignment.topk} patches asked for, {setting.backbone.name} has {patches}; "
-                f"choose 1 to {patches}"
-            )
 
 
 def names_in(cell: Cell, data: CellData, part: str) -> tuple[str, ...]:

@@ -75,3 +75,9 @@ def finished_shots(cells: pd.DataFrame, metric: str) -> list[int]:
         return []
     done = cells[(cells["status"] == "FINISHED") & cells[metric].notna()]
     return sorted(set(map(int, done["shots"])) - {0})
+
+
+def untrained_methods(cells: pd.DataFrame) -> frozenset[str]:
+    """Methods that draw no sample, so that all their cells are at 0 shots: one result stands for every seed."""
+    shots = cells.groupby("trial")["shots"].max()
+    return frozenset(map(str, shots.index[shots == 0]))

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from dualpt.core.data.catalog import dataset_title
 from dualpt.core.errors import UserError, nearest
-from dualpt.core.methods import METHODS, SHORT_TITLES, TITLES
+from dualpt.core.methods import METHODS
 
 BEST = "best"
 """Kind (and name) of the trial that runs the selected setting over the whole grid."""
@@ -35,13 +35,15 @@ def trial_of(name: str) -> str:
 def method_title(name: str) -> str:
     """The name a table shows."""
     trial = trial_of(name)
-    return (_selected_title(trial, "best of the sweep") or TITLES.get(trial, trial)) + name.removeprefix(trial)
+    title = METHODS[trial].title if trial in METHODS else trial
+    return (_selected_title(trial, "best of the sweep") or title) + name.removeprefix(trial)
 
 
 def short_title(name: str) -> str:
     """The name at the head of a narrow column."""
     trial = trial_of(name)
-    return (_selected_title(trial, "best of sweep") or SHORT_TITLES.get(trial, trial)) + name.removeprefix(trial)
+    title = METHODS[trial].short_title if trial in METHODS else trial
+    return (_selected_title(trial, "best of sweep") or title) + name.removeprefix(trial)
 
 
 def _selected_title(trial: str, title: str) -> str | None:
@@ -53,9 +55,9 @@ def _selected_title(trial: str, title: str) -> str | None:
     return title if shots is None else f"{title} ({shots} shot{'s' * (shots != '1')})"
 
 
-def draws_no_sample(name: str) -> bool:
-    """Whether a method is zero-shot: one result, at seed 0, which stands at every number of shots."""
-    return trial_of(name).startswith("zero-shot")
+def is_selected(name: str) -> bool:
+    """Whether a method is the setting that a search selected."""
+    return _SELECTED.fullmatch(trial_of(name)) is not None
 
 
 def ordered_methods(names: Iterable[str]) -> tuple[str, ...]:

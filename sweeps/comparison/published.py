@@ -138,6 +138,7 @@ def published_rows(
         columns=table.columns,
         entries=entries,
         missing={},
+        untrained=frozenset(),
         heads=table.heads,
         published=frozenset(method.row for method in shown),
         remarks=tuple(remarks),

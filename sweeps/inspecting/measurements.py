@@ -138,25 +138,12 @@ def _look(file: Path, labels: Sequence[int], classifier: PromptClassifier) -> Lo
     encoded = classifier.encode(_tensor(file, classifier)[None], local=True).local_features
     assert encoded is not None
     (patches,) = encoded[:1]  # stored rows are sliced, not indexed
-    alignment = classifier.setting.alignment
-    maps = [
-        (
-            classifier.class_names[label],
-            patch_maps(
-                patches,
-                classifier.prompt_features[label],
-                grid=patch_grid(classifier.backbone),
-                form=alignment.local_form,
-                topk=alignment.topk,
-                attention_beta=alignment.attention_beta,
-                ot_epsilon=alignment.ot_epsilon,
-                ot_iterations=alignment.ot_iterations,
-                ot_relaxation=alignment.ot_relaxation if alignment.ot_marginals == "unbalanced" else None,
-            ),
-        )
+    grid = patch_grid(classifier.backbone)
+    maps = {
+        label: patch_maps(patches, classifier.prompt_features[label], classifier.local_scorer, grid)
         for label in dict.fromkeys(labels)
-    ]
-    return Look(_pixels(file, classifier), tuple(maps))
+    }
+    return Look(_pixels(file, classifier), tuple((classifier.class_names[label], own) for label, own in maps.items()))
 
 
 def _tensor(file: Path, classifier: PromptClassifier) -> Tensor:

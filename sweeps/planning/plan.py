@@ -126,7 +126,7 @@ def plan_cells(
     root = setting.data.folder
     names = sorted(expand_datasets(datasets, root), key=lambda name: classes_of(name, root))
     tested = {name: targets_of(protocol, name, targets, root) for name in names}
-    if setting.method != "prompt":
+    if not setting.trains:
         return tuple(Cell(setting, name, protocol, 0, 0, tested[name]) for name in names)
     return tuple(
         Cell(setting, name, protocol, k, seed, tested[name]) for k in sorted(shots) for name in names for seed in seeds

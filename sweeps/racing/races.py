@@ -8,6 +8,7 @@ import statistics
 from abc import ABC, abstractmethod
 from bisect import insort
 from functools import cache
+from typing import assert_never
 
 from scipy.stats import t as student_t
 
@@ -135,5 +136,7 @@ def race_of(search: Search, n_datasets: int) -> Race | None:
         case "statistical":
             confidence = search.race_confidence or 0.95
             return StatisticalRace(n_datasets, first=search.race_datasets or 3, confidence=confidence)
-        case _:
+        case "none":
             return None
+        case _:
+            assert_never(search.racing)

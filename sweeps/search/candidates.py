@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import assert_never
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -295,3 +296,5 @@ def _suggest_one(trial: optuna.Trial, parameter: Parameter) -> Value:
             return trial.suggest_int(key, low, high, log=log, step=step or 1)
         case ChoiceParameter(key=key, values=values):
             return trial.suggest_categorical(key, values)
+        case _:
+            assert_never(parameter)

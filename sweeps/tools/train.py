@@ -89,7 +89,7 @@ def cells_of(
     values = parse_overrides(overrides)
     n_shots = _shots(shots, values.pop("data.shots", None))
     setting = method_setting(method).with_values(values, source="override")
-    if setting.method != "prompt":
+    if not setting.trains:
         n_shots, numbers = 0, [0]
     name = dataset_info(dataset, setting.data.folder).name
     tested = targets_of(cast(Protocol, protocol), name, _words(targets), setting.data.folder)

@@ -120,7 +120,7 @@ def heaviest_pack(cells: Sequence[Cell]) -> list[Cell]:
         prompt = cell.setting.prompt
         return classes_of(cell.dataset, cell.setting.data.folder), prompt.n_prompts * prompt.context_length, cell.shots
 
-    trained = [cell for cell in cells if cell.setting.method == "prompt"]
+    trained = [cell for cell in cells if cell.setting.trains]
     if not trained:
         return []
     first = max(trained, key=weight)

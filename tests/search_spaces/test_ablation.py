@@ -94,6 +94,8 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"variants": {"a": {"prompt.n_prompt": 1}}}, "did you mean 'prompt.n_prompts'?"),
     ({"variants": {"a": {"prompt.n_prompts": 0}}}, "prompt.n_prompts"),
     ({"variants": {"coop": {"prompt.n_prompts": 1}}}, "'coop' is the name of a published method"),
+    ({"variants": {"best-4-shot": {"prompt.n_prompts": 1}}}, "'best-4-shot' is the name of a published method or of"),
+    ({"variants": {"trial-007": {"prompt.n_prompts": 1}}}, "'trial-007' is the name of a published method or of"),
     ({"variants": {"it's": {"prompt.n_prompts": 1}}}, "a name is 1 to 200 characters without"),
     ({"variants": {"z": {"method": "zero-shot", "changes": ["method"]}}}, "trains nothing; list it under 'baselines'"),
     ({"variants": {"z": {"method": "coop"}}}, "needs 'changes'"),
@@ -134,6 +136,11 @@ def test_each_fault_is_one_line(declared: dict[str, Any], said: str) -> None:
     assert said in str(fault.value)
     assert "\n" not in str(fault.value)
     assert str(fault.value).startswith("mine.yaml")
+
+
+@pytest.mark.parametrize("name", ["best guess", "trial-size", "zero-shot start"])
+def test_a_name_that_only_begins_as_a_reserved_one_is_free(name: str) -> None:
+    assert names(study(variants={name: {"prompt.n_prompts": 1}}))[1:] == [name]
 
 
 def test_an_unknown_study_names_the_nearest() -> None:

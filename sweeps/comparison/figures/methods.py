@@ -12,7 +12,7 @@ from dualpt.core.errors import UserError
 from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY
 from dualpt.sweeps.comparison.figures.style import LEVEL_LABELS, broken, leading, legend_below, line_style, point_style
 from dualpt.sweeps.comparison.frames import finished_shots
-from dualpt.sweeps.comparison.labels import AVERAGE, draws_no_sample, method_title
+from dualpt.sweeps.comparison.labels import AVERAGE, method_title
 from dualpt.sweeps.comparison.statistics import LEVEL, Ranks
 from dualpt.sweeps.comparison.tables import base_to_new, comparison, shots_text
 from dualpt.sweeps.comparison.values import Grid
@@ -116,7 +116,7 @@ def shots_pareto(cells: pd.DataFrame, grid: Grid, *, metric: str) -> "Figure":
     """
     tables = {k: comparison(cells, grid, shots=k, metric=metric) for k in finished_shots(cells, metric)}
     points = [
-        (0 if draws_no_sample(method) else k, entry.mean, method)
+        (0 if method in table.untrained else k, entry.mean, method)
         for k, table in tables.items()
         for method in table.methods
         if (entry := table.entries[method, AVERAGE]) is not None

@@ -2,14 +2,17 @@
 
 import io
 from pathlib import Path
+from typing import Any, get_args
 
 import optuna
 import pytest
 from rich.console import Console
 
+from dualpt.search_spaces.search_section import Racing, Search
 from dualpt.sweeps.launching.preview import dry_run
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.racing import Asha, Race, StatisticalRace
+from dualpt.sweeps.racing.races import race_of
 from dualpt.sweeps.racing.standings import Standings, paired_t
 from tests.sweeps.fake_runner import FATAL_WEIGHT, fake_key
 from tests.sweeps.running import open_dealer, shown, train_here, trained
@@ -25,6 +28,18 @@ ASHA = {
     "search.race_reduction": 2,
     "baselines": [],
 }
+
+
+def test_every_race_of_the_search_section_has_its_class() -> None:
+    defaults: dict[str, Any] = {"race_datasets": None, "race_reduction": None, "race_confidence": None}
+    races = {name: race_of(Search.model_construct(racing=name, **defaults), 5) for name in get_args(Racing)}
+    assert {name: type(race) for name, race in races.items()} == {
+        "none": type(None),
+        "asha": Asha,
+        "statistical": StatisticalRace,
+    }
+    with pytest.raises(AssertionError, match="half"):
+        race_of(Search.model_construct(racing="half", **defaults), 5)  # type: ignore[arg-type]
 
 
 def run(race: Race, name: str, scores: list[float], n_datasets: int) -> int:
