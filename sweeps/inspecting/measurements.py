@@ -10,7 +10,7 @@ from torch import Tensor
 from dualpt.core.data.images import decode
 from dualpt.core.descriptions.reading import encode_bank
 from dualpt.core.errors import UserError
-from dualpt.core.inputs.reading import data_of, data_root, info_of, sentences_of
+from dualpt.core.inputs.reading import CellInputs, sentences_of
 from dualpt.core.learned.classifier import PromptClassifier
 from dualpt.core.learned.inspection.confusion import Confusion, Judgement
 from dualpt.core.learned.inspection.patches import PatchMaps, patch_grid, patch_maps
@@ -79,14 +79,13 @@ def look_inside(prompts: LearnedPrompts, runner: CellRunner, images: int, progre
     runner.prepare([cell], progress)
     classifier = PromptClassifier(prompts)
     descriptions, reason = _descriptions(prompts, classifier)
-    data = data_of(cell)
+    inputs = CellInputs(cell)
     tests = []
-    for name, test in runner.test_sets(cell).items():
-        classes = data.classes[name]
+    for name, test in runner.test_sets(inputs).items():
+        classes = inputs.data.classes[name]
         judged = Judgement(classifier.logits(test.images)[:, classes].cpu(), test.images.labels.cpu())
-        info = info_of(cell.setting, data.datasets[name])
-        image_root = info.image_root(data_root(cell.setting, info))
-        files = [image_root / item.path for item in data.tests[name]]
+        image_root = inputs.dataset_of(name).image_root
+        files = [image_root / item.path for item in inputs.data.tests[name]]
         tests.append(_test_findings(name, classes, judged, files, classifier, images))
     words = nearest_words(classifier.backbone, _shared_contexts(prompts), NEAREST)
     return Findings(
