@@ -8,6 +8,7 @@ import statistics
 from abc import ABC, abstractmethod
 from bisect import insort
 from functools import cache
+from typing import assert_never
 
 from scipy.stats import t as student_t
 
@@ -41,7 +42,7 @@ class Asha(Race):
     """Asynchronous successive halving (Li et al., 2020, arXiv 1810.05934) on datasets done.
 
     Of those that have done k datasets, one in `reduction` goes on, and at least one: the first candidate is always
-    judged whole.
+    judged on all datasets.
     """
 
     def __init__(self, n_datasets: int, *, first: int = 1, reduction: int = 3) -> None:
@@ -135,5 +136,7 @@ def race_of(search: Search, n_datasets: int) -> Race | None:
         case "statistical":
             confidence = search.race_confidence or 0.95
             return StatisticalRace(n_datasets, first=search.race_datasets or 3, confidence=confidence)
-        case _:
+        case "none":
             return None
+        case _:
+            assert_never(search.racing)

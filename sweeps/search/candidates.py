@@ -15,9 +15,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from dualpt.core.config import Setting, Value
 from dualpt.core.files.fingerprint import fingerprint
+from dualpt.search_spaces.listed_points import listed_points
 from dualpt.search_spaces.parameters import SHOTS, ChoiceParameter, FloatParameter, IntParameter, Parameter
 from dualpt.search_spaces.points import Point, StartPoint, draw, existing, exists, resolve
-from dualpt.search_spaces.search_checks import grid_points
 from dualpt.search_spaces.search_section import Search
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.records import setting_hash
@@ -68,7 +68,7 @@ class Candidates:
         self._study, before = open_study(sweep, fingerprint(list(judged)))
         self._running: dict[int, optuna.Trial] = {}
         self._exhausted = False
-        self._grid = iter(grid_points(sweep)) if search.sampler == "grid" else None
+        self._listed = listed_points(sweep)
         if before:
             self._queue_again(before)
         else:
@@ -146,14 +146,14 @@ class Candidates:
         return {trial.user_attrs[NAME]: trial.values[0] for trial in complete}
 
     def _can_propose(self, tries: int) -> bool:
-        """Make ready for Optuna's next trial: by the sampler, or by queueing a point of the grid or a random one."""
-        if self._grid is None and tries < SAMPLER_TRIES:
+        """Make ready for Optuna's next trial: by the sampler, or by queueing a listed point or a random one."""
+        if self._listed is None and tries < SAMPLER_TRIES:
             multivariate = not self._sweep.file.searches_shots
             # By candidates, not by trials: those that a kill adds to the study must not change what comes.
             number = len(self._names) * SAMPLER_TRIES + tries
             self._study.sampler = sampler_of(self._search, number=number, multivariate=multivariate)
             return True
-        points = self._random_points(tries) if self._grid is None else self._grid
+        points = self._random_points(tries) if self._listed is None else self._listed
         for point in points:
             if self._identity(*resolve(point, self._sweep.reference)) not in self._by_identity:
                 self._study.enqueue_trial(dict(point))
