@@ -3,10 +3,15 @@
 from collections.abc import Iterator
 from random import Random
 
+from dualpt.core.config import Value
 from dualpt.core.files.fingerprint import fingerprint
-from dualpt.search_spaces.points import Point, list_points, resolve
+from dualpt.search_spaces.parameters import ChoiceParameter, FloatParameter, IntParameter, Parameter
+from dualpt.search_spaces.points import Point, exists, list_points, resolve
 from dualpt.search_spaces.samplers import SAMPLERS
 from dualpt.search_spaces.sweep import LoadedSweep
+
+PATIENCE = 500
+"""After so many points of a sequence without a new setting, the space counts as exhausted."""
 
 
 def listed_points(sweep: LoadedSweep) -> Iterator[Point] | None:
@@ -20,6 +25,8 @@ def listed_points(sweep: LoadedSweep) -> Iterator[Point] | None:
         return None
     if sampler == "grid":
         return iter(grid_points(sweep))
+    if sampler == "qmc":
+        return sobol_points(sweep)
     raise ValueError(f"sampler {sampler} has no list of points")
 
 
@@ -32,6 +39,48 @@ def grid_points(sweep: LoadedSweep) -> list[Point]:
     points = list(_distinct(sweep, list_points(sweep.space, sweep.base())))
     Random(sweep.file.search.seed).shuffle(points)
     return points
+
+
+def sobol_points(sweep: LoadedSweep) -> Iterator[Point]:
+    """A scrambled Sobol' sequence over the space: random, but evenly spread, whatever the number of points.
+
+    Each parameter has a coordinate, which goes unused where its condition does not hold. The sequence ends where
+    `PATIENCE` points in a row bring no new setting. Source: Owen, Scrambled Sobol' and Niederreiter-Xing points,
+    J. Complexity 14, 1998, as scipy implements it. (Optuna's QMCSampler spends points on queued trials, and draws
+    parameters with conditions at random.)
+    """
+    from scipy.stats import qmc
+
+    assert sweep.file.search is not None
+    engine = qmc.Sobol(len(sweep.space), scramble=True, rng=sweep.file.search.seed)
+    return _distinct(sweep, _mapped(sweep, iter(lambda: engine.random(1)[0].tolist(), None)), PATIENCE)
+
+
+def _mapped(sweep: LoadedSweep, coordinates: Iterator[list[float]]) -> Iterator[Point]:
+    """Points of the unit cube as points of the space."""
+    base = sweep.base()
+    for row in coordinates:
+        point: Point = {}
+        for parameter, share in zip(sweep.space, row, strict=True):
+            if exists(parameter, base, point):
+                point[parameter.key] = value_at(parameter, share)
+        yield point
+
+
+def value_at(parameter: Parameter, share: float) -> Value:
+    """The value below which a share, in [0, 1), of a uniform (or, with `log`, log-uniform) draw lies."""
+    match parameter:
+        case ChoiceParameter(values=values):
+            return values[int(share * len(values))]
+        case IntParameter(low=low, high=high, log=True):
+            return min(high, max(low, round((low - 0.5) * ((high + 0.5) / (low - 0.5)) ** share)))
+        case FloatParameter(low=low, high=high, log=True):
+            return min(high, low * (high / low) ** share)
+        case FloatParameter(low=low, high=high, step=None):
+            return low + share * (high - low)
+        case _:
+            values = parameter.listed or ()
+            return values[int(share * len(values))]
 
 
 def _distinct(sweep: LoadedSweep, points: Iterator[Point], patience: int | None = None) -> Iterator[Point]:

@@ -7,7 +7,7 @@ them, in `listed_points` where they follow from the space alone.
 from dataclasses import dataclass
 from typing import Literal
 
-Sampler = Literal["tpe", "random", "gp", "cmaes", "nsga2", "grid"]
+Sampler = Literal["tpe", "random", "gp", "cmaes", "nsga2", "qmc", "grid"]
 
 
 @dataclass(frozen=True)
@@ -32,5 +32,6 @@ SAMPLERS: dict[Sampler, Abilities] = {
     "gp": Abilities(plain_parameters=1),
     "cmaes": Abilities(objectives=1, plain_numbers=2),
     "nsga2": Abilities(),
+    "qmc": Abilities(lists_points=True),
     "grid": Abilities(values=True, lists_points=True),
 }

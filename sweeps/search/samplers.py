@@ -46,7 +46,7 @@ def sampler_of(search: Search, *, number: int, multivariate: bool) -> BaseSample
                 return TPESampler(seed=seed, n_startup_trials=startup, multivariate=multivariate, constant_liar=True)
             case "random":
                 return RandomSampler(seed)
-            case "grid":
+            case "grid" | "qmc":
                 raise ValueError(f"{search.sampler} lists its points; Optuna proposes none")
             case _:
                 assert_never(search.sampler)
