@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import assert_never
 
 from dualpt.core.data.catalog import DatasetInfo, dataset_info
 from dualpt.core.data.class_folders import read_imagenet, read_numbered_folders, read_own_folders, read_wnid_folders
@@ -48,6 +49,8 @@ def read_split(info: DatasetInfo, root: Path, *, images: bool = True) -> Split:
             return read_numbered_folders(folder, image_root, root / dataset_info("ImageNet").folder)
         case "class folders":
             return read_own_folders(image_root)
+        case _:
+            assert_never(info.layout)
 
 
 def _read_aircraft(folder: Path) -> Split:
