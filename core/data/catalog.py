@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Literal
 
 from dualpt.core.data.own_datasets import CLASS_FOLDERS, FILE_NAME, OwnDataset, read_own_datasets
+from dualpt.core.data.table_file import DELIMITERS
 from dualpt.core.errors import UserError, nearest
 from dualpt.core.mini.datasets import IMAGES_PER_CLASS, MINI_DATASETS, RECIPES, TEMPLATES, folder_name, split_file_name
 
 PHOTO = "a photo of a {}."
 
-Layout = Literal["split file", "imagenet", "aircraft", "wnid folders", "numbered folders", "class folders"]
-"""How classes and splits are read: from one JSON split file; ImageNet's and FGVCAircraft's own listings; test images in
-folders called by WordNet id, or by ImageNet's label; a folder a class, divided by the project."""
+Layout = Literal["split file", "imagenet", "aircraft", "wnid folders", "numbered folders", "class folders", "table"]
+"""How classes and splits are read: one JSON split file; ImageNet's and FGVCAircraft's own listings; test images in
+folders named by WordNet id or by ImageNet's label; one folder per class, divided by the project; a table of images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,11 +232,12 @@ def _state(path: Path) -> object:
 def registered(name: str, entry: OwnDataset) -> DatasetInfo:
     """What an entry of `datasets.yaml` says of a dataset."""
     by_folders = entry.split == CLASS_FOLDERS
+    by_file: Layout = "table" if Path(entry.split).suffix.lower() in DELIMITERS else "split file"
     return DatasetInfo(
         name=name,
         title=entry.title or name,
         kind="own",
-        layout="class folders" if by_folders else "split file",
+        layout="class folders" if by_folders else by_file,
         folder=entry.folder,
         image_folder=entry.images,
         split_file="" if by_folders else entry.split,
