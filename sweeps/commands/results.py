@@ -16,7 +16,7 @@ app = new_app()
     "[bold]dualpt compare demo --all-shots --format latex -o table.tex[/]"
 )
 def compare(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Sweeps or studies (MLflow experiments).")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Sweeps or ablations (MLflow experiments).")],
     shots: Annotated[int | None, typer.Option(help="Shots of the table; the largest finished by default.")] = None,
     all_shots: Annotated[
         bool, typer.Option("--all-shots", help="A table for each number of shots, and one by shots.")
@@ -64,7 +64,7 @@ def figure(
         str,
         typer.Argument(help="curves, scatter, radar, pareto, ranks, training, parallel, slices or importance."),
     ],
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Sweeps or studies.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Sweeps or ablations.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to: .png, .pdf or .svg.")],
     shots: Annotated[int | None, typer.Option(help="Shots of the figure; the largest finished by default.")] = None,
     protocol: Annotated[str | None, typer.Option(help="Needed where a sweep holds cells of several.")] = None,

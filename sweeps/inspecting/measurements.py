@@ -39,7 +39,7 @@ class Look:
 
 
 @dataclass(frozen=True, eq=False)
-class SetFindings:
+class SetMeasurements:
     """Of one test set."""
 
     name: str
@@ -54,16 +54,18 @@ class SetFindings:
 
 
 @dataclass(frozen=True, eq=False)
-class Findings:
+class Measurements:
     prompts: LearnedPrompts
     words: NearestWords
     descriptions: DescriptionSimilarity | None
     """None where no bank describes the classes; `no_descriptions` says why."""
     no_descriptions: str
-    tests: list[SetFindings]
+    tests: list[SetMeasurements]
 
 
-def look_inside(prompts: LearnedPrompts, runner: CellRunner, images: int, progress: Count | None = None) -> Findings:
+def look_inside(
+    prompts: LearnedPrompts, runner: CellRunner, images: int, progress: Count | None = None
+) -> Measurements:
     """Examine learned prompts on the test images of their cell.
 
     Args:
@@ -86,9 +88,9 @@ def look_inside(prompts: LearnedPrompts, runner: CellRunner, images: int, progre
         judged = Judgement(classifier.logits(test.images)[:, classes].cpu(), test.images.labels.cpu())
         image_root = inputs.dataset_of(name).image_root
         files = [image_root / item.path for item in inputs.data.tests[name]]
-        tests.append(_test_findings(name, classes, judged, files, classifier, images))
+        tests.append(_measure_set(name, classes, judged, files, classifier, images))
     words = nearest_words(classifier.backbone, _shared_contexts(prompts), NEAREST)
-    return Findings(
+    return Measurements(
         prompts=prompts,
         words=words,
         descriptions=descriptions,
@@ -112,16 +114,16 @@ def _descriptions(prompts: LearnedPrompts, classifier: PromptClassifier) -> tupl
     return description_similarity(classifier.prompt_features, features, mask, sentences), ""
 
 
-def _test_findings(
+def _measure_set(
     name: str, classes: slice, judged: Judgement, files: Sequence[Path], classifier: PromptClassifier, images: int
-) -> SetFindings:
+) -> SetMeasurements:
     confusions = judged.confusions(PAIRS)
     wrong = [image for pair in confusions for image in pair.images[:1]]
     right = judged.surest(images)
     chosen = [image for both in zip(right, wrong, strict=False) for image in both]
     chosen += right[len(wrong) :] + wrong[len(right) :]
     pairs = torch.stack([judged.labels, judged.predictions], dim=1) + classes.start
-    return SetFindings(
+    return SetMeasurements(
         name=name,
         class_names=classifier.class_names[classes],
         accuracy=judged.accuracy,
