@@ -1,4 +1,4 @@
-"""The ablation file: an ablation's reference setting, and the variants that are held against it.
+"""The ablation file: its reference setting, and the variants that are compared with it.
 
 variants:                                       # named lists
   without descriptions: {alignment.llm_weight: 0}
@@ -55,7 +55,7 @@ def load_ablation(path: Path, overrides: Mapping[str, Any] | None = None) -> Loa
     given = {SHORTHANDS.get(key, key): value for key, value in (overrides or {}).items()}
     for key in given:
         if key.split(".")[0] in (*ABLATION_KEYS, "search") and key != "pack":
-            raise UserError(f"{path}: '{key}' is no override of an ablation; change it in a copy of the file")
+            raise UserError(f"{path}: '{key}' cannot be overridden in an ablation; change it in a copy of the file")
     pack = {"pack": given.pop("pack")} if "pack" in given else {}
     shared = {key: value for key, value in declared.items() if key not in ABLATION_KEYS}
     design = {key: value for key, value in declared.items() if key in ABLATION_KEYS}

@@ -5,6 +5,7 @@ A `CellRunner` trains packs of cells as replicas of the same steps, from the mat
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,16 @@ from dualpt.core.data.splits import Item
 from dualpt.core.descriptions.bank import Sentences
 from dualpt.core.inputs.key import cell_key, key_of
 from dualpt.core.inputs.reading import CellInputs
+from dualpt.core.learned.classifier import scorer_of
 from dualpt.core.learned.prompts import LearnedPrompts
+from dualpt.core.prompts.encoder import PromptEncoder
 from dualpt.core.provenance import Provenance, provenance_of
 from dualpt.core.results import CellMetrics, harmonic_mean
 from dualpt.core.running.frozen_parts import Materials
 from dualpt.core.training.alignment import mean_feature
+from dualpt.core.training.checkpoint import TrainState
 from dualpt.core.training.evaluate import Evaluation, zero_shot
-from dualpt.core.training.replica_results import TrainResult
+from dualpt.core.training.replica_results import Judge, TrainResult
 from dualpt.core.training.trainer import train
 
 
@@ -85,6 +89,40 @@ class CellRunner(Materials):
         pack = [CellInputs(cell) for cell in cells]
         results = self._train(pack, report, checkpoint)
         return [self._result(inputs, result) for inputs, result in zip(pack, results, strict=True)]
+
+    def evaluate(self, cell: Cell, contexts: Tensor) -> CellResult:
+        """Evaluate learned contexts as at the end of their training. The result has no loss and no training time.
+
+        Args:
+            cell: whose contexts they are; its features come from the store (`prepare`).
+            contexts: (N, L, W), or (C, N, L, W) where class-specific.
+        """
+        inputs, setting = CellInputs(cell), cell.setting
+        tower, prompt, val = self.towers_of(setting).text, setting.prompt, inputs.data.val
+        encode = partial(
+            PromptEncoder,
+            tower,
+            context_length=prompt.context_length,
+            class_token_position=prompt.class_token_position,
+            class_specific=prompt.class_specific,
+        )
+        judge = Judge(
+            encode,
+            scorer_of(setting),
+            tower.logit_scale,
+            local_weight=torch.tensor([setting.inference.local_weight], device=tower.device),
+            description_weight=torch.tensor([setting.inference.description_weight], device=tower.device),
+        )
+        learned = contexts[None].to(tower.device)
+        (result,) = judge.results(
+            TrainState(learned, torch.zeros_like(learned), torch.empty(0, 1, dtype=torch.float64), seconds=0.0),
+            [cell.seed],
+            self.class_text(inputs, "train"),
+            self.features(setting, inputs.source, val) if val else None,
+            torch.arange(len(val))[None] if val else None,
+            self.test_sets(inputs),
+        )
+        return self._result(inputs, result)
 
     def _train(
         self, pack: Sequence[CellInputs], report: Callable[[int, int], None] | None, checkpoint: Path | None

@@ -58,10 +58,8 @@ def _no_statistics(ablation: LoadedAblation, selection: Selection) -> str:
         return "a claim is about datasets, and there is one"
     metric = own_metric(selection.protocol)
     for shots in selection.shots:
-        if (
-            ablation.reference.name
-            not in paired_results(selection.cells, selection.grid, shots=shots, metric=metric)[0]
-        ):
+        paired, _ = paired_results(selection.cells, selection.grid, shots=shots, metric=metric)
+        if ablation.reference.name not in paired:
             return f"'{ablation.reference.name}' lacks cells at {shots_text(shots)}, and pairs need all of them"
     return ""
 

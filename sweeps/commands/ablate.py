@@ -17,9 +17,7 @@ app = new_app()
     "[bold]dualpt ablate factorial-2x2 shots=[16] datasets=\\[mini-pets,mini-cars][/]"
 )
 def ablate(
-    ablation: Annotated[
-        str, typer.Argument(help="An ablation file, or the name of one that ships (see `dualpt spaces`).")
-    ],
+    file: Annotated[str, typer.Argument(help="An ablation file, or the name of one that ships (see `dualpt spaces`).")],
     overrides: Overrides = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan: cells, finished ones, time.")] = False,
     progress: Annotated[bool, typer.Option(help="Live progress.")] = True,
@@ -42,6 +40,6 @@ def ablate(
     if form is not None and output is None:
         raise UserError("--format: belongs to --output; name the file with -o FILE")
     form = "markdown" if form is None else form
-    loaded = load_ablation(shipped_ablation_or_path(ablation), parse_overrides(overrides or []))
+    loaded = load_ablation(shipped_ablation_or_path(file), parse_overrides(overrides or []))
     code = run_ablation(out, loaded, dry_run=dry_run, progress=progress, output=output, form=form, as_json=as_json)
     raise typer.Exit(code)

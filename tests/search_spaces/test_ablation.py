@@ -78,7 +78,7 @@ def test_overrides_reach_grid_and_reference() -> None:
     loaded = load_ablation(shipped_ablation_or_path("components"), words)
     assert loaded.sweep.file.grid.datasets == ["mini-cars"]
     assert {variant.setting.optim.epochs for variant in loaded.sweep.variants} == {3}
-    with pytest.raises(UserError, match="'variants' is no override of an ablation"):
+    with pytest.raises(UserError, match="'variants' cannot be overridden in an ablation"):
         load_ablation(shipped_ablation_or_path("components"), {"variants": {}})
 
 
