@@ -1,6 +1,6 @@
 """What the mini grid shows, measured: writes docs/mini-grid.md.
 
-    python -m benchmarks.mini_grid                 about ten minutes on two cores; goes on where it was stopped
+    python -m benchmarks.mini_grid                 about ten minutes on two cores; continues where it stopped
 
 Runs every baseline over all shots and seeds (few-shot), base-to-new at 16 shots, and a control, through the ordinary
 sweep machinery; then a linear probe on all training images as the ceiling; then the tables.
@@ -27,7 +27,7 @@ from dualpt.core.methods import METHODS
 from dualpt.core.results import TEST_ACCURACY
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.search_spaces.sweep_file import check_sweep
-from dualpt.sweeps.comparison.documents import to_markdown
+from dualpt.sweeps.comparison.formats.documents import to_markdown
 from dualpt.sweeps.comparison.frames import read_frame
 from dualpt.sweeps.comparison.labels import AVERAGE, method_title
 from dualpt.sweeps.comparison.tables import base_to_new, comparison
@@ -88,7 +88,8 @@ def main() -> None:
 def _measured_on() -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "open_clip_torch", "numpy"))
     machine = f"{platform.machine()}, {torch.get_num_threads()} CPU cores, Python {platform.python_version()}"
-    return f"Measured on {machine}, {versions}."
+    seeds = ", ".join(map(str, SEEDS))
+    return f"Measured with seeds {seeds} (about ten minutes) on {machine}, {versions}."
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -128,7 +129,7 @@ def zero_shot_table(cells: pd.DataFrame, ceilings: dict[str, float]) -> str:
         rows.append([name, f"{100 / classes:.1f}", *measured, f"{ceilings[name]:.1f}"])
     means = [f"{statistics.fmean(float(row[column]) for row in rows):.1f}" for column in range(1, 5)]
     return markdown(
-        ["dataset", "chance", "by name", "by description", "linear probe, 20 images a class"],
+        ["dataset", "chance", "by name", "by description", "linear probe, 20 images per class"],
         [*rows, ["**mean**", *means]],
     )
 

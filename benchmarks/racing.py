@@ -77,7 +77,7 @@ class Replay:
 
 
 SCHEDULERS: dict[str, tuple[Callable[[], Race | None], int]] = {
-    "none: all candidates whole": (lambda: None, CANDIDATES),
+    "none: every candidate complete": (lambda: None, CANDIDATES),
     "none, a quarter of the candidates": (lambda: None, CANDIDATES // 4),
     "asha, race_reduction 2": (partial(Asha, 11, reduction=2), CANDIDATES),
     "asha (race_reduction 3)": (partial(Asha, 11, reduction=3), CANDIDATES),
@@ -131,7 +131,7 @@ def table(rows: dict[str, list[Replay]], workers: int) -> str:
     lines = [
         f"{SEEDS} draws of {CANDIDATES} candidates, {workers} worker{'s' if workers > 1 else ''}",
         "",
-        "| scheduler | pick good from: median (ninth decile) | race over at | good picks | regret: mean (worst) |",
+        "| scheduler | pick good from: median (90th percentile) | race over at | good picks | regret: mean (worst) |",
         "|---|---|---|---|---|",
     ]
     for name, replays in rows.items():

@@ -176,10 +176,17 @@ class Setting(Section):
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Turn nested mappings into one mapping of dotted keys."""
+    """Turn nested mappings into one mapping of dotted keys.
+
+    Raises:
+        UserError: a key is given both nested and dotted.
+    """
     flat: dict[str, Any] = {}
     for key, value in nested.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+        inner = flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+        if twice := inner.keys() & flat.keys():
+            raise UserError(f"{min(twice)} is given twice, nested and dotted; keep one of them")
+        flat |= inner
     return flat
 
 

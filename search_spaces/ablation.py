@@ -19,7 +19,7 @@ from dualpt.core.files.yaml_reader import read_yaml
 from dualpt.core.methods import METHODS, method_setting
 from dualpt.search_spaces.designs import Design, Factor, factorial, one_at_a_time, resolution
 from dualpt.search_spaces.sweep import LoadedSweep, SweepFile, Variant
-from dualpt.search_spaces.sweep_file import SHORTHANDS, check_grid, override
+from dualpt.search_spaces.sweep_file import check_grid, in_full, override
 
 ABLATION_KEYS = ("reference", "variants", "design", "factors", "generators", "pack")
 SHARED_KEYS = tuple(key for key in SweepFile.model_fields if key != "search")
@@ -52,7 +52,7 @@ def load_ablation(path: Path, overrides: Mapping[str, Any] | None = None) -> Loa
         UserError: one line that names the file, the key and the remedy.
     """
     declared = read_yaml(path)
-    given = {SHORTHANDS.get(key, key): value for key, value in (overrides or {}).items()}
+    given = in_full(overrides or {})
     for key in given:
         if key.split(".")[0] in (*ABLATION_KEYS, "search") and key != "pack":
             raise UserError(f"{path}: '{key}' cannot be overridden in an ablation; change it in a copy of the file")

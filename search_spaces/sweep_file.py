@@ -45,9 +45,24 @@ def load_sweep(path: Path, overrides: Mapping[str, Any] | None = None) -> Loaded
     Raises:
         UserError: one line that names the file, the key and the remedy.
     """
-    given = {SHORTHANDS.get(key, key): value for key, value in (overrides or {}).items()}
+    given = in_full(overrides or {})
     following = [axis for axis in AXES if f"grid.{axis}" in given and f"search.{axis}" not in given]
     return check_sweep(override(read_yaml(path), given, path), source=str(path), following=following)
+
+
+def in_full(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Overrides by their full keys, `grid.shots` for `shots`.
+
+    Raises:
+        UserError: a key is given in both spellings.
+    """
+    given: dict[str, Any] = {}
+    for key, value in overrides.items():
+        full = SHORTHANDS.get(key, key)
+        if full in given:
+            raise UserError(f"{full} is given twice on the command line, once as '{key}'; keep one of them")
+        given[full] = value
+    return given
 
 
 def check_sweep(declared: Mapping[str, Any], source: str, following: Collection[str] = ()) -> LoadedSweep:
@@ -145,7 +160,11 @@ def _members(axis: str, values: Iterable[Any], place: str, root: Path | None) ->
 
 def override(declared: dict[str, Any], overrides: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """Apply overrides: `grid.*`, `search.*`, `run.*`, `name` to the file itself, all else to its `setting`."""
-    declared = {**declared, "setting": flatten(_section(declared, "setting", f"{path}: setting"))}
+    setting = _section(declared, "setting", f"{path}: setting")
+    try:
+        declared = {**declared, "setting": flatten(setting)}
+    except UserError as error:
+        raise UserError(f"{path}: setting: {error}") from None
     for key, value in overrides.items():
         section, _, rest = key.partition(".")
         if key in SETTING_KEYS:

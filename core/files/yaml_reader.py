@@ -1,16 +1,23 @@
-"""YAML as researchers write it: `1e-3` is a number, a key is a word, and a key given twice is an error."""
+"""YAML as researchers write it: `1e-3` is a number, `1:30` isn't, keys are words, and a key given twice is an error."""
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
 from dualpt.core.errors import UserError
 
+DEEPEST = 32
+"""Levels of nesting beyond which a file is refused; also what ends one that contains itself."""
+MOST_VALUES = 100_000
+"""Values of a file, aliases counted each time they are used."""
+
+INT, FLOAT, ODD_NUMBER = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "!odd-number"
+
 
 class Loader(yaml.SafeLoader):
-    """PyYAML follows YAML 1.1, where `1e-3` is a string and a repeated key silently wins."""
+    """PyYAML follows YAML 1.1, where `1e-3` is a string, `1:30` is 90, `010` is 8 and a repeated key silently wins."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -27,32 +34,70 @@ class Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+def _refuse_odd_number(_: Loader, node: yaml.ScalarNode) -> None:
+    raise yaml.MarkedYAMLError(
+        problem=f"'{node.value}' can be read as several numbers; write a plain decimal number, or quote it as text",
+        problem_mark=node.start_mark,
+    )
+
+
 Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:float"]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in {INT, FLOAT, "tag:yaml.org,2002:timestamp"}]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+Loader.add_implicit_resolver(INT, re.compile(r"^[-+]?(0|[1-9]\d*)$"), list("-+0123456789"))
 Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+\.\d*|\.\d+|\d+)([eE][-+]?\d+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"),
+    FLOAT,
+    re.compile(r"^[-+]?(\d+\.\d*|\.\d+|[1-9]\d*|0)([eE][-+]?\d+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"),
     list("-+0123456789."),
 )
+Loader.add_implicit_resolver(  # octal, `1_000`, hexadecimal, binary, and base 60 as in `1:30`
+    ODD_NUMBER,
+    re.compile(r"^[-+]?(0\d+|\d[\d_]*_[\d_.]*|0x[\da-fA-F_]+|0o[0-7_]+|0b[01_]+|\d+(:[0-5]?\d)+(\.\d*)?)$"),
+    list("-+0123456789"),
+)
+Loader.add_constructor(ODD_NUMBER, _refuse_odd_number)
+
+
+def load_yaml(text: str) -> Any:
+    """What a YAML text says.
+
+    Raises:
+        yaml.YAMLError: it isn't YAML, is nested too deeply or is too large.
+    """
+    loaded = yaml.load(text, Loader=Loader)
+    level, values = [loaded], 0
+    for _ in range(DEEPEST):
+        level = [inner for value in level for inner in _inside(value)]
+        values += len(level)
+        if not level:
+            return loaded
+        if values > MOST_VALUES:
+            raise yaml.YAMLError(f"more than {MOST_VALUES:,} values")
+    raise yaml.YAMLError(f"nested more than {DEEPEST} levels deep, or contains itself")
+
+
+def _inside(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return list(cast("dict[object, object]", value).values())
+    return cast("list[object]", value) if isinstance(value, list) else []
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a file that holds one mapping.
 
     Raises:
-        UserError: the file is missing, is not YAML, or holds something else than a mapping.
+        UserError: the file is missing, is not YAML, or holds something other than a mapping.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:
-        loaded = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
+        loaded = load_yaml(path.read_text(encoding="utf-8"))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{path}:{mark.line + 1}" if mark else str(path)
         raise UserError(f"{place}: {error.problem}") from None
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a YAML text file ({str(error).splitlines()[0]})") from None
     if not isinstance(loaded, dict):
         raise UserError(f"{path}: expected a mapping of keys, found {type(loaded).__name__}")

@@ -8,8 +8,8 @@ import pandas as pd
 from dualpt.search_spaces.ablation import LoadedAblation
 from dualpt.sweeps.comparison.claims import paired_results
 from dualpt.sweeps.comparison.compare import comparison_tables, own_metric
-from dualpt.sweeps.comparison.documents import AnyTable
 from dualpt.sweeps.comparison.effects import effects_of, effects_table
+from dualpt.sweeps.comparison.formats.documents import AnyTable
 from dualpt.sweeps.comparison.frames import finished_shots, grid_of
 from dualpt.sweeps.comparison.selection import Selection, select
 from dualpt.sweeps.comparison.tables import shots_text

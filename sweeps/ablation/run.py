@@ -39,7 +39,7 @@ def run_ablation(
     if outcome.interrupted:
         return outcome.exit_code
     from dualpt.sweeps.ablation.outcome import ablation_cells, ablation_tables
-    from dualpt.sweeps.comparison.documents import to_document
+    from dualpt.sweeps.comparison.formats.documents import to_document
     from dualpt.sweeps.comparison.frames import read_frame
 
     selection = ablation_cells(ablation, read_frame(sweep.file.name, sweep.file.run.tracking_uri))

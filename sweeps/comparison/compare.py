@@ -23,10 +23,11 @@ from dualpt.core.results import (
     VAL_ACCURACY,
     target_accuracy,
 )
-from dualpt.sweeps.comparison.documents import AnyTable, to_csv, to_document, to_markdown
+from dualpt.sweeps.comparison.formats.documents import AnyTable, to_csv, to_document, to_markdown
+from dualpt.sweeps.comparison.formats.latex import to_latex, to_latex_document
+from dualpt.sweeps.comparison.formats.terminal import print_plain, print_table
 from dualpt.sweeps.comparison.frames import finished_shots, read_frame
 from dualpt.sweeps.comparison.labels import find_method
-from dualpt.sweeps.comparison.latex import to_latex, to_latex_document
 from dualpt.sweeps.comparison.plain import PlainTable
 from dualpt.sweeps.comparison.published import BACKBONE_PARAMS, Published, published_for, published_rows
 from dualpt.sweeps.comparison.selection import Selection, select
@@ -40,7 +41,6 @@ from dualpt.sweeps.comparison.tables import (
     differences,
     joined,
 )
-from dualpt.sweeps.comparison.terminal import print_plain, print_table
 
 FORMATS = ("table", "markdown", "latex", "latex-document", "csv", "json")
 METRICS = (TEST_ACCURACY, BASE_ACCURACY, NEW_ACCURACY, HARMONIC_MEAN, TARGET_MEAN, VAL_ACCURACY)

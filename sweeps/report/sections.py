@@ -11,7 +11,7 @@ import pandas as pd
 from dualpt.core.config import SETTING_KEYS
 from dualpt.core.errors import UserError
 from dualpt.sweeps.comparison.compare import comparison_tables, rendered
-from dualpt.sweeps.comparison.documents import AnyTable
+from dualpt.sweeps.comparison.formats.documents import AnyTable
 from dualpt.sweeps.comparison.frames import cells_frame
 from dualpt.sweeps.comparison.labels import method_title
 from dualpt.sweeps.comparison.plain import PlainTable

@@ -27,7 +27,7 @@ def test_asha_finds_a_good_pick_for_a_part_of_the_compute() -> None:
     assert all(one.regret <= GOOD for one in asha)
     assert statistics.fmean(one.share for one in asha) < 0.5
     assert statistics.median(one.good_from for one in asha) <= 0.25
-    whole = replayed(recorded, sweep, "none: all candidates whole", 0, workers=1)
+    whole = replayed(recorded, sweep, "none: every candidate complete", 0, workers=1)
     assert whole.share == pytest.approx(1)
     assert whole.regret == 0
     assert "| asha (race_reduction 3) |" in table({"asha (race_reduction 3)": asha}, 1)

@@ -168,7 +168,7 @@ def test_each_fault_is_one_line(good: Path, override: str, said: str) -> None:
         ("name: a\nsetting: {prompt: {1: 2}}", "bad.yaml:2: a key must be a word, found 1"),
         ("name: a\n? [a]\n: 1", "bad.yaml:2: a key must be a word, found a sequence"),
         ("name: a\nsetting: [1]", "bad.yaml: setting: expected a mapping of keys, found [1]"),
-        ("name: 2024-99-99", "not a YAML text file"),
+        ("name: 2024-99-99", "nothing to run"),
         ("name: a\nmethod: zero-shot", "unknown key 'method'; a sweep searches learned prompts; list other"),
         ("name: a\nsetting: {method: zero-shot}\nbaselines: [coop]", "bad.yaml: setting.method: a sweep searches"),
     ],

@@ -10,7 +10,7 @@ from dualpt.core.data.catalog import REAL_GRID
 from dualpt.core.errors import UserError
 from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, harmonic_mean
 from dualpt.sweeps.comparison.compare import comparison_tables
-from dualpt.sweeps.comparison.documents import to_markdown
+from dualpt.sweeps.comparison.formats.documents import to_markdown
 from dualpt.sweeps.comparison.labels import AVERAGE
 from dualpt.sweeps.comparison.published import BACKBONE_NAME, BACKBONE_WEIGHTS, load_published, published_for
 from dualpt.sweeps.comparison.selection import Selection, select

@@ -5,7 +5,7 @@ import pytest
 
 from dualpt.core.errors import UserError
 from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, harmonic_mean
-from dualpt.sweeps.comparison.documents import to_frame, to_markdown
+from dualpt.sweeps.comparison.formats.documents import to_frame, to_markdown
 from dualpt.sweeps.comparison.frames import comparable_cells
 from dualpt.sweeps.comparison.labels import AVERAGE, BEST, find_method, method_title, short_title
 from dualpt.sweeps.comparison.tables import (

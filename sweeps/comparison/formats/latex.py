@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from dualpt.sweeps.comparison.documents import AnyTable, text_rows
+from dualpt.sweeps.comparison.formats.documents import AnyTable, text_rows
 from dualpt.sweeps.comparison.plain import PlainTable
 
 MARKS = {1: r"\textbf{{{}}}", 2: r"\underline{{{}}}", None: "{}"}
