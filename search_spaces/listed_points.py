@@ -1,5 +1,6 @@
 """Points that follow from a space and a seed alone, for the samplers that list them."""
 
+import math
 from collections.abc import Iterator
 from random import Random
 
@@ -73,14 +74,18 @@ def value_at(parameter: Parameter, share: float) -> Value:
         case ChoiceParameter(values=values):
             return values[int(share * len(values))]
         case IntParameter(low=low, high=high, log=True):
-            return min(high, max(low, round((low - 0.5) * ((high + 0.5) / (low - 0.5)) ** share)))
+            return min(high, max(low, round(math.exp(_between(math.log(low - 0.5), math.log(high + 0.5), share)))))
         case FloatParameter(low=low, high=high, log=True):
-            return min(high, low * (high / low) ** share)
+            return min(high, max(low, math.exp(_between(math.log(low), math.log(high), share))))
         case FloatParameter(low=low, high=high, step=None):
-            return low + share * (high - low)
+            return _between(low, high, share)
         case _:
             values = parameter.listed or ()
             return values[int(share * len(values))]
+
+
+def _between(low: float, high: float, share: float) -> float:
+    return low + share * (high - low)
 
 
 def _distinct(sweep: LoadedSweep, points: Iterator[Point], patience: int | None = None) -> Iterator[Point]:

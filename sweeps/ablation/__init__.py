@@ -1,7 +1,7 @@
 """Ablations: declared variants against a reference, run as a sweep and told apart by statistics.
 
 - `run`: launches what is missing and shows the tables.
-- `outcome`: the tables, the statistics against the reference, the effects of factors.
+- `ablation_tables`: the tables, the statistics against the reference, the effects of factors.
 
 May use `launching`, `comparison` and `planning`; the file itself is read in `search_spaces.ablation`.
 """

@@ -38,7 +38,7 @@ def run_ablation(
     outcome = launch(sweep, console=console, progress=progress and not as_json)
     if outcome.interrupted:
         return outcome.exit_code
-    from dualpt.sweeps.ablation.outcome import ablation_cells, ablation_tables
+    from dualpt.sweeps.ablation.ablation_tables import ablation_cells, ablation_tables
     from dualpt.sweeps.comparison.formats.documents import to_document
     from dualpt.sweeps.comparison.frames import read_frame
 

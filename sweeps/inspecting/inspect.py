@@ -11,7 +11,7 @@ from rich.console import Console
 from dualpt.core.config import Setting, uses_local
 from dualpt.sweeps.comparison.frames import open_ledger
 from dualpt.sweeps.console import showing_progress
-from dualpt.sweeps.inspecting.tables import TextTable, cell_tables, print_tables
+from dualpt.sweeps.inspecting.cell_tables import TextTable, cell_tables, print_tables
 from dualpt.sweeps.ledger.cell_names import find_cell, prompts_of
 from dualpt.sweeps.outputs import writable_folder
 

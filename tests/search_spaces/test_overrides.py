@@ -1,9 +1,9 @@
 """Overrides on the command line mean what they seem to mean, or are refused."""
 
 import pytest
-from dualpt.search_spaces.overrides import parse_overrides
 
 from dualpt.core.errors import UserError
+from dualpt.search_spaces.overrides import parse_overrides
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from dualpt.search_spaces.ablation import LoadedAblation, check_ablation
 from dualpt.sweeps.ablation import run
-from dualpt.sweeps.ablation.outcome import ablation_cells, ablation_tables
+from dualpt.sweeps.ablation.ablation_tables import ablation_cells, ablation_tables
 from dualpt.sweeps.comparison.compare import rendered
 from dualpt.sweeps.comparison.frames import read_frame
 from dualpt.sweeps.planning.plan import count, plan_sweep
