@@ -185,7 +185,7 @@ def _factor(name: str, declared: Any, reference: Setting, place: str) -> Factor:
     own = [level for level, setting in settings.items() if not _difference(setting, reference)]
     if len(own) != 1:
         found = "none of the levels is" if not own else f"{' and '.join(own)} are both"
-        raise UserError(f"{place}: {found} the reference's; exactly one level leaves the reference as it is")
+        raise UserError(f"{place}: {found} the reference's; exactly one level must leave the reference unchanged")
     return Factor(name, levels, own[0])
 
 

@@ -158,5 +158,5 @@ def _number(node: ast.expr, values: Mapping[str, Value]) -> float:
     """The value of an operand: Python would also repeat a word, at any length."""
     value = _value(node, values)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{ast.unparse(node)} is {value!r}, which is no number")
+        raise TypeError(f"{ast.unparse(node)} is {value!r}, which is not a number")
     return value

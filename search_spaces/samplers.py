@@ -23,7 +23,7 @@ class Abilities:
     values: bool = False
     """Whether it needs the values of each parameter to be listable."""
     lists_points: bool = False
-    """Whether its points follow from the space and the seed alone; Optuna is then only told of them."""
+    """Whether its points follow from the space and the seed alone; Optuna then only records them."""
 
 
 SAMPLERS: dict[Sampler, Abilities] = {

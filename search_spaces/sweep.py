@@ -42,7 +42,7 @@ class Run(Section):
     max_concurrent: int | None = Field(None, ge=1)
     """Most trials at once; None is what the resources allow."""
     max_hours: float | None = Field(None, gt=0)
-    """Budget of one launch in hours of wall time: then running packs finish and the launch ends; None is no limit."""
+    """Budget of one launch in hours of wall time: then running packs finish and the launch ends; None for no limit."""
     tracking_uri: str = "sqlite:///mlflow.db"
     """MLflow tracking store."""
     study_storage: str = "sqlite:///optuna.db"

@@ -1,4 +1,4 @@
-"""Ablations: declared variants against a reference, run as a sweep and told apart by statistics.
+"""Ablations: declared variants and their reference, run as a sweep and compared with it by statistics.
 
 - `run`: launches what is missing and shows the tables.
 - `ablation_tables`: the tables, the statistics against the reference, the effects of factors.

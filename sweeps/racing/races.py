@@ -80,7 +80,7 @@ class Asha(Race):
 class StatisticalRace(Race):
     """Gives up a candidate when a paired t-test over the datasets done says that it is worse than the best.
 
-    The test is one-sided, over each dataset's difference to the leader. It is repeated after every dataset, so that
+    The test is one-sided, over each dataset's difference to the leader. It is repeated after every dataset, so
     its error over a whole race is larger than one test's.
     """
 

@@ -169,7 +169,7 @@ class Candidates:
                 yield point
 
     def _propose(self) -> Proposal | None:
-        """Ask Optuna once; None where it proposed a known or forbidden setting, which is told at once."""
+        """Ask Optuna once; None where it proposed a known or forbidden setting, which is reported back at once."""
         trial = self._study.ask()
         name = trial.user_attrs.get(NAME) or f"trial-{len(self._names) + 1:03d}"
         point = self._suggest(trial)
@@ -252,7 +252,7 @@ class Candidates:
             self._study.enqueue_trial(dict(trial.params), {NAME: name, **kept})
 
     def _finish(self, number: int, state: TrialState, values: Sequence[float] | None = None) -> None:
-        """End a trial; what another launch has finished stays as it is."""
+        """End a trial; what another launch has finished stays unchanged."""
         self._study.tell(number, values, state=state, skip_if_finished=True)
         self._running.pop(number, None)
 

@@ -124,7 +124,7 @@ def test_overrides_reach_grid_search_and_setting(good: Path) -> None:
         ("search.constraints=[__import__('os').getpid() > 0]", "is not understood; use keys, numbers and words"),
         ("search.constraints=[alignment.topk ** 9 < 3]", "'alignment.topk ** 9' in 'alignment.topk ** 9 < 3' is not"),
         ("search.constraints=[alignment.topk < optim.batch_size]", "optim.batch_size is not set"),
-        ("search.constraints=[alignment.local_form * 3 == 'a']", "which is no number"),
+        ("search.constraints=[alignment.local_form * 3 == 'a']", "which is not a number"),
         ("search.constraints=[data.shots < alignment.topk]", "names data.shots, which is not searched"),
         ("search.constraints=[3]", "search.constraints"),
         ("search.start_from=[coop]", "search.start_from: coop: prompt.n_prompts is 1 there and 2 in this sweep"),
@@ -268,7 +268,7 @@ def test_targets_are_overridden_like_datasets(tmp_path: Path) -> None:
     ("override", "said"),
     [
         ("targets=[mini-pet]", "grid.targets: unknown dataset 'mini-pet'; did you mean 'mini-pets'?"),
-        ("targets=[mini-objects]", "grid.targets: mini-objects is its own only target"),
+        ("targets=[mini-objects]", "grid.targets: mini-objects is its only target"),
         ("targets=[]", "grid.targets: must be a list without repeats and not empty"),
         ("protocol=domain-generalization", "grid.targets: mini-objects has no known variants"),
         ("datasets=[ImageNetA]", "grid.targets: ImageNetA belongs to no grid"),

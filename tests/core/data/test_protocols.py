@@ -40,7 +40,7 @@ class TestTargets:
 
     @pytest.mark.parametrize("protocol", TRANSFER_PROTOCOLS)
     def test_a_target_is_needed(self, protocol: str) -> None:
-        with pytest.raises(UserError, match="EuroSAT is its own only target"):
+        with pytest.raises(UserError, match="EuroSAT is its only target"):
             targets_of(protocol, "EuroSAT", ["EuroSAT"])  # type: ignore[arg-type]
 
     def test_only_imagenet_has_known_variants(self) -> None:
