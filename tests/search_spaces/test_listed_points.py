@@ -67,7 +67,7 @@ def test_a_small_space_is_listed_to_its_end_and_no_setting_twice() -> None:
 )
 def test_shares_reach_both_ends_and_pass_neither(spec: dict[str, Any], ends: tuple[float, float]) -> None:
     parameter = parse_parameter(WEIGHT, spec, "test")
-    assert value_at(parameter, 0.0) == ends[0]
+    assert value_at(parameter, 0.0) == pytest.approx(ends[0])
     assert value_at(parameter, 1 - 2**-31) == pytest.approx(ends[1])
     assert parameter.contains(value_at(parameter, 1 - 2**-53))
 

@@ -7,9 +7,10 @@ import pytest
 from dualpt import search_spaces
 from dualpt.core.config import Value
 from dualpt.core.errors import UserError
+from dualpt.core.files.yaml_reader import read_yaml
 from dualpt.search_spaces.constraints import parse_constraint
 from dualpt.search_spaces.listed_points import grid_points
-from dualpt.search_spaces.overrides import parse_overrides, parse_value, read_yaml
+from dualpt.search_spaces.overrides import parse_overrides, parse_value
 from dualpt.search_spaces.parameters import ChoiceParameter, FloatParameter, IntParameter
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.search_spaces.sweep_file import load_sweep
