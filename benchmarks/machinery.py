@@ -18,7 +18,7 @@ from rich.console import Console
 
 from benchmarks.instant_runner import InstantRunner, instant_key, instant_result
 from benchmarks.measuring import Row, Run, counted, duration
-from dualpt.core.inputs.reading import cell_key
+from dualpt.core.inputs.key import cell_key
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.search_spaces.sweep_file import check_sweep
 from dualpt.sweeps.launching.launch import draw_mini_datasets, launch

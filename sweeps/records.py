@@ -65,8 +65,8 @@ TARGETS_PARAM = "data.targets"
 """Only on cells whose protocol has targets."""
 
 Kind = Literal["baseline", "search", "best", "reference", "variant"]
-"""A published method over the whole grid, a candidate over the judged part, the selected setting over the whole; of a
-study, the setting that variants are held against, and the variants, over the whole grid too."""
+"""A published method over the whole grid, a candidate over the judged part, the selected setting over the whole; of
+an ablation, the setting that variants are held against, and the variants, over the whole grid too."""
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 

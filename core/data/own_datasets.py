@@ -3,7 +3,7 @@
 leaves:
   folder: leaves                 # under the data root
   images: photos                 # under the folder; left out where image paths begin in the folder itself
-  split: split_leaves.json       # in the folder, as the field's split files; or `folders`, one folder a class
+  split: split_leaves.json       # in the folder, as the field's split files; or `folders`, one folder per class
   template: a photo of a {} leaf.
   title: Leaves
 """
@@ -22,7 +22,7 @@ from dualpt.core.files.yaml_reader import read_yaml
 
 FILE_NAME = "datasets.yaml"
 CLASS_FOLDERS = "folders"
-"""Value of `split` for a dataset that has a folder a class and no split file."""
+"""Value of `split` for a dataset with one folder per class and no split file."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """Names become parts of metric names and of file names."""
 
@@ -71,7 +71,7 @@ def read_own_datasets(root: Path, taken: Collection[str]) -> dict[str, OwnDatase
         taken: names that stand for something else.
 
     Raises:
-        UserError: a file that is no mapping of names, a name that is taken or impossible, or a faulty entry.
+        UserError: a file that is not a mapping of names, a name that is taken or not allowed, or a faulty entry.
     """
     source = root / FILE_NAME
     if not source.exists():
@@ -104,14 +104,14 @@ def check_name(name: str, taken: Collection[str], place: str) -> None:
         UserError: one line with `place`.
     """
     if not NAME.fullmatch(name):
-        raise UserError(f"{place}: '{name:.80}' is no dataset name; use letters, digits, '.', '_' and '-'")
+        raise UserError(f"{place}: '{name:.80}' cannot name a dataset; use letters, digits, '.', '_' and '-'")
     for other in taken:
         if other.casefold() == name.casefold():
             raise UserError(f"{place}: the name '{name}' is taken by '{other}'; choose another")
 
 
 def append_own_dataset(root: Path, name: str, dataset: OwnDataset) -> Path:
-    """Add an entry at the end of `datasets.yaml`, which is made if need be; what stands in it stays as it is.
+    """Add an entry at the end of `datasets.yaml`, creating it if necessary; existing entries stay unchanged.
 
     Raises:
         UserError: the file cannot be written.

@@ -5,7 +5,7 @@ validation images, and the test sets; local features only for settings that use 
 """
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from dualpt.core.data.splits import Item
 from dualpt.core.errors import UserError
 from dualpt.core.features.rows import ImageKey
 from dualpt.core.features.store import Encoder, FeatureStore
-from dualpt.core.inputs.reading import data_of, data_root, info_of
+from dualpt.core.inputs.reading import CellInputs, Dataset
 
 
 @dataclass(frozen=True)
@@ -23,21 +23,20 @@ class FeatureNeed:
     """Images of one dataset that one backbone is to see in one way."""
 
     setting: Setting
-    """The first setting that asks for it: its backbone and data root are all that matters."""
-    dataset: str
+    """The first setting that asks for it; only its backbone matters."""
+    dataset: Dataset
     view: int | None
     """None for the plain centre crop."""
     items: tuple[Item, ...]
     """Labelled 0: base-to-new relabels the same images."""
 
     @property
-    def local(self) -> LocalKind | None:
-        return local_kind(self.setting)
+    def image_root(self) -> Path:
+        return self.dataset.image_root
 
     @property
-    def image_root(self) -> Path:
-        info = info_of(self.setting, self.dataset)
-        return info.image_root(data_root(self.setting, info))
+    def local(self) -> LocalKind | None:
+        return local_kind(self.setting)
 
 
 @dataclass(frozen=True)
@@ -64,27 +63,27 @@ def train_views(setting: Setting) -> tuple[int | None, ...]:
     return (None,) if n_views == 1 else tuple(range(n_views))
 
 
-def needs_of(cells: Sequence[Cell]) -> list[FeatureNeed]:
+def needs_of(cells: Iterable[Cell]) -> list[FeatureNeed]:
     """What the cells read, each image once; those with local features first, since global ones are stored with them."""
-    wanted: dict[tuple[object, ...], tuple[Setting, str, int | None, dict[Item, None]]] = {}
+    wanted: dict[tuple[object, ...], tuple[Setting, Dataset, int | None, dict[Item, None]]] = {}
 
-    def want(setting: Setting, dataset: str, view: int | None, items: Sequence[Item]) -> None:
-        group = (setting.backbone, setting.data.root, dataset, uses_local(setting), view)
+    def want(setting: Setting, dataset: Dataset, view: int | None, items: Sequence[Item]) -> None:
+        group = (setting.backbone, dataset, uses_local(setting), view)
         images = wanted.setdefault(group, (setting, dataset, view, {}))[3]
         images.update((item._replace(label=0), None) for item in items)
 
-    for cell in cells:
-        data, setting = data_of(cell), cell.setting
-        want(setting, cell.dataset, None, data.val)
+    for inputs in map(CellInputs, cells):
+        data, setting = inputs.data, inputs.cell.setting
+        want(setting, inputs.source, None, data.val)
         for test, items in data.tests.items():
-            want(setting, data.datasets[test], None, items)
+            want(setting, inputs.dataset_of(test), None, items)
         if setting.trains:
             for view in train_views(setting):
-                want(setting, cell.dataset, view, data.train)
+                want(setting, inputs.source, view, data.train)
     seen: dict[tuple[object, ...], set[Item]] = {}
     needs = []
     for setting, dataset, view, images in sorted(wanted.values(), key=lambda group: not uses_local(group[0])):
-        known = seen.setdefault((setting.backbone, setting.data.root, dataset, view), set())
+        known = seen.setdefault((setting.backbone, dataset, view), set())
         needs.append(FeatureNeed(setting, dataset, view, tuple(image for image in images if image not in known)))
         known |= set(images)
     return [need for need in needs if need.items]
@@ -105,7 +104,9 @@ def estimate(
     estimates = []
     for need in needs:
         encoder = encoder_of(need.setting)
-        missing, row_bytes = store.missing(encoder, need.dataset, need.image_root, need.items, need.local, need.view)
+        missing, row_bytes = store.missing(
+            encoder, need.dataset.name, need.image_root, need.items, need.local, need.view
+        )
         pace = pace_of(need, missing) if missing else None
         seconds = len(missing) / pace if pace else None if missing else 0.0
         estimates.append(FeatureEstimate(need, len(missing), len(missing) * row_bytes, seconds))

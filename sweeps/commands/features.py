@@ -47,9 +47,9 @@ def build(
     """
     from dualpt.core.data.catalog import expand_datasets
     from dualpt.core.errors import UserError
+    from dualpt.search_spaces.overrides import parse_overrides
     from dualpt.search_spaces.shipped import shipped_or_path
     from dualpt.search_spaces.sweep_file import load_sweep
-    from dualpt.search_spaces.yaml_reader import parse_overrides
     from dualpt.sweeps.tools.features import build as build_features
     from dualpt.sweeps.tools.features import sweep_cells
     from dualpt.sweeps.tools.train import cells_of

@@ -79,8 +79,8 @@ def sweep(
     Exit codes: 0 all cells done, 2 usage or configuration, 3 some cells failed, 4 budget spent (run.max_hours),
     130 interrupted.
     """
+    from dualpt.search_spaces.overrides import parse_overrides
     from dualpt.search_spaces.sweep_file import load_sweep
-    from dualpt.search_spaces.yaml_reader import parse_overrides
     from dualpt.sweeps.launching.launch import draw_mini_datasets, launch
     from dualpt.sweeps.launching.outcome import report
     from dualpt.sweeps.launching.preview import dry_run as show_plan

@@ -76,7 +76,9 @@ def compare_sweeps(
     frames = {name: read_frame(name, store, BACKBONE_PARAMS if published else ()) for name in dict.fromkeys(names)}
     selection = select(frames, protocol=protocol, common=common)
     beside = published_for(selection) if published else None
-    tables = tables_of(selection, shots=shots, all_shots=all_shots, metric=metric, baseline=baseline, published=beside)
+    tables = comparison_tables(
+        selection, shots=shots, all_shots=all_shots, metric=metric, baseline=baseline, published=beside
+    )
     if figure is not None:  # drawn before anything is printed: its faults are then all that is
         from dualpt.sweeps.comparison.figures.curves import few_shot_curves
         from dualpt.sweeps.comparison.figures.style import check_path, save
@@ -89,7 +91,7 @@ def compare_sweeps(
         console.print(f"  figure: {figure}", highlight=False)
 
 
-def tables_of(
+def comparison_tables(
     selection: Selection,
     *,
     shots: int | None = None,
@@ -136,9 +138,9 @@ def tables_of(
 
 
 def _statistics(selection: Selection, baseline: str, shots: Sequence[int], metric: str) -> list[PlainTable]:
-    from dualpt.sweeps.comparison.claims import findings_at  # SciPy and statsmodels, which take a second
+    from dualpt.sweeps.comparison.claims import claims_at  # SciPy and statsmodels, which take a second
 
-    found = findings_at(selection.cells, selection.grid, baseline, shots=shots, metric=metric)
+    found = claims_at(selection.cells, selection.grid, baseline, shots=shots, metric=metric)
     return [table for one in found for table in one.tables()]
 
 

@@ -1,6 +1,6 @@
 """What methods and columns are called in tables and figures, and the order they stand in.
 
-A method's name is that of its trial: a published method, a variant of a study, or `best`. Where two compared sweeps
+A method's name is that of its trial: a published method, a variant of an ablation, or `best`. Where two compared sweeps
 have trials of one name, their names end in the sweep: `best [first]`, `best [second]`.
 """
 

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from dualpt.core.cell import Cell
 from dualpt.core.errors import UserError
-from dualpt.core.inputs.reading import cell_key, mini_datasets_of
+from dualpt.core.inputs.key import cell_key
+from dualpt.core.inputs.reading import CellInputs, mini_datasets_of
 from dualpt.core.mini.grid import ensure_mini_grid
 from dualpt.search_spaces.parameters import SHOTS
 from dualpt.search_spaces.points import StartPoint
@@ -124,7 +125,7 @@ def _begin_alone(uri: str, name: str, shown: SweepProgress) -> None:
 
 def draw_mini_datasets(sweep: LoadedSweep, *, console: Console, progress: bool = True) -> None:
     """Draw the sweep's mini datasets that are not on disk, with progress; cell keys would draw them in silence."""
-    for root, names in mini_datasets_of(grid_cells(sweep, sweep.reference)).items():
+    for root, names in mini_datasets_of(map(CellInputs, grid_cells(sweep, sweep.reference))).items():
         with SweepProgress(console, enabled=progress) as shown:
             ensure_mini_grid(root, names, shown.preparing)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from dualpt.core.cell import Cell
-from dualpt.core.inputs.reading import cell_key
+from dualpt.core.inputs.key import cell_key
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.console import readable_seconds
 from dualpt.sweeps.launching.known_before import cells_on_record, finished_anywhere, given_up, study_fits

@@ -36,7 +36,7 @@ class SweepPlan:
     """What is known of a sweep before its search proposes anything."""
 
     baselines: tuple[TrialPlan, ...]
-    """Published methods and a study's variants: all that runs over the whole grid whatever a search finds."""
+    """Published methods and an ablation's variants: all that runs over the whole grid whatever a search finds."""
     candidates: int
     candidate_cells: int
     """Cells that each candidate is judged on."""
@@ -89,7 +89,7 @@ def plan_baseline(name: str, sweep: LoadedSweep) -> TrialPlan:
 
 
 def plan_variant(variant: Variant, sweep: LoadedSweep) -> TrialPlan:
-    """A variant of a study, or its reference, over the whole grid."""
+    """A variant of an ablation, or its reference, over the whole grid."""
     kind: Kind = "reference" if variant.is_reference else "variant"
     return TrialPlan(variant.name, kind, variant.setting, grid_cells(sweep, variant.setting))
 

@@ -42,7 +42,7 @@ class Asha(Race):
     """Asynchronous successive halving (Li et al., 2020, arXiv 1810.05934) on datasets done.
 
     Of those that have done k datasets, one in `reduction` goes on, and at least one: the first candidate is always
-    judged whole.
+    judged on all datasets.
     """
 
     def __init__(self, n_datasets: int, *, first: int = 1, reduction: int = 3) -> None:
@@ -80,7 +80,7 @@ class Asha(Race):
 class StatisticalRace(Race):
     """Gives up a candidate when a paired t-test over the datasets done says that it is worse than the best.
 
-    The test is one-sided, over each dataset's difference to the leader. It is repeated after every dataset, so that
+    The test is one-sided, over each dataset's difference to the leader. It is repeated after every dataset, so
     its error over a whole race is larger than one test's.
     """
 

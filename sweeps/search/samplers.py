@@ -18,14 +18,17 @@ POPULATION = (4, 50)
 def sampler_of(search: Search, *, number: int, multivariate: bool) -> BaseSampler:
     """The sampler of the next proposal.
 
-    Each proposal gets a fresh sampler, which reads what it knows from the study: a resumed search goes on as one that
-    was never stopped. tpe and random model parameters with a condition by themselves; gp and cmaes draw them at random,
-    and cmaes all choices too.
+    Each proposal has a new sampler, which reads what it knows from the study: a resumed search goes on like one that
+    was never stopped. tpe and random model parameters with a condition; gp and cmaes draw them at random, and cmaes
+    all choices too.
 
     Args:
-        search: the search section; `grid` has no sampler, its points are listed.
+        search: the search section.
         number: number of the proposal; seeds it.
         multivariate: whether TPE models parameters jointly.
+
+    Raises:
+        ValueError: the sampler lists its points itself (`dualpt.search_spaces.listed_points`).
     """
     seed = search.seed * 100_003 + number
     startup = max(FEWEST_RANDOM, min(MOST_RANDOM, search.trials // 3))
@@ -43,7 +46,7 @@ def sampler_of(search: Search, *, number: int, multivariate: bool) -> BaseSample
                 return TPESampler(seed=seed, n_startup_trials=startup, multivariate=multivariate, constant_liar=True)
             case "random":
                 return RandomSampler(seed)
-            case "grid":
-                raise ValueError("a grid has no sampler: its points are listed")
+            case "grid" | "qmc":
+                raise ValueError(f"{search.sampler} lists its points; Optuna proposes none")
             case _:
                 assert_never(search.sampler)

@@ -96,7 +96,7 @@ def _open_journal(path: Path) -> JournalStorage:
             try:
                 json.loads(file.readline())
             except ValueError:
-                raise ValueError("the file is no Optuna journal") from None
+                raise ValueError("the file is not an Optuna journal") from None
     return JournalStorage(JournalFileBackend(str(path)))
 
 

@@ -155,7 +155,7 @@ def _estimate_row(one: "FeatureEstimate") -> dict[str, Any]:
         "backbone": section.name,
         "precision": section.precision,
         "local": one.need.local,
-        "dataset": one.need.dataset,
+        "dataset": one.need.dataset.name,
         "view": one.need.view,
         "images": len(one.need.items),
         "missing": one.missing,
@@ -170,7 +170,7 @@ def _print_needs(console: Console, estimates: "Sequence[FeatureEstimate]") -> No
     for one in estimates:
         section = one.need.setting.backbone
         title = _encoder_line(section.name, section.precision, one.need.local)
-        groups.setdefault(title, {}).setdefault(one.need.dataset, []).append(one)
+        groups.setdefault(title, {}).setdefault(one.need.dataset.name, []).append(one)
     for title, by_dataset in groups.items():
         table = _table("dataset", "views", "images", "missing", "size", "time")
         for dataset, group in by_dataset.items():

@@ -9,7 +9,7 @@ import torch
 
 from dualpt.core.cell import Cell
 from dualpt.core.config import LOCATIONS, SETTING_KEYS, Setting, Value
-from dualpt.core.inputs.reading import cell_key
+from dualpt.core.inputs.key import cell_key
 from dualpt.core.running.cell_runner import CellResult, CellRunner
 
 TINY = "dualpt-test-vit"

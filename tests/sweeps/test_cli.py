@@ -34,7 +34,7 @@ def test_help_loads_no_heavy_library() -> None:
     assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True).stdout.strip() == "set()"
 
 
-COMMANDS = ("train", "sweep", "compare", "figure", "ablate", "status", "spaces", "settings", "features")
+COMMANDS = ("train", "sweep", "compare", "figure", "evaluate", "ablate", "status", "spaces", "settings", "features")
 
 
 @pytest.mark.parametrize(

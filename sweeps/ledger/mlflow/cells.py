@@ -1,6 +1,7 @@
 """Cells in the ledger: written by the workers themselves, in five calls a cell, FINISHED last."""
 
 import itertools
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,12 @@ class CellLedger(StoreClient):
     def trial_cells(self, trial: TrialRef) -> list[CellRow]:
         """Every recorded attempt at a cell of one trial."""
         return [read_cell(run) for run in self._runs([trial.experiment_id], child_of(trial.run_id))]
+
+    @patient
+    def add_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:
+        """Add metrics to a run that has ended; its status and times stay."""
+        now = time.time_ns() // 1_000_000
+        self._client.log_batch(run_id, [Metric(name, value, now, 0) for name, value in metrics.items()])
 
     @patient
     def _cell(self, run_id: str) -> CellRow:

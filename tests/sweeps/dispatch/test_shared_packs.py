@@ -10,7 +10,7 @@ import torch
 
 from dualpt.core.errors import UserError
 from dualpt.core.running.cell_runner import CellRunner
-from dualpt.search_spaces.ablation import LoadedStudy, check_study
+from dualpt.search_spaces.ablation import LoadedAblation, check_ablation
 from dualpt.sweeps.dispatch.dealer import Dealer
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.planning.plan import plan_sweep
@@ -26,14 +26,14 @@ WEIGHTS = {
     "four prompts": {"prompt.n_prompts": 4},
 }
 """The first and third have the reference's shape; the others stand between them."""
-DeclareStudy = Callable[..., LoadedStudy]
+DeclareAblation = Callable[..., LoadedAblation]
 
 
 @pytest.fixture
-def declare_study(declare: Any) -> DeclareStudy:
+def declare_ablation(declare: Any) -> DeclareAblation:
     stores = declare().file.run.model_dump()
 
-    def make(**changes: Any) -> LoadedStudy:
+    def make(**changes: Any) -> LoadedAblation:
         declared = {
             "name": "weights",
             "grid": {"datasets": ["mini-tiles"], "shots": [2], "seeds": [1, 2]},
@@ -41,7 +41,7 @@ def declare_study(declare: Any) -> DeclareStudy:
             "variants": WEIGHTS,
             "run": stores,
         }
-        return check_study({**declared, **changes}, "test")
+        return check_ablation({**declared, **changes}, "test")
 
     return make
 
@@ -58,8 +58,8 @@ def train(dealer: Dealer, uri: str, runner: Any) -> list[list[str]]:
     return packs
 
 
-def test_variants_of_equal_shape_share_packs_wherever_they_stand(declare_study: DeclareStudy, log: Path) -> None:
-    sweep = declare_study(grid={"datasets": ["mini-pets", "mini-cars"], "shots": [4], "seeds": [1]}).sweep
+def test_variants_of_equal_shape_share_packs_wherever_they_stand(declare_ablation: DeclareAblation, log: Path) -> None:
+    sweep = declare_ablation(grid={"datasets": ["mini-pets", "mini-cars"], "shots": [4], "seeds": [1]}).sweep
     dealer = open_dealer(sweep)
     dealer.settings_per_pack = dealer.wanted_per_pack(on_gpu=False)
     assert dealer.settings_per_pack == 4
@@ -69,24 +69,24 @@ def test_variants_of_equal_shape_share_packs_wherever_they_stand(declare_study: 
     assert len(shown(sweep)) == 5 * 2
 
 
-def test_a_study_says_how_many_variants_share(declare_study: DeclareStudy, log: Path) -> None:
-    sweep = declare_study(pack=2).sweep
+def test_a_study_says_how_many_variants_share(declare_ablation: DeclareAblation, log: Path) -> None:
+    sweep = declare_ablation(pack=2).sweep
     dealer = open_dealer(sweep)
     dealer.settings_per_pack = dealer.wanted_per_pack(on_gpu=False)
     packs = train(dealer, sweep.file.run.tracking_uri, FakeRunner(log))
     assert packs[:2] == [["reference", "heavier"], ["four sentences"]]
-    assert open_dealer(declare_study().sweep).wanted_per_pack(on_gpu=True) == 16 // 2
+    assert open_dealer(declare_ablation().sweep).wanted_per_pack(on_gpu=True) == 16 // 2
     with pytest.raises(UserError, match="pack: how many variants may share steps"):
-        declare_study(pack=0)
+        declare_ablation(pack=0)
 
 
-def test_shared_steps_give_the_numbers_of_each_alone(declare_study: DeclareStudy, tmp_path: Path) -> None:
+def test_shared_steps_give_the_numbers_of_each_alone(declare_ablation: DeclareAblation, tmp_path: Path) -> None:
     torch.set_num_threads(1)
     runner = CellRunner(cache=tmp_path / "features", device="cpu")
     results = {}
     for settings in (1, 3):
         shutil.copy(tmp_path / "mlflow.db", store := tmp_path / f"by-{settings}.db")
-        sweep = declare_study(run={"tracking_uri": f"sqlite:///{store}"}).sweep
+        sweep = declare_ablation(run={"tracking_uri": f"sqlite:///{store}"}).sweep
         cells = [cell for trial in plan_sweep(sweep).baselines for cell in trial.cells]
         runner.check(cells)
         runner.prepare(cells)

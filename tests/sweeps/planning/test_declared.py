@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dualpt.core.errors import UserError
-from dualpt.sweeps.comparison.compare import tables_of
+from dualpt.sweeps.comparison.compare import comparison_tables
 from dualpt.sweeps.comparison.frames import read_frame
 from dualpt.sweeps.comparison.selection import select
 from dualpt.sweeps.comparison.tables import ComparisonTable
@@ -26,7 +26,7 @@ from tests.sweeps.small_sweep import Declare
 
 
 def accuracies(store: str) -> ComparisonTable:
-    table = tables_of(select({"small": read_frame("small", store)}))[0]
+    table = comparison_tables(select({"small": read_frame("small", store)}))[0]
     assert isinstance(table, ComparisonTable)
     return table
 
@@ -125,7 +125,7 @@ def test_sweeps_are_comparable_by_their_declared_grids(declare: Declare, log: Pa
     train_here(declare(search=None), log)
     train_here(declare(search=None, name="twin", setting={"optim.epochs": 3}), log, stop_after=1)
     frames = {name: read_frame(name, store) for name in ("small", "twin")}
-    table = tables_of(select(frames))[0]
+    table = comparison_tables(select(frames))[0]
     assert isinstance(table, ComparisonTable)
     assert table.missing == {"zero-shot": 0, "coop [small]": 0, "coop [twin]": 4}
     train_here(declare(search=None, name="wide", **{"grid.seeds": [1, 2, 3]}), log, stop_after=1)

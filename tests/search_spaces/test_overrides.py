@@ -3,7 +3,7 @@
 import pytest
 
 from dualpt.core.errors import UserError
-from dualpt.search_spaces.yaml_reader import parse_overrides
+from dualpt.search_spaces.overrides import parse_overrides
 
 
 @pytest.mark.parametrize(

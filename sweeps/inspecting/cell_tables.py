@@ -8,7 +8,7 @@ from rich.table import Table
 
 from dualpt.core.learned.inspection.similarity import DescriptionSimilarity
 from dualpt.core.learned.inspection.vocabulary import NearestWords
-from dualpt.sweeps.inspecting.measurements import Findings, SetFindings
+from dualpt.sweeps.inspecting.measurements import Measurements, SetMeasurements
 
 SHOWN_CLASSES = 12
 """Rows of the description table in a terminal: the classes whose prompts resemble their own descriptions least."""
@@ -26,12 +26,12 @@ class TextTable:
     terminal_rows: int | None = None
 
 
-def tables_of(findings: Findings) -> list[TextTable]:
+def cell_tables(measured: Measurements) -> list[TextTable]:
     """All tables: words, descriptions where there are any, and the confusions of each test set."""
-    tables = [word_table(findings.words, findings.prompts.cell.setting.prompt.class_specific)]
-    if findings.descriptions is not None:
-        tables.append(description_table(findings.descriptions, findings.prompts.class_names))
-    return tables + [confusion_table(test) for test in findings.tests]
+    tables = [word_table(measured.words, measured.prompts.cell.setting.prompt.class_specific)]
+    if measured.descriptions is not None:
+        tables.append(description_table(measured.descriptions, measured.prompts.class_names))
+    return tables + [confusion_table(test) for test in measured.tests]
 
 
 def word_table(words: NearestWords, class_specific: bool) -> TextTable:
@@ -73,7 +73,7 @@ def description_table(similarity: DescriptionSimilarity, names: Sequence[str]) -
     return TextTable("similarity of prompts to descriptions", heads, rows, reading, 5, SHOWN_CLASSES)
 
 
-def confusion_table(test: SetFindings) -> TextTable:
+def confusion_table(test: SetMeasurements) -> TextTable:
     names = test.class_names
     rows: list[tuple[str, ...]] = [
         (names[pair.true], names[pair.predicted], str(len(pair.images)), f"{pair.share:.0%}")

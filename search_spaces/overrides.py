@@ -5,9 +5,7 @@ from typing import Any
 import yaml
 
 from dualpt.core.errors import UserError
-from dualpt.core.files.yaml_reader import load_yaml, read_yaml
-
-__all__ = ["parse_overrides", "parse_value", "read_yaml"]
+from dualpt.core.files.yaml_reader import load_yaml
 
 
 def parse_value(text: str) -> Any:

@@ -1,4 +1,4 @@
-"""Studies through the engine of sweeps: planned, trained once, and shown with their statistics."""
+"""Ablations through the engine of sweeps: planned, trained once, and shown with their statistics."""
 
 import io
 import json
@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from dualpt.search_spaces.ablation import LoadedStudy, check_study
+from dualpt.search_spaces.ablation import LoadedAblation, check_ablation
 from dualpt.sweeps.ablation import run
-from dualpt.sweeps.ablation.outcome import study_cells, study_tables
+from dualpt.sweeps.ablation.ablation_tables import ablation_cells, ablation_tables
 from dualpt.sweeps.comparison.compare import rendered
 from dualpt.sweeps.comparison.frames import read_frame
 from dualpt.sweeps.planning.plan import count, plan_sweep
@@ -22,15 +22,15 @@ FACTORS = {
     "LLM alignment": {"without": {"alignment.llm_weight": 0}, "with": {}},
     "local alignment": {"without": {"alignment.local_weight": 0, "inference.local_weight": 0}, "with": {}},
 }
-DeclareStudy = Callable[..., LoadedStudy]
+DeclareAblation = Callable[..., LoadedAblation]
 
 
 @pytest.fixture
-def declare_study(declare: Any, tmp_path: Path) -> DeclareStudy:
+def declare_ablation(declare: Any, tmp_path: Path) -> DeclareAblation:
     """A factorial of three mini datasets and two seeds, with its stores in a temporary folder."""
     stores = declare().file.run.model_dump()
 
-    def make(**changes: Any) -> LoadedStudy:
+    def make(**changes: Any) -> LoadedAblation:
         grid = {"datasets": ["mini-pets", "mini-cars", "mini-dishes"], "shots": [4], "seeds": [1, 2]}
         declared = {
             "name": "crossed",
@@ -40,13 +40,13 @@ def declare_study(declare: Any, tmp_path: Path) -> DeclareStudy:
             "run": stores,
             **changes,
         }
-        return check_study({key: value for key, value in declared.items() if value is not None}, "test")
+        return check_ablation({key: value for key, value in declared.items() if value is not None}, "test")
 
     return make
 
 
-def test_a_study_is_planned_as_trials_over_the_grid(declare_study: DeclareStudy) -> None:
-    plan = plan_sweep(declare_study(baselines=["zero-shot"]).sweep)
+def test_a_study_is_planned_as_trials_over_the_grid(declare_ablation: DeclareAblation) -> None:
+    plan = plan_sweep(declare_ablation(baselines=["zero-shot"]).sweep)
     assert [(trial.name, trial.kind, len(trial.cells)) for trial in plan.baselines] == [
         ("zero-shot", "baseline", 3),
         ("reference", "reference", 6),
@@ -58,19 +58,19 @@ def test_a_study_is_planned_as_trials_over_the_grid(declare_study: DeclareStudy)
 
 
 def test_a_study_trains_each_cell_once_and_ends_with_effects(
-    declare_study: DeclareStudy,
+    declare_ablation: DeclareAblation,
     log: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    study = declare_study()
-    train_here(study.sweep, log)
-    train_here(study.sweep, log)
+    ablation = declare_ablation()
+    train_here(ablation.sweep, log)
+    train_here(ablation.sweep, log)
     assert set(trained(log).values()) == {1}
     assert len(trained(log)) == 4 * 6
-    frame = read_frame("crossed", study.sweep.file.run.tracking_uri)
-    tables = study_tables(study, study_cells(study, frame))
+    frame = read_frame("crossed", ablation.sweep.file.run.tracking_uri)
+    tables = ablation_tables(ablation, ablation_cells(ablation, frame))
     assert [table.title for table in tables] == [
         "test/accuracy at 4 shots",
         "test/accuracy at 4 shots: difference to reference",
@@ -93,45 +93,53 @@ def test_a_study_trains_each_cell_once_and_ends_with_effects(
     monkeypatch.setattr(run, "launch", lambda sweep, **_: done)
     monkeypatch.setattr(run, "draw_mini_datasets", lambda *_, **__: None)
     console = Console(file=io.StringIO(), width=200)
-    assert run.run_study(console, study, output=tmp_path / "table.tex", form="latex") == 0
+    assert run.run_ablation(console, ablation, output=tmp_path / "table.tex", form="latex") == 0
     assert "LLM alignment × local alignment" in console.file.getvalue()  # type: ignore[attr-defined]
     assert (tmp_path / "table.tex").read_text().count(r"\toprule") == 5
-    assert run.run_study(console, study, as_json=True) == 0
+    assert run.run_ablation(console, ablation, as_json=True) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["exit_code"] == 0
     assert len(document["tables"]) == 5
 
 
-def test_earlier_variants_stay_in_the_ledger_alone(declare_study: DeclareStudy, log: Path) -> None:
-    train_here(declare_study().sweep, log)
-    smaller = declare_study(design=None, factors=None, variants={"without LLM alignment": {"alignment.llm_weight": 0}})
+def test_earlier_variants_stay_in_the_ledger_alone(declare_ablation: DeclareAblation, log: Path) -> None:
+    train_here(declare_ablation().sweep, log)
+    smaller = declare_ablation(
+        design=None, factors=None, variants={"without LLM alignment": {"alignment.llm_weight": 0}}
+    )
     train_here(smaller.sweep, log)
     assert len(trained(log)) == 4 * 6
-    selection = study_cells(smaller, read_frame("crossed", smaller.sweep.file.run.tracking_uri))
+    selection = ablation_cells(smaller, read_frame("crossed", smaller.sweep.file.run.tracking_uri))
     assert list(dict.fromkeys(selection.cells["trial"])) == ["reference", "without LLM alignment"]
 
 
-def test_one_dataset_has_a_table_and_no_statistics(declare_study: DeclareStudy, log: Path) -> None:
-    study = declare_study(grid={"datasets": ["mini-pets"], "shots": [1, 4], "seeds": [1]})
-    train_here(study.sweep, log)
-    selection = study_cells(study, read_frame("crossed", study.sweep.file.run.tracking_uri))
-    titles = [table.title for table in study_tables(study, selection)]
-    assert any("no statistics: a claim is about datasets" in note for note in study_tables(study, selection)[0].notes())
+def test_one_dataset_has_a_table_and_no_statistics(declare_ablation: DeclareAblation, log: Path) -> None:
+    ablation = declare_ablation(grid={"datasets": ["mini-pets"], "shots": [1, 4], "seeds": [1]})
+    train_here(ablation.sweep, log)
+    selection = ablation_cells(ablation, read_frame("crossed", ablation.sweep.file.run.tracking_uri))
+    titles = [table.title for table in ablation_tables(ablation, selection)]
+    assert any(
+        "no statistics: a claim is about datasets" in note for note in ablation_tables(ablation, selection)[0].notes()
+    )
     assert titles == ["test/accuracy at 1 shot", "test/accuracy at 4 shots", "test/accuracy by shots"]
 
 
-def test_effects_wait_for_every_run(declare_study: DeclareStudy, log: Path) -> None:
-    study = declare_study()
-    train_here(study.sweep, log, stop_after=10)
-    selection = study_cells(study, read_frame("crossed", study.sweep.file.run.tracking_uri))
-    tables = study_tables(study, selection)
+def test_effects_wait_for_every_run(declare_ablation: DeclareAblation, log: Path) -> None:
+    ablation = declare_ablation()
+    train_here(ablation.sweep, log, stop_after=10)
+    selection = ablation_cells(ablation, read_frame("crossed", ablation.sweep.file.run.tracking_uri))
+    tables = ablation_tables(ablation, selection)
     assert not any("effects" in table.title for table in tables)
     assert "without LLM alignment, without local alignment: 4 cells missing" in tables[0].notes()
 
 
-def test_a_reference_that_lacks_cells_leaves_tables_without_statistics(declare_study: DeclareStudy, log: Path) -> None:
-    study = declare_study()
-    train_here(study.sweep, log, stop_after=2)
-    tables = study_tables(study, study_cells(study, read_frame("crossed", study.sweep.file.run.tracking_uri)))
+def test_a_reference_that_lacks_cells_leaves_tables_without_statistics(
+    declare_ablation: DeclareAblation, log: Path
+) -> None:
+    ablation = declare_ablation()
+    train_here(ablation.sweep, log, stop_after=2)
+    tables = ablation_tables(
+        ablation, ablation_cells(ablation, read_frame("crossed", ablation.sweep.file.run.tracking_uri))
+    )
     assert [table.title for table in tables] == ["test/accuracy at 4 shots"]
     assert "no statistics: 'reference' lacks cells at 4 shots, and pairs need all of them" in tables[0].notes()
