@@ -13,6 +13,7 @@ from dualpt.core.data.class_folders import CLASS_NAMES_FILE, read_wnid_names
 from dualpt.core.data.readers import read_split
 from dualpt.core.data.split_file import read_split_file
 from dualpt.core.data.splits import PARTS, listing
+from dualpt.core.data.text_files import check_regular
 from dualpt.core.errors import UserError
 from dualpt.core.files.json_reader import parse_json
 from dualpt.core.mini.world import build_world
@@ -88,6 +89,7 @@ def _imagenet_classes(info: DatasetInfo, root: Path) -> Classes:
 
 
 def _read_file(source: Path, info: DatasetInfo) -> Classes:
+    check_regular(source, INSTEAD)
     try:
         text = source.read_text(encoding="utf-8-sig")
     except FileNotFoundError:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from dualpt.core.data.catalog import DatasetInfo
+from dualpt.core.data.text_files import check_regular
 from dualpt.core.descriptions.bank import Sentences, check_hash, is_bank, parse_bank, sentences_of_bank
 from dualpt.core.descriptions.names import display_name, normal_name, suggestion
 from dualpt.core.errors import UserError
@@ -78,6 +79,7 @@ def read_content(source: Path, info: DatasetInfo) -> dict[str, Any]:
     Raises:
         UserError: it cannot be read or is no JSON object.
     """
+    check_regular(source, "name the bank's file, or set descriptions.bank")
     try:
         text = source.read_text(encoding="utf-8-sig")
     except FileNotFoundError:

@@ -115,7 +115,15 @@ def import_(
     ] = None,
     to: Annotated[Path, typer.Option("--out", help="Folder of banks, or a .json file.")] = Path("descriptions"),
     renames: Annotated[
-        Path | None, typer.Option("--map", help="JSON of {class name or wnid: the bank's name}.")
+        Path | None, typer.Option("--map", help="YAML or JSON of {class name or wnid: the bank's name}.")
+    ] = None,
+    accept_suggestions: Annotated[
+        bool,
+        typer.Option("--accept-suggestions", help="Take suggested entries of the same words, in any order or number."),
+    ] = False,
+    draft: Annotated[
+        Path | None,
+        typer.Option("--draft", help="Write what stays unmatched, with suggestions, as a YAML map to edit for --map."),
     ] = None,
     root: Root = None,
     classes: Classes = None,
@@ -126,7 +134,8 @@ def import_(
     """Import descriptions by other authors, matching their class names with the dataset's.
 
     Case, blanks, hyphens, punctuation, accents and a leading article do not matter; what is further from a name is
-    suggested and not taken. Exit codes: 0 every class has sentences, 2 usage, 3 some have none.
+    suggested and not taken. Texts that describe nothing ("1.", "N/A", "I'm sorry…") are dropped and reported. Exit codes:
+    0 every class has sentences, 2 usage, 3 some have none.
     """
     from dualpt.core.errors import UserError
     from dualpt.sweeps.describing.importing import import_banks
@@ -142,6 +151,8 @@ def import_(
         setting_of(overrides or [], root, None),
         classes=classes,
         renames=renames,
+        accept_suggestions=accept_suggestions,
+        draft=draft,
         partial=partial,
         overwrite=overwrite,
         as_json=as_json,

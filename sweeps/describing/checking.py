@@ -256,7 +256,12 @@ def _print(console: Console, report: dict[str, Any]) -> None:
     if report["without"]:
         names = [f"'{name}'" for name in report["without"]]
         console.print(f"  no sentence for {escape(listing(names, shown=10))}", style="red", highlight=False)
-    flags = {"too_long": "too long", "refusals": "refusal", "repeated": "repeated", "shared": "of two classes"}
+    flags = {
+        "too_long": "too long",
+        "refusals": "describes nothing",
+        "repeated": "repeated",
+        "shared": "of two classes",
+    }
     for key, word in flags.items():
         for name, text in report[key][:3]:
             console.print(f"  {word}: {escape(name)}: {escape(text[:80])}", highlight=False, style="yellow")

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from dualpt.core.data.text_files import check_regular
 from dualpt.core.descriptions.bank import is_bank, parse_bank
 from dualpt.core.descriptions.importing.texts import one_text_field, text_fields, texts_of
 from dualpt.core.descriptions.names import loose_name, normal_name
@@ -61,6 +62,7 @@ def read_foreign(source: Path, dataset: Sequence[str], classes: Collection[str] 
 
 
 def _read(source: Path) -> str:
+    check_regular(source, "name the bank's file")
     try:
         return source.read_text(encoding="utf-8-sig")
     except FileNotFoundError:

@@ -62,7 +62,7 @@ def texts_of(value: Any, name: str, source: Path) -> list[str]:
     """
     if value is None:
         return []
-    if isinstance(value, str) and not is_number(value):
+    if isinstance(value, str):
         return _lines(value)
     if isinstance(value, list):
         parts = [part[0] if _is_scored(part) else part for part in value]
