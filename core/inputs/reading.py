@@ -13,7 +13,8 @@ from dualpt.core.cell import Cell
 from dualpt.core.clip.weights import find_weights
 from dualpt.core.config import Protocol, Setting, tests_with_descriptions, uses_descriptions
 from dualpt.core.data.catalog import DatasetInfo, dataset_info
-from dualpt.core.data.digests import DigestIndex
+from dualpt.core.data.digests import shared_index
+from dualpt.core.data.image_faults import check_depth
 from dualpt.core.data.protocols import CellData, check_source, divide
 from dualpt.core.data.readers import read_split
 from dualpt.core.data.sampling import draw_few_shot
@@ -192,7 +193,7 @@ def _tested_pixels(places: Places, protocol: Protocol) -> str:
 
 
 def _pixels(places: Places, data: CellData, parts: Mapping[str, Sequence[Item]]) -> str:
-    index = _digest_index(cache_root())
+    index = shared_index()
     image_roots = {info.name: info.image_root(root) for info, root in places}
     return rows_fingerprint(
         (part, item.label, digest)
@@ -203,11 +204,6 @@ def _pixels(places: Places, data: CellData, parts: Mapping[str, Sequence[Item]])
             strict=True,
         )
     )
-
-
-@lru_cache(maxsize=4)
-def _digest_index(cache: Path) -> DigestIndex:
-    return DigestIndex(cache / "features" / "digests")
 
 
 def recipe_of(cell: Cell) -> Recipe:
@@ -285,5 +281,7 @@ def check_cell_files(cells: Iterable[Cell]) -> None:
             raise UserError("prompt.class_specific: other classes would have no context; use protocol=few-shot")
     for (info, root), items in needed.items():
         check_files(items, info.image_root(root))
+        if info.kind == "own":  # published numbers are of the field's loader, whatever it makes of an image
+            check_depth(items, info.image_root(root))
     for setting, dataset in banks:
         sentences_of(setting, dataset)

@@ -5,7 +5,7 @@ have trials of one name, their names end in the sweep: `best [first]`, `best [se
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from dualpt.core.data.catalog import dataset_title
 from dualpt.core.errors import UserError, nearest
@@ -86,4 +86,14 @@ def column_title(column: str) -> str:
     """The head of a dataset's column, or of the average's."""
     if column == AVERAGE:
         return "Average"
-    return dataset_title(column)
+    title = dataset_title(column)
+    return _OWN_TITLES.get(column, title) if title == column else title
+
+
+_OWN_TITLES: dict[str, str] = {}
+"""Titles of users' own datasets, as recorded with the sweeps read so far: tables are made without a data root."""
+
+
+def remember_titles(titles: Mapping[str, str]) -> None:
+    """Have `column_title` use the titles that a sweep recorded of the user's own datasets."""
+    _OWN_TITLES.update(titles)

@@ -67,7 +67,7 @@ def test_a_near_miss_is_suggested(tmp_path: Path) -> None:
         ("leaves: {folder: a, images: 'b\\c', split: folders}", "images: must be a relative path"),
         ("leaves: {folder: '', split: folders}", "folder: must not be empty"),
         ("leaves: {folder: a, split: folders, template: a leaf}", "template: needs exactly one {}"),
-        ("leaves: {folder: a, split: 3}", "split: input should be a valid string"),
+        ("leaves: {folder: a, split: 3}", "split: expected text of at most 1000 characters, found 3"),
         ("EuroSAT: {folder: a, split: folders}", "the name 'EuroSAT' is taken by 'EuroSAT'"),
         ("eurosat: {folder: a, split: folders}", "the name 'eurosat' is taken by 'EuroSAT'"),
         ("mini: {folder: a, split: folders}", "the name 'mini' is taken"),

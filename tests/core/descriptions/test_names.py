@@ -50,7 +50,7 @@ BRACKETED = ("control tower (outdoor)", "balcony (interior)", "balcony (exterior
 
 
 def test_words_in_brackets_count_as_words() -> None:
-    """As CuPL's bank spells SUN397's classes; the nearest spelling of "interior balcony" was "car interior (backseat)"."""
+    """As CuPL's bank spells SUN397's classes; by spelling, "car interior (backseat)" is near "interior balcony"."""
     expected = {name: Suggestion(other, "words") for name, other in zip(SCENES[:4], BRACKETED, strict=False)}
     assert suggestions(SCENES, BRACKETED) == expected
 
