@@ -25,11 +25,11 @@ class Duplicates:
     def notes(self) -> list[str]:
         """What a reader of results must know, one line for each kind found."""
         kinds = (
-            (self.leaked, "test images are also trained or selected on, by content"),
-            (self.two_labels, "images carry two labels, by content"),
-            (self.repeated, "training images occur twice, by content"),
+            (self.leaked, "test images that are also trained or selected on"),
+            (self.two_labels, "images under two labels"),
+            (self.repeated, "training images that occur twice"),
         )
-        return [f"{len(pairs)} {what}: {_shown(pairs)}" for pairs, what in kinds if pairs]
+        return [f"{what}, by content: {len(pairs)} ({_shown(pairs)})" for pairs, what in kinds if pairs]
 
 
 NO_DUPLICATES = Duplicates()

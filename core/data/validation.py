@@ -30,7 +30,7 @@ class Validation:
             return None
         names = listing([f"'{class_names[label]}'" for label in self.lacking])
         images = "1 image decides" if self.n_images == 1 else f"{self.n_images} images decide"
-        return f"{len(self.lacking)} of {self.n_classes} classes have no validation image ({names}); {images}"
+        return f"no validation image for {len(self.lacking)} of {self.n_classes} classes ({names}); {images}"
 
 
 def validation_of(data: CellData) -> Validation:

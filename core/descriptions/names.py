@@ -88,10 +88,10 @@ def suggestions(names: Iterable[str], candidates: Iterable[str]) -> dict[str, Su
         left = {name: None for name in left if name not in found}
         taken = {suggested.name for suggested in found.values()}
         free = {candidate: None for candidate in free if candidate not in taken}
-    nearest = {name: _nearest(name, free) for name in left}
-    for name, candidate in nearest.items():
-        if candidate is not None and _nearest(candidate, left) == name:
-            found[name] = Suggestion(candidate, "spelling")
+    for name in left:
+        close = _nearest(name, free)
+        if close is not None and _nearest(close, left) == name:
+            found[name] = Suggestion(close, "spelling")
     return found
 
 

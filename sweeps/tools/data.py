@@ -161,16 +161,16 @@ def _notes(report: "Examination") -> list[str]:
     if report.stray:
         notes.append(f"{len(report.stray)} images in no part: {listing(report.stray)}")
     if report.transparent:
-        n, shown = len(report.transparent), listing(report.transparent)
-        notes.append(f"{n} images with transparent parts, of which the colours beneath are used: {shown}")
+        images = f"{len(report.transparent)} ({listing(report.transparent)})"
+        notes.append(f"images with transparent parts, of which the colours beneath are used: {images}")
     return notes if report.own else [*notes, *_spoilt(report), *report.duplicates.notes()]
 
 
 def _spoilt(report: "Examination") -> list[str]:
-    n, shown = len(report.spoilt), listing(report.spoilt)
-    what = "images hold grey values outside 0..255, which the field's loader cuts off (white or black)"
-    remedy = "; save them with 8 bits per sample" if report.own else "; published numbers are of them so"
-    return [f"{n} {what}: {shown}{remedy}"] if report.spoilt else []
+    images = f"{len(report.spoilt)} ({listing(report.spoilt)})"
+    what = "images with grey values outside 0..255, which the field's loader cuts off, leaving white or black"
+    remedy = "save them with 8 bits per sample" if report.own else "published numbers are of them so"
+    return [f"{what}: {images}; {remedy}"] if report.spoilt else []
 
 
 def _faults(report: "Examination") -> list[str]:

@@ -1,6 +1,7 @@
 """Banks of any author come in whole, matched by rules that cannot pick the wrong class, or are refused in one line."""
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,7 +14,7 @@ from dualpt.core.descriptions.classes import Classes, DatasetClass, classes_of
 from dualpt.core.descriptions.importing.foreign import read_foreign
 from dualpt.core.descriptions.importing.matching import Import, imported_bank, match_entries, read_renames
 from dualpt.core.descriptions.names import Suggestion
-from dualpt.core.descriptions.reading import read_bank
+from dualpt.core.descriptions.reading import read_bank, read_content
 from dualpt.core.errors import UserError
 
 CLASSES: Classes = tuple(map(DatasetClass, ("marlet", "snow_finch", "Geoffroy's Cat")))
@@ -190,6 +191,22 @@ def test_a_bank_that_is_not_utf8(tmp_path: Path) -> None:
     path.write_bytes("class,text\ncrème,Sweet.\n".encode("latin-1"))
     with pytest.raises(UserError, match="not UTF-8"):
         read_foreign(path, ["mini-pets"])
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(("make", "kind"), [(os.mkfifo, "a named pipe"), (os.mkdir, "a folder")])
+def test_what_is_no_file_is_one_line(tmp_path: Path, make: Any, kind: str) -> None:
+    make(tmp_path / "bank.json")
+    said = f"bank.json: is {kind} and cannot be read as a file"
+    with pytest.raises(UserError, match=said):
+        read_foreign(tmp_path / "bank.json", ["mini-pets"])
+    with pytest.raises(UserError, match=f"--map: .*{said}"):
+        read_renames(tmp_path / "bank.json", CLASSES, {})
+    with pytest.raises(UserError, match=said):
+        read_content(tmp_path / "bank.json", dataset_info("EuroSAT"))
+    if kind == "a named pipe":  # a folder of lists of names is welcome
+        with pytest.raises(UserError, match=said):
+            classes_of(dataset_info("EuroSAT"), None, tmp_path / "bank.json")
 
 
 class TestMatching:
