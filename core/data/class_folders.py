@@ -20,7 +20,7 @@ IMAGE_SUFFIXES = frozenset(
 def read_imagenet(folder: Path, images: Path) -> Split:
     """`classnames.txt` and the folders of `images/{train,val}`; a label is the place of its sorted folder.
 
-    The 50,000 images of `val` are the test set, as in the field; there is no validation split.
+    The 50,000 images of `val` are the test set, as in the field; ImageNet has no validation split.
 
     Raises:
         UserError: missing or unmatched folders, or a faulty list of names.
@@ -115,7 +115,7 @@ def class_folders(folder: Path) -> list[str]:
     """Sorted names of the class folders.
 
     Raises:
-        UserError: there is no such folder, or none in it.
+        UserError: the folder is missing, or holds no folders.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: missing; unpack the images there, one folder per class")

@@ -1,4 +1,4 @@
-"""Content digests of image files, so that stored features belong to pixels and not to places.
+"""Content digests of image files: stored features belong to pixels, not to places.
 
 A digest is computed once; as long as a file keeps its size and modification time it is not read again. A moved or
 copied data root is read once more, and then has the same digests.
@@ -73,7 +73,7 @@ class DigestIndex:
             content = json.loads(self._file(root).read_text())
             return {path: (size, modified, digest) for path, (size, modified, digest) in content.items()}
         except (OSError, ValueError, TypeError, AttributeError):
-            return {}  # an index that is missing or damaged is made anew
+            return {}  # a missing or damaged index is built again
 
     def _save(self, root: Path, known: Known) -> None:
         """Add to what other processes wrote meanwhile; what is lost in a race is merely read again."""

@@ -1,6 +1,6 @@
-"""The same image twice in one dataset, told by content: in training and test, under two labels, or twice in training.
+"""The same image twice in one dataset, found by content: in training and test, under two labels, or twice in training.
 
-A test image that was trained on raises accuracy, and an image with two labels cannot be told by any model. Splits name
+A test image that was trained on raises accuracy, and no model can get both labels of an image right. Splits name
 paths, so a copy under another name shows in nothing but its content.
 """
 

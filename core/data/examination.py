@@ -1,4 +1,4 @@
-"""Is a dataset on disk what it should be? Everything that is wrong with it, and not only the first fault."""
+"""Whether a dataset on disk is what it should be: all that is wrong with it, not only the first fault."""
 
 import os
 from collections import Counter
@@ -61,7 +61,7 @@ class Examination:
         """Whether it can be trained and tested on as it lies.
 
         Counts, namesakes and strays are only noted; so are images that the field's loader spoils and copies of images,
-        except in the user's own datasets: published numbers are of the images as they are.
+        except in the user's own datasets: published numbers include such images.
         """
         spoilt = self.own and (self.spoilt or self.duplicates.leaked or self.duplicates.two_labels)
         return self.found and not (self.fault or self.missing or self.unreadable or self.leaked or spoilt)

@@ -2,8 +2,8 @@
 
 `Image.convert("RGB")` cuts wide grey values off at 255: a 16-bit photograph of values 8,000 to 12,000 comes out all
 white, one of floats from 0 to 1 all but black (seen with Pillow 13.0, modes `I;16`, `I` and `F`). 16-bit colours keep
-their upper bytes and are fine. Published numbers are of the loader as it is, so `decode` does not differ from it; a
-user's own images are refused, since how to map their values to 8 bits is the user's to say.
+their upper bytes and are fine. `decode` keeps to that loader, which published numbers
+rest on; a user's own images are refused, since only the user can say how to map their values to 8 bits.
 """
 
 from collections.abc import Callable, Iterable, Sequence

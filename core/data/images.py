@@ -33,7 +33,7 @@ CROP_ATTEMPTS = 10
 DECODERS = max(2, min(16, os.cpu_count() or 2))
 """Threads that read, decode and resize images; Pillow works outside Python's lock."""
 
-# The field's loader converts such images as they are, and so does `decode`.
+# The field's loader ignores the transparency of such images, and so does `decode`.
 warnings.filterwarnings("ignore", "Palette images with Transparency", UserWarning)
 
 

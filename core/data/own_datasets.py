@@ -72,14 +72,14 @@ class OwnDataset(Section):
 
 
 def read_own_datasets(root: Path, taken: Collection[str]) -> dict[str, OwnDataset]:
-    """The entries of `datasets.yaml` in a data root by name; none where there is no such file.
+    """The entries of `datasets.yaml` in a data root by name; none without such a file.
 
     Args:
         root: the data root.
         taken: names that stand for something else.
 
     Raises:
-        UserError: a file that is no mapping of names, a name that is taken or impossible, or a faulty entry.
+        UserError: a file that does not hold a mapping of names, a name that is taken or impossible, or a faulty entry.
     """
     source = root / FILE_NAME
     if not source.exists():
@@ -118,14 +118,14 @@ def check_name(name: str, taken: Collection[str], place: str) -> None:
         UserError: one line with `place`.
     """
     if not NAME.fullmatch(name):
-        raise UserError(f"{place}: '{name:.80}' is no dataset name; use letters, digits, '.', '_' and '-'")
+        raise UserError(f"{place}: '{name:.80}' cannot be a dataset name; use letters, digits, '.', '_' and '-'")
     for other in taken:
         if other.casefold() == name.casefold():
             raise UserError(f"{place}: the name '{name}' is taken by '{other}'; choose another")
 
 
 def append_own_dataset(root: Path, name: str, dataset: OwnDataset) -> Path:
-    """Add an entry at the end of `datasets.yaml`, which is made if need be; what stands in it stays as it is.
+    """Add an entry at the end of `datasets.yaml`, which is created if needed; what it holds already is kept.
 
     Raises:
         UserError: the file cannot be written.

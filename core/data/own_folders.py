@@ -1,7 +1,7 @@
 """A user's images in class folders: which folders are the parts, and how images are divided where none are.
 
 Layouts of torchvision's `ImageFolder` and of common downloads are taken as they lie: `train/cat/1.jpg` with the usual
-spellings of the parts, or the class folders alone. What cannot be told is one line that says what was found.
+spellings of the parts, or the class folders alone. Anything else is refused in one line that says what was found.
 """
 
 import re
@@ -136,6 +136,6 @@ def _too_few(folder: Path, n_images: int) -> UserError:
             "the images' (`images` in datasets.yaml, --images of `dualpt data add`)"
         )
     return UserError(
-        f"{folder}: {n_images} image(s), a class needs two at least (one to train, one to test); add images or remove "
+        f"{folder}: {n_images} image(s), a class needs at least two (one to train, one to test); add images or remove "
         "the folder"
     )

@@ -1,7 +1,7 @@
 """Whether the validation images of a few-shot draw can select: how many there are, and which classes have none.
 
 min(shots, 4) images per class come from the split's validation part, or from what training leaves where it has none.
-Small datasets run out: a class whose images are all trained on has none to be judged by.
+Small datasets run out: a class whose images all go into training keeps none for validation.
 """
 
 from dataclasses import dataclass

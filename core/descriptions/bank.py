@@ -117,7 +117,7 @@ def parse_bank(content: Any, source: Path) -> Bank:
     try:
         bank = Bank.model_validate(content)
     except ValidationError as error:
-        raise UserError(f"{source}: {listing(one_line(error).split('; '))}; mend the entry") from None
+        raise UserError(f"{source}: {listing(one_line(error).split('; '))}; correct the entry") from None
     labels = [part.label for part in bank.classes]
     if labels != list(range(len(labels))):
         odd = next(place for place, label in enumerate(labels) if place != label)

@@ -86,7 +86,7 @@ def read_content(source: Path, info: DatasetInfo) -> dict[str, Any]:
         raise UserError(f"{source}: no descriptions of {info.name}; add the file or set descriptions.bank") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{source}: cannot be read ({error})") from None
-    content = parse_json(text, source, remedy="mend it, or fetch the bank again")
+    content = parse_json(text, source, remedy="correct it, or fetch the bank again")
     if not isinstance(content, dict):
         raise UserError(f"{source}: expected an object of {{class name: [sentence, ...]}}")
     return content

@@ -44,7 +44,7 @@ def generate(
     model: Annotated[str | None, typer.Option(help="What the endpoint calls the model.")] = None,
     api_key_env: Annotated[str | None, typer.Option(help="Environment variable with the endpoint's key.")] = None,
     per_class: Annotated[int, typer.Option(min=1, help="Descriptions per class, K.")] = 5,
-    tries: Annotated[int | None, typer.Option(min=1, help="Questions about a class at most; 4 K by default.")] = None,
+    tries: Annotated[int | None, typer.Option(min=1, help="Most questions per class; 4 K by default.")] = None,
     templates: Annotated[
         Path | None, typer.Option(help="Question templates, one a line, with {class}, {photo} and {others}.")
     ] = None,
@@ -71,8 +71,8 @@ def generate(
 ) -> None:
     """Have a language model describe a dataset's classes.
 
-    Every answer is kept beside the bank, so that the same command continues after a kill, and more descriptions a class
-    use what is there. Exit codes: 0 every class has K descriptions, 2 usage, 3 some are short.
+    Every answer is kept beside the bank: the same command continues after a kill, and a larger --per-class uses what is
+    there. Exit codes: 0 every class has K descriptions, 2 usage, 3 some are short.
     """
     from dualpt.sweeps.describing.generating import Sampling, Wanted, WriterOptions, generate_bank
     from dualpt.sweeps.describing.places import setting_of
@@ -169,7 +169,7 @@ def check(
     root: Root = None,
     classes: Classes = None,
     accept: Annotated[
-        bool, typer.Option("--accept", help="Accept edits by hand: write the hash of the text as it is.")
+        bool, typer.Option("--accept", help="Accept edits by hand: write the hash of the current text.")
     ] = False,
     device: Annotated[str, typer.Option(help="Device of the backbone.")] = "auto",
     as_json: Json = False,

@@ -21,6 +21,10 @@ _SELECTED = re.compile(rf"{BEST}(?:-(\d+)-shot)?")
 _OF_SWEEP = re.compile(r"(?P<trial>.+) \[(?P<sweep>[^\[\]]+)\]")
 
 
+_OWN_TITLES: dict[str, str] = {}
+"""Titles of users' own datasets, as recorded with the sweeps read so far: tables are made without a data root."""
+
+
 def of_sweep(trial: str, sweep: str) -> str:
     """The name of a trial that is told from its namesake in another sweep."""
     return f"{trial} [{sweep}]"
@@ -88,10 +92,6 @@ def column_title(column: str) -> str:
         return "Average"
     title = dataset_title(column)
     return _OWN_TITLES.get(column, title) if title == column else title
-
-
-_OWN_TITLES: dict[str, str] = {}
-"""Titles of users' own datasets, as recorded with the sweeps read so far: tables are made without a data root."""
 
 
 def remember_titles(titles: Mapping[str, str]) -> None:

@@ -1,7 +1,7 @@
-"""What a sweep's results stand on that nobody would see in a number: said before training, and recorded for tables.
+"""What a reader of a sweep's results must know of its data: said before training, and recorded for tables.
 
-A search needs validation images to select by; where a class has none it selects without a look at it. Own datasets
-have titles that only their data root knows. Images of equal content in training and test raise accuracy.
+A search needs validation images to select by, and pays no attention to classes that have none. Copies of images in
+training and test raise accuracy. Titles of own datasets are known to their data root alone, which tables do without.
 """
 
 import json

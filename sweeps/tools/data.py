@@ -255,7 +255,7 @@ def show_dataset(
 
 
 def _write_png(sheet: object, path: Path) -> None:
-    """Encode first, so that a fault of the encoder leaves no half of a file."""
+    """Encode first, so a failing encoder leaves no partial file."""
     from PIL import Image
 
     assert isinstance(sheet, Image.Image)

@@ -26,7 +26,7 @@ NAME_LISTS = {"class names", "classnames", "classes", "categories", "names", "wn
 WRAPPERS = {"descriptions", "classes", "data", "annotations"}
 """Keys that authors put around the whole bank."""
 
-REMEDY = "mend it, or fetch the bank again"
+REMEDY = "correct it, or fetch the bank again"
 
 Entries = dict[str, tuple[str, ...]]
 """Name as the author spells it -> sentences; an empty tuple where the author has none."""
@@ -99,7 +99,7 @@ def _unwrapped(content: Any, dataset: Sequence[str]) -> Any:
 
 
 def _by_name(content: Any, source: Path) -> Any:
-    """A bank with its class names in a list of their own, or with records under numbers, turned into a list of records.
+    """A bank with a separate list of class names, or with records under numbers, turned into a list of records.
 
     `{"classes": [name, ...], "descriptions": ...}`, the sentences in a list of equal length, or by number from 0 or
     from 1, or by name; or columns of a table, `{"class": {"0": name}, "text": {"0": sentence}}`.

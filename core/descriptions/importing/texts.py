@@ -95,7 +95,7 @@ def _scored(scores: dict[str, Any], name: str, source: Path) -> list[str]:
     """Sentences of `{sentence: score}`. A key of one word may as well be what the number is: `{"id": 3, "score": 0.5}`.
 
     Raises:
-        UserError: a key that is no sentence for certain.
+        UserError: a key that may not be a sentence.
     """
     for text in scores:
         if len(text.split()) < 2:

@@ -75,7 +75,7 @@ def test_a_near_miss_is_suggested(tmp_path: Path) -> None:
         ("mean: {folder: a, split: folders}", "the name 'mean' is taken"),
         ("leaves: {folder: a, split: folders}\nLeaves: {folder: b, split: folders}", "is taken by 'leaves'"),
         ("leaves: {folder: a, split: folders}\nleaves: {folder: b, split: folders}", "key 'leaves' is given twice"),
-        ("my/leaves: {folder: a, split: folders}", "'my/leaves' is no dataset name"),
+        ("my/leaves: {folder: a, split: folders}", "'my/leaves' cannot be a dataset name"),
         ("leaves: {folder: a", "datasets.yaml"),
         ("leaves: &a [*a]", "leaves: expected the keys folder and split, found [[["),
         ("leaves: &a {folder: *a, split: x}", "leaves: folder: expected text of at most 1000 characters, found {"),

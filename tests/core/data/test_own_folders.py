@@ -56,7 +56,7 @@ class TestOwnFolders:
 
     def test_a_class_of_one_image(self, tmp_path: Path) -> None:
         write_images(tmp_path / "oak", 1)
-        with pytest.raises(UserError, match=r"oak: 1 image\(s\), a class needs two"):
+        with pytest.raises(UserError, match=r"oak: 1 image\(s\), a class needs at least two"):
             read_own_folders(tmp_path)
 
     def test_a_class_that_is_only_tested(self, tmp_path: Path) -> None:

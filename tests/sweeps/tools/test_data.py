@@ -204,7 +204,7 @@ FAULTS = [
     (("show", "EuroSAT", "--root", "DATA", "-o", "DATA"), "cannot be written"),
     (("add", "EuroSAT", "--root", "DATA", "--folder", "dtd"), "the name 'EuroSAT' is taken"),
     (("add", "imagenet", "--root", "DATA", "--folder", "dtd"), "the name 'imagenet' is taken by 'ImageNet'"),
-    (("add", "a b", "--root", "DATA", "--folder", "dtd"), "'a b' is no dataset name"),
+    (("add", "a b", "--root", "DATA", "--folder", "dtd"), "'a b' cannot be a dataset name"),
     (("add", "own", "--root", "nowhere", "--folder", "dtd"), "--root: no folder 'nowhere'"),
     (("add", "own", "--root", "DATA", "--folder", "none"), "holds no folder 'none'; name it as it lies there"),
     (("add", "own", "--root", "DATA", "--folder", "../x"), "folder: must be a relative path"),
