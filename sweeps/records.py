@@ -45,6 +45,9 @@ LAUNCH_TAG = "dualpt.launch"
 GRID_TAG = "dualpt.grid"
 """On a sweep: the trials and the grid that its launches declared: what never began is known by them. A long text is in
 parts, `dualpt.grid.1` and so on, and this tag is empty."""
+DATA_TAG = "dualpt.data"
+"""On a sweep: titles of the user's own datasets, and what a reader of results must know of each dataset
+(`dualpt.sweeps.planning.data_notes`); in parts where it is long, as `GRID_TAG`."""
 REUSED_TAG = "dualpt.reused_from"
 """Run that a cell's numbers (and artifacts) were taken from."""
 SUPERSEDED_TAG = "dualpt.superseded"
@@ -137,6 +140,8 @@ class SweepRow:
     """What the process that last ran it wrote of itself (`dualpt.sweeps.ledger.heartbeat`)."""
     declared: str = ""
     """The trials and grids that its last launches declared (`dualpt.sweeps.planning.declared`)."""
+    data_notes: str = ""
+    """What is recorded of its datasets (`dualpt.sweeps.planning.data_notes`)."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ leaves:
 """
 
 import re
+import reprlib
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
@@ -16,6 +17,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator
 
 from dualpt.core.config import Section, one_line
+from dualpt.core.files.regular import check_regular
 from dualpt.core.errors import UserError
 from dualpt.core.files.locations import write_atomically
 from dualpt.core.files.yaml_reader import read_yaml
@@ -25,6 +27,10 @@ CLASS_FOLDERS = "folders"
 """Value of `split` for a dataset with one folder per class and no split file."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """Names become parts of metric names and of file names."""
+LONGEST_VALUE = 1000
+"""Characters of a value, at most."""
+LONGEST_NAME = 255
+"""Bytes of a file's name, at most, in all common file systems."""
 
 
 class OwnDataset(Section):
@@ -44,6 +50,8 @@ class OwnDataset(Section):
     @field_validator("folder", "images", "split")
     @classmethod
     def _stays_inside(cls, path: str) -> str:
+        if not path.isprintable() or any(len(part.encode()) > LONGEST_NAME for part in path.split("/")):
+            raise ValueError(f"must be made of printable names of at most {LONGEST_NAME} bytes")
         if "\\" in path or path.startswith("~") or PurePosixPath(path).is_absolute() or ".." in path.split("/"):
             raise ValueError("must be a relative path inside the data root, with forward slashes")
         return path
@@ -64,7 +72,7 @@ class OwnDataset(Section):
 
 
 def read_own_datasets(root: Path, taken: Collection[str]) -> dict[str, OwnDataset]:
-    """The entries of `datasets.yaml` in a data root by name; none where there is no such file.
+    """The entries of `datasets.yaml` in a data root by name; none without such a file.
 
     Args:
         root: the data root.
@@ -76,11 +84,17 @@ def read_own_datasets(root: Path, taken: Collection[str]) -> dict[str, OwnDatase
     source = root / FILE_NAME
     if not source.exists():
         return {}
+    check_regular(source, "make it a text file, or remove it")
     entries: dict[str, OwnDataset] = {}
     for name, entry in read_yaml(source).items():
         check_name(name, [*taken, *entries], str(source))
         if not isinstance(entry, dict):
-            raise UserError(f"{source}: {name}: expected the keys folder and split, found {entry!r:.60}")
+            raise UserError(f"{source}: {name}: expected the keys folder and split, found {reprlib.repr(entry):.60}")
+        for key, value in entry.items():
+            # Said here and not by pydantic, which prints values in full: one may hold itself.
+            if not isinstance(value, str) or len(value) > LONGEST_VALUE:
+                fault = f"expected text of at most {LONGEST_VALUE} characters, found {reprlib.repr(value):.60}"
+                raise UserError(f"{source}: {name}: {key}: {fault}")
         entries[name] = check_entry(entry, f"{source}: {name}")
     return entries
 

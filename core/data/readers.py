@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import assert_never
 
 from dualpt.core.data.catalog import DatasetInfo, dataset_info
-from dualpt.core.data.class_folders import read_imagenet, read_numbered_folders, read_own_folders, read_wnid_folders
+from dualpt.core.data.class_folders import read_imagenet, read_numbered_folders, read_wnid_folders
+from dualpt.core.data.own_folders import read_own_folders
 from dualpt.core.data.split_file import read_split_file
 from dualpt.core.data.splits import PARTS, Item, Split, make_split
 from dualpt.core.data.table_file import read_table_file
@@ -67,6 +68,8 @@ def _read_aircraft(folder: Path) -> Split:
         items = []
         for number, line in enumerate(read_lines(source, f"FGVCAircraft's '{part}' listing"), start=1):
             image, _, name = line.partition(" ")
+            if not image or "/" in image or "\\" in image:
+                raise UserError(f"{source}: line {number}: '{image:.80}' does not name an image in images/")
             if name not in labels:
                 raise UserError(f"{source}: line {number}: class '{name:.80}' is not in variants.txt")
             items.append(Item(f"{image}.jpg", labels[name], name))

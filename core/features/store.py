@@ -20,7 +20,8 @@ from dualpt.core.arrays import ImageFeatures, StoredRows
 from dualpt.core.clip.backbone import Backbone
 from dualpt.core.config import LocalKind
 from dualpt.core.data.digests import DigestIndex
-from dualpt.core.data.images import DECODERS, Preprocess, decode, find_unreadable
+from dualpt.core.data.image_faults import find_unreadable
+from dualpt.core.data.images import DECODERS, Preprocess, decode
 from dualpt.core.data.splits import Item, listing
 from dualpt.core.errors import UserError
 from dualpt.core.features.encoding import encode_into

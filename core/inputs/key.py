@@ -5,18 +5,16 @@ and the version of the trainer's numerics. Places (data root, cache folder, devi
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
-from pathlib import Path
+from functools import cache
 
 from dualpt.core.cell import Cell
 from dualpt.core.clip.weights import find_weights
 from dualpt.core.config import Protocol
-from dualpt.core.data.digests import DigestIndex
+from dualpt.core.data.digests import shared_index
 from dualpt.core.data.protocols import CellData
 from dualpt.core.data.splits import Item
 from dualpt.core.descriptions.reading import bank_fingerprint
 from dualpt.core.files.fingerprint import fingerprint, rows_fingerprint
-from dualpt.core.files.locations import cache_root
 from dualpt.core.inputs.reading import CellInputs, Dataset, draw_once
 from dualpt.core.prompts.init_path import init_identity
 from dualpt.core.recipes import NUMERICS_VERSION
@@ -90,7 +88,7 @@ def _tested_pixels(datasets: tuple[Dataset, ...], protocol: Protocol) -> str:
 
 
 def _pixels(datasets: tuple[Dataset, ...], data: CellData, parts: Mapping[str, Sequence[Item]]) -> str:
-    index = _digest_index(cache_root())
+    index = shared_index()
     image_roots = {dataset.name: dataset.image_root for dataset in datasets}
     return rows_fingerprint(
         (part, item.label, digest)
@@ -101,8 +99,3 @@ def _pixels(datasets: tuple[Dataset, ...], data: CellData, parts: Mapping[str, S
             strict=True,
         )
     )
-
-
-@lru_cache(maxsize=4)
-def _digest_index(cache: Path) -> DigestIndex:
-    return DigestIndex(cache / "features" / "digests")

@@ -12,6 +12,7 @@ from pathlib import Path
 from dualpt.core.cell import Cell
 from dualpt.core.config import Protocol, Setting, tests_with_descriptions, uses_descriptions
 from dualpt.core.data.catalog import DatasetInfo, dataset_info
+from dualpt.core.data.image_faults import check_depth
 from dualpt.core.data.protocols import CellData, check_source, divide
 from dualpt.core.data.readers import read_split
 from dualpt.core.data.sampling import draw_few_shot
@@ -271,5 +272,7 @@ def check_cell_files(cells: Iterable[CellInputs]) -> None:
             raise UserError("prompt.class_specific: other classes would have no context; use protocol=few-shot")
     for dataset, items in needed.items():
         check_files(items, dataset.image_root)
+        if dataset.info.kind == "own":  # published numbers are of the field's loader, whatever it makes of an image
+            check_depth(items, dataset.image_root)
     for setting, dataset in banks:
         read_sentences(setting, dataset)

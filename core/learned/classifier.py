@@ -21,7 +21,8 @@ from dualpt.core.clip.backbone import Backbone, load_backbone
 from dualpt.core.clip.feature_checks import check_directions
 from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.config import uses_local
-from dualpt.core.data.images import DECODERS, decode
+from dualpt.core.data.image_faults import decode_faithfully
+from dualpt.core.data.images import DECODERS
 from dualpt.core.descriptions.reading import encode_bank, name_tokens
 from dualpt.core.errors import UserError
 from dualpt.core.learned.prompts import LearnedPrompts
@@ -140,7 +141,7 @@ class PromptClassifier:
 
     def _read(self, path: Path) -> Tensor | UserError:
         try:
-            return self.backbone.preprocess.plain(decode(path))
+            return self.backbone.preprocess.plain(decode_faithfully(path))
         except UserError as error:
             return error
 

@@ -5,7 +5,7 @@ have trials of one name, their names end in the sweep: `best [first]`, `best [se
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from dualpt.core.data.catalog import dataset_title
 from dualpt.core.errors import UserError, nearest
@@ -19,6 +19,10 @@ AVERAGE = "average"
 _SELECTED = re.compile(rf"{BEST}(?:-(\d+)-shot)?")
 """Names of the trials of kind `best`: with searched shots, one for each number of shots."""
 _OF_SWEEP = re.compile(r"(?P<trial>.+) \[(?P<sweep>[^\[\]]+)\]")
+
+
+_OWN_TITLES: dict[str, str] = {}
+"""Titles of users' own datasets, as recorded with the sweeps read so far: tables are made without a data root."""
 
 
 def of_sweep(trial: str, sweep: str) -> str:
@@ -88,4 +92,10 @@ def column_title(column: str) -> str:
     """The head of a dataset's column, or of the average's."""
     if column == AVERAGE:
         return "Average"
-    return dataset_title(column)
+    title = dataset_title(column)
+    return _OWN_TITLES.get(column, title) if title == column else title
+
+
+def remember_titles(titles: Mapping[str, str]) -> None:
+    """Have `column_title` use the titles that a sweep recorded of the user's own datasets."""
+    _OWN_TITLES.update(titles)

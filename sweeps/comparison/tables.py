@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from dualpt.core.data.catalog import dataset_title
 from dualpt.core.errors import UserError
 from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TARGET_MEAN, TEST_ACCURACY
 from dualpt.sweeps.comparison.frames import finished_shots, untrained_methods
@@ -222,9 +221,9 @@ def cross_dataset(cells: pd.DataFrame, *, source: str, shots: int, seeds: tuple[
         for method, values in method_values(own, Grid((source,), seeds), shots=shots, metric=metric).items():
             entries[method, metric] = _whole_entry(values[:, 0]) if metric == TARGET_MEAN else _entry(values[:, 0])
             missing[method] = max(missing[method], int(np.isnan(values).sum()))
-    heads = {metric: dataset_title(name) for metric, name in metrics.items()}
+    heads = {metric: column_title(name) for metric, name in metrics.items()}
     heads = {**heads, TEST_ACCURACY: f"{heads[TEST_ACCURACY]} (source)", TARGET_MEAN: "Average of targets"}
-    title = f"trained on {dataset_title(source)} at {shots_text(shots)}"
+    title = f"trained on {column_title(source)} at {shots_text(shots)}"
     untrained = untrained_methods(own)
     return ComparisonTable(title, TARGET_MEAN, methods, tuple(heads), entries, missing, untrained, heads)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dualpt.core.data.images import decode
+from dualpt.core.data.image_faults import decode_faithfully
 from dualpt.core.descriptions.reading import encode_bank
 from dualpt.core.errors import UserError
 from dualpt.core.inputs.reading import CellInputs, sentences_of
@@ -148,7 +148,7 @@ def _look(file: Path, labels: Sequence[int], classifier: PromptClassifier) -> Lo
 
 
 def _tensor(file: Path, classifier: PromptClassifier) -> Tensor:
-    return classifier.backbone.preprocess.plain(decode(file))
+    return classifier.backbone.preprocess.plain(decode_faithfully(file))
 
 
 def _pixels(file: Path, classifier: PromptClassifier) -> Tensor:

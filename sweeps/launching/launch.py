@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 
 from dualpt.core.cell import Cell
 from dualpt.core.errors import UserError
@@ -22,6 +23,7 @@ from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.dispatch.progress import SweepProgress
 from dualpt.sweeps.launching.known_before import cells_on_record, given_up, selected_before, study_fits
 from dualpt.sweeps.launching.outcome import Outcome, outcome_of, report
+from dualpt.sweeps.planning.data_notes import DataNotes, ReadNotes, data_notes
 from dualpt.sweeps.planning.plan import SweepPlan, TrialPlan, count, grid_cells, judged_cells, plan_sweep
 from dualpt.sweeps.stores import absolute_uri, examine, examine_study, is_new, only_launch
 
@@ -47,6 +49,7 @@ def launch(
     progress: bool = True,
     runner: "Callable[[], CellRunner]" = default_runner,
     key: Callable[[Cell], str] = cell_key,
+    notes: ReadNotes = data_notes,
     only_failed: bool = False,
 ) -> Outcome:
     """Run a sweep, or what is missing of it.
@@ -57,6 +60,7 @@ def launch(
         progress: False prints nothing.
         runner: makes a runner, once here and once in every worker process; must be picklable.
         key: the cell key, as the runner computes it.
+        notes: reads what is to be said of the sweep's datasets.
         only_failed: train nothing but the cells that are on record as failed.
 
     Raises:
@@ -78,10 +82,14 @@ def launch(
             sweep = without_new_candidates(sweep, recorded)
             plan = plan_sweep(sweep)
         own = [row for row in recorded if row.finished]
-        if count(plan, own, own if study_fits(sweep, key) else [], key, given_up(sweep, key)).missing:
+        missing = count(plan, own, own if study_fits(sweep, key) else [], key, given_up(sweep, key)).missing
+        noted = notes(sweep, plan)  # after the keys, which read the images
+        if missing:
+            for line in noted.lines():
+                shown.note(escape(line))
             wanted = only.__contains__ if only is not None else lambda key: key not in finished
             _check_and_prepare(sweep, plan, wanted, runner, key, shown)
-        driver = _open_driver(sweep, plan, runner, key, shown, start_points, only)
+        driver = _open_driver(sweep, plan, runner, key, shown, start_points, only, noted)
         driver.run()
     outcome = outcome_of(file.name, driver)
     if progress:
@@ -176,6 +184,7 @@ def open_dealer(
     shown: SweepProgress,
     ledger: "Ledger | None" = None,
     start_points: Sequence[StartPoint] = (),
+    noted: DataNotes | None = None,
 ) -> "Dealer":
     """Open the study and the ledger; both are created here, before any worker can look."""
     from dualpt.sweeps.dispatch.dealer import Dealer
@@ -196,6 +205,8 @@ def open_dealer(
         row = ledger.sweep_row(dealer.experiment)
         before = row.declared if row is not None else ""
         ledger.declare(dealer.sweep_run, declaration(sweep, plan, before, selected))
+        if noted is not None:
+            ledger.describe_data(dealer.sweep_run, noted.recorded(row.data_notes if row is not None else ""))
 
     on_selection = declare if sweep.file.searches_shots else None  # otherwise it is known now
     dealer = Dealer(sweep, plan, candidates, ledger, recorded, key, shown, race, on_selection)
@@ -211,13 +222,14 @@ def _open_driver(
     shown: SweepProgress,
     start_points: Sequence[StartPoint],
     only: frozenset[str] | None,
+    noted: DataNotes,
 ) -> "Driver":
     from dualpt.sweeps.launching.driver import Driver
     from dualpt.sweeps.workers.gpu_shares import heaviest_pack
 
     def reopen(ledger: "Ledger") -> "Dealer":
         recorded = cells_on_record(sweep.file.run.tracking_uri, sweep.file.name)
-        dealer = open_dealer(sweep, plan, recorded, key, shown, ledger, start_points)
+        dealer = open_dealer(sweep, plan, recorded, key, shown, ledger, start_points, noted)
         dealer.only = only
         return dealer
 

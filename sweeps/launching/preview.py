@@ -3,15 +3,17 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from dualpt.core.cell import Cell
 from dualpt.core.inputs.key import cell_key
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.console import readable_seconds
 from dualpt.sweeps.launching.known_before import cells_on_record, finished_anywhere, given_up, study_fits
+from dualpt.sweeps.planning.data_notes import DataNotes, ReadNotes, data_notes
 from dualpt.sweeps.planning.plan import PlanCounts, SweepPlan, count, plan_sweep
 
 if TYPE_CHECKING:
@@ -24,25 +26,31 @@ def dry_run(
     console: Console,
     as_json: bool = False,
     key: Callable[[Cell], str] = cell_key,
+    notes: ReadNotes = data_notes,
     features: "Callable[[LoadedSweep], FeatureCosts] | None" = None,
 ) -> None:
     """Show what a launch would do: cells, those already finished, estimated time. Writes nothing.
 
     Args:
+        notes: reads what is to be said of the sweep's datasets.
         features: what its missing features cost, to be shown too.
 
     Raises:
-        UserError: an unknown dataset, missing data, or a store that cannot be read.
+        UserError: an unknown dataset, missing data, nothing to select by, or a store that cannot be read.
     """
     plan = plan_sweep(sweep)
     uri = sweep.file.run.tracking_uri
     own = [row for row in cells_on_record(uri, sweep.file.name) if row.finished] if study_fits(sweep, key) else []
     counts = count(plan, finished_anywhere(uri), own, key, given_up(sweep, key))
+    noted = notes(sweep, plan)
     if as_json:
-        extra = {} if features is None else {"features": asdict(features(sweep))}
+        extra: dict[str, Any] = {"notes": noted.lines()}
+        if features is not None:
+            extra["features"] = asdict(features(sweep))
         print(json.dumps({"name": sweep.file.name, **asdict(counts), "missing": counts.missing, **extra}))
         return
     _print_plan(sweep, plan, counts, console)
+    _print_notes(noted, console)
     if features is not None:
         from dualpt.sweeps.tools.features import describe
 
@@ -81,3 +89,12 @@ def _print_plan(sweep: LoadedSweep, plan: SweepPlan, counts: PlanCounts, console
     most = "at most " if racing else ""
     console.print(f"  {counts.cells} cells, {counts.done} finished, {most}{counts.missing} to train", highlight=False)
     console.print(f"  training time on one worker: {time}", highlight=False)
+
+
+def _print_notes(noted: DataNotes, console: Console) -> None:
+    if noted.judged is not None:
+        fewest, most = noted.judged
+        images = str(fewest) if fewest == most else f"{fewest} to {most}"
+        console.print(f"  candidates are judged on {images} validation images in each cell", highlight=False)
+    for line in noted.lines():
+        console.print(f"  [yellow]note[/] {escape(line)}", highlight=False, soft_wrap=True)

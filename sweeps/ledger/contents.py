@@ -105,23 +105,25 @@ def read_setting(path: Path) -> Mapping[str, Any]:
     return cast(Mapping[str, Any], json.loads(path.read_text(encoding="utf-8")))
 
 
-def grid_tags(declared: str, known: Collection[str]) -> dict[str, str]:
-    """What launches declared (`dualpt.sweeps.planning.declared`), in as many tags as it takes.
+def text_tags(tag: str, text: str, known: Collection[str]) -> dict[str, str]:
+    """A JSON text of any length in as many tags as it takes.
 
     Args:
+        tag: the tag's name; a long text is in parts, `<tag>.1` and so on, and this tag is empty.
+        text: what a launch declared, or has to say of its data.
         known: the run's tags; parts of a longer text are emptied.
     """
-    stale = {tag: "" for tag in known if tag.startswith(f"{records.GRID_TAG}.")}
-    if len(declared) <= LONGEST_TAG:
-        return {records.GRID_TAG: declared, **stale}
-    parts = [declared[start : start + LONGEST_TAG] for start in range(0, len(declared), LONGEST_TAG)]
-    return {records.GRID_TAG: "", **stale, **{f"{records.GRID_TAG}.{n}": part for n, part in enumerate(parts, start=1)}}
+    stale = {name: "" for name in known if name.startswith(f"{tag}.")}
+    if len(text) <= LONGEST_TAG:
+        return {tag: text, **stale}
+    parts = [text[start : start + LONGEST_TAG] for start in range(0, len(text), LONGEST_TAG)]
+    return {tag: "", **stale, **{f"{tag}.{n}": part for n, part in enumerate(parts, start=1)}}
 
 
-def _declared_in(tags: Mapping[str, str]) -> str:
-    """What `grid_tags` wrote; nothing where a kill has left a part of it."""
-    parts = itertools.takewhile(bool, (tags.get(f"{records.GRID_TAG}.{n}", "") for n in itertools.count(1)))
-    text = tags.get(records.GRID_TAG, "") or "".join(parts)
+def _text_in(tags: Mapping[str, str], tag: str) -> str:
+    """What `text_tags` wrote; nothing where a kill has left a part of it."""
+    parts = itertools.takewhile(bool, (tags.get(f"{tag}.{n}", "") for n in itertools.count(1)))
+    text = tags.get(tag, "") or "".join(parts)
     try:
         json.loads(text)
     except ValueError:
@@ -140,7 +142,8 @@ def read_sweep(run: Any, description: str) -> SweepRow:
         best=tags.get(records.BEST_TAG),
         best_value=tags.get(records.BEST_VALUE_TAG),
         launch=tags.get(records.LAUNCH_TAG, ""),
-        declared=_declared_in(tags),
+        declared=_text_in(tags, records.GRID_TAG),
+        data_notes=_text_in(tags, records.DATA_TAG),
     )
 
 

@@ -10,6 +10,9 @@ from pathlib import Path
 from dualpt.core.cell import Cell
 from dualpt.core.files.fingerprint import fingerprint
 from dualpt.core.results import CellMetrics
+from dualpt.search_spaces.sweep import LoadedSweep
+from dualpt.sweeps.planning.data_notes import DataNotes
+from dualpt.sweeps.planning.plan import SweepPlan
 
 FATAL_WEIGHT = 13.0
 """A setting with this `alignment.llm_weight` raises; the next larger whole number kills its process."""
@@ -32,6 +35,11 @@ class FakeResult:
 
 def fake_key(cell: Cell) -> str:
     return fingerprint([cell.setting.active(), cell.dataset, cell.protocol, cell.shots, cell.seed, cell.targets])
+
+
+def no_notes(sweep: LoadedSweep, plan: SweepPlan) -> DataNotes:
+    """Stands for `dualpt.sweeps.planning.data_notes`, which would read the data."""
+    return DataNotes()
 
 
 def ends_of(log: Path) -> Path:

@@ -19,11 +19,11 @@ from dualpt.sweeps import records
 from dualpt.sweeps.ledger.contents import (
     LOSS,
     SETTING_FILE,
-    grid_tags,
     read_cell,
     read_setting,
     read_sweep,
     read_trial,
+    text_tags,
     trial_tags,
     write_setting,
 )
@@ -82,8 +82,18 @@ class Ledger(CellLedger, SweepReader):
     @patient
     def declare(self, sweep_run: str, text: str) -> None:
         """Write on the sweep's run what its launch is to run (`dualpt.sweeps.planning.declared`)."""
+        self._write_text(sweep_run, records.GRID_TAG, text)
+
+    @patient
+    def describe_data(self, sweep_run: str, text: str) -> None:
+        """Write on the sweep's run what is to be said of its datasets (`dualpt.sweeps.planning.data_notes`)."""
+        self._write_text(sweep_run, records.DATA_TAG, text)
+
+    def _write_text(self, sweep_run: str, tag: str, text: str) -> None:
         known = self._client.get_run(sweep_run).data.tags
-        tags = [RunTag(key, value) for key, value in grid_tags(text, known).items()]
+        if not text and tag not in known:
+            return
+        tags = [RunTag(key, value) for key, value in text_tags(tag, text, known).items()]
         for start in range(0, len(tags), TAGS_PER_CALL):
             self._client.log_batch(sweep_run, tags=tags[start : start + TAGS_PER_CALL])
 

@@ -1,9 +1,11 @@
 """`examine` finds each kind of damage in each layout, and nothing where there is none."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -99,6 +101,27 @@ def test_each_kind_of_damage(miniature_copy: Path, damage: Callable[[Path], None
     report = examine(dataset_info("EuroSAT"), miniature_copy)
     assert value in str(getattr(report, field))
     assert not report.fine
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_spoilt_images_and_copies(miniature_copy: Path, monkeypatch: pytest.MonkeyPatch, own: bool) -> None:
+    """Faults of own datasets; of published ones they are only noted."""
+    monkeypatch.setenv("DUALPT_CACHE", str(miniature_copy / "cache"))
+    images = miniature_copy / "eurosat" / "2750"
+    split = json.loads((miniature_copy / "eurosat" / "split_zhou_EuroSAT.json").read_text())
+    (trained, _, name), (tested, _, _) = split["train"][0], split["test"][0]
+    other = next(path for path, _, other_name in split["train"] if other_name != name)
+    shutil.copy(images / trained, images / tested)
+    Image.fromarray(np.arange(8000, 12_000, dtype=np.uint16).reshape(50, 80)).save(images / other, "PNG")
+    (miniature_copy / "datasets.yaml").write_text(
+        "land: {folder: eurosat, images: '2750', split: split_zhou_EuroSAT.json}"
+    )
+    info = dataset_info("land" if own else "EuroSAT", miniature_copy)
+    report = examine(info, miniature_copy, deep=True)
+    assert report.duplicates.leaked == ((trained, tested),)
+    assert report.spoilt == (other,)
+    assert report.fine == (not own)
+    assert examine(info, miniature_copy).fine  # without --deep no image is opened
 
 
 def test_what_is_only_noted(miniature_copy: Path) -> None:

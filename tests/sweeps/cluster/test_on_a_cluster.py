@@ -24,7 +24,7 @@ from dualpt.sweeps.ledger.outbox import Outbox
 from dualpt.sweeps.workers import pool
 from dualpt.sweeps.workers.versions import versions_here
 from dualpt.sweeps.workers.worker import Workplace
-from tests.sweeps.fake_runner import ended, fake_key, fake_runner
+from tests.sweeps.fake_runner import ended, fake_key, fake_runner, no_notes
 from tests.sweeps.running import shown, trained
 from tests.sweeps.services import POSTGRES_MISSING, MlflowServer, Postgres, has_postgres, wait_until
 from tests.sweeps.small_sweep import changed, declaration
@@ -113,7 +113,7 @@ def log(tmp_path: Path) -> Path:
 
 def run(sweep: LoadedSweep, log: Path, seconds: float = 0.0, told: io.StringIO | None = None) -> Outcome:
     console = Console(file=told, quiet=told is None, width=200)
-    return launch(sweep, console=console, runner=fake_runner(log, seconds), key=fake_key)
+    return launch(sweep, console=console, runner=fake_runner(log, seconds), key=fake_key, notes=no_notes)
 
 
 def at_once(log: Path) -> int:

@@ -17,7 +17,7 @@ from dualpt.sweeps.launching.launch import launch
 from dualpt.sweeps.launching.status import show_status, status_of
 from dualpt.sweeps.ledger.heartbeat import STALE_SECONDS, Heartbeat, Launch, launch_from, refuse_second, running_launch
 from dualpt.sweeps.ledger.mlflow import Ledger
-from tests.sweeps.fake_runner import FATAL_WEIGHT, fake_key, fake_runner
+from tests.sweeps.fake_runner import FATAL_WEIGHT, fake_key, fake_runner, no_notes
 from tests.sweeps.running import open_dealer, train_here
 from tests.sweeps.small_sweep import Declare
 
@@ -53,7 +53,7 @@ def test_a_second_driver_on_another_machine_is_refused_until_the_first_is_stale(
     dealer, ledger = open_dealer(sweep), Ledger(sweep.file.run.tracking_uri)
     claim(ledger, dealer.experiment, elsewhere(age=5))
     with pytest.raises(UserError, match=r"process 1 on another-machine \(last sign of life 5 s ago\)") as caught:
-        launch(sweep, console=Console(quiet=True), runner=fake_runner(log), key=fake_key)
+        launch(sweep, console=Console(quiet=True), runner=fake_runner(log), key=fake_key, notes=no_notes)
     assert "\n" not in str(caught.value)
     claim(ledger, dealer.experiment, elsewhere(age=STALE_SECONDS + 1))
     refuse_second(ledger, dealer.experiment, "small")

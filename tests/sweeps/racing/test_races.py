@@ -14,7 +14,7 @@ from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.racing import Asha, Race, StatisticalRace
 from dualpt.sweeps.racing.races import race_of
 from dualpt.sweeps.racing.standings import Standings, paired_t
-from tests.sweeps.fake_runner import FATAL_WEIGHT, fake_key
+from tests.sweeps.fake_runner import FATAL_WEIGHT, fake_key, no_notes
 from tests.sweeps.running import open_dealer, shown, train_here, trained
 from tests.sweeps.small_sweep import Declare
 
@@ -157,13 +157,14 @@ def test_a_plan_does_not_count_what_is_given_up(declare: Declare, log: Path) -> 
     sweep = declare(**ASHA)
     train_here(sweep, log)
     text = io.StringIO()
-    dry_run(sweep, console=Console(file=text, width=100), key=fake_key)
+    dry_run(sweep, console=Console(file=text, width=100), key=fake_key, notes=no_notes)
     assert ", 0 to train" in text.getvalue()
     text = io.StringIO()
     dry_run(
         declare(**{**ASHA, "search.racing": "none", "search.race_reduction": None}),
         console=Console(file=text),
         key=fake_key,
+        notes=no_notes,
     )
     assert ", 0 to train" not in text.getvalue()
 
