@@ -14,27 +14,49 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class StoredRows:
-    """Rows of a mapped file in any order, read when they are indexed: a test set may be larger than memory."""
+    """Rows of mapped files in any order, read when they are indexed: a test set may be larger than memory."""
 
-    file: Tensor
-    """(m, P, D), mapped from disk."""
-    order: Tensor
-    """(n,) int64: which rows, in order."""
+    files: tuple[Tensor, ...]
+    """Each (m, *row shape), mapped from disk; at least one."""
+    file_of: Tensor
+    """(n,) int64: which file holds each row."""
+    row_of: Tensor
+    """(n,) int64: which row of its file."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (len(self.order), *self.file.shape[1:])
+        return (len(self.row_of), *self.files[0].shape[1:])
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.file.dtype
+        return self.files[0].dtype
+
+    @property
+    def is_consecutive(self) -> bool:
+        """Whether all rows follow one another in one file: they are read without a copy then."""
+        return bool((self.file_of.diff() == 0).all() and (self.row_of.diff() == 1).all())
 
     def __len__(self) -> int:
-        return len(self.order)
+        return len(self.row_of)
 
     def __getitem__(self, index: slice | Tensor) -> Tensor:
-        """The rows at `index`, in memory: (*index shape, P, D)."""
-        return self.file[self.order[index]]
+        """The rows at `index`, (*index shape, *row shape): in memory, or still mapped where they are consecutive."""
+        file_of, row_of = self.file_of[index], self.row_of[index]
+        by_file = file_of.flatten().argsort(stable=True)
+        numbers, counts = file_of.flatten()[by_file].unique_consecutive(return_counts=True)
+        if len(numbers) == 1:
+            return self.files[int(numbers[0])][_as_slice(row_of)]
+        gathered = torch.empty(file_of.numel(), *self.shape[1:], dtype=self.dtype)
+        for number, places in zip(numbers.tolist(), by_file.split(counts.tolist()), strict=True):
+            gathered[_as_slice(places)] = self.files[number][_as_slice(row_of.flatten()[places])]
+        return gathered.view(*file_of.shape, *self.shape[1:])
+
+
+def _as_slice(numbers: Tensor) -> slice | Tensor:
+    """A slice where the numbers are consecutive: indexing by it copies nothing."""
+    if numbers.ndim != 1 or not (numbers.diff() == 1).all():
+        return numbers
+    return slice(int(numbers[0]), int(numbers[0]) + len(numbers))
 
 
 @dataclass(frozen=True)

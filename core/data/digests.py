@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dualpt.core.errors import UserError
 from dualpt.core.files.fingerprint import fingerprint
-from dualpt.core.files.locations import write_atomically
+from dualpt.core.files.locations import remember
 
 DIGEST_BYTES = 16
 READERS = 8
@@ -65,7 +65,7 @@ class DigestIndex:
 
     def _save(self, root: Path, known: Known) -> None:
         """Add to what other processes wrote meanwhile; what is lost in a race is merely read again."""
-        write_atomically(self._file(root), json.dumps(self._load(root) | known))
+        remember(self._file(root), json.dumps(self._load(root) | known))
 
 
 def _state(path: str) -> tuple[int, int]:

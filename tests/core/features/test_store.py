@@ -116,7 +116,7 @@ class TestStore:
         assert encoded == [8, 2]
         store.features(backbone, NAME, image_root, items[:12], "value")
         assert encoded == [8, 2, 2]
-        FeatureStore(store.folder).features(backbone, NAME, image_root, items[:12], "value")
+        FeatureStore(store.root).features(backbone, NAME, image_root, items[:12], "value")
         assert encoded == [8, 2, 2]
 
     def test_global_features_are_taken_from_where_they_are(self, store, backbone, image_root, items, encoded) -> None:
@@ -225,12 +225,12 @@ class TestFaults:
 
     def test_damage_is_found_by_verify_and_mended(self, store, backbone, image_root, items, encoded) -> None:
         store.features(backbone, NAME, image_root, items, "value")
-        assert verify_store(store.folder).damaged == {}
-        (file,) = store.folder.rglob("local.f32")
+        assert verify_store(store.root).damaged == {}
+        (file,) = store.root.rglob("local.f32")
         content = bytearray(file.read_bytes())
         content[9 * 4 * 8 * 4] ^= 0xFF  # in row 9, of P x D x 4 bytes
         file.write_bytes(content)
-        ((folder, records),) = verify_store(store.folder).damaged.items()
+        ((folder, records),) = verify_store(store.root).damaged.items()
         assert (folder, records) == (file.parent, ["rows-000000008.json"])
         encoded.clear()
         found = store.features(backbone, NAME, image_root, items, "value")

@@ -67,8 +67,8 @@ def filled(store: FeatureStore, backbone: Backbone, image_root: Path, items, mon
     return store
 
 
-def shelf_folder(store: FeatureStore) -> Path:
-    (about,) = store.folder.rglob("about.json")
+def features_folder(store: FeatureStore) -> Path:
+    (about,) = store.root.rglob("about.json")
     return about.parent
 
 
@@ -80,16 +80,16 @@ def flip(path: Path, byte: int) -> None:
 
 class TestTouchedFiles:
     def test_damage_is_found_and_mended_by_the_next_reader(self, filled, backbone, image_root, items) -> None:
-        flip(shelf_folder(filled) / "local.f32", 9 * 4 * 8 * 4)  # in row 9, of P x D x 4 bytes
-        for store in (filled, FeatureStore(filled.folder)):
+        flip(features_folder(filled) / "local.f32", 9 * 4 * 8 * 4)  # in row 9, of P x D x 4 bytes
+        for store in (filled, FeatureStore(filled.root)):
             assert agrees(
                 store.features(backbone, NAME, image_root, items, "value"), expected(backbone, image_root, items)
             )
-        assert verify_store(filled.folder).damaged == {}
+        assert verify_store(filled.root).damaged == {}
 
     def test_only_the_damaged_batch_is_encoded_anew(self, filled, backbone, image_root, items) -> None:
-        flip(shelf_folder(filled) / "global.f32", 0)
-        missing, _ = FeatureStore(filled.folder).missing(backbone, NAME, image_root, items, "value")
+        flip(features_folder(filled) / "global.f32", 0)
+        missing, _ = FeatureStore(filled.root).missing(backbone, NAME, image_root, items, "value")
         assert [image.path for image in missing] == [item.path for item in items[:8]]
 
     def test_files_that_kept_their_times_are_not_read_again(
@@ -97,16 +97,16 @@ class TestTouchedFiles:
     ) -> None:
         checked: list[object] = []
         monkeypatch.setattr(FeatureShelf, "_intact", lambda self, record: checked.append(record) or True)
-        store = FeatureStore(filled.folder)
+        store = FeatureStore(filled.root)
         store.features(backbone, NAME, image_root, items, "value")
         assert checked == []
-        os.utime(shelf_folder(filled) / "local.f32")  # as after copying the store
+        os.utime(features_folder(filled) / "local.f32")  # as after copying the store
         for _ in range(2):
             store.features(backbone, NAME, image_root, items, "value")
         assert len(checked) == 5  # once, each of five batches
 
     def test_a_copied_store_is_checked_once_and_used(self, filled, backbone, image_root, items, tmp_path) -> None:
-        copied = FeatureStore(Path(shutil.copytree(filled.folder, tmp_path / "copy", copy_function=shutil.copyfile)))
+        copied = FeatureStore(Path(shutil.copytree(filled.root, tmp_path / "copy", copy_function=shutil.copyfile)))
         missing, _ = copied.missing(backbone, NAME, image_root, items, "value")
         assert missing == []
 
@@ -142,7 +142,7 @@ class TestRowsOutOfOrder:
 def test_a_waiting_builder_shows_the_others_progress(store, backbone, image_root, items, monkeypatch) -> None:
     monkeypatch.setattr(features, "WAIT_SECONDS", 0.05)
     store.features(backbone, NAME, image_root, items[:8], "value")
-    folder = shelf_folder(store)
+    folder = features_folder(store)
     other = FileLock(folder.with_name(f".{folder.name}.lock"))
     other.acquire()
     seen: list[tuple[int, int]] = []
@@ -162,28 +162,28 @@ def test_a_waiting_builder_shows_the_others_progress(store, backbone, image_root
 
 class TestCollection:
     def test_by_default_sound_shelves_stay(self, filled) -> None:
-        assert collect_garbage(filled.folder).removed == {}
-        assert len(list_store(filled.folder).shelves) == 1
+        assert collect_garbage(filled.root).removed == {}
+        assert len(list_store(filled.root).shelves) == 1
 
     def test_unused_shelves_go(self, filled, backbone, image_root, items) -> None:
-        folder = shelf_folder(filled)
-        assert collect_garbage(filled.folder, unused_days=30).removed == {}
+        folder = features_folder(filled)
+        assert collect_garbage(filled.root, unused_days=30).removed == {}
         long_ago = time.time() - 40 * 86400
         os.utime(folder / "about.json", (long_ago, long_ago))
-        dry = collect_garbage(filled.folder, unused_days=30, dry_run=True)
+        dry = collect_garbage(filled.root, unused_days=30, dry_run=True)
         assert dry.removed == {folder: "unused for 40 days"}
         assert folder.exists()
-        assert collect_garbage(filled.folder, unused_days=30).bytes == dry.bytes > 0
+        assert collect_garbage(filled.root, unused_days=30).bytes == dry.bytes > 0
         assert not folder.exists()
         assert agrees(
             filled.features(backbone, NAME, image_root, items, "value"), expected(backbone, image_root, items)
         )
 
     def test_reading_counts_as_use(self, filled, backbone, image_root, items) -> None:
-        about = shelf_folder(filled) / "about.json"
+        about = features_folder(filled) / "about.json"
         os.utime(about, (0, 0))
         filled.features(backbone, NAME, image_root, items, "value")
-        assert collect_garbage(filled.folder, unused_days=1).removed == {}
+        assert collect_garbage(filled.root, unused_days=1).removed == {}
 
     def test_named_shelves_go(self, filled) -> None:
         for wrong, said in (
@@ -191,38 +191,38 @@ class TestCollection:
             ({"dataset": "EuroSAT"}, "--dataset: the store has no dataset 'EuroSAT'"),
         ):
             with pytest.raises(UserError) as caught:
-                collect_garbage(filled.folder, **wrong)
+                collect_garbage(filled.root, **wrong)
             assert said in str(caught.value)
-        assert list(collect_garbage(filled.folder, dataset=NAME).removed.values()) == ["named"]
+        assert list(collect_garbage(filled.root, dataset=NAME).removed.values()) == ["named"]
 
     def test_other_versions_and_leftovers_go(self, filled) -> None:
-        folder = shelf_folder(filled)
+        folder = features_folder(filled)
         about = json.loads((folder / "about.json").read_text())
         (folder / "about.json").write_text(json.dumps(about | {"version": 0}))
-        leftover, fresh = filled.folder / ".tmp-old", filled.folder / ".tmp-new"
+        leftover, fresh = filled.root / ".tmp-old", filled.root / ".tmp-new"
         for path in (leftover, fresh):
             path.write_text("half")
         os.utime(leftover, (0, 0))
-        removed = collect_garbage(filled.folder).removed
+        removed = collect_garbage(filled.root).removed
         assert removed == {folder: "of another version", leftover: "left by a killed writer"}
         assert fresh.exists()
 
     def test_what_is_not_the_stores_stays(self, filled) -> None:
-        folder = shelf_folder(filled)
+        folder = features_folder(filled)
         (folder / "notes.txt").write_text("mine")
-        (filled.folder / "mine").mkdir()
-        (filled.folder / "mine" / "about.json").write_text("not a shelf")
-        assert list_store(filled.folder).unreadable == [filled.folder / "mine" / "about.json"]
-        result = collect_garbage(filled.folder, backbone="tiny")
-        assert set(result.foreign) == {folder / "notes.txt", filled.folder / "mine" / "about.json"}
+        (filled.root / "mine").mkdir()
+        (filled.root / "mine" / "about.json").write_text("not a shelf")
+        assert list_store(filled.root).unreadable == [filled.root / "mine" / "about.json"]
+        result = collect_garbage(filled.root, backbone="tiny")
+        assert set(result.foreign) == {folder / "notes.txt", filled.root / "mine" / "about.json"}
         assert [path.name for path in folder.iterdir()] == ["notes.txt"]
-        assert (filled.folder / "mine" / "about.json").exists()
+        assert (filled.root / "mine" / "about.json").exists()
 
     def test_shelves_in_use_stay(self, filled) -> None:
-        folder = shelf_folder(filled)
+        folder = features_folder(filled)
         with FileLock(folder.with_name(f".{folder.name}.lock")):
-            assert collect_garbage(filled.folder, backbone="tiny").in_use == [folder]
-        assert list_store(filled.folder).shelves[0][1].rows == 36
+            assert collect_garbage(filled.root, backbone="tiny").in_use == [folder]
+        assert list_store(filled.root).shelves[0][1].rows == 36
 
     @pytest.mark.parametrize("deleted", [1, 4, 6, 7])
     def test_cut_off_it_has_lost_rows_and_not_sense(
@@ -238,19 +238,19 @@ class TestCollection:
 
         monkeypatch.setattr(Path, "unlink", cut_off)
         with pytest.raises(KeyboardInterrupt):
-            collect_garbage(filled.folder, backbone="tiny")
+            collect_garbage(filled.root, backbone="tiny")
         monkeypatch.setattr(Path, "unlink", unlink)
-        again = FeatureStore(filled.folder)
+        again = FeatureStore(filled.root)
         assert agrees(again.features(backbone, NAME, image_root, items, "value"), expected(backbone, image_root, items))
-        assert verify_store(filled.folder).damaged == {}
+        assert verify_store(filled.root).damaged == {}
 
     def test_a_layout_file_that_was_lost_is_written_anew(self, filled, backbone, image_root, items) -> None:
-        about = shelf_folder(filled) / "about.json"
+        about = features_folder(filled) / "about.json"
         about.write_text("{")
-        assert list_store(filled.folder).unreadable == [about]
+        assert list_store(filled.root).unreadable == [about]
         flip(about.parent / "global.f32", 0)
-        FeatureStore(filled.folder).features(backbone, NAME, image_root, items, "value")
-        assert list_store(filled.folder).unreadable == []
+        FeatureStore(filled.root).features(backbone, NAME, image_root, items, "value")
+        assert list_store(filled.root).unreadable == []
 
 
 class TestFoldersThatCannotBeWritten:
@@ -265,8 +265,8 @@ class TestFoldersThatCannotBeWritten:
 
     def test_a_full_store_is_still_read(self, filled, backbone, image_root, items, monkeypatch) -> None:
         self.refuse(monkeypatch, errno.EROFS)
-        os.utime(shelf_folder(filled) / "local.f32")  # even if it has to be checked first
-        found = FeatureStore(filled.folder).features(backbone, NAME, image_root, items, "value")
+        os.utime(features_folder(filled) / "local.f32")  # even if it has to be checked first
+        found = FeatureStore(filled.root).features(backbone, NAME, image_root, items, "value")
         assert agrees(found, expected(backbone, image_root, items))
 
     def test_missing_rows_are_one_line(self, filled, backbone, image_root, items, monkeypatch) -> None:
@@ -274,14 +274,14 @@ class TestFoldersThatCannotBeWritten:
         with pytest.raises(
             UserError, match=r"cannot be written \(Read-only file system\); make room, or set DUALPT_CACHE"
         ):
-            FeatureStore(filled.folder).features(backbone, NAME, image_root, items, "value", view=1)
+            FeatureStore(filled.root).features(backbone, NAME, image_root, items, "value", view=1)
 
     def test_so_are_damage_and_collection(self, filled, monkeypatch) -> None:
-        flip(shelf_folder(filled) / "global.f32", 0)
+        flip(features_folder(filled) / "global.f32", 0)
         self.refuse(monkeypatch, errno.EACCES)
         for upkeep in (verify_store, lambda folder: collect_garbage(folder, backbone="tiny")):
             with pytest.raises(UserError, match=r"cannot be written \(Permission denied\)"):
-                upkeep(filled.folder)
+                upkeep(filled.root)
 
 
 def refused_write(number: int):
