@@ -13,7 +13,6 @@ import torch
 from filelock import Timeout
 from safetensors import safe_open
 from safetensors.torch import save_file
-from tests.core.features.former_layout import write_former
 from torch import Tensor
 
 from dualpt.core.arrays import StoredRows
@@ -21,6 +20,7 @@ from dualpt.core.errors import StorageError
 from dualpt.core.features import folder as feature_folder
 from dualpt.core.features.folder import FeatureFolder, check_room, open_folders
 from dualpt.core.features.segment import Column, ImageKey, write_segment
+from tests.core.features.former_layout import write_former
 
 COLUMNS = (Column("global.f32", "float32", (4,)), Column("local.f16", "float16", (3, 4)))
 ABOUT = {"backbone": "tiny", "view": "plain"}
