@@ -34,7 +34,7 @@ class StoredRows:
     @property
     def is_consecutive(self) -> bool:
         """Whether all rows follow one another in one file: they are read without a copy then."""
-        return bool((self.file_of.diff() == 0).all() and (self.row_of.diff() == 1).all())
+        return len(_runs(self.file_of, self.row_of)) <= 1
 
     def __len__(self) -> int:
         return len(self.row_of)
@@ -42,21 +42,20 @@ class StoredRows:
     def __getitem__(self, index: slice | Tensor) -> Tensor:
         """The rows at `index`, (*index shape, *row shape): in memory, or still mapped where they are consecutive."""
         file_of, row_of = self.file_of[index], self.row_of[index]
-        by_file = file_of.flatten().argsort(stable=True)
-        numbers, counts = file_of.flatten()[by_file].unique_consecutive(return_counts=True)
-        if len(numbers) == 1:
-            return self.files[int(numbers[0])][_as_slice(row_of)]
-        gathered = torch.empty(file_of.numel(), *self.shape[1:], dtype=self.dtype)
-        for number, places in zip(numbers.tolist(), by_file.split(counts.tolist()), strict=True):
-            gathered[_as_slice(places)] = self.files[number][_as_slice(row_of.flatten()[places])]
+        runs = _runs(file_of.flatten(), row_of.flatten()) or [(0, 0, 0)]
+        rows = [self.files[file][row : row + length] for file, row, length in runs]
+        gathered = rows[0] if len(rows) == 1 else torch.cat(rows)
         return gathered.view(*file_of.shape, *self.shape[1:])
 
 
-def _as_slice(numbers: Tensor) -> slice | Tensor:
-    """A slice where the numbers are consecutive: indexing by it copies nothing."""
-    if numbers.ndim != 1 or not (numbers.diff() == 1).all():
-        return numbers
-    return slice(int(numbers[0]), int(numbers[0]) + len(numbers))
+def _runs(file_of: Tensor, row_of: Tensor) -> list[tuple[int, int, int]]:
+    """File, first row and length of each stretch of consecutive rows."""
+    if not len(row_of):
+        return []
+    breaks = (file_of.diff() != 0) | (row_of.diff() != 1)
+    starts = torch.cat([torch.zeros(1, dtype=torch.int64), breaks.nonzero().flatten() + 1])
+    lengths = torch.cat([starts, torch.tensor([len(row_of)])]).diff()
+    return list(zip(file_of[starts].tolist(), row_of[starts].tolist(), lengths.tolist(), strict=True))
 
 
 @dataclass(frozen=True)
