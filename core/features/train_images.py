@@ -23,7 +23,7 @@ from dualpt.core.errors import UserError
 class CachedTrainImages:
     """Training batches from stored features (`core.arrays.TrainImages`), in memory and in their stored number format.
 
-    On a GPU with room for it the whole pool is held there, so that a batch neither waits nor crosses the bus.
+    On a GPU with room for it the whole pool is held there, so a batch neither waits nor crosses the bus.
 
     Args:
         views: the same images seen in V ways. A single one gives the same features in every epoch; of several, each
@@ -60,7 +60,7 @@ class CachedTrainImages:
 
 
 def _gather(views: Sequence[Tensor | StoredRows], shown: Tensor, rows: Tensor) -> Tensor:
-    """Row `rows[i]` of view `shown[i]` for every i; views may be mapped files, so that they are not stacked.
+    """Row `rows[i]` of view `shown[i]` for every i; views may be mapped files, so they are not stacked.
 
     On a GPU each view is read at every row: choosing rows by a mask would wait for their number.
     """
@@ -81,7 +81,7 @@ def _gather(views: Sequence[Tensor | StoredRows], shown: Tensor, rows: Tensor) -
 def view_of(identities: Tensor, epoch: int, n_views: int) -> Tensor:
     """Which of `n_views` each image shows in an epoch: int64 of the shape of `identities`, spread like random draws.
 
-    A hash and no generator, so that a resumed run, another batch order and another replica see the same view.
+    A hash rather than a generator, so a resumed run, another batch order and another replica see the same view.
     """
     mask = 0xFFFFFFFF
     mixed = (identities * 0x9E3779B1 + (epoch + 1) * 0x85EBCA77) & mask
@@ -91,7 +91,7 @@ def view_of(identities: Tensor, epoch: int, n_views: int) -> Tensor:
 
 
 class OnlineTrainImages:
-    """Training batches cropped and encoded at every step, as CoOp does (`core.arrays.TrainImages`).
+    """Training batches that are cropped and encoded at every step, as CoOp does (`core.arrays.TrainImages`).
 
     Args:
         backbone: what encodes them.
@@ -113,7 +113,7 @@ class OnlineTrainImages:
     def batch(self, rows: Tensor, epoch: int) -> tuple[Tensor, Tensor | None]:
         """Features of `rows` (R, B): global (R, B, D) and local (R, B, P, D) or None, float32.
 
-        Replicas share the crop of an image in an epoch, so that an image of several is encoded once.
+        Replicas share the crop of an image in an epoch, so an image of several is encoded once.
         """
         distinct, places = rows.cpu().unique(return_inverse=True)
         pixels = self._pool.map(lambda row: self._crop(self._paths[row], epoch), distinct.tolist())

@@ -261,7 +261,8 @@ def verify(console: Console, *, as_json: bool) -> int:
             console.print("[yellow]damaged[/]", escape(f"{folder / name}: {reason}"), highlight=False, soft_wrap=True)
     _print_paths(console, "not understood, rewritten by the next use", result.unreadable)
     remedy = "; what was damaged is deleted, and encoded again when it is needed" if result.damaged else ""
-    console.print(f"  {result.rows} images in {result.folders} folders are sound{remedy}", highlight=False)
+    folders = f"{result.folders} folder{'s' if result.folders != 1 else ''}"
+    console.print(f"  {result.rows} images in {folders} are sound{remedy}", highlight=False)
     if result.former_rows:
         console.print(
             f"  {result.former_rows} of these are in files of the former version: features match their checksums, "
