@@ -316,7 +316,7 @@ def check_room(folder: Path, images: int, size: int) -> None:
     free = shutil.disk_usage(there).free
     if size > free:
         raise StorageError(
-            f"{folder}: features of {images} images need {size / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; make "
+            f"{folder}: features of {images} images need {size / 1e6:,.1f} MB, {free / 1e6:,.1f} MB are free; make "
             "room (`dualpt features gc`), or set DUALPT_CACHE to a larger disk"
         )
 

@@ -362,8 +362,8 @@ def test_too_little_room_is_said_before_work_begins(path: Path, monkeypatch: pyt
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(feature_folder.shutil, "disk_usage", lambda _: usage(1000, 100, 900))
     check_room(path / "not" / "yet", 22, 22 * 40)
-    with pytest.raises(StorageError, match=r"features of 30 images need 0.0 GB, 0.0 GB are free; make room"):
-        check_room(path / "not" / "yet", 30, 30 * 40)
+    with pytest.raises(StorageError, match=r"features of 30 images need 3,000.0 MB, 0.0 MB are free; make room"):
+        check_room(path / "not" / "yet", 30, 3_000_000_000)
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(
