@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dualpt.core.errors import UserError
 from dualpt.core.files.fingerprint import fingerprint
-from dualpt.core.files.locations import cache_root, write_atomically
+from dualpt.core.files.locations import cache_root, remember
 from dualpt.core.files.regular import check_regular, odd_kind
 
 DIGEST_BYTES = 16
@@ -77,7 +77,7 @@ class DigestIndex:
 
     def _save(self, root: Path, known: Known) -> None:
         """Add to what other processes wrote meanwhile; what is lost in a race is merely read again."""
-        write_atomically(self._file(root), json.dumps(self._load(root) | known))
+        remember(self._file(root), json.dumps(self._load(root) | known))
 
 
 def shared_index() -> DigestIndex:

@@ -17,9 +17,9 @@ import yaml
 from pydantic import Field, ValidationError, field_validator
 
 from dualpt.core.config import Section, one_line
-from dualpt.core.files.regular import check_regular
 from dualpt.core.errors import UserError
 from dualpt.core.files.locations import write_atomically
+from dualpt.core.files.regular import check_regular
 from dualpt.core.files.yaml_reader import read_yaml
 
 FILE_NAME = "datasets.yaml"

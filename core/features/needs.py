@@ -4,7 +4,6 @@ Only what a protocol reads is stored: the drawn training images (their views, wh
 validation images, and the test sets; local features only for settings that use them.
 """
 
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,7 @@ from pathlib import Path
 from dualpt.core.cell import Cell
 from dualpt.core.config import LocalKind, Setting, uses_local
 from dualpt.core.data.splits import Item
-from dualpt.core.errors import UserError
-from dualpt.core.features.rows import ImageKey
+from dualpt.core.features.segment import ImageKey
 from dualpt.core.features.store import Encoder, FeatureStore
 from dualpt.core.inputs.reading import CellInputs, Dataset
 
@@ -111,20 +109,3 @@ def estimate(
         seconds = len(missing) / pace if pace else None if missing else 0.0
         estimates.append(FeatureEstimate(need, len(missing), len(missing) * row_bytes, seconds))
     return estimates
-
-
-def check_room(folder: Path, estimates: Sequence[FeatureEstimate]) -> None:
-    """Refuse to start what cannot be finished.
-
-    Raises:
-        UserError: the disk has less room than all missing features need.
-    """
-    needed = sum(one.bytes for one in estimates)
-    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    free = shutil.disk_usage(there).free
-    if needed > free:
-        images = sum(one.missing for one in estimates)
-        raise UserError(
-            f"{folder}: features of {images} images need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; make "
-            "room (`dualpt features gc`), or set DUALPT_CACHE to a larger disk"
-        )

@@ -20,8 +20,8 @@ from dualpt.core.data.splits import Item, Split, check_files
 from dualpt.core.descriptions.bank import Sentences
 from dualpt.core.descriptions.reading import read_bank
 from dualpt.core.errors import UserError
-from dualpt.core.files.locations import cache_root
-from dualpt.core.mini.grid import MANIFEST_NAME, ensure_mini_grid
+from dualpt.core.files.locations import cache_root, temporary_root
+from dualpt.core.mini.grid import MANIFEST_NAME, ensure_mini_grid, is_drawn
 from dualpt.core.recipes import Recipe, resolve_recipe
 
 EMBEDDED_BANKS = Path(__file__).parents[1] / "data" / "banks"
@@ -76,12 +76,19 @@ def data_root(setting: Setting, info: DatasetInfo) -> Path:
     """
     given = setting.data.folder
     if info.kind == "mini":  # never draw the mini grid into a folder of photographs
-        return given if given is not None and (given / MANIFEST_NAME).is_file() else mini_root()
+        root = given if given is not None and (given / MANIFEST_NAME).is_file() else mini_root()
+        return root if (temporary := temporary_root()) is None else _without_trace(root, info.name, temporary)
     if given is not None:
         return given
     raise UserError(
         f"data.root is not set: {info.name} is read from disk; give data.root=FOLDER that holds '{info.folder}/'"
     )
+
+
+@cache
+def _without_trace(root: Path, dataset: str, temporary: Path) -> Path:
+    """Where a mini dataset is, or is drawn while nothing may be added to `root`."""
+    return root if is_drawn(root, dataset) else temporary / "mini-grid"
 
 
 def find_dataset(setting: Setting, name: str) -> Dataset:

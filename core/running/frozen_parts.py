@@ -14,17 +14,18 @@ from dualpt.core.config import BackboneSection, Setting, uses_local
 from dualpt.core.data.splits import Item
 from dualpt.core.descriptions.reading import encode_bank, encode_template, name_tokens
 from dualpt.core.features.encoding import measure_pace
+from dualpt.core.features.folder import check_room
 from dualpt.core.features.needs import (
     FeatureEstimate,
     FeatureNeed,
-    check_room,
     estimate,
     local_kind,
     needs_of,
     train_views,
 )
-from dualpt.core.features.rows import ImageKey
-from dualpt.core.features.store import CachedTrainImages, FeatureStore, OnlineTrainImages, encoder_title
+from dualpt.core.features.segment import ImageKey
+from dualpt.core.features.store import FeatureStore, encoder_title
+from dualpt.core.features.train_images import CachedTrainImages, OnlineTrainImages
 from dualpt.core.files.locations import cache_root
 from dualpt.core.inputs.reading import CellInputs, Dataset, check_cell_files, mini_datasets_of
 from dualpt.core.learned.scorers import local_scorer
@@ -101,9 +102,9 @@ class FrozenParts:
         Raises:
             UserError: as `prepare`.
         """
-        check_room(self._store.folder, estimates)
-        total = sum(one.missing for one in estimates)
-        size = f"{sum(one.bytes for one in estimates) / 1e6:,.0f} MB in all"
+        total, n_bytes = sum(one.missing for one in estimates), sum(one.bytes for one in estimates)
+        check_room(self._store.root, total, n_bytes)
+        size = f"{n_bytes / 1e6:,.0f} MB in all"
         done = 0
         images, size_before = self._store.encoded_images, self._store.encoded_bytes
         for one in estimates:

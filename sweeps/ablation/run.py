@@ -31,11 +31,12 @@ def run_ablation(
 
     check_output(form, output)
     sweep = ablation.sweep
-    draw_mini_datasets(sweep, console=console, progress=progress and not as_json)
+    progress_bars = progress and not as_json
     if dry_run:
-        show_plan(sweep, console=console, as_json=as_json)
+        show_plan(sweep, console=console, progress=progress_bars, as_json=as_json)
         return 0
-    outcome = launch(sweep, console=console, progress=progress and not as_json)
+    draw_mini_datasets(sweep, console=console, progress=progress_bars)
+    outcome = launch(sweep, console=console, progress=progress_bars)
     if outcome.interrupted:
         return outcome.exit_code
     from dualpt.sweeps.ablation.ablation_tables import ablation_cells, ablation_tables

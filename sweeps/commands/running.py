@@ -98,13 +98,14 @@ def sweep(
         workers = whole_numbers("1,4,16" if gpus is None else gpus, "--gpus")
         show_simulation(loaded, gpus=workers, trials=sizes, console=out, as_json=as_json)
         return
-    draw_mini_datasets(loaded, console=out, progress=progress and not as_json)
+    progress_bars = progress and not as_json
     if dry_run:
         from dualpt.sweeps.tools.features import feature_costs
 
-        show_plan(loaded, console=out, as_json=as_json, features=feature_costs)
+        show_plan(loaded, console=out, progress=progress_bars, as_json=as_json, features=feature_costs)
         return
-    outcome = launch(loaded, console=out, progress=progress and not as_json, only_failed=only_failed)
+    draw_mini_datasets(loaded, console=out, progress=progress_bars)
+    outcome = launch(loaded, console=out, progress=progress_bars, only_failed=only_failed)
     if as_json:
         print(json.dumps(outcome.summary()))
     elif not progress:

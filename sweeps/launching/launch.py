@@ -132,7 +132,7 @@ def _begin_alone(uri: str, name: str, shown: SweepProgress) -> None:
 
 
 def draw_mini_datasets(sweep: LoadedSweep, *, console: Console, progress: bool = True) -> None:
-    """Draw the sweep's mini datasets that are not on disk, with progress; cell keys would draw them in silence."""
+    """Draw the sweep's mini datasets that are not on disk, with progress; cell keys would draw them silently."""
     for root, names in mini_datasets_of(map(CellInputs, grid_cells(sweep, sweep.reference))).items():
         with SweepProgress(console, enabled=progress) as shown:
             ensure_mini_grid(root, names, shown.preparing)

@@ -5,6 +5,7 @@ what is done is the dealer's to know: nothing is ever restored from Tune's own s
 """
 
 import contextlib
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -223,7 +224,7 @@ class _Overseer(Callback):
 def _fault(error: Exception | None) -> str | None:
     """The exception that a worker raised, in one line; None where its process died."""
     if isinstance(error, RayTaskError) or (isinstance(error, RayActorError) and error.actor_init_failed):
-        return str(error).strip().splitlines()[-1].strip().removeprefix(f"{UserError.__module__}.UserError: ")
+        return re.sub(rf"^{re.escape(UserError.__module__)}\.\w+: ", "", str(error).strip().splitlines()[-1].strip())
     return None
 
 

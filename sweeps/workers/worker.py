@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray import tune
 
-from dualpt.core.errors import UserError
+from dualpt.core.errors import StorageError, UserError
 from dualpt.core.files.fingerprint import fingerprint
 from dualpt.core.files.locations import cache_root
 from dualpt.sweeps.dispatch.shards import Pack, Shard, smaller_packs
@@ -128,6 +128,9 @@ def train_pack(
         outbox: takes the cells that the tracking store does not take; without one they are lost with the error.
         kept: the records that went there are added to it.
         again: whether a failure is tried again in parts.
+
+    Raises:
+        StorageError: features that the pack needs can't be written.
     """
     checkpoint = checkpoint_of(pack)
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -135,6 +138,8 @@ def train_pack(
     failure = None
     try:
         results = runner.run([dealt.cell for dealt in pack], checkpoint=checkpoint)
+    except StorageError:
+        raise  # no fault of the setting: nothing is recorded, and the pool gives the sweep up where none can work
     except Exception as error:
         failure = _Failure(_reason(error), "".join(traceback.format_exception(error)), _worth_retrying(pack, error))
     share = (time.monotonic() - started) / len(pack)

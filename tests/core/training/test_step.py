@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from dualpt.core.arrays import ImageFeatures
 from dualpt.core.clip.text_tower import TextTower
-from dualpt.core.features.store import CachedTrainImages
+from dualpt.core.features.train_images import CachedTrainImages
 from dualpt.core.prompts.encoder import PromptEncoder, initial_contexts
 from dualpt.core.training.fit import _epoch
 from dualpt.core.training.objective import Objective, Target
