@@ -38,6 +38,8 @@ SOFTWARE_TAG, DEVICE_TAG = "dualpt.software", "dualpt.device"
 ORIGIN_TAGS = (SAMPLE_TAG, WEIGHTS_TAG, NUMERICS_TAG, SOFTWARE_TAG, DEVICE_TAG)
 """Carried along when a cell's numbers are reused."""
 FAILURE_TAG = "dualpt.failure"
+ARTIFACTS_TAG = "dualpt.artifacts"
+"""On a cell whose numbers are on record while its artifacts wait in an outbox: where, and why."""
 RECORD_TAG = "dualpt.record"
 """Number of the attempt at a cell: whoever writes it a second time finds the first by it."""
 LAUNCH_TAG = "dualpt.launch"
@@ -164,6 +166,8 @@ class CellRow:
     reused_from: str | None = None
     origin: Mapping[str, str] = field(default_factory=dict)
     """Values of those `ORIGIN_TAGS` that the cell has."""
+    artifacts_wait: str | None = None
+    """Where its artifacts wait, and why; None where they are in their place."""
 
     @property
     def finished(self) -> bool:

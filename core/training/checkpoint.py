@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialize
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -24,6 +25,11 @@ logger = logging.getLogger(__name__)
 def save_contexts(path: Path, contexts: Tensor, metadata: Mapping[str, str] | None = None) -> None:
     """Write learned contexts, (N, L, W) or (C, N, L, W), with what a reader should know about them."""
     _write(path, {"contexts": contexts}, dict(metadata or {}))
+
+
+def contexts_file(contexts: Tensor, metadata: Mapping[str, str]) -> bytes:
+    """The content of the file that `save_contexts` writes."""
+    return serialize({"contexts": contexts.detach().cpu().contiguous()}, dict(metadata))
 
 
 def load_contexts(path: Path) -> tuple[Tensor, dict[str, str]]:
@@ -67,9 +73,18 @@ class Checkpoint:
         """Whether to save after `epoch` whole epochs."""
         return epoch % self.every == 0
 
-    def save(self, state: TrainState) -> None:
+    def save(self, state: TrainState) -> bool:
+        """Write the state; False where the disk does not take it, which costs a resumed run some epochs and no result.
+
+        The file of an earlier epoch stays then.
+        """
         tensors = {"contexts": state.contexts, "momentum": state.momentum, "losses": state.losses}
-        _write(self.path, tensors, {"fingerprint": self.fingerprint, "seconds": repr(state.seconds)})
+        try:
+            _write(self.path, tensors, {"fingerprint": self.fingerprint, "seconds": repr(state.seconds)})
+        except (OSError, SafetensorError) as error:  # safetensors' own where its file cannot be written
+            logger.warning("%s: no checkpoint is written, and training goes on without (%s)", self.path, error)
+            return False
+        return True
 
     def load(self) -> TrainState | None:
         """The state saved by a run with the same arguments, or None where there is none.
@@ -111,8 +126,12 @@ def _plain(value: object) -> object:
 def _write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, part, metadata)
-    part.replace(path)
+    try:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, part, metadata)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

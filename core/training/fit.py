@@ -61,8 +61,8 @@ def fit(
         step = GraphedStep(step)
     for epoch in range(run.epoch, epochs):
         run.add(_epoch(step, rates(epoch), train_images, train_labels, batches(epoch), epoch, device))
-        if checkpoint is not None and checkpoint.is_due(run.epoch):
-            checkpoint.save(run.state())
+        if checkpoint is not None and checkpoint.is_due(run.epoch) and not checkpoint.save(run.state()):
+            checkpoint = None  # it has warned once
         if report is not None:
             report(Progress(run.epoch, epochs, tuple(run.losses[-1].tolist())))
         if not run.losses[-1].isfinite().any():

@@ -4,12 +4,14 @@ Resuming is launching again. Nothing is kept but the ledger and the study: finis
 by name, and a pack that was cut off goes on from its checkpoint.
 """
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 
 from dualpt.core.cell import Cell
 from dualpt.core.errors import UserError
@@ -22,13 +24,14 @@ from dualpt.sweeps.dispatch.progress import SweepProgress
 from dualpt.sweeps.launching.known_before import cells_on_record, given_up, selected_before, study_fits
 from dualpt.sweeps.launching.outcome import Outcome, outcome_of, report
 from dualpt.sweeps.planning.plan import SweepPlan, TrialPlan, count, grid_cells, judged_cells, plan_sweep
-from dualpt.sweeps.stores import absolute_uri, examine, examine_study, is_new, only_launch
+from dualpt.sweeps.stores import StoreUnavailable, absolute_uri, examine, examine_study, is_new, only_launch
 
 if TYPE_CHECKING:
     from dualpt.core.running.cell_runner import CellRunner
     from dualpt.sweeps.dispatch.dealer import Dealer
     from dualpt.sweeps.launching.driver import Driver
     from dualpt.sweeps.ledger.mlflow import Ledger
+    from dualpt.sweeps.ledger.outbox import Outbox
     from dualpt.sweeps.records import CellRow
 
 
@@ -82,6 +85,8 @@ def launch(
             _check_and_prepare(sweep, plan, wanted, runner, key, shown)
         driver = _open_driver(sweep, plan, runner, key, shown, start_points, only)
         driver.run()
+        with contextlib.suppress(StoreUnavailable):  # the next launch finds them
+            deliver_artifacts(driver.outbox, driver.ledger, shown.note)
     outcome = outcome_of(file.name, driver)
     if progress:
         report(outcome, console)
@@ -119,7 +124,18 @@ def _begin_alone(uri: str, name: str, shown: SweepProgress) -> None:
     ledger, outbox = Ledger(uri), Outbox(uri)
     refuse_second(ledger, ledger.find_experiment(name), name)
     if delivered := outbox.deliver(ledger):
-        shown.note(f"delivered {len(delivered)} results that were kept while the tracking store was away")
+        shown.note(f"delivered {len(delivered)} results that an earlier launch could not record")
+    deliver_artifacts(outbox, ledger, shown.note)
+
+
+def deliver_artifacts(outbox: "Outbox", ledger: "Ledger", note: Callable[[str], None]) -> None:
+    """Deliver the artifacts of cells whose numbers are on record; say what still waits, and why."""
+    left, reason = outbox.deliver_artifacts(ledger)
+    if left:
+        note(
+            f"[yellow]artifacts of {left} cells wait[/] in {escape(str(outbox.folder))} ({escape(reason or '')}); "
+            "their numbers are on record, and the next launch delivers the rest"
+        )
 
 
 def draw_mini_datasets(sweep: LoadedSweep, *, console: Console, progress: bool = True) -> None:

@@ -105,6 +105,8 @@ def _artifact(ledger: "Ledger", row: CellRow, name: str, folder: Path) -> Path:
         found = ledger.artifact(run_id, name, folder)
         if found is not None:
             return found
+    if row.artifacts_wait is not None:
+        raise UserError(f"cell {_place(row)} has no {name} yet: its artifacts wait ({row.artifacts_wait})")
     raise UserError(
         f"cell {_place(row)} has no {name} (run {row.reused_from or row.run_id}): its artifacts were deleted, or lie "
         "with the store it was recorded in"

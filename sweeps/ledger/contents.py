@@ -81,27 +81,28 @@ def cell_points(result: "CellResult") -> list[Point]:
     return [Point(name, value) for name, value in scalars.items()] + curve
 
 
-def write_cell(folder: Path, keyed: KeyedCell, result: "CellResult") -> None:
-    """Write a cell's files: the resolved setting, the accuracy of every class, the learned contexts.
+def cell_files(keyed: KeyedCell, result: "CellResult") -> dict[str, bytes]:
+    """A cell's files by name: the resolved setting, the accuracy of every class, the learned contexts.
 
-    Never the backbone: contexts are some kilobytes, and the frozen towers are named in the setting.
+    Made in memory, since a full disk must not cost a trained cell. Never the backbone: contexts are some kilobytes, and
+    the frozen towers are named in the setting.
     """
-    write_setting(folder, keyed.cell.setting)
-    _write_json(folder / "per_class.json", {test_set: dict(classes) for test_set, classes in result.per_class.items()})
+    per_class = {test_set: dict(classes) for test_set, classes in result.per_class.items()}
+    files = {**setting_file(keyed.cell.setting), "per_class.json": _json(per_class)}
     if (prompts := result.prompts) is not None:
-        from dualpt.core.learned.prompts import save_prompts
+        from dualpt.core.learned.prompts import prompts_file
 
-        described = {"cell_key": keyed.key, **cell_params(keyed.cell)}
-        save_prompts(folder / CONTEXTS_FILE, prompts, described)
+        files[CONTEXTS_FILE] = prompts_file(prompts, {"cell_key": keyed.key, **cell_params(keyed.cell)})
+    return files
 
 
-def write_setting(folder: Path, setting: Setting) -> None:
-    """Write the resolved setting, every key by its dotted name."""
-    _write_json(folder / SETTING_FILE, setting.flat())
+def setting_file(setting: Setting) -> dict[str, bytes]:
+    """The file of the resolved setting, every key by its dotted name."""
+    return {SETTING_FILE: _json(setting.flat())}
 
 
 def read_setting(path: Path) -> Mapping[str, Any]:
-    """The setting that `write_setting` wrote, every key by its dotted name."""
+    """The setting that `setting_file` holds, every key by its dotted name."""
     return cast(Mapping[str, Any], json.loads(path.read_text(encoding="utf-8")))
 
 
@@ -185,11 +186,12 @@ def read_cell(run: Any) -> CellRow:
         failure=tags.get(records.FAILURE_TAG),
         reused_from=tags.get(records.REUSED_TAG),
         origin={name: tags[name] for name in records.ORIGIN_TAGS if name in tags},
+        artifacts_wait=tags.get(records.ARTIFACTS_TAG),
     )
 
 
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=1), encoding="utf-8")
+def _json(value: Any) -> bytes:
+    return json.dumps(value, indent=1).encode()
 
 
 def _thinned(points: list[Point]) -> list[Point]:

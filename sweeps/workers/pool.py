@@ -170,7 +170,8 @@ class DealtSearcher(Searcher):
     def _book(self, number: int, result: dict[str, Any]) -> None:
         kept: Sequence[CellRecord] = result.get("kept", ())
         for record in kept:
-            self._outbox.keep(record)
+            with self._guarded():
+                self._outbox.keep(record)
         if self._away:
             return
         with self._guarded():
@@ -189,7 +190,7 @@ class DealtSearcher(Searcher):
             yield
         except Exception as error:
             self.error = self.error or error
-            self._away = is_outage(error)
+            self._away = self._away or is_outage(error)
             self.dealer.draining = True
 
 

@@ -90,7 +90,7 @@ class GridTrial(tune.Trainable):
             torch.set_num_threads(workplace.threads)
         self._ledger = Ledger(workplace.tracking_uri, create=False, patience=workplace.patience)
         self._outbox = Outbox(workplace.tracking_uri)
-        with contextlib.suppress(StoreUnavailable):  # then it stays kept
+        with contextlib.suppress(UserError):  # then it stays kept, and so does what this worker cannot record itself
             self._outbox.deliver(self._ledger)
         self._begin(config["shard"])
 
@@ -130,7 +130,6 @@ def train_pack(
         again: whether a failure is tried again in parts.
     """
     checkpoint = checkpoint_of(pack)
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     failure = None
     try:
@@ -152,7 +151,8 @@ def train_pack(
     else:
         written = [attempts.failed(dealt.trial, dealt, failure.reason, share, failure.details) for dealt in pack]
         outcomes = _deliver(ledger, written, outbox, kept)
-    checkpoint.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # a cell that is recorded does not fail over it
+        checkpoint.unlink(missing_ok=True)
     return outcomes
 
 
@@ -171,18 +171,29 @@ def _free_memory() -> None:
 def _deliver(
     ledger: Ledger, written: Iterable[CellRecord], outbox: Outbox | None, kept: list[CellRecord]
 ) -> list[CellOutcome]:
-    """Write records to the ledger; from the first that it does not take, all go to the outbox."""
-    outcomes = []
+    """Write records to the ledger. What it does not take, for whatever reason, goes to the outbox and is not lost.
+
+    From the first that finds the store away, all go there: each would wait again. A cell whose artifacts alone are
+    refused has its outcome, and goes there too.
+    """
+    outcomes, away = [], False
     for record in written:
-        try:
-            if not kept:
-                outcomes.append(record.outcome(ledger.deliver(record)))
-                continue
-        except StoreUnavailable:
-            if outbox is None:
-                raise
-        assert outbox is not None
-        outbox.keep(record)
+        delivery = None
+        if not away:
+            try:
+                delivery = ledger.deliver(record)
+            except Exception as error:
+                if outbox is None:
+                    raise
+                away = isinstance(error, StoreUnavailable)
+            else:
+                outcomes.append(record.outcome(delivery.run_id))
+                if delivery.artifacts_wait is None:
+                    continue
+        if outbox is None:
+            raise UserError(f"{delivery.artifacts_wait if delivery else 'the tracking store is away'}")
+        with contextlib.suppress(UserError):  # a full disk; the driver gets the record in any case
+            outbox.keep(record) if delivery is None else outbox.settle(record, delivery)
         kept.append(record)
     return outcomes
 

@@ -8,6 +8,7 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 
+from dualpt.sweeps.ledger.mlflow.cells import Delivery
 from dualpt.sweeps.ledger.mlflow.ledger import Ledger
 
-__all__ = ["Ledger"]
+__all__ = ["Delivery", "Ledger"]

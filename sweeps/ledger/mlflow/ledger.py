@@ -24,8 +24,8 @@ from dualpt.sweeps.ledger.contents import (
     read_setting,
     read_sweep,
     read_trial,
+    setting_file,
     trial_tags,
-    write_setting,
 )
 from dualpt.sweeps.ledger.mlflow.cells import CellLedger
 from dualpt.sweeps.ledger.mlflow.client import id_of, level, patient
@@ -138,8 +138,7 @@ class Ledger(CellLedger, SweepReader):
 
     def _describe_trial(self, run: Run, params: Mapping[str, str], setting: Setting) -> None:
         """Its parameters last: a trial that has them all is whole."""
-        with self._artifacts(run) as folder:
-            write_setting(folder, setting)
+        self._write_artifacts(run, setting_file(setting))
         self._client.log_batch(run.info.run_id, params=[Param(key, value) for key, value in params.items()])
 
     @patient

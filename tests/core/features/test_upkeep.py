@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 import torch
 from filelock import FileLock
-from tests.core.features.test_store import NAME, TEXTURES, agrees, expected, tiny_backbone
 
 from dualpt.core.arrays import ImageFeatures, StoredRows
 from dualpt.core.cell import Cell
@@ -34,6 +33,7 @@ from dualpt.core.features.shelf import FeatureShelf
 from dualpt.core.features.store import CachedTrainImages, FeatureStore
 from dualpt.core.features.upkeep import collect_garbage, list_store, verify_store
 from dualpt.core.methods import method_setting
+from tests.core.features.test_store import NAME, TEXTURES, agrees, expected, tiny_backbone
 
 pytestmark = pytest.mark.usefixtures("private_cache")
 
