@@ -179,9 +179,15 @@ class CellRow:
         return (self.trial_run_id, self.dataset, self.protocol, self.shots, self.seed)
 
     def flat(self) -> dict[str, Any]:
-        """One row of a table: identity, status, and one column a metric."""
+        """One row of a table: identity, status, and one column per metric.
+
+        A metric that is infinite is missing there, like one that is not a number: no mean includes it, and tables note
+        it.
+        """
         identity = ("trial", "kind", "dataset", "protocol", "shots", "seed", "status", "seconds", "key", "run_id")
-        return {name: getattr(self, name) for name in (*identity, "failure", "reused_from")} | dict(self.metrics)
+        return {name: getattr(self, name) for name in (*identity, "failure", "reused_from")} | {
+            name: value if math.isfinite(value) else math.nan for name, value in self.metrics.items()
+        }
 
 
 @dataclass(frozen=True)

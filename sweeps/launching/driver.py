@@ -57,9 +57,9 @@ class Driver:
             self._stores["run.study_storage"] = absolute_uri(file.run.study_storage)
         self._open_dealer, self._make_runner, self._heaviest, self._shown = open_dealer, make_runner, heaviest, shown
         self._uri = self._stores["run.tracking_uri"]
-        self.outbox = Outbox(self._uri)
-        self.ledger = Ledger(self._uri, patience=PATIENCE)
-        self.dealer = open_dealer(self.ledger)
+        self._outbox = Outbox(self._uri)
+        self._ledger = Ledger(self._uri, patience=PATIENCE)
+        self.dealer = open_dealer(self._ledger)
         self.trained_before = 0
         """Cells trained by this launch before its last outage."""
         self.interrupted = False
@@ -137,8 +137,8 @@ class Driver:
             self.dealer,
             workplace,
             self._resources,
-            outbox=self.outbox,
-            ledger=self.ledger,
+            outbox=self._outbox,
+            ledger=self._ledger,
             max_concurrent=self._run.max_concurrent,
             spent=self._is_spent,
             note=self._shown.note,
@@ -156,7 +156,7 @@ class Driver:
         """Wait until the stores answer, deliver what was kept, and open the dealer anew."""
         self.trained_before += self.dealer.tally.trained
         reason = escape((outage(error) or "")[:300])
-        self._shown.note(f"[yellow]waiting[/]: {reason}; results are kept in {self.outbox.folder}")
+        self._shown.note(f"[yellow]waiting[/]: {reason}; results are kept in {self._outbox.folder}")
         patience = Retrying(
             retry=retry_if_exception(is_outage), wait=wait_exponential(max=LONGEST_WAIT), sleep=self._sleep
         )
@@ -167,8 +167,8 @@ class Driver:
         examine(self._uri)
         if "run.study_storage" in self._stores:
             examine_study(self._stores["run.study_storage"])
-        self.trained_before += len(self.outbox.deliver(self.ledger))
-        self.dealer = self._open_dealer(self.ledger)
+        self.trained_before += len(self._outbox.deliver(self._ledger))
+        self.dealer = self._open_dealer(self._ledger)
 
     def _sleep(self, seconds: float) -> None:
         until = time.monotonic() + seconds

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from dualpt.sweeps.dispatch.dealer import Dealer
     from dualpt.sweeps.launching.driver import Driver
     from dualpt.sweeps.ledger.mlflow import Ledger
-    from dualpt.sweeps.ledger.outbox import Outbox
     from dualpt.sweeps.records import CellRow
 
 
@@ -86,7 +85,7 @@ def launch(
         driver = _open_driver(sweep, plan, runner, key, shown, start_points, only)
         driver.run()
         with contextlib.suppress(StoreUnavailable):  # the next launch finds them
-            deliver_artifacts(driver.outbox, driver.ledger, shown.note)
+            _deliver_artifacts(file.run.tracking_uri, shown.note)
     outcome = outcome_of(file.name, driver)
     if progress:
         report(outcome, console)
@@ -125,12 +124,16 @@ def _begin_alone(uri: str, name: str, shown: SweepProgress) -> None:
     refuse_second(ledger, ledger.find_experiment(name), name)
     if delivered := outbox.deliver(ledger):
         shown.note(f"delivered {len(delivered)} results that an earlier launch could not record")
-    deliver_artifacts(outbox, ledger, shown.note)
+    _deliver_artifacts(uri, shown.note)
 
 
-def deliver_artifacts(outbox: "Outbox", ledger: "Ledger", note: Callable[[str], None]) -> None:
+def _deliver_artifacts(uri: str, note: Callable[[str], None]) -> None:
     """Deliver the artifacts of cells whose numbers are on record; say what still waits, and why."""
-    left, reason = outbox.deliver_artifacts(ledger)
+    from dualpt.sweeps.ledger.mlflow import Ledger
+    from dualpt.sweeps.ledger.outbox import Outbox
+
+    outbox = Outbox(uri)
+    left, reason = outbox.deliver_artifacts(Ledger(uri, create=False))
     if left:
         note(
             f"[yellow]artifacts of {left} cells wait[/] in {escape(str(outbox.folder))} ({escape(reason or '')}); "

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING
 from dualpt.core.cell import Cell
 from dualpt.core.errors import UserError
 from dualpt.sweeps import records
-from dualpt.sweeps.ledger.contents import Point, cell_files, cell_params, cell_points, cell_tags, origin_tags
+from dualpt.sweeps.ledger.contents import (
+    Point,
+    cell_files,
+    cell_params,
+    cell_points,
+    cell_tags,
+    one_per_step,
+    origin_tags,
+)
 from dualpt.sweeps.records import SELECTION, CellOutcome, CellRow, KeyedCell, TrialRef
 
 if TYPE_CHECKING:
@@ -130,7 +138,7 @@ def _record(
         ended_ms=now,
         tags={**cell_tags(trial, keyed), **tags, **own},
         params=cell_params(keyed.cell),
-        metrics=points,
+        metrics=one_per_step(points),
         dataset=_dataset(keyed.cell, sample),
         failure=failure,
         files=files,

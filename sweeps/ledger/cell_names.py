@@ -17,6 +17,7 @@ from dualpt.core.config import Protocol, Setting
 from dualpt.core.errors import UserError, nearest
 from dualpt.sweeps.ledger.contents import CONTEXTS_FILE, SETTING_FILE
 from dualpt.sweeps.records import CellRow
+from dualpt.sweeps.stores import masked
 
 if TYPE_CHECKING:
     from dualpt.core.learned.prompts import LearnedPrompts
@@ -48,8 +49,8 @@ def find_cell(ledger: "Ledger", name: str) -> CellRow:
     found = [row for row in found if row.dataset]
     if not found:
         raise UserError(
-            f"no recorded cell is '{name}' in {ledger.uri}{hint}; name one by its run id, its key or a beginning of "
-            f"them, or as SWEEP/TRIAL/DATASET/SHOTS/SEED (recorded sweeps: {', '.join(ledger.sweeps()) or 'none'})"
+            f"no recorded cell is '{name}' in {masked(ledger.uri)}{hint}; name one by its run id, its key or a beginning "
+            f"of them, or as SWEEP/TRIAL/DATASET/SHOTS/SEED (recorded sweeps: {', '.join(ledger.sweeps()) or 'none'})"
         )
     if len({row.key for row in found}) > 1:
         shown = [f"{_place(row)} ({row.run_id[:8]})" for row in sorted(found, key=_place)[:SHOWN]]

@@ -2,7 +2,9 @@
 
 import itertools
 import json
-from collections.abc import Collection, Mapping
+import math
+import sys
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -165,6 +167,29 @@ def read_trial(run: Any) -> TrialRow:
     )
 
 
+def number_from(stored: float) -> float:
+    """A metric as it was before MLflow stored it: its databases keep an infinity as the largest float there is."""
+    return math.copysign(math.inf, stored) if abs(stored) >= sys.float_info.max else stored
+
+
+def loss_curve(points: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
+    """A cell's losses by epoch, from all stored points of the metric: the finite ones, in order."""
+    return sorted((step, value) for step, value in points if step > 0 and math.isfinite(number_from(value)))
+
+
+def one_per_step(points: Iterable[Point]) -> tuple[Point, ...]:
+    """One value per metric and step, the last one, unless an earlier one is not finite: that says what went wrong.
+
+    MLflow would take all of them, and of two at one step and time show the larger, with NaN as 0.
+    """
+    kept: dict[tuple[str, int], Point] = {}
+    for point in points:
+        before = kept.get((point.name, point.step))
+        if before is None or math.isfinite(before.value):
+            kept[point.name, point.step] = point
+    return tuple(kept.values())
+
+
 def read_cell(run: Any) -> CellRow:
     """A cell from its run; places are filled with blanks where a foreign run lacks them."""
     tags, params, info = run.data.tags, run.data.params, run.info
@@ -179,7 +204,7 @@ def read_cell(run: Any) -> CellRow:
         shots=int(params.get(records.SHOTS_PARAM, 0)),
         seed=int(params.get(records.SEED_PARAM, 0)),
         status=info.status,
-        metrics=run.data.metrics,
+        metrics={name: number_from(value) for name, value in run.data.metrics.items()},
         params=params,
         seconds=((info.end_time or info.start_time) - info.start_time) / 1000,
         recorded_ms=info.end_time or info.start_time,

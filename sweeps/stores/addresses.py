@@ -26,15 +26,16 @@ def masked(text: str) -> str:
 def absolute_uri(uri: str) -> str:
     """The one spelling of a store's URI, with the path of a file made absolute: workers stand in other folders.
 
-    SQLite's own `sqlite:///file:PATH?uri=true` and `sqlite+pysqlite:///PATH` become `sqlite:////PATH`. Addresses of
-    servers, and SQLite addresses that name no file, stay as they are.
+    SQLite's own `sqlite:///file:PATH?uri=true` and `sqlite+pysqlite:///PATH` become `sqlite:////PATH`, and the plain
+    `postgresql://` (`postgres://`), which stands for a driver that need not be installed, names the one that is. Other
+    addresses of servers, and SQLite addresses that name no file, stay as they are.
     """
     if (path := journal_path(uri)) is not None:
         return f"{JOURNAL}{path}"
     if (path := sqlite_path(uri)) is not None:
         parameters = [(name, value) for name, value in parse_qsl(urlsplit(uri).query) if name != "uri"]
         return f"{SQLITE}{path}" + (f"?{urlencode(parameters)}" if parameters else "")
-    return uri
+    return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", uri)
 
 
 def sqlite_path(uri: str) -> Path | None:

@@ -44,6 +44,7 @@ def examine(uri: str) -> None:
         StoreUnavailable: its server does not answer.
         UserError: it cannot be used; the line says why, and the remedy.
     """
+    uri = absolute_uri(uri)
     scheme = urlsplit(uri).scheme
     if scheme in ("http", "https"):
         _probe(uri)
@@ -67,6 +68,7 @@ def examine_study(uri: str) -> None:
         StoreUnavailable: its database does not answer.
         UserError: it cannot be used; the line says why, and the remedy.
     """
+    uri = absolute_uri(uri)
     scheme = urlsplit(uri).scheme
     if uri.startswith(JOURNAL):
         if (path := journal_path(uri)) is None:
@@ -166,12 +168,10 @@ def _try_connecting(uri: str, key: str) -> None:
     import sqlalchemy
     from sqlalchemy.exc import SQLAlchemyError
 
-    shown = masked(uri)
+    uri, shown = absolute_uri(uri), masked(uri)
     try:
         address = sqlalchemy.make_url(uri)
         ours = address.get_backend_name() == "postgresql"
-        if ours and address.drivername == "postgresql":  # the plain name stands for a driver that is not installed
-            address = address.set(drivername="postgresql+psycopg")
         limit = {"connect_timeout": int(PROBE_SECONDS)} if ours else {}
         engine = sqlalchemy.create_engine(address, connect_args=limit)
         with engine.connect() as connection:

@@ -26,6 +26,7 @@ from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.ledger.outbox import Outbox
 from dualpt.sweeps.records import CellOutcome
 from dualpt.sweeps.stores import is_outage
+from dualpt.sweeps.stores.credentials import credentials_here
 from dualpt.sweeps.workers.placement import machines, room_for
 from dualpt.sweeps.workers.versions import OTHER_VERSIONS
 from dualpt.sweeps.workers.worker import GridTrial, Workplace
@@ -72,7 +73,7 @@ def train_all(
     with tempfile.TemporaryDirectory(prefix="dualpt-tune-") as folder:
         # Not `Tuner`: it would pickle the dealer, and with it the open store, into a snapshot that nobody reads.
         tune.run(
-            GridTrial,
+            tune.with_parameters(GridTrial, credentials=credentials_here()),
             name="shards",
             search_alg=searcher,
             num_samples=-1,

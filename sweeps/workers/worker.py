@@ -28,6 +28,7 @@ from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.ledger.outbox import Outbox
 from dualpt.sweeps.records import CellOutcome, KeyedCell
 from dualpt.sweeps.stores import StoreUnavailable, file_store_refusal, sqlite_path
+from dualpt.sweeps.stores.credentials import Credentials, adopt
 from dualpt.sweeps.workers.versions import mismatch, versions_here
 
 if TYPE_CHECKING:
@@ -82,7 +83,12 @@ class GridTrial(tune.Trainable):
     `outcomes`, all cells of the shard so far, and `kept`, the records of this step that the store did not take.
     """
 
-    def setup(self, config: dict[str, Any]) -> None:
+    def setup(self, config: dict[str, Any], credentials: Credentials | None = None) -> None:
+        """
+        Args:
+            credentials: the driver's, for the stores; apart from `config`, of which Tune writes copies to disk.
+        """
+        adopt(credentials or {})
         workplace: Workplace = config["workplace"]
         workplace.check_here()
         self._runner = workplace.runner()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from mlflow.entities import Experiment, Run
+from mlflow.entities import Experiment, Run, ViewType
 from mlflow.tracking import MlflowClient
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random, wait_random_exponential
 
@@ -108,12 +108,11 @@ class StoreClient:
     def _experiments(self) -> list[Experiment]:
         return _pages(lambda token: self._client.search_experiments(page_token=token))
 
-    def _runs(self, experiment_ids: Sequence[str], query: str) -> list[Run]:
+    def _runs(self, experiment_ids: Sequence[str], query: str, stage: int = ViewType.ACTIVE_ONLY) -> list[Run]:
         if not experiment_ids:
             return []
-        return _pages(
-            lambda token: self._client.search_runs(list(experiment_ids), query, max_results=PAGE, page_token=token)
-        )
+        where = list(experiment_ids)
+        return _pages(lambda token: self._client.search_runs(where, query, stage, max_results=PAGE, page_token=token))
 
     @contextlib.contextmanager
     def calls(self) -> Iterator[MlflowClient]:

@@ -1,10 +1,8 @@
 """The tables of a tracking store that is a database: made by one process alone, and never migrated without a word."""
 
-import contextlib
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +15,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from dualpt.core.errors import UserError
 from dualpt.sweeps.stores import is_database, masked, sqlite_path
+from dualpt.sweeps.stores.server_lock import alone_in
 from dualpt.sweeps.stores.sqlite_files import (
     SQLITE,
     VERSION_TABLE,
@@ -30,8 +29,6 @@ logger = logging.getLogger(__name__)
 
 CONTENT = ("runs", "metrics", "registered_models")
 """Tables that hold what must not be lost."""
-LOCK_NUMBER = 0x6475616C70740001
-"""Of PostgreSQL's advisory lock while tables are made."""
 
 
 def prepare(uri: str) -> None:
@@ -80,9 +77,9 @@ def _bring_up_to_date(path: Path, uri: str) -> None:
 
 def _prepare_server(uri: str) -> None:
     """Several sweeps may begin on an empty database at once, from several machines: one makes the tables."""
-    engine = sqlalchemy.create_engine(uri.replace("postgresql://", "postgresql+psycopg://", 1))
+    engine = sqlalchemy.create_engine(uri)
     try:
-        with _advisory_lock(engine):
+        with alone_in(engine):
             with engine.connect() as connection:
                 known = VERSION_TABLE in sqlalchemy.inspect(connection).get_table_names()
                 found = (
@@ -100,20 +97,6 @@ def _prepare_server(uri: str) -> None:
                 )
     finally:
         engine.dispose()
-
-
-@contextlib.contextmanager
-def _advisory_lock(engine: sqlalchemy.Engine) -> Iterator[None]:
-    """Hold off other processes that make the tables of a PostgreSQL database; it ends with the connection."""
-    if engine.dialect.name != "postgresql":
-        yield
-        return
-    with engine.connect() as connection:
-        connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:number)"), {"number": LOCK_NUMBER})
-        try:
-            yield
-        finally:
-            connection.execute(sqlalchemy.text("SELECT pg_advisory_unlock(:number)"), {"number": LOCK_NUMBER})
 
 
 def _refuse_newer(found: str, uri: str) -> None:

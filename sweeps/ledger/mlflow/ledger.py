@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 
 from dualpt.core.config import Setting
 from dualpt.core.errors import UserError
@@ -20,7 +20,7 @@ from dualpt.sweeps.ledger.contents import (
     LOSS,
     SETTING_FILE,
     grid_tags,
-    read_cell,
+    loss_curve,
     read_setting,
     read_sweep,
     read_trial,
@@ -29,9 +29,10 @@ from dualpt.sweeps.ledger.contents import (
 )
 from dualpt.sweeps.ledger.mlflow.cells import CellLedger
 from dualpt.sweeps.ledger.mlflow.client import id_of, level, patient
-from dualpt.sweeps.ledger.reading import PLACE_PARAMS, SweepReader, check_schema, deleted
-from dualpt.sweeps.ledger.sql import StoredRun, is_readable_by_sql, read_runs
+from dualpt.sweeps.ledger.reading import SweepReader, check_schema, deleted
+from dualpt.sweeps.ledger.sql import StoredRun, is_readable_by_sql, read_deleted, read_runs
 from dualpt.sweeps.records import CellRow, Status, SweepRow, TrialRef, TrialRow, grid_metrics, latest, setting_hash
+from dualpt.sweeps.stores import masked
 
 TAGS_PER_CALL = 100
 """Most that MLflow takes."""
@@ -184,14 +185,16 @@ class Ledger(CellLedger, SweepReader):
 
     @patient
     def finished_cells(self) -> dict[str, CellRow]:
-        """The finished cells of the whole store by key; of several with the same key, the last recorded.
+        return super().finished_cells()
 
-        Those of another schema are no results of this version, and are left out.
-        """
-        everywhere = [experiment.experiment_id for experiment in self._experiments()]
-        runs = self._cell_runs(everywhere, finished_only=True, params=PLACE_PARAMS)
-        rows = [read_cell(run) for run in runs if run.data.tags.get(records.SCHEMA_TAG) == records.SCHEMA]
-        return {row.key: row for row in sorted(rows, key=lambda row: row.recorded_ms)}
+    def _experiment_ids(self) -> list[str]:
+        return [str(experiment.experiment_id) for experiment in self._experiments()]
+
+    @patient
+    def _deleted_trials(self, experiments: Sequence[str]) -> frozenset[str]:
+        if is_readable_by_sql(self.uri):
+            return read_deleted(self.uri, experiments, "trial")
+        return frozenset(map(id_of, self._runs(experiments, level("trial"), ViewType.DELETED_ONLY)))
 
     @patient
     def sweep_row(self, experiment_id: str) -> SweepRow | None:
@@ -205,15 +208,14 @@ class Ledger(CellLedger, SweepReader):
     @patient
     def sweeps(self) -> list[str]:
         """Names of the sweeps on record, the latest first."""
-        everywhere = [experiment.experiment_id for experiment in self._experiments()]
-        runs = self._runs(everywhere, level("sweep"))
+        runs = self._runs(self._experiment_ids(), level("sweep"))
         return list(dict.fromkeys(run.data.tags[records.SWEEP_TAG] for run in runs))
 
     @patient
     def loss_curves(self, run_ids: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
         """The training losses of cells by epoch; empty where one trained nothing, and where it was reused."""
         histories = {run_id: self._client.get_metric_history(run_id, LOSS) for run_id in run_ids}
-        return {run: sorted((p.step, p.value) for p in points if p.step > 0) for run, points in histories.items()}
+        return {run: loss_curve((point.step, point.value) for point in points) for run, points in histories.items()}
 
     @patient
     def selected_settings(self, name: str) -> list[Mapping[str, Any]]:
@@ -225,7 +227,7 @@ class Ledger(CellLedger, SweepReader):
         experiment_id = self.named_experiment(name)
         best = [row.ref for row in self.trials(experiment_id) if row.ref.kind == "best" and not row.superseded]
         if not best:
-            raise UserError(f"sweep '{name}' in {self.uri} has selected no setting yet; finish it first")
+            raise UserError(f"sweep '{name}' in {masked(self.uri)} has selected no setting yet; finish it first")
         with tempfile.TemporaryDirectory() as folder:
             paths = [self._client.download_artifacts(ref.run_id, SETTING_FILE, folder) for ref in best]
             return [read_setting(Path(path)) for path in paths]
