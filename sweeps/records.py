@@ -62,6 +62,12 @@ PARENT_TAG = "mlflow.parentRunId"
 NOTE_TAG = "mlflow.note.content"
 """What MLflow shows as an experiment's or a run's description."""
 
+FIXED_TAG = "dualpt.fixed_setting"
+"""On a sweep: the fixed setting that its launches share (`dualpt.sweeps.ledger.fixed_setting`)."""
+
+MOVABLE = ("data.root", "descriptions.bank", "backbone.pretrained")
+"""Keys that say where things are on a machine: they may be given again for a finished cell, and for a later launch."""
+
 DATASET_PARAM, PROTOCOL_PARAM, SHOTS_PARAM, SEED_PARAM = "data.dataset", "data.protocol", "data.shots", "data.seed"
 TARGETS_PARAM = "data.targets"
 """Only on cells whose protocol has targets."""
@@ -139,6 +145,8 @@ class SweepRow:
     """What the process that last ran it wrote of itself (`dualpt.sweeps.ledger.heartbeat`)."""
     declared: str = ""
     """The trials and grids that its last launches declared (`dualpt.sweeps.planning.declared`)."""
+    fixed: str = ""
+    """The fixed setting that its launches share; empty for sweeps of former versions."""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,24 @@ def cells_on_record(uri: str, name: str) -> "list[CellRow]":
     return [] if experiment is None else reader.shown_cells(experiment)
 
 
+def refuse_another_file(sweep: LoadedSweep) -> None:
+    """Let no file take over the experiment of another.
+
+    Raises:
+        UserError: the sweep of this name was recorded with another fixed setting.
+    """
+    uri = sweep.file.run.tracking_uri
+    if is_new(uri):
+        return
+    from dualpt.sweeps.ledger.fixed_setting import refuse_other_file
+    from dualpt.sweeps.ledger.opening import open_reader
+
+    reader = open_reader(uri)
+    experiment = reader.find_experiment(sweep.file.name)
+    row = None if experiment is None else reader.sweep_row(experiment)
+    refuse_other_file(sweep, "" if row is None else row.fixed)
+
+
 def finished_anywhere(uri: str) -> "list[CellRow]":
     if is_new(uri):
         return []

@@ -21,10 +21,16 @@ from dualpt.search_spaces.parameters import SHOTS
 from dualpt.search_spaces.points import StartPoint
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.dispatch.progress import SweepProgress
-from dualpt.sweeps.launching.known_before import cells_on_record, given_up, selected_before, study_fits
+from dualpt.sweeps.launching.known_before import (
+    cells_on_record,
+    given_up,
+    refuse_another_file,
+    selected_before,
+    study_fits,
+)
 from dualpt.sweeps.launching.outcome import Outcome, outcome_of, report
 from dualpt.sweeps.planning.plan import SweepPlan, TrialPlan, count, grid_cells, judged_cells, plan_sweep
-from dualpt.sweeps.stores import StoreUnavailable, absolute_uri, examine, examine_study, is_new, only_launch
+from dualpt.sweeps.stores import StoreUnavailable, examine, examine_study, is_new, masked, only_launch
 
 if TYPE_CHECKING:
     from dualpt.core.running.cell_runner import CellRunner
@@ -65,11 +71,14 @@ def launch(
     """
     file = sweep.file
     plan = plan_sweep(sweep)
-    examine(absolute_uri(file.run.tracking_uri))
+    examine(file.run.tracking_uri)
     if file.search is not None:
         examine_study(file.run.study_storage)
+    refuse_another_file(sweep)
     start_points = [*sweep.start_points, *selected_before(sweep)]
     with only_launch(file.run.tracking_uri, file.name), SweepProgress(console, enabled=progress) as shown:
+        if "tracking_uri" not in file.run.model_fields_set and os.environ.get("MLFLOW_TRACKING_URI"):
+            shown.note(f"runs are kept in {escape(masked(file.run.tracking_uri))}, as MLFLOW_TRACKING_URI says")
         _begin_alone(file.run.tracking_uri, file.name, shown)
         recorded = cells_on_record(file.run.tracking_uri, file.name)
         finished = {row.key for row in recorded if row.finished}
@@ -197,6 +206,7 @@ def open_dealer(
 ) -> "Dealer":
     """Open the study and the ledger; both are created here, before any worker can look."""
     from dualpt.sweeps.dispatch.dealer import Dealer
+    from dualpt.sweeps.ledger.fixed_setting import fixed_text
     from dualpt.sweeps.ledger.mlflow import Ledger
     from dualpt.sweeps.planning.declared import declaration
     from dualpt.sweeps.racing import race_of
@@ -214,6 +224,7 @@ def open_dealer(
         row = ledger.sweep_row(dealer.experiment)
         before = row.declared if row is not None else ""
         ledger.declare(dealer.sweep_run, declaration(sweep, plan, before, selected))
+        ledger.mark_fixed(dealer.sweep_run, fixed_text(sweep))
 
     on_selection = declare if sweep.file.searches_shots else None  # otherwise it is known now
     dealer = Dealer(sweep, plan, candidates, ledger, recorded, key, shown, race, on_selection)

@@ -11,7 +11,13 @@ from dualpt.core.cell import Cell
 from dualpt.core.inputs.reading import cell_key
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.console import readable_seconds
-from dualpt.sweeps.launching.known_before import cells_on_record, finished_anywhere, given_up, study_fits
+from dualpt.sweeps.launching.known_before import (
+    cells_on_record,
+    finished_anywhere,
+    given_up,
+    refuse_another_file,
+    study_fits,
+)
 from dualpt.sweeps.planning.plan import PlanCounts, SweepPlan, count, plan_sweep
 
 if TYPE_CHECKING:
@@ -35,6 +41,7 @@ def dry_run(
         UserError: an unknown dataset, missing data, or a store that cannot be read.
     """
     plan = plan_sweep(sweep)
+    refuse_another_file(sweep)
     uri = sweep.file.run.tracking_uri
     own = [row for row in cells_on_record(uri, sweep.file.name) if row.finished] if study_fits(sweep, key) else []
     counts = count(plan, finished_anywhere(uri), own, key, given_up(sweep, key))

@@ -144,6 +144,7 @@ def read_sweep(run: Any, description: str) -> SweepRow:
         best_value=tags.get(records.BEST_VALUE_TAG),
         launch=tags.get(records.LAUNCH_TAG, ""),
         declared=_declared_in(tags),
+        fixed=tags.get(records.FIXED_TAG, ""),
     )
 
 

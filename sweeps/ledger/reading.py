@@ -128,9 +128,8 @@ class SweepReader(ABC):
         """
         row = self.sweep_row(self.named_experiment(name))
         if row is None:
-            raise UserError(
-                f"experiment '{name}' in {masked(self.uri)} holds no run of a sweep; run `dualpt sweep` first"
-            )
+            where = f"experiment '{name}' in {masked(self.uri)}"
+            raise UserError(f"{where} holds no run of a sweep; run `dualpt sweep` first")
         return row
 
     def pruned_trials(self, experiment: str) -> list[str]:
@@ -206,6 +205,6 @@ def check_schema(runs: Sequence[Any], uri: str) -> None:
         if found != records.SCHEMA:
             raise UserError(
                 f"{masked(uri)}: experiment of trial '{run.data.tags.get(records.TRIAL_TAG, run.info.run_id)}' has "
-                f"schema {found}, and this version reads {records.SCHEMA}; use the version of dualpt that recorded it, or run "
-                "again under another name"
+                f"schema {found}, and this version reads {records.SCHEMA}; use the version of dualpt that recorded it, "
+                "or run again under another name"
             )

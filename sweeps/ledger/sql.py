@@ -138,8 +138,8 @@ def _connected(uri: str) -> Iterator[Connection]:
     except SQLAlchemyError as error:
         reason = masked(str(error).strip().splitlines()[0])
         raise UserError(
-            f"tracking store {masked(uri)}: its tables cannot be read ({reason}); serve it with `mlflow server` and name "
-            "the server instead"
+            f"tracking store {masked(uri)}: its tables cannot be read ({reason}); serve it with `mlflow server` and "
+            "name the server instead"
         ) from None
     finally:
         engine.dispose()

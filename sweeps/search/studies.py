@@ -1,5 +1,6 @@
 """Optuna studies: where they are stored, and which sweep, space and judged cells each is bound to."""
 
+import logging
 from collections.abc import Sequence
 
 import optuna
@@ -18,6 +19,8 @@ from dualpt.sweeps.search.journals import open_journal
 from dualpt.sweeps.stores import absolute_uri, examine_study, is_database, is_new, journal_path, masked, sqlite_path
 from dualpt.sweeps.stores.server_lock import alone_in
 from dualpt.sweeps.stores.sqlite_files import make_if_new
+
+logger = logging.getLogger(__name__)
 
 CONTENT = ("trials", "studies")
 """Tables of a storage that hold what must not be lost."""
@@ -45,7 +48,13 @@ def open_study(sweep: LoadedSweep, judged: str) -> tuple[optuna.Study, tuple[Fro
     if known:
         if known[attributes.SPACE] == space:
             before = tuple(study.get_trials(deepcopy=False))
-        _set_aside(study, storage)
+        kept = _set_aside(study, storage)
+        logger.warning(
+            "%s: %s have changed since the last launch: the earlier candidates are kept as study '%s'",
+            sweep.file.name,
+            "the cells that candidates are judged on" if before else "the search space or the fixed setting",
+            kept,
+        )
         study = _load(sweep, storage)
     study.set_user_attr(attributes.SPACE, space)
     study.set_user_attr(attributes.JUDGED, judged)
@@ -118,14 +127,16 @@ def _load(sweep: LoadedSweep, storage: BaseStorage) -> optuna.Study:
     return optuna.create_study(storage=storage, study_name=sweep.file.name, directions=directions, load_if_exists=True)
 
 
-def _set_aside(study: optuna.Study, storage: BaseStorage) -> None:
-    """Keep a study's history under another name."""
+def _set_aside(study: optuna.Study, storage: BaseStorage) -> str:
+    """Keep a study's history under another name, which is returned."""
     taken = set(optuna.get_all_study_names(storage))
     number = next(n for n in range(1, len(taken) + 2) if f"{study.study_name} (before {n})" not in taken)
+    kept = f"{study.study_name} (before {number})"
     optuna.copy_study(
         from_study_name=study.study_name,
         from_storage=storage,
         to_storage=storage,
-        to_study_name=f"{study.study_name} (before {number})",
+        to_study_name=kept,
     )
     optuna.delete_study(study_name=study.study_name, storage=storage)
+    return kept

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import cloudpickle, tune
 from ray.exceptions import ActorUnavailableError, NodeDiedError, RayActorError, RayTaskError
 from ray.tune import Callback
@@ -29,7 +30,7 @@ from dualpt.sweeps.stores import is_outage
 from dualpt.sweeps.stores.credentials import credentials_here
 from dualpt.sweeps.workers.placement import machines, room_for
 from dualpt.sweeps.workers.versions import OTHER_VERSIONS
-from dualpt.sweeps.workers.worker import GridTrial, Workplace
+from dualpt.sweeps.workers.worker import GridTrial, Workplace, prove_access
 
 MOST_FAULTS = 3
 """Workers that fail in a row, outside of any pack, before the sweep is given up."""
@@ -90,6 +91,25 @@ def train_all(
         )
     if searcher.error is not None:
         raise searcher.error
+
+
+def prove_a_worker(workplace: Workplace, resources: dict[str, float], run_id: str) -> None:
+    """Let one worker show that it can record, before any cell is trained: a cluster's machines have other logins.
+
+    Args:
+        workplace: of the workers.
+        resources: what a trial reserves, so the task runs where cells would be trained.
+        run_id: the sweep's run, which takes the artifact.
+
+    Raises:
+        UserError: it cannot record.
+    """
+    room_for(resources, machines())  # or the task below would wait forever
+    task = ray.remote(num_cpus=resources["CPU"], num_gpus=resources.get("GPU", 0), max_retries=3)(prove_access)
+    try:
+        ray.get(task.remote(workplace, run_id, credentials_here()))
+    except ray.exceptions.RayTaskError as error:
+        raise UserError(_fault(error) or "the worker gave no reason") from None
 
 
 class DealtSearcher(Searcher):

@@ -67,6 +67,20 @@ class Workplace:
             raise UserError(file_store_refusal("run.tracking_uri", self.tracking_uri, f"the worker on {host}"))
 
 
+def prove_access(workplace: Workplace, run_id: str, credentials: Credentials) -> None:
+    """Find out whether a process here can record cells: it asks the tracking store, and writes an artifact.
+
+    Raises:
+        UserError: it cannot; the line names this machine, and says why.
+    """
+    adopt(credentials)
+    workplace.check_here()
+    try:
+        Ledger(workplace.tracking_uri, create=False, patience=workplace.patience).prove_artifacts(run_id)
+    except UserError as error:
+        raise UserError(f"the worker on {socket.gethostname()} cannot record cells: {error}") from None
+
+
 @dataclass(frozen=True)
 class _Failure:
     """Why a pack failed, without the error itself: it would hold the pack's tensors."""

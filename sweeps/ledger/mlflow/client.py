@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import logging
+import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ PAGE = 2000
 
 LONGEST_WAIT = 10.0
 """Seconds between two attempts, at most."""
+PROOF_FILE = f"access/{socket.gethostname()}.txt"
+"""Artifact that shows that a machine can write artifacts."""
 MOST_COLLISIONS = 8
 """Attempts at a write that other processes keep meeting; the second finds their row, as a rule."""
 
@@ -145,6 +148,21 @@ class StoreClient:
         """Beside an SQLite file, wherever the process stands; elsewhere the server decides."""
         path = sqlite_path(self.uri)
         return None if path is None else (path.parent / "mlartifacts" / experiment).as_uri()
+
+    def prove_artifacts(self, run_id: str) -> None:
+        """Find out whether this process can write a run's artifacts. A local folder keeps nothing of it.
+
+        Raises:
+            ArtifactsRefused: it cannot; the line says why, and the remedy.
+        """
+        with one_line(self.uri):
+            run = self._client.get_run(run_id)
+        with artifacts_in_one_line(str(run.info.artifact_uri)):
+            if (own := _local_artifacts(run)) is not None:
+                own.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryFile(dir=own):
+                    return
+            self._client.log_text(run_id, "Written to find out whether this machine may.\n", PROOF_FILE)
 
     def _write_artifacts(self, run: Run, files: Mapping[str, bytes]) -> None:
         """Write files as artifacts of a run, each whole or not at all where the store is a folder.

@@ -16,6 +16,7 @@ from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from dualpt.core.config import Setting
 from dualpt.core.errors import UserError
 from dualpt.sweeps import records
+from dualpt.sweeps.ledger.attempts import LONGEST_REASON
 from dualpt.sweeps.ledger.contents import (
     LOSS,
     SETTING_FILE,
@@ -29,6 +30,7 @@ from dualpt.sweeps.ledger.contents import (
 )
 from dualpt.sweeps.ledger.mlflow.cells import CellLedger
 from dualpt.sweeps.ledger.mlflow.client import id_of, level, patient
+from dualpt.sweeps.ledger.mlflow.errors import ArtifactsRefused
 from dualpt.sweeps.ledger.reading import SweepReader, check_schema, deleted
 from dualpt.sweeps.ledger.sql import StoredRun, is_readable_by_sql, read_deleted, read_runs
 from dualpt.sweeps.records import CellRow, Status, SweepRow, TrialRef, TrialRow, grid_metrics, latest, setting_hash
@@ -73,12 +75,23 @@ class Ledger(CellLedger, SweepReader):
 
     @patient
     def open_sweep(self, experiment_id: str, name: str) -> str:
-        """The sweep's run, reopened where there is one."""
+        """The sweep's run, reopened where there is one.
+
+        Raises:
+            ArtifactsRefused: the artifact store takes no files, so nothing should be trained.
+        """
         for run in self._runs([experiment_id], level("sweep")):
+            self.prove_artifacts(id_of(run))
             self._client.update_run(run.info.run_id, status="RUNNING")
             return id_of(run)
         tags = {records.LEVEL_TAG: "sweep", records.SWEEP_TAG: name, records.SCHEMA_TAG: records.SCHEMA}
-        return id_of(self._client.create_run(experiment_id, tags=tags, run_name=name))
+        run_id = id_of(self._client.create_run(experiment_id, tags=tags, run_name=name))
+        try:
+            self.prove_artifacts(run_id)
+        except ArtifactsRefused:
+            self._client.set_terminated(run_id, "FAILED")
+            raise
+        return run_id
 
     @patient
     def declare(self, sweep_run: str, text: str) -> None:
@@ -87,6 +100,11 @@ class Ledger(CellLedger, SweepReader):
         tags = [RunTag(key, value) for key, value in grid_tags(text, known).items()]
         for start in range(0, len(tags), TAGS_PER_CALL):
             self._client.log_batch(sweep_run, tags=tags[start : start + TAGS_PER_CALL])
+
+    @patient
+    def mark_fixed(self, sweep_run: str, text: str) -> None:
+        """Write on the sweep's run the fixed setting that later launches must share."""
+        self._client.set_tag(sweep_run, records.FIXED_TAG, text)
 
     @patient
     def launch_of(self, experiment_id: str) -> tuple[str, Status, str] | None:
@@ -128,7 +146,7 @@ class Ledger(CellLedger, SweepReader):
                 for tag in (records.SUPERSEDED_TAG, records.PRUNED_TAG):
                     if tag in run.data.tags:
                         self._client.delete_tag(run.info.run_id, tag)
-                if len(run.data.params) < len(params):  # cut off while it was made
+                if len(run.data.params) < len(params) or records.ARTIFACTS_TAG in run.data.tags:  # incomplete
                     self._describe_trial(run, params, setting)
                 return read_trial(run).ref
         own = {records.LEVEL_TAG: "trial", records.PARENT_TAG: sweep_run}
@@ -138,8 +156,17 @@ class Ledger(CellLedger, SweepReader):
         return replace(trial, run_id=id_of(run))
 
     def _describe_trial(self, run: Run, params: Mapping[str, str], setting: Setting) -> None:
-        """Its parameters last: a trial that has them all is whole."""
-        self._write_artifacts(run, setting_file(setting))
+        """Write what a trial's run holds, its parameters last: a trial that has them all is complete.
+
+        Where the artifact store has come to refuse files, the next launch that opens the trial writes its file.
+        """
+        try:
+            self._write_artifacts(run, setting_file(setting))
+        except ArtifactsRefused as error:
+            self._client.set_tag(run.info.run_id, records.ARTIFACTS_TAG, str(error)[:LONGEST_REASON])
+        else:
+            if records.ARTIFACTS_TAG in run.data.tags:
+                self._client.delete_tag(run.info.run_id, records.ARTIFACTS_TAG)
         self._client.log_batch(run.info.run_id, params=[Param(key, value) for key, value in params.items()])
 
     @patient
@@ -229,8 +256,10 @@ class Ledger(CellLedger, SweepReader):
         if not best:
             raise UserError(f"sweep '{name}' in {masked(self.uri)} has selected no setting yet; finish it first")
         with tempfile.TemporaryDirectory() as folder:
-            paths = [self._client.download_artifacts(ref.run_id, SETTING_FILE, folder) for ref in best]
-            return [read_setting(Path(path)) for path in paths]
+            paths = [self.artifact(ref.run_id, SETTING_FILE, Path(folder)) for ref in best]
+            if None in paths:
+                raise UserError(f"sweep '{name}' in {masked(self.uri)}: its selected setting has no {SETTING_FILE}")
+            return [read_setting(path) for path in paths if path is not None]
 
     @patient
     def close_orphans(self, experiment_id: str) -> int:
