@@ -70,7 +70,7 @@ def _has_no_tables(path: Path) -> bool:
     if not path.stat().st_size:
         return True
     with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path)) as connection:
-        return connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+        return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,))
     return False
 
 

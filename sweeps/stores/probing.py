@@ -45,7 +45,7 @@ def examine(uri: str) -> None:
         UserError: it cannot be used; the line says why, and the remedy.
     """
     uri = absolute_uri(uri)
-    scheme = urlsplit(uri).scheme
+    scheme = _scheme(uri, TRACKING)
     if scheme in ("http", "https"):
         _probe(uri)
     elif scheme.startswith("sqlite") or is_database(uri):
@@ -69,7 +69,7 @@ def examine_study(uri: str) -> None:
         UserError: it cannot be used; the line says why, and the remedy.
     """
     uri = absolute_uri(uri)
-    scheme = urlsplit(uri).scheme
+    scheme = _scheme(uri, STUDY)
     if uri.startswith(JOURNAL):
         if (path := journal_path(uri)) is None:
             raise UserError(f"{STUDY}: {uri} names no file; use journal:///optuna.log")
@@ -78,6 +78,13 @@ def examine_study(uri: str) -> None:
         _examine_database(uri, STUDY)
     else:
         raise UserError(f"{STUDY}: {_no_study(uri, scheme)}")
+
+
+def _scheme(uri: str, key: str) -> str:
+    try:
+        return urlsplit(uri).scheme
+    except ValueError as error:
+        raise UserError(f"{key}: {masked(uri)} is not an address ({error})") from None
 
 
 def _no_folder(uri: str) -> str:

@@ -15,9 +15,9 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from dualpt.core.errors import UserError
 from dualpt.sweeps.stores import is_database, masked, sqlite_path
+from dualpt.sweeps.stores.addresses import SQLITE
 from dualpt.sweeps.stores.server_lock import alone_in
 from dualpt.sweeps.stores.sqlite_files import (
-    SQLITE,
     VERSION_TABLE,
     alone_with,
     copy_before_migration,
@@ -47,7 +47,8 @@ def prepare(uri: str) -> None:
 
 
 def _make(uri: str) -> None:
-    store = SqlAlchemyStore(uri, "./mlruns")  # MLflow's own default; experiments of sweeps name places of their own
+    # MLflow's own default; experiments of sweeps name places of their own.
+    store = SqlAlchemyStore(uri, "./mlruns")  # type: ignore[no-untyped-call]
     store.engine.dispose()
 
 

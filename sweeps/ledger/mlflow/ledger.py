@@ -256,10 +256,12 @@ class Ledger(CellLedger, SweepReader):
         if not best:
             raise UserError(f"sweep '{name}' in {masked(self.uri)} has selected no setting yet; finish it first")
         with tempfile.TemporaryDirectory() as folder:
-            paths = [self.artifact(ref.run_id, SETTING_FILE, Path(folder)) for ref in best]
-            if None in paths:
-                raise UserError(f"sweep '{name}' in {masked(self.uri)}: its selected setting has no {SETTING_FILE}")
-            return [read_setting(path) for path in paths if path is not None]
+            found = []
+            for ref in best:  # each is read at once: fetched files share a name
+                if (path := self.artifact(ref.run_id, SETTING_FILE, Path(folder))) is None:
+                    raise UserError(f"sweep '{name}' in {masked(self.uri)}: its selected setting has no {SETTING_FILE}")
+                found.append(read_setting(path))
+            return found
 
     @patient
     def close_orphans(self, experiment_id: str) -> int:

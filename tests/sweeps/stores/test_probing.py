@@ -40,7 +40,7 @@ def refused(ask: object, uri: str, remedy: str) -> UserError:
         ("postgresql://me:secret@127.0.0.1:9/x", "is the server running"),
         ("postgresql://me:secret@127.0.0.1:notaport/x", "cannot be used"),
         ("http://me:secret@127.0.0.1:9", "no MLflow server answers"),
-        ("http://me:secret@[::1", "cannot be"),
+        ("http://me:secret@[::1", "is not an address"),
     ],
 )
 def test_a_tracking_store_is_answered_at_once(uri: str, remedy: str) -> None:
