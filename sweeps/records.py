@@ -52,7 +52,7 @@ REUSED_TAG = "dualpt.reused_from"
 SUPERSEDED_TAG = "dualpt.superseded"
 """On a trial whose name has since been given to another setting: its cells are kept and no longer shown."""
 PRUNED_TAG = "dualpt.pruned"
-"""On a trial that a race gave up: after how many datasets. Its run is KILLED, not FINISHED: it is not whole."""
+"""On a trial that a race gave up: after how many datasets. Its run is KILLED, not FINISHED: it is incomplete."""
 SCHEMA_TAG = "dualpt.schema"
 BEST_TAG, BEST_VALUE_TAG = "dualpt.best_trial", "dualpt.best_value"
 """On a sweep: the candidate with the highest mean validation accuracy, and that mean in percent."""
@@ -220,7 +220,7 @@ def setting_hash(setting: Setting) -> str:
 
 
 def latest(rows: Iterable[CellRow]) -> list[CellRow]:
-    """One row a place, in the order recorded: of the attempts at the key tried last, a finished one if there is one."""
+    """One row per place, in the order recorded: of the attempts at the key tried last, a finished one if any."""
     attempts: dict[tuple[str, str, str, int, int], list[CellRow]] = {}
     for row in sorted(rows, key=lambda row: (row.recorded_ms, row.run_id)):
         attempts.setdefault(row.place, []).append(row)

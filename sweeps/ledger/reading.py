@@ -96,7 +96,7 @@ class SweepReader(ABC):
         """The id of a sweep's experiment.
 
         Raises:
-            UserError: there is no such sweep; those there are are named.
+            UserError: there is no such sweep; the line names those on record.
         """
         experiment = self.find_experiment(name)
         if experiment is None:
@@ -108,7 +108,7 @@ class SweepReader(ABC):
         return experiment
 
     def shown_cells(self, experiment: str, params: Sequence[str] | None = None) -> list[CellRow]:
-        """One row a cell of each trial that is not superseded (see `latest`); `params` as of `cells`."""
+        """One row per cell of each trial that is not superseded (see `latest`); `params` as of `cells`."""
         hidden = {row.ref.run_id for row in self.trials(experiment) if row.superseded}
         return latest(row for row in self.cells(experiment, params) if row.trial_run_id not in hidden)
 
@@ -116,7 +116,7 @@ class SweepReader(ABC):
         """What a table of the sweep shows; `params` as of `cells`.
 
         Raises:
-            UserError: there is no such sweep; those there are are named.
+            UserError: there is no such sweep; the line names those on record.
         """
         return self.shown_cells(self.named_experiment(name), params)
 

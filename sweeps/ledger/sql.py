@@ -1,4 +1,4 @@
-"""Runs of a database store, read in four queries: MLflow's client takes milliseconds a run, which 10,000 cells feel.
+"""Runs of a database store, read in four queries: over 10,000 cells, the milliseconds of MLflow's client add up.
 
 Only stores that are databases are read so; a tracking server is asked through MLflow's client. What is returned has the
 shape of MLflow's own runs, as far as `contents` reads it, and a test holds both readings against one another.

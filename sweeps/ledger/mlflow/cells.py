@@ -55,7 +55,7 @@ class CellLedger(StoreClient):
     def reuse(self, source_run_id: str, trial: TrialRef, keyed: KeyedCell) -> str:
         """Write a cell whose numbers are already in the store, under another trial or sweep.
 
-        The copy holds the metrics, so that each experiment's tables are whole, and names the run it came from, where
+        The copy holds the metrics, so each experiment's tables are complete, and names the run it came from, where
         the artifacts are. Returns the id of the copy's run.
         """
         return self.deliver(attempts.copied(trial, keyed, self._cell(source_run_id))).run_id

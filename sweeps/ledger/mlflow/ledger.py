@@ -1,7 +1,7 @@
 """The ledger: runs of sweeps, trials and cells in MLflow.
 
-One experiment a sweep; the sweep's run, its trials and their cells nest by MLflow's own parent tag. Every method can be
-called again after an outage: what the store already holds is found and completed, not doubled.
+One experiment per sweep; the sweep's run, its trials and their cells nest by MLflow's own parent tag. Every method can
+be called again after an outage: what the store already holds is found and completed, not doubled.
 """
 
 import tempfile
