@@ -4,6 +4,7 @@ After an outage nothing is mended: the dealer is opened anew from the ledger and
 """
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -120,7 +121,7 @@ class Driver:
     def _train(self, session: contextlib.ExitStack) -> None:
         """Start Ray, once, and train all that is missing."""
         from dualpt.sweeps.workers.gpu_shares import trial_resources
-        from dualpt.sweeps.workers.pool import train_all
+        from dualpt.sweeps.workers.pool import prove_a_worker, train_all
         from dualpt.sweeps.workers.ray_session import ray_session
         from dualpt.sweeps.workers.worker import Workplace
 
@@ -132,6 +133,8 @@ class Driver:
             self._resources, self._settings_per_pack = trial_resources(
                 self._run, workplace, self._heaviest, self.dealer.wanted_per_pack, self._shown.note
             )
+            if os.environ.get("RAY_ADDRESS", "local") != "local":
+                prove_a_worker(workplace, self._resources, self.dealer.sweep_run)
         self.dealer.settings_per_pack = self._settings_per_pack
         train_all(
             self.dealer,

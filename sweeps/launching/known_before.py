@@ -1,4 +1,7 @@
-"""What the stores know of a sweep before it is launched. Loads MLflow and Optuna only where one exists."""
+"""What the stores know of a sweep before it is launched, read without changing them, so a dry run may ask too.
+
+Loads MLflow and Optuna only where they are needed.
+"""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -10,7 +13,7 @@ from dualpt.search_spaces.points import StartPoint
 from dualpt.search_spaces.start_points import start_point
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.planning.plan import judged_cells
-from dualpt.sweeps.stores import is_new
+from dualpt.sweeps.stores import is_new, masked
 
 if TYPE_CHECKING:
     from dualpt.sweeps.records import CellRow
@@ -20,19 +23,37 @@ def cells_on_record(uri: str, name: str) -> "list[CellRow]":
     """The sweep's cells on record; none where there is no store or no such sweep yet."""
     if is_new(uri):
         return []
-    from dualpt.sweeps.ledger.mlflow import Ledger
+    from dualpt.sweeps.ledger.opening import open_reader
 
-    ledger = Ledger(uri)
-    experiment = ledger.find_experiment(name)
-    return [] if experiment is None else ledger.shown_cells(experiment)
+    reader = open_reader(uri)
+    experiment = reader.find_experiment(name)
+    return [] if experiment is None else reader.shown_cells(experiment)
+
+
+def refuse_another_file(sweep: LoadedSweep) -> None:
+    """Let no file take over the experiment of another.
+
+    Raises:
+        UserError: the sweep of this name was recorded with another fixed setting.
+    """
+    uri = sweep.file.run.tracking_uri
+    if is_new(uri):
+        return
+    from dualpt.sweeps.ledger.fixed_setting import refuse_other_file
+    from dualpt.sweeps.ledger.opening import open_reader
+
+    reader = open_reader(uri)
+    experiment = reader.find_experiment(sweep.file.name)
+    row = None if experiment is None else reader.sweep_row(experiment)
+    refuse_other_file(sweep, "" if row is None else row.fixed)
 
 
 def finished_anywhere(uri: str) -> "list[CellRow]":
     if is_new(uri):
         return []
-    from dualpt.sweeps.ledger.mlflow import Ledger
+    from dualpt.sweeps.ledger.opening import open_reader
 
-    return list(Ledger(uri).finished_cells().values())
+    return list(open_reader(uri).finished_cells().values())
 
 
 def selected_before(sweep: LoadedSweep) -> list[StartPoint]:
@@ -49,7 +70,7 @@ def selected_before(sweep: LoadedSweep) -> list[StartPoint]:
     place, found = "search.start_from", []
     uri = sweep.file.run.tracking_uri
     if is_new(uri):
-        raise UserError(f"{place}: sweep:{names[0]}: there is no store {uri} yet; run that sweep first")
+        raise UserError(f"{place}: sweep:{names[0]}: there is no store {masked(uri)} yet; run that sweep first")
     ledger = Ledger(uri)
     for name in names:
         try:

@@ -4,6 +4,7 @@ Resuming is launching again. Nothing is kept but the ledger and the study: finis
 by name, and a pack that was cut off goes on from its checkpoint.
 """
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -21,11 +22,17 @@ from dualpt.search_spaces.parameters import SHOTS
 from dualpt.search_spaces.points import StartPoint
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.dispatch.progress import SweepProgress
-from dualpt.sweeps.launching.known_before import cells_on_record, given_up, selected_before, study_fits
+from dualpt.sweeps.launching.known_before import (
+    cells_on_record,
+    given_up,
+    refuse_another_file,
+    selected_before,
+    study_fits,
+)
 from dualpt.sweeps.launching.outcome import Outcome, outcome_of, report
 from dualpt.sweeps.planning.data_notes import DataNotes, ReadNotes, data_notes
 from dualpt.sweeps.planning.plan import SweepPlan, TrialPlan, count, grid_cells, judged_cells, plan_sweep
-from dualpt.sweeps.stores import absolute_uri, examine, examine_study, is_new, only_launch
+from dualpt.sweeps.stores import StoreUnavailable, examine, examine_study, is_new, masked, only_launch
 
 if TYPE_CHECKING:
     from dualpt.core.running.cell_runner import CellRunner
@@ -68,11 +75,14 @@ def launch(
     """
     file = sweep.file
     plan = plan_sweep(sweep)
-    examine(absolute_uri(file.run.tracking_uri))
+    examine(file.run.tracking_uri)
     if file.search is not None:
         examine_study(file.run.study_storage)
+    refuse_another_file(sweep)
     start_points = [*sweep.start_points, *selected_before(sweep)]
     with only_launch(file.run.tracking_uri, file.name), SweepProgress(console, enabled=progress) as shown:
+        if "tracking_uri" not in file.run.model_fields_set and os.environ.get("MLFLOW_TRACKING_URI"):
+            shown.note(f"runs are kept in {escape(masked(file.run.tracking_uri))}, as MLFLOW_TRACKING_URI says")
         _begin_alone(file.run.tracking_uri, file.name, shown)
         recorded = cells_on_record(file.run.tracking_uri, file.name)
         finished = {row.key for row in recorded if row.finished}
@@ -91,6 +101,8 @@ def launch(
             _check_and_prepare(sweep, plan, wanted, runner, key, shown)
         driver = _open_driver(sweep, plan, runner, key, shown, start_points, only, noted)
         driver.run()
+        with contextlib.suppress(StoreUnavailable):  # the next launch finds them
+            _deliver_artifacts(file.run.tracking_uri, shown.note)
     outcome = outcome_of(file.name, driver)
     if progress:
         report(outcome, console)
@@ -128,7 +140,22 @@ def _begin_alone(uri: str, name: str, shown: SweepProgress) -> None:
     ledger, outbox = Ledger(uri), Outbox(uri)
     refuse_second(ledger, ledger.find_experiment(name), name)
     if delivered := outbox.deliver(ledger):
-        shown.note(f"delivered {len(delivered)} results that were kept while the tracking store was away")
+        shown.note(f"delivered {len(delivered)} results that an earlier launch could not record")
+    _deliver_artifacts(uri, shown.note)
+
+
+def _deliver_artifacts(uri: str, note: Callable[[str], None]) -> None:
+    """Deliver the artifacts of cells whose numbers are on record; say what still waits, and why."""
+    from dualpt.sweeps.ledger.mlflow import Ledger
+    from dualpt.sweeps.ledger.outbox import Outbox
+
+    outbox = Outbox(uri)
+    left, reason = outbox.deliver_artifacts(Ledger(uri, create=False))
+    if left:
+        note(
+            f"[yellow]artifacts of {left} cells wait[/] in {escape(str(outbox.folder))} ({escape(reason or '')}); "
+            "their numbers are on record, and the next launch delivers the rest"
+        )
 
 
 def draw_mini_datasets(sweep: LoadedSweep, *, console: Console, progress: bool = True) -> None:
@@ -188,6 +215,7 @@ def open_dealer(
 ) -> "Dealer":
     """Open the study and the ledger; both are created here, before any worker can look."""
     from dualpt.sweeps.dispatch.dealer import Dealer
+    from dualpt.sweeps.ledger.fixed_setting import fixed_text
     from dualpt.sweeps.ledger.mlflow import Ledger
     from dualpt.sweeps.planning.declared import declaration
     from dualpt.sweeps.racing import race_of
@@ -207,6 +235,7 @@ def open_dealer(
         ledger.declare(dealer.sweep_run, declaration(sweep, plan, before, selected))
         if noted is not None:
             ledger.describe_data(dealer.sweep_run, noted.recorded(row.data_notes if row is not None else ""))
+        ledger.mark_fixed(dealer.sweep_run, fixed_text(sweep))
 
     on_selection = declare if sweep.file.searches_shots else None  # otherwise it is known now
     dealer = Dealer(sweep, plan, candidates, ledger, recorded, key, shown, race, on_selection)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import cloudpickle, tune
 from ray.exceptions import ActorUnavailableError, NodeDiedError, RayActorError, RayTaskError
 from ray.tune import Callback
@@ -27,9 +28,10 @@ from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.ledger.outbox import Outbox
 from dualpt.sweeps.records import CellOutcome
 from dualpt.sweeps.stores import is_outage
+from dualpt.sweeps.stores.credentials import credentials_here
 from dualpt.sweeps.workers.placement import machines, room_for
 from dualpt.sweeps.workers.versions import OTHER_VERSIONS
-from dualpt.sweeps.workers.worker import GridTrial, Workplace
+from dualpt.sweeps.workers.worker import GridTrial, Workplace, prove_access
 
 MOST_FAULTS = 3
 """Workers that fail in a row, outside of any pack, before the sweep is given up."""
@@ -73,7 +75,7 @@ def train_all(
     with tempfile.TemporaryDirectory(prefix="dualpt-tune-") as folder:
         # Not `Tuner`: it would pickle the dealer, and with it the open store, into a snapshot that nobody reads.
         tune.run(
-            GridTrial,
+            tune.with_parameters(GridTrial, credentials=credentials_here()),
             name="shards",
             search_alg=searcher,
             num_samples=-1,
@@ -90,6 +92,25 @@ def train_all(
         )
     if searcher.error is not None:
         raise searcher.error
+
+
+def prove_a_worker(workplace: Workplace, resources: dict[str, float], run_id: str) -> None:
+    """Let one worker show that it can record, before any cell is trained: a cluster's machines have other logins.
+
+    Args:
+        workplace: of the workers.
+        resources: what a trial reserves, so the task runs where cells would be trained.
+        run_id: the sweep's run, which takes the artifact.
+
+    Raises:
+        UserError: it cannot record.
+    """
+    room_for(resources, machines())  # or the task below would wait forever
+    task = ray.remote(num_cpus=resources["CPU"], num_gpus=resources.get("GPU", 0), max_retries=3)(prove_access)
+    try:
+        ray.get(task.remote(workplace, run_id, credentials_here()))
+    except ray.exceptions.RayTaskError as error:
+        raise UserError(_fault(error) or "the worker gave no reason") from None
 
 
 class DealtSearcher(Searcher):
@@ -171,7 +192,8 @@ class DealtSearcher(Searcher):
     def _book(self, number: int, result: dict[str, Any]) -> None:
         kept: Sequence[CellRecord] = result.get("kept", ())
         for record in kept:
-            self._outbox.keep(record)
+            with self._guarded():
+                self._outbox.keep(record)
         if self._away:
             return
         with self._guarded():
@@ -190,7 +212,7 @@ class DealtSearcher(Searcher):
             yield
         except Exception as error:
             self.error = self.error or error
-            self._away = is_outage(error)
+            self._away = self._away or is_outage(error)
             self.dealer.draining = True
 
 

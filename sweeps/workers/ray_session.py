@@ -9,10 +9,11 @@ from typing import Any
 
 import ray
 from ray._private import worker as ray_worker
+from ray._private.utils import read_ray_address
 from ray.exceptions import RpcError
 
 from dualpt.core.errors import UserError
-from dualpt.sweeps.stores import file_store_refusal, sqlite_path
+from dualpt.sweeps.stores import file_store_refusal, masked, sqlite_path
 from dualpt.sweeps.workers.interrupts import keeping_handlers
 from dualpt.sweeps.workers.placement import machines
 
@@ -60,9 +61,9 @@ def ray_session(stores: Mapping[str, str]) -> Iterator[str]:
             ray.init(address=address, **quiet)
         ray_worker._worker_logs_enabled = False  # for a lost machine Ray prints pages of its log; the pool tells of it
     except (OSError, RuntimeError, ValueError, RpcError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = masked(str(error).strip().splitlines()[0])
         raise UserError(
-            f"RAY_ADDRESS={address}: no Ray cluster can be used there ({reason}); unset it to run here"
+            f"RAY_ADDRESS={masked(address)}: no Ray cluster can be used there ({reason}); unset it to run here"
         ) from None
     try:
         _check_reach(stores)
@@ -72,10 +73,18 @@ def ray_session(stores: Mapping[str, str]) -> Iterator[str]:
 
 
 def _knock(address: str) -> None:
-    """Raise an `OSError` at once where nothing listens; Ray would go on asking for minutes."""
-    host, _, port = address.rpartition(":")
+    """Raise an `OSError` at once where nothing listens; Ray would go on asking for minutes.
+
+    `auto` stands for the address in a file that a cluster leaves behind when it ends.
+    """
+    if address == "auto":
+        address = read_ray_address() or address
+    place = address.rpartition("://")[2]
+    if "://" in address and not place.partition(":")[0]:
+        raise ValueError("the address names no host")
+    host, _, port = place.rpartition(":")
     if host and port.isdigit():
-        socket.create_connection((host.rpartition("//")[2], int(port)), timeout=KNOCK_SECONDS).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()
 
 
 def _check_reach(stores: Mapping[str, str]) -> None:

@@ -28,6 +28,7 @@ from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.ledger.outbox import Outbox
 from dualpt.sweeps.records import CellOutcome, KeyedCell
 from dualpt.sweeps.stores import StoreUnavailable, file_store_refusal, sqlite_path
+from dualpt.sweeps.stores.credentials import Credentials, adopt
 from dualpt.sweeps.workers.versions import mismatch, versions_here
 
 if TYPE_CHECKING:
@@ -66,6 +67,20 @@ class Workplace:
             raise UserError(file_store_refusal("run.tracking_uri", self.tracking_uri, f"the worker on {host}"))
 
 
+def prove_access(workplace: Workplace, run_id: str, credentials: Credentials) -> None:
+    """Find out whether a process here can record cells: it asks the tracking store, and writes an artifact.
+
+    Raises:
+        UserError: it cannot; the line names this machine, and says why.
+    """
+    adopt(credentials)
+    workplace.check_here()
+    try:
+        Ledger(workplace.tracking_uri, create=False, patience=workplace.patience).prove_artifacts(run_id)
+    except UserError as error:
+        raise UserError(f"the worker on {socket.gethostname()} cannot record cells: {error}") from None
+
+
 @dataclass(frozen=True)
 class _Failure:
     """Why a pack failed, without the error itself: it would hold the pack's tensors."""
@@ -82,7 +97,12 @@ class GridTrial(tune.Trainable):
     `outcomes`, all cells of the shard so far, and `kept`, the records of this step that the store did not take.
     """
 
-    def setup(self, config: dict[str, Any]) -> None:
+    def setup(self, config: dict[str, Any], credentials: Credentials | None = None) -> None:
+        """
+        Args:
+            credentials: the driver's, for the stores; apart from `config`, of which Tune writes copies to disk.
+        """
+        adopt(credentials or {})
         workplace: Workplace = config["workplace"]
         workplace.check_here()
         self._runner = workplace.runner()
@@ -90,7 +110,7 @@ class GridTrial(tune.Trainable):
             torch.set_num_threads(workplace.threads)
         self._ledger = Ledger(workplace.tracking_uri, create=False, patience=workplace.patience)
         self._outbox = Outbox(workplace.tracking_uri)
-        with contextlib.suppress(StoreUnavailable):  # then it stays kept
+        with contextlib.suppress(UserError):  # then it stays kept, and so does what this worker cannot record itself
             self._outbox.deliver(self._ledger)
         self._begin(config["shard"])
 
@@ -133,7 +153,6 @@ def train_pack(
         StorageError: features that the pack needs can't be written.
     """
     checkpoint = checkpoint_of(pack)
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     failure = None
     try:
@@ -157,7 +176,8 @@ def train_pack(
     else:
         written = [attempts.failed(dealt.trial, dealt, failure.reason, share, failure.details) for dealt in pack]
         outcomes = _deliver(ledger, written, outbox, kept)
-    checkpoint.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # a cell that is recorded does not fail over it
+        checkpoint.unlink(missing_ok=True)
     return outcomes
 
 
@@ -176,18 +196,29 @@ def _free_memory() -> None:
 def _deliver(
     ledger: Ledger, written: Iterable[CellRecord], outbox: Outbox | None, kept: list[CellRecord]
 ) -> list[CellOutcome]:
-    """Write records to the ledger; from the first that it does not take, all go to the outbox."""
-    outcomes = []
+    """Write records to the ledger. What it does not take, for whatever reason, goes to the outbox and is not lost.
+
+    From the first that finds the store away, all go there: each would wait again. A cell whose artifacts alone are
+    refused has its outcome, and goes there too.
+    """
+    outcomes, away = [], False
     for record in written:
-        try:
-            if not kept:
-                outcomes.append(record.outcome(ledger.deliver(record)))
-                continue
-        except StoreUnavailable:
-            if outbox is None:
-                raise
-        assert outbox is not None
-        outbox.keep(record)
+        delivery = None
+        if not away:
+            try:
+                delivery = ledger.deliver(record)
+            except Exception as error:
+                if outbox is None:
+                    raise
+                away = isinstance(error, StoreUnavailable)
+            else:
+                outcomes.append(record.outcome(delivery.run_id))
+                if delivery.artifacts_wait is None:
+                    continue
+        if outbox is None:
+            raise UserError(f"{delivery.artifacts_wait if delivery else 'the tracking store is away'}")
+        with contextlib.suppress(UserError):  # a full disk; the driver gets the record in any case
+            outbox.keep(record) if delivery is None else outbox.settle(record, delivery)
         kept.append(record)
     return outcomes
 
