@@ -98,7 +98,7 @@ class TrialRef:
 
 
 @dataclass(frozen=True)
-class DealtCell(KeyedCell):
+class TrialCell(KeyedCell):
     """A cell on its way to a worker, with the trial that it is recorded under."""
 
     trial: TrialRef

@@ -4,7 +4,7 @@
 #   RECORDS=login1 sbatch docs/cluster/slurm.sh mini-grid run.gpus_per_trial=0.25
 #
 # The project, its .venv and DUALPT_CACHE lie on a file system that all nodes mount. The MLflow server and PostgreSQL run
-# on a node that outlives the job (docs/cluster/README.md). The sweep stops dealing before the time limit and exits with
+# on a node that outlives the job (docs/cluster/README.md). The sweep stops assigning before the time limit and exits with
 # 4; submit the same line again to go on.
 #SBATCH --job-name=dualpt
 #SBATCH --nodes=4

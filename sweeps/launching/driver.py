@@ -1,6 +1,6 @@
-"""The driver of a launch: trains what its dealer deals, waits through outages, keeps its budget, and closes the sweep.
+"""The driver of a launch: trains what its dispatcher deals, waits through outages, keeps its budget, and closes the sweep.
 
-After an outage nothing is mended: the dealer is opened anew from the ledger and the study, as a new launch would.
+After an outage nothing is mended: the dispatcher is opened anew from the ledger and the study, as a new launch would.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from tenacity import Retrying, retry_if_exception, wait_exponential
 from dualpt.core.cell import Cell
 from dualpt.core.errors import UserError
 from dualpt.search_spaces.sweep import SweepFile
-from dualpt.sweeps.dispatch.dealer import Dealer
+from dualpt.sweeps.dispatch.dispatcher import Dispatcher
 from dualpt.sweeps.dispatch.progress import SweepProgress
 from dualpt.sweeps.ledger.heartbeat import Heartbeat
 from dualpt.sweeps.ledger.mlflow import Ledger
@@ -34,12 +34,12 @@ NAP = 0.2
 
 
 class Driver:
-    """Runs one launch of a sweep from an open dealer to its end."""
+    """Runs one launch of a sweep from an open dispatcher to its end."""
 
     def __init__(
         self,
         file: SweepFile,
-        open_dealer: Callable[[Ledger], Dealer],
+        open_dispatcher: Callable[[Ledger], Dispatcher],
         make_runner: "Callable[[], CellRunner]",
         heaviest: Sequence[Cell],
         shown: SweepProgress,
@@ -47,7 +47,7 @@ class Driver:
         """
         Args:
             file: the sweep.
-            open_dealer: opens the sweep in the ledger and the study, now and again after an outage.
+            open_dispatcher: opens the sweep in the ledger and the study, now and again after an outage.
             make_runner: makes a worker's runner; picklable.
             heaviest: a pack that takes the most memory, to measure where GPU shares are to be found.
             shown: progress.
@@ -55,11 +55,16 @@ class Driver:
         self._run, self._stores = file.run, {"run.tracking_uri": absolute_uri(file.run.tracking_uri)}
         if file.search is not None:
             self._stores["run.study_storage"] = absolute_uri(file.run.study_storage)
-        self._open_dealer, self._make_runner, self._heaviest, self._shown = open_dealer, make_runner, heaviest, shown
+        self._open_dealer, self._make_runner, self._heaviest, self._shown = (
+            open_dispatcher,
+            make_runner,
+            heaviest,
+            shown,
+        )
         self._uri = self._stores["run.tracking_uri"]
         self._outbox = Outbox(self._uri)
         self._ledger = Ledger(self._uri, patience=PATIENCE)
-        self.dealer = open_dealer(self._ledger)
+        self.dispatcher = open_dispatcher(self._ledger)
         self.trained_before = 0
         """Cells trained by this launch before its last outage."""
         self.interrupted = False
@@ -81,8 +86,8 @@ class Driver:
         """
         beating = Heartbeat(
             Ledger(self._uri, create=False),
-            self.dealer.sweep_run,
-            self.dealer.experiment,
+            self.dispatcher.sweep_run,
+            self.dispatcher.experiment,
             lambda: self._shown.state,
             self._give_way,
         )
@@ -103,11 +108,11 @@ class Driver:
     def _whole_round(self, session: contextlib.ExitStack) -> bool:
         """Train and close; False where a store went away in between and is back."""
         try:
-            if self.dealer.has_work():
+            if self.dispatcher.has_work():
                 self._train(session)
             if self._displaced is None:
                 cut_short = bool(self._interrupts) or self.spent
-                self.dealer.end(interrupted=cut_short and not self.dealer.complete)
+                self.dispatcher.close(interrupted=cut_short and not self.dispatcher.complete)
             return True
         except Exception as error:
             if not is_outage(error):
@@ -122,20 +127,20 @@ class Driver:
         from dualpt.sweeps.workers.gpu_shares import trial_resources
         from dualpt.sweeps.workers.pool import train_all
         from dualpt.sweeps.workers.ray_session import ray_session
-        from dualpt.sweeps.workers.worker import Workplace
+        from dualpt.sweeps.workers.worker import WorkerConfig
 
         if self._node is None:
             self._node = session.enter_context(ray_session(self._stores))
         threads = max(1, int(self._run.cpus_per_trial))
-        workplace = Workplace(self._make_runner, self._uri, threads, self._node)
+        worker = WorkerConfig(self._make_runner, self._uri, threads, self._node)
         if self._resources is None:
             self._resources, self._settings_per_pack = trial_resources(
-                self._run, workplace, self._heaviest, self.dealer.wanted_per_pack, self._shown.note
+                self._run, worker, self._heaviest, self.dispatcher.wanted_per_pack, self._shown.note
             )
-        self.dealer.settings_per_pack = self._settings_per_pack
+        self.dispatcher.settings_per_pack = self._settings_per_pack
         train_all(
-            self.dealer,
-            workplace,
+            self.dispatcher,
+            worker,
             self._resources,
             outbox=self._outbox,
             ledger=self._ledger,
@@ -153,8 +158,8 @@ class Driver:
         return True
 
     def _wait_for_stores(self, error: Exception) -> None:
-        """Wait until the stores answer, deliver what was kept, and open the dealer anew."""
-        self.trained_before += self.dealer.tally.trained
+        """Wait until the stores answer, deliver what was kept, and open the dispatcher anew."""
+        self.trained_before += self.dispatcher.counts.trained
         reason = escape((outage(error) or "")[:300])
         self._shown.note(f"[yellow]waiting[/]: {reason}; results are kept in {self._outbox.folder}")
         patience = Retrying(
@@ -168,7 +173,7 @@ class Driver:
         if "run.study_storage" in self._stores:
             examine_study(self._stores["run.study_storage"])
         self.trained_before += len(self._outbox.deliver(self._ledger))
-        self.dealer = self._open_dealer(self._ledger)
+        self.dispatcher = self._open_dealer(self._ledger)
 
     def _sleep(self, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -178,11 +183,11 @@ class Driver:
             time.sleep(NAP)
 
     def _drain(self) -> None:
-        self.dealer.drain()
+        self.dispatcher.drain()
 
     def _give_way(self, reason: str) -> None:
         self._displaced = reason
-        self.dealer.draining = True
+        self.dispatcher.draining = True
 
     def _close(self, session: contextlib.ExitStack) -> None:
         """End a launch early: workers first, so that none records a cell in a sweep that is closed."""
@@ -190,7 +195,7 @@ class Driver:
         if self._displaced is not None:
             return
         try:
-            self.dealer.end(interrupted=True)
+            self.dispatcher.close(interrupted=True)
         except Exception as error:
             if not is_outage(error):
                 raise

@@ -19,14 +19,14 @@ from dualpt.search_spaces.parameters import SHOTS
 from dualpt.search_spaces.points import StartPoint
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.dispatch.progress import SweepProgress
-from dualpt.sweeps.launching.known_before import cells_on_record, given_up, selected_before, study_fits
+from dualpt.sweeps.launching.earlier_launches import cells_on_record, given_up, selected_before, study_fits
 from dualpt.sweeps.launching.outcome import Outcome, outcome_of, report
 from dualpt.sweeps.planning.plan import SweepPlan, TrialPlan, count, grid_cells, judged_cells, plan_sweep
 from dualpt.sweeps.stores import absolute_uri, examine, examine_study, is_new, only_launch
 
 if TYPE_CHECKING:
     from dualpt.core.running.cell_runner import CellRunner
-    from dualpt.sweeps.dispatch.dealer import Dealer
+    from dualpt.sweeps.dispatch.dispatcher import Dispatcher
     from dualpt.sweeps.launching.driver import Driver
     from dualpt.sweeps.ledger.mlflow import Ledger
     from dualpt.sweeps.records import CellRow
@@ -167,7 +167,7 @@ def _corner_cells(sweep: LoadedSweep) -> list[Cell]:
     return corners
 
 
-def open_dealer(
+def open_dispatcher(
     sweep: LoadedSweep,
     plan: SweepPlan,
     recorded: "Sequence[CellRow]",
@@ -175,15 +175,22 @@ def open_dealer(
     shown: SweepProgress,
     ledger: "Ledger | None" = None,
     start_points: Sequence[StartPoint] = (),
-) -> "Dealer":
-    """Open the study and the ledger; both are created here, before any worker can look."""
-    from dualpt.sweeps.dispatch.dealer import Dealer
+    only: frozenset[str] | None = None,
+) -> "Dispatcher":
+    """Open the study and the ledger; both are created here, before any worker can look.
+
+    Args:
+        only: keys of the only cells that may be trained; None is all.
+    """
+    from dualpt.sweeps.dispatch.dispatcher import Dispatcher
+    from dualpt.sweeps.dispatch.interfaces import NO_CANDIDATES, CandidateSource
     from dualpt.sweeps.ledger.mlflow import Ledger
     from dualpt.sweeps.planning.declared import declaration
-    from dualpt.sweeps.racing import race_of
+    from dualpt.sweeps.racing import NO_RACE, Race, race_of
     from dualpt.sweeps.search import Candidates
 
-    candidates = race = None
+    candidates: CandidateSource = NO_CANDIDATES
+    race: Race = NO_RACE
     if (search := sweep.file.search) is not None:
         judged = judged_cells(sweep, sweep.reference)
         # By key: when images, descriptions or numerics change, candidates are judged again.
@@ -192,14 +199,25 @@ def open_dealer(
     ledger = ledger or Ledger(sweep.file.run.tracking_uri)
 
     def declare(selected: Sequence[TrialPlan] = ()) -> None:
-        row = ledger.sweep_row(dealer.experiment)
+        row = ledger.sweep_row(dispatcher.experiment)
         before = row.declared if row is not None else ""
-        ledger.declare(dealer.sweep_run, declaration(sweep, plan, before, selected))
+        ledger.declare(dispatcher.sweep_run, declaration(sweep, plan, before, selected))
 
-    on_selection = declare if sweep.file.searches_shots else None  # otherwise it is known now
-    dealer = Dealer(sweep, plan, candidates, ledger, recorded, key, shown, race, on_selection)
+    dispatcher = Dispatcher(
+        sweep,
+        plan,
+        ledger,
+        recorded,
+        key,
+        shown,
+        candidates=candidates,
+        race=race,
+        only=only,
+        # with fixed shots, what will be selected is known now
+        on_selection=declare if sweep.file.searches_shots else lambda selected: None,
+    )
     declare()
-    return dealer
+    return dispatcher
 
 
 def _open_driver(
@@ -214,11 +232,9 @@ def _open_driver(
     from dualpt.sweeps.launching.driver import Driver
     from dualpt.sweeps.workers.gpu_shares import heaviest_pack
 
-    def reopen(ledger: "Ledger") -> "Dealer":
+    def reopen(ledger: "Ledger") -> "Dispatcher":
         recorded = cells_on_record(sweep.file.run.tracking_uri, sweep.file.name)
-        dealer = open_dealer(sweep, plan, recorded, key, shown, ledger, start_points)
-        dealer.only = only
-        return dealer
+        return open_dispatcher(sweep, plan, recorded, key, shown, ledger, start_points, only)
 
     cells = [*(cell for baseline in plan.baselines for cell in baseline.cells), *_corner_cells(sweep)]
     return Driver(sweep.file, reopen, runner, heaviest_pack(cells), shown)

@@ -51,18 +51,18 @@ class Outcome:
 
 
 def outcome_of(name: str, driver: "Driver") -> Outcome:
-    dealer = driver.dealer
-    tally, best = dealer.tally, dealer.best
+    dispatcher = driver.dispatcher
+    counts, best = dispatcher.counts, dispatcher.best
     return Outcome(
         name=name,
-        cells=dealer.total,
-        trained=driver.trained_before + tally.trained,
-        reused=tally.reused,
-        kept=max(0, tally.kept - driver.trained_before),
-        failed=tally.failed,
-        pruned=tally.pruned,
-        interrupted=driver.interrupted and not dealer.complete,
-        spent=driver.spent and not dealer.complete,
+        cells=dispatcher.total,
+        trained=driver.trained_before + counts.trained,
+        reused=counts.reused,
+        kept=max(0, counts.kept - driver.trained_before),
+        failed=counts.failed,
+        pruned=counts.pruned,
+        interrupted=driver.interrupted and not dispatcher.complete,
+        spent=driver.spent and not dispatcher.complete,
         best=None if best is None else best[0],
         best_value=None if best is None else best[1],
     )

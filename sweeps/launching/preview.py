@@ -11,7 +11,7 @@ from dualpt.core.cell import Cell
 from dualpt.core.inputs.reading import cell_key
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.console import readable_seconds
-from dualpt.sweeps.launching.known_before import cells_on_record, finished_anywhere, given_up, study_fits
+from dualpt.sweeps.launching.earlier_launches import cells_on_record, finished_anywhere, given_up, study_fits
 from dualpt.sweeps.planning.plan import PlanCounts, SweepPlan, count, plan_sweep
 
 if TYPE_CHECKING:

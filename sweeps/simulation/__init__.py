@@ -1,1 +1,1 @@
-"""What a sweep would take: the real dealer and race, with a clock instead of training."""
+"""What a sweep would take: the real dispatcher and race, with a clock instead of training."""

@@ -1,14 +1,14 @@
-"""A ledger and a search in memory, as the dealer asks for them: nothing is written anywhere."""
+"""A ledger and a search in memory, as the dispatcher asks for them: nothing is written anywhere."""
 
 from collections import deque
 from collections.abc import Iterable, Mapping
 
 from dualpt.core.config import Setting
-from dualpt.sweeps.records import CellRow, DealtCell, Kind, Status, TrialRef, TrialRow
+from dualpt.sweeps.records import CellRow, TrialCell, Kind, Status, TrialRef, TrialRow
 from dualpt.sweeps.search import Proposal
 
 
-class MemoryBook:
+class MemoryLedger:
     """Gives trials their references, and forgets the rest."""
 
     def experiment(self, name: str, description: str = "") -> str:
@@ -47,10 +47,10 @@ class MemoryBook:
     ) -> None:
         pass
 
-    def reuse(self, source_run_id: str, trial: TrialRef, keyed: DealtCell) -> str:
+    def reuse(self, source_run_id: str, trial: TrialRef, keyed: TrialCell) -> str:
         return source_run_id
 
-    def record_failure(self, trial: TrialRef, keyed: DealtCell, reason: str) -> str:
+    def record_failure(self, trial: TrialRef, keyed: TrialCell, reason: str) -> str:
         return reason
 
     def finished_cells(self) -> dict[str, CellRow]:

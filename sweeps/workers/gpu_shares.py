@@ -15,7 +15,7 @@ from dualpt.sweeps.workers.placement import machines, room_for
 from dualpt.sweeps.workers.versions import OTHER_VERSIONS
 
 if TYPE_CHECKING:
-    from dualpt.sweeps.workers.worker import Workplace
+    from dualpt.sweeps.workers.worker import WorkerConfig
 
 UNMEASURED_SHARE = 0.25
 """Of a GPU, where Ray counts GPUs that torch cannot see, so that nothing can be measured."""
@@ -41,7 +41,7 @@ class Measured:
 
 def trial_resources(
     run: Run,
-    workplace: "Workplace",
+    worker: "WorkerConfig",
     heaviest: Sequence[Cell],
     wanted_per_pack: Callable[[bool], int],
     note: Callable[[str], None],
@@ -50,7 +50,7 @@ def trial_resources(
 
     Args:
         run: the sweep file's section.
-        workplace: makes the runner that is measured.
+        worker: makes the runner that is measured.
         heaviest: the pack of one candidate to measure.
         wanted_per_pack: how many candidates are to share a pack, without (False) or with (True) a GPU.
         note: told what was measured.
@@ -61,7 +61,7 @@ def trial_resources(
     """
     gpus = run.gpus_per_trial
     if gpus == "auto" and machines().most_of("GPU"):
-        share, settings = _measured_share(run.cpus_per_trial, workplace, heaviest, wanted_per_pack(True), note)
+        share, settings = _measured_share(run.cpus_per_trial, worker, heaviest, wanted_per_pack(True), note)
         return {"CPU": run.cpus_per_trial, "GPU": share}, settings
     if gpus == "auto" or not gpus:
         return {"CPU": run.cpus_per_trial}, wanted_per_pack(False)
@@ -107,7 +107,7 @@ def heaviest_pack(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def _measured_share(
-    cpus_per_trial: float, workplace: "Workplace", heaviest: Sequence[Cell], wanted: int, note: Callable[[str], None]
+    cpus_per_trial: float, worker: "WorkerConfig", heaviest: Sequence[Cell], wanted: int, note: Callable[[str], None]
 ) -> tuple[float, int]:
     """The share of a GPU that a trial reserves, and how many candidates share a pack there."""
     if not heaviest:
@@ -118,7 +118,7 @@ def _measured_share(
     shortened = [_one_epoch(cell) for cell in heaviest]
     try:
         task = ray.remote(num_gpus=1, num_cpus=cpus_per_trial, max_retries=3)(_measure)
-        measured: Measured | None = ray.get(task.remote(workplace, shortened))
+        measured: Measured | None = ray.get(task.remote(worker, shortened))
     except ray.exceptions.RayTaskError as error:
         reason = str(error).strip().splitlines()[-1].removeprefix(f"{UserError.__module__}.UserError: ")
         if OTHER_VERSIONS in reason:
@@ -138,14 +138,14 @@ def _measured_share(
     return share, settings
 
 
-def _measure(workplace: "Workplace", cells: Sequence[Cell]) -> Measured | None:
+def _measure(worker: "WorkerConfig", cells: Sequence[Cell]) -> Measured | None:
     """Train the pack where this task was placed; None where torch sees no GPU."""
-    workplace.check_here()
+    worker.check_here()
     import torch
 
     if not torch.cuda.is_available():
         return None
-    runner = workplace.runner()
+    runner = worker.runner()
     torch.cuda.reset_peak_memory_stats()
     runner.run(cells)
     peak, total = torch.cuda.max_memory_reserved(), torch.cuda.get_device_properties(0).total_memory

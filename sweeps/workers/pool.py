@@ -1,7 +1,7 @@
-"""Tune's actors train what the dealer deals until nothing is left.
+"""Tune's actors train what the dispatcher deals until nothing is left.
 
 Tune brings resource accounting, actor reuse, autoscaling and recovery of lost nodes. What to run, what has failed and
-what is done is the dealer's to know: nothing is ever restored from Tune's own snapshots.
+what is done is the dispatcher's to know: nothing is ever restored from Tune's own snapshots.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from ray.tune.stopper import NoopStopper, Stopper
 from rich.markup import escape
 
 from dualpt.core.errors import UserError
-from dualpt.sweeps.dispatch.dealer import Dealer
+from dualpt.sweeps.dispatch.dispatcher import Dispatcher
 from dualpt.sweeps.ledger.attempts import CellRecord
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.ledger.outbox import Outbox
@@ -28,7 +28,7 @@ from dualpt.sweeps.records import CellOutcome
 from dualpt.sweeps.stores import is_outage
 from dualpt.sweeps.workers.placement import machines, room_for
 from dualpt.sweeps.workers.versions import OTHER_VERSIONS
-from dualpt.sweeps.workers.worker import GridTrial, Workplace
+from dualpt.sweeps.workers.worker import SweepWorker, WorkerConfig
 
 MOST_FAULTS = 3
 """Workers that fail in a row, outside of any pack, before the sweep is given up."""
@@ -39,8 +39,8 @@ LOOK_SECONDS = 5.0
 
 
 def train_all(
-    dealer: Dealer,
-    workplace: Workplace,
+    dispatcher: Dispatcher,
+    workplace: WorkerConfig,
     resources: dict[str, float],
     *,
     outbox: Outbox,
@@ -49,10 +49,10 @@ def train_all(
     spent: Callable[[], bool] = lambda: False,
     note: Callable[[str], None] = lambda text: None,
 ) -> None:
-    """Train until the dealer has nothing left.
+    """Train until the dispatcher has nothing left.
 
     Args:
-        dealer: knows what is missing.
+        dispatcher: knows what is missing.
         workplace: for the workers.
         resources: what a trial reserves: `CPU` in cores, `GPU` in devices.
         outbox: takes what workers hand over while the tracking store is away.
@@ -64,19 +64,19 @@ def train_all(
     Raises:
         UserError: no machine is or ever will be large enough, or workers cannot work.
         Exception: a store went away while the driver needed it (`is_outage`); what was in training has finished, and
-            is in the outbox where it is not on record. The dealer is to be opened anew.
+            is in the outbox where it is not on record. The dispatcher is to be opened anew.
     """
     room = room_for(resources, machines())
-    dealer.workers = min(room, max_concurrent) if max_concurrent else room
-    searcher = DealtSearcher(dealer, workplace, outbox, ledger, note)
+    dispatcher.workers = min(room, max_concurrent) if max_concurrent else room
+    searcher = WorkUnitSearcher(dispatcher, workplace, outbox, ledger, note)
     with tempfile.TemporaryDirectory(prefix="dualpt-tune-") as folder:
-        # Not `Tuner`: it would pickle the dealer, and with it the open store, into a snapshot that nobody reads.
+        # Not `Tuner`: it would pickle the dispatcher, and with it the open store, into a snapshot that nobody reads.
         tune.run(
-            GridTrial,
+            SweepWorker,
             name="shards",
             search_alg=searcher,
             num_samples=-1,
-            max_concurrent_trials=dealer.workers,
+            max_concurrent_trials=dispatcher.workers,
             resources_per_trial={kind.lower(): amount for kind, amount in resources.items()},
             reuse_actors=True,
             callbacks=[_Overseer(searcher, resources, spent)],
@@ -91,18 +91,23 @@ def train_all(
         raise searcher.error
 
 
-class DealtSearcher(Searcher):
-    """What Tune asks for trials: each is a shard of the dealer's.
+class WorkUnitSearcher(Searcher):
+    """What Tune asks for trials: each is a unit of the dispatcher's.
 
     An error (a store that went away, workers that cannot start) ends the dealing, and is raised when Tune has wound
-    down. Once a store is away the dealer is not asked any more, and what workers hand over is only kept.
+    down. Once a store is away the dispatcher is not asked any more, and what workers hand over is only kept.
     """
 
     def __init__(
-        self, dealer: Dealer, workplace: Workplace, outbox: Outbox, ledger: Ledger, note: Callable[[str], None]
+        self,
+        dispatcher: Dispatcher,
+        workplace: WorkerConfig,
+        outbox: Outbox,
+        ledger: Ledger,
+        note: Callable[[str], None],
     ) -> None:
         super().__init__()
-        self.dealer = dealer
+        self.dispatcher = dispatcher
         self.error: Exception | None = None
         self.stranded = False
         """Whether Tune must end at once: nothing that waits for a machine will ever start."""
@@ -115,11 +120,11 @@ class DealtSearcher(Searcher):
         if self._away:
             return Searcher.FINISHED
         with self._guarded():
-            shard = self.dealer.deal()
-            if shard is not None:
-                self._shards[trial_id] = shard.number
-                return {"shard": shard, "workplace": self._workplace}
-        return Searcher.FINISHED if self.dealer.idle else None
+            unit = self.dispatcher.assign()
+            if unit is not None:
+                self._shards[trial_id] = unit.number
+                return {"unit": unit, "workplace": self._workplace}
+        return Searcher.FINISHED if self.dispatcher.idle else None
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         self._faults = 0
@@ -133,10 +138,10 @@ class DealtSearcher(Searcher):
         self._book(number, result or {})
         if not self._away:
             with self._guarded():
-                self.dealer.take_back(number)
+                self.dispatcher.end_unit(number)
 
     def lost(self, trial_id: str, error: Exception | None) -> None:
-        """Take back the shard of a worker that is gone, but for the cells it recorded and could not report any more.
+        """Take back the unit of a worker that is gone, but for the cells it recorded and could not report any more.
 
         Settings fail inside their packs and are recorded there. What reaches this place is a machine that is gone, a
         process that died, perhaps over its pack, or a worker that cannot work at all, and then nor can the others.
@@ -149,8 +154,8 @@ class DealtSearcher(Searcher):
             return
         with self._guarded():
             self._deliver(())
-            self.dealer.recover(number)
-            self.dealer.take_back(number, died=died)
+            self.dispatcher.recover(number)
+            self.dispatcher.end_unit(number, died=died)
             self._faults += fault is not None
             if fault is not None and (self._faults >= MOST_FAULTS or OTHER_VERSIONS in fault):
                 raise UserError(f"workers cannot train: {fault}")
@@ -174,7 +179,7 @@ class DealtSearcher(Searcher):
         if self._away:
             return
         with self._guarded():
-            self.dealer.book(number, [*result.get("outcomes", ()), *self._deliver(kept)])
+            self.dispatcher.receive(number, [*result.get("outcomes", ()), *self._deliver(kept)])
 
     def _deliver(self, kept: Sequence[CellRecord]) -> list[CellOutcome]:
         """Deliver what waits on this machine, and these records, whichever process has them in hand."""
@@ -190,13 +195,13 @@ class DealtSearcher(Searcher):
         except Exception as error:
             self.error = self.error or error
             self._away = is_outage(error)
-            self.dealer.draining = True
+            self.dispatcher.draining = True
 
 
 class _Overseer(Callback):
     """Looks after what Tune does not tell searchers: why a worker is gone, lost machines, and the budget."""
 
-    def __init__(self, searcher: DealtSearcher, resources: dict[str, float], spent: Callable[[], bool]) -> None:
+    def __init__(self, searcher: WorkUnitSearcher, resources: dict[str, float], spent: Callable[[], bool]) -> None:
         self._searcher, self._resources, self._spent = searcher, resources, spent
         self._looked = self._roomy = time.monotonic()
 
@@ -211,7 +216,7 @@ class _Overseer(Callback):
             return
         self._looked = now
         if self._spent():
-            self._searcher.dealer.draining = True
+            self._searcher.dispatcher.draining = True
         try:
             room_for(self._resources, machines())
             self._roomy = now
@@ -238,13 +243,13 @@ def _machine_lost(error: Exception | None) -> bool:
 
 
 class _Draining(Stopper):
-    """Ends each shard after its current pack once the dealer drains."""
+    """Ends each unit after its current pack once the dispatcher drains."""
 
-    def __init__(self, searcher: DealtSearcher) -> None:
+    def __init__(self, searcher: WorkUnitSearcher) -> None:
         self._searcher = searcher
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return self._searcher.dealer.draining
+        return self._searcher.dispatcher.draining
 
     def stop_all(self) -> bool:
         return self._searcher.stranded
@@ -256,5 +261,5 @@ class _Draining(Stopper):
 
 def _shard_name(trial: Any) -> str:
     """Trials are named after what they hold; Tune would spell out the whole configuration."""
-    shard = trial.config["shard"]
-    return f"{shard.number:05d}-{shard.trial.name}"
+    unit = trial.config["unit"]
+    return f"{unit.number:05d}-{unit.trial.name}"

@@ -1,4 +1,4 @@
-"""What a worker does: train the packs of a shard, one a step, and record every cell before the next begins.
+"""What a worker does: train the packs of a unit, one a step, and record every cell before the next begins.
 
 A setting that fails takes only its own cells with it: they are recorded as FAILED with the reason, and the next pack
 begins.
@@ -21,7 +21,7 @@ from ray import tune
 from dualpt.core.errors import UserError
 from dualpt.core.files.fingerprint import fingerprint
 from dualpt.core.files.locations import cache_root
-from dualpt.sweeps.dispatch.shards import Pack, Shard, smaller_packs
+from dualpt.sweeps.dispatch.work_units import Pack, WorkUnit, smaller_packs
 from dualpt.sweeps.ledger import attempts
 from dualpt.sweeps.ledger.attempts import CellRecord
 from dualpt.sweeps.ledger.mlflow import Ledger
@@ -38,7 +38,7 @@ PATIENCE = 20.0
 
 
 @dataclass(frozen=True)
-class Workplace:
+class WorkerConfig:
     """What a worker process needs to know once."""
 
     runner: "Callable[[], CellRunner]"
@@ -75,15 +75,15 @@ class _Failure:
     retry: bool
 
 
-class GridTrial(tune.Trainable):
+class SweepWorker(tune.Trainable):
     """Trains shards. One actor serves many of them, so that models load once per process and not once per trial.
 
-    Its configuration holds a `workplace` (`Workplace`) and a `shard` (`Shard`). Each step trains one pack and reports
-    `outcomes`, all cells of the shard so far, and `kept`, the records of this step that the store did not take.
+    Its configuration holds a `workplace` (`WorkerConfig`) and a `unit` (`WorkUnit`). Each step trains one pack and reports
+    `outcomes`, all cells of the unit so far, and `kept`, the records of this step that the store did not take.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        workplace: Workplace = config["workplace"]
+        workplace: WorkerConfig = config["workplace"]
         workplace.check_here()
         self._runner = workplace.runner()
         if torch := sys.modules.get("torch"):
@@ -92,10 +92,10 @@ class GridTrial(tune.Trainable):
         self._outbox = Outbox(workplace.tracking_uri)
         with contextlib.suppress(StoreUnavailable):  # then it stays kept
             self._outbox.deliver(self._ledger)
-        self._begin(config["shard"])
+        self._begin(config["unit"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._begin(new_config["shard"])
+        self._begin(new_config["unit"])
         return True
 
     def step(self) -> dict[str, Any]:
@@ -104,8 +104,8 @@ class GridTrial(tune.Trainable):
         self._outcomes += train_pack(self._runner, self._ledger, pack, self._outbox, kept)
         return {"outcomes": tuple(self._outcomes), "kept": tuple(kept), "done": not self._packs}
 
-    def _begin(self, shard: Shard) -> None:
-        self._packs = deque(shard.packs)
+    def _begin(self, unit: WorkUnit) -> None:
+        self._packs = deque(unit.packs)
         self._outcomes: list[CellOutcome] = []
 
 
@@ -134,14 +134,14 @@ def train_pack(
     started = time.monotonic()
     failure = None
     try:
-        results = runner.run([dealt.cell for dealt in pack], checkpoint=checkpoint)
+        results = runner.run([keyed.cell for keyed in pack], checkpoint=checkpoint)
     except Exception as error:
         failure = _Failure(_reason(error), "".join(traceback.format_exception(error)), _worth_retrying(pack, error))
     share = (time.monotonic() - started) / len(pack)
     kept = [] if kept is None else kept
     if failure is None:
         written = [
-            attempts.trained(dealt.trial, dealt, result, share) for dealt, result in zip(pack, results, strict=True)
+            attempts.trained(keyed.trial, keyed, result, share) for keyed, result in zip(pack, results, strict=True)
         ]
         outcomes = _deliver(ledger, written, outbox, kept)
     elif again and failure.retry and (parts := smaller_packs(pack)):
@@ -150,7 +150,7 @@ def train_pack(
             outcome for part in parts for outcome in train_pack(runner, ledger, part, outbox, kept, again=False)
         ]
     else:
-        written = [attempts.failed(dealt.trial, dealt, failure.reason, share, failure.details) for dealt in pack]
+        written = [attempts.failed(keyed.trial, keyed, failure.reason, share, failure.details) for keyed in pack]
         outcomes = _deliver(ledger, written, outbox, kept)
     checkpoint.unlink(missing_ok=True)
     return outcomes
@@ -158,7 +158,7 @@ def train_pack(
 
 def _worth_retrying(pack: Pack, error: Exception) -> bool:
     """A fault of the input is the same for every cell of a setting; anything else may pass in a smaller pack."""
-    return not isinstance(error, UserError) or len({dealt.trial for dealt in pack}) > 1
+    return not isinstance(error, UserError) or len({keyed.trial for keyed in pack}) > 1
 
 
 def _free_memory() -> None:

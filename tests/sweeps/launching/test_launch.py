@@ -131,7 +131,7 @@ def test_the_first_interrupt_drains_and_tells_how_to_go_on(
     said = io.StringIO()
     assert run(declare(), log, Console(file=said)).exit_code == 0
     told = output + said.getvalue()
-    lost = told.count("dealt again")  # under load a machine may lose a worker: its pack is begun once more
+    lost = told.count("assigned again")  # under load a machine may lose a worker: its pack is begun once more
     assert sum(trained(log).values()) - len(trained(log)) <= lost * LARGEST_PACK, f"{told}\n{log.read_text()}"
 
 
