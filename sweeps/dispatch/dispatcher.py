@@ -92,6 +92,11 @@ class Dispatcher:
         return self._book.idle
 
     @property
+    def packs_waiting(self) -> int:
+        """Packs of open trials that wait for a worker."""
+        return sum(len(trial.unassigned) for trial in self._book.ready())
+
+    @property
     def complete(self) -> bool:
         """Whether every cell is done, or on record as failed."""
         return self.counts.finished + self.counts.failed >= self.total

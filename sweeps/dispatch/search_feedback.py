@@ -16,7 +16,7 @@ from dualpt.sweeps.search import Proposal
 
 
 class TrialFeedback:
-    """Who hears how a trial does: nobody, for one that no search proposed. Such a trial is always trained to its end."""
+    """Who hears how a trial does: nobody, where no search proposed it. Such a trial is always trained to its end."""
 
     scores: Sequence[float] = ()
     """Mean validation accuracy, in percent, on each of its first datasets, as far as they are complete."""
@@ -130,7 +130,7 @@ class SearchLoop:
                 counts.kept += len(done)
 
     def ask(self) -> Proposal | None:
-        """The next candidate: one that was given up and would go on by now, or a new one. None when there is neither."""
+        """The next candidate: one that was given up and would now go on, or a new one; None when there is neither."""
         while (name := self.race.take_up()) is not None:
             self.candidates.take_up(name)
             self._exhausted = False

@@ -55,7 +55,7 @@ class TrialLifecycle:
         self.record(trial, self.ledger.fail(cell, reason))
 
     def advance(self, trial: OpenTrial) -> None:
-        """Begin the stages of a trial while nothing is left to train; close it when it is complete, failed or given up."""
+        """Begin stages while nothing is left to train; close the trial when it is complete, failed or given up."""
         while trial.stage_done:
             if not trial.later or trial.failed or trial.left_out:
                 self._close(trial)

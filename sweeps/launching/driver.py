@@ -1,6 +1,6 @@
-"""The driver of a launch: trains what its dispatcher deals, waits through outages, keeps its budget, and closes the sweep.
+"""The driver of a launch: trains what is missing, waits through outages, keeps its budget, and closes the sweep.
 
-After an outage nothing is mended: the dispatcher is opened anew from the ledger and the study, as a new launch would.
+After an outage nothing is repaired: the dispatcher is opened again from the ledger and the study, as a new launch does.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ NAP = 0.2
 
 
 class Driver:
-    """Runs one launch of a sweep from an open dispatcher to its end."""
+    """Runs one launch of a sweep, from opening the sweep to closing it."""
 
     def __init__(
         self,
@@ -49,13 +49,13 @@ class Driver:
             file: the sweep.
             open_dispatcher: opens the sweep in the ledger and the study, now and again after an outage.
             make_runner: makes a worker's runner; picklable.
-            heaviest: a pack that takes the most memory, to measure where GPU shares are to be found.
+            heaviest: the pack that takes the most memory, to be measured where GPU shares are automatic.
             shown: progress.
         """
         self._run, self._stores = file.run, {"run.tracking_uri": absolute_uri(file.run.tracking_uri)}
         if file.search is not None:
             self._stores["run.study_storage"] = absolute_uri(file.run.study_storage)
-        self._open_dealer, self._make_runner, self._heaviest, self._shown = (
+        self._open_dispatcher, self._make_runner, self._heaviest, self._shown = (
             open_dispatcher,
             make_runner,
             heaviest,
@@ -127,20 +127,20 @@ class Driver:
         from dualpt.sweeps.workers.gpu_shares import trial_resources
         from dualpt.sweeps.workers.pool import train_all
         from dualpt.sweeps.workers.ray_session import ray_session
-        from dualpt.sweeps.workers.worker import WorkerConfig
+        from dualpt.sweeps.workers.worker_config import WorkerConfig
 
         if self._node is None:
             self._node = session.enter_context(ray_session(self._stores))
         threads = max(1, int(self._run.cpus_per_trial))
-        worker = WorkerConfig(self._make_runner, self._uri, threads, self._node)
+        config = WorkerConfig(self._make_runner, self._uri, threads, self._node)
         if self._resources is None:
             self._resources, self._settings_per_pack = trial_resources(
-                self._run, worker, self._heaviest, self.dispatcher.wanted_per_pack, self._shown.note
+                self._run, config, self._heaviest, self.dispatcher.wanted_per_pack, self._shown.note
             )
         self.dispatcher.settings_per_pack = self._settings_per_pack
         train_all(
             self.dispatcher,
-            worker,
+            config,
             self._resources,
             outbox=self._outbox,
             ledger=self._ledger,
@@ -158,7 +158,7 @@ class Driver:
         return True
 
     def _wait_for_stores(self, error: Exception) -> None:
-        """Wait until the stores answer, deliver what was kept, and open the dispatcher anew."""
+        """Wait until the stores answer, deliver what was kept, and open the dispatcher again."""
         self.trained_before += self.dispatcher.counts.trained
         reason = escape((outage(error) or "")[:300])
         self._shown.note(f"[yellow]waiting[/]: {reason}; results are kept in {self._outbox.folder}")
@@ -173,7 +173,7 @@ class Driver:
         if "run.study_storage" in self._stores:
             examine_study(self._stores["run.study_storage"])
         self.trained_before += len(self._outbox.deliver(self._ledger))
-        self.dispatcher = self._open_dealer(self._ledger)
+        self.dispatcher = self._open_dispatcher(self._ledger)
 
     def _sleep(self, seconds: float) -> None:
         until = time.monotonic() + seconds

@@ -1,4 +1,7 @@
-"""What the stores know of a sweep before it is launched. Loads MLflow and Optuna only where one exists."""
+"""What earlier launches have left in the stores, read before a new one begins.
+
+Loads MLflow and Optuna only where a store exists.
+"""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def cells_on_record(uri: str, name: str) -> "list[CellRow]":
-    """The sweep's cells on record; none where there is no store or no such sweep yet."""
+    """The sweep's recorded cells; none where there is no store or no such sweep yet."""
     if is_new(uri):
         return []
     from dualpt.sweeps.ledger.mlflow import Ledger
@@ -28,6 +31,7 @@ def cells_on_record(uri: str, name: str) -> "list[CellRow]":
 
 
 def finished_anywhere(uri: str) -> "list[CellRow]":
+    """Finished cells of every sweep in the store; none where there is no store yet."""
     if is_new(uri):
         return []
     from dualpt.sweeps.ledger.mlflow import Ledger
@@ -63,7 +67,7 @@ def selected_before(sweep: LoadedSweep) -> list[StartPoint]:
 
 
 def study_fits(sweep: LoadedSweep, key: Callable[[Cell], str]) -> bool:
-    """Whether candidates on record were proposed from this space and judged on these very cells."""
+    """Whether recorded candidates were proposed from this space and judged on these very cells."""
     if sweep.file.search is None:
         return True
     from dualpt.sweeps.search import study_fits
@@ -72,7 +76,7 @@ def study_fits(sweep: LoadedSweep, key: Callable[[Cell], str]) -> bool:
 
 
 def given_up(sweep: LoadedSweep, key: Callable[[Cell], str]) -> list[str]:
-    """Candidates on record that the sweep's race leaves as they are; without a race they are finished."""
+    """Recorded candidates that the sweep's race has given up; without a race they are to be finished."""
     if sweep.file.search is None or sweep.file.search.racing == "none":
         return []
     from dualpt.sweeps.search import given_up

@@ -1,4 +1,4 @@
-"""Launch a sweep: plan, hold the plan against the ledger, train what is missing, say what came of it.
+"""Launch a sweep: plan it, compare the plan with the ledger, train what is missing, say what came of it.
 
 Resuming is launching again. Nothing is kept but the ledger and the study: finished cells are found by key, candidates
 by name, and a pack that was cut off goes on from its checkpoint.
@@ -20,7 +20,7 @@ from dualpt.search_spaces.points import StartPoint
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.dispatch.progress import SweepProgress
 from dualpt.sweeps.launching.earlier_launches import cells_on_record, given_up, selected_before, study_fits
-from dualpt.sweeps.launching.outcome import Outcome, outcome_of, report
+from dualpt.sweeps.launching.outcome import LaunchOutcome, launch_outcome, report
 from dualpt.sweeps.planning.plan import SweepPlan, TrialPlan, count, grid_cells, judged_cells, plan_sweep
 from dualpt.sweeps.stores import absolute_uri, examine, examine_study, is_new, only_launch
 
@@ -47,7 +47,7 @@ def launch(
     runner: "Callable[[], CellRunner]" = default_runner,
     key: Callable[[Cell], str] = cell_key,
     only_failed: bool = False,
-) -> Outcome:
+) -> LaunchOutcome:
     """Run a sweep, or what is missing of it.
 
     Args:
@@ -56,10 +56,10 @@ def launch(
         progress: False prints nothing.
         runner: makes a runner, once here and once in every worker process; must be picklable.
         key: the cell key, as the runner computes it.
-        only_failed: train nothing but the cells that are on record as failed.
+        only_failed: train only the cells that are on record as failed.
 
     Raises:
-        UserError: anything the user can mend, found before the first cell is trained where that is possible.
+        UserError: anything the user can fix, found before the first cell is trained where that is possible.
     """
     file = sweep.file
     plan = plan_sweep(sweep)
@@ -82,7 +82,7 @@ def launch(
             _check_and_prepare(sweep, plan, wanted, runner, key, shown)
         driver = _open_driver(sweep, plan, runner, key, shown, start_points, only)
         driver.run()
-    outcome = outcome_of(file.name, driver)
+    outcome = launch_outcome(file.name, driver)
     if progress:
         report(outcome, console)
     return outcome
@@ -123,7 +123,7 @@ def _begin_alone(uri: str, name: str, shown: SweepProgress) -> None:
 
 
 def draw_mini_datasets(sweep: LoadedSweep, *, console: Console, progress: bool = True) -> None:
-    """Draw the sweep's mini datasets that are not on disk, with progress; cell keys would draw them in silence."""
+    """Draw the sweep's mini datasets that are not on disk, with progress; cell keys would draw them silently."""
     for root, names in mini_datasets_of(grid_cells(sweep, sweep.reference)).items():
         with SweepProgress(console, enabled=progress) as shown:
             ensure_mini_grid(root, names, shown.preparing)
@@ -154,7 +154,7 @@ def _check_and_prepare(
 
 
 def _corner_cells(sweep: LoadedSweep) -> list[Cell]:
-    """One cell a dataset of the reference with each parameter at each of its ends: bounds may not fit the data."""
+    """The reference's cells with each parameter at each of its ends, one per dataset: bounds may not fit the data."""
     corners: list[Cell] = []
     for parameter in sweep.space:
         if parameter.key == SHOTS:

@@ -16,7 +16,7 @@ COMPLETE, SOME_FAILED, BUDGET_SPENT, INTERRUPTED = 0, 3, 4, 130
 
 
 @dataclass(frozen=True)
-class Outcome:
+class LaunchOutcome:
     """What came of a launch; counts are cells."""
 
     name: str
@@ -50,10 +50,10 @@ class Outcome:
         return {**asdict(self), "exit_code": self.exit_code}
 
 
-def outcome_of(name: str, driver: "Driver") -> Outcome:
+def launch_outcome(name: str, driver: "Driver") -> LaunchOutcome:
     dispatcher = driver.dispatcher
     counts, best = dispatcher.counts, dispatcher.best
-    return Outcome(
+    return LaunchOutcome(
         name=name,
         cells=dispatcher.total,
         trained=driver.trained_before + counts.trained,
@@ -68,7 +68,7 @@ def outcome_of(name: str, driver: "Driver") -> Outcome:
     )
 
 
-def report(outcome: Outcome, console: Console) -> None:
+def report(outcome: LaunchOutcome, console: Console) -> None:
     """Two or three lines: what was done, what was found, how to go on."""
     done = outcome.trained + outcome.reused + outcome.kept
     before = outcome.kept + outcome.reused

@@ -36,7 +36,7 @@ class SweepPlan:
     """What is known of a sweep before its search proposes anything."""
 
     baselines: tuple[TrialPlan, ...]
-    """Published methods and a study's variants: all that runs over the whole grid whatever a search finds."""
+    """Published methods and a study's variants: all that runs over the whole grid, whatever a search finds."""
     candidates: int
     candidate_cells: int
     """Cells that each candidate is judged on."""
@@ -52,7 +52,7 @@ class SweepPlan:
 
 @dataclass(frozen=True)
 class PlanCounts:
-    """A plan against the ledger."""
+    """A plan compared with the ledger."""
 
     cells: int
     done: int
@@ -121,7 +121,7 @@ def plan_cells(
 ) -> tuple[Cell, ...]:
     """All cells of one setting in one fixed order, cheap ones first: by shots, then classes, then as listed.
 
-    Zero-shot methods draw no sample, so they have one cell a dataset. `targets` are those of `core.data.protocols`.
+    Zero-shot methods draw no sample, so they have one cell per dataset. `targets` are those of `core.data.protocols`.
     """
     root = setting.data.folder
     names = sorted(expand_datasets(datasets, root), key=lambda name: classes_of(name, root))
@@ -154,7 +154,7 @@ def count(
     key: Callable[[Cell], str],
     given_up: Collection[str] = (),
 ) -> PlanCounts:
-    """Hold a plan against the ledger.
+    """Compare a plan with the ledger.
 
     Args:
         plan: what the sweep will run.

@@ -56,7 +56,7 @@ def estimated_scores(datasets: Sequence[str], recorded: Iterable[Sequence[float]
 
     Args:
         datasets: the judged datasets, in order.
-        recorded: each candidate's score on its first datasets; those that are not whole are left out.
+        recorded: each candidate's score on its first datasets; incomplete ones are left out.
     """
     whole = [scores for scores in recorded if len(scores) == len(datasets)]
     if len(whole) < FEWEST:
@@ -82,5 +82,5 @@ class EstimatedWorld:
         return self.taken.of(keyed.cell) if keyed.cell.shots else 0.0
 
     def accuracy(self, keyed: TrialCell) -> float:
-        """In percent; what is no candidate steers nothing."""
+        """In percent; trials that are not candidates influence nothing."""
         return self.scores.get(keyed.trial.name, {}).get(keyed.cell.dataset, 0.0)

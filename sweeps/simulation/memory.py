@@ -1,10 +1,10 @@
-"""A ledger and a search in memory, as the dispatcher asks for them: nothing is written anywhere."""
+"""A ledger and a search in memory, with the interface that the dispatcher asks for: nothing is written."""
 
 from collections import deque
 from collections.abc import Iterable, Mapping
 
 from dualpt.core.config import Setting
-from dualpt.sweeps.records import CellRow, TrialCell, Kind, Status, TrialRef, TrialRow
+from dualpt.sweeps.records import CellRow, Kind, Status, TrialCell, TrialRef, TrialRow
 from dualpt.sweeps.search import Proposal
 
 
@@ -26,7 +26,7 @@ class MemoryLedger:
     def open_trial(
         self, experiment_id: str, sweep_run: str, sweep: str, name: str, kind: Kind, setting: Setting
     ) -> TrialRef:
-        """One reference a name: a candidate that is taken up again finds its cells."""
+        """One reference per name: a candidate that is taken up again finds its cells."""
         return TrialRef(experiment_id, name, sweep, name, kind, setting="")
 
     def trial_cells(self, trial: TrialRef) -> list[CellRow]:
@@ -58,7 +58,7 @@ class MemoryLedger:
 
 
 class ListedCandidates:
-    """Candidates in a given order; what is told of them is kept in memory."""
+    """Candidates in a given order; what is reported of them is kept in memory."""
 
     def __init__(self, settings: Iterable[tuple[str, Setting]]) -> None:
         """

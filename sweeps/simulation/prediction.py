@@ -39,7 +39,7 @@ class Prediction:
     cells_trained: int
     candidates_pruned: int
     share_of_full: float
-    """Training seconds against those of judging every candidate whole."""
+    """Training seconds, as a share of what judging every candidate on everything would take."""
 
 
 def simulate_sweep(
@@ -52,7 +52,7 @@ def simulate_sweep(
     console: Console,
     as_json: bool,
 ) -> None:
-    """Simulate the whole sweep, as if nothing of it were finished, and print one line for each size.
+    """Simulate the sweep from its start, as if nothing of it were finished, and print one line per size.
 
     Args:
         recorded: the sweep's own cells: scores of its candidates are drawn from theirs.
@@ -174,7 +174,8 @@ def _print(sweep: LoadedSweep, rows: Sequence[Prediction], console: Console, *, 
             f"{100 * row.share_of_full:.0f} %",
         )
     console.print(table)
-    seconds = "as recorded" if measured else "none recorded here; 60 s a cell assumed, in proportion to classes x shots"
+    assumed = "none recorded here; 60 s per cell assumed, in proportion to classes x shots"
+    seconds = "as recorded" if measured else assumed
     console.print(f"  seconds of cells: {seconds}", highlight=False)
     if sweep.file.search is not None and sweep.file.search.racing != "none":
         origin = "drawn from this sweep's recorded candidates" if scored else "assumed, as the mini grid's differ"

@@ -1,4 +1,4 @@
-"""A sweep by the clock: workers take shards from the real dispatcher and give them back after the seconds they take."""
+"""A sweep by the clock: the real dispatcher assigns work units, which end after the seconds that they take."""
 
 import heapq
 import itertools

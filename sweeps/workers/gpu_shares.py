@@ -15,7 +15,7 @@ from dualpt.sweeps.workers.placement import machines, room_for
 from dualpt.sweeps.workers.versions import OTHER_VERSIONS
 
 if TYPE_CHECKING:
-    from dualpt.sweeps.workers.worker import WorkerConfig
+    from dualpt.sweeps.workers.worker_config import WorkerConfig
 
 UNMEASURED_SHARE = 0.25
 """Of a GPU, where Ray counts GPUs that torch cannot see, so that nothing can be measured."""

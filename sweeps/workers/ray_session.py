@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import ray
-from ray._private import worker as ray_worker
 from ray.exceptions import RpcError
 
 from dualpt.core.errors import UserError
+from dualpt.sweeps.ray_private import silence_worker_logs
 from dualpt.sweeps.stores import file_store_refusal, sqlite_path
 from dualpt.sweeps.workers.interrupts import keeping_handlers
 from dualpt.sweeps.workers.placement import machines
@@ -58,7 +58,7 @@ def ray_session(stores: Mapping[str, str]) -> Iterator[str]:
         _knock(address)
         with keeping_handlers():  # Ray installs its own
             ray.init(address=address, **quiet)
-        ray_worker._worker_logs_enabled = False  # for a lost machine Ray prints pages of its log; the pool tells of it
+        silence_worker_logs()  # the pool says in one line that a machine is lost
     except (OSError, RuntimeError, ValueError, RpcError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(

@@ -1,21 +1,19 @@
-"""What a worker does: train the packs of a unit, one a step, and record every cell before the next begins.
+"""What a worker does: train the packs of its work unit, one per step, and record each cell before the next pack begins.
 
 A setting that fails takes only its own cells with it: they are recorded as FAILED with the reason, and the next pack
 begins.
 """
 
 import contextlib
-import socket
 import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import ray
 from ray import tune
 
 from dualpt.core.errors import UserError
@@ -27,43 +25,14 @@ from dualpt.sweeps.ledger.attempts import CellRecord
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.ledger.outbox import Outbox
 from dualpt.sweeps.records import CellOutcome, KeyedCell
-from dualpt.sweeps.stores import StoreUnavailable, file_store_refusal, sqlite_path
-from dualpt.sweeps.workers.versions import mismatch, versions_here
+from dualpt.sweeps.stores import StoreUnavailable
+from dualpt.sweeps.workers.worker_config import WorkerConfig
 
 if TYPE_CHECKING:
     from dualpt.core.running.cell_runner import CellRunner
 
-PATIENCE = 20.0
-"""Seconds a worker waits for the tracking store before it keeps a result as a file and trains on."""
-
-
-@dataclass(frozen=True)
-class WorkerConfig:
-    """What a worker process needs to know once."""
-
-    runner: "Callable[[], CellRunner]"
-    """Makes the process's runner."""
-    tracking_uri: str
-    threads: int
-    """CPU threads that torch may use."""
-    node: str | None = None
-    """Ray's id of the driver's machine."""
-    versions: Mapping[str, str] = field(default_factory=versions_here)
-    """What the driver runs, and its workers must (`dualpt.sweeps.workers.versions`)."""
-    patience: float = PATIENCE
-
-    def check_here(self) -> None:
-        """Find whether this process can do what the driver counts on.
-
-        Raises:
-            UserError: other versions than the driver's, or a tracking store that is a file on another machine.
-        """
-        host = socket.gethostname()
-        if (difference := mismatch(self.versions, versions_here(), host)) is not None:
-            raise UserError(difference)
-        here = ray.get_runtime_context().get_node_id()
-        if self.node not in (None, here) and sqlite_path(self.tracking_uri) is not None:
-            raise UserError(file_store_refusal("run.tracking_uri", self.tracking_uri, f"the worker on {host}"))
+WAIT_SECONDS = 0.2
+"""How long a step without work takes."""
 
 
 @dataclass(frozen=True)
@@ -76,37 +45,39 @@ class _Failure:
 
 
 class SweepWorker(tune.Trainable):
-    """Trains shards. One actor serves many of them, so that models load once per process and not once per trial.
+    """Trains one work unit after the other, so models load once per process and not once per unit.
 
-    Its configuration holds a `workplace` (`WorkerConfig`) and a `unit` (`WorkUnit`). Each step trains one pack and reports
-    `outcomes`, all cells of the unit so far, and `kept`, the records of this step that the store did not take.
+    Its configuration holds `worker` (`WorkerConfig`); work units are sent to it (`take`). Each step trains one pack and
+    reports `outcomes`, all cells of the unit so far, `kept`, the records of this step that the store did not take, and
+    `left`, how many packs of the unit are left. A step without a unit waits a moment for one.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        workplace: WorkerConfig = config["workplace"]
-        workplace.check_here()
-        self._runner = workplace.runner()
+        worker: WorkerConfig = config["worker"]
+        worker.check_here()
+        self._runner = worker.runner()
         if torch := sys.modules.get("torch"):
-            torch.set_num_threads(workplace.threads)
-        self._ledger = Ledger(workplace.tracking_uri, create=False, patience=workplace.patience)
-        self._outbox = Outbox(workplace.tracking_uri)
+            torch.set_num_threads(worker.threads)
+        self._ledger = Ledger(worker.tracking_uri, create=False, patience=worker.patience)
+        self._outbox = Outbox(worker.tracking_uri)
         with contextlib.suppress(StoreUnavailable):  # then it stays kept
             self._outbox.deliver(self._ledger)
-        self._begin(config["unit"])
+        self._packs: deque[Pack] = deque()
+        self._outcomes: list[CellOutcome] = []
 
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._begin(new_config["unit"])
-        return True
+    def take(self, unit: WorkUnit) -> None:
+        """Train this work unit next; the one before it is finished."""
+        self._packs = deque(unit.packs)
+        self._outcomes = []
 
     def step(self) -> dict[str, Any]:
         kept: list[CellRecord] = []
-        pack = self._packs.popleft()
-        self._outcomes += train_pack(self._runner, self._ledger, pack, self._outbox, kept)
-        return {"outcomes": tuple(self._outcomes), "kept": tuple(kept), "done": not self._packs}
-
-    def _begin(self, unit: WorkUnit) -> None:
-        self._packs = deque(unit.packs)
-        self._outcomes: list[CellOutcome] = []
+        if self._packs:
+            pack = self._packs.popleft()
+            self._outcomes += train_pack(self._runner, self._ledger, pack, self._outbox, kept)
+        else:
+            time.sleep(WAIT_SECONDS)
+        return {"outcomes": tuple(self._outcomes), "kept": tuple(kept), "left": len(self._packs)}
 
 
 def train_pack(
@@ -120,9 +91,9 @@ def train_pack(
 ) -> list[CellOutcome]:
     """Train a pack and record its cells, whatever happens to it.
 
-    A pack that fails as a whole is tried once more in parts, so that only the guilty setting fails, or so that less
-    memory is needed. The pack's checkpoint is named after its cells' keys, so that a later launch finds it, and is
-    removed when the cells are on record.
+    A pack that fails as a whole is tried once more in parts: only the guilty setting fails then, and less memory is
+    needed. The pack's checkpoint is named after its cells' keys, so a later launch finds it, and is removed when the
+    cells are on record.
 
     Args:
         outbox: takes the cells that the tracking store does not take; without one they are lost with the error.
@@ -162,7 +133,7 @@ def _worth_retrying(pack: Pack, error: Exception) -> bool:
 
 
 def _free_memory() -> None:
-    """Give back what a failed pack has left in the accelerator's pool; its tensors died with the error."""
+    """Release what a failed pack has left in the accelerator's pool; its tensors died with the error."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -193,6 +164,6 @@ def checkpoint_of(pack: Sequence[KeyedCell]) -> Path:
 
 
 def _reason(error: Exception) -> str:
-    """One line: a `UserError` as it is, anything else with its type."""
+    """One line: the text of a `UserError`, anything else with its type."""
     text = " ".join(str(error).split())
     return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"

@@ -11,7 +11,7 @@ from dualpt.sweeps.dispatch.dispatcher import Dispatcher
 from dualpt.sweeps.dispatch.progress import SweepProgress
 from dualpt.sweeps.launching.earlier_launches import cells_on_record
 from dualpt.sweeps.launching.launch import open_dispatcher as open_for
-from dualpt.sweeps.launching.outcome import Outcome
+from dualpt.sweeps.launching.outcome import LaunchOutcome
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.planning.plan import plan_sweep
 from dualpt.sweeps.records import CellRow
@@ -56,9 +56,9 @@ def shown(sweep: LoadedSweep, where: Callable[[CellRow], bool] = lambda row: Tru
     return [row for row in Ledger(sweep.file.run.tracking_uri).read_cells(sweep.file.name) if where(row)]
 
 
-def finished(name: str, *, trained: int, reused: int = 0) -> Outcome:
+def finished(name: str, *, trained: int, reused: int = 0) -> LaunchOutcome:
     """What a launch returns that nothing has disturbed."""
-    return Outcome(
+    return LaunchOutcome(
         name=name,
         cells=trained + reused,
         trained=trained,

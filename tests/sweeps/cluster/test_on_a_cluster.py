@@ -19,11 +19,11 @@ from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.search_spaces.sweep_file import check_sweep
 from dualpt.sweeps.launching import driver
 from dualpt.sweeps.launching.launch import launch
-from dualpt.sweeps.launching.outcome import Outcome
+from dualpt.sweeps.launching.outcome import LaunchOutcome
 from dualpt.sweeps.ledger.outbox import Outbox
 from dualpt.sweeps.workers import pool
 from dualpt.sweeps.workers.versions import versions_here
-from dualpt.sweeps.workers.worker import WorkerConfig
+from dualpt.sweeps.workers.worker_config import WorkerConfig
 from tests.sweeps.fake_runner import ended, fake_key, fake_runner
 from tests.sweeps.running import shown, trained
 from tests.sweeps.services import POSTGRES_MISSING, MlflowServer, Postgres, has_postgres, wait_until
@@ -111,7 +111,7 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
-def run(sweep: LoadedSweep, log: Path, seconds: float = 0.0, told: io.StringIO | None = None) -> Outcome:
+def run(sweep: LoadedSweep, log: Path, seconds: float = 0.0, told: io.StringIO | None = None) -> LaunchOutcome:
     console = Console(file=told, quiet=told is None, width=200)
     return launch(sweep, console=console, runner=fake_runner(log, seconds), key=fake_key)
 

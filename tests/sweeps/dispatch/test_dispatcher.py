@@ -1,4 +1,4 @@
-"""The dispatcher with a runner beside it, without Ray: what is trained, reused, resumed, and never seen by the search."""
+"""The dispatcher with a runner beside it and no Ray: what is trained, reused, resumed, and hidden from the search."""
 
 import dataclasses
 from pathlib import Path

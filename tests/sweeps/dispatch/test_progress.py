@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from dualpt.sweeps.console import readable_seconds
-from dualpt.sweeps.dispatch.progress import SHOWN_FAILURES, SweepProgress
 from dualpt.sweeps.dispatch.counts import Counts
+from dualpt.sweeps.dispatch.progress import SHOWN_FAILURES, SweepProgress
 
 
 class Clock:

@@ -17,7 +17,7 @@ from rich.console import Console
 from dualpt.core.errors import UserError
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.launching.launch import launch
-from dualpt.sweeps.launching.outcome import Outcome
+from dualpt.sweeps.launching.outcome import LaunchOutcome
 from dualpt.sweeps.launching.preview import dry_run
 from dualpt.sweeps.ledger.mlflow import Ledger
 from tests.sweeps.fake_runner import FATAL_WEIGHT, fake_key, fake_runner, runner_only_here
@@ -44,7 +44,7 @@ def cluster() -> Iterator[None]:
         head.shutdown()
 
 
-def run(sweep: LoadedSweep, log: Path, console: Console | None = None) -> Outcome:
+def run(sweep: LoadedSweep, log: Path, console: Console | None = None) -> LaunchOutcome:
     return launch(sweep, console=console or Console(quiet=True), runner=fake_runner(log), key=fake_key)
 
 
