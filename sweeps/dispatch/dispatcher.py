@@ -92,9 +92,11 @@ class Dispatcher:
         return self._book.idle
 
     @property
-    def packs_waiting(self) -> int:
-        """Packs of open trials that wait for a worker."""
-        return sum(len(trial.unassigned) for trial in self._book.ready())
+    def packs_ahead(self) -> int:
+        """At least how many packs wait for a worker, or will when their trials are opened."""
+        waiting = sum(len(trial.unassigned) for trial in self._book.ready())
+        unopened = self.total - self.counts.finished - self.counts.failed - self._book.unsettled
+        return waiting + math.ceil(max(0, unopened) / self._plan.largest_trial)
 
     @property
     def complete(self) -> bool:

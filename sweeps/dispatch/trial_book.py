@@ -64,6 +64,11 @@ class TrialBook:
         return list(self._open)
 
     @property
+    def unsettled(self) -> int:
+        """Cells of open trials without an outcome."""
+        return sum(len(trial.cells) - len(trial.outcomes) for trial in self._open.values())
+
+    @property
     def searching(self) -> bool:
         """Whether a candidate is open."""
         return any(trial.is_candidate for trial in self._open.values())

@@ -49,6 +49,11 @@ class SweepPlan:
         known = sum(len(baseline.cells) for baseline in self.baselines)
         return known + self.candidates * self.candidate_cells + self.best_cells
 
+    @property
+    def largest_trial(self) -> int:
+        """Cells of the trial that has the most of them."""
+        return max(1, self.candidate_cells, self.best_cells, *(len(baseline.cells) for baseline in self.baselines))
+
 
 @dataclass(frozen=True)
 class PlanCounts:

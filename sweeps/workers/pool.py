@@ -135,13 +135,13 @@ class WorkerSupply(Searcher):
         self._away = False
 
     def suggest(self, trial_id: str) -> Any:
-        """Another worker, where more packs wait than workers are starting or without work."""
+        """Another worker, while more packs are ahead than workers are starting or without work."""
         if self._away or self.dispatcher.draining:
             return self._none()
         with self._guarded():
             if not self.dispatcher.has_work():
                 return self._none()
-            if self.dispatcher.packs_waiting > len(self._starting) + len(self._waiting_since):
+            if self.dispatcher.packs_ahead > len(self._starting) + len(self._waiting_since):
                 self._number += 1
                 self._starting.add(trial_id)
                 return {"worker": self._config, "number": self._number}

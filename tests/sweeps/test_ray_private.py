@@ -26,7 +26,7 @@ def test_the_installed_release_has_all_of_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["ray._private.worker._no_such_switch", "ray._private.no_such_module.name", "ray._private.state.state.nothing"]
+    "name", ["ray._private.worker._no_switch", "ray._private.no_module.name", "ray._private.state.state.nothing"]
 )
 def test_what_another_release_lacks_is_found(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(ray_private, "NAMES", (*ray_private.NAMES, name))
