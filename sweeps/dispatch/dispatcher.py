@@ -175,11 +175,6 @@ class Dispatcher:
             self._trials.advance(trial)
         self._show()
 
-    def drain(self) -> None:
-        """Assign nothing more; packs in training are finished."""
-        self.draining = True
-        self._progress.note("finishing the packs in training; press Ctrl-C again to abort them")
-
     def close(self, *, interrupted: bool) -> None:
         """Close the sweep's run, and the trials and cells that an interruption or a kill leaves incomplete."""
         counts = self.counts

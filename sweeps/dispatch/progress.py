@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dualpt.sweeps.dispatch.counts import Counts
 
 PACE_CELLS = 5
-"""Trained cells from which a pace is told: the first ones wait for workers to start."""
+"""Trained cells from which a pace is reported: the first ones wait for workers to start."""
 
 LINE_SECONDS = 30.0
 """Least time between two plain lines."""
@@ -54,12 +54,16 @@ class SweepProgress:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Give the bottom lines of the terminal back."""
         self._bar.stop()
 
     def note(self, text: str) -> None:
         """Print one line above the bar."""
         if self._enabled:
-            self._console.print(text, highlight=False)
+            self._console.print(text, highlight=False, soft_wrap=True)
 
     def preparing(self, done: int, total: int, what: str) -> None:
         """Show the preparation of inputs: `done` of `total` pieces of `what`."""
@@ -95,7 +99,7 @@ class SweepProgress:
         self._update(", ".join(running[:2]) or "cells", done, total, " · ".join(parts))
 
     def _left(self, trained: int, missing: int) -> str:
-        """Time left by the pace of this launch; empty until that can be told."""
+        """Time left by the pace of this launch; empty until it is known."""
         now = self._clock()
         if self._started is None:
             self._started = (now, trained)

@@ -4,9 +4,12 @@ After an outage nothing is repaired: the dispatcher is opened again from the led
 """
 
 import contextlib
+import os
+import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from rich.markup import escape
 from tenacity import Retrying, retry_if_exception, wait_exponential
@@ -16,11 +19,12 @@ from dualpt.core.errors import UserError
 from dualpt.search_spaces.sweep import SweepFile
 from dualpt.sweeps.dispatch.dispatcher import Dispatcher
 from dualpt.sweeps.dispatch.progress import SweepProgress
+from dualpt.sweeps.launching.outcome import INTERRUPTED, command_line
 from dualpt.sweeps.ledger.heartbeat import Heartbeat
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.ledger.outbox import Outbox
 from dualpt.sweeps.stores import absolute_uri, examine, examine_study, is_outage, outage
-from dualpt.sweeps.workers.interrupts import draining_on_interrupt
+from dualpt.sweeps.workers.interrupts import PACK_SECONDS, Interrupts
 
 if TYPE_CHECKING:
     from dualpt.core.running.cell_runner import CellRunner
@@ -75,7 +79,7 @@ class Driver:
         """Ray's id of this machine, once there is a session."""
         self._resources: dict[str, float] | None = None
         self._settings_per_pack = 1
-        self._interrupts: list[int] = []
+        self._interrupts = Interrupts(self._drain, self._end_unclosed)
         self._displaced: str | None = None
 
     def run(self) -> None:
@@ -91,7 +95,7 @@ class Driver:
             lambda: self._shown.state,
             self._give_way,
         )
-        with beating, contextlib.ExitStack() as session, draining_on_interrupt(self._drain) as self._interrupts:
+        with beating, contextlib.ExitStack() as session, self._interrupts:
             try:
                 while not self._whole_round(session):
                     pass
@@ -126,11 +130,13 @@ class Driver:
         """Start Ray, once, and train all that is missing."""
         from dualpt.sweeps.workers.gpu_shares import trial_resources
         from dualpt.sweeps.workers.pool import train_all
-        from dualpt.sweeps.workers.ray_session import ray_session
+        from dualpt.sweeps.workers.ray_session import gcs_address, ray_session
+        from dualpt.sweeps.workers.ray_watch import RayWatch
         from dualpt.sweeps.workers.worker_config import WorkerConfig
 
         if self._node is None:
             self._node = session.enter_context(ray_session(self._stores))
+            session.enter_context(RayWatch(gcs_address(), self._end_without_ray, lambda: bool(self._interrupts)))
         threads = max(1, int(self._run.cpus_per_trial))
         config = WorkerConfig(self._make_runner, self._uri, threads, self._node)
         if self._resources is None:
@@ -182,8 +188,33 @@ class Driver:
                 raise KeyboardInterrupt
             time.sleep(NAP)
 
-    def _drain(self) -> None:
-        self.dispatcher.drain()
+    def _drain(self, number: int) -> None:
+        if number == signal.SIGINT:
+            self._shown.note("finishing the packs in training; press Ctrl-C again to abort them")
+        else:
+            name = signal.Signals(number).name
+            self._shown.note(f"{name}: packs in training may finish within {PACK_SECONDS:g} s, then they are aborted")
+        self.dispatcher.draining = True
+
+    def _end_without_ray(self) -> None:
+        """Close the sweep and end the process; called in a thread, while the main one may wait for Ray's client.
+
+        That client cannot be interrupted while it waits for a service that is gone, and ends the process after a
+        minute with nothing closed.
+        """
+        self.dispatcher.draining = True
+        self._close_sweep()
+        self._exit(f"interrupted: Ray is gone; go on with: {command_line()}")
+
+    def _end_unclosed(self) -> None:
+        """End the process with the sweep left open, before whoever told it to end kills it; called in a thread."""
+        self._exit(f"interrupted, with no time to close the sweep: the next launch does; go on with: {command_line()}")
+
+    def _exit(self, reason: str) -> NoReturn:
+        self._shown.stop()
+        self._shown.note(escape(reason))
+        sys.stdout.flush()
+        os._exit(INTERRUPTED)
 
     def _give_way(self, reason: str) -> None:
         self._displaced = reason
@@ -192,6 +223,9 @@ class Driver:
     def _close(self, session: contextlib.ExitStack) -> None:
         """End a launch early: workers first, so that none records a cell in a sweep that is closed."""
         session.close()
+        self._close_sweep()
+
+    def _close_sweep(self) -> None:
         if self._displaced is not None:
             return
         try:

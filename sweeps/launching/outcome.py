@@ -84,13 +84,14 @@ def report(outcome: LaunchOutcome, console: Console) -> None:
     if outcome.best is not None:
         console.print(f"  best candidate {outcome.best}: validation accuracy {outcome.best_value:.1f}", highlight=False)
     if outcome.interrupted:
-        console.print(f"  interrupted; go on with: {_command_line()}", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"  interrupted; go on with: {command_line()}", highlight=False, soft_wrap=True, markup=False)
     elif outcome.spent:
-        line = f"  the budget of run.max_hours is spent; go on with: {_command_line()}"
+        line = f"  the budget of run.max_hours is spent; go on with: {command_line()}"
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     elif outcome.failed:
         console.print("  the same command tries the failed cells again", highlight=False)
 
 
-def _command_line() -> str:
+def command_line() -> str:
+    """What the user has typed, to be typed again."""
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])

@@ -2,7 +2,8 @@
 
 - `pool`, `losses`: keeps workers busy with work units, takes back what lost ones leave; why one is gone
 - `worker`, `worker_config`: the actor that trains packs and records cells; what each is told once
-- `ray_session`: Ray started or joined, quietly; `interrupts`: Ctrl-C and the signals of batch systems
+- `ray_session`, `ray_watch`: Ray started or joined, quietly; noticed when it is gone
+- `interrupts`: Ctrl-C and the signals of batch systems
 - `placement`, `gpu_shares`: how many workers fit where; the share of a GPU that one takes
 - `versions`: what must be equal on every machine
 

@@ -71,6 +71,11 @@ def ray_session(stores: Mapping[str, str]) -> Iterator[str]:
         ray.shutdown()
 
 
+def gcs_address() -> str:
+    """Host and port of the connected cluster's control service."""
+    return str(ray.get_runtime_context().gcs_address)
+
+
 def _knock(address: str) -> None:
     """Raise an `OSError` at once where nothing listens; Ray would go on asking for minutes."""
     host, _, port = address.rpartition(":")

@@ -174,7 +174,7 @@ def test_draining_keeps_what_was_trained_and_deals_no_more(declare: Declare) -> 
     dispatcher = open_dispatcher(sweep)
     unit = dispatcher.assign()
     assert unit is not None
-    dispatcher.drain()
+    dispatcher.draining = True
     assert dispatcher.assign() is None
     dispatcher.end_unit(unit.number)
     assert dispatcher.idle

@@ -147,7 +147,7 @@ def test_a_draining_sweep_ends_each_unit_after_its_pack(declare: Declare, log: P
     workers = Workers(declare(baselines=["coop"], search=None), log)
     workers.asks_for("only")
     assert workers.start("only")
-    workers.dispatcher.drain()
+    workers.dispatcher.draining = True
     assert not workers.step("only")
     assert workers.dispatcher.idle
     assert not workers.dispatcher.complete
