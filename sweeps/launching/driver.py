@@ -221,7 +221,7 @@ class Driver:
         self.dispatcher.draining = True
 
     def _close(self, session: contextlib.ExitStack) -> None:
-        """End a launch early: workers first, so that none records a cell in a sweep that is closed."""
+        """End a launch early: workers first, so none records a cell in a sweep that is closed."""
         session.close()
         self._close_sweep()
 

@@ -115,8 +115,8 @@ class Asha(Race):
 class StatisticalRace(Race):
     """Gives up a candidate when a paired t-test over the datasets done says that it is worse than the best.
 
-    The test is one-sided, over each dataset's difference to the leader. It is repeated after every dataset, so that
-    its error over a whole race is larger than one test's.
+    The test is one-sided, over each dataset's difference to the leader. It is repeated after every dataset, so its
+    error over a race is larger than one test's.
     """
 
     def __init__(self, n_datasets: int, *, first: int = 3, confidence: float = 0.95) -> None:

@@ -1,4 +1,4 @@
-"""What a trial reserves; for `gpus_per_trial: auto`, a share of a GPU by the memory that a pack really takes there."""
+"""What a worker reserves; for `gpus_per_trial: auto`, a share of a GPU by the memory that a pack really takes there."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from dualpt.sweeps.workers.worker_config import WorkerConfig
 
 UNMEASURED_SHARE = 0.25
-"""Of a GPU, where Ray counts GPUs that torch cannot see, so that nothing can be measured."""
+"""Of a GPU, where Ray counts GPUs that torch cannot see and nothing can be measured."""
 MOST_SHARING = 16
-"""Trials on one GPU: more only wait for each other's kernels."""
+"""Workers on one GPU: more would only wait for each other's kernels."""
 CONTEXT_GIB = 0.7
 """Memory that a process on a GPU takes besides torch's own, for the driver's context and kernels."""
 USABLE = 0.92
-"""Part of a GPU's memory that trials are given."""
+"""Part of a GPU's memory that workers are given."""
 STEP = 1e-4
 """Ray counts shares in ten-thousandths."""
 
@@ -46,18 +46,18 @@ def trial_resources(
     wanted_per_pack: Callable[[bool], int],
     note: Callable[[str], None],
 ) -> tuple[dict[str, float], int]:
-    """What a trial reserves, by Ray's kinds (`CPU` in cores, `GPU` in devices), and how many candidates share a pack.
+    """What a worker reserves, by Ray's kinds (`CPU` in cores, `GPU` in devices), and how many candidates share a pack.
 
     Args:
         run: the sweep file's section.
         worker: makes the runner that is measured.
         heaviest: the pack of one candidate to measure.
         wanted_per_pack: how many candidates are to share a pack, without (False) or with (True) a GPU.
-        note: told what was measured.
+        note: receives a line on what was measured.
 
     Raises:
-        UserError: a share of more than one GPU that is no whole number, a measured pack that failed, or no machine with
-            a GPU and the cores that a trial asks for.
+        UserError: a fraction of more than one GPU, a measured pack that failed, or no machine with a GPU and the cores
+            that a worker asks for.
     """
     gpus = run.gpus_per_trial
     if gpus == "auto" and machines().most_of("GPU"):
@@ -71,15 +71,15 @@ def trial_resources(
 
 
 def settings_that_fit(measured: Measured, wanted: int) -> int:
-    """How many candidates may share a pack: as many as are wanted and as one trial on the GPU has memory for.
+    """How many candidates may share a pack: as many as are wanted and one worker on the GPU has memory for.
 
-    Each is taken to need what one alone did, its share of the frozen towers included: rather too much.
+    Each is taken to need what one alone did, frozen towers included: rather too much.
     """
     return max(1, min(wanted, int((USABLE * measured.total_gib - CONTEXT_GIB) / measured.peak_gib)))
 
 
 def share_of(measured: Measured, cpus_per_gpu: float, cpus_per_trial: float, settings: int = 1) -> float:
-    """The share of a GPU that lets as many trials on it as its memory and the CPU cores beside it allow.
+    """The share of a GPU that lets as many workers on it as its memory and the CPU cores beside it allow.
 
     Args:
         settings: candidates that share a pack.
@@ -92,7 +92,7 @@ def share_of(measured: Measured, cpus_per_gpu: float, cpus_per_trial: float, set
 
 
 def heaviest_pack(cells: Sequence[Cell]) -> list[Cell]:
-    """The cells, in all their seeds, that take the most memory: by classes, then tokens a class, then shots."""
+    """The cells, in all their seeds, that take the most memory: by classes, then tokens per class, then shots."""
 
     def weight(cell: Cell) -> tuple[int, int, int]:
         prompt = cell.setting.prompt
@@ -109,7 +109,7 @@ def heaviest_pack(cells: Sequence[Cell]) -> list[Cell]:
 def _measured_share(
     cpus_per_trial: float, worker: "WorkerConfig", heaviest: Sequence[Cell], wanted: int, note: Callable[[str], None]
 ) -> tuple[float, int]:
-    """The share of a GPU that a trial reserves, and how many candidates share a pack there."""
+    """The share of a GPU that a worker reserves, and how many candidates share a pack there."""
     if not heaviest:
         return UNMEASURED_SHARE, wanted
     room_for({"CPU": cpus_per_trial, "GPU": 1.0}, machines())  # or the task below would wait for ever
@@ -133,7 +133,7 @@ def _measured_share(
     share = share_of(measured, _cpus_beside_a_gpu(), cpus_per_trial, settings)
     note(
         f"gpus_per_trial: auto: {name} takes {measured.peak_gib:.1f} of {measured.total_gib:.0f} GiB, "
-        f"so a trial reserves {share:g} of a GPU, and up to {settings} candidates share its steps"
+        f"so a worker reserves {share:g} of a GPU, and up to {settings} candidates share its steps"
     )
     return share, settings
 

@@ -257,3 +257,13 @@ def test_trials_that_a_kill_left_open_are_closed(declare: Declare, log: Path) ->
     ledger = Ledger(sweep.file.run.tracking_uri)
     statuses = {row.ref.name: row.status for row in ledger.trials(ledger.named_experiment("small"))}
     assert statuses == {"zero-shot": "FINISHED", "coop": "KILLED"}
+
+
+def test_packs_ahead_count_trials_that_have_not_begun(declare: Declare, log: Path) -> None:
+    sweep = declare()
+    dispatcher = open_dispatcher(sweep)
+    assert dispatcher.packs_ahead == 5, "27 cells, and no trial has more than 6"
+    assert dispatcher.has_work()
+    assert dispatcher.packs_ahead == 3 + 4, "the three of zero-shot, and 24 cells"
+    finish(dispatcher, sweep, log)
+    assert dispatcher.packs_ahead == 0
