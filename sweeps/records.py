@@ -109,14 +109,14 @@ class TrialRef:
 
 
 @dataclass(frozen=True)
-class DealtCell(KeyedCell):
-    """A cell on its way to a worker, with the trial that it is recorded under."""
+class TrialCell(KeyedCell):
+    """A cell with the trial it is recorded under."""
 
     trial: TrialRef
 
     @cached_property
     def shape(self) -> str:
-        """What packs that train in the same steps share (`core.cell.pack_of`); dealers ask for it again and again."""
+        """What packs that train in the same steps share (`core.cell.pack_of`); asked for again and again."""
         return pack_of(self.cell)
 
 

@@ -13,7 +13,7 @@ from dualpt.core.files.locations import leaving_no_trace
 from dualpt.core.inputs.key import cell_key
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.console import readable_seconds
-from dualpt.sweeps.launching.known_before import (
+from dualpt.sweeps.launching.earlier_launches import (
     cells_on_record,
     finished_anywhere,
     given_up,

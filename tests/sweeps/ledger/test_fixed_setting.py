@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from dualpt.core.errors import UserError
-from dualpt.sweeps.launching.known_before import refuse_another_file
+from dualpt.sweeps.launching.earlier_launches import refuse_another_file
 from dualpt.sweeps.launching.preview import dry_run
 from dualpt.sweeps.ledger.mlflow import Ledger
 from tests.sweeps.fake_runner import fake_key

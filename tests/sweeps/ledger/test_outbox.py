@@ -15,7 +15,7 @@ from sqlalchemy.exc import DataError, OperationalError
 
 from dualpt.core.errors import UserError
 from dualpt.sweeps import records
-from dualpt.sweeps.dispatch.shards import Pack
+from dualpt.sweeps.dispatch.work_units import Pack
 from dualpt.sweeps.ledger import attempts
 from dualpt.sweeps.ledger.attempts import CellRecord
 from dualpt.sweeps.ledger.cell_names import cell_of
@@ -25,7 +25,7 @@ from dualpt.sweeps.records import TrialRef
 from dualpt.sweeps.stores import StoreUnavailable, is_outage, outage
 from dualpt.sweeps.workers.worker import train_pack
 from tests.sweeps.fake_runner import FATAL_WEIGHT, FakeRunner, fake_key
-from tests.sweeps.running import open_dealer
+from tests.sweeps.running import open_dispatcher
 from tests.sweeps.small_sweep import Declare
 
 AWAY = MlflowException("API request failed with exception: connection refused")
@@ -35,9 +35,9 @@ AWAY = MlflowException("API request failed with exception: connection refused")
 def dealt(declare: Declare) -> tuple[Ledger, TrialRef, Pack]:
     """A ledger, and a pack of two cells that is to be trained."""
     sweep = declare(baselines=["coop"], search=None)
-    shard = open_dealer(sweep).deal()
-    assert shard is not None
-    return Ledger(sweep.file.run.tracking_uri), shard.trial, shard.packs[0]
+    unit = open_dispatcher(sweep).assign()
+    assert unit is not None
+    return Ledger(sweep.file.run.tracking_uri), unit.trial, unit.packs[0]
 
 
 def record_of(trial: TrialRef, pack: Pack, log: Path) -> CellRecord:
@@ -97,12 +97,12 @@ def test_a_trial_that_was_half_made_is_completed(declare: Declare, monkeypatch: 
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "log_batch", lambda *args, **kwargs: (_ for _ in ()).throw(AWAY))
         with pytest.raises(StoreUnavailable):
-            open_dealer(sweep).deal()
-    shard = open_dealer(sweep).deal()
-    assert shard is not None
+            open_dispatcher(sweep).assign()
+    unit = open_dispatcher(sweep).assign()
+    assert unit is not None
     client = MlflowClient(sweep.file.run.tracking_uri)
-    runs = client.search_runs([shard.trial.experiment_id], f"tags.`{records.LEVEL_TAG}` = 'trial'")
-    assert [run.info.run_id for run in runs] == [shard.trial.run_id]
+    runs = client.search_runs([unit.trial.experiment_id], f"tags.`{records.LEVEL_TAG}` = 'trial'")
+    assert [run.info.run_id for run in runs] == [unit.trial.run_id]
     assert "optim.epochs" in runs[0].data.params
 
 

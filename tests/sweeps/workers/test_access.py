@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from dualpt.core.errors import UserError
-from dualpt.sweeps.workers.pool import prove_a_worker
+from dualpt.sweeps.workers.access import prove_a_worker
 from dualpt.sweeps.workers.ray_session import ray_session
-from dualpt.sweeps.workers.worker import Workplace
+from dualpt.sweeps.workers.worker_config import WorkerConfig
 from tests.sweeps.fake_runner import fake_runner
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
@@ -47,16 +47,16 @@ def test_a_worker_has_the_login_of_the_driver_or_says_so(
 ) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.delenv("MLFLOW_TRACKING_TOKEN", raising=False)
-    workplace = Workplace(fake_runner(tmp_path / "log"), guarded, 1, patience=0)
+    config = WorkerConfig(fake_runner(tmp_path / "log"), guarded, 1, patience=0)
     with ray_session({}):  # Ray's processes were started without the token, as a cluster's are
         with pytest.raises(
             UserError, match=r"the worker on .* cannot record cells: .*401.*MLFLOW_TRACKING_TOKEN"
         ) as told:
-            prove_a_worker(workplace, {"CPU": 1}, "r")
+            prove_a_worker(config, {"CPU": 1}, "r")
         assert "\n" not in str(told.value)
         monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", TOKEN)
-        prove_a_worker(workplace, {"CPU": 1}, "r")
+        prove_a_worker(config, {"CPU": 1}, "r")
         (tmp_path / "artifacts").rmdir()  # nothing was left in it
         (tmp_path / "artifacts").touch()
         with pytest.raises(UserError, match="cannot record cells: artifact store"):
-            prove_a_worker(workplace, {"CPU": 1}, "r")
+            prove_a_worker(config, {"CPU": 1}, "r")

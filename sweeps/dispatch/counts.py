@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass
-class Tally:
+class Counts:
     """Cells of this launch, and the candidates that its race has given up."""
 
     trained: int = 0
@@ -16,9 +16,9 @@ class Tally:
     unreached: int = 0
     """Cells whose turn never comes: those after a failed candidate's failure."""
     _given_up: dict[str, frozenset[str]] = field(default_factory=dict)
-    """Keys of the finished cells of given up candidates, by name."""
+    """Keys of the finished cells of given-up candidates, by the candidate's name."""
     _tried: int = 0
-    """Finished cells of given up candidates."""
+    """Finished cells of given-up candidates."""
 
     @property
     def finished(self) -> int:
@@ -30,16 +30,16 @@ class Tally:
         return len(self._given_up)
 
     def give_up(self, name: str, finished: frozenset[str]) -> None:
-        """Count a candidate as given up; `finished` are the keys of the cells that it has done."""
+        """Count a candidate as given up; `finished` are the keys of the cells it has done."""
         self._given_up[name] = finished
         self._tried += len(finished)
 
     def take_up(self, name: str) -> frozenset[str]:
-        """Count a candidate, given up or not, as in the race again; returns the keys of the cells it had done."""
+        """Count a trial as in the race again if it was given up; returns the keys of the cells it had done."""
         finished = self._given_up.pop(name, frozenset())
         self._tried -= len(finished)
         return finished
 
     def skipped(self, candidate_cells: int) -> int:
-        """Cells that given up and failed candidates leave untrained, of `candidate_cells` each."""
+        """Cells that given-up and failed candidates leave untrained, where each candidate has `candidate_cells`."""
         return len(self._given_up) * candidate_cells - self._tried + self.unreached

@@ -1,4 +1,4 @@
-"""The dealer under random failures, deaths, losses and races: every cell ends once, and nothing waits for ever."""
+"""The dispatcher under random failures, deaths, losses and races: every cell ends once, and nothing waits for ever."""
 
 import json
 from collections import Counter, deque
@@ -11,13 +11,13 @@ from rich.console import Console
 from dualpt.core.cell import Cell
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.search_spaces.sweep_file import check_sweep
-from dualpt.sweeps.dispatch.dealer import Dealer
+from dualpt.sweeps.dispatch.dispatcher import Dispatcher
 from dualpt.sweeps.dispatch.progress import SweepProgress
-from dualpt.sweeps.dispatch.shards import Pack
+from dualpt.sweeps.dispatch.work_units import Pack
 from dualpt.sweeps.planning.plan import TrialPlan, grid_cells, plan_sweep
-from dualpt.sweeps.racing import Asha, Race, StatisticalRace
+from dualpt.sweeps.racing import NO_RACE, Asha, Race, StatisticalRace
 from dualpt.sweeps.records import CellOutcome
-from dualpt.sweeps.simulation.memory import ListedCandidates, MemoryBook
+from dualpt.sweeps.simulation.memory import ListedCandidates, MemoryLedger
 from tests.sweeps.small_sweep import changed, declaration
 
 DATASETS = 3
@@ -42,7 +42,7 @@ class World:
         self.finished: Counter[str] = Counter()
 
     def train(self, pack: Pack) -> list[CellOutcome]:
-        return [self._outcome(dealt.key) for dealt in pack]
+        return [self._outcome(keyed.key) for keyed in pack]
 
     def _outcome(self, key: str) -> CellOutcome:
         if key not in self._fates:
@@ -52,7 +52,7 @@ class World:
         return CellOutcome(key, key, fate, None if fate is not None else "no luck")
 
 
-def opened(sweep: LoadedSweep, random: Random) -> Dealer:
+def opened(sweep: LoadedSweep, random: Random) -> Dispatcher:
     """A race or none over a few candidates, some of them equal to each other or to a variant."""
 
     def plan(name: str) -> TrialPlan:
@@ -63,44 +63,44 @@ def opened(sweep: LoadedSweep, random: Random) -> Dealer:
     declared = plan_sweep(sweep)
     variants = [plan(f"variant-{number}") for number in range(random.randint(0, 3))]
     settings = [(f"trial-{number:03d}", plan("").setting) for number in range(random.randint(2, 9))]
-    races: list[Race | None] = [None, Asha(DATASETS, reduction=2), StatisticalRace(DATASETS, first=2, confidence=0.6)]
-    dealer = Dealer(
+    races: list[Race] = [NO_RACE, Asha(DATASETS, reduction=2), StatisticalRace(DATASETS, first=2, confidence=0.6)]
+    dispatcher = Dispatcher(
         sweep,
         replace(declared, baselines=(*declared.baselines, *variants), candidates=len(settings)),
-        ListedCandidates(settings),
-        MemoryBook(),
+        MemoryLedger(),
         [],
         key,
         SweepProgress(Console(quiet=True), enabled=False),
-        random.choice(races),
+        candidates=ListedCandidates(settings),
+        race=random.choice(races),
     )
-    dealer.workers, dealer.settings_per_pack = random.randint(1, 5), random.randint(1, 4)
-    return dealer
+    dispatcher.workers, dispatcher.settings_per_pack = random.randint(1, 5), random.randint(1, 4)
+    return dispatcher
 
 
 @pytest.mark.parametrize("seed", range(80))
 def test_every_cell_ends_once(sweep: LoadedSweep, seed: int) -> None:
     random = Random(seed)
-    dealer, world = opened(sweep, random), World(random)
+    dispatcher, world = opened(sweep, random), World(random)
     dying, losing = random.choice([0.0, 0.15]), random.choice([0.0, 0.1])
     out: dict[int, deque[Pack]] = {}
     for _ in range(5000):
-        while len(out) < dealer.workers and (shard := dealer.deal()) is not None:
-            out[shard.number] = deque(shard.packs)
+        while len(out) < dispatcher.workers and (unit := dispatcher.assign()) is not None:
+            out[unit.number] = deque(unit.packs)
         if not out:
             break
         number = random.choice(sorted(out))
         what = random.random()
         if out[number] and what < dying + losing:
-            dealer.take_back(number, died=what < dying)
+            dispatcher.end_unit(number, died=what < dying)
             del out[number]
             continue
         if out[number]:
-            dealer.book(number, world.train(out[number].popleft()))
+            dispatcher.receive(number, world.train(out[number].popleft()))
         if not out[number]:
-            dealer.take_back(number)
+            dispatcher.end_unit(number)
             del out[number]
-    assert dealer.idle
-    assert dealer.deal() is None
+    assert dispatcher.idle
+    assert dispatcher.assign() is None
     assert set(world.finished.values()) <= {0, 1}, "a finished cell is never trained again"
-    assert dealer.complete, (dealer.tally, dealer.total)
+    assert dispatcher.complete, (dispatcher.counts, dispatcher.total)

@@ -1,6 +1,6 @@
-"""What the stores know of a sweep before it is launched, read without changing them, so a dry run may ask too.
+"""What earlier launches left in the stores, read without changing them, so a dry run may ask too.
 
-Loads MLflow and Optuna only where they are needed.
+Loads MLflow and Optuna only where a store exists.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def cells_on_record(uri: str, name: str) -> "list[CellRow]":
-    """The sweep's cells on record; none where there is no store or no such sweep yet."""
+    """The sweep's recorded cells; none where there is no store or no such sweep yet."""
     if is_new(uri):
         return []
     from dualpt.sweeps.ledger.opening import open_reader
@@ -49,6 +49,7 @@ def refuse_another_file(sweep: LoadedSweep) -> None:
 
 
 def finished_anywhere(uri: str) -> "list[CellRow]":
+    """Finished cells of every sweep in the store; none where there is no store yet."""
     if is_new(uri):
         return []
     from dualpt.sweeps.ledger.opening import open_reader
@@ -84,7 +85,7 @@ def selected_before(sweep: LoadedSweep) -> list[StartPoint]:
 
 
 def study_fits(sweep: LoadedSweep, key: Callable[[Cell], str]) -> bool:
-    """Whether candidates on record were proposed from this space and judged on these very cells."""
+    """Whether recorded candidates were proposed from this space and judged on these very cells."""
     if sweep.file.search is None:
         return True
     from dualpt.sweeps.search import study_fits
@@ -93,7 +94,7 @@ def study_fits(sweep: LoadedSweep, key: Callable[[Cell], str]) -> bool:
 
 
 def given_up(sweep: LoadedSweep, key: Callable[[Cell], str]) -> list[str]:
-    """Candidates on record that the sweep's race leaves as they are; without a race they are finished."""
+    """Recorded candidates that the sweep's race has given up; without a race they are to be finished."""
     if sweep.file.search is None or sweep.file.search.racing == "none":
         return []
     from dualpt.sweeps.search import given_up
