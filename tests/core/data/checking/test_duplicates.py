@@ -1,6 +1,6 @@
 """Images of equal content, against splits whose copies are known."""
 
-from dualpt.core.data.duplicates import NO_DUPLICATES, find_duplicates
+from dualpt.core.data.checking.duplicates import NO_DUPLICATES, find_duplicates
 from dualpt.core.data.splits import Item, Split
 
 TRAIN = (Item("a/1.jpg", 0, "a"), Item("a/2.jpg", 0, "a"), Item("b/1.jpg", 1, "b"))

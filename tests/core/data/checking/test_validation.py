@@ -2,10 +2,10 @@
 
 import pytest
 
+from dualpt.core.data.checking.validation import Validation, validation_of
 from dualpt.core.data.protocols import divide
 from dualpt.core.data.sampling import draw_few_shot
 from dualpt.core.data.splits import Item, make_split
-from dualpt.core.data.validation import Validation, validation_of
 
 
 def draw(shots: int, per_class: dict[str, int], val: int = 0) -> Validation:

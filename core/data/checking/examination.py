@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dualpt.core.data.catalog import DatasetInfo
+from dualpt.core.data.checking.duplicates import NO_DUPLICATES, Duplicates, find_duplicates
+from dualpt.core.data.checking.image_faults import ImageFaults, image_faults
 from dualpt.core.data.class_folders import IMAGE_SUFFIXES
 from dualpt.core.data.digests import shared_index
-from dualpt.core.data.duplicates import NO_DUPLICATES, Duplicates, find_duplicates
-from dualpt.core.data.image_faults import ImageFaults, image_faults
 from dualpt.core.data.readers import read_split
 from dualpt.core.data.splits import PARTS, Item, Split, missing_files
 from dualpt.core.errors import UserError

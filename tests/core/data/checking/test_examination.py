@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from dualpt.core.data.catalog import IMAGENET_VARIANTS, REAL_GRID, dataset_info
-from dualpt.core.data.examination import examine
+from dualpt.core.data.checking.examination import examine
 
 ALL = (*REAL_GRID, *IMAGENET_VARIANTS)
 

@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dualpt.core.data.image_faults import check_depth, decode_faithfully, find_unreadable, image_faults, is_spoilt
+from dualpt.core.data.checking.image_faults import (
+    check_depth,
+    decode_faithfully,
+    find_unreadable,
+    image_faults,
+    is_spoilt,
+)
 from dualpt.core.data.images import decode
 from dualpt.core.data.splits import Item
 from dualpt.core.errors import UserError
