@@ -1,4 +1,5 @@
 """`dualpt describe`: banks of class descriptions written, imported and judged.
 
 - `generating`, `importing`, `checking`: the three commands. `places`: where banks and class names are.
+- `map_draft`: a draft of `--map`, to be completed by hand.
 """

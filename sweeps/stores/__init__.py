@@ -5,6 +5,8 @@
 - `probing`: asks a store whether it can be used, and writes nothing.
 - `sqlite_files`: SQLite stores made under a lock and moved into place, copied before a migration, damage recognised.
 - `launch_lock`: one launch of a sweep at a time on this machine.
+- `server_lock`: one process at a time makes the tables of an empty database on a server.
+- `credentials`: what stores read from the environment, taken from the driver to its workers.
 """
 
 from dualpt.sweeps.stores.addresses import (
