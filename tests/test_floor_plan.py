@@ -78,13 +78,10 @@ def test_a_room_says_what_its_modules_are_for(folder: Path) -> None:
 
 def test_every_module_of_the_map_exists() -> None:
     rows = [line for line in (REPOSITORY / "docs" / "modules.md").read_text().splitlines() if line.startswith("| `")]
-    now = [name for row in rows for name in re.findall(r"`dualpt\.([\w.]+)`", row)]
+    now = {name for row in rows for name in re.findall(r"`dualpt\.([\w.]+)`", row)}
+    places = {name: REPOSITORY / name.replace(".", "/") for name in now}
     assert len(rows) > 200
-    assert [
-        name
-        for name in now
-        if not (path := REPOSITORY / name.replace(".", "/")).with_suffix(".py").is_file() and not path.is_dir()
-    ] == []
+    assert [name for name, path in places.items() if not path.is_dir() and not path.with_suffix(".py").is_file()] == []
 
 
 @pytest.mark.parametrize("floor", FLOORS)
