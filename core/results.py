@@ -20,6 +20,9 @@ TARGET_MEAN = "target/mean/accuracy"
 SELECTION_METRICS = (VAL_ACCURACY,)
 """What a searcher or scheduler may see. Test metrics are recorded and never steer a search."""
 
+COMPARED_METRICS = (TEST_ACCURACY, BASE_ACCURACY, NEW_ACCURACY, HARMONIC_MEAN, TARGET_MEAN, VAL_ACCURACY)
+"""What `dualpt compare --metric` takes, besides the accuracy on one target."""
+
 
 def target_accuracy(dataset: str) -> str:
     """The metric of a target: accuracy on the test set of `dataset`, which the cell was not trained on."""

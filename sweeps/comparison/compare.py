@@ -15,12 +15,9 @@ from dualpt.core.config import Protocol
 from dualpt.core.data.protocols import TRANSFER_PROTOCOLS
 from dualpt.core.errors import UserError, nearest
 from dualpt.core.results import (
-    BASE_ACCURACY,
+    COMPARED_METRICS,
     HARMONIC_MEAN,
-    NEW_ACCURACY,
-    TARGET_MEAN,
     TEST_ACCURACY,
-    VAL_ACCURACY,
     target_accuracy,
 )
 from dualpt.sweeps.comparison.formats.documents import AnyTable, to_csv, to_document, to_markdown
@@ -43,7 +40,6 @@ from dualpt.sweeps.comparison.tables import (
 )
 
 FORMATS = ("table", "markdown", "latex", "latex-document", "csv", "json")
-METRICS = (TEST_ACCURACY, BASE_ACCURACY, NEW_ACCURACY, HARMONIC_MEAN, TARGET_MEAN, VAL_ACCURACY)
 TARGET_METRIC = re.compile(target_accuracy(".+"))
 """The metric of one target; whether it is recorded, the table says."""
 
@@ -72,7 +68,7 @@ def compare_sweeps(
     """
     check_output(form, output)
     known_metric = None if metric is not None and TARGET_METRIC.fullmatch(metric) else metric
-    _check_words(metric=(known_metric, METRICS), protocol=(protocol, get_args(Protocol)))
+    _check_words(metric=(known_metric, COMPARED_METRICS), protocol=(protocol, get_args(Protocol)))
     frames = {name: read_frame(name, store, BACKBONE_PARAMS if published else ()) for name in dict.fromkeys(names)}
     selection = select(frames, protocol=protocol, common=common)
     beside = published_for(selection) if published else None
