@@ -20,7 +20,17 @@ TARGET_MEAN = "target/mean/accuracy"
 SELECTION_METRICS = (VAL_ACCURACY,)
 """What a searcher or scheduler may see. Test metrics are recorded and never steer a search."""
 
-COMPARED_METRICS = (TEST_ACCURACY, BASE_ACCURACY, NEW_ACCURACY, HARMONIC_MEAN, TARGET_MEAN, VAL_ACCURACY)
+TEST_BALANCED_ACCURACY = "test/balanced_accuracy"
+
+COMPARED_METRICS = (
+    TEST_ACCURACY,
+    BASE_ACCURACY,
+    NEW_ACCURACY,
+    HARMONIC_MEAN,
+    TARGET_MEAN,
+    VAL_ACCURACY,
+    TEST_BALANCED_ACCURACY,
+)
 """What `dualpt compare --metric` takes, besides the accuracy on one target."""
 
 
@@ -42,6 +52,8 @@ class CellMetrics(BaseModel):
     val_accuracy: float | None = Field(None, alias=VAL_ACCURACY)
     """On the few-shot validation set; None for zero-shot classifiers, which see no sample."""
     test_accuracy: float | None = Field(None, alias=TEST_ACCURACY)
+    test_balanced_accuracy: float | None = Field(None, alias=TEST_BALANCED_ACCURACY)
+    """Mean over classes of the accuracy on each class's test images: small classes count as much as large ones."""
     base_accuracy: float | None = Field(None, alias=BASE_ACCURACY)
     new_accuracy: float | None = Field(None, alias=NEW_ACCURACY)
     harmonic_mean: float | None = Field(None, alias=HARMONIC_MEAN)

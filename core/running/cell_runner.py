@@ -243,6 +243,7 @@ def _accuracies(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
     both = {"base", "new"} <= set(accuracy)
     return {
         **own,
+        "test_balanced_accuracy": evaluations["test"].balanced_accuracy if "test" in evaluations else None,
         "harmonic_mean": harmonic_mean(accuracy["base"], accuracy["new"]) if both else None,
         "targets": targets,
     }

@@ -3,7 +3,9 @@
 Shapes: R replicas, n images, B images in a chunk, C classes, N prompts per class, P patches, D joint width.
 """
 
+import math
 from dataclasses import dataclass
+from statistics import fmean
 
 import torch
 from torch import Tensor
@@ -34,6 +36,11 @@ class Evaluation:
     """(n,) int64 on the CPU."""
     plan_entropy: float | None = None
     """Mean relative entropy of the local transport plans (0..1), where local logits of form `ot` were used."""
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Percent; the mean of `per_class` over the classes that have images."""
+        return fmean(value for value in self.per_class if not math.isnan(value))
 
 
 @torch.no_grad()

@@ -100,3 +100,12 @@ def test_zero_shot_takes_the_nearest_class(monkeypatch):
     monkeypatch.setattr(dualpt.core.training.evaluate, "MAX_IMAGES", 4)
     evaluation = zero_shot(DESCRIPTIONS, IMAGES)
     assert torch.equal(evaluation.predictions, (IMAGES.global_features @ DESCRIPTIONS.T).argmax(-1))
+
+
+def test_balanced_accuracy_is_the_mean_over_classes_that_have_images():
+    labels, predictions = torch.tensor([0, 0, 0, 0, 1, 3]), torch.tensor([0, 0, 0, 1, 1, 0])
+    found = count(predictions, labels, n_classes=5)
+    assert found.balanced_accuracy == pytest.approx(100 * (3 / 4 + 1 / 1 + 0 / 1) / 3)
+    assert found.accuracy == pytest.approx(100 * 4 / 6)
+    metrics = pytest.importorskip("sklearn.metrics")
+    assert found.balanced_accuracy == pytest.approx(100 * metrics.balanced_accuracy_score(labels, predictions))
