@@ -1,7 +1,7 @@
 """Recorded cells as frames: what every table, statistic and figure is made from.
 
-One row per cell: `sweep`, `trial`, `kind`, `dataset`, `protocol`, `shots`, `seed`, `status`, `seconds`, and one column per
-metric (accuracies in percent).
+One row per cell: `sweep`, `trial`, `kind`, `dataset`, `protocol`, `shots`, `seed`, `status`, `seconds`, and one column
+per metric (accuracies in percent).
 """
 
 from collections.abc import Sequence
