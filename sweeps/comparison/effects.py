@@ -152,7 +152,7 @@ def _claims(effects: Sequence[Effect]) -> list[str]:
         else:
             low, high = effect.interval.low, effect.interval.high
             lines.append(
-                f"{effect.name}: indistinguishable from none; any effect from {low:+.1f} to {high:+.1f} points is possible"
+                f"{effect.name}: no effect is shown; anything from {low:+.1f} to {high:+.1f} points fits the results"
             )
     return lines
 
