@@ -4,6 +4,7 @@ Another release may have moved any of it. `dualpt doctor` says when another one 
 """
 
 import importlib
+import logging
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
@@ -31,15 +32,15 @@ def silence_worker_logs() -> None:
     worker._worker_logs_enabled = False
 
 
-def use_token_if_there_is_one() -> None:
-    """Join with the token that is at hand, also where an explicit address is given, for which Ray itself doesn't.
+def use_token_if_there_is_one() -> bool:
+    """Let `ray.init` use the token that is at hand, which it does for no explicit address; whether there is one.
 
-    A cluster without a token takes a driver that has one. RAY_AUTH_MODE is read when Ray is imported: setting it later
-    has no effect.
+    RAY_AUTH_MODE is read when Ray is imported: setting it later has no effect.
     """
-    from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+    from ray._private.authentication import authentication_token_setup as setup
 
-    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+    setup.logger.setLevel(logging.ERROR)
+    return bool(setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False))
 
 
 def recorded_address() -> str | None:

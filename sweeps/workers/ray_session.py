@@ -56,9 +56,8 @@ def ray_session(stores: Mapping[str, str]) -> Iterator[str]:
         quiet["include_dashboard"] = False
     try:
         _knock(address)
-        use_token_if_there_is_one()
         with keeping_handlers():  # Ray installs its own
-            ray.init(address=address, **quiet)
+            _join(address, quiet)
         silence_worker_logs()  # the pool says in one line that a machine is lost
     except (OSError, RuntimeError, ValueError, RpcError) as error:
         reason = masked(str(error).strip().splitlines()[0])
@@ -71,6 +70,16 @@ def ray_session(stores: Mapping[str, str]) -> Iterator[str]:
         yield str(ray.get_runtime_context().get_node_id())
     finally:
         ray.shutdown()
+
+
+def _join(address: str, options: Mapping[str, Any]) -> None:
+    """Connect; where a cluster refuses, try again with the token that is at hand, which Ray leaves out by itself."""
+    try:
+        ray.init(address=address, **options)
+    except ConnectionError:
+        if address == "local" or not use_token_if_there_is_one():
+            raise
+        ray.init(address=address, **options)
 
 
 def gcs_address() -> str:
