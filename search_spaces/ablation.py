@@ -2,7 +2,7 @@
 
 variants:                                       # named lists
   without descriptions: {alignment.llm_weight: 0}
-  CoOp: {method: coop, changes: [prompt.n_prompts, alignment.llm_weight, …]}
+  one prompt (CoOp): {method: coop, changes: [prompt.n_prompts, alignment.llm_weight, …]}
 factors:                                        # or factors, one at a time or crossed
   prompt.n_prompts: [1, 2, 4]
   local alignment: {without: {alignment.local_weight: 0, inference.local_weight: 0}, with: {}}
@@ -15,7 +15,7 @@ from typing import Any, Literal, cast, get_args
 
 from dualpt.core.config import SETTING_KEYS, Setting, Value, flatten, uses_descriptions
 from dualpt.core.errors import UserError, nearest
-from dualpt.core.methods import METHODS, method_setting
+from dualpt.core.methods import METHODS, SHORT_TITLES, TITLES, method_setting
 from dualpt.search_spaces.designs import Design, Factor, factorial, one_at_a_time, resolution
 from dualpt.search_spaces.sweep import LoadedSweep, SweepFile, Variant
 from dualpt.search_spaces.sweep_file import check_grid, in_full, override
@@ -27,6 +27,10 @@ BANK = "descriptions.bank"
 """A location, and yet what a study of description banks varies."""
 FORBIDDEN = "'\"`[]"
 """Characters that a name in MLflow's queries, or in a table of several sweeps, cannot hold."""
+LONGEST_NAME = 200
+"""Characters of a variant's name."""
+RESERVED = frozenset(name.casefold() for name in (*METHODS, *TITLES.values(), *SHORT_TITLES.values()))
+"""What published methods are called in tables and on the command line."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +177,9 @@ def _factor(name: str, declared: Any, reference: Setting, place: str) -> Factor:
     if isinstance(declared, list):
         if name not in SETTING_KEYS:
             raise UserError(f"{place}: a list of values needs a key as its name{nearest(name, SETTING_KEYS)}")
+        texts = [str(value) for value in declared]
+        if twice := [text for n, text in enumerate(texts) if text in texts[:n]]:
+            raise UserError(f"{place}: {twice[0]} is listed twice; remove one")
         declared = {("all" if value is None else str(value)): {name: value} for value in declared}
     if not isinstance(declared, dict) or len(declared) < 2:
         raise UserError(f"{place}: expected a list of values, or levels with the values of each; at least two")
@@ -225,9 +232,15 @@ def _generators(declared: Any, design: str, factors: Sequence[Factor], place: st
 
 
 def _check_name(name: Any, place: str) -> None:
-    if not isinstance(name, str) or not 0 < len(name) <= 200 or set(name) & set(FORBIDDEN):
-        raise UserError(f"{place}: a name is 1 to 200 characters without {' '.join(FORBIDDEN)}; found {name!r}")
-    if name in METHODS or name.startswith(("best", "trial-", "zero-shot")):
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or set(name) & set(FORBIDDEN):
+        raise UserError(
+            f"{place}: a name is 1 to {LONGEST_NAME} characters without {' '.join(FORBIDDEN)}; found {name!r}"
+        )
+    if not name.isprintable() or name != name.strip():
+        raise UserError(
+            f"{place}: a name is one line of visible characters, without spaces at its ends; found {name!r}"
+        )
+    if name.casefold() in RESERVED or name.casefold().startswith(("best", "trial-", "zero-shot")):
         raise UserError(f"{place}: '{name}' is the name of a published method or of a search's trial; choose another")
 
 

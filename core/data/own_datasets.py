@@ -10,13 +10,14 @@ leaves:
 
 import re
 from collections.abc import Collection
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import yaml
 from pydantic import Field, ValidationError, field_validator
 
 from dualpt.core.config import Section, one_line
 from dualpt.core.errors import UserError
+from dualpt.core.files.inside import tidied, why_outside
 from dualpt.core.files.locations import write_atomically
 from dualpt.core.files.yaml_reader import read_yaml
 
@@ -44,8 +45,8 @@ class OwnDataset(Section):
     @field_validator("folder", "images", "split")
     @classmethod
     def _stays_inside(cls, path: str) -> str:
-        if "\\" in path or path.startswith("~") or PurePosixPath(path).is_absolute() or ".." in path.split("/"):
-            raise ValueError("must be a relative path inside the data root, with forward slashes")
+        if (inner := tidied(path)) and (reason := why_outside(inner)) is not None:
+            raise ValueError(f"must be a relative path inside the data root, with forward slashes; it {reason}")
         return path
 
     @field_validator("folder", "split")

@@ -100,7 +100,7 @@ def _show(console: Console, found: Sequence[Import], banks: dict[str, str], as_j
     )  # without its edge it fits 80 columns
     for match in found:
         parts = (match.classes, match.matched, match.unmatched, match.empty, match.respelled, match.unused)
-        table.add_row(match.dataset, *[str(len(part)) for part in parts])
+        table.add_row(escape(match.dataset), *[str(len(part)) for part in parts])
     console.print(table)
     for report in reports:
         _print_details(console, report)
@@ -120,9 +120,13 @@ def _print_details(console: Console, report: dict[str, object]) -> None:
     }
     for what, names in lines.items():
         if names:
-            console.print(f"  {dataset}: {what} {escape(listing(names, shown=10))}", highlight=False, soft_wrap=True)
+            console.print(
+                f"  {escape(str(dataset))}: {what} {escape(listing(names, shown=10))}", highlight=False, soft_wrap=True
+            )
     if report["bank"] is not None:
-        console.print(f"  {dataset}: [bold]{escape(str(report['bank']))}[/]", highlight=False, soft_wrap=True)
+        console.print(
+            f"  {escape(str(dataset))}: [bold]{escape(str(report['bank']))}[/]", highlight=False, soft_wrap=True
+        )
     else:
         console.print(
             f"  {dataset}: nothing written, since classes stay without sentences; map them by --map FILE of "

@@ -13,6 +13,7 @@ from matplotlib.colors import Normalize
 
 from dualpt.core.learned.inspection.patches import PatchMaps
 from dualpt.sweeps.inspecting.measurements import Findings, Look, SetFindings
+from dualpt.sweeps.names import figure_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +47,7 @@ def draw_looks(findings: SetFindings, form: str | None, path: Path) -> None:
     for (look, name, maps), line in zip(rows, axes, strict=True):
         first = name == look.maps[0][0]
         _show_image(line[0], look.pixels if first else None)
-        label = f"{_role(look, first)}{name}\nplan entropy {maps.plan_entropy:.2f}"
+        label = f"{_role(look, first)}{figure_text(name)}\nplan entropy {maps.plan_entropy:.2f}"
         line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
         for axis, (values, scale) in zip(line[1:], _panels(maps, kinds, n_prompts), strict=True):
             _overlay(axis, look.pixels, values, scale)
@@ -104,7 +105,7 @@ def draw_confusions(findings: SetFindings, path: Path) -> None:
         images = [findings.images[i] for i in pair.images if i in findings.images]
         for place, axis in enumerate(line):
             _show_image(axis, images[place] if place < len(images) else None)
-        names = findings.class_names
+        names = [figure_text(name) for name in findings.class_names]
         label = f"{names[pair.true]}\ntaken for\n{names[pair.predicted]}\n({len(pair.images)}: {pair.share:.0%})"
         line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
     _save(figure, path)
@@ -113,7 +114,8 @@ def draw_confusions(findings: SetFindings, path: Path) -> None:
 def draw_descriptions(findings: Findings, path: Path) -> None:
     """Every class's mean prompt against every class's mean description."""
     assert findings.descriptions is not None
-    matrix, names = findings.descriptions.by_class.numpy(), findings.prompts.class_names
+    matrix = findings.descriptions.by_class.numpy()
+    names = [figure_text(name) for name in findings.prompts.class_names]
     side = min(12.0, 3.2 + 0.28 * len(names))
     figure, axis = plt.subplots(figsize=(side + 1, side), layout="constrained")
     image = axis.imshow(matrix, cmap=MAP)

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 
 from dualpt.core.cell import Cell
 from dualpt.core.inputs.reading import cell_key
@@ -46,7 +47,7 @@ def dry_run(
     if features is not None:
         from dualpt.sweeps.tools.features import describe
 
-        console.print(f"  features: {describe(features(sweep))}", highlight=False)
+        console.print(f"  features: {describe(features(sweep))}", highlight=False, markup=False)
 
 
 def simulate(
@@ -68,16 +69,20 @@ def _print_plan(sweep: LoadedSweep, plan: SweepPlan, counts: PlanCounts, console
     from rich.table import Table
 
     table = Table(
-        "trials", "kind", "cells", title=f"plan of {sweep.file.name}", title_justify="left", header_style="bold"
+        "trials", "kind", "cells", title=f"plan of {escape(sweep.file.name)}", title_justify="left", header_style="bold"
     )
     for baseline in plan.baselines:
         table.add_row(baseline.name, baseline.kind, str(len(baseline.cells)))
     if plan.candidates:
         table.add_row(f"{plan.candidates} candidates", "search", f"{plan.candidates} x {plan.candidate_cells}")
         table.add_row("the selected one", "best", str(plan.best_cells))
-    console.print(table)
+    console.print(table, markup=False)
     time = "unknown until the first cells finish" if counts.seconds is None else readable_seconds(counts.seconds)
     racing = sweep.file.search is not None and sweep.file.search.racing != "none" and counts.missing > 0
     most = "at most " if racing else ""
-    console.print(f"  {counts.cells} cells, {counts.done} finished, {most}{counts.missing} to train", highlight=False)
-    console.print(f"  training time on one worker: {time}", highlight=False)
+    console.print(
+        f"  {counts.cells} cells, {counts.done} finished, {most}{counts.missing} to train",
+        highlight=False,
+        markup=False,
+    )
+    console.print(f"  training time on one worker: {time}", highlight=False, markup=False)

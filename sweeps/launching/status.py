@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich import box
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from dualpt.core.errors import UserError
@@ -146,7 +147,7 @@ def _listed(found: Sequence[SweepStatus]) -> Table:
     table = Table("sweep", "finished", "failed", "killed", "pruned trials", "launch", "left", header_style="bold")
     for status in found:
         counts = (str(status.finished), str(status.failed), str(status.killed), str(len(status.pruned)))
-        table.add_row(status.name, *counts, status.launch.lower(), _left(status))
+        table.add_row(escape(status.name), *counts, status.launch.lower(), _left(status))
     return table
 
 
@@ -168,16 +169,16 @@ def _detailed(status: SweepStatus, console: Console) -> Group:
     if not fits:
         lines.insert(0, "  " + ", ".join(f"{number} {dataset}" for number, dataset in enumerate(datasets, start=1)))
     lines += [f"  {count} failed: {reason}" for reason, count in list(status.reasons.items())[:SHOWN_REASONS]]
-    return Group(table, *lines)
+    return Group(table, *map(escape, lines))
 
 
 def _by_dataset(status: SweepStatus, datasets: Sequence[str], heads: Sequence[str], look: box.Box) -> Table:
     """A row a trial: of each dataset the finished cells and, in red, the failed ones."""
-    table = Table("trial", *heads, title=status.name, title_justify="left", header_style="bold", box=look)
+    table = Table("trial", *heads, title=escape(status.name), title_justify="left", header_style="bold", box=look)
     for trial, cells in status.trials.items():
         mark = "[green]▸[/] " if trial in status.running else ""
         given_up = " [dim]pruned[/]" if trial in status.pruned else ""
-        table.add_row(f"{mark}{trial}{given_up}", *(_entry(cells.get(dataset, {})) for dataset in datasets))
+        table.add_row(f"{mark}{escape(trial)}{given_up}", *(_entry(cells.get(dataset, {})) for dataset in datasets))
     return table
 
 

@@ -118,7 +118,7 @@ def grid_tags(declared: str, known: Collection[str]) -> dict[str, str]:
     return {records.GRID_TAG: "", **stale, **{f"{records.GRID_TAG}.{n}": part for n, part in enumerate(parts, start=1)}}
 
 
-def _declared_in(tags: Mapping[str, str]) -> str:
+def declared_in(tags: Mapping[str, str]) -> str:
     """What `grid_tags` wrote; nothing where a kill has left a part of it."""
     parts = itertools.takewhile(bool, (tags.get(f"{records.GRID_TAG}.{n}", "") for n in itertools.count(1)))
     text = tags.get(records.GRID_TAG, "") or "".join(parts)
@@ -140,7 +140,7 @@ def read_sweep(run: Any, description: str) -> SweepRow:
         best=tags.get(records.BEST_TAG),
         best_value=tags.get(records.BEST_VALUE_TAG),
         launch=tags.get(records.LAUNCH_TAG, ""),
-        declared=_declared_in(tags),
+        declared=declared_in(tags),
     )
 
 

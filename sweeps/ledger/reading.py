@@ -11,6 +11,7 @@ from typing import Any
 from dualpt.core.errors import UserError, nearest
 from dualpt.sweeps import records
 from dualpt.sweeps.ledger.contents import LOSS, read_cell, read_sweep, read_trial
+from dualpt.sweeps.ledger.readable import rows_of, sweep_of
 from dualpt.sweeps.ledger.sql import StoredExperiment, read_experiments, read_histories, read_runs
 from dualpt.sweeps.records import CellRow, SweepRow, TrialRow, latest
 from dualpt.sweeps.stores import absolute_uri, examine
@@ -64,7 +65,7 @@ class SweepReader(ABC):
         Orphans that were cut off before their parameters were written do not say which cell they are, and are left out.
         """
         wanted = None if params is None else [*PLACE_PARAMS, *params]
-        rows = map(read_cell, self._cell_runs([experiment], params=wanted))
+        rows = rows_of(self._cell_runs([experiment], params=wanted), read_cell)
         return [row for row in rows if row.dataset]
 
     def named_experiment(self, name: str) -> str:
@@ -131,16 +132,18 @@ class DatabaseReader(SweepReader):
     def sweeps(self) -> list[str]:
         everywhere = [found.experiment_id for found in self._experiments.values() if found.active]
         runs = read_runs(self.uri, everywhere, "sweep", params=())
-        return list(dict.fromkeys(run.data.tags[records.SWEEP_TAG] for run in reversed(runs)))
+        return list(dict.fromkeys(rows_of(reversed(runs), sweep_of)))
 
     def sweep_row(self, experiment: str) -> SweepRow | None:
         runs = read_runs(self.uri, [experiment], "sweep", params=())
-        return read_sweep(runs[-1], self._of(experiment).description) if runs else None
+        description = self._of(experiment).description
+        rows = list(rows_of(runs, lambda run: read_sweep(run, description)))
+        return rows[-1] if rows else None
 
     def trials(self, experiment: str) -> list[TrialRow]:
         runs = read_runs(self.uri, [experiment], "trial", params=())
         check_schema(runs, self.uri)
-        return [read_trial(run) for run in runs]
+        return list(rows_of(runs, read_trial))
 
     def _cell_runs(self, experiments: Sequence[str], *, params: Sequence[str] | None = None) -> Sequence[Any]:
         return read_runs(self.uri, experiments, params=params)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from dualpt.core.cell import Cell
@@ -118,7 +119,9 @@ def build(console: Console, cells: Sequence[Cell], *, dry_run: bool, as_json: bo
         total = costs(estimates)
         if not as_json:
             _print_needs(console, estimates)
-            console.print(f"  {describe(total)}; kept in {store_folder()}", highlight=False, soft_wrap=True)
+            console.print(
+                f"  {describe(total)}; kept in {store_folder()}", highlight=False, markup=False, soft_wrap=True
+            )
         start = time.perf_counter()
         images, size = (0, 0) if dry_run else runner.compute(estimates, show)
         seconds = 0.0 if dry_run else time.perf_counter() - start
@@ -133,6 +136,7 @@ def build(console: Console, cells: Sequence[Cell], *, dry_run: bool, as_json: bo
             f"  {images} images encoded in {readable_seconds(seconds)}: {images / seconds:.1f} images/s, "
             f"{size / 1e6 / seconds:.1f} MB/s{by_others}",
             highlight=False,
+            markup=False,
             soft_wrap=True,
         )
 
@@ -197,7 +201,7 @@ def _table(first: str, *others: str) -> Table:
 
 def _print_table(console: Console, title: str, table: Table) -> None:
     console.print(title, style="bold", highlight=False, markup=False, soft_wrap=True)
-    console.print(table)
+    console.print(table, markup=False)
 
 
 def show_store(console: Console, *, as_json: bool) -> None:
@@ -228,7 +232,9 @@ def show_store(console: Console, *, as_json: bool) -> None:
             table.add_row(str(row["dataset"]), str(row["view"]), *counts, used)
         _print_table(console, title, table)
     console.print(
-        f"  {len(rows)} shelves, {megabytes(sum(row['bytes'] for row in rows))} in {store_folder()}", soft_wrap=True
+        f"  {len(rows)} shelves, {megabytes(sum(row['bytes'] for row in rows))} in {store_folder()}",
+        markup=False,
+        soft_wrap=True,
     )
     _print_paths(console, "not understood, built anew when needed", listing.unreadable)
 
@@ -251,11 +257,13 @@ def verify(console: Console, *, as_json: bool) -> int:
         )
     else:
         for folder, names in damaged.items():
-            console.print(f"[yellow]damaged[/] {folder}: {', '.join(names)}", highlight=False, soft_wrap=True)
+            console.print(
+                f"[yellow]damaged[/] {escape(str(folder))}: {escape(', '.join(names))}", highlight=False, soft_wrap=True
+            )
         _print_paths(console, "not understood, built anew when needed", result.unreadable)
         sound = f"{result.rows} images in {result.shelves} shelves are sound"
         remedy = "; what was damaged is forgotten, and encoded anew when it is needed" if damaged else ""
-        console.print(f"  {sound}{remedy}", highlight=False)
+        console.print(f"  {sound}{remedy}", highlight=False, markup=False)
     return DAMAGE_FOUND if damaged else 0
 
 
@@ -280,13 +288,13 @@ def collect(
         print(json.dumps({"removed": removed, "bytes": result.bytes, "dry_run": dry_run, **left}))
         return
     for path, reason in result.removed.items():
-        console.print(f"  {path.relative_to(store_folder())}: {reason}", highlight=False, soft_wrap=True)
+        console.print(f"  {path.relative_to(store_folder())}: {reason}", highlight=False, markup=False, soft_wrap=True)
     _print_paths(console, "left alone, in use", result.in_use)
     _print_paths(console, "left alone, not the store's", result.foreign)
     verb = "would be removed" if dry_run else "removed"
-    console.print(f"  {len(result.removed)} {verb}, {megabytes(result.bytes)}", highlight=False)
+    console.print(f"  {len(result.removed)} {verb}, {megabytes(result.bytes)}", highlight=False, markup=False)
 
 
 def _print_paths(console: Console, what: str, paths: Iterable[Path]) -> None:
     for path in paths:
-        console.print(f"[yellow]{what}:[/] {path}", highlight=False, soft_wrap=True)
+        console.print(f"[yellow]{escape(what)}:[/] {escape(str(path))}", highlight=False, soft_wrap=True)

@@ -24,6 +24,7 @@ from dualpt.sweeps.dispatch.dealer import Dealer
 from dualpt.sweeps.ledger.attempts import CellRecord
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.ledger.outbox import Outbox
+from dualpt.sweeps.names import file_name
 from dualpt.sweeps.records import CellOutcome
 from dualpt.sweeps.stores import is_outage
 from dualpt.sweeps.workers.placement import machines, room_for
@@ -257,4 +258,4 @@ class _Draining(Stopper):
 def _shard_name(trial: Any) -> str:
     """Trials are named after what they hold; Tune would spell out the whole configuration."""
     shard = trial.config["shard"]
-    return f"{shard.number:05d}-{shard.trial.name}"
+    return f"{shard.number:05d}-{file_name(shard.trial.name)}"

@@ -43,10 +43,12 @@ def test_a_named_variant_changes_what_it_declares() -> None:
 
 def test_a_published_method_declares_its_changes() -> None:
     changes = ["prompt.n_prompts", "alignment.llm_weight", *LOCAL]
-    loaded = study(variants={"CoOp": {"method": "coop", "changes": changes}}, setting={"optim": {"epochs": 3}})
+    loaded = study(
+        variants={"one prompt (CoOp)": {"method": "coop", "changes": changes}}, setting={"optim": {"epochs": 3}}
+    )
     assert loaded.sweep.variants[1].setting.optim.epochs == 3
-    with pytest.raises(UserError, match=r"CoOp: differs .* in more than declared: prompt.n_prompts; declare it"):
-        study(variants={"CoOp": {"method": "coop", "changes": changes[1:]}})
+    with pytest.raises(UserError, match=r"CoOp\): differs .* in more than declared: prompt.n_prompts; declare it"):
+        study(variants={"one prompt (CoOp)": {"method": "coop", "changes": changes[1:]}})
 
 
 def test_one_factor_at_a_time_takes_the_reference_from_its_levels() -> None:

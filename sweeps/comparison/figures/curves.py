@@ -12,13 +12,15 @@ from dualpt.sweeps.comparison.figures.style import (
     LEVEL_LABELS,
     leading,
     legend_below,
+    legend_name,
     line_style,
     panels,
 )
 from dualpt.sweeps.comparison.frames import finished_shots
-from dualpt.sweeps.comparison.labels import AVERAGE, draws_no_sample, method_title
+from dualpt.sweeps.comparison.labels import AVERAGE, draws_no_sample
 from dualpt.sweeps.comparison.tables import ComparisonTable, Entry, comparison
 from dualpt.sweeps.comparison.values import Grid
+from dualpt.sweeps.names import figure_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,7 +59,7 @@ def _panel(axis: "Axes", tables: dict[int, ComparisonTable], column: str, method
         points = {k: entry for k, table in tables.items() if (entry := table.entries[method, column]) is not None}
         if points:
             _curve(axis, index, method, points)
-    axis.set_title(last.head(column), fontweight="bold" if column == AVERAGE else "normal")
+    axis.set_title(figure_text(last.head(column)), fontweight="bold" if column == AVERAGE else "normal")
     axis.set_xscale("log", base=2)
     axis.set_xticks(list(tables), [str(k) for k in tables])
     axis.minorticks_off()
@@ -69,7 +71,11 @@ def _curve(axis: "Axes", index: int, method: str, points: dict[int, Entry]) -> N
         dashes = DASHES[3 if method == "zero-shot" else 2]
         level = next(iter(points.values())).mean
         axis.axhline(
-            level, color=COLOURS[index % len(COLOURS)], linestyle=dashes, linewidth=1.2, label=method_title(method)
+            level,
+            color=COLOURS[index % len(COLOURS)],
+            linestyle=dashes,
+            linewidth=1.2,
+            label=legend_name(method),
         )
         return
     axis.errorbar(
@@ -77,6 +83,6 @@ def _curve(axis: "Axes", index: int, method: str, points: dict[int, Entry]) -> N
         [entry.mean for entry in points.values()],
         yerr=[entry.spread or 0.0 for entry in points.values()],
         capsize=2,
-        label=method_title(method),
+        label=legend_name(method),
         **line_style(index, method),
     )

@@ -3,11 +3,11 @@
 import contextlib
 import functools
 import logging
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
-from urllib.parse import unquote, urlsplit
 
 from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
@@ -17,6 +17,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 
 from dualpt.core.errors import UserError
 from dualpt.sweeps import records
+from dualpt.sweeps.ledger.mlflow.places import ArtifactPlaces
 from dualpt.sweeps.stores import StoreUnavailable, absolute_uri, examine, is_outage, sqlite_path
 
 PAGE = 2000
@@ -64,6 +65,7 @@ class StoreClient:
             UserError: one line that says why the store cannot be used, and the remedy.
         """
         self.uri = absolute_uri(uri)
+        self.places = ArtifactPlaces(self.uri)
         self._retrying = Retrying(
             retry=retry_if_exception_type(StoreUnavailable),
             stop=stop_after_delay(patience),
@@ -102,39 +104,35 @@ class StoreClient:
     def artifact(self, run_id: str, path: str, folder: Path) -> Path | None:
         """A local copy of one artifact of a run, in `folder` where it has to be fetched; None where there is none."""
         with one_line(self.uri):
-            run = self._client.get_run(run_id)
-            if (own := _local_artifacts(run)) is not None:
-                return own / path if (own / path).is_file() else None
+            if folders := self.places.to_read(self._client.get_run(run_id)):
+                return next((own / path for own in folders if (own / path).is_file()), None)
             if path not in {file.path for file in self._client.list_artifacts(run_id)}:
                 return None
             return Path(self._client.download_artifacts(run_id, path, str(folder)))
 
+    def whereabouts(self, run_id: str) -> str:
+        """Where a run's artifacts were looked for, and what to do about missing ones."""
+        with one_line(self.uri):
+            return self.places.whereabouts(self._client.get_run(run_id))
+
     def attach(self, run_id: str, folder: Path, place: str) -> None:
         """Copy the files of `folder` to a run's artifacts, under `place`."""
         with one_line(self.uri):
+            if (own := self.places.to_write(self._client.get_run(run_id))) is not None:
+                shutil.copytree(folder, own / place, dirs_exist_ok=True)
+                return
             self._client.log_artifacts(run_id, str(folder), place)
-
-    def _artifact_root(self, experiment: str) -> str | None:
-        """Beside an SQLite file, wherever the process stands; elsewhere the server decides."""
-        path = sqlite_path(self.uri)
-        return None if path is None else (path.parent / "mlartifacts" / experiment).as_uri()
 
     @contextlib.contextmanager
     def _artifacts(self, run: Run) -> Iterator[Path]:
         """A folder whose files become the run's artifacts: its own where that is local, else one that is uploaded."""
-        if (own := _local_artifacts(run)) is not None:
+        if (own := self.places.to_write(run)) is not None:
             own.mkdir(parents=True, exist_ok=True)
             yield own
             return
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder)
             self._client.log_artifacts(run.info.run_id, folder)
-
-
-def _local_artifacts(run: Run) -> Path | None:
-    """The folder of a run's artifacts, which may not exist yet; None where they lie on a server."""
-    place = urlsplit(run.info.artifact_uri)
-    return Path(unquote(place.path)) if place.scheme in ("", "file") else None
 
 
 @contextlib.contextmanager

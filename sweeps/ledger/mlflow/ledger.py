@@ -29,6 +29,7 @@ from dualpt.sweeps.ledger.contents import (
 )
 from dualpt.sweeps.ledger.mlflow.cells import CellLedger
 from dualpt.sweeps.ledger.mlflow.client import id_of, level, patient
+from dualpt.sweeps.ledger.readable import rows_of, sweep_of
 from dualpt.sweeps.ledger.reading import PLACE_PARAMS, SweepReader, check_schema, deleted
 from dualpt.sweeps.ledger.sql import StoredRun, is_readable_by_sql, read_runs
 from dualpt.sweeps.records import CellRow, Status, SweepRow, TrialRef, TrialRow, grid_metrics, latest, setting_hash
@@ -50,7 +51,7 @@ class Ledger(CellLedger, SweepReader):
         existing = self.find_experiment(name)
         if existing is None:
             tags = {records.NOTE_TAG: description} if description else {}
-            return str(self._client.create_experiment(name, self._artifact_root(name), tags))
+            return str(self._client.create_experiment(name, self.places.root(name), tags))
         if description:
             self._client.set_experiment_tag(existing, records.NOTE_TAG, description)
         return existing
@@ -108,7 +109,7 @@ class Ledger(CellLedger, SweepReader):
         """
         runs = self._runs([experiment_id], level("trial"))
         check_schema(runs, self.uri)
-        return [read_trial(run) for run in runs]
+        return list(rows_of(runs, read_trial))
 
     @patient
     def open_trial(
@@ -191,7 +192,7 @@ class Ledger(CellLedger, SweepReader):
         """
         everywhere = [experiment.experiment_id for experiment in self._experiments()]
         runs = self._cell_runs(everywhere, finished_only=True, params=PLACE_PARAMS)
-        rows = [read_cell(run) for run in runs if run.data.tags.get(records.SCHEMA_TAG) == records.SCHEMA]
+        rows = rows_of((run for run in runs if run.data.tags.get(records.SCHEMA_TAG) == records.SCHEMA), read_cell)
         return {row.key: row for row in sorted(rows, key=lambda row: row.recorded_ms)}
 
     @patient
@@ -201,14 +202,14 @@ class Ledger(CellLedger, SweepReader):
         if not runs:
             return None
         description = self._client.get_experiment(experiment_id).tags.get(records.NOTE_TAG, "")
-        return read_sweep(runs[0], description)
+        return next(rows_of(runs, lambda run: read_sweep(run, description)), None)
 
     @patient
     def sweeps(self) -> list[str]:
         """Names of the sweeps on record, the latest first."""
         everywhere = [experiment.experiment_id for experiment in self._experiments()]
         runs = self._runs(everywhere, level("sweep"))
-        return list(dict.fromkeys(run.data.tags[records.SWEEP_TAG] for run in runs))
+        return list(dict.fromkeys(rows_of(runs, sweep_of)))
 
     @patient
     def loss_curves(self, run_ids: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
@@ -228,8 +229,15 @@ class Ledger(CellLedger, SweepReader):
         if not best:
             raise UserError(f"sweep '{name}' in {self.uri} has selected no setting yet; finish it first")
         with tempfile.TemporaryDirectory() as folder:
-            paths = [self._client.download_artifacts(ref.run_id, SETTING_FILE, folder) for ref in best]
-            return [read_setting(Path(path)) for path in paths]
+            found = []
+            for ref in best:  # each is read at once: fetched files share a name
+                if (path := self.artifact(ref.run_id, SETTING_FILE, Path(folder))) is None:
+                    raise UserError(
+                        f"sweep '{name}' in {self.uri}: its selected setting has no {SETTING_FILE}; "
+                        f"{self.whereabouts(ref.run_id)}"
+                    )
+                found.append(read_setting(path))
+            return found
 
     @patient
     def close_orphans(self, experiment_id: str) -> int:
