@@ -29,7 +29,7 @@ _LATEX = {
 def file_name(text: str) -> str:
     """A name as a file or folder: short, ASCII, without separators. Names that differ keep apart."""
     plain = _UNSAFE.sub("-", text).strip(".-")
-    if plain == text and len(plain) <= LONGEST_FILE_NAME:
+    if plain and plain == text and len(plain) <= LONGEST_FILE_NAME:
         return plain
     digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:8]
     return f"{plain[: LONGEST_FILE_NAME - len(digest) - 1]}-{digest}".lstrip("-")

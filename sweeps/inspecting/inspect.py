@@ -68,7 +68,7 @@ def inspect_cell(
     if as_json:
         print(_document(row.run_id, row.key, tables, [folder / picture.file for picture in pictures]))
         return
-    console.print(f"[bold]{escape(place)}[/]  run {row.run_id}", highlight=False)
+    console.print(f"[bold]{escape(place)}[/]  run {escape(row.run_id)}", highlight=False)
     print_tables(tables, console)
     if findings.no_descriptions:
         console.print(f"  no descriptions: {findings.no_descriptions}", style="dim", highlight=False, markup=False)

@@ -112,7 +112,7 @@ def _artifact(ledger: "Ledger", row: CellRow, name: str, folder: Path) -> Path:
 def _at_place(ledger: "Ledger", name: str) -> list[CellRow]:
     sweep, _, rest = name.partition("/")
     rows = [row for row in ledger.read_cells(sweep) if row.finished]
-    given = [sweep, *_split(rest, {row.trial for row in rows})]
+    given = [sweep, *split_place(rest, {row.trial for row in rows})]
     if len(given) > len(PARTS):
         raise UserError(f"'{name}': a cell's place is SWEEP/TRIAL/DATASET/SHOTS/SEED")
     for part, word in zip(PARTS[1:], given[1:], strict=False):
@@ -124,7 +124,7 @@ def _at_place(ledger: "Ledger", name: str) -> list[CellRow]:
     return rows
 
 
-def _split(place: str, trials: Collection[str]) -> list[str]:
+def split_place(place: str, trials: Collection[str]) -> list[str]:
     """What stands between the slashes of a place within a sweep; a trial's own name may hold some (`ViT-B/16`)."""
     named = [trial for trial in trials if f"{place}/".startswith(f"{trial}/")]
     if not named:

@@ -30,10 +30,10 @@ def examine(console: Console) -> int:
     passed = True
     for name, check in checks:
         try:
-            console.print(f"[green]ok[/]    {name}: {escape(check())}", highlight=False)
+            console.print(f"[green]ok[/]    {escape(name)}: {escape(check())}", highlight=False)
         except UserError as error:
             passed = False
-            console.print(f"[red]fault[/] {name}: {escape(str(error))}", highlight=False)
+            console.print(f"[red]fault[/] {escape(name)}: {escape(str(error))}", highlight=False)
     return 0 if passed else 2
 
 

@@ -147,3 +147,36 @@ def test_a_bank_is_a_difference_although_it_is_a_location(tmp_path: Path) -> Non
     assert names(study(variants={"other bank": {"descriptions.bank": str(tmp_path)}}))[1:] == ["other bank"]
     with pytest.raises(UserError, match="differs from the reference in nothing"):
         study(setting={"alignment.llm_weight": 0}, variants={"other bank": {"descriptions.bank": str(tmp_path)}})
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("CoOp", "published method"),
+        ("zero shot desc.", "published method"),
+        ("DuAl-PT", "published method"),
+        ("Best", "search's trial"),
+        ("trial-001", "search's trial"),
+        ("", "1 to 200 characters"),
+        ("x" * 201, "1 to 200 characters"),
+        ("a[b]", "1 to 200 characters"),
+        (" ", "visible characters"),
+        ("a ", "visible characters"),
+        ("two\nlines", "visible characters"),
+        ("\u200b", "visible characters"),
+        ("tab\there", "visible characters"),
+    ],
+)
+def test_names_that_cannot_be_shown_or_told_apart_are_refused(name: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        study(variants={name: {"alignment.llm_weight": 0}})
+
+
+@pytest.mark.parametrize("name", ["ViT-B/16", "ä" * 200, "costs $5 or $6", "Gewicht 0 (ohne)"])
+def test_names_of_any_letters_are_taken(name: str) -> None:
+    assert study(variants={name: {"alignment.llm_weight": 0}}).sweep.variants[1].name == name
+
+
+def test_a_level_that_is_listed_twice_is_refused() -> None:
+    with pytest.raises(UserError, match="1 is listed twice"):
+        study(factors={"prompt.n_prompts": [1, 4, 1]})

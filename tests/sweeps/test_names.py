@@ -12,10 +12,10 @@ from rich.console import Console
 
 from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY
 from dualpt.sweeps.comparison import draw
-from dualpt.sweeps.comparison.compare import FORMATS, as_text, show_tables, tables_of
+from dualpt.sweeps.comparison.compare import FORMATS, rendered, show_tables, tables_of
 from dualpt.sweeps.comparison.figures.style import save
 from dualpt.sweeps.comparison.selection import Selection, select
-from dualpt.sweeps.names import file_name, figure_text, latex, markdown
+from dualpt.sweeps.names import figure_text, file_name, latex, markdown
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 ODD_NAMES = ("ViT-B/16", "costs $5 or $6_{", "_hidden", "*starred*", "{0} <b> & | ~", "ä" * 200, "a \\[/bold] b")
@@ -71,14 +71,14 @@ def test_figures_show_any_name(kind: str, suffix: str, selection: Selection, tmp
 @pytest.mark.parametrize("width", [40, 300])
 def test_terminals_show_any_name(width: int, selection: Selection) -> None:
     console = Console(file=io.StringIO(), width=width)
-    show_tables(console, tables_of(selection))
+    show_tables(console, tables_of(selection), form="table", output=None)
     shown = "".join(console.file.getvalue().split())  # type: ignore[attr-defined]
     assert width < 300 or all("".join(name.split())[:20] in shown for name in ODD_NAMES)
 
 
 @pytest.mark.parametrize("form", [form for form in FORMATS if form != "table"])
 def test_documents_hold_any_name(form: str, selection: Selection) -> None:
-    assert as_text(tables_of(selection), form)
+    assert rendered(tables_of(selection), form)
 
 
 def _prints(tree: ast.AST) -> Iterator[ast.Call]:
@@ -87,11 +87,22 @@ def _prints(tree: ast.AST) -> Iterator[ast.Call]:
             yield node
 
 
+OURS = {"done", "word", "what", "kind", "known", "failed", "title"}
+"""Variables whose texts are chosen in the code, next to where they are printed."""
+COUNTS = {"cells", "artifacts", "added", "superseded", "trained"}
+
+
 def _is_safe(value: ast.expr) -> bool:
-    """Whether what stands in a text cannot be markup by chance: escaped, a formatted number, or chosen here."""
+    """Whether what stands in a text cannot be markup by chance: escaped, a number, or chosen here."""
     match value:
         case ast.Call(func=ast.Name(id="escape" | "len")):
             return True
+        case ast.Name(id=name):
+            return name in OURS
+        case ast.Attribute(attr=name):
+            return name in COUNTS
+        case ast.BinOp(left=left, right=right):
+            return _is_safe(left) and _is_safe(right)
         case ast.IfExp(body=body, orelse=orelse):
             return _is_safe(body) and _is_safe(orelse)
         case ast.Constant():
