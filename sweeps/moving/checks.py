@@ -60,7 +60,7 @@ def fault_of(sweep: str, runs: Sequence[ArchivedRun]) -> str | None:
 def _fault_of_run(sweep: str, run: ArchivedRun) -> str | None:
     if RUN_ID.fullmatch(run.id) is None:
         return "has an id that no store gives"
-    level = run.tags.get(records.LEVEL_TAG)
+    level = run.tags.get(records.LEVEL_TAG, "")
     if level not in LEVELS:
         return f"is of no known level ({records.LEVEL_TAG} is {level!r:.40})"
     if absent := [tag for tag in (*SHARED, *LEVELS[level]) if not run.tags.get(tag)]:

@@ -5,13 +5,11 @@ is kept as it is. What an import that was cut off left is removed and written ag
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-from mlflow.entities import Run
 
 from dualpt.core.errors import UserError
 from dualpt.sweeps import records
@@ -20,7 +18,7 @@ from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.ledger.readable import rows_of
 from dualpt.sweeps.moving.archive import Archive, ArchivedRun, write_archive
 from dualpt.sweeps.moving.checks import refuse_damaged
-from dualpt.sweeps.moving.runs import archived, artifacts, create, has_files, runs_of
+from dualpt.sweeps.moving.runs import archived, artifacts, create, has_files, runs_of, with_parents
 from dualpt.sweeps.records import TrialRef
 from dualpt.sweeps.stores import only_launch
 
@@ -80,7 +78,7 @@ def export_sweep(
     """
     experiment_id = ledger.named_experiment(name)
     with ledger.calls() as client:
-        runs = _with_parents(runs_of(client, experiment_id))
+        runs = with_parents(runs_of(client, experiment_id))
         description = client.get_experiment(experiment_id).tags.get(records.NOTE_TAG, "")
         own = {run.info.run_id for run in runs}
 
@@ -88,9 +86,10 @@ def export_sweep(
             for done, run in enumerate(runs, start=1):
                 source = run.data.tags.get(records.REUSED_TAG)
                 holder = run.info.run_id if source is None or source in own else source
-                with nullcontext({}) if without_files else artifacts(client, ledger.places, holder) as files:
+                none: AbstractContextManager[dict[str, Path]] = nullcontext({})
+                with none if without_files else artifacts(client, ledger.places, holder) as files:
                     if not without_files and source not in own and has_files(run) and SETTING_FILE not in files:
-                        raise _files_missing(ledger, run, holder)
+                        raise _files_missing(ledger, run.info.run_name, holder)
                     yield archived(client, run, files), files
                 if progress is not None:
                     progress(done, len(runs))
@@ -100,20 +99,9 @@ def export_sweep(
     return Exported(name, cells, manifest.runs, manifest.artifacts)
 
 
-def _with_parents(runs: Sequence[Run]) -> list[Run]:
-    """The runs whose trial is among them; sweeps and trials stand on their own."""
-    known = {run.info.run_id for run in runs}
-    return [
-        run
-        for run in runs
-        if run.data.tags[records.LEVEL_TAG] != "cell" or run.data.tags.get(records.PARENT_TAG) in known
-    ]
-
-
-def _files_missing(ledger: Ledger, run: Run, holder: str) -> UserError:
-    level = run.data.tags[records.LEVEL_TAG]
+def _files_missing(ledger: Ledger, name: str, holder: str) -> UserError:
     return UserError(
-        f"the files of {level} '{run.info.run_name}' (run {holder}) are missing: {ledger.whereabouts(holder)}; or "
+        f"the files of '{name}' (run {holder}) are missing: {ledger.whereabouts(holder)}; or "
         "export the numbers alone with --without-files"
     )
 

@@ -1,7 +1,7 @@
 """Runs between MLflow and the archive. With `dualpt.sweeps.ledger.mlflow`, all that speaks to MLflow."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,16 @@ def runs_of(client: MlflowClient, experiment_id: str) -> list[Run]:
     )
 
 
+def with_parents(runs: Sequence[Run]) -> list[Run]:
+    """The runs whose trial is among them; sweeps and trials stand on their own."""
+    known = {run.info.run_id for run in runs}
+    return [
+        run
+        for run in runs
+        if run.data.tags[records.LEVEL_TAG] != "cell" or run.data.tags.get(records.PARENT_TAG) in known
+    ]
+
+
 def archived(client: MlflowClient, run: Run, files: Mapping[str, Path]) -> ArchivedRun:
     """A run as the archive holds it; one call for each metric that has a history."""
     info, data = run.info, run.data
@@ -70,9 +80,9 @@ def archived(client: MlflowClient, run: Run, files: Mapping[str, Path]) -> Archi
 
 
 def has_files(run: Run) -> bool:
-    """Whether a run was given files when it was recorded, its setting among them."""
+    """Whether a run was given files when it was recorded, its setting among them; a killed launch leaves some bare."""
     level = run.data.tags[records.LEVEL_TAG]
-    return level == "trial" or (level == "cell" and run.info.status == "FINISHED")
+    return bool(run.data.params) if level == "trial" else level == "cell" and run.info.status == "FINISHED"
 
 
 @contextmanager

@@ -83,8 +83,8 @@ def train_all(
             callbacks=[_Overseer(searcher, resources, spent)],
             stop=_Draining(searcher),
             storage_path=folder,
-            trial_name_creator=_shard_name,
-            trial_dirname_creator=_shard_name,
+            trial_name_creator=shard_name,
+            trial_dirname_creator=shard_name,
             raise_on_failed_trial=False,
             verbose=0,
         )
@@ -255,7 +255,7 @@ class _Draining(Stopper):
         return NoopStopper, ()
 
 
-def _shard_name(trial: Any) -> str:
+def shard_name(trial: Any) -> str:
     """Trials are named after what they hold; Tune would spell out the whole configuration."""
     shard = trial.config["shard"]
     return f"{shard.number:05d}-{file_name(shard.trial.name)}"
