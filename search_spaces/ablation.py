@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
+from unicodedata import normalize
 
 from dualpt.core.config import SETTING_KEYS, Setting, Value, flatten, uses_descriptions
 from dualpt.core.errors import UserError, nearest
@@ -29,7 +30,14 @@ FORBIDDEN = "'\"`[]"
 """Characters that a name in MLflow's queries, or in a table of several sweeps, cannot hold."""
 LONGEST_NAME = 200
 """Characters of a variant's name."""
-RESERVED = frozenset(name.casefold() for name in (*METHODS, *TITLES.values(), *SHORT_TITLES.values()))
+
+
+def _as_read(name: str) -> str:
+    """What names have in common that look the same, or differ in case alone."""
+    return normalize("NFKC", name).casefold()
+
+
+RESERVED = frozenset(map(_as_read, (*METHODS, *TITLES.values(), *SHORT_TITLES.values())))
 """What published methods are called in tables and on the command line."""
 
 
@@ -240,7 +248,7 @@ def _check_name(name: Any, place: str) -> None:
         raise UserError(
             f"{place}: a name is one line of visible characters, without spaces at its ends; found {name!r}"
         )
-    if name.casefold() in RESERVED or name.casefold().startswith(("best", "trial-", "zero-shot")):
+    if _as_read(name) in RESERVED or _as_read(name).startswith(("best", "trial-", "zero-shot")):
         raise UserError(f"{place}: '{name}' is the name of a published method or of a search's trial; choose another")
 
 
@@ -269,7 +277,7 @@ def _check_distinct(variants: Sequence[Variant], source: str) -> None:
     """No two variants may be one setting, or have one name."""
     for place, variant in enumerate(variants):
         for other in variants[:place]:
-            if other.name.casefold() == variant.name.casefold():
+            if _as_read(other.name) == _as_read(variant.name):
                 raise UserError(f"{source}: two variants are named '{variant.name}'")
             if not _difference(variant.setting, other.setting):
                 raise UserError(f"{source}: '{other.name}' and '{variant.name}' are one setting; remove one")

@@ -79,7 +79,7 @@ def show_status(console: Console, name: str | None, *, store: str, as_json: bool
     if as_json:
         print(json.dumps({status.name: asdict(status) for status in found}))
     else:
-        console.print(_detailed(found[0], console) if name is not None else _listed(found))
+        console.print(detailed(found[0], console) if name is not None else _listed(found))
 
 
 def status_of(reader: SweepReader, name: str) -> SweepStatus:
@@ -136,11 +136,11 @@ def _by_trial(rows: "Sequence[CellRow]") -> dict[str, dict[str, dict[str, int]]]
 
 def _watch(console: Console, reader: SweepReader, name: str) -> None:
     status = status_of(reader, name)
-    with Live(_detailed(status, console), console=console, auto_refresh=False, transient=False) as live:
+    with Live(detailed(status, console), console=console, auto_refresh=False, transient=False) as live:
         while status.launch == "RUNNING":
             time.sleep(LOOK_SECONDS)
             status = status_of(reader, name)
-            live.update(_detailed(status, console), refresh=True)
+            live.update(detailed(status, console), refresh=True)
 
 
 def _listed(found: Sequence[SweepStatus]) -> Table:
@@ -151,7 +151,7 @@ def _listed(found: Sequence[SweepStatus]) -> Table:
     return table
 
 
-def _detailed(status: SweepStatus, console: Console) -> Group:
+def detailed(status: SweepStatus, console: Console) -> Group:
     """Trials by datasets, which are numbered where their names do not fit the terminal."""
     datasets = list(dict.fromkeys(dataset for cells in status.trials.values() for dataset in cells))
     table = _by_dataset(status, datasets, datasets, box.HEAVY_HEAD)

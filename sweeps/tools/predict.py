@@ -152,7 +152,7 @@ def _class_names(path: Path) -> list[str]:
 
 def _show(predictions: Sequence[Prediction], form: str, output: Path | None, console: Console) -> None:
     if form == "table" and output is None:
-        _print(predictions, console)
+        print_predictions(predictions, console)
         return
     text = _json(predictions) if form == "json" else _csv(predictions)
     if output is None:
@@ -166,7 +166,7 @@ def _show(predictions: Sequence[Prediction], form: str, output: Path | None, con
     console.print(f"  {len(predictions)} images: {output}", highlight=False, markup=False)
 
 
-def _print(predictions: Sequence[Prediction], console: Console) -> None:
+def print_predictions(predictions: Sequence[Prediction], console: Console) -> None:
     most = max(len(prediction.classes) for prediction in predictions)
     image = Column("image", overflow="fold")  # the end of a path tells images apart
     table = Table(image, *("class" if n == 0 else f"class {n + 1}" for n in range(most)), header_style="bold")

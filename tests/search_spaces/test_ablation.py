@@ -155,6 +155,7 @@ def test_a_bank_is_a_difference_although_it_is_a_location(tmp_path: Path) -> Non
         ("CoOp", "published method"),
         ("zero shot desc.", "published method"),
         ("DuAl-PT", "published method"),
+        ("ＣｏＯｐ", "published method"),
         ("Best", "search's trial"),
         ("trial-001", "search's trial"),
         ("", "1 to 200 characters"),
@@ -180,3 +181,9 @@ def test_names_of_any_letters_are_taken(name: str) -> None:
 def test_a_level_that_is_listed_twice_is_refused() -> None:
     with pytest.raises(UserError, match="1 is listed twice"):
         study(factors={"prompt.n_prompts": [1, 4, 1]})
+
+
+def test_names_that_look_the_same_are_refused() -> None:
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    with pytest.raises(UserError, match="two variants are named"):
+        study(variants={composed: {"alignment.llm_weight": 0}, decomposed: {"prompt.n_prompts": 1}})

@@ -10,12 +10,18 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from dualpt.core.learned.classifier import ClassScore
 from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY
 from dualpt.sweeps.comparison import draw
 from dualpt.sweeps.comparison.compare import FORMATS, rendered, show_tables, tables_of
 from dualpt.sweeps.comparison.figures.style import save
 from dualpt.sweeps.comparison.selection import Selection, select
+from dualpt.sweeps.console import progress_bar
+from dualpt.sweeps.dispatch.progress import SweepProgress
+from dualpt.sweeps.inspecting.tables import TextTable, print_tables
+from dualpt.sweeps.launching.status import SweepStatus, detailed
 from dualpt.sweeps.names import figure_text, file_name, latex, markdown
+from dualpt.sweeps.tools.predict import Prediction, print_predictions
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 ODD_NAMES = ("ViT-B/16", "costs $5 or $6_{", "_hidden", "*starred*", "{0} <b> & | ~", "ä" * 200, "a \\[/bold] b")
@@ -74,6 +80,21 @@ def test_terminals_show_any_name(width: int, selection: Selection) -> None:
     show_tables(console, tables_of(selection), form="table", output=None)
     shown = "".join(console.file.getvalue().split())  # type: ignore[attr-defined]
     assert width < 300 or all("".join(name.split())[:20] in shown for name in ODD_NAMES)
+
+
+@pytest.mark.parametrize("name", ["[/x]", "[red]", "a[/]", "[bold]b[/bold]", "c\\"])
+def test_terminals_show_classes_and_paths_as_they_are_called(name: str) -> None:
+    console = Console(file=io.StringIO(), width=200)
+    print_predictions([Prediction(Path(f"{name}.png"), [ClassScore(name, 0, 0.5)])], console)
+    print_tables([TextTable(name, ("class",), [(name,)], name)], console)
+    with progress_bar(console, quiet=False) as bar:
+        bar.add_task(name, total=1)
+    shown = SweepProgress(console, enabled=True)
+    shown.failure(name, name)
+    trials = {name: {"mini-pets": {"FINISHED": 1, "FAILED": 1}}}
+    status = SweepStatus(name, "FINISHED", 1, 1, 0, trials=trials, pruned=[name], reasons={name: 1})
+    console.print(detailed(status, console))
+    assert console.file.getvalue().count(name) >= 10  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("form", [form for form in FORMATS if form != "table"])

@@ -389,4 +389,22 @@ def test_a_damaged_run_in_a_store_is_left_out_and_named(moved: str, caplog: pyte
     known = {row.run_id for row in Ledger(moved).finished_cells().values()}
     assert known
     assert not known & {bad.run_id, odd.run_id}
-    status_of(open_reader(moved), "small")
+    assert status_of(open_reader(moved), "small").finished == sum(row.finished for row in before) - 2
+
+
+@pytest.mark.parametrize("text", ["", "{", "3", '{"few-shot": 3}', '{"few-shot": [{"trials": {"a": "other"}}]}'])
+@pytest.mark.parametrize("tag", [records.GRID_TAG, records.LAUNCH_TAG])
+def test_a_damaged_note_of_a_launch_costs_no_table(moved: str, tag: str, text: str) -> None:
+    with closing(sqlite3.connect(moved.removeprefix("sqlite:///"))) as connection, connection:
+        connection.execute("UPDATE tags SET value = ? WHERE key = ?", [text, tag])
+    assert status_of(open_reader(moved), "small").missing == 0
+
+
+def test_a_sweep_that_lost_its_name_is_left_out(moved: str) -> None:
+    with closing(sqlite3.connect(moved.removeprefix("sqlite:///"))) as connection, connection:
+        found = "SELECT run_uuid FROM tags WHERE key = ? AND value = 'sweep'"
+        connection.execute(
+            f"DELETE FROM tags WHERE key = ? AND run_uuid IN ({found})", [records.SWEEP_TAG, records.LEVEL_TAG]
+        )
+    assert open_reader(moved).sweeps() == Ledger(moved).sweeps() == []
+    assert status_of(open_reader(moved), "small").finished
