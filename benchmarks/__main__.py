@@ -27,7 +27,7 @@ from benchmarks.training_steps import local_alignment, replicas, training_step
 RESULTS = Path("build/bench.json")
 
 BENCHMARKS: dict[str, tuple[str, Callable[[Run], list[Row]]]] = {
-    "text-step": ("Text step: packed prompts against 77 positions a class", text_step),
+    "text-step": ("Text step: prompts in a trie against 77 positions per class", text_step),
     "class-lists": ("Text step on the class lists of eleven datasets", class_lists),
     "positions": ("Text step where less is shared, against 77 positions, C = 100", positions),
     "training-step": ("Training step against CoOp's", training_step),

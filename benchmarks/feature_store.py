@@ -80,7 +80,7 @@ def measure(n_images: int, name: str, precision: str, repeats: int) -> dict[str,
             difference = float((stored.float() - looped).abs().max())
             if difference > EQUAL:
                 raise AssertionError(f"stored and looped features differ by {difference}")
-        bytes_stored = sum(path.stat().st_size for path in store.rglob("*.f*"))
+        bytes_stored = sum(path.stat().st_size for path in store.rglob("*.safetensors"))
     looping, building, reading = map(statistics.median, (loops, builds, reads))
     ratios = [plain / stored for plain, stored in zip(loops, builds, strict=True)]
     return {
@@ -135,7 +135,7 @@ def build(store: Path, backbone: Backbone, folder: Path, items: list[Item]) -> N
 
 
 def read_all(store: Path, backbone: Backbone, folder: Path, items: list[Item]) -> torch.Tensor:
-    """Every stored local feature, opened anew and read chunk by chunk as evaluation does."""
+    """Every stored local feature, opened again and read chunk by chunk as evaluation does."""
     found = FeatureStore(store).features(backbone, "bench", folder, items, "value")
     chunks = [chunk.local_features.clone() for chunk in found.chunks(BATCH_IMAGES) if chunk.local_features is not None]
     return torch.cat(chunks)

@@ -138,7 +138,7 @@ class GpuBench:
         step = GraphedStep(problem.step)
 
         def take_step() -> Tensor:
-            return step(problem.images, problem.patches, problem.labels, problem.rate)
+            return step(problem.images, problem.patches, problem.labels)
 
         for _ in range(EAGER_STEPS + 1):
             take_step()

@@ -1,4 +1,4 @@
-"""What a sweep takes besides training: start-up, workers, dealing, the ledger, and finding finished cells.
+"""What a sweep takes besides training: start-up, workers, dispatch, the ledger, and finding finished cells.
 
 python -m benchmarks.machinery FOLDER      launches the finished sweep in FOLDER, as the benchmark does in a process
                                            of its own
@@ -18,7 +18,7 @@ from rich.console import Console
 
 from benchmarks.instant_runner import InstantRunner, instant_key, instant_result
 from benchmarks.measuring import Row, Run, counted, duration
-from dualpt.core.inputs.reading import cell_key
+from dualpt.core.inputs.key import cell_key
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.search_spaces.sweep_file import check_sweep
 from dualpt.sweeps.launching.launch import draw_mini_datasets, launch
@@ -57,7 +57,7 @@ def launch_overhead(run: Run) -> list[Row]:
     title = f"share of {TRIALS} one-cell trials of {TRIAL_SECONDS} s on 2 workers, extrapolated"
     return [
         counted("launch_fixed_seconds", "a launch's start: Ray, two workers with torch, the ledger", fixed, "s"),
-        counted("launch_seconds_per_cell", "dealing and recording a cell", per_cell, "s"),
+        counted("launch_seconds_per_cell", "assigning and recording a cell", per_cell, "s"),
         counted("overhead_percent_of_200_trials_of_60_seconds", title, share, "%", "≤ 5 %"),
     ]
 

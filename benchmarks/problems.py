@@ -13,10 +13,11 @@ from torch.nn import functional as F
 
 from dualpt.core.clip.backbone import Backbone
 from dualpt.core.clip.text_tower import TextTower
-from dualpt.core.prompts.encoder import ClassTokenPosition, PromptEncoder, initial_contexts
-from dualpt.core.training.alignment import LocalForm, local_scores
+from dualpt.core.config import AlignmentSection, ClassTokenPosition, LocalForm
+from dualpt.core.learned.scorers import llm_alignment, local_scorer
+from dualpt.core.prompts.encoder import PromptEncoder, initial_contexts
 from dualpt.core.training.objective import Objective
-from dualpt.core.training.optim import ReplicaSGD
+from dualpt.core.training.optim import ReplicaSGD, SGDOptions
 from dualpt.core.training.step import Step, training_step
 
 BATCH, CONTEXT_LENGTH = 32, 16
@@ -54,15 +55,14 @@ class Problem:
             context_length=CONTEXT_LENGTH,
             n_classes=len(names) if class_specific else None,
         ).requires_grad_()
+        alignment = AlignmentSection(local_form=local_form or "uniform", ot_iterations=ot_iterations)
         self.objective = Objective(
             scale=self.tower.logit_scale,
             local_weight=torch.full((replicas,), 0.0 if local_form is None else 0.5, device=device),
-            local_score=partial(local_scores, form=local_form or "uniform", ot_iterations=ot_iterations),
+            local_scorer=local_scorer(alignment),
             llm_weight=torch.zeros(replicas, device=device),
-            llm_form="cosine",
+            llm=llm_alignment(alignment),
             target=None,
-            ot_epsilon=0.1,
-            ot_iterations=ot_iterations,
         )
         draw = partial(torch.randn, generator=torch.Generator().manual_seed(0))
         self.images = F.normalize(draw(replicas, BATCH, backbone.width), dim=-1).to(device)
@@ -70,18 +70,20 @@ class Problem:
         if local_form is not None:
             self.patches = F.normalize(draw(replicas, BATCH, backbone.n_positions, backbone.width), dim=-1).to(device)
         self.labels = (torch.arange(replicas * BATCH) % len(names)).view(replicas, BATCH).to(device)
-        self.rate = torch.full((replicas,), 0.002, device=device)
         self.target = F.normalize(draw(len(names), n_prompts, backbone.width), dim=-1).to(device)
 
     @cached_property
     def step(self) -> Step:
-        return training_step(
-            self.contexts, self.prompts, self.objective, ReplicaSGD(self.contexts, momentum=0.9, weight_decay=5e-4)
+        options = SGDOptions(
+            learning_rate=[0.002] * self.replicas, momentum=0.9, weight_decay=5e-4, warmup_learning_rate=1e-5
         )
+        optimiser = ReplicaSGD(self.contexts, options, epochs=2)
+        optimiser.start_epoch(1)  # the first after the warm-up
+        return training_step(self.contexts, self.prompts, self.objective, optimiser)
 
     def take_step(self) -> Tensor:
-        """A whole training step: the losses (R,)."""
-        return self.step(self.images, self.patches, self.labels, self.rate)
+        """A training step: the losses (R,)."""
+        return self.step(self.images, self.patches, self.labels)
 
     def text_gradient(self) -> Tensor:
         """A text step: features of all prompts, and the gradient to the contexts of their cosines with a target."""
@@ -89,13 +91,13 @@ class Problem:
         return gradient
 
     def plain_text_gradient(self) -> Tensor:
-        """The same for R = N = 1 and a shared context at the end, on 77 positions a class."""
+        """The same for R = N = 1 and a shared context at the end, on 77 positions per class."""
         features = self._plain_features()
         (gradient,) = torch.autograd.grad((features * self.target[:, 0]).sum(), self.contexts)
         return gradient
 
     def plain_coop_step(self, backbone: Backbone, pixels: Tensor) -> Tensor:
-        """CoOp's step: the image tower on pixels (B, 3, height, width), 77 positions a class, torch's own SGD."""
+        """CoOp's step: the image tower on pixels (B, 3, height, width), 77 positions per class, torch's own SGD."""
         images, _ = backbone.encode_images(pixels, None)
         logits = self.tower.logit_scale * images @ self._plain_features().T
         loss = F.cross_entropy(logits, self.labels[0])

@@ -1,4 +1,4 @@
-"""One text step, forward and backward to the contexts: packed prompts against 77 positions a class."""
+"""One text step, forward and backward to the contexts: prompts in a trie against 77 positions per class."""
 
 import statistics
 

@@ -1,5 +1,7 @@
 """Whole training steps: against CoOp's, with local alignment, and with several replicas."""
 
+from typing import get_args
+
 import torch
 
 from benchmarks.class_shapes import real_class_shapes
@@ -7,9 +9,9 @@ from benchmarks.measuring import Row, Run, ratio
 from benchmarks.problems import BATCH, Problem
 from benchmarks.text_steps import hundred_classes, main_backbone
 from dualpt.core.clip.backbone import load_backbone
-from dualpt.core.training.alignment import LocalForm
+from dualpt.core.config import LocalForm
 
-FORMS: tuple[LocalForm, ...] = ("attention", "topk", "ot", "uniform")
+FORMS: tuple[LocalForm, ...] = get_args(LocalForm)
 
 
 def training_step(run: Run) -> list[Row]:

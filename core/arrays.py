@@ -14,27 +14,48 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class StoredRows:
-    """Rows of a mapped file in any order, read when they are indexed: a test set may be larger than memory."""
+    """Rows of mapped files in any order, read when they are indexed: a test set may be larger than memory."""
 
-    file: Tensor
-    """(m, P, D), mapped from disk."""
-    order: Tensor
-    """(n,) int64: which rows, in order."""
+    files: tuple[Tensor, ...]
+    """Each (m, *row shape), mapped from disk; at least one."""
+    file_of: Tensor
+    """(n,) int64: which file holds each row."""
+    row_of: Tensor
+    """(n,) int64: which row of its file."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (len(self.order), *self.file.shape[1:])
+        return (len(self.row_of), *self.files[0].shape[1:])
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.file.dtype
+        return self.files[0].dtype
+
+    @property
+    def is_consecutive(self) -> bool:
+        """Whether all rows follow one another in one file: they are read without a copy then."""
+        return len(_runs(self.file_of, self.row_of)) <= 1
 
     def __len__(self) -> int:
-        return len(self.order)
+        return len(self.row_of)
 
     def __getitem__(self, index: slice | Tensor) -> Tensor:
-        """The rows at `index`, in memory: (*index shape, P, D)."""
-        return self.file[self.order[index]]
+        """The rows at `index`, (*index shape, *row shape): in memory, or still mapped where they are consecutive."""
+        file_of, row_of = self.file_of[index], self.row_of[index]
+        runs = _runs(file_of.flatten(), row_of.flatten()) or [(0, 0, 0)]
+        rows = [self.files[file][row : row + length] for file, row, length in runs]
+        gathered = rows[0] if len(rows) == 1 else torch.cat(rows)
+        return gathered.view(*file_of.shape, *self.shape[1:])
+
+
+def _runs(file_of: Tensor, row_of: Tensor) -> list[tuple[int, int, int]]:
+    """File, first row and length of each stretch of consecutive rows."""
+    if not len(row_of):
+        return []
+    breaks = (file_of.diff() != 0) | (row_of.diff() != 1)
+    starts = torch.cat([torch.zeros(1, dtype=torch.int64), breaks.nonzero().flatten() + 1])
+    lengths = torch.cat([starts, torch.tensor([len(row_of)])]).diff()
+    return list(zip(file_of[starts].tolist(), row_of[starts].tolist(), lengths.tolist(), strict=True))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ PACKABLE = frozenset(
         "optim.learning_rate",
     }
 )
-"""Keys in which replicas of the same training step may differ, besides their seed."""
+"""Keys in which replicas of the same training step may differ, apart from their seed."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Cell:
     @property
     def label(self) -> str:
         """A short name for progress and run names."""
-        if self.setting.method != "prompt":
+        if not self.setting.trains:
             return self.dataset
         return f"{self.dataset} {self.shots}-shot seed {self.seed}"
 
@@ -49,6 +49,6 @@ def pack_of(cell: Cell) -> str:
 
 @lru_cache(maxsize=4096)
 def _shape(setting: Setting) -> str:
-    """The setting's part of `pack_of`; a trial asks for it once a cell."""
+    """The setting's part of `pack_of`; a trial asks for it once per cell."""
     active = {key: value for key, value in setting.active().items() if key not in PACKABLE}
     return json.dumps([active, setting.data.root, setting.descriptions.bank], sort_keys=True)

@@ -9,18 +9,24 @@ YAML, on the command line, in MLflow and in tables. Nothing below the entry poin
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dualpt.core.errors import UserError, nearest
+from dualpt.core.recipes import RecipeName
 
 Value = str | int | float | bool | None
 
 Protocol = Literal["few-shot", "base-to-new", "cross-dataset", "domain-generalization"]
 Method = Literal["prompt", "zero-shot", "zero-shot-descriptions"]
 LlmForm = Literal["cosine", "ot", "contrastive", "kl"]
-LocalForm = Literal["ot", "topk", "attention", "uniform"]
+LlmTarget = Literal["descriptions", "template"]
+LocalForm = Literal["ot", "topk", "multiscale", "attention", "uniform"]
+Marginals = Literal["uniform", "unbalanced"]
+ClassTokenPosition = Literal["end", "middle", "front"]
+Precision = Literal["fp32", "bf16", "fp16"]
+LocalKind = Literal["value", "tokens"]
 
 
 class Section(BaseModel):
@@ -34,9 +40,9 @@ class BackboneSection(Section):
     pretrained: str | None = None
     """open_clip pretrained tag, or the path of a local weights file or of a checkpoint folder (transformers' or
     open_clip's); `random` initialises from a fixed seed."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     """Number format of the frozen towers; contexts and optimiser state are always fp32."""
-    local_features: Literal["value", "tokens"] = "value"
+    local_features: LocalKind = "value"
     """Local image features: the last attention's value path (MaskCLIP), or its ordinary output tokens."""
 
 
@@ -45,7 +51,7 @@ class PromptSection(Section):
     """Learnable context tokens per prompt, L."""
     n_prompts: int = Field(2, ge=1, le=32)
     """Prompts per class, N."""
-    class_token_position: Literal["end", "middle", "front"] = "end"
+    class_token_position: ClassTokenPosition = "end"
     """Where the class name stands relative to the context."""
     class_specific: bool = False
     """One context per class instead of one shared by all classes."""
@@ -61,14 +67,16 @@ class AlignmentSection(Section):
     """Weight of the alignment with class descriptions; 0 switches it off."""
     llm_form: LlmForm = "cosine"
     """Form of the alignment with descriptions."""
-    llm_target: Literal["descriptions", "template"] = "descriptions"
+    llm_target: LlmTarget = "descriptions"
     """What prompts are aligned with: LLM-written descriptions, or the hand-written template (KgCoOp)."""
     local_weight: float = Field(0.5, ge=0, le=1000)
     """Weight of the cross-entropy on local logits; 0 switches it off."""
     local_form: LocalForm = "attention"
     """How patch similarities become one score per class."""
     topk: int = Field(4, ge=1, le=1024)
-    """Patches averaged by `local_form: topk`."""
+    """Patches averaged by `local_form: topk`, and by the first prompt of `multiscale`."""
+    topk_step: int = Field(4, ge=1, le=1024)
+    """Patches that each prompt of `local_form: multiscale` averages beyond those of the prompt before it."""
     attention_beta: float = Field(10.0, gt=0, le=1000)
     """Inverse temperature over patches of `local_form: attention`."""
     ot_epsilon: float = Field(0.1, ge=0.001, le=10)
@@ -76,7 +84,7 @@ class AlignmentSection(Section):
     ot_iterations: int = Field(20, ge=1, le=10_000)
     """Sinkhorn iterations; a fixed number, so that no image's plan depends on its batch. At epsilon 0.1, 20 leave
     an error of float precision on the mini grid; smaller epsilons need more."""
-    ot_marginals: Literal["uniform", "unbalanced"] = "uniform"
+    ot_marginals: Marginals = "uniform"
     """Marginals of the local plan: uniform, or KL-relaxed so that background patches may be left out."""
     ot_relaxation: float = Field(0.1, gt=0, le=100)
     """KL weight of the relaxed patch marginal; smaller leaves out more."""
@@ -90,7 +98,7 @@ class InferenceSection(Section):
 
 
 class OptimSection(Section):
-    recipe: Literal["coop", "mini"] = "mini"
+    recipe: RecipeName = "mini"
     """Source of what is left unset below: the field's recipe (CoOp), or a short one tuned on the mini grid."""
     learning_rate: float | None = Field(None, gt=0, le=10)
     """SGD learning rate after the warm-up epoch; None takes the recipe's."""
@@ -145,6 +153,17 @@ class Setting(Section):
     def flat(self) -> dict[str, Value]:
         """Every key by its dotted name."""
         return flatten(self.model_dump())
+
+    @property
+    def trains(self) -> bool:
+        """Whether contexts are learned; zero-shot classifiers draw no sample and have one result per dataset."""
+        match self.method:
+            case "prompt":
+                return True
+            case "zero-shot" | "zero-shot-descriptions":
+                return False
+            case _:
+                assert_never(self.method)
 
     def active(self) -> dict[str, Value]:
         """The keys that can change the result, by dotted name: what identifies a setting.
@@ -211,7 +230,7 @@ def _always(setting: Setting) -> bool:
 
 
 def _trains(setting: Setting) -> bool:
-    return setting.method == "prompt"
+    return setting.trains
 
 
 def uses_local(setting: Setting) -> bool:
@@ -236,8 +255,8 @@ def tests_with_descriptions(setting: Setting) -> bool:
     return at_test or setting.method == "zero-shot-descriptions"
 
 
-def _local_form(form: LocalForm) -> Callable[[Setting], bool]:
-    return lambda setting: uses_local(setting) and setting.alignment.local_form == form
+def _local_form(*forms: LocalForm) -> Callable[[Setting], bool]:
+    return lambda setting: uses_local(setting) and setting.alignment.local_form in forms
 
 
 def _iterates_ot(setting: Setting) -> bool:
@@ -258,7 +277,8 @@ ACTIVE_WHEN: dict[str, Callable[[Setting], bool]] = {
     "alignment.llm_form": uses_llm,
     "alignment.llm_target": uses_llm,
     "alignment.local_form": uses_local,
-    "alignment.topk": _local_form("topk"),
+    "alignment.topk": _local_form("topk", "multiscale"),
+    "alignment.topk_step": lambda setting: _local_form("multiscale")(setting) and setting.prompt.n_prompts > 1,
     "alignment.attention_beta": _local_form("attention"),
     "alignment.ot_epsilon": lambda setting: _iterates_ot(setting) or _relaxes_ot(setting),
     "alignment.ot_iterations": _iterates_ot,

@@ -11,6 +11,10 @@ class UserError(Exception):
     """
 
 
+class StorageError(UserError):
+    """A disk that is full or can't be written, where the work can't go on without: no fault of what is computed."""
+
+
 def nearest(word: object, known: Iterable[str], meant: Mapping[str, str] | None = None) -> str:
     """Return ``"; did you mean 'x'?"`` for the closest known word, whatever its case, or an empty string.
 

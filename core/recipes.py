@@ -3,7 +3,9 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, assert_never
+
+RecipeName = Literal["coop", "mini"]
 
 NUMERICS_VERSION = 2
 """Part of every cell's key; raise it when a change to `core` moves the numbers, so that stored results are never mixed
@@ -34,7 +36,7 @@ class Recipe:
 
 
 def resolve_recipe(
-    recipe: Literal["coop", "mini"],
+    recipe: RecipeName,
     *,
     dataset: str,
     shots: int,
@@ -52,12 +54,15 @@ def resolve_recipe(
         n_images: Training images that were drawn.
         epoch_scale: Multiplies the recipe's epochs (rounded up); those that are set stay.
     """
-    if recipe == "coop":
-        learning_rate, batch_size = learning_rate or COOP_LEARNING_RATE, batch_size or COOP_BATCH_SIZE
-        whole = COOP_IMAGENET_EPOCHS if dataset == COOP_IMAGENET else _by_shots(COOP_EPOCHS, shots)
-    else:
-        learning_rate, batch_size = learning_rate or MINI_LEARNING_RATE, batch_size or MINI_BATCH_SIZE
-        whole = math.ceil(_by_shots(MINI_STEPS, shots) / steps_per_epoch(n_images, batch_size))
+    match recipe:
+        case "coop":
+            learning_rate, batch_size = learning_rate or COOP_LEARNING_RATE, batch_size or COOP_BATCH_SIZE
+            whole = COOP_IMAGENET_EPOCHS if dataset == COOP_IMAGENET else _by_shots(COOP_EPOCHS, shots)
+        case "mini":
+            learning_rate, batch_size = learning_rate or MINI_LEARNING_RATE, batch_size or MINI_BATCH_SIZE
+            whole = math.ceil(_by_shots(MINI_STEPS, shots) / steps_per_epoch(n_images, batch_size))
+        case _:
+            assert_never(recipe)
     return Recipe(learning_rate, batch_size, epochs or math.ceil(whole * epoch_scale))
 
 

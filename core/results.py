@@ -1,4 +1,8 @@
-"""Typed results of one cell. The serialised field names ARE the metric names, here, in MLflow and in tables."""
+"""Typed results of one cell. The serialised field names ARE the metric names, here, in MLflow and in tables.
+
+A metric is a field here, measured in `training.evaluate` and filled in by `running.cell_runner`; MLflow and tables take
+it from there.
+"""
 
 from collections.abc import Mapping
 from statistics import fmean
@@ -15,6 +19,19 @@ TARGET_MEAN = "target/mean/accuracy"
 
 SELECTION_METRICS = (VAL_ACCURACY,)
 """What a searcher or scheduler may see. Test metrics are recorded and never steer a search."""
+
+TEST_BALANCED_ACCURACY = "test/balanced_accuracy"
+
+COMPARED_METRICS = (
+    TEST_ACCURACY,
+    BASE_ACCURACY,
+    NEW_ACCURACY,
+    HARMONIC_MEAN,
+    TARGET_MEAN,
+    VAL_ACCURACY,
+    TEST_BALANCED_ACCURACY,
+)
+"""What `dualpt compare --metric` takes, besides the accuracy on one target."""
 
 
 def target_accuracy(dataset: str) -> str:
@@ -35,6 +52,8 @@ class CellMetrics(BaseModel):
     val_accuracy: float | None = Field(None, alias=VAL_ACCURACY)
     """On the few-shot validation set; None for zero-shot classifiers, which see no sample."""
     test_accuracy: float | None = Field(None, alias=TEST_ACCURACY)
+    test_balanced_accuracy: float | None = Field(None, alias=TEST_BALANCED_ACCURACY)
+    """Mean over classes of the accuracy on each class's test images: small classes count as much as large ones."""
     base_accuracy: float | None = Field(None, alias=BASE_ACCURACY)
     new_accuracy: float | None = Field(None, alias=NEW_ACCURACY)
     harmonic_mean: float | None = Field(None, alias=HARMONIC_MEAN)

@@ -1,4 +1,4 @@
-"""The study file: an ablation's reference setting, and the variants that are held against it.
+"""The ablation file: its reference setting, and the variants that are compared with it.
 
 variants:                                       # named lists
   without descriptions: {alignment.llm_weight: 0}
@@ -8,6 +8,7 @@ factors:                                        # or factors, one at a time or c
   local alignment: {without: {alignment.local_weight: 0, inference.local_weight: 0}, with: {}}
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,16 +17,16 @@ from unicodedata import normalize
 
 from dualpt.core.config import SETTING_KEYS, Setting, Value, flatten, uses_descriptions
 from dualpt.core.errors import UserError, nearest
-from dualpt.core.methods import METHODS, SHORT_TITLES, TITLES, method_setting
+from dualpt.core.files.yaml_reader import read_yaml
+from dualpt.core.methods import METHODS, method_setting
 from dualpt.search_spaces.designs import Design, Factor, factorial, one_at_a_time, resolution
 from dualpt.search_spaces.sweep import LoadedSweep, SweepFile, Variant
 from dualpt.search_spaces.sweep_file import check_grid, in_full, override
-from dualpt.search_spaces.yaml_reader import read_yaml
 
-STUDY_KEYS = ("reference", "variants", "design", "factors", "generators", "pack")
+ABLATION_KEYS = ("reference", "variants", "design", "factors", "generators", "pack")
 SHARED_KEYS = tuple(key for key in SweepFile.model_fields if key != "search")
 BANK = "descriptions.bank"
-"""A location, and yet what a study of description banks varies."""
+"""A location, and yet what an ablation of description banks varies."""
 FORBIDDEN = "'\"`[]"
 """Characters that a name in MLflow's queries, or in a table of several sweeps, cannot hold."""
 LONGEST_NAME = 200
@@ -37,13 +38,17 @@ def _as_read(name: str) -> str:
     return normalize("NFKC", name).casefold()
 
 
-RESERVED = frozenset(map(_as_read, (*METHODS, *TITLES.values(), *SHORT_TITLES.values())))
+OF_A_SEARCH = re.compile(r"best(-\d+-shot)?|best of (the )?sweep.*|trial-\d+")
+"""Names that searches give their trials, and what tables call them."""
+RESERVED = frozenset(
+    _as_read(word) for name, method in METHODS.items() for word in (name, method.title, method.short_title)
+)
 """What published methods are called in tables and on the command line."""
 
 
 @dataclass(frozen=True)
-class LoadedStudy:
-    """A study file that has passed every check that needs no data."""
+class LoadedAblation:
+    """An ablation file that has passed every check that needs no data."""
 
     sweep: LoadedSweep
     """What is run: the grid, the baselines, the reference and the variants."""
@@ -57,8 +62,8 @@ class LoadedStudy:
         return self.sweep.variants[0]
 
 
-def load_study(path: Path, overrides: Mapping[str, Any] | None = None) -> LoadedStudy:
-    """Read a study file, apply `key=value` overrides to its grid and its reference, and check all of it.
+def load_ablation(path: Path, overrides: Mapping[str, Any] | None = None) -> LoadedAblation:
+    """Read an ablation file, apply `key=value` overrides to its grid and its reference, and check all of it.
 
     Raises:
         UserError: one line that names the file, the key and the remedy.
@@ -66,23 +71,23 @@ def load_study(path: Path, overrides: Mapping[str, Any] | None = None) -> Loaded
     declared = read_yaml(path)
     given = in_full(overrides or {})
     for key in given:
-        if key.split(".")[0] in (*STUDY_KEYS, "search") and key != "pack":
-            raise UserError(f"{path}: '{key}' is no override of a study; change it in a copy of the file")
+        if key.split(".")[0] in (*ABLATION_KEYS, "search") and key != "pack":
+            raise UserError(f"{path}: '{key}' cannot be overridden in an ablation; change it in a copy of the file")
     pack = {"pack": given.pop("pack")} if "pack" in given else {}
-    shared = {key: value for key, value in declared.items() if key not in STUDY_KEYS}
-    design = {key: value for key, value in declared.items() if key in STUDY_KEYS}
-    return check_study({**override(shared, given, path), **design, **pack}, source=str(path))
+    shared = {key: value for key, value in declared.items() if key not in ABLATION_KEYS}
+    design = {key: value for key, value in declared.items() if key in ABLATION_KEYS}
+    return check_ablation({**override(shared, given, path), **design, **pack}, source=str(path))
 
 
-def check_study(declared: Mapping[str, Any], source: str) -> LoadedStudy:
-    """Validate a declared study (see `load_study`)."""
+def check_ablation(declared: Mapping[str, Any], source: str) -> LoadedAblation:
+    """Validate a declared ablation (see `load_ablation`)."""
     for key in declared:
         if key == "search":
-            raise UserError(f"{source}: search: a study declares its variants; a search is for `dualpt sweep`")
-        if key not in (*SHARED_KEYS, *STUDY_KEYS):
+            raise UserError(f"{source}: search: an ablation declares its variants; a search is for `dualpt sweep`")
+        if key not in (*SHARED_KEYS, *ABLATION_KEYS):
             hint = f"; did you mean 'setting.{key}'?" if key in Setting.model_fields else ""
-            raise UserError(f"{source}: unknown key '{key}'{hint or nearest(key, (*SHARED_KEYS, *STUDY_KEYS))}")
-    sweep = check_grid({key: value for key, value in declared.items() if key not in STUDY_KEYS}, source)
+            raise UserError(f"{source}: unknown key '{key}'{hint or nearest(key, (*SHARED_KEYS, *ABLATION_KEYS))}")
+    sweep = check_grid({key: value for key, value in declared.items() if key not in ABLATION_KEYS}, source)
     sweep = replace(sweep, pack=_pack(declared.get("pack", "auto"), source))
     title = declared.get("reference", "reference")
     _check_name(title, f"{source}: reference")
@@ -94,11 +99,11 @@ def check_study(declared: Mapping[str, Any], source: str) -> LoadedStudy:
             if key in declared:
                 raise UserError(f"{source}: {key}: belongs to 'factors'; remove it from a named list of variants")
         variants = _named(declared["variants"], reference, sweep, f"{source}: variants")
-        study = LoadedStudy(replace(sweep, variants=(reference, *variants)), "named")
+        ablation = LoadedAblation(replace(sweep, variants=(reference, *variants)), "named")
     else:
-        study = _of_factors(declared, reference, sweep, source)
-    _check_distinct(study.sweep.variants, source)
-    return study
+        ablation = _of_factors(declared, reference, sweep, source)
+    _check_distinct(ablation.sweep.variants, source)
+    return ablation
 
 
 def _pack(declared: Any, source: str) -> int | Literal["auto"]:
@@ -140,7 +145,7 @@ def _published(values: Mapping[str, Any], sweep: LoadedSweep, place: str) -> tup
     if method not in METHODS:
         raise UserError(f"{place}: unknown method '{method}'{nearest(method, METHODS)}")
     setting = method_setting(method, sweep.file.base_values())
-    if setting.method != "prompt":
+    if not setting.trains:
         raise UserError(f"{place}: {method} trains nothing; list it under 'baselines'")
     for key in changes:
         if key not in SETTING_KEYS:
@@ -151,7 +156,7 @@ def _published(values: Mapping[str, Any], sweep: LoadedSweep, place: str) -> tup
 # Factors
 
 
-def _of_factors(declared: Mapping[str, Any], reference: Variant, sweep: LoadedSweep, source: str) -> LoadedStudy:
+def _of_factors(declared: Mapping[str, Any], reference: Variant, sweep: LoadedSweep, source: str) -> LoadedAblation:
     given, design = declared["factors"], declared.get("design", "one-at-a-time")
     known = [word for word in get_args(Design) if word != "named"]
     if design not in known:
@@ -171,7 +176,7 @@ def _of_factors(declared: Mapping[str, Any], reference: Variant, sweep: LoadedSw
         setting = reference.setting.with_values(values, source=f"{source}: factors")
         _check_difference(setting, reference, list(values), f"{source}: {name}")
         variants.append(Variant(name, setting, levels))
-    return LoadedStudy(replace(sweep, variants=tuple(variants)), design, factors, generators)
+    return LoadedAblation(replace(sweep, variants=tuple(variants)), design, factors, generators)
 
 
 def _level_name(factor: str, level: str) -> str:
@@ -200,7 +205,7 @@ def _factor(name: str, declared: Any, reference: Setting, place: str) -> Factor:
     own = [level for level, setting in settings.items() if not _difference(setting, reference)]
     if len(own) != 1:
         found = "none of the levels is" if not own else f"{' and '.join(own)} are both"
-        raise UserError(f"{place}: {found} the reference's; exactly one level leaves the reference as it is")
+        raise UserError(f"{place}: {found} the reference's; exactly one level must leave the reference unchanged")
     return Factor(name, levels, own[0])
 
 
@@ -248,7 +253,7 @@ def _check_name(name: Any, place: str) -> None:
         raise UserError(
             f"{place}: a name is one line of visible characters, without spaces at its ends; found {name!r}"
         )
-    if _as_read(name) in RESERVED or _as_read(name).startswith(("best", "trial-", "zero-shot")):
+    if _as_read(name) in RESERVED or OF_A_SEARCH.fullmatch(_as_read(name)):
         raise UserError(f"{place}: '{name}' is the name of a published method or of a search's trial; choose another")
 
 

@@ -126,8 +126,12 @@ def _is_condition(node: ast.expr) -> bool:
             return all(map(_is_condition, parts))
         case ast.UnaryOp(op=ast.Not(), operand=part):
             return _is_condition(part)
+        case ast.Compare():
+            return True
+        case ast.Name() | ast.Attribute() | ast.Constant() | ast.List() | ast.Tuple() | ast.BinOp() | ast.UnaryOp():
+            return False
         case _:
-            return isinstance(node, ast.Compare)
+            raise _outside(node)
 
 
 def _value(node: ast.expr, values: Mapping[str, Value]) -> Any:
@@ -150,13 +154,20 @@ def _value(node: ast.expr, values: Mapping[str, Value]) -> Any:
             sides = [_value(side, values) for side in (left, *others)]
             pairs = zip(sides, ops, sides[1:], strict=False)
             return all(_COMPARISONS[type(op)](a, b) for a, op, b in pairs)
-        case _:
+        case ast.Name() | ast.Attribute():
             return values[_dotted(node, "", "")]
+        case _:
+            raise _outside(node)
+
+
+def _outside(node: ast.expr) -> AssertionError:
+    """The error of a part that `_keys` lets through and the rest of this module does not know."""
+    return AssertionError(f"'{ast.unparse(node)}' is outside the language of constraints")
 
 
 def _number(node: ast.expr, values: Mapping[str, Value]) -> float:
     """The value of an operand: Python would also repeat a word, at any length."""
     value = _value(node, values)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{ast.unparse(node)} is {value!r}, which is no number")
+        raise TypeError(f"{ast.unparse(node)} is {value!r}, which isn't a number")
     return value

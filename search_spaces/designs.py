@@ -1,6 +1,6 @@
-"""Which combinations of factor levels a study runs: one factor at a time, all of them, or a regular fraction.
+"""Which combinations of factor levels an ablation runs: one factor at a time, all of them, or a regular fraction.
 
-In a fraction each two-level factor is coded +1 at the reference's level and -1 at the other, so that the reference is
+In a fraction each two-level factor is coded +1 at the reference's level and -1 at the other, so the reference is
 always among its runs. A generated factor's code is the product of its generators' codes.
 Source: Box, Hunter and Hunter, Statistics for Experimenters, 1978, chapters 10 and 12.
 """
@@ -20,7 +20,7 @@ Levels = dict[str, str]
 
 @dataclass(frozen=True)
 class Factor:
-    """What a study varies, and its levels in the order declared."""
+    """What an ablation varies, and its levels in the order declared."""
 
     name: str
     levels: Mapping[str, Mapping[str, Value]]

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import assert_never
 
 from dualpt.core.config import Setting, Value
 from dualpt.search_spaces.parameters import SHOTS, ChoiceParameter, FloatParameter, IntParameter, Parameter
@@ -83,5 +84,7 @@ def _draw_one(parameter: Parameter, random: Random) -> Value:
             return min(high, max(low, math.exp(random.uniform(math.log(low), math.log(high)))))
         case FloatParameter(low=low, high=high, step=None):
             return random.uniform(low, high)
-        case _:
+        case IntParameter() | FloatParameter():
             return random.choice(parameter.listed or ())
+        case _:
+            assert_never(parameter)

@@ -3,13 +3,15 @@
 from dataclasses import replace
 from itertools import islice
 from random import Random
+from typing import assert_never
 
 from dualpt.core.cell import PACKABLE
 from dualpt.core.data.catalog import expand_datasets
 from dualpt.core.errors import UserError
-from dualpt.core.files.fingerprint import fingerprint
+from dualpt.search_spaces.listed_points import grid_points
 from dualpt.search_spaces.parameters import SHOTS, ChoiceParameter
-from dualpt.search_spaces.points import Point, draw, list_points, resolve
+from dualpt.search_spaces.points import draw, list_points
+from dualpt.search_spaces.samplers import SAMPLERS
 from dualpt.search_spaces.search_section import Search
 from dualpt.search_spaces.sweep import LoadedSweep
 
@@ -46,27 +48,30 @@ def check_sampler(sweep: LoadedSweep, source: str) -> None:
     Raises:
         UserError: two objectives where it knows one, nothing that it could vary, or a grid that cannot be listed.
     """
-    search = _search(sweep)
-    numbers = [p for p in sweep.space if not isinstance(p, ChoiceParameter) and not p.when]
-    match search.sampler:
-        case "cmaes" if sweep.file.searches_shots:
-            raise UserError(
-                f"{source}.sampler: cmaes knows one objective, and a searched {SHOTS} makes two; use tpe, gp or nsga2"
-            )
-        case "cmaes" if len(numbers) < 2:
-            raise UserError(
-                f"{source}.sampler: cmaes varies int and float parameters without 'when', and needs two of them; "
-                f"found {len(numbers)}; use tpe"
-            )
-        case "gp" if all(p.when for p in sweep.space):
-            raise UserError(f"{source}.sampler: gp models parameters without 'when', and there is none; use tpe")
-        case "grid":
-            for parameter in sweep.space:
-                if parameter.listed is None:
-                    raise UserError(
-                        f"{source}.space.{parameter.key}: a grid needs values; give the range a step, or list them "
-                        "as {choice: [...]}"
-                    )
+    name, space = _search(sweep).sampler, sweep.space
+    can = SAMPLERS[name]
+    plain = [parameter for parameter in space if not parameter.when]
+    numbers = [parameter for parameter in plain if not isinstance(parameter, ChoiceParameter)]
+    if sweep.file.searches_shots and can.objectives < 2:
+        able = [other for other, its in SAMPLERS.items() if its.objectives > 1 and not its.lists_points]
+        raise UserError(
+            f"{source}.sampler: {name} knows one objective, and a searched {SHOTS} makes two; use one of "
+            f"{', '.join(able)}"
+        )
+    if len(numbers) < can.plain_numbers:
+        raise UserError(
+            f"{source}.sampler: {name} varies int and float parameters without 'when', and needs {can.plain_numbers} "
+            f"of them; found {len(numbers)}; use tpe"
+        )
+    if len(plain) < can.plain_parameters:
+        raise UserError(f"{source}.sampler: {name} models parameters without 'when', and there are none; use tpe")
+    if can.values:
+        for parameter in space:
+            if parameter.listed is None:
+                raise UserError(
+                    f"{source}.space.{parameter.key}: a {name} needs values; give the range a step, or list them as "
+                    "{choice: [...]}"
+                )
 
 
 def whole_grid(sweep: LoadedSweep, source: str) -> LoadedSweep:
@@ -88,22 +93,6 @@ def whole_grid(sweep: LoadedSweep, source: str) -> LoadedSweep:
     return replace(sweep, file=file)
 
 
-def grid_points(sweep: LoadedSweep) -> list[Point]:
-    """The points of a grid that satisfy the constraints, one for each distinct setting.
-
-    Their order is random and follows the search's seed, so that a budget below the whole takes a fair part of it.
-    """
-    base = sweep.base()
-    distinct: dict[str, Point] = {}
-    for point in list_points(sweep.space, base):
-        if sweep.violated({**base, **point}) is None:
-            setting, shots = resolve(point, sweep.reference)
-            distinct.setdefault(fingerprint([setting.active(), shots]), point)
-    points = list(distinct.values())
-    Random(_search(sweep).seed).shuffle(points)
-    return points
-
-
 def check_racing(sweep: LoadedSweep, source: str) -> None:
     """Check that candidates can be raced, and that no option of another race is given.
 
@@ -118,8 +107,13 @@ def check_racing(sweep: LoadedSweep, source: str) -> None:
                 f"{source}.{option}: does nothing with racing: {search.racing}; remove it, or set racing to "
                 f"{' or '.join(used_by)}"
             )
-    if search.racing == "none":
-        return
+    match search.racing:
+        case "none":
+            return
+        case "asha" | "statistical":
+            pass
+        case _:
+            assert_never(search.racing)
     if sweep.file.searches_shots:
         raise UserError(
             f"{source}.racing: candidates with different {SHOTS} cannot be raced; fix the shots, or set racing: none"

@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, field_validator
 
 from dualpt.core.config import Section
 from dualpt.core.results import SELECTION_METRICS, VAL_ACCURACY
+from dualpt.search_spaces.samplers import Sampler
 
 Item = TypeVar("Item", str, int)
 
@@ -23,7 +24,6 @@ Seeds = Annotated[list[Annotated[int, Field(ge=0)]], AfterValidator(_distinct)]
 SWEEP = "sweep:"
 """Prefix of the name of an earlier sweep, in `start_from`."""
 
-Sampler = Literal["tpe", "random", "gp", "cmaes", "nsga2", "grid"]
 Racing = Literal["none", "asha", "statistical"]
 
 
@@ -33,7 +33,7 @@ class Search(Section):
     trials: int = Field(20, ge=1)
     """Candidate settings to evaluate; with `sampler: grid`, all of the grid unless given."""
     sampler: Sampler = "tpe"
-    """Optuna sampler, or `grid`: every point of a space that can be listed, in a random order."""
+    """How candidates are proposed: an Optuna sampler, or one that lists its points (`search_spaces.samplers`)."""
     seed: int = Field(0, ge=0)
     """Seed of the sampler."""
     objective: str = VAL_ACCURACY

@@ -1,4 +1,4 @@
-"""The files that ship, by name: sweeps, and studies in a folder of their own."""
+"""The files that ship, by name: sweeps, and ablations in a folder of their own."""
 
 from pathlib import Path
 
@@ -10,8 +10,8 @@ def shipped_folder() -> Path:
     return Path(__file__).parent
 
 
-def shipped_studies() -> Path:
-    """The folder of the study files that ship."""
+def shipped_ablations() -> Path:
+    """The folder of the ablation files that ship."""
     return shipped_folder() / "ablations"
 
 
@@ -24,13 +24,13 @@ def shipped_or_path(file: str) -> Path:
     return _find(file, shipped_folder(), "sweep")
 
 
-def shipped_study_or_path(file: str) -> Path:
-    """A path as given, or the shipped study file of that name.
+def shipped_ablation_or_path(file: str) -> Path:
+    """A path as given, or the shipped ablation file of that name.
 
     Raises:
         UserError: neither exists; the nearest shipped name is given.
     """
-    return _find(file, shipped_studies(), "study")
+    return _find(file, shipped_ablations(), "ablation")
 
 
 def _find(file: str, folder: Path, kind: str) -> Path:

@@ -1,5 +1,6 @@
 """A sweep as declared and as checked: its grid, its fixed setting, its search, and where it runs."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -42,9 +43,9 @@ class Run(Section):
     max_concurrent: int | None = Field(None, ge=1)
     """Most trials at once; None is what the resources allow."""
     max_hours: float | None = Field(None, gt=0)
-    """Budget of one launch in hours of wall time: then running packs finish and the launch ends; None is no limit."""
-    tracking_uri: str = "sqlite:///mlflow.db"
-    """MLflow tracking store."""
+    """Budget of one launch in hours of wall time: then running packs finish and the launch ends; None for no limit."""
+    tracking_uri: str = Field(default_factory=lambda: os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db")
+    """MLflow tracking store; without one, that of $MLFLOW_TRACKING_URI, or `sqlite:///mlflow.db`."""
     study_storage: str = "sqlite:///optuna.db"
     """Optuna study storage."""
 
@@ -89,12 +90,12 @@ class SweepFile(Section):
 
 @dataclass(frozen=True)
 class Variant:
-    """A named setting that a study runs over the whole grid."""
+    """A named setting that an ablation runs over the whole grid."""
 
     name: str
     setting: Setting
     levels: Mapping[str, str]
-    """Factor -> level; empty in a study that lists its variants by name."""
+    """Factor -> level; empty in an ablation that lists its variants by name."""
     is_reference: bool = False
     """Whether the others are held against it."""
 
@@ -111,9 +112,9 @@ class LoadedSweep:
     start_points: tuple[StartPoint, ...] = ()
     """Candidates to begin with; what earlier sweeps selected is not among them, since only their store knows it."""
     variants: tuple[Variant, ...] = ()
-    """Of a study (`dualpt.search_spaces.ablation`): its reference and its variants."""
+    """Of an ablation (`dualpt.search_spaces.ablation`): its reference and its variants."""
     pack: int | Literal["auto"] = "auto"
-    """How many variants of a study may share the steps of a pack; a search has `search.pack`."""
+    """How many variants of an ablation may share the steps of a pack; a search has `search.pack`."""
 
     def base(self) -> Point:
         """All values of the reference, by dotted key; where shots are searched, with the grid's most."""

@@ -11,6 +11,7 @@ from dualpt.core.config import SETTING_KEYS, Section, Setting, flatten, one_line
 from dualpt.core.data.catalog import expand_datasets
 from dualpt.core.data.protocols import targets_of
 from dualpt.core.errors import UserError, nearest
+from dualpt.core.files.yaml_reader import read_yaml
 from dualpt.search_spaces.constraints import parse_constraint
 from dualpt.search_spaces.parameters import SHOTS
 from dualpt.search_spaces.search_checks import check_constraints, check_packing, check_racing, check_sampler, whole_grid
@@ -18,7 +19,6 @@ from dualpt.search_spaces.search_section import Search
 from dualpt.search_spaces.space_checks import check_space
 from dualpt.search_spaces.start_points import declared_start_points
 from dualpt.search_spaces.sweep import Grid, LoadedSweep, Run, SweepFile
-from dualpt.search_spaces.yaml_reader import read_yaml
 
 METHOD_REMEDY = "a sweep searches learned prompts; list other methods under 'baselines'"
 
@@ -74,7 +74,7 @@ def check_sweep(declared: Mapping[str, Any], source: str, following: Collection[
 
 
 def check_grid(declared: Mapping[str, Any], source: str, following: Collection[str] = ()) -> LoadedSweep:
-    """Validate what sweeps and studies share, and the search of a sweep.
+    """Validate what sweeps and ablations share, and the search of a sweep.
 
     Args:
         declared: the document.

@@ -38,6 +38,8 @@ SOFTWARE_TAG, DEVICE_TAG = "dualpt.software", "dualpt.device"
 ORIGIN_TAGS = (SAMPLE_TAG, WEIGHTS_TAG, NUMERICS_TAG, SOFTWARE_TAG, DEVICE_TAG)
 """Carried along when a cell's numbers are reused."""
 FAILURE_TAG = "dualpt.failure"
+ARTIFACTS_TAG = "dualpt.artifacts"
+"""On a cell whose numbers are on record while its artifacts wait in an outbox: where, and why."""
 RECORD_TAG = "dualpt.record"
 """Number of the attempt at a cell: whoever writes it a second time finds the first by it."""
 LAUNCH_TAG = "dualpt.launch"
@@ -45,12 +47,15 @@ LAUNCH_TAG = "dualpt.launch"
 GRID_TAG = "dualpt.grid"
 """On a sweep: the trials and the grid that its launches declared: what never began is known by them. A long text is in
 parts, `dualpt.grid.1` and so on, and this tag is empty."""
+DATA_TAG = "dualpt.data"
+"""On a sweep: titles of the user's own datasets, and what a reader of results must know of each dataset
+(`dualpt.sweeps.planning.data_notes`); in parts where it is long, as `GRID_TAG`."""
 REUSED_TAG = "dualpt.reused_from"
 """Run that a cell's numbers (and artifacts) were taken from."""
 SUPERSEDED_TAG = "dualpt.superseded"
 """On a trial whose name has since been given to another setting: its cells are kept and no longer shown."""
 PRUNED_TAG = "dualpt.pruned"
-"""On a trial that a race gave up: after how many datasets. Its run is KILLED, not FINISHED: it is not whole."""
+"""On a trial that a race gave up: after how many datasets. Its run is KILLED, not FINISHED: it is incomplete."""
 SCHEMA_TAG = "dualpt.schema"
 BEST_TAG, BEST_VALUE_TAG = "dualpt.best_trial", "dualpt.best_value"
 """On a sweep: the candidate with the highest mean validation accuracy, and that mean in percent."""
@@ -60,13 +65,19 @@ PARENT_TAG = "mlflow.parentRunId"
 NOTE_TAG = "mlflow.note.content"
 """What MLflow shows as an experiment's or a run's description."""
 
+FIXED_TAG = "dualpt.fixed_setting"
+"""On a sweep: the fixed setting that its launches share (`dualpt.sweeps.ledger.fixed_setting`)."""
+
+MOVABLE = ("data.root", "descriptions.bank", "backbone.pretrained")
+"""Keys that say where things are on a machine: they may be given again for a finished cell, and for a later launch."""
+
 DATASET_PARAM, PROTOCOL_PARAM, SHOTS_PARAM, SEED_PARAM = "data.dataset", "data.protocol", "data.shots", "data.seed"
 TARGETS_PARAM = "data.targets"
 """Only on cells whose protocol has targets."""
 
 Kind = Literal["baseline", "search", "best", "reference", "variant"]
-"""A published method over the whole grid, a candidate over the judged part, the selected setting over the whole; of a
-study, the setting that variants are held against, and the variants, over the whole grid too."""
+"""A published method over the whole grid, a candidate over the judged part, the selected setting over the whole; of
+an ablation, the setting that variants are held against, and the variants, over the whole grid too."""
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 
@@ -98,14 +109,14 @@ class TrialRef:
 
 
 @dataclass(frozen=True)
-class DealtCell(KeyedCell):
-    """A cell on its way to a worker, with the trial that it is recorded under."""
+class TrialCell(KeyedCell):
+    """A cell with the trial it is recorded under."""
 
     trial: TrialRef
 
     @cached_property
     def shape(self) -> str:
-        """What packs that train in the same steps share (`core.cell.pack_of`); dealers ask for it again and again."""
+        """What packs that train in the same steps share (`core.cell.pack_of`); asked for again and again."""
         return pack_of(self.cell)
 
 
@@ -137,6 +148,10 @@ class SweepRow:
     """What the process that last ran it wrote of itself (`dualpt.sweeps.ledger.heartbeat`)."""
     declared: str = ""
     """The trials and grids that its last launches declared (`dualpt.sweeps.planning.declared`)."""
+    data_notes: str = ""
+    """What is recorded of its datasets (`dualpt.sweeps.planning.data_notes`)."""
+    fixed: str = ""
+    """The fixed setting that its launches share; empty for sweeps of former versions."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +179,8 @@ class CellRow:
     reused_from: str | None = None
     origin: Mapping[str, str] = field(default_factory=dict)
     """Values of those `ORIGIN_TAGS` that the cell has."""
+    artifacts_wait: str | None = None
+    """Where its artifacts wait, and why; None where they are in their place."""
 
     @property
     def finished(self) -> bool:
@@ -175,9 +192,15 @@ class CellRow:
         return (self.trial_run_id, self.dataset, self.protocol, self.shots, self.seed)
 
     def flat(self) -> dict[str, Any]:
-        """One row of a table: identity, status, and one column a metric."""
+        """One row of a table: identity, status, and one column per metric.
+
+        A metric that is infinite is missing there, like one that is not a number: no mean includes it, and tables note
+        it.
+        """
         identity = ("trial", "kind", "dataset", "protocol", "shots", "seed", "status", "seconds", "key", "run_id")
-        return {name: getattr(self, name) for name in (*identity, "failure", "reused_from")} | dict(self.metrics)
+        return {name: getattr(self, name) for name in (*identity, "failure", "reused_from")} | {
+            name: value if math.isfinite(value) else math.nan for name, value in self.metrics.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -202,7 +225,7 @@ def setting_hash(setting: Setting) -> str:
 
 
 def latest(rows: Iterable[CellRow]) -> list[CellRow]:
-    """One row a place, in the order recorded: of the attempts at the key tried last, a finished one if there is one."""
+    """One row per place, in the order recorded: of the attempts at the key tried last, a finished one if any."""
     attempts: dict[tuple[str, str, str, int, int], list[CellRow]] = {}
     for row in sorted(rows, key=lambda row: (row.recorded_ms, row.run_id)):
         attempts.setdefault(row.place, []).append(row)

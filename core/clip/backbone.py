@@ -3,7 +3,6 @@
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
@@ -12,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dualpt.core.clip.architectures import architecture_config, check_activation
-from dualpt.core.clip.local_features import LocalKind, has_local_features, image_features, n_positions
+from dualpt.core.clip.local_features import has_local_features, image_features, n_positions
 from dualpt.core.clip.misfits import check_logit_scale, describe_misfits
 from dualpt.core.clip.state_files import SCALE, read_shards, read_state
 from dualpt.core.clip.text_tower import Tokenizer
@@ -20,11 +19,10 @@ from dualpt.core.clip.tokenizer import tokenizer_of
 from dualpt.core.clip.transformers_layout import CONFIG_FILE
 from dualpt.core.clip.transformers_weights import is_transformers_state, to_open_clip
 from dualpt.core.clip.weights import AUTO, MINI_CLIP, RANDOM_SEED, Weights, find_weights
+from dualpt.core.config import LocalKind, Precision
 from dualpt.core.data.images import Preprocess
 from dualpt.core.errors import UserError
 from dualpt.core.mini.clip import MINI_CLIP_IMAGE_SIZE, MINI_CLIP_MEAN, MINI_CLIP_STD, build_mini_clip, load_mini_clip
-
-Precision = Literal["fp32", "bf16", "fp16"]
 
 OPENAI_MARK = "input_resolution"
 ARCHIVE_CONSTANTS = (OPENAI_MARK, "context_length", "vocab_size")

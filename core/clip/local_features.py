@@ -14,7 +14,7 @@ its last attention, and local features are computed from that.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import torch
 from open_clip.modified_resnet import AttentionPool2d, ModifiedResNet
@@ -22,7 +22,8 @@ from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-LocalKind = Literal["value", "tokens"]
+from dualpt.core.config import LocalKind
+
 ImageTower: TypeAlias = VisionTransformer | ModifiedResNet
 
 

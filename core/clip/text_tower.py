@@ -71,8 +71,8 @@ class TextTower:
         return self._embedding.weight.device
 
     @property
-    def can_pack(self) -> bool:
-        """Whether prompts can be a trie: causal attention, features read at end tokens, ordinary blocks."""
+    def can_share_prefixes(self) -> bool:
+        """Whether a trie of prompts is exact: causal attention, features read at end tokens, ordinary blocks."""
         ordinary = all(type(block) is ResidualAttentionBlock for block in self.blocks)
         return self._attention_mask is not None and self._pool in {"argmax", "eos"} and ordinary
 
@@ -112,7 +112,7 @@ class TextTower:
         """Split `order`, sorted by length, so that each batch stays within `TOKENS_PER_BATCH` when padded."""
         batch: list[int] = []
         for index in order:
-            length = len(sentences[index]) if self.can_pack else self.context_length
+            length = len(sentences[index]) if self.can_share_prefixes else self.context_length
             if batch and (len(batch) + 1) * length > TOKENS_PER_BATCH:
                 yield batch
                 batch = []
@@ -121,7 +121,7 @@ class TextTower:
             yield batch
 
     def _encode_batch(self, sentences: Sequence[Sequence[int]]) -> Tensor:
-        length = max(map(len, sentences)) if self.can_pack else self.context_length
+        length = max(map(len, sentences)) if self.can_share_prefixes else self.context_length
         tokens = torch.full((len(sentences), length), self.pad_token)
         for row, sentence in zip(tokens, sentences, strict=True):
             row[: len(sentence)] = torch.tensor(sentence)

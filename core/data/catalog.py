@@ -2,7 +2,7 @@
 
 Two grids of eleven, in the field's order of columns: the real one, and the mini grid drawn by this project; four test
 sets for ImageNet's classes; and what the user has registered in the data root (`own_datasets`). Layouts are
-CoOp's, so that folders prepared for any of its successors can be used as they are.
+CoOp's: folders prepared for any of its successors can be used unchanged.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,19 +11,20 @@ from pathlib import Path
 from typing import Literal
 
 from dualpt.core.data.own_datasets import CLASS_FOLDERS, FILE_NAME, OwnDataset, read_own_datasets
+from dualpt.core.data.table_file import DELIMITERS
 from dualpt.core.errors import UserError, nearest
 from dualpt.core.mini.datasets import IMAGES_PER_CLASS, MINI_DATASETS, RECIPES, TEMPLATES, folder_name, split_file_name
 
 PHOTO = "a photo of a {}."
 
-Layout = Literal["split file", "imagenet", "aircraft", "wnid folders", "numbered folders", "class folders"]
-"""How classes and splits are read: from one JSON split file; ImageNet's and FGVCAircraft's own listings; test images in
-folders called by WordNet id, or by ImageNet's label; a folder a class, divided by the project."""
+Layout = Literal["split file", "imagenet", "aircraft", "wnid folders", "numbered folders", "class folders", "table"]
+"""How classes and splits are read: one JSON split file; ImageNet's and FGVCAircraft's own listings; test images in
+folders named by WordNet id or by ImageNet's label; one folder per class, divided by the project; a table of images."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetInfo:
-    """What is known of a dataset before any file is read."""
+    """What is known about a dataset before any file is read."""
 
     name: str
     """Registry name: on the command line, in tables, and as `<name>.json` in a description bank."""
@@ -49,7 +50,7 @@ class DatasetInfo:
 
     @property
     def tests_only(self) -> bool:
-        """Whether it has no training images: a target, never a source."""
+        """Whether it has test images only: a target, never a source."""
         return self.layout in ("wnid folders", "numbered folders")
 
     def image_root(self, root: Path) -> Path:
@@ -94,7 +95,7 @@ _FOOD, _SATELLITE, _ACTION = (
 )
 # ImageNet's 50,000 `val` images are its test. Where the numbers of images come from: the split files of Caltech101,
 # Pets, Cars, Flowers, Textures, EuroSAT and UCF101 (tests count those of Pets, Textures and EuroSAT); Food101's 1,000
-# images a class divided 5:2:3 and SUN397's 50 training images a class divided 4:1, as CoOp did; Aircraft's three
+# images per class divided 5:2:3 and SUN397's 50 training images per class divided 4:1, as CoOp did; Aircraft's three
 # listings of 10,000 images. The classes are counted in the tests too.
 _REAL = (
     _real("ImageNet", "ImageNet", "imagenet", "images", 1000, (1_281_167, 0, 50_000), layout="imagenet"),
@@ -161,7 +162,7 @@ MINI_GRID: tuple[str, ...] = MINI_DATASETS
 GRIDS: dict[str, tuple[str, ...]] = {"mini": MINI_GRID, "real": REAL_GRID, "imagenet-variants": IMAGENET_VARIANTS}
 """Names that stand for several datasets wherever datasets are listed."""
 BUILT_IN: tuple[str, ...] = (*_DATASETS, *GRIDS, "mean", "average")
-"""Names that a dataset of the user's own cannot take: `grid/mean/...` is a metric."""
+"""Names that a user's own dataset cannot take: `grid/mean/...` is a metric."""
 
 
 def dataset_info(name: str, root: Path | None = None) -> DatasetInfo:
@@ -220,7 +221,7 @@ def own_datasets(root: Path | None = None) -> dict[str, DatasetInfo]:
 
 
 def _state(path: Path) -> object:
-    """What changes when a file is written anew; None where there is none."""
+    """What changes when the file is rewritten; None if it does not exist."""
     try:
         stat = path.stat()
     except OSError:
@@ -229,13 +230,14 @@ def _state(path: Path) -> object:
 
 
 def registered(name: str, entry: OwnDataset) -> DatasetInfo:
-    """What an entry of `datasets.yaml` says of a dataset."""
+    """The dataset that an entry of `datasets.yaml` describes."""
     by_folders = entry.split == CLASS_FOLDERS
+    by_file: Layout = "table" if Path(entry.split).suffix.lower() in DELIMITERS else "split file"
     return DatasetInfo(
         name=name,
         title=entry.title or name,
         kind="own",
-        layout="class folders" if by_folders else "split file",
+        layout="class folders" if by_folders else by_file,
         folder=entry.folder,
         image_folder=entry.images,
         split_file="" if by_folders else entry.split,

@@ -1,14 +1,12 @@
-"""Datasets whose folders say the classes: ImageNet, the test sets made for its classes, and a user's own.
+"""Datasets whose folders say the classes: ImageNet and the test sets made for its classes; a user's own: `own_folders`.
 
-Listings are sorted, so that labels and draws do not depend on the file system; hidden files are left out.
+Listings are sorted, so labels and draws do not depend on the file system; hidden files are left out.
 """
 
 import os
-from collections.abc import Iterator, Sequence
-from hashlib import blake2b
 from pathlib import Path
 
-from dualpt.core.data.splits import PARTS, Item, Split, listing, make_split
+from dualpt.core.data.splits import Item, Split, listing, make_split
 from dualpt.core.data.text_files import read_lines
 from dualpt.core.errors import UserError
 
@@ -17,14 +15,12 @@ IMAGE_SUFFIXES = frozenset(
     (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".mpo", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 )
 """Files of a user's class folders that count as images; those of published datasets are taken as they come."""
-TRAIN_SHARE, VAL_SHARE = 0.5, 0.2
-"""Shares of each class's images where nothing else divides them, as CoOp divided Caltech101 and DescribableTextures."""
 
 
 def read_imagenet(folder: Path, images: Path) -> Split:
     """`classnames.txt` and the folders of `images/{train,val}`; a label is the place of its sorted folder.
 
-    The 50,000 images of `val` are the test set, as in the field; there is no validation split.
+    The 50,000 images of `val` are the test set, as in the field; ImageNet has no validation split.
 
     Raises:
         UserError: missing or unmatched folders, or a faulty list of names.
@@ -87,52 +83,9 @@ def read_numbered_folders(folder: Path, images: Path, imagenet: Path) -> Split:
     return make_split({"train": [], "val": [], "test": test}, images, tests_only=True)
 
 
-def read_own_folders(images: Path) -> Split:
-    """A user's images, one folder a class; labels are places of the sorted folders.
-
-    Where the folders are `train`, `test` and perhaps `val`, they hold the class folders and divide the images. Where
-    not, half of each class is for training, a fifth for validation and the rest for testing, in the order of a hash of
-    the file names: the same on every machine, and little changed by a new image.
-
-    Raises:
-        UserError: no class folders, or a class with fewer than two images.
-    """
-    top = class_folders(images)
-    if {"train", "test"} <= set(top) <= set(PARTS):
-        parts = {part: [f"{part}/{path}" for path in _images_of(images / part)] for part in top}
-    else:
-        parts = _divided(images, top)
-    names = sorted({path.split("/")[-2] for paths in parts.values() for path in paths})
-    labels = {name: label for label, name in enumerate(names)}
-    items = {
-        part: [Item(path, labels[name := path.split("/")[-2]], name) for path in parts.get(part, ())] for part in PARTS
-    }
-    return make_split(items, images)
-
-
-def _images_of(folder: Path) -> list[str]:
-    return [f"{name}/{file}" for name in class_folders(folder) for file in _image_files(folder / name)]
-
-
-def _divided(images: Path, names: Sequence[str]) -> dict[str, list[str]]:
-    parts: dict[str, list[str]] = {part: [] for part in PARTS}
-    for name in names:
-        files = sorted(_image_files(images / name), key=lambda file: blake2b(file.encode()).digest())
-        if len(files) < 2:
-            raise UserError(
-                f"{images / name}: {len(files)} image(s), a class needs two at least (one to train, one to test); add "
-                "images or remove the folder"
-            )
-        n_train = max(1, round(TRAIN_SHARE * len(files)))
-        n_val = min(round(VAL_SHARE * len(files)), len(files) - n_train - 1)
-        cuts = (files[:n_train], files[n_train : n_train + n_val], files[n_train + n_val :])
-        for part, chosen in zip(PARTS, cuts, strict=True):
-            parts[part] += [f"{name}/{file}" for file in sorted(chosen)]
-    return parts
-
-
-def _image_files(folder: Path) -> Iterator[str]:
-    return (name for name in visible(folder) if Path(name).suffix.lower() in IMAGE_SUFFIXES)
+def image_files(folder: Path) -> list[str]:
+    """Sorted names of the image files in a user's folder."""
+    return [name for name in visible(folder) if Path(name).suffix.lower() in IMAGE_SUFFIXES]
 
 
 def _names_file(folder: Path, imagenet: Path) -> Path:
@@ -162,7 +115,7 @@ def class_folders(folder: Path) -> list[str]:
     """Sorted names of the class folders.
 
     Raises:
-        UserError: there is no such folder, or none in it.
+        UserError: the folder is missing, or holds no folders.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: missing; unpack the images there, one folder per class")

@@ -1,4 +1,4 @@
-"""Content digests of image files, so that stored features belong to pixels and not to places.
+"""Content digests of image files: stored features belong to pixels, not to places.
 
 A digest is computed once; as long as a file keeps its size and modification time it is not read again. A moved or
 copied data root is read once more, and then has the same digests.
@@ -9,12 +9,13 @@ import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 
 from dualpt.core.errors import UserError
 from dualpt.core.files.fingerprint import fingerprint
-from dualpt.core.files.locations import write_atomically
-from dualpt.core.files.regular import check_regular
+from dualpt.core.files.locations import cache_root, remember
+from dualpt.core.files.regular import check_regular, odd_kind
 
 DIGEST_BYTES = 16
 READERS = 8
@@ -42,9 +43,7 @@ class DigestIndex:
             UserError: a file is missing or cannot be read.
         """
         root = image_root.resolve()
-        if root not in self._known:
-            self._known[root] = self._load(root)
-        known = self._known[root]
+        known = self._of(root)
         states = [_state(os.path.join(root, path)) for path in paths]  # Path is slow by the million
         changed = {path: state for path, state in zip(paths, states, strict=True) if known.get(path, ())[:2] != state}
         if changed:
@@ -54,6 +53,18 @@ class DigestIndex:
             self._save(root, known)
         return [known[path][2] for path in paths]
 
+    def known(self, image_root: Path, paths: Sequence[str]) -> dict[str, str]:
+        """Digests of those files that were read before and have not changed since; opens no image."""
+        root = image_root.resolve()
+        known = self._of(root)
+        there = (path for path in paths if path in known)
+        return {path: known[path][2] for path in there if _has_state(os.path.join(root, path), known[path][:2])}
+
+    def _of(self, root: Path) -> Known:
+        if root not in self._known:
+            self._known[root] = self._load(root)
+        return self._known[root]
+
     def _file(self, root: Path) -> Path:
         return self._folder / f"{fingerprint(str(root))[:16]}.json"
 
@@ -62,11 +73,28 @@ class DigestIndex:
             content = json.loads(self._file(root).read_text())
             return {path: (size, modified, digest) for path, (size, modified, digest) in content.items()}
         except (OSError, ValueError, TypeError, AttributeError):
-            return {}  # an index that is missing or damaged is made anew
+            return {}  # a missing or damaged index is built again
 
     def _save(self, root: Path, known: Known) -> None:
         """Add to what other processes wrote meanwhile; what is lost in a race is merely read again."""
-        write_atomically(self._file(root), json.dumps(self._load(root) | known))
+        remember(self._file(root), json.dumps(self._load(root) | known))
+
+
+def shared_index() -> DigestIndex:
+    """The index under the cache folder, which all that read images share; loaded once per process."""
+    return _index_in(cache_root())
+
+
+@lru_cache(maxsize=4)
+def _index_in(cache: Path) -> DigestIndex:
+    return DigestIndex(cache / "features" / "digests")
+
+
+def _has_state(path: str, state: tuple[int, int]) -> bool:
+    try:
+        return _state(path) == state
+    except UserError:  # gone: whoever needs the image says so
+        return False
 
 
 def _state(path: str) -> tuple[int, int]:
@@ -76,6 +104,8 @@ def _state(path: str) -> tuple[int, int]:
         raise UserError(f"{path}: image missing; complete the images or set data.root") from None
     except OSError as error:
         raise UserError(f"{path}: image cannot be read ({error.strerror})") from None
+    if (kind := odd_kind(stat.st_mode)) is not None:
+        raise UserError(f"{path}: is {kind} and not an image; replace it")
     return stat.st_size, stat.st_mtime_ns
 
 

@@ -1,15 +1,14 @@
 """From an image file to the tensor a tower sees, as the field's loader does it.
 
-That loader is `PIL.Image.open(path).convert("RGB")`: no EXIF rotation, and conversion before resizing, so that palette
-and grey images are resized as RGB. Which file type it is, the content decides and not the extension. Torch is loaded
-where an image becomes a tensor, and not to read or check files.
+That loader is `PIL.Image.open(path).convert("RGB")`: no EXIF rotation, and conversion before resizing, which makes
+palette and grey images RGB first. The content and not the extension says which file type it is. What the loader spoils
+is found by `image_faults`. Torch is loaded where an image becomes a tensor, and not to read files.
 """
 
 import os
 import random
 import warnings
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from math import exp, log, sqrt
@@ -34,7 +33,7 @@ CROP_ATTEMPTS = 10
 DECODERS = max(2, min(16, os.cpu_count() or 2))
 """Threads that read, decode and resize images; Pillow works outside Python's lock."""
 
-# The field's loader converts such images as they are, and so does `decode`.
+# The field's loader ignores the transparency of such images, and so does `decode`.
 warnings.filterwarnings("ignore", "Palette images with Transparency", UserWarning)
 
 
@@ -42,9 +41,9 @@ def decode(path: Path) -> Image.Image:
     """Read an image file as RGB.
 
     Raises:
-        UserError: the file is missing, truncated, or no image.
+        UserError: the file is missing, truncated, or not an image.
     """
-    check_regular(path)
+    check_regular(path, "replace it by an image")
     try:
         with Image.open(path) as image:
             return image.convert("RGB")
@@ -55,31 +54,6 @@ def decode(path: Path) -> Image.Image:
     except Exception as error:  # Pillow's decoders raise anything from OSError to struct.error on damaged files
         fault = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise UserError(f"{path}: not a readable image ({fault}); replace the file") from None
-
-
-def find_unreadable(
-    image_root: Path, paths: Sequence[str], progress: Callable[[int, int], None] | None = None
-) -> list[str]:
-    """Decode every image, and return the error lines of those that `decode` refuses, in order.
-
-    `progress` is told images decoded and images to decode.
-    """
-
-    def fault(path: str) -> str | None:
-        try:
-            decode(image_root / path)
-        except UserError as error:
-            return str(error)
-        return None
-
-    lines = []
-    with ThreadPoolExecutor(DECODERS) as pool:
-        for number, line in enumerate(pool.map(fault, paths), start=1):
-            if line is not None:
-                lines.append(line)
-            if progress is not None:
-                progress(number, len(paths))
-    return lines
 
 
 @dataclass(frozen=True)

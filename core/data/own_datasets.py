@@ -3,12 +3,13 @@
 leaves:
   folder: leaves                 # under the data root
   images: photos                 # under the folder; left out where image paths begin in the folder itself
-  split: split_leaves.json       # in the folder, as the field's split files; or `folders`, one folder a class
+  split: split_leaves.json       # in the folder, as the field's split files; or `folders`, one folder per class
   template: a photo of a {} leaf.
   title: Leaves
 """
 
 import re
+import reprlib
 from collections.abc import Collection
 from pathlib import Path
 
@@ -17,15 +18,18 @@ from pydantic import Field, ValidationError, field_validator
 
 from dualpt.core.config import Section, one_line
 from dualpt.core.errors import UserError
-from dualpt.core.files.inside import tidied, why_outside
+from dualpt.core.files.inside import LONGEST_PART, tidied, why_outside
 from dualpt.core.files.locations import write_atomically
+from dualpt.core.files.regular import check_regular
 from dualpt.core.files.yaml_reader import read_yaml
 
 FILE_NAME = "datasets.yaml"
 CLASS_FOLDERS = "folders"
-"""Value of `split` for a dataset that has a folder a class and no split file."""
+"""Value of `split` for a dataset with one folder per class and no split file."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """Names become parts of metric names and of file names."""
+LONGEST_VALUE = 1000
+"""Characters of a value, at most."""
 
 
 class OwnDataset(Section):
@@ -45,6 +49,8 @@ class OwnDataset(Section):
     @field_validator("folder", "images", "split")
     @classmethod
     def _stays_inside(cls, path: str) -> str:
+        if not path.isprintable() or any(len(part.encode()) > LONGEST_PART for part in path.split("/")):
+            raise ValueError(f"must be made of printable names of at most {LONGEST_PART} bytes")
         if (inner := tidied(path)) and (reason := why_outside(inner)) is not None:
             raise ValueError(f"must be a relative path inside the data root, with forward slashes; it {reason}")
         return path
@@ -65,23 +71,29 @@ class OwnDataset(Section):
 
 
 def read_own_datasets(root: Path, taken: Collection[str]) -> dict[str, OwnDataset]:
-    """The entries of `datasets.yaml` in a data root by name; none where there is no such file.
+    """The entries of `datasets.yaml` in a data root by name; none without such a file.
 
     Args:
         root: the data root.
         taken: names that stand for something else.
 
     Raises:
-        UserError: a file that is no mapping of names, a name that is taken or impossible, or a faulty entry.
+        UserError: a file that is not a mapping of names, a name that is taken or not allowed, or a faulty entry.
     """
     source = root / FILE_NAME
     if not source.exists():
         return {}
+    check_regular(source, "make it a text file, or remove it")
     entries: dict[str, OwnDataset] = {}
     for name, entry in read_yaml(source).items():
         check_name(name, [*taken, *entries], str(source))
         if not isinstance(entry, dict):
-            raise UserError(f"{source}: {name}: expected the keys folder and split, found {entry!r:.60}")
+            raise UserError(f"{source}: {name}: expected the keys folder and split, found {reprlib.repr(entry):.60}")
+        for key, value in entry.items():
+            # Said here and not by pydantic, which prints values in full: one may hold itself.
+            if not isinstance(value, str) or len(value) > LONGEST_VALUE:
+                fault = f"expected text of at most {LONGEST_VALUE} characters, found {reprlib.repr(value):.60}"
+                raise UserError(f"{source}: {name}: {key}: {fault}")
         entries[name] = check_entry(entry, f"{source}: {name}")
     return entries
 
@@ -105,14 +117,14 @@ def check_name(name: str, taken: Collection[str], place: str) -> None:
         UserError: one line with `place`.
     """
     if not NAME.fullmatch(name):
-        raise UserError(f"{place}: '{name:.80}' is no dataset name; use letters, digits, '.', '_' and '-'")
+        raise UserError(f"{place}: '{name:.80}' cannot name a dataset; use letters, digits, '.', '_' and '-'")
     for other in taken:
         if other.casefold() == name.casefold():
             raise UserError(f"{place}: the name '{name}' is taken by '{other}'; choose another")
 
 
 def append_own_dataset(root: Path, name: str, dataset: OwnDataset) -> Path:
-    """Add an entry at the end of `datasets.yaml`, which is made if need be; what stands in it stays as it is.
+    """Add an entry at the end of `datasets.yaml`, creating it if necessary; existing entries stay unchanged.
 
     Raises:
         UserError: the file cannot be written.

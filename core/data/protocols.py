@@ -2,8 +2,8 @@
 
 few-shot: one dataset, its own test set. base-to-new: trained on the first half of the classes, tested on both halves.
 cross-dataset (as CoCoOp reports it): trained on one source, tested on others, each among all of its own classes.
-domain-generalization (as CoOp reports it): the targets are other images of the source's classes; where a target has a
-part of them (ImageNet-A and -R), an image is classified among that part.
+domain-generalization (as CoOp reports it): the targets are other images of the source's classes; where a target has
+only some of them (ImageNet-A and -R), an image is classified among those.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ def targets_of(
 
     Args:
         protocol: the protocol.
-        source: the dataset trained on; it is no target of itself.
+        source: the dataset trained on; it cannot be its own target.
         named: datasets or groups of them; None takes the rest of the source's grid, or ImageNet's four variants.
         root: the data root, where the user's own datasets are registered.
 
@@ -60,7 +60,7 @@ def targets_of(
         named = _default_targets(protocol, source)
     targets = tuple(name for name in expand_datasets(named, root) if name != source)
     if not targets:
-        raise UserError(f"{source} is its own only target; name other datasets")
+        raise UserError(f"{source} is its only target; name other datasets")
     return targets
 
 
@@ -118,7 +118,7 @@ def _base_to_new(
 ) -> CellData:
     n_classes = len(split.class_names)
     if n_classes < 2:
-        raise UserError(f"{source} has one class; base-to-new needs two at least")
+        raise UserError(f"{source} has one class; base-to-new needs at least two")
     base_test, new_test = base_to_new(split.test, n_classes)
     if not base_test or not new_test:
         raise UserError(f"{source} has no test images of its {'new' if base_test else 'base'} classes")

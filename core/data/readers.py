@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import assert_never
 
 from dualpt.core.data.catalog import DatasetInfo, dataset_info
-from dualpt.core.data.class_folders import read_imagenet, read_numbered_folders, read_own_folders, read_wnid_folders
+from dualpt.core.data.class_folders import read_imagenet, read_numbered_folders, read_wnid_folders
+from dualpt.core.data.own_folders import read_own_folders
 from dualpt.core.data.split_file import read_split_file
 from dualpt.core.data.splits import PARTS, Item, Split, make_split
+from dualpt.core.data.table_file import read_table_file
 from dualpt.core.data.text_files import read_lines
 from dualpt.core.errors import UserError
 
@@ -32,12 +35,13 @@ def read_split(info: DatasetInfo, root: Path, *, images: bool = True) -> Split:
     if images and not image_root.is_dir():
         raise UserError(f"{image_root}: the images of {info.name} are missing; unpack them there")
     match info.layout:
-        case "split file":
+        case "split file" | "table":
             if info.kind == "own" and not (folder / info.split_file).exists():
                 fault = f"the split file of {info.name} is missing; put it there, or change `split` of its entry"
                 raise UserError(f"{folder / info.split_file}: {fault}")
             prefix = f"{info.folder}/{info.image_folder}".rstrip("/")
-            return read_split_file(folder / info.split_file, f"the split file of {info.name}", prefix)
+            read = read_table_file if info.layout == "table" else read_split_file
+            return read(folder / info.split_file, f"the split file of {info.name}", prefix)
         case "aircraft":
             return _read_aircraft(folder)
         case "imagenet":
@@ -48,6 +52,8 @@ def read_split(info: DatasetInfo, root: Path, *, images: bool = True) -> Split:
             return read_numbered_folders(folder, image_root, root / dataset_info("ImageNet").folder)
         case "class folders":
             return read_own_folders(image_root)
+        case _:
+            assert_never(info.layout)
 
 
 def _read_aircraft(folder: Path) -> Split:
@@ -62,6 +68,8 @@ def _read_aircraft(folder: Path) -> Split:
         items = []
         for number, line in enumerate(read_lines(source, f"FGVCAircraft's '{part}' listing"), start=1):
             image, _, name = line.partition(" ")
+            if not image or "/" in image or "\\" in image:
+                raise UserError(f"{source}: line {number}: '{image:.80}' does not name an image in images/")
             if name not in labels:
                 raise UserError(f"{source}: line {number}: class '{name:.80}' is not in variants.txt")
             items.append(Item(f"{image}.jpg", labels[name], name))

@@ -61,7 +61,7 @@ def _item(entry: object, image_folder: str) -> Item:
         raise ValueError(f"class name {name!r:.80} is not a name")
     if CONTROL.search(name):
         raise ValueError(f"class name {name!r:.80} holds control characters")
-    return Item(_relative(path, image_folder), _whole(label), name)
+    return Item(relative_path(path, image_folder), _whole(label), name)
 
 
 def _whole(label: object) -> int:
@@ -74,8 +74,8 @@ def _whole(label: object) -> int:
     return label
 
 
-def _relative(path: object, image_folder: str) -> str:
-    """The path under the image root, with forward slashes."""
+def relative_path(path: object, image_folder: str) -> str:
+    """The path under the image root, with forward slashes; a ValueError says what is wrong with it."""
     if not isinstance(path, str) or not path.strip() or CONTROL.search(path):
         raise ValueError(f"path {path!r:.80} is not a file name")
     plain = path.replace("\\", "/")

@@ -10,9 +10,9 @@ def read_text(source: Path, what: str) -> str:
     """The content of a UTF-8 file, with or without a byte-order mark.
 
     Raises:
-        UserError: the file is missing or no text; `what` says what it is.
+        UserError: the file is missing or not text; `what` says what it is.
     """
-    check_regular(source)
+    check_regular(source, f"put {what} there")
     try:
         return source.read_text(encoding="utf-8-sig")
     except FileNotFoundError:

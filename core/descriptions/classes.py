@@ -90,7 +90,7 @@ def _imagenet_classes(info: DatasetInfo, root: Path) -> Classes:
 
 
 def _read_file(source: Path, info: DatasetInfo) -> Classes:
-    check_regular(source)
+    check_regular(source, INSTEAD)
     try:
         text = source.read_text(encoding="utf-8-sig")
     except FileNotFoundError:

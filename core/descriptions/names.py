@@ -3,7 +3,12 @@
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Literal, NamedTuple
+
+NEAR = 0.8
+"""Least similarity (difflib's ratio) of two names that are called near spellings."""
 
 
 def normal_name(name: str) -> str:
@@ -44,24 +49,73 @@ def names_class(sentence: str, name: str) -> bool:
 
 
 def suggestion(name: str, candidates: Iterable[str]) -> str | None:
-    """The candidate that may be meant by `name`: the same words in another order, a plural, else the nearest spelling.
+    """The one candidate that may be meant by `name` (see `suggestions`), or None."""
+    return next((found.name for found in suggestions([name], candidates).values()), None)
 
-    A suggestion is never taken automatically.
+
+class Suggestion(NamedTuple):
+    """What may be meant by a class name."""
+
+    name: str
+    """The candidate."""
+    likeness: Literal["words", "plural", "spelling"]
+    """The same words in another order; the same but for a plural; a near spelling, which may be another class."""
+
+
+def suggestions(names: Iterable[str], candidates: Iterable[str]) -> dict[str, Suggestion]:
+    """Which candidate may be meant by which name: each candidate by one name at most.
+
+    The same words come first, wherever punctuation and brackets put them ("outdoor control tower" and "control tower
+    (outdoor)", "C/V" and "CV"), then a plural, then the nearest spelling; each counts only where one name and one
+    candidate fit each other and nothing else does. Nothing takes a suggestion unless the user says so.
     """
-    by_normal = {normal_name(candidate): candidate for candidate in candidates}
-    wanted = normal_name(name)
-    for form in (_sorted_words, _singular_words):
-        for normal, candidate in by_normal.items():
-            if form(normal) == form(wanted):
-                return candidate
-    close = difflib.get_close_matches(wanted, by_normal, n=1, cutoff=0.6)
-    return by_normal[close[0]] if close else None
+    left, free = dict.fromkeys(names), dict.fromkeys(candidates)
+    found: dict[str, Suggestion] = {}
+    forms: tuple[tuple[Literal["words", "plural"], Callable[[str], tuple[str, ...]]], ...] = (
+        ("words", _sorted_words),
+        ("words", _sorted_blocks),
+        ("plural", _singular_words),
+    )
+    for likeness, form in forms:
+        named, by_form = defaultdict(list), defaultdict(list)
+        for name in left:
+            named[form(name)].append(name)
+        for candidate in free:
+            by_form[form(candidate)].append(candidate)
+        for words, same in named.items():
+            if words and len(same) == len(by_form[words]) == 1:
+                found[same[0]] = Suggestion(by_form[words][0], likeness)
+        left = {name: None for name in left if name not in found}
+        taken = {suggested.name for suggested in found.values()}
+        free = {candidate: None for candidate in free if candidate not in taken}
+    for name in left:
+        close = _nearest(name, free)
+        if close is not None and _nearest(close, left) == name:
+            found[name] = Suggestion(close, "spelling")
+    return found
 
 
-def _sorted_words(normal: str) -> list[str]:
-    return sorted(normal.split())
+def _nearest(name: str, candidates: Iterable[str]) -> str | None:
+    """The candidate of nearest spelling; None where none is near, or two are equally near."""
+    spelled: defaultdict[str, list[str]] = defaultdict(list)
+    for candidate in candidates:
+        spelled[" ".join(_sorted_words(candidate))].append(candidate)
+    close = difflib.get_close_matches(" ".join(_sorted_words(name)), spelled, n=1, cutoff=NEAR)
+    return spelled[close[0]][0] if close and len(spelled[close[0]]) == 1 else None
 
 
-def _singular_words(normal: str) -> list[str]:
+def _sorted_words(name: str) -> tuple[str, ...]:
+    """The words of a name in alphabetical order, in lower case, without accents, apostrophes and other punctuation."""
+    decomposed = unicodedata.normalize("NFKD", name).casefold().replace("&", " and ")
+    plain = "".join(c for c in decomposed if not unicodedata.combining(c) and c not in "'’")
+    return tuple(sorted(re.findall(r"[^\W_]+", plain)))
+
+
+def _sorted_blocks(name: str) -> tuple[str, ...]:
+    """Words as blanks and brackets part them, without the punctuation inside: `C/V` is `cv`, `SRT-8` is `srt8`."""
+    return tuple(sorted(filter(None, map(loose_name, re.split(r"[\s_()\[\],;]+", name)))))
+
+
+def _singular_words(name: str) -> tuple[str, ...]:
     """Words without a plural's ending, and without an `e` that could be part of one: for comparison alone."""
-    return [re.sub(r"(?<=\w{2})e?s?$", "", word) for word in normal.split()]
+    return tuple(sorted(re.sub(r"(?<=\w{2})e?s?$", "", word) for word in _sorted_words(name)))

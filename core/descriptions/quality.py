@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from statistics import mean
 
 from dualpt.core.descriptions.bank import Sentences
+from dualpt.core.descriptions.importing.screening import fault_of
 from dualpt.core.descriptions.names import names_class, words_of
-from dualpt.core.descriptions.writing.cleaning import is_refusal, sentence_key
+from dualpt.core.descriptions.writing.cleaning import sentence_key
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class TextQuality:
     too_long: tuple[Flagged, ...]
     """Sentences that do not fit the text tower."""
     refusals: tuple[Flagged, ...]
+    """Texts that describe nothing: a model's refusals, "N/A", list marks, links."""
     repeated: tuple[Flagged, ...]
     """Sentences that a class has already, case and punctuation aside."""
     shared: tuple[Flagged, ...]
@@ -83,7 +85,7 @@ def text_quality(
         mean_tokens=mean(tokens) if tokens else 0.0,
         longest=max(tokens, default=0),
         too_long=tuple(item for item, count in zip(every, tokens, strict=True) if count > context_length),
-        refusals=tuple(item for item in every if is_refusal(item.text)),
+        refusals=tuple(item for item in every if fault_of(item.text) is not None),
         repeated=repeated,
         shared=shared,
         naming=mean(named) if named else 0.0,

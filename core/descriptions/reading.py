@@ -79,7 +79,7 @@ def read_content(source: Path, info: DatasetInfo) -> dict[str, Any]:
     Raises:
         UserError: it cannot be read or is not a JSON object.
     """
-    check_regular(source)
+    check_regular(source, "name the bank's file, or set descriptions.bank")
     try:
         text = source.read_text(encoding="utf-8-sig")
     except FileNotFoundError:

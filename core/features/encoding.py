@@ -1,4 +1,4 @@
-"""From image files to rows on a shelf: decoding, encoding and writing at the same time.
+"""From image files to stored features: decoding, encoding and writing at the same time.
 
 Threads decode and resize (Pillow works outside Python's lock), two batches ahead; the main thread feeds the tower; one
 thread fetches features from the device, checks them and writes them. On a GPU no step waits for another: batches come
@@ -17,22 +17,26 @@ import torch
 from torch import Tensor
 
 from dualpt.core.clip.backbone import Backbone
-from dualpt.core.clip.local_features import LocalKind
+from dualpt.core.config import LocalKind
 from dualpt.core.data.images import DECODERS, decode
 from dualpt.core.errors import UserError
-from dualpt.core.features.rows import ImageKey
-from dualpt.core.features.shelf import FeatureShelf
+from dualpt.core.features.folder import FeatureFolder
+from dualpt.core.features.segment import ImageKey
 
 BATCH_IMAGES = 128
-"""Images encoded and committed at a time: what a killed build loses at most, besides those on their way."""
+"""Images encoded at a time."""
 BATCHES_AHEAD = 2
 """Batches being decoded while one is encoded, and batches encoded that wait to be written."""
+FILE_SECONDS = 5.0
+FILE_BYTES = 64 * 2**20
+"""A file is written once it holds a batch and took so long to encode, or is so large: a killed build loses a few
+seconds' work, or a batch where that takes longer, and fast builds leave few files."""
 PROBE_IMAGES = 8
 """Images encoded to measure the pace where nothing is known of it."""
 
 
 def encode_into(
-    shelf: FeatureShelf,
+    folder: FeatureFolder,
     backbone: Backbone,
     image_root: Path,
     images: Sequence[ImageKey],
@@ -40,29 +44,73 @@ def encode_into(
     view: int | None,
     written: Callable[[int], None],
 ) -> None:
-    """Encode `images` and commit them batch by batch; the caller holds the shelf's lock.
+    """Encode `images` and commit them file by file; the caller holds the folder's lock.
 
     Args:
-        written: called with the size of every batch that is on disk.
+        written: called with the number of images in every file that is on disk.
 
     Raises:
-        UserError: an image that cannot be read, features that are not finite or zero, or a full disk. Batches before it
-            stay.
+        UserError: an image that can't be read, or features that aren't finite or are zero. Batches before it are kept.
+        StorageError: a full disk. Files before it are kept.
     """
-    writing: deque[tuple[int, Future[None]]] = deque()
+    writer = _Writer(folder, backbone, image_root)
+    writing: deque[Future[int]] = deque()
 
     def settle(left: int) -> None:
         while len(writing) > left:
-            size, future = writing.popleft()
-            future.result()
-            written(size)
+            if size := writing.popleft().result():
+                written(size)
 
-    with ThreadPoolExecutor(1) as writer:
-        for batch, pixels in _loaded_ahead(backbone, image_root, images, view):
-            features = backbone.encode_images(pixels, local)
-            writing.append((len(batch), writer.submit(_commit, shelf, backbone, image_root, batch, features)))
-            settle(BATCHES_AHEAD)
-        settle(0)
+    with ThreadPoolExecutor(1) as thread:
+        try:
+            for batch, pixels in _loaded_ahead(backbone, image_root, images, view):
+                features = backbone.encode_images(pixels, local)
+                writing.append(thread.submit(writer.add, batch, features))
+                settle(BATCHES_AHEAD)
+        finally:
+            writing.append(thread.submit(writer.write))
+            settle(0)
+
+
+class _Writer:
+    """Fetches encoded batches from the device, checks them, and writes them as files."""
+
+    def __init__(self, folder: FeatureFolder, backbone: Backbone, image_root: Path) -> None:
+        self._folder, self._backbone, self._image_root = folder, backbone, image_root
+        self._images: list[ImageKey] = []
+        self._batches: list[list[Tensor]] = []
+        self._begun = time.monotonic()
+
+    def add(self, batch: Sequence[ImageKey], features: tuple[Tensor, Tensor | None]) -> int:
+        """Take a batch; the number of images written now.
+
+        Raises:
+            UserError: its features aren't finite or are zero, or a file can't be written.
+        """
+        rows = [
+            values.to(column.torch_dtype).cpu()
+            for column, values in zip(self._folder.columns, features, strict=False)  # local ones may not be kept
+            if values is not None
+        ]
+        lengths = features[0].norm(dim=-1)
+        if not (lengths > 0.5).all() or not all(values.isfinite().all() for values in rows):
+            raise UserError(
+                f"{self._image_root / batch[0].path}: its features or those of an image near it aren't finite, or are "
+                f"zero; check the weights, or use another backbone.precision than {self._backbone.precision}"
+            )
+        self._images += batch
+        self._batches.append(rows)
+        full = len(self._images) * self._folder.row_bytes >= FILE_BYTES
+        return self.write() if full or time.monotonic() - self._begun >= FILE_SECONDS else 0
+
+    def write(self) -> int:
+        """Write what is there as one file, and return how many images that was."""
+        images, batches = self._images, self._batches
+        self._images, self._batches = [], []
+        if images:
+            self._folder.add(images, [torch.cat(rows) for rows in zip(*batches, strict=True)])
+        self._begun = time.monotonic()
+        return len(images)
 
 
 def measure_pace(
@@ -111,20 +159,3 @@ def _loaded_ahead(
             yield batch, pixels.pin_memory() if pinned else pixels
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _commit(
-    shelf: FeatureShelf,
-    backbone: Backbone,
-    image_root: Path,
-    batch: Sequence[ImageKey],
-    features: tuple[Tensor, Tensor | None],
-) -> None:
-    values = [one for one in features if one is not None]
-    lengths = features[0].norm(dim=-1)
-    if not (lengths > 0.5).all() or not all(one.isfinite().all() for one in values):
-        raise UserError(
-            f"{image_root / batch[0].path}: its features or a neighbour's are not finite, or zero; "
-            f"check the weights, or use another backbone.precision than {backbone.precision}"
-        )
-    shelf.append(batch, values)

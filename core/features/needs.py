@@ -4,19 +4,16 @@ Only what a protocol reads is stored: the drawn training images (their views, wh
 validation images, and the test sets; local features only for settings that use them.
 """
 
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dualpt.core.cell import Cell
-from dualpt.core.clip.local_features import LocalKind
-from dualpt.core.config import Setting, uses_local
+from dualpt.core.config import LocalKind, Setting, uses_local
 from dualpt.core.data.splits import Item
-from dualpt.core.errors import UserError
-from dualpt.core.features.rows import ImageKey
+from dualpt.core.features.segment import ImageKey
 from dualpt.core.features.store import Encoder, FeatureStore
-from dualpt.core.inputs.reading import data_of, data_root, info_of
+from dualpt.core.inputs.reading import CellInputs, Dataset
 
 
 @dataclass(frozen=True)
@@ -24,21 +21,20 @@ class FeatureNeed:
     """Images of one dataset that one backbone is to see in one way."""
 
     setting: Setting
-    """The first setting that asks for it: its backbone and data root are all that matters."""
-    dataset: str
+    """The first setting that asks for it; only its backbone matters."""
+    dataset: Dataset
     view: int | None
     """None for the plain centre crop."""
     items: tuple[Item, ...]
     """Labelled 0: base-to-new relabels the same images."""
 
     @property
-    def local(self) -> LocalKind | None:
-        return local_kind(self.setting)
+    def image_root(self) -> Path:
+        return self.dataset.image_root
 
     @property
-    def image_root(self) -> Path:
-        info = info_of(self.setting, self.dataset)
-        return info.image_root(data_root(self.setting, info))
+    def local(self) -> LocalKind | None:
+        return local_kind(self.setting)
 
 
 @dataclass(frozen=True)
@@ -65,27 +61,27 @@ def train_views(setting: Setting) -> tuple[int | None, ...]:
     return (None,) if n_views == 1 else tuple(range(n_views))
 
 
-def needs_of(cells: Sequence[Cell]) -> list[FeatureNeed]:
+def needs_of(cells: Iterable[Cell]) -> list[FeatureNeed]:
     """What the cells read, each image once; those with local features first, since global ones are stored with them."""
-    wanted: dict[tuple[object, ...], tuple[Setting, str, int | None, dict[Item, None]]] = {}
+    wanted: dict[tuple[object, ...], tuple[Setting, Dataset, int | None, dict[Item, None]]] = {}
 
-    def want(setting: Setting, dataset: str, view: int | None, items: Sequence[Item]) -> None:
-        group = (setting.backbone, setting.data.root, dataset, uses_local(setting), view)
+    def want(setting: Setting, dataset: Dataset, view: int | None, items: Sequence[Item]) -> None:
+        group = (setting.backbone, dataset, uses_local(setting), view)
         images = wanted.setdefault(group, (setting, dataset, view, {}))[3]
         images.update((item._replace(label=0), None) for item in items)
 
-    for cell in cells:
-        data, setting = data_of(cell), cell.setting
-        want(setting, cell.dataset, None, data.val)
+    for inputs in map(CellInputs, cells):
+        data, setting = inputs.data, inputs.cell.setting
+        want(setting, inputs.source, None, data.val)
         for test, items in data.tests.items():
-            want(setting, data.datasets[test], None, items)
-        if setting.method == "prompt":
+            want(setting, inputs.dataset_of(test), None, items)
+        if setting.trains:
             for view in train_views(setting):
-                want(setting, cell.dataset, view, data.train)
+                want(setting, inputs.source, view, data.train)
     seen: dict[tuple[object, ...], set[Item]] = {}
     needs = []
     for setting, dataset, view, images in sorted(wanted.values(), key=lambda group: not uses_local(group[0])):
-        known = seen.setdefault((setting.backbone, setting.data.root, dataset, view), set())
+        known = seen.setdefault((setting.backbone, dataset, view), set())
         needs.append(FeatureNeed(setting, dataset, view, tuple(image for image in images if image not in known)))
         known |= set(images)
     return [need for need in needs if need.items]
@@ -106,25 +102,10 @@ def estimate(
     estimates = []
     for need in needs:
         encoder = encoder_of(need.setting)
-        missing, row_bytes = store.missing(encoder, need.dataset, need.image_root, need.items, need.local, need.view)
+        missing, row_bytes = store.missing(
+            encoder, need.dataset.name, need.image_root, need.items, need.local, need.view
+        )
         pace = pace_of(need, missing) if missing else None
         seconds = len(missing) / pace if pace else None if missing else 0.0
         estimates.append(FeatureEstimate(need, len(missing), len(missing) * row_bytes, seconds))
     return estimates
-
-
-def check_room(folder: Path, estimates: Sequence[FeatureEstimate]) -> None:
-    """Refuse to start what cannot be finished.
-
-    Raises:
-        UserError: the disk has less room than all missing features need.
-    """
-    needed = sum(one.bytes for one in estimates)
-    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    free = shutil.disk_usage(there).free
-    if needed > free:
-        images = sum(one.missing for one in estimates)
-        raise UserError(
-            f"{folder}: features of {images} images need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; make "
-            "room (`dualpt features gc`), or set DUALPT_CACHE to a larger disk"
-        )

@@ -1,15 +1,13 @@
-"""How many images a second were encoded here before: what a build is expected to take."""
+"""How many images per second this machine encoded before: how long a build is expected to take."""
 
 import json
-from contextlib import suppress
 from pathlib import Path
 
-from dualpt.core.errors import UserError
-from dualpt.core.files.locations import write_atomically
+from dualpt.core.files.locations import remember
 
 PACE_FILE = "pace.json"
 LEAST_SECONDS = 1.0
-"""Shorter builds say nothing: starting up takes part of that."""
+"""Of shorter builds, starting up takes too large a part."""
 
 
 class Pace:
@@ -24,10 +22,9 @@ class Pace:
         return pace if isinstance(pace, int | float) and pace > 0 else None
 
     def note(self, encoder: str, images: int, seconds: float) -> None:
-        """Remember a build; an estimate that cannot be kept is no fault."""
+        """Remember a build, unless it was too short to tell."""
         if seconds >= LEAST_SECONDS:
-            with suppress(UserError):
-                write_atomically(self._file, json.dumps(self._read() | {encoder: images / seconds}, indent=1))
+            remember(self._file, json.dumps(self._read() | {encoder: images / seconds}, indent=1))
 
     def _read(self) -> dict[str, float]:
         try:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dualpt.core.errors import UserError
-from dualpt.core.files.locations import cache_root, write_atomically
+from dualpt.core.files.locations import cache_root, remember
 from dualpt.core.files.regular import check_regular
 
 
@@ -47,5 +47,5 @@ def file_sha256(path: Path) -> str:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    write_atomically(known, digest)
+    remember(known, digest)
     return digest

@@ -1,15 +1,21 @@
-"""The cache folder: where derived files are kept, and how a file is written in one step.
+"""The cache folder: where derived files lie, and how they get there complete or not at all.
 
-Everything in it can be deleted; it is computed again.
+Everything in it can be deleted and is computed again. A command that only looks (a dry run) says so by
+`leaving_no_trace`; what it derives is kept in memory or in a temporary folder until it ends.
 """
 
 import errno
 import os
 import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dualpt.core.errors import UserError
+from dualpt.core.errors import StorageError
 
+TEMPORARY_PREFIX = ".tmp-"
+"""Of files that are being written."""
 CACHE_REMEDY = "make room, or set DUALPT_CACHE to another folder"
 
 
@@ -18,27 +24,58 @@ def cache_root() -> Path:
     return Path(os.environ.get("DUALPT_CACHE") or "~/.cache/dualpt").expanduser()
 
 
-def write_atomically(path: Path, text: str, remedy: str = CACHE_REMEDY) -> None:
-    """Write the complete file or nothing: readers never see half of it, even if the process is killed.
+_temporary: Path | None = None
+"""The folder in place of the cache while no trace may be left."""
+
+
+@contextmanager
+def leaving_no_trace() -> Iterator[None]:
+    """Within, nothing is added to the cache: `remember` forgets, and large things go to `temporary_root`."""
+    global _temporary
+    if _temporary is not None:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="dualpt-") as folder:
+        _temporary = Path(folder)
+        try:
+            yield
+        finally:
+            _temporary = None
+
+
+def temporary_root() -> Path | None:
+    """Where to put what can't be kept in memory while no trace may be left; None where the cache may be written."""
+    return _temporary
+
+
+def remember(path: Path, text: str) -> None:
+    """Keep what spares work later and isn't needed: not while no trace may be left, nor where the disk refuses."""
+    if _temporary is None:
+        with suppress(StorageError):
+            write_atomically(path, text)
+
+
+def write_atomically(path: Path, content: str | bytes, remedy: str = CACHE_REMEDY) -> None:
+    """Write a complete file or nothing: readers never see half of it, whatever is killed when.
 
     Args:
-        path: the file; missing folders are made.
-        text: its content.
-        remedy: what the user can do where the folder cannot be written.
+        path: the file; folders on the way are made.
+        content: text, written as UTF-8, or bytes.
+        remedy: what the user can do where the folder can't be written.
 
     Raises:
-        UserError: the folder cannot be written, or the disk is full.
+        StorageError: the folder can't be written, or the disk is full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.parent / f".tmp-{secrets.token_hex(8)}"
-        # Not tempfile, whose files only their owner can read: a store or a bank is shared.
+        temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+        # Not tempfile's, whose files are their owner's alone: a store or a bank is shared by many.
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     except OSError as error:
         raise unwritable(path.parent, error, remedy) from None
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -49,7 +86,7 @@ def write_atomically(path: Path, text: str, remedy: str = CACHE_REMEDY) -> None:
         raise
 
 
-def unwritable(folder: Path, error: OSError, remedy: str = CACHE_REMEDY) -> UserError:
-    """The one line for a folder that cannot be written."""
+def unwritable(folder: Path, error: OSError, remedy: str = CACHE_REMEDY) -> StorageError:
+    """The one line for a folder that can't be written."""
     reason = "the disk is full" if error.errno == errno.ENOSPC else f"cannot be written ({error.strerror})"
-    return UserError(f"{folder}: {reason}; {remedy}")
+    return StorageError(f"{folder}: {reason}; {remedy}")

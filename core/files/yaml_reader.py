@@ -99,7 +99,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
         mark = error.problem_mark
         place = f"{path}:{mark.line + 1}" if mark else str(path)
         raise UserError(f"{place}: {error.problem}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except RecursionError:
+        raise UserError(f"{path}: nested too deeply; keep it to keys and their values") from None
+    except (yaml.YAMLError, ValueError) as error:
         raise UserError(f"{path}: not a YAML text file ({str(error).splitlines()[0]})") from None
     if not isinstance(loaded, dict):
         raise UserError(f"{path}: expected a mapping of keys, found {type(loaded).__name__}")

@@ -1,43 +1,57 @@
-"""What a cell reads, found by name: the split, the drawn sample, the description bank; and the cell's key. No torch.
+"""What a cell reads: its datasets, the images drawn from them, and the description banks. No torch.
 
-A cell's key is a hash of everything that determines its numbers: active settings with the recipe resolved, the images
-drawn and judged, the weights, the descriptions, and the version of the trainer's numerics. Places (data root, cache
-folder, device) are no part of it.
+`CellInputs` finds each dataset of a cell once, at the door, and is passed on; splits, draws and banks are read once
+per process.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cache, lru_cache
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 
 from dualpt.core.cell import Cell
-from dualpt.core.clip.weights import find_weights
 from dualpt.core.config import Protocol, Setting, tests_with_descriptions, uses_descriptions
 from dualpt.core.data.catalog import DatasetInfo, dataset_info
-from dualpt.core.data.digests import DigestIndex
+from dualpt.core.data.checking.image_faults import check_depth
 from dualpt.core.data.protocols import CellData, check_source, divide
 from dualpt.core.data.readers import read_split
 from dualpt.core.data.sampling import draw_few_shot
 from dualpt.core.data.splits import Item, Split, check_files
 from dualpt.core.descriptions.bank import Sentences
-from dualpt.core.descriptions.reading import bank_fingerprint, read_bank
+from dualpt.core.descriptions.reading import read_bank
 from dualpt.core.errors import UserError
-from dualpt.core.files.fingerprint import fingerprint, rows_fingerprint
-from dualpt.core.files.locations import cache_root
-from dualpt.core.mini.grid import MANIFEST_NAME, ensure_mini_grid
-from dualpt.core.prompts.init_path import init_identity
-from dualpt.core.recipes import NUMERICS_VERSION, Recipe, resolve_recipe
-
-HASHED_BY_CONTENT = {"backbone.pretrained", "descriptions.per_class"}
-"""Keys that name what the cell key hashes itself: weights and sentences."""
-
-RESOLVED_BY_RECIPE = {"optim.recipe", "optim.epoch_scale"}
-"""Keys that act through learning rate, batch size and epochs alone, which stand in the cell key themselves."""
-
-PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
-"""What weights say of how images are prepared for them."""
+from dualpt.core.files.locations import cache_root, temporary_root
+from dualpt.core.mini.grid import MANIFEST_NAME, ensure_mini_grid, is_drawn
+from dualpt.core.recipes import Recipe, resolve_recipe
 
 EMBEDDED_BANKS = Path(__file__).parents[1] / "data" / "banks"
 """Description banks that ship with the project."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset that has been found: what is known of it, and the data root it lies in."""
+
+    info: DatasetInfo
+    root: Path
+
+    @property
+    def name(self) -> str:
+        return self.info.name
+
+    @property
+    def image_root(self) -> Path:
+        """The folder that image paths are relative to."""
+        return self.info.image_root(self.root)
+
+    @property
+    def split(self) -> Split:
+        """Read once per process; a mini dataset that is not on disk yet is drawn first.
+
+        Raises:
+            UserError: the split cannot be read.
+        """
+        return _read_once(self)
 
 
 def mini_root() -> Path:
@@ -46,7 +60,7 @@ def mini_root() -> Path:
 
 
 def info_of(setting: Setting, dataset: str) -> DatasetInfo:
-    """The dataset by name, the user's own ones in the setting's data root included.
+    """What is known of a dataset, including the user's own in the setting's data root; needs no data root.
 
     Raises:
         UserError: no such dataset.
@@ -61,8 +75,9 @@ def data_root(setting: Setting, info: DatasetInfo) -> Path:
         UserError: a real dataset without a data root.
     """
     given = setting.data.folder
-    if info.kind == "mini":  # a folder of photographs is no place to draw a mini grid into
-        return given if given is not None and (given / MANIFEST_NAME).is_file() else mini_root()
+    if info.kind == "mini":  # never draw the mini grid into a folder of photographs
+        root = given if given is not None and (given / MANIFEST_NAME).is_file() else mini_root()
+        return root if (temporary := temporary_root()) is None else _without_trace(root, info.name, temporary)
     if given is not None:
         return given
     raise UserError(
@@ -70,95 +85,158 @@ def data_root(setting: Setting, info: DatasetInfo) -> Path:
     )
 
 
-def datasets_of(cell: Cell) -> dict[DatasetInfo, Path]:
-    """The source and the targets of a cell, and the root that each lies in.
+@cache
+def _without_trace(root: Path, dataset: str, temporary: Path) -> Path:
+    """Where a mini dataset is, or is drawn while nothing may be added to `root`."""
+    return root if is_drawn(root, dataset) else temporary / "mini-grid"
+
+
+def find_dataset(setting: Setting, name: str) -> Dataset:
+    """The dataset by its registry name, in the setting's data root.
 
     Raises:
-        UserError: an unknown dataset, or one without a data root.
+        UserError: no such dataset, or a real one without a data root.
     """
-    infos = [info_of(cell.setting, name) for name in (cell.dataset, *cell.targets)]
-    return {info: data_root(cell.setting, info) for info in infos}
+    info = info_of(setting, name)
+    return Dataset(info, data_root(setting, info))
 
 
-def mini_datasets_of(cells: Iterable[Cell]) -> dict[Path, list[str]]:
-    """The mini datasets that the cells need, by the root they are to lie in."""
-    wanted: dict[Path, dict[str, None]] = {}
-    for cell in cells:
-        for info, root in datasets_of(cell).items():
-            if info.kind == "mini":
-                wanted.setdefault(root, {})[info.name] = None
-    return {root: list(names) for root, names in wanted.items()}
+class CellInputs:
+    """What a cell reads. Made at the door of every operation on a cell, and passed on from there.
+
+    Raises:
+        UserError: an unknown dataset, or one without a data root; the properties: a split, draw or bank that cannot be
+            read.
+    """
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell = cell
+        self.datasets = {name: find_dataset(cell.setting, name) for name in (cell.dataset, *cell.targets)}
+        """The source and the targets, by name."""
+
+    @property
+    def source(self) -> Dataset:
+        """The dataset that is trained on."""
+        return self.datasets[self.cell.dataset]
+
+    @property
+    def draw(self) -> "Draw":
+        """What determines the cell's images."""
+        return tuple(self.datasets.values()), self.cell.protocol, self.cell.shots, self.cell.seed
+
+    @property
+    def data(self) -> CellData:
+        """The drawn sample and the test sets, divided by the cell's protocol."""
+        return draw_once(*self.draw)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """Learning rate, batch size and epochs, with the recipe resolved."""
+        optim = self.cell.setting.optim
+        return resolve_recipe(
+            optim.recipe,
+            shots=self.cell.shots,
+            dataset=self.cell.dataset,
+            n_images=_count_drawn(*self.draw),
+            learning_rate=optim.learning_rate,
+            batch_size=optim.batch_size,
+            epochs=optim.epochs,
+            epoch_scale=optim.epoch_scale,
+        )
+
+    @property
+    def described(self) -> tuple[str, ...]:
+        """Datasets whose descriptions the cell uses; a target's only where classification needs them."""
+        setting = self.cell.setting
+        source = (self.cell.dataset,) if uses_descriptions(setting) else ()
+        return (*source, *self.cell.targets) if tests_with_descriptions(setting) else source
+
+    def dataset_of(self, part: str) -> Dataset:
+        """The dataset of `train` or of a test set."""
+        return self.datasets[self.data.datasets[part]]
+
+    def class_names(self, part: str) -> tuple[str, ...]:
+        """Class names of `train` or of a test set, by label."""
+        return self.dataset_of(part).split.class_names[self.data.classes[part]]
+
+    def sentences(self, dataset: str) -> Sentences:
+        """The description sentences of every class of one of the datasets, by label."""
+        return read_sentences(self.cell.setting, self.datasets[dataset])
 
 
-def split_of(setting: Setting, dataset: str) -> Split:
-    """The dataset's split, read once per process; a mini dataset that is not on disk yet is drawn first."""
-    info = info_of(setting, dataset)
-    return _read_once(info, data_root(setting, info))
+Draw = tuple[tuple[Dataset, ...], Protocol, int, int]
+"""Source and targets, protocol, shots and seed: what determines a cell's images."""
 
 
 @lru_cache(maxsize=64)
-def _read_once(info: DatasetInfo, root: Path) -> Split:
-    if info.kind == "mini":
-        ensure_mini_grid(root, [info.name])
-    return read_split(info, root)
-
-
-def data_of(cell: Cell) -> CellData:
-    """Draw the cell's sample and divide it by its protocol."""
-    return _draw_once(*_draw_of(cell))
-
-
-Places = tuple[tuple[DatasetInfo, Path], ...]
-"""Source and targets with their roots."""
-
-
-def _draw_of(cell: Cell) -> tuple[Places, Protocol, int, int]:
-    """What a cell's images follow from: places, protocol, shots and seed."""
-    return tuple(datasets_of(cell).items()), cell.protocol, cell.shots, cell.seed
+def _read_once(dataset: Dataset) -> Split:
+    if dataset.info.kind == "mini":
+        ensure_mini_grid(dataset.root, [dataset.name])
+    return read_split(dataset.info, dataset.root)
 
 
 @lru_cache(maxsize=1024)
-def _draw_once(places: Places, protocol: Protocol, shots: int, seed: int) -> CellData:
-    (source, root), *targets = places
+def draw_once(datasets: tuple[Dataset, ...], protocol: Protocol, shots: int, seed: int) -> CellData:
+    """Draw a sample, remembered for the process; arguments are the members of a `Draw`."""
+    source, *targets = datasets
     if shots:
-        check_source(source)
-    split = _read_once(source, root)
-    sample = draw_few_shot(split, shots, seed) if shots else None
-    others = {info.name: _read_once(info, place) for info, place in targets}
-    return divide(protocol, source.name, split, sample, others)
+        check_source(source.info)
+    sample = draw_few_shot(source.split, shots, seed) if shots else None
+    return divide(protocol, source.name, source.split, sample, {target.name: target.split for target in targets})
 
 
 @cache
-def _n_drawn(places: Places, protocol: Protocol, shots: int, seed: int) -> int:
-    """Training images: remembered where the draw itself is not, since a sweep asks for it again and again."""
-    return len(_draw_once(places, protocol, shots, seed).train)
+def _count_drawn(datasets: tuple[Dataset, ...], protocol: Protocol, shots: int, seed: int) -> int:
+    """Training images; kept when the draw itself has been evicted, since a sweep asks for it again and again."""
+    return len(draw_once(datasets, protocol, shots, seed).train)
 
 
-def bank_folder(setting: Setting, info: DatasetInfo) -> Path:
-    """The folder of the description bank: as set, else beside the data, else the project's own.
+def data_of(cell: Cell) -> CellData:
+    """The cell's drawn sample and test sets (`CellInputs.data`)."""
+    return CellInputs(cell).data
 
-    Raises:
-        UserError: no bank is set and none is found for this dataset.
-    """
-    if setting.descriptions.bank is not None:
-        return Path(setting.descriptions.bank).expanduser()
-    beside = data_root(setting, info) / "descriptions"
-    for folder in (beside, EMBEDDED_BANKS):
-        if (folder / info.bank_name).is_file():
-            return folder
-    raise UserError(
-        f"descriptions.bank is not set and {beside / info.bank_name} does not exist; give descriptions.bank=FOLDER "
-        f"with {info.bank_name} of {{class name: [sentence, ...]}}, or alignment.llm_weight=0"
-    )
+
+def split_of(setting: Setting, dataset: str) -> Split:
+    """The dataset's split (`Dataset.split`)."""
+    return find_dataset(setting, dataset).split
 
 
 def sentences_of(setting: Setting, dataset: str) -> Sentences:
     """The description sentences of every class, by label."""
-    info, split = info_of(setting, dataset), split_of(setting, dataset)
+    return read_sentences(setting, find_dataset(setting, dataset))
+
+
+def read_sentences(setting: Setting, dataset: Dataset) -> Sentences:
+    """The description sentences of every class of a dataset that has been found, by label.
+
+    Raises:
+        UserError: no bank is found, or it does not fit the classes.
+    """
+    info, split = dataset.info, dataset.split
     wnids = None
     if info.layout == "wnid folders":
         wnids = tuple(dict.fromkeys(item.path.partition("/")[0] for item in split.test))
-    return _read_bank_once(bank_folder(setting, info), info, split.class_names, setting.descriptions.per_class, wnids)
+    return _read_bank_once(
+        bank_folder(setting, dataset), info, split.class_names, setting.descriptions.per_class, wnids
+    )
+
+
+def bank_folder(setting: Setting, dataset: Dataset) -> Path:
+    """The folder of the description bank: as set, else beside the data, else the project's own.
+
+    Raises:
+        UserError: no bank is set, and none is found for this dataset.
+    """
+    if setting.descriptions.bank is not None:
+        return Path(setting.descriptions.bank).expanduser()
+    beside, file_name = dataset.root / "descriptions", dataset.info.bank_name
+    for folder in (beside, EMBEDDED_BANKS):
+        if (folder / file_name).is_file():
+            return folder
+    raise UserError(
+        f"descriptions.bank is not set and {beside / file_name} does not exist; give descriptions.bank=FOLDER "
+        f"with {file_name} of {{class name: [sentence, ...]}}, or alignment.llm_weight=0"
+    )
 
 
 @lru_cache(maxsize=256)
@@ -172,120 +250,36 @@ def _read_bank_once(
     return read_bank(folder, info, class_names, per_class, wnids)
 
 
-def described_datasets(cell: Cell) -> tuple[str, ...]:
-    """The datasets of the cell whose descriptions it uses: a target's matter only where classifying needs them."""
-    source = (cell.dataset,) if uses_descriptions(cell.setting) else ()
-    return (*source, *cell.targets) if tests_with_descriptions(cell.setting) else source
+def mini_datasets_of(cells: Iterable[CellInputs]) -> dict[Path, list[str]]:
+    """The mini datasets that the cells need, by the root they lie in."""
+    wanted: dict[Path, dict[str, None]] = {}
+    for inputs in cells:
+        for dataset in inputs.datasets.values():
+            if dataset.info.kind == "mini":
+                wanted.setdefault(dataset.root, {})[dataset.name] = None
+    return {root: list(names) for root, names in wanted.items()}
 
 
-@cache
-def _trained_pixels(places: Places, protocol: Protocol, shots: int, seed: int) -> str:
-    """Fingerprint of the training and validation images: their labels, and what is in the files."""
-    data = _draw_once(places, protocol, shots, seed)
-    return _pixels(places, data, {"train": data.train, "val": data.val})
-
-
-@cache
-def _tested_pixels(places: Places, protocol: Protocol) -> str:
-    """The same of the test images, which no draw changes: they are many, and looked at once."""
-    data = _draw_once(places, protocol, 0, 0)
-    return _pixels(places, data, data.tests)
-
-
-def _pixels(places: Places, data: CellData, parts: Mapping[str, Sequence[Item]]) -> str:
-    index = _digest_index(cache_root())
-    image_roots = {info.name: info.image_root(root) for info, root in places}
-    return rows_fingerprint(
-        (part, item.label, digest)
-        for part, items in parts.items()
-        for item, digest in zip(
-            items,
-            index.digests(image_roots[data.datasets.get(part, places[0][0].name)], [item.path for item in items]),
-            strict=True,
-        )
-    )
-
-
-@lru_cache(maxsize=4)
-def _digest_index(cache: Path) -> DigestIndex:
-    return DigestIndex(cache / "features" / "digests")
-
-
-def recipe_of(cell: Cell) -> Recipe:
-    """The cell's learning rate, batch size and epochs, with the recipe resolved."""
-    optim = cell.setting.optim
-    return resolve_recipe(
-        optim.recipe,
-        shots=cell.shots,
-        dataset=cell.dataset,
-        n_images=_n_drawn(*_draw_of(cell)),
-        learning_rate=optim.learning_rate,
-        batch_size=optim.batch_size,
-        epochs=optim.epochs,
-        epoch_scale=optim.epoch_scale,
-    )
-
-
-def cell_key(cell: Cell) -> str:
-    """Hash of everything that determines the cell's numbers.
-
-    Raises:
-        UserError: a split, bank or weights file that cannot be read.
-    """
-    setting = cell.setting
-    settings = {key: value for key, value in setting.active().items() if key not in HASHED_BY_CONTENT}
-    if setting.method == "prompt":
-        recipe = recipe_of(cell)
-        settings["prompt.init"] = init_identity(setting.prompt.init)
-        settings = {key: value for key, value in settings.items() if key not in RESOLVED_BY_RECIPE}
-        settings |= {
-            "optim.learning_rate": recipe.learning_rate,
-            "optim.batch_size": recipe.batch_size,
-            "optim.epochs": recipe.epochs,
-        }
-    described = {name: bank_fingerprint(sentences_of(setting, name)) for name in described_datasets(cell)}
-    weights = find_weights(setting.backbone.name, setting.backbone.pretrained)
-    draw = _draw_of(cell)
-    identity = {
-        "numerics": NUMERICS_VERSION,
-        "settings": settings,
-        "weights": [weights.fingerprint, {name: weights.preprocess.get(name) for name in PREPROCESSING}],
-        "dataset": _classes(setting, cell.dataset),
-        "cell": [cell.protocol, cell.shots, cell.seed],
-        "images": [_trained_pixels(*draw), _tested_pixels(*draw[:2])],
-        "descriptions": described.get(cell.dataset),
-    }
-    if cell.targets:
-        identity["targets"] = [[*_classes(setting, name), described.get(name)] for name in cell.targets]
-    return fingerprint(identity)
-
-
-def _classes(setting: Setting, dataset: str) -> list[object]:
-    """What is written in prompts."""
-    info = info_of(setting, dataset)
-    return [info.name, info.template, split_of(setting, dataset).class_names]
-
-
-def check_cell_files(cells: Iterable[Cell]) -> None:
-    """Check once per dataset that the split, the images it names that the cells need, and the bank are there.
+def check_cell_files(cells: Iterable[CellInputs]) -> None:
+    """Check once per dataset that its split, the images that the cells need, and its bank are there.
 
     Raises:
         UserError: the first fault, in one line.
     """
-    needed: dict[tuple[DatasetInfo, Path], dict[Item, None]] = {}
-    banks: dict[tuple[Setting, str], None] = {}
-    for cell in cells:
-        places = list(datasets_of(cell).items())
-        data = data_of(cell)
-        for info, root in places:
-            items = needed.setdefault((info, root), {})
-            if not items:
-                items |= dict.fromkeys(_read_once(info, root).test)
-        needed[places[0]] |= dict.fromkeys((*data.train, *data.val))
-        banks |= dict.fromkeys((cell.setting, name) for name in described_datasets(cell))
-        if cell.setting.prompt.class_specific and cell.protocol != "few-shot" and cell.setting.method == "prompt":
+    needed: dict[Dataset, dict[Item, None]] = {}
+    banks: dict[tuple[Setting, Dataset], None] = {}
+    for inputs in cells:
+        setting, data = inputs.cell.setting, inputs.data
+        for dataset in inputs.datasets.values():
+            if not (items := needed.setdefault(dataset, {})):
+                items |= dict.fromkeys(dataset.split.test)
+        needed[inputs.source] |= dict.fromkeys((*data.train, *data.val))
+        banks |= dict.fromkeys((setting, inputs.datasets[name]) for name in inputs.described)
+        if setting.prompt.class_specific and inputs.cell.protocol != "few-shot" and setting.trains:
             raise UserError("prompt.class_specific: other classes would have no context; use protocol=few-shot")
-    for (info, root), items in needed.items():
-        check_files(items, info.image_root(root))
+    for dataset, items in needed.items():
+        check_files(items, dataset.image_root)
+        if dataset.info.kind == "own":  # published numbers are of the field's loader, whatever it makes of an image
+            check_depth(items, dataset.image_root)
     for setting, dataset in banks:
-        sentences_of(setting, dataset)
+        read_sentences(setting, dataset)

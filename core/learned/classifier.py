@@ -10,7 +10,6 @@ context tokens, W text width, P patches, K descriptions per class, D joint width
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -21,13 +20,15 @@ from dualpt.core.arrays import ImageFeatures
 from dualpt.core.clip.backbone import Backbone, load_backbone
 from dualpt.core.clip.feature_checks import check_directions
 from dualpt.core.clip.text_tower import TextTower
-from dualpt.core.config import Setting, uses_local
-from dualpt.core.data.images import DECODERS, decode
+from dualpt.core.config import uses_local
+from dualpt.core.data.checking.image_faults import decode_faithfully
+from dualpt.core.data.images import DECODERS
 from dualpt.core.descriptions.reading import encode_bank, name_tokens
 from dualpt.core.errors import UserError
 from dualpt.core.learned.prompts import LearnedPrompts
+from dualpt.core.learned.scorers import local_scorer
 from dualpt.core.prompts.encoder import PromptEncoder, check_prompt_lengths
-from dualpt.core.training.alignment import LocalScorer, local_scores, mean_feature
+from dualpt.core.training.alignment import mean_feature
 from dualpt.core.training.evaluate import class_weights, prompted_logits
 
 IMAGES_AT_ONCE = 64
@@ -81,7 +82,7 @@ class PromptClassifier:
         self.setting = setting
         self.prompt_features = self._encode_prompts()
         """(C, N, D), normalised."""
-        self.local_score = scorer_of(setting)
+        self.local_scorer = local_scorer(setting.alignment)
         self._local_weight = torch.tensor([setting.inference.local_weight], device=self.tower.device)
         self._class_weights = self._describe(prompts)
 
@@ -107,7 +108,7 @@ class PromptClassifier:
                 self._class_weights,
                 scale=self.tower.logit_scale,
                 local_weight=self._local_weight,
-                local_score=self.local_score,
+                local_scorer=self.local_scorer,
             )[0][0]
             for chunk in images.chunks(IMAGES_AT_ONCE)
         ]
@@ -140,7 +141,7 @@ class PromptClassifier:
 
     def _read(self, path: Path) -> Tensor | UserError:
         try:
-            return self.backbone.preprocess.plain(decode(path))
+            return self.backbone.preprocess.plain(decode_faithfully(path))
         except UserError as error:
             return error
 
@@ -166,21 +167,6 @@ class PromptClassifier:
         if prompts.sentences is not None and bool(weight > 0):
             descriptions = mean_feature(*encode_bank(self.tower, prompts.sentences, self.class_names))
         return class_weights(self.prompt_features[None], weight, descriptions)
-
-
-def scorer_of(setting: Setting) -> LocalScorer:
-    """The setting's local form with its parameters."""
-    alignment = setting.alignment
-    return partial(
-        local_scores,
-        form=alignment.local_form,
-        topk=alignment.topk,
-        attention_beta=alignment.attention_beta,
-        ot_epsilon=alignment.ot_epsilon,
-        ot_iterations=alignment.ot_iterations,
-        ot_marginals=alignment.ot_marginals,
-        ot_relaxation=alignment.ot_relaxation,
-    )
 
 
 def _check_class_names(prompts: LearnedPrompts, class_names: Sequence[str] | None) -> None:

@@ -15,7 +15,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from dualpt.core.errors import UserError
+from dualpt.core.errors import StorageError, UserError
+from dualpt.core.files.locations import CACHE_REMEDY
 from dualpt.core.mini.drawing import draw_class
 
 Task = tuple[Path, str, int]
@@ -70,7 +71,7 @@ def _draw_elsewhere(idle: "queue.SimpleQueue[subprocess.Popen[str]]", task: Task
         raise UserError(f"{root}: drawing {dataset} was cut off; the same command goes on where it stopped")
     result = json.loads(answer)
     if isinstance(result, str):
-        raise UserError(f"{root}: {dataset} cannot be written ({result})")
+        raise StorageError(f"{root}: {dataset} can't be written ({result}); {CACHE_REMEDY}")
     return (dataset, label, result["pixels"])
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock
 
 from dualpt.core.errors import UserError, nearest
-from dualpt.core.files.locations import write_atomically
+from dualpt.core.files.locations import unwritable, write_atomically
 from dualpt.core.mini.datasets import IMAGES_PER_CLASS, MINI_DATASETS, RECIPES, folder_name, split_file_name
 from dualpt.core.mini.drawing import image_paths, partial_folder
 from dualpt.core.mini.drawing_pool import draw_classes
@@ -52,7 +52,7 @@ def ensure_mini_grid(root: Path, datasets: Sequence[str] | None = None, progress
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{root}: the mini grid cannot be written there ({error.strerror}); set DUALPT_CACHE") from None
+        raise unwritable(root, error) from None
     with FileLock(root / LOCK_NAME):
         missing = _missing(root, wanted)  # another process may have drawn them while this one waited
         for dataset in missing:
@@ -85,15 +85,14 @@ def read_manifest(root: Path) -> dict[str, dict[str, str]]:
     return dict(manifest["datasets"]) if manifest.get("version") == GRID_VERSION else {}
 
 
+def is_drawn(root: Path, dataset: str) -> bool:
+    """Whether the dataset is complete under `root`, and of this version."""
+    files = (root / folder_name(dataset) / split_file_name(dataset), _bank_file(root, dataset))
+    return dataset in read_manifest(root) and all(file.exists() for file in files)
+
+
 def _missing(root: Path, wanted: Sequence[str]) -> list[str]:
-    manifest = read_manifest(root)
-    return [
-        dataset
-        for dataset in wanted
-        if dataset not in manifest
-        or not (root / folder_name(dataset) / split_file_name(dataset)).exists()
-        or not _bank_file(root, dataset).exists()
-    ]
+    return [dataset for dataset in wanted if not is_drawn(root, dataset)]
 
 
 def _draw_datasets(root: Path, datasets: Sequence[str], progress: Progress | None) -> None:

@@ -1,4 +1,4 @@
-"""Attention of packed tokens, in the form that is quickest on each device.
+"""Attention under a trie's mask, in the form that is fastest on each device.
 
 Shapes: n sequences, H heads, t queries, K keys, d width of a head.
 """

@@ -4,25 +4,23 @@ Shapes: R replicas, C classes, N prompts per class, L context tokens, M = R * N,
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from dualpt.core.clip.text_tower import TextTower
+from dualpt.core.config import ClassTokenPosition
 from dualpt.core.errors import UserError
 from dualpt.core.prompts.contexts_file import read_start
 from dualpt.core.prompts.init_path import init_path
 from dualpt.core.prompts.parts import PromptParts
 from dualpt.core.random_streams import random_stream
 
-ClassTokenPosition = Literal["end", "middle", "front"]
-
 
 class PromptEncoder:
     """Encodes `[SOS] context name . [EOS]` of every class, for any values of the context.
 
-    All that does not depend on the contexts is computed here, once.
+    Whatever does not depend on the contexts is computed once, here.
 
     Args:
         tower: The frozen text encoder.
@@ -54,7 +52,7 @@ class PromptEncoder:
             context = range(first, first + context_length)
             body = arrange(context, name, class_token_position)
             prompts.append([tower.start_token, *body, period, tower.end_token])
-        self._prompts = (PromptParts if tower.can_pack else _FullPrompts)(tower, prompts)
+        self._prompts = (PromptParts if tower.can_share_prefixes else _FullPrompts)(tower, prompts)
 
     @property
     def activation_bytes(self) -> int:
@@ -84,7 +82,7 @@ class PromptEncoder:
 
 
 class _FullPrompts:
-    """Prompts of an encoder that cannot share beginnings: every class padded to the whole context length.
+    """Prompts of an encoder that cannot share prefixes: every class padded to the full context length.
 
     Args:
         prompts: C sequences of ids; those from the tower's vocabulary size on are context rows.

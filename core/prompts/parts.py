@@ -1,7 +1,7 @@
 """The prompts of all classes, encoded as much at a time as caches and memory hold.
 
-A class and a context depend on no other, so that parts of the classes and a few contexts at a time give the same
-numbers and gradients as all together.
+Classes and contexts do not depend on one another: encoding a part of the classes and a few contexts at a time gives the
+same numbers and gradients as encoding them all together.
 
 Shapes: M contexts (replicas x prompts), C classes, D joint width, W text width.
 """
@@ -15,22 +15,22 @@ from torch.utils.checkpoint import checkpoint
 
 from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.prompts.grouping import parts_of_equal_length
-from dualpt.core.prompts.trie import pack
-from dualpt.core.prompts.trie_transformer import PackedPrompts
+from dualpt.core.prompts.trie import build_trie
+from dualpt.core.prompts.trie_transformer import TrieTransformer
 
 ACTIVATION_BYTES = 8 * 2**30
-"""Memory for what the text encoder keeps for the backward pass; above, it is computed anew there."""
+"""Memory for what the text encoder keeps for the backward pass; beyond it, activations are recomputed there."""
 
 CPU_TOKENS = 2048
 """Live tokens encoded at once on a CPU, unless a single class has more: larger activations leave the caches, and each
-allocation of theirs asks the system for fresh pages."""
+allocation asks the system for fresh pages."""
 
 
 class PromptParts:
     """Prompts of C classes, for any values of their context rows.
 
     Args:
-        tower: The frozen text encoder; must be one that `can_pack`.
+        tower: The frozen text encoder; one that `can_share_prefixes`.
         prompts: C sequences of ids; those from the tower's vocabulary size on are context rows.
     """
 
@@ -39,10 +39,10 @@ class PromptParts:
         members = [list(range(len(prompts)))]
         if on_cpu:
             members = parts_of_equal_length(prompts, vocabulary=tower.vocabulary, at_most=CPU_TOKENS)
-        packings = [
-            pack([prompts[c] for c in part], vocabulary=tower.vocabulary, width=tower.width) for part in members
+        tries = [
+            build_trie([prompts[c] for c in part], vocabulary=tower.vocabulary, width=tower.width) for part in members
         ]
-        self._parts = [PackedPrompts(tower, packing) for packing in packings]
+        self._parts = [TrieTransformer(tower, trie) for trie in tries]
         self._order = torch.tensor([c for part in members for c in part]).argsort().to(tower.device)
         """(C,): place of each class in the concatenated parts."""
         self._tokens_at_once = CPU_TOKENS if on_cpu else None
@@ -60,14 +60,14 @@ class PromptParts:
     def encode(self, rows: Tensor) -> Tensor:
         """Features (M, C, D) from context rows (M, n, W) in the tower's number format; differentiable.
 
-        Where all activations together would exceed `ACTIVATION_BYTES`, the backward pass computes them anew.
+        Where all activations together would exceed `ACTIVATION_BYTES`, the backward pass recomputes them.
         """
         too_large = len(rows) * self.activation_bytes > ACTIVATION_BYTES
         recompute = too_large and torch.is_grad_enabled() and rows.requires_grad
         features = [self._encode_part(part, rows, recompute) for part in self._parts]
         return torch.cat(features, dim=1).index_select(1, self._order)
 
-    def _encode_part(self, part: PackedPrompts, rows: Tensor, recompute: bool) -> Tensor:
+    def _encode_part(self, part: TrieTransformer, rows: Tensor, recompute: bool) -> Tensor:
         at_once = ACTIVATION_BYTES // part.activation_bytes
         if self._tokens_at_once is not None:
             at_once = min(at_once, self._tokens_at_once // part.n_tokens)

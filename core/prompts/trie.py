@@ -1,13 +1,13 @@
-"""Packing the prompts of many classes into groups of tokens in which nothing common is repeated.
+"""The trie of all classes' prompts, laid out in groups of tokens in which no shared prefix is repeated.
 
-The prompts form a trie: a token that follows the same beginning in several classes has the same activations in all of
-them under causal attention, and stands here once. Three kinds of tokens come out of it:
+Under causal attention, a token that follows the same prefix in several classes has the same activations in all of them,
+and stands here once. There are three kinds of tokens:
 
 - *Frozen* tokens stand before the first context row: the start token and, with the name in front, the name. Nothing
   learnable reaches them, so that they are only keys and values, constants in every layer.
 - *Live* tokens are all others. A group holds the live tokens of whole classes, which attend to each other and to the
   group's frozen tokens as the trie says.
-- The *trunk* are the live tokens that all classes share: the context, with the name at the end. Where there are several
+- The *trunk* is the live tokens that all classes share: the context, with the name at the end. With several
   groups it stands in the first, and its keys are keys of the others too.
 
 Shapes: C classes, G groups, T live tokens in a group, P trunk tokens, F frozen tokens of a group, E classes that end in
@@ -25,7 +25,7 @@ from dualpt.core.prompts.grouping import LONGEST_GROUP, cheapest_groups, common_
 
 
 @dataclass(frozen=True)
-class Packing:
+class PromptTrie:
     """Where each token of each prompt stands."""
 
     ids: Tensor
@@ -48,10 +48,10 @@ class Packing:
     """(C,) int64: place in the flattened (G * E) of each class, in order."""
 
 
-def pack(
+def build_trie(
     prompts: Sequence[Sequence[int]], *, vocabulary: int, width: int, longest_group: int = LONGEST_GROUP
-) -> Packing:
-    """Pack one prompt per class, into the groups that cost least.
+) -> PromptTrie:
+    """Lay out one prompt per class, in the groups that cost least.
 
     Args:
         prompts: C sequences of ids, each with a context row somewhere before its end token.
@@ -131,8 +131,8 @@ class _Group:
             of_kind.paths.append(self._path)
 
 
-def _assemble(groups: Sequence[_Group], trunk: int, order: Sequence[int]) -> Packing:
-    """Groups as tensors; padding stands at position 0 and attends to itself, so that its softmax is defined."""
+def _assemble(groups: Sequence[_Group], trunk: int, order: Sequence[int]) -> PromptTrie:
+    """Groups as tensors; padding stands at position 0 and attends to itself, which keeps its softmax defined."""
     n_live, n_frozen = (max(len(tokens.ids) for tokens in kind) for kind in _kinds(groups))
     most = max(len(group.ends) for group in groups)
     columns = {"trunk": 0, "frozen": trunk, "live": trunk + n_frozen}
@@ -140,7 +140,7 @@ def _assemble(groups: Sequence[_Group], trunk: int, order: Sequence[int]) -> Pac
     live, frozen = _kinds(groups)
     ids, positions, attends = _tensors(live, n_live, columns, trunk + n_frozen)
     frozen_ids, frozen_positions, frozen_attends = _tensors(frozen, n_frozen, {"frozen": 0}, 0)
-    return Packing(
+    return PromptTrie(
         ids=ids,
         positions=positions,
         frozen_ids=frozen_ids,

@@ -1,4 +1,4 @@
-"""The text transformer on packed prompts: every common token once, and nothing computed that is constant.
+"""The text transformer on a trie of prompts: every shared token once, and nothing constant computed twice.
 
 What `dualpt.core.prompts.trie` lays out is encoded here, equal to encoding each prompt alone, in forward and gradient:
 
@@ -24,23 +24,23 @@ from torch.nn import functional as F
 
 from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.prompts.attention import attend, for_heads, keeps_weights
-from dualpt.core.prompts.trie import Packing
+from dualpt.core.prompts.trie import PromptTrie
 
 
-class PackedPrompts:
+class TrieTransformer:
     """Prompts of C classes, encoded together for any values of their context rows.
 
     Args:
-        tower: The frozen text encoder; must be one that `can_pack`.
-        packing: Where tokens stand; ids from the tower's vocabulary size on are context rows.
+        tower: The frozen text encoder; one that `can_share_prefixes`.
+        trie: Where tokens stand; ids from the tower's vocabulary size on are context rows.
     """
 
-    def __init__(self, tower: TextTower, packing: Packing) -> None:
+    def __init__(self, tower: TextTower, trie: PromptTrie) -> None:
         device = tower.device
         self._tower, self._blocks, self._n_heads = tower, tower.blocks, int(tower.blocks[0].attn.num_heads)
-        self._shape = tuple(packing.ids.shape)
-        self._trunk = packing.trunk
-        ids, positions = packing.ids.to(device).flatten(), tower.position_embeddings(packing.positions.flatten())
+        self._shape = tuple(trie.ids.shape)
+        self._trunk = trie.trunk
+        ids, positions = trie.ids.to(device).flatten(), tower.position_embeddings(trie.positions.flatten())
         self._slots = (ids >= tower.vocabulary).nonzero().flatten()
         """(S,): places in the flattened (G * T) that hold a context row,"""
         self._rows = ids[self._slots] - tower.vocabulary
@@ -52,15 +52,15 @@ class PackedPrompts:
         with torch.no_grad():
             self._constant_qkv = _query_key_value(self._blocks[0], self._constant)
             """(G * T, 3 W): and the first layer's queries, keys and values there."""
-            frozen = tower.embed(packing.frozen_ids) + tower.position_embeddings(packing.frozen_positions)
-            mask = _additive(packing.frozen_attends, tower.dtype).to(device)
+            frozen = tower.embed(trie.frozen_ids) + tower.position_embeddings(trie.frozen_positions)
+            mask = _additive(trie.frozen_attends, tower.dtype).to(device)
             self._frozen = _frozen_keys_and_values(self._blocks, frozen, mask)
             """Of each layer (2, G, H, F, W / H): keys and values of frozen tokens."""
-        ends = packing.ends.to(device)
+        ends = trie.ends.to(device)
         self._ends = (ends + self._shape[1] * torch.arange(len(ends), device=device)[:, None]).flatten()
         """(G * E,): places in the flattened (G * T) of the end tokens."""
-        self._classes = packing.classes.to(device)
-        self._mask = _additive(packing.attends, tower.dtype).to(device)
+        self._classes = trie.classes.to(device)
+        self._mask = _additive(trie.attends, tower.dtype).to(device)
         """(G, T, K)"""
         self._end_mask = self._mask.gather(1, ends[..., None].expand(-1, -1, self._mask.shape[2]))
         """(G, E, K)"""

@@ -1,12 +1,13 @@
 """From cells to results. Config stops here; below are flat arguments and tensors.
 
-A `CellRunner` trains packs of cells as replicas of the same steps, from the materials that cells share in one process.
+A `CellRunner` trains packs of cells as replicas of the same steps, on the frozen parts that they share in one process.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import torch
 from torch import Tensor
@@ -14,17 +15,22 @@ from torch import Tensor
 from dualpt.core.arrays import ClassText
 from dualpt.core.cell import Cell, pack_of
 from dualpt.core.config import Setting
-from dualpt.core.data.protocols import TARGET, CellData
+from dualpt.core.data.protocols import TARGET
 from dualpt.core.data.splits import Item
 from dualpt.core.descriptions.bank import Sentences
-from dualpt.core.inputs.reading import cell_key, data_of, recipe_of, sentences_of, split_of
+from dualpt.core.inputs.key import cell_key, key_of
+from dualpt.core.inputs.reading import CellInputs
 from dualpt.core.learned.prompts import LearnedPrompts
+from dualpt.core.learned.scorers import llm_alignment, local_scorer
+from dualpt.core.prompts.encoder import PromptEncoder
 from dualpt.core.provenance import Provenance, provenance_of
 from dualpt.core.results import CellMetrics, harmonic_mean
-from dualpt.core.running.frozen_parts import Materials, names_in
+from dualpt.core.running.frozen_parts import FrozenParts
 from dualpt.core.training.alignment import mean_feature
+from dualpt.core.training.checkpoint import TrainState
 from dualpt.core.training.evaluate import Evaluation, zero_shot
-from dualpt.core.training.replica_results import TrainResult
+from dualpt.core.training.optim import SGDOptions
+from dualpt.core.training.replica_results import Judge, TrainResult
 from dualpt.core.training.trainer import train
 
 
@@ -57,11 +63,11 @@ class CellResult:
         return LearnedPrompts(self.contexts, self.cell, self.key, self.class_names, self.sentences, weights)
 
 
-class CellRunner(Materials):
-    """Trains cells from the materials that they share."""
+class CellRunner(FrozenParts):
+    """Trains cells on the frozen parts that they share."""
 
     def key(self, cell: Cell) -> str:
-        """Hash of all that determines the cell's numbers (see `inputs.reading.cell_key`); loads no model."""
+        """Hash of all that determines the cell's numbers (see `inputs.key.key_of`); loads no model."""
         return cell_key(cell)
 
     def run(
@@ -79,28 +85,64 @@ class CellRunner(Materials):
         """
         if len({pack_of(cell) for cell in cells}) != 1:
             raise ValueError("cells of one pack must share everything but seed, weights and learning rate")
-        if cells[0].setting.method != "prompt":
-            return [self._run_zero_shot(cell) for cell in cells]
-        results = self._train(cells, report, checkpoint)
-        return [self._result(cell, result) for cell, result in zip(cells, results, strict=True)]
+        if not cells[0].setting.trains:
+            return [self._run_zero_shot(CellInputs(cell)) for cell in cells]
+        pack = [CellInputs(cell) for cell in cells]
+        results = self._train(pack, report, checkpoint)
+        return [self._result(inputs, result) for inputs, result in zip(pack, results, strict=True)]
+
+    def evaluate(self, cell: Cell, contexts: Tensor) -> CellResult:
+        """Evaluate learned contexts as at the end of their training. The result has no loss and no training time.
+
+        Args:
+            cell: whose contexts they are; its features come from the store (`prepare`).
+            contexts: (N, L, W), or (C, N, L, W) where class-specific.
+        """
+        inputs, setting = CellInputs(cell), cell.setting
+        tower, prompt, val = self.towers_of(setting).text, setting.prompt, inputs.data.val
+        encode = partial(
+            PromptEncoder,
+            tower,
+            context_length=prompt.context_length,
+            class_token_position=prompt.class_token_position,
+            class_specific=prompt.class_specific,
+        )
+        judge = Judge(
+            encode,
+            local_scorer(setting.alignment),
+            tower.logit_scale,
+            local_weight=torch.tensor([setting.inference.local_weight], device=tower.device),
+            description_weight=torch.tensor([setting.inference.description_weight], device=tower.device),
+        )
+        learned = contexts[None].to(tower.device)
+        (result,) = judge.results(
+            TrainState(learned, torch.zeros_like(learned), torch.empty(0, 1, dtype=torch.float64), seconds=0.0),
+            [cell.seed],
+            self.class_text(inputs, "train"),
+            self.features(setting, inputs.source, val) if val else None,
+            torch.arange(len(val))[None] if val else None,
+            self.test_sets(inputs),
+        )
+        return self._result(inputs, result)
 
     def _train(
-        self, cells: Sequence[Cell], report: Callable[[int, int], None] | None, checkpoint: Path | None
+        self, pack: Sequence[CellInputs], report: Callable[[int, int], None] | None, checkpoint: Path | None
     ) -> list[TrainResult]:
-        first, setting = cells[0], cells[0].setting
-        data = [data_of(cell) for cell in cells]
-        recipes = [recipe_of(cell) for cell in cells]
-        prompt, alignment = setting.prompt, setting.alignment
+        first, cells = pack[0], [inputs.cell for inputs in pack]
+        setting = first.cell.setting
+        data = [inputs.data for inputs in pack]
+        recipes = [inputs.recipe for inputs in pack]
+        prompt, optim = setting.prompt, setting.optim
         pool, samples = _pool([one.train for one in data])
         val_pool, val_samples = _pool([one.val for one in data])
-        store_images = self.train_images(setting, first.dataset, pool)
+        store_images = self.train_images(setting, first.source, pool)
         return train(
             tower=self.towers_of(setting).text,
             text=self.class_text(first, "train"),
             train_images=store_images,
             train_labels=torch.tensor([item.label for item in pool]),
             samples=samples,
-            val=self.features(setting, first.dataset, val_pool) if val_pool else None,
+            val=self.features(setting, first.source, val_pool) if val_pool else None,
             val_samples=val_samples if val_pool else None,
             tests=self.test_sets(first),
             seeds=[cell.seed for cell in cells],
@@ -108,65 +150,60 @@ class CellRunner(Materials):
             local_weight=[cell.setting.alignment.local_weight for cell in cells],
             inference_local_weight=[cell.setting.inference.local_weight for cell in cells],
             inference_description_weight=[cell.setting.inference.description_weight for cell in cells],
-            learning_rate=[recipe.learning_rate for recipe in recipes],
             context_length=prompt.context_length,
             n_prompts=prompt.n_prompts,
             class_token_position=prompt.class_token_position,
             class_specific=prompt.class_specific,
             init=prompt.init,
             init_std=prompt.init_std,
-            llm_form=alignment.llm_form,
-            llm_target=alignment.llm_target,
-            local_form=alignment.local_form,
-            topk=alignment.topk,
-            attention_beta=alignment.attention_beta,
-            ot_epsilon=alignment.ot_epsilon,
-            ot_iterations=alignment.ot_iterations,
-            ot_marginals=alignment.ot_marginals,
-            ot_relaxation=alignment.ot_relaxation,
-            momentum=setting.optim.momentum,
-            weight_decay=setting.optim.weight_decay,
-            warmup_learning_rate=setting.optim.warmup_learning_rate,
+            llm=llm_alignment(setting.alignment),
+            local_scorer=local_scorer(setting.alignment),
+            sgd=SGDOptions(
+                learning_rate=[recipe.learning_rate for recipe in recipes],
+                momentum=optim.momentum,
+                weight_decay=optim.weight_decay,
+                warmup_learning_rate=optim.warmup_learning_rate,
+            ),
             batch_size=recipes[0].batch_size,
             epochs=recipes[0].epochs,
             report=None if report is None else lambda progress: report(progress.epoch, progress.epochs),
             checkpoint=checkpoint,
         )
 
-    def _run_zero_shot(self, cell: Cell) -> CellResult:
-        data = data_of(cell)
+    def _run_zero_shot(self, inputs: CellInputs) -> CellResult:
+        setting = inputs.cell.setting
         evaluations = {}
-        for name, test in self.test_sets(cell).items():
-            classifier = _zero_shot_classifier(cell.setting, test.text)
+        for name, test in self.test_sets(inputs).items():
+            classifier = _zero_shot_classifier(setting, test.text)
             evaluations[name] = zero_shot(classifier, test.images)
         return CellResult(
-            cell=cell,
-            key=self.key(cell),
+            cell=inputs.cell,
+            key=key_of(inputs),
             metrics=CellMetrics(**_accuracies(evaluations)),
-            per_class=self._per_class(cell, data, evaluations),
-            provenance=self._provenance(cell.setting),
+            per_class=_per_class(inputs, evaluations),
+            provenance=self._provenance(setting),
         )
 
-    def _result(self, cell: Cell, result: TrainResult) -> CellResult:
-        data = data_of(cell)
+    def _result(self, inputs: CellInputs, result: TrainResult) -> CellResult:
+        cell = inputs.cell
         metrics = CellMetrics(
             val_accuracy=None if result.val is None else result.val.accuracy,
             train_loss=result.loss_curve[-1] if result.loss_curve else None,
             train_seconds=result.seconds,
-            plan_entropy=result.plan_entropy,
+            plan_entropy=_over_images(result.tests, lambda test: test.plan_entropy),
             **_accuracies(result.tests),
         )
         return CellResult(
             cell=cell,
-            key=self.key(cell),
+            key=key_of(inputs),
             metrics=metrics,
-            per_class=self._per_class(cell, data, result.tests),
+            per_class=_per_class(inputs, result.tests),
             loss_curve=tuple(result.loss_curve),
             contexts=result.contexts,
-            sample_fingerprint=data.sample_fingerprint,
+            sample_fingerprint=inputs.data.sample_fingerprint,
             failure=result.failure,
-            class_names=split_of(cell.setting, cell.dataset).class_names,
-            sentences=sentences_of(cell.setting, cell.dataset) if cell.setting.inference.description_weight else None,
+            class_names=inputs.source.split.class_names,
+            sentences=inputs.sentences(cell.dataset) if cell.setting.inference.description_weight else None,
             provenance=self._provenance(cell.setting),
         )
 
@@ -174,23 +211,28 @@ class CellRunner(Materials):
         backbone = self.towers_of(setting).backbone
         return provenance_of(backbone.weights_fingerprint, backbone.device)
 
-    def _per_class(
-        self, cell: Cell, data: CellData, evaluations: Mapping[str, Evaluation]
-    ) -> dict[str, dict[str, float]]:
-        return {
-            test: dict(zip(_distinct(names_in(cell, data, test)), evaluation.per_class, strict=True))
-            for test, evaluation in evaluations.items()
-        }
-
 
 def _zero_shot_classifier(setting: Setting, text: ClassText) -> Tensor:
     """(C, D): the template's features, or the normalised mean of each class's descriptions."""
-    if setting.method == "zero-shot":
-        assert text.template is not None
-        return text.template
-    assert text.descriptions is not None
-    assert text.description_mask is not None
-    return mean_feature(text.descriptions, text.description_mask)
+    match setting.method:
+        case "zero-shot":
+            assert text.template is not None
+            return text.template
+        case "zero-shot-descriptions":
+            assert text.descriptions is not None
+            assert text.description_mask is not None
+            return mean_feature(text.descriptions, text.description_mask)
+        case "prompt":
+            raise ValueError("a setting that trains prompts has no classifier before training")
+        case _:
+            assert_never(setting.method)
+
+
+def _per_class(inputs: CellInputs, evaluations: Mapping[str, Evaluation]) -> dict[str, dict[str, float]]:
+    return {
+        test: dict(zip(_distinct(inputs.class_names(test)), evaluation.per_class, strict=True))
+        for test, evaluation in evaluations.items()
+    }
 
 
 def _accuracies(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
@@ -201,9 +243,17 @@ def _accuracies(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
     both = {"base", "new"} <= set(accuracy)
     return {
         **own,
+        "test_balanced_accuracy": evaluations["test"].balanced_accuracy if "test" in evaluations else None,
         "harmonic_mean": harmonic_mean(accuracy["base"], accuracy["new"]) if both else None,
         "targets": targets,
     }
+
+
+def _over_images(evaluations: Mapping[str, Evaluation], measure: Callable[[Evaluation], float | None]) -> float | None:
+    """Mean of a measure over the images of all test sets; None where none of them has it."""
+    measured = [(value, one.count) for one in evaluations.values() if (value := measure(one)) is not None]
+    n_images = sum(n for _, n in measured)
+    return sum(value * n for value, n in measured) / n_images if n_images else None
 
 
 def _pool(samples: Sequence[tuple[Item, ...]]) -> tuple[tuple[Item, ...], Tensor]:

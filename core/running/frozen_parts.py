@@ -1,4 +1,4 @@
-"""What cells share in one process: frozen CLIPs, the text features of classes, and the feature store."""
+"""What the cells of one process share and none changes: frozen CLIPs, text features of classes, the feature store."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,34 +11,24 @@ from dualpt.core.cell import Cell
 from dualpt.core.clip.backbone import Backbone, load_backbone
 from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.config import BackboneSection, Setting, uses_local
-from dualpt.core.data.protocols import CellData
 from dualpt.core.data.splits import Item
 from dualpt.core.descriptions.reading import encode_bank, encode_template, name_tokens
-from dualpt.core.errors import UserError
 from dualpt.core.features.encoding import measure_pace
+from dualpt.core.features.folder import check_room
 from dualpt.core.features.needs import (
     FeatureEstimate,
     FeatureNeed,
-    check_room,
     estimate,
     local_kind,
     needs_of,
     train_views,
 )
-from dualpt.core.features.rows import ImageKey
-from dualpt.core.features.store import CachedTrainImages, FeatureStore, OnlineTrainImages, encoder_title
+from dualpt.core.features.segment import ImageKey
+from dualpt.core.features.store import FeatureStore, encoder_title
+from dualpt.core.features.train_images import CachedTrainImages, OnlineTrainImages
 from dualpt.core.files.locations import cache_root
-from dualpt.core.inputs.reading import (
-    check_cell_files,
-    data_of,
-    data_root,
-    datasets_of,
-    described_datasets,
-    info_of,
-    mini_datasets_of,
-    sentences_of,
-    split_of,
-)
+from dualpt.core.inputs.reading import CellInputs, Dataset, check_cell_files, mini_datasets_of
+from dualpt.core.learned.scorers import local_scorer
 from dualpt.core.mini.grid import ensure_mini_grid
 from dualpt.core.prompts.contexts_file import read_start
 from dualpt.core.prompts.encoder import check_prompt_lengths
@@ -54,8 +44,8 @@ class Towers:
     text: TextTower
 
 
-class Materials:
-    """What the cells of one process are made from.
+class FrozenParts:
+    """What no cell changes: CLIP's towers, text features and stored image features, shared within one process.
 
     Args:
         cache: folder of the feature store; None is the user's cache folder.
@@ -74,21 +64,23 @@ class Materials:
         Raises:
             UserError: one line naming the file or key and the remedy.
         """
-        for cell in cells:
-            datasets_of(cell)
-        for cell in _one_per(cells, lambda cell: cell.setting.backbone):
-            self.towers_of(cell.setting)
-        check_cell_files(cells)
-        for cell in _one_per(cells, lambda cell: (cell.setting, cell.dataset, cell.protocol, cell.targets)):
-            towers = self.towers_of(cell.setting)
-            self._check_patches(cell.setting, towers)
-            for part in (data := data_of(cell)).classes:
-                text = self.class_text(cell, part)
-                if cell.setting.method == "prompt":
-                    names = names_in(cell, data, part)
-                    check_prompt_lengths(towers.text, text.name_tokens, names, cell.setting.prompt.context_length)
-            if cell.setting.method == "prompt":
-                self._check_start(cell, towers, data)
+        all_inputs = [CellInputs(cell) for cell in cells]
+        for one in _one_per(all_inputs, lambda cell: cell.setting.backbone):
+            self.towers_of(one.cell.setting)
+        check_cell_files(all_inputs)
+        for one in _one_per(all_inputs, lambda cell: (cell.setting, cell.dataset, cell.protocol, cell.targets)):
+            setting = one.cell.setting
+            towers = self.towers_of(setting)
+            if uses_local(setting):
+                scorer, backbone = local_scorer(setting.alignment), towers.backbone
+                scorer.check_patches(setting.prompt.n_prompts, backbone.n_positions, backbone.name)
+            for part in one.data.classes:
+                text = self.class_text(one, part)
+                if setting.trains:
+                    names = one.class_names(part)
+                    check_prompt_lengths(towers.text, text.name_tokens, names, setting.prompt.context_length)
+            if setting.trains:
+                _check_start(one, towers)
 
     def prepare(self, cells: Sequence[Cell], progress: Count | None = None) -> None:
         """Write the mini grid where it is asked for, and compute the features that the cells need.
@@ -110,9 +102,9 @@ class Materials:
         Raises:
             UserError: as `prepare`.
         """
-        check_room(self._store.folder, estimates)
-        total = sum(one.missing for one in estimates)
-        size = f"{sum(one.bytes for one in estimates) / 1e6:,.0f} MB in all"
+        total, n_bytes = sum(one.missing for one in estimates), sum(one.bytes for one in estimates)
+        check_room(self._store.root, total, n_bytes)
+        size = f"{n_bytes / 1e6:,.0f} MB in all"
         done = 0
         images, size_before = self._store.encoded_images, self._store.encoded_bytes
         for one in estimates:
@@ -122,7 +114,7 @@ class Materials:
             def count(encoded: int, wanted: int, before: int = done, one: FeatureEstimate = one) -> None:
                 if progress is not None:
                     part = max(0, encoded - (wanted - one.missing))
-                    progress(before + part, total, f"features of {one.need.dataset} ({size})")
+                    progress(before + part, total, f"features of {one.need.dataset.name} ({size})")
 
             self.features(one.need.setting, one.need.dataset, one.need.items, one.need.view, count)
             done += one.missing
@@ -130,13 +122,12 @@ class Materials:
 
     def prepare_data(self, cells: Sequence[Cell], progress: Count | None = None) -> None:
         """Write the mini datasets that are not on disk yet."""
-        for root, datasets in mini_datasets_of(cells).items():
+        for root, datasets in mini_datasets_of(map(CellInputs, cells)).items():
             ensure_mini_grid(root, datasets, progress)
 
-    def test_sets(self, cell: Cell) -> dict[str, TestSet]:
-        """The images that a cell is judged on, by name of the test set; features come from the store (`prepare`)."""
-        data = data_of(cell)
-        return {name: self._test_set(cell, data, name) for name in data.tests}
+    def test_sets(self, inputs: CellInputs) -> dict[str, TestSet]:
+        """The images that a cell is tested on, by name of the test set; features come from the store (`prepare`)."""
+        return {name: self._test_set(inputs, name) for name in inputs.data.tests}
 
     def towers_of(self, setting: Setting) -> Towers:
         """The frozen CLIP of a setting, loaded once per process."""
@@ -154,19 +145,18 @@ class Materials:
         known = self._store.pace.known(encoder_title(backbone, need.local, backbone.device.type))
         return known or measure_pace(backbone, need.image_root, missing, need.local, need.view)
 
-    def class_text(self, cell: Cell, part: str) -> ClassText:
+    def class_text(self, inputs: CellInputs, part: str) -> ClassText:
         """Names, descriptions and template of the classes of `train` or of a test set, encoded once per process."""
-        setting, data = cell.setting, data_of(cell)
-        dataset, classes = data.datasets[part], data.classes[part]
-        sentences = sentences_of(setting, dataset) if dataset in described_datasets(cell) else None
-        key = (setting.backbone, setting.data.root, dataset, (classes.start, classes.stop), sentences)
+        setting, dataset, classes = inputs.cell.setting, inputs.dataset_of(part), inputs.data.classes[part]
+        sentences = inputs.sentences(dataset.name) if dataset.name in inputs.described else None
+        key = (setting.backbone, dataset, (classes.start, classes.stop), sentences)
         if key not in self._texts:
-            names = names_in(cell, data, part)
+            names = inputs.class_names(part)
             towers = self.towers_of(setting)
             descriptions, mask = (None, None)
             if sentences is not None:
                 descriptions, mask = encode_bank(towers.text, sentences[classes], names)
-            template = encode_template(towers.text, info_of(setting, dataset).template, names)
+            template = encode_template(towers.text, dataset.info.template, names)
             tokens = name_tokens(towers.backbone.tokenizer, names)
             self._texts[key] = ClassText(tokens, descriptions, mask, template)
         return self._texts[key]
@@ -174,7 +164,7 @@ class Materials:
     def features(
         self,
         setting: Setting,
-        dataset: str,
+        dataset: Dataset,
         items: tuple[Item, ...],
         view: int | None = None,
         progress: Callable[[int, int], None] | None = None,
@@ -182,8 +172,8 @@ class Materials:
         """Features of the items in order, from the store; computed where they are missing."""
         return self._store.features(
             self._backbone_of(setting),
-            dataset,
-            _image_root(setting, dataset),
+            dataset.name,
+            dataset.image_root,
             items,
             local=local_kind(setting),
             view=view,
@@ -191,47 +181,30 @@ class Materials:
         )
 
     def train_images(
-        self, setting: Setting, dataset: str, pool: tuple[Item, ...]
+        self, setting: Setting, dataset: Dataset, pool: tuple[Item, ...]
     ) -> CachedTrainImages | OnlineTrainImages:
-        """The training pool: stored views, or pixels encoded anew at every step where augmentation is online."""
+        """The training pool: stored views, or pixels encoded again at every step where augmentation is online."""
         if not (stored := train_views(setting)):
-            images = _image_root(setting, dataset)
-            return OnlineTrainImages(self._backbone_of(setting), images, pool, local_kind(setting))
+            return OnlineTrainImages(self._backbone_of(setting), dataset.image_root, pool, local_kind(setting))
         views = [self.features(setting, dataset, pool, view) for view in stored]
         return CachedTrainImages(views, [item.path for item in pool], self._device)
 
-    def _test_set(self, cell: Cell, data: CellData, name: str) -> TestSet:
-        images = self.features(cell.setting, data.datasets[name], data.tests[name])
-        return TestSet(images, self.class_text(cell, name))
-
-    def _check_start(self, cell: Cell, towers: Towers, data: CellData) -> None:
-        prompt = cell.setting.prompt
-        if (path := init_path(prompt.init)) is not None:
-            classes = (len(names_in(cell, data, "train")),) if prompt.class_specific else ()
-            read_start(path, (*classes, prompt.n_prompts, prompt.context_length, towers.text.width))
-
-    def _check_patches(self, setting: Setting, towers: Towers) -> None:
-        patches = towers.backbone.n_positions
-        if uses_local(setting) and setting.alignment.local_form == "topk" and setting.alignment.topk > patches:
-            raise UserError(
-                f"alignment.topk: {setting.alignment.topk} patches asked for, {setting.backbone.name} has {patches}; "
-                f"choose 1 to {patches}"
-            )
+    def _test_set(self, inputs: CellInputs, name: str) -> TestSet:
+        images = self.features(inputs.cell.setting, inputs.dataset_of(name), inputs.data.tests[name])
+        return TestSet(images, self.class_text(inputs, name))
 
 
-def names_in(cell: Cell, data: CellData, part: str) -> tuple[str, ...]:
-    """Class names of `train` or of a test set, by label."""
-    return split_of(cell.setting, data.datasets[part]).class_names[data.classes[part]]
+def _check_start(inputs: CellInputs, towers: Towers) -> None:
+    """Refuse a file of contexts to begin with whose shape is another."""
+    prompt = inputs.cell.setting.prompt
+    if (path := init_path(prompt.init)) is not None:
+        classes = (len(inputs.class_names("train")),) if prompt.class_specific else ()
+        read_start(path, (*classes, prompt.n_prompts, prompt.context_length, towers.text.width))
 
 
-def _image_root(setting: Setting, dataset: str) -> Path:
-    info = info_of(setting, dataset)
-    return info.image_root(data_root(setting, info))
-
-
-def _one_per(cells: Sequence[Cell], group: Callable[[Cell], object]) -> list[Cell]:
-    """The first cell of each group."""
-    first: dict[object, Cell] = {}
-    for cell in cells:
-        first.setdefault(group(cell), cell)
+def _one_per(cells: Sequence[CellInputs], group: Callable[[Cell], object]) -> list[CellInputs]:
+    """The inputs of the first cell of each group."""
+    first: dict[object, CellInputs] = {}
+    for inputs in cells:
+        first.setdefault(group(inputs.cell), inputs)
     return list(first.values())

@@ -6,76 +6,125 @@ descriptions is a loss between prompts and a target: the class's descriptions, o
 Shapes: R replicas, B images, C classes, N prompts per class, P patches, K descriptions per class, D joint width.
 """
 
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, assert_never
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dualpt.core.config import LlmForm, LlmTarget, LocalForm, Marginals
 from dualpt.core.errors import UserError
 from dualpt.core.training.transport import transport_plan
-
-LocalForm = Literal["ot", "topk", "attention", "uniform"]
-Marginals = Literal["uniform", "unbalanced"]
 
 
 class LocalScores(NamedTuple):
     score: Tensor
-    """(...), a weighted mean of the similarities."""
-    plan: Tensor | None
-    """(..., N, P), the transport plan of form `ot`."""
+    """(...), each prompt's weighted mean of similarities, averaged over prompts."""
+    weights: Tensor
+    """(..., N, P), as of `LocalScorer.weights`."""
 
 
-LocalScorer = Callable[[Tensor], LocalScores]
-"""`local_scores` with its form and parameters fixed."""
+@dataclass(frozen=True, kw_only=True)
+class LocalScorer:
+    """A local form with its knobs: one score per image and class from the similarities of prompts and patches.
 
-
-def local_scores(
-    similarity: Tensor,
-    *,
-    form: LocalForm,
-    topk: int = 4,
-    attention_beta: float = 10.0,
-    ot_epsilon: float = 0.1,
-    ot_iterations: int = 50,
-    ot_marginals: Marginals = "uniform",
-    ot_relaxation: float = 0.1,
-) -> LocalScores:
-    """One score per image and class from the similarities (..., N, P) of prompts and patches."""
-    plan = None
-    match form:
-        case "topk":
-            score = topk_score(similarity, topk)
-        case "attention":
-            score = attention_score(similarity, attention_beta)
-        case "uniform":
-            score = similarity.mean((-2, -1))
-        case "ot":
-            relaxation = ot_relaxation if ot_marginals == "unbalanced" else None
-            plan = transport_plan(similarity, epsilon=ot_epsilon, iterations=ot_iterations, relaxation=relaxation)
-            score = (plan * similarity).sum((-2, -1))
-    return LocalScores(score, plan)
-
-
-def topk_score(similarity: Tensor, k: int) -> Tensor:
-    """Mean of each prompt's k largest patch similarities, then over prompts: (..., N, P) -> (...); GalLoP's pooling.
-
-    Raises:
-        UserError: an image has fewer than k patches.
+    Fields are the configuration's keys under `alignment`. A knob added later has a default, which makes it count in a
+    checkpoint's fingerprint only where it is set.
     """
-    patches = similarity.shape[-1]
-    if k > patches:
-        raise UserError(f"alignment.topk: {k} patches asked for, an image has {patches}; use {patches} or fewer")
-    return similarity.topk(k, dim=-1, sorted=False).values.mean((-2, -1))
+
+    local_form: LocalForm
+    topk: int
+    attention_beta: float
+    ot_epsilon: float
+    ot_iterations: int
+    ot_marginals: Marginals
+    ot_relaxation: float
+    topk_step: int = 4
+
+    def __call__(self, similarity: Tensor) -> LocalScores:
+        """Score similarities (..., N, P)."""
+        weights = self.weights(similarity)
+        return LocalScores((weights * similarity).sum(-1).mean(-1), weights)
+
+    def weights(self, similarity: Tensor) -> Tensor:
+        """The weight of each patch in its prompt's score, from similarities (..., N, P); each prompt's sum to 1.
+
+        Only those of `attention` carry gradient: it is a smooth maximum, and `attention_beta` says how smooth.
+        `multiscale` is GalLoP's pooling (arXiv 2407.01400), in which prompt n averages its `topk + n * topk_step` most
+        similar patches, from n = 0; with one number for all prompts it is `topk`. `ot` is PLOT's transport plan
+        (arXiv 2210.01253).
+
+        Raises:
+            UserError: as `check_patches`.
+        """
+        n_prompts, n_patches = similarity.shape[-2:]
+        match self.local_form:
+            case "uniform":
+                return torch.full_like(similarity, 1 / n_patches)
+            case "topk":
+                self.check_patches(n_prompts, n_patches)
+                best = similarity.detach().topk(self.topk, dim=-1, sorted=False).indices
+                return torch.zeros_like(similarity).scatter_(-1, best, 1 / self.topk)
+            case "multiscale":
+                self.check_patches(n_prompts, n_patches)
+                best = similarity.detach().topk(self.most_patches(n_prompts), dim=-1).indices
+                rank, prompt = (torch.arange(n, device=best.device) for n in (best.shape[-1], n_prompts))
+                n_best = (self.topk + self.topk_step * prompt)[:, None]
+                shares = (rank < n_best).to(similarity.dtype) / n_best
+                return torch.zeros_like(similarity).scatter_(-1, best, shares.expand(best.shape))
+            case "attention":
+                return (self.attention_beta * similarity).softmax(-1)
+            case "ot":
+                return self.plan(similarity) * n_prompts
+            case _:
+                assert_never(self.local_form)
+
+    def plan(self, similarity: Tensor) -> Tensor:
+        """The transport plan (..., N, P) of total mass 1, whatever the form; it carries no gradient."""
+        relaxation = self.ot_relaxation if self.ot_marginals == "unbalanced" else None
+        return transport_plan(similarity, epsilon=self.ot_epsilon, iterations=self.ot_iterations, relaxation=relaxation)
+
+    @property
+    def transports(self) -> bool:
+        """Whether the weights are those of a transport plan, divided by its rows' mass 1 / N."""
+        return self.local_form == "ot"
+
+    def check_patches(self, n_prompts: int, n_patches: int, source: str = "an image") -> None:
+        """Check that images have as many patches as the prompts average.
+
+        Args:
+            source: What has `n_patches`, for the message.
+
+        Raises:
+            UserError: they have fewer.
+        """
+        if (wanted := self.most_patches(n_prompts)) > n_patches:
+            raise UserError(
+                f"alignment.topk: {wanted} patches asked for, {source} has {n_patches}; use {n_patches} or fewer"
+            )
+
+    def most_patches(self, n_prompts: int) -> int:
+        """The most patches that one of N prompts picks; 0 for forms that weigh all patches."""
+        match self.local_form:
+            case "topk":
+                return self.topk
+            case "multiscale":
+                return self.topk + self.topk_step * (n_prompts - 1)
+            case "attention" | "uniform" | "ot":
+                return 0
+            case _:
+                assert_never(self.local_form)
 
 
-def attention_score(similarity: Tensor, beta: float) -> Tensor:
-    """Patches weighted by softmax(beta * similarity), then the mean over prompts: (..., N, P) -> (...).
+@dataclass(frozen=True, kw_only=True)
+class LlmAlignment:
+    """The form of the alignment with descriptions, with its knobs; fields are the configuration's keys."""
 
-    The weights carry gradient: this is a smooth maximum, and `beta` says how smooth.
-    """
-    weights = (beta * similarity).softmax(-1)
-    return (weights * similarity).sum(-1).mean(-1)
+    llm_form: LlmForm
+    llm_target: LlmTarget
+    ot_epsilon: float
+    ot_iterations: int
 
 
 def mean_feature(features: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -3,7 +3,9 @@
 Shapes: R replicas, n images, B images in a chunk, C classes, N prompts per class, P patches, D joint width.
 """
 
+import math
 from dataclasses import dataclass
+from statistics import fmean
 
 import torch
 from torch import Tensor
@@ -35,6 +37,11 @@ class Evaluation:
     plan_entropy: float | None = None
     """Mean relative entropy of the local transport plans (0..1), where local logits of form `ot` were used."""
 
+    @property
+    def balanced_accuracy(self) -> float:
+        """Percent; the mean of `per_class` over the classes that have images."""
+        return fmean(value for value in self.per_class if not math.isnan(value))
+
 
 @torch.no_grad()
 def evaluate(
@@ -43,7 +50,7 @@ def evaluate(
     *,
     scale: float,
     local_weight: Tensor,
-    local_score: LocalScorer,
+    local_scorer: LocalScorer,
     description_weight: Tensor,
     mean_descriptions: Tensor | None,
 ) -> list[Evaluation]:
@@ -54,7 +61,7 @@ def evaluate(
         prompts: Prompt features (R, C, N, D).
         scale: CLIP's logit scale.
         local_weight, description_weight: (R,); a term whose weights are all zero is not computed.
-        local_score: How patch similarities become one score per class.
+        local_scorer: How patch similarities become one score per class.
         mean_descriptions: Normalised (C, D); None where every `description_weight` is zero.
 
     Returns:
@@ -64,11 +71,11 @@ def evaluate(
     uses_local = bool((local_weight > 0).any())
     predictions, entropies = [], []
     for chunk in images.chunks(_chunk_size(images, prompts, uses_local)):
-        logits, plan = prompted_logits(
-            chunk, prompts, classes, scale=scale, local_weight=local_weight, local_score=local_score
+        logits, weights = prompted_logits(
+            chunk, prompts, classes, scale=scale, local_weight=local_weight, local_scorer=local_scorer
         )
-        if plan is not None:
-            entropies.append(plan_entropy(plan).mean(-1).sum(-1))
+        if weights is not None and local_scorer.transports:
+            entropies.append(plan_entropy(weights / prompts.shape[2]).mean(-1).sum(-1))
         predictions.append(logits.argmax(-1))
     entropy = (torch.stack(entropies).sum(0) / len(images)).tolist() if entropies else None
     return [
@@ -78,7 +85,7 @@ def evaluate(
 
 
 def class_weights(prompts: Tensor, description_weight: Tensor, mean_descriptions: Tensor | None) -> Tensor:
-    """What image features are compared with (R, C, D): both terms are linear in f, so that one classifier holds both.
+    """What image features are compared with (R, C, D): both terms are linear in f, and one classifier holds both.
 
     Arguments as in `evaluate`.
     """
@@ -95,7 +102,7 @@ def prompted_logits(
     *,
     scale: float,
     local_weight: Tensor,
-    local_score: LocalScorer,
+    local_scorer: LocalScorer,
 ) -> tuple[Tensor, Tensor | None]:
     """Logits of images that fit into memory together.
 
@@ -105,14 +112,14 @@ def prompted_logits(
         Others as in `evaluate`.
 
     Returns:
-        Logits (R, B, C), and the transport plans (R, B, C, N, P) where the local form has them, else None.
+        Logits (R, B, C), and the weights of patches in them (R, B, C, N, P), None where no `local_weight` is positive.
     """
     logits = class_logits(_on(prompts, images.global_features)[None], classes, scale)
     if not bool((local_weight > 0).any()):
         return logits, None
     assert images.local_features is not None, "local_weight > 0 needs local image features"
-    local = local_score(patch_similarity(_on(prompts, images.local_features[:])[None], prompts))
-    return logits + scale * local_weight[:, None, None] * local.score, local.plan
+    local = local_scorer(patch_similarity(_on(prompts, images.local_features[:])[None], prompts))
+    return logits + scale * local_weight[:, None, None] * local.score, local.weights
 
 
 def count(predictions: Tensor, labels: Tensor, n_classes: int, entropy: float | None = None) -> Evaluation:

@@ -36,7 +36,6 @@ def fit(
     train_labels: Tensor,
     *,
     batches: Callable[[int], Tensor],
-    rates: Callable[[int], Sequence[float]],
     epochs: int,
     report: Callable[[Progress], None] | None,
     checkpoint: Checkpoint | None,
@@ -44,13 +43,12 @@ def fit(
     """Train the contexts (R, ...), the optimiser's parameter, and return the last step's.
 
     Continues from the checkpoint where that holds a state of the same run. Stops early only when no replica's loss is
-    finite any more.
+    finite any longer.
 
     Args:
         step: One step on the contexts; on a GPU it is replayed as a graph.
         train_images, train_labels: Of the pool that batches point into.
         batches: An epoch's batches (steps, R, B) of rows of that pool.
-        rates: An epoch's learning rates, by replica.
         report: Called after every epoch.
     """
     device = optimiser.parameter.device
@@ -60,9 +58,10 @@ def fit(
     if device.type == "cuda":
         step = GraphedStep(step)
     for epoch in range(run.epoch, epochs):
-        run.add(_epoch(step, rates(epoch), train_images, train_labels, batches(epoch), epoch, device))
-        if checkpoint is not None and checkpoint.is_due(run.epoch):
-            checkpoint.save(run.state())
+        optimiser.start_epoch(epoch)
+        run.add(_epoch(step, train_images, train_labels, batches(epoch), epoch, device))
+        if checkpoint is not None and checkpoint.is_due(run.epoch) and not checkpoint.save(run.state()):
+            checkpoint = None  # it has warned once
         if report is not None:
             report(Progress(run.epoch, epochs, tuple(run.losses[-1].tolist())))
         if not run.losses[-1].isfinite().any():
@@ -71,7 +70,7 @@ def fit(
 
 
 class _Run:
-    """What a run has come to since its first start, of which a resumed one is a continuation."""
+    """What a run has come to since its first start, interruptions included."""
 
     def __init__(self, optimiser: ReplicaSGD) -> None:
         self._started = time.perf_counter()
@@ -102,7 +101,6 @@ class _Run:
 
 def _epoch(
     step: Step,
-    rates: Sequence[float],
     train_images: TrainImages,
     train_labels: Tensor,
     batches: Tensor,
@@ -111,14 +109,13 @@ def _epoch(
 ) -> Tensor:
     """One pass over `batches` (steps, R, B); returns each replica's mean loss (R,), on the device.
 
-    Rows, labels and rates go to the device here, once, so that no step waits for it.
+    Rows and labels go to the device here, once: no step waits for it.
     """
-    rate = torch.tensor(rates, device=device)
-    total = torch.zeros(len(rates), device=device)
+    total = torch.zeros(batches.shape[1], device=device)
     rows, labels = batches.to(device), train_labels[batches].to(device)
     for of_step in range(len(batches)):
         images, patches = train_images.batch(rows[of_step], epoch)
-        total += step(images, patches, labels[of_step], rate)
+        total += step(images, patches, labels[of_step])
     return total / len(batches)
 
 

@@ -5,7 +5,7 @@ features are L2-normalised; `scale` is CLIP's logit scale s.
 """
 
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import NamedTuple, assert_never
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from dualpt.core.arrays import ClassText
 from dualpt.core.errors import UserError
 from dualpt.core.training.alignment import (
+    LlmAlignment,
     LocalScorer,
     contrastive_loss,
     cosine_loss,
@@ -25,8 +26,6 @@ from dualpt.core.training.alignment import (
 
 MAX_SIMILARITIES = 2**25
 """Patch similarities held at once in training, at most: 128 MiB in float32, of which the forms hold several copies."""
-
-LlmForm = Literal["cosine", "ot", "contrastive", "kl"]
 
 
 def class_logits(images: Tensor, classes: Tensor, scale: float) -> Tensor:
@@ -46,15 +45,15 @@ def patch_similarity(patches: Tensor, prompts: Tensor) -> Tensor:
     return similarity.view(-1, n_classes, n_prompts, n_images, n_patches).permute(0, 3, 1, 2, 4)
 
 
-def local_class_scores(patches: Tensor, prompts: Tensor, score: LocalScorer) -> Tensor:
+def local_class_scores(patches: Tensor, prompts: Tensor, scorer: LocalScorer) -> Tensor:
     """Local scores (R, B, C) of patches (R, B, P, D) and prompts (R, C, N, D), in bounded memory.
 
-    Above `MAX_SIMILARITIES`, classes are scored a few at a time and again in the backward pass: a class's scores depend
-    on no other class, so that the numbers stay.
+    Above `MAX_SIMILARITIES`, classes are scored a few at a time and again in the backward pass: a class's scores do
+    not depend on the others, and the numbers stay.
     """
 
     def of_some(patches: Tensor, prompts: Tensor) -> Tensor:
-        return score(patch_similarity(patches, prompts)).score
+        return scorer(patch_similarity(patches, prompts)).score
 
     per_class = patches.shape[:-1].numel() * prompts.shape[2]
     at_once = max(1, MAX_SIMILARITIES // per_class)
@@ -107,11 +106,10 @@ class Objective:
     Args:
         scale: CLIP's logit scale.
         local_weight: Weights of the cross-entropy on local logits (R,).
-        local_score: How patch similarities become one score per class.
+        local_scorer: How patch similarities become one score per class.
         llm_weight: Weights of the alignment with descriptions (R,).
-        llm_form: Its form.
+        llm: Its form.
         target: None only where every `llm_weight` is zero.
-        ot_epsilon, ot_iterations: Of the plans of `llm_form: ot`.
     """
 
     def __init__(
@@ -119,12 +117,10 @@ class Objective:
         *,
         scale: float,
         local_weight: Tensor,
-        local_score: LocalScorer,
+        local_scorer: LocalScorer,
         llm_weight: Tensor,
-        llm_form: LlmForm,
+        llm: LlmAlignment,
         target: Target | None,
-        ot_epsilon: float,
-        ot_iterations: int,
     ) -> None:
         uses_llm = bool((llm_weight > 0).any())
         if uses_llm and target is None:
@@ -132,16 +128,14 @@ class Objective:
         self.uses_local = bool((local_weight > 0).any())
         self._scale = scale
         self._local_weight = local_weight
-        self._local_score = local_score
+        self._local_scorer = local_scorer
         self._llm_weight = llm_weight
-        self._llm_form = llm_form
+        self._llm = llm
         self._target = target if uses_llm else None
         self._mean_target = torch.empty(0) if target is None else mean_feature(*target)
-        self._ot_epsilon = ot_epsilon
-        self._ot_iterations = ot_iterations
 
     def __call__(self, prompts: Tensor, images: Tensor, patches: Tensor | None, labels: Tensor) -> Tensor:
-        """The loss of each replica; nothing is shared, so that the gradient of the sum is each one's own.
+        """The loss of each replica; nothing is shared, and the gradient of the sum is each replica's own.
 
         Args:
             prompts: (R, C, N, D)
@@ -158,7 +152,7 @@ class Objective:
         if self.uses_local:
             if patches is None:
                 raise ValueError("local_weight > 0 needs local image features")
-            local_logits = self._scale * local_class_scores(patches, prompts, self._local_score)
+            local_logits = self._scale * local_class_scores(patches, prompts, self._local_scorer)
             loss = loss + self._local_weight * cross_entropy(local_logits, labels)
         if self._target is not None:
             loss = loss + self._llm_weight * self._llm_loss(self._target, prompts, class_features, images, logits)
@@ -168,7 +162,7 @@ class Objective:
         self, target: Target, prompts: Tensor, class_features: Tensor, images: Tensor, logits: Tensor
     ) -> Tensor:
         """(R,)"""
-        match self._llm_form:
+        match self._llm.llm_form:
             case "cosine":
                 return cosine_loss(class_features, self._mean_target)
             case "contrastive":
@@ -176,7 +170,10 @@ class Objective:
             case "kl":
                 return kl_loss(logits, class_logits(images, self._mean_target[None], self._scale))
             case "ot":
-                return transport_loss(prompts, *target, epsilon=self._ot_epsilon, iterations=self._ot_iterations)
+                epsilon, iterations = self._llm.ot_epsilon, self._llm.ot_iterations
+                return transport_loss(prompts, *target, epsilon=epsilon, iterations=iterations)
+            case _:
+                assert_never(self._llm.llm_form)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What became of each replica of a training: why it failed, or how its learned prompts classify.
+"""What became of each replica of a training run: why it failed, or how its learned prompts classify.
 
 Shapes: R replicas, C classes, N prompts per class, L context tokens, W text width, D joint width.
 """
@@ -33,8 +33,6 @@ class TrainResult:
     """On the validation sample; None where there is none or training failed."""
     tests: dict[str, Evaluation]
     """By name of the test set; empty where training failed."""
-    plan_entropy: float | None
-    """Mean relative entropy of the local transport plans on all test images (0..1); None where there are no plans."""
     seconds: float
     """Wall time of the training divided by the replicas in it."""
     failure: str | None
@@ -47,7 +45,7 @@ class Judge:
 
     encode: Callable[[Names], PromptEncoder]
     """Of the names of any classes."""
-    local_score: LocalScorer
+    local_scorer: LocalScorer
     scale: float
     local_weight: Tensor
     """(R,)"""
@@ -118,7 +116,7 @@ class Judge:
             images,
             prompts,
             scale=self.scale,
-            local_score=self.local_score,
+            local_scorer=self.local_scorer,
             local_weight=self.local_weight,
             description_weight=self.description_weight,
             mean_descriptions=mean_descriptions,
@@ -133,15 +131,12 @@ def _result(
     val: Evaluation | None,
     tests: dict[str, Evaluation],
 ) -> TrainResult:
-    planned = [(test.plan_entropy, test.count) for test in tests.values() if test.plan_entropy is not None]
-    n_planned = sum(n for _, n in planned)
     return TrainResult(
         seed=seed,
         contexts=state.contexts[replica].cpu().clone(),
         loss_curve=state.losses[:, replica].tolist(),
         val=val,
         tests=tests,
-        plan_entropy=sum(entropy * n for entropy, n in planned) / n_planned if n_planned else None,
         seconds=state.seconds / len(state.contexts),
         failure=failure,
     )

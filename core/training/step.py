@@ -16,9 +16,9 @@ from dualpt.core.training.optim import ReplicaSGD
 
 logger = logging.getLogger(__name__)
 
-Step: TypeAlias = Callable[[Tensor, Tensor | None, Tensor, Tensor], Tensor]
-"""Takes images (R, B, D), patches (R, B, P, D) or None, labels (R, B) and learning rates (R,); updates the contexts and
-returns the losses (R,) from before the update. All tensors are on one device, and nothing waits for it."""
+Step: TypeAlias = Callable[[Tensor, Tensor | None, Tensor], Tensor]
+"""Takes images (R, B, D), patches (R, B, P, D) or None, and labels (R, B); updates the contexts and returns the losses
+(R,) from before the update. All tensors are on one device, and nothing waits for it."""
 
 EAGER_STEPS = 3
 """Steps run one operation at a time before the graph is captured, in which libraries allocate what a graph may not."""
@@ -27,11 +27,11 @@ EAGER_STEPS = 3
 def training_step(contexts: Tensor, prompts: PromptEncoder, objective: Objective, optimiser: ReplicaSGD) -> Step:
     """The step on contexts (R, ...), which `optimiser` updates in place."""
 
-    def step(images: Tensor, patches: Tensor | None, labels: Tensor, learning_rate: Tensor) -> Tensor:
+    def step(images: Tensor, patches: Tensor | None, labels: Tensor) -> Tensor:
         local = None if patches is None or not objective.uses_local else patches.float()
         losses = objective(prompts.encode(contexts), images.float(), local, labels)
         (gradient,) = torch.autograd.grad(losses.sum(), contexts)
-        optimiser.step(gradient, learning_rate)
+        optimiser.step(gradient)
         return losses.detach()
 
     return step
@@ -57,22 +57,22 @@ class GraphedStep:
     def captured(self) -> bool:
         return self._graph is not None
 
-    def __call__(self, images: Tensor, patches: Tensor | None, labels: Tensor, learning_rate: Tensor) -> Tensor:
+    def __call__(self, images: Tensor, patches: Tensor | None, labels: Tensor) -> Tensor:
         self._calls += 1
         if self._refused or self._calls <= EAGER_STEPS:
-            return self._eager(images, patches, labels, learning_rate)
+            return self._eager(images, patches, labels)
         if self._graph is None:
-            self._capture(images, patches, labels, learning_rate)
+            self._capture(images, patches, labels)
         if self._graph is None:
-            return self._eager(images, patches, labels, learning_rate)
-        for place, value in zip(self._inputs, (images, patches, labels, learning_rate), strict=True):
+            return self._eager(images, patches, labels)
+        for place, value in zip(self._inputs, (images, patches, labels), strict=True):
             if place is not None and value is not None:
                 place.copy_(value)
         self._graph.replay()
         return self._losses.clone()
 
     def _eager(self, *inputs: Tensor | None) -> Tensor:
-        """On a stream of its own, as a capture's warm-up must be."""
+        """On a side stream, as a capture's warm-up must be."""
         current, aside = torch.cuda.current_stream(), torch.cuda.Stream()
         aside.wait_stream(current)
         with torch.cuda.stream(aside):

@@ -7,27 +7,27 @@ Shapes: R replicas, C classes, N prompts per class, L context tokens, W text wid
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, fields
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, assert_never
 
 import torch
 from torch import Tensor
 
 from dualpt.core.arrays import ClassText, ImageFeatures, TestSet, TrainImages
 from dualpt.core.clip.text_tower import TextTower
+from dualpt.core.config import ClassTokenPosition, LlmTarget
 from dualpt.core.errors import UserError
-from dualpt.core.prompts.encoder import ClassTokenPosition, PromptEncoder, initial_contexts
+from dualpt.core.prompts.encoder import PromptEncoder, initial_contexts
 from dualpt.core.recipes import NUMERICS_VERSION
-from dualpt.core.training.alignment import LocalForm, Marginals, local_scores
+from dualpt.core.training.alignment import LlmAlignment, LocalScorer
 from dualpt.core.training.checkpoint import Checkpoint, fingerprint_of
 from dualpt.core.training.fit import Progress, epoch_batches, fit
-from dualpt.core.training.objective import LlmForm, Objective, Target, descriptions_target, template_target
-from dualpt.core.training.optim import ReplicaSGD, learning_rates
+from dualpt.core.training.objective import Objective, Target, descriptions_target, template_target
+from dualpt.core.training.optim import ReplicaSGD, SGDOptions
 from dualpt.core.training.replica_results import Judge, TrainResult
 from dualpt.core.training.step import training_step
-
-LlmTarget = Literal["descriptions", "template"]
 
 NOT_OF_THE_STEPS = frozenset(
     {
@@ -59,7 +59,6 @@ def train(
     seeds: Sequence[int],
     llm_weight: Sequence[float],
     local_weight: Sequence[float],
-    learning_rate: Sequence[float],
     inference_local_weight: Sequence[float],
     inference_description_weight: Sequence[float],
     context_length: int,
@@ -68,18 +67,9 @@ def train(
     class_specific: bool,
     init: str | None,
     init_std: float,
-    llm_form: LlmForm,
-    llm_target: LlmTarget,
-    local_form: LocalForm,
-    topk: int,
-    attention_beta: float,
-    ot_epsilon: float,
-    ot_iterations: int,
-    ot_marginals: Marginals,
-    ot_relaxation: float,
-    momentum: float,
-    weight_decay: float,
-    warmup_learning_rate: float,
+    llm: LlmAlignment,
+    local_scorer: LocalScorer,
+    sgd: SGDOptions,
     batch_size: int,
     epochs: int,
     report: Callable[[Progress], None] | None = None,
@@ -89,7 +79,7 @@ def train(
     """Train the prompts of R replicas, and evaluate them.
 
     Everything runs on the tower's device. Arguments not listed are the configuration's keys of the same name, with
-    `learning_rate`, `batch_size` and `epochs` resolved.
+    `batch_size` and `epochs` resolved.
 
     Args:
         text: The classes to train on.
@@ -99,7 +89,10 @@ def train(
         val: A pool of images of the same classes.
         val_samples: Each replica's rows of `val` (R, m), int64.
         tests: Test sets by name.
-        seeds, llm_weight, local_weight, learning_rate, inference_*: One value per replica.
+        seeds, llm_weight, local_weight, inference_*: One value per replica.
+        llm: How prompts are aligned with descriptions.
+        local_scorer: How patch similarities become one score per class.
+        sgd: Learning rates, one per replica, and the rest of the optimiser.
         report: Called after every epoch.
         checkpoint: File from which a killed run with the same arguments continues; rewritten every
             `checkpoint_every` epochs, and left for the caller to remove.
@@ -111,11 +104,8 @@ def train(
         UserError: the setting does not fit the data: a prompt too long, more top patches than an image has, a target
             of the alignment that is missing, class-specific contexts for classes not trained on.
     """
-    arguments = {name: value for name, value in locals().items() if name not in NOT_OF_THE_STEPS}
-    arguments["numerics"] = NUMERICS_VERSION
-    _check(
-        seeds, samples, llm_weight, local_weight, learning_rate, inference_local_weight, inference_description_weight
-    )
+    run = _fingerprint({name: value for name, value in locals().items() if name not in NOT_OF_THE_STEPS})
+    _check(seeds, samples, llm_weight, local_weight, inference_local_weight, inference_description_weight)
     _check_classes(class_specific, text, tests)
     per_replica = partial(torch.tensor, dtype=torch.float32, device=tower.device)
 
@@ -125,16 +115,6 @@ def train(
         context_length=context_length,
         class_token_position=class_token_position,
         class_specific=class_specific,
-    )
-    local_score = partial(
-        local_scores,
-        form=local_form,
-        topk=topk,
-        attention_beta=attention_beta,
-        ot_epsilon=ot_epsilon,
-        ot_iterations=ot_iterations,
-        ot_marginals=ot_marginals,
-        ot_relaxation=ot_relaxation,
     )
     contexts = initial_contexts(
         tower,
@@ -149,28 +129,25 @@ def train(
     objective = Objective(
         scale=tower.logit_scale,
         local_weight=per_replica(local_weight),
-        local_score=local_score,
+        local_scorer=local_scorer,
         llm_weight=per_replica(llm_weight),
-        llm_form=llm_form,
-        target=_target(text, llm_target, tower.device) if any(llm_weight) else None,
-        ot_epsilon=ot_epsilon,
-        ot_iterations=ot_iterations,
+        llm=llm,
+        target=_target(text, llm.llm_target, tower.device) if any(llm_weight) else None,
     )
-    optimiser = ReplicaSGD(contexts, momentum=momentum, weight_decay=weight_decay)
+    optimiser = ReplicaSGD(contexts, sgd, epochs)
     state = fit(
         training_step(contexts, prompts, objective, optimiser),
         optimiser,
         train_images,
         train_labels,
         batches=partial(epoch_batches, samples, seeds, batch_size=batch_size),
-        rates=partial(learning_rates, learning_rate, epochs=epochs, warmup=warmup_learning_rate),
         epochs=epochs,
         report=report,
-        checkpoint=None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every, fingerprint_of(arguments)),
+        checkpoint=None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every, run),
     )
     judge = Judge(
         encode,
-        local_score,
+        local_scorer,
         tower.logit_scale,
         local_weight=per_replica(inference_local_weight),
         description_weight=per_replica(inference_description_weight),
@@ -178,16 +155,36 @@ def train(
     return judge.results(state, seeds, text, val, val_samples, tests)
 
 
+def _fingerprint(arguments: dict[str, Any]) -> str:
+    """What a checkpoint belongs to: the arguments, with the knobs of `llm`, `local_scorer` and `sgd` by their names.
+
+    A knob that has a default came after the first checkpoints were written: it counts where it is set to something
+    else, and those checkpoints stay valid.
+    """
+    named: dict[str, object] = {"numerics": NUMERICS_VERSION}
+    for name, value in arguments.items():
+        if isinstance(value, LlmAlignment | LocalScorer | SGDOptions):
+            knobs = {field.name: (getattr(value, field.name), field.default) for field in fields(value)}
+            named |= {key: knob for key, (knob, default) in knobs.items() if default is MISSING or knob != default}
+        else:
+            named[name] = value
+    return fingerprint_of(named)
+
+
 def _target(text: ClassText, llm_target: LlmTarget, device: torch.device) -> Target:
     """What prompts are aligned with in training."""
-    if llm_target == "template":
-        return template_target(text, device)
-    return descriptions_target(text, "alignment.llm_weight", device)
+    match llm_target:
+        case "template":
+            return template_target(text, device)
+        case "descriptions":
+            return descriptions_target(text, "alignment.llm_weight", device)
+        case _:
+            assert_never(llm_target)
 
 
 def _check(seeds: Sequence[int], samples: Tensor, *weights: Sequence[float]) -> None:
     if any(len(values) != len(seeds) for values in (samples, *weights)):
-        raise ValueError("seeds, samples, weights and learning rates need one value per replica each")
+        raise ValueError("seeds, samples and weights need one value per replica each")
 
 
 def _check_classes(class_specific: bool, text: ClassText, tests: Mapping[str, TestSet]) -> None:

@@ -1,18 +1,18 @@
-"""`dualpt ablate`: launch a study through the machinery of sweeps, then show what came of it."""
+"""`dualpt ablate`: launch an ablation through the machinery of sweeps, then show what came of it."""
 
 import json
 from pathlib import Path
 
 from rich.console import Console
 
-from dualpt.search_spaces.ablation import LoadedStudy
+from dualpt.search_spaces.ablation import LoadedAblation
 from dualpt.sweeps.launching.launch import draw_mini_datasets, launch
 from dualpt.sweeps.launching.preview import dry_run as show_plan
 
 
-def run_study(
+def run_ablation(
     console: Console,
-    study: LoadedStudy,
+    ablation: LoadedAblation,
     *,
     dry_run: bool = False,
     progress: bool = True,
@@ -20,7 +20,7 @@ def run_study(
     form: str = "markdown",
     as_json: bool = False,
 ) -> int:
-    """Run what is missing of a study, print its tables and statistics, and write them where `output` says.
+    """Run what is missing of an ablation, print its tables and statistics, and write them where `output` says.
 
     Returns the exit code, which is that of the launch.
 
@@ -30,20 +30,21 @@ def run_study(
     from dualpt.sweeps.comparison.compare import check_output, show_tables
 
     check_output(form, output)
-    sweep = study.sweep
-    draw_mini_datasets(sweep, console=console, progress=progress and not as_json)
+    sweep = ablation.sweep
+    progress_bars = progress and not as_json
     if dry_run:
-        show_plan(sweep, console=console, as_json=as_json)
+        show_plan(sweep, console=console, progress=progress_bars, as_json=as_json)
         return 0
-    outcome = launch(sweep, console=console, progress=progress and not as_json)
+    draw_mini_datasets(sweep, console=console, progress=progress_bars)
+    outcome = launch(sweep, console=console, progress=progress_bars)
     if outcome.interrupted:
         return outcome.exit_code
-    from dualpt.sweeps.ablation.outcome import study_cells, study_tables
+    from dualpt.sweeps.ablation.ablation_tables import ablation_cells, ablation_tables
     from dualpt.sweeps.comparison.formats.documents import to_document
     from dualpt.sweeps.comparison.frames import read_frame
 
-    selection = study_cells(study, read_frame(sweep.file.name, sweep.file.run.tracking_uri))
-    tables = study_tables(study, selection)
+    selection = ablation_cells(ablation, read_frame(sweep.file.name, sweep.file.run.tracking_uri))
+    tables = ablation_tables(ablation, selection)
     if as_json:
         print(json.dumps({**outcome.summary(), "tables": [to_document(table) for table in tables]}, indent=1))
     else:

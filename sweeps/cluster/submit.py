@@ -12,9 +12,9 @@ from rich.console import Console
 from tenacity import Retrying, retry_if_exception_message, stop_after_delay, wait_fixed
 
 from dualpt.core.errors import UserError
+from dualpt.search_spaces.overrides import parse_overrides
 from dualpt.search_spaces.shipped import shipped_or_path
 from dualpt.search_spaces.sweep_file import load_sweep
-from dualpt.search_spaces.yaml_reader import parse_overrides
 
 COMMAND = "dualpt"
 AGENT_SECONDS = 90.0

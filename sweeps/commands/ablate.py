@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from dualpt.core.errors import UserError
-from dualpt.search_spaces.shipped import shipped_study_or_path
+from dualpt.search_spaces.shipped import shipped_ablation_or_path
 from dualpt.sweeps.commands.options import Json, Overrides, new_app, out
 
 app = new_app()
@@ -17,7 +17,7 @@ app = new_app()
     "[bold]dualpt ablate factorial-2x2 shots=[16] datasets=\\[mini-pets,mini-cars][/]"
 )
 def ablate(
-    study: Annotated[str, typer.Argument(help="A study file, or the name of one that ships (see `dualpt spaces`).")],
+    file: Annotated[str, typer.Argument(help="An ablation file, or the name of one that ships (see `dualpt spaces`).")],
     overrides: Overrides = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan: cells, finished ones, time.")] = False,
     progress: Annotated[bool, typer.Option(help="Live progress.")] = True,
@@ -28,18 +28,18 @@ def ablate(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Run a study, or what is missing of it, and end with its table and statistics.
+    """Run an ablation, or what is missing of it, and end with its table and statistics.
 
     Exit codes: 0 all cells done, 2 usage or configuration, 3 some cells failed, 4 budget spent (run.max_hours),
     130 interrupted.
     """
-    from dualpt.search_spaces.ablation import load_study
-    from dualpt.search_spaces.yaml_reader import parse_overrides
-    from dualpt.sweeps.ablation.run import run_study
+    from dualpt.search_spaces.ablation import load_ablation
+    from dualpt.search_spaces.overrides import parse_overrides
+    from dualpt.sweeps.ablation.run import run_ablation
 
     if form is not None and output is None:
         raise UserError("--format: belongs to --output; name the file with -o FILE")
     form = "markdown" if form is None else form
-    loaded = load_study(shipped_study_or_path(study), parse_overrides(overrides or []))
-    code = run_study(out, loaded, dry_run=dry_run, progress=progress, output=output, form=form, as_json=as_json)
+    loaded = load_ablation(shipped_ablation_or_path(file), parse_overrides(overrides or []))
+    code = run_ablation(out, loaded, dry_run=dry_run, progress=progress, output=output, form=form, as_json=as_json)
     raise typer.Exit(code)

@@ -27,9 +27,9 @@ def check(
     Exit codes: 0 without errors (there may be warnings), 2 with errors.
     """
     from dualpt.core.errors import UserError
+    from dualpt.search_spaces.overrides import parse_overrides
     from dualpt.search_spaces.shipped import shipped_or_path
     from dualpt.search_spaces.sweep_file import load_sweep
-    from dualpt.search_spaces.yaml_reader import parse_overrides
     from dualpt.sweeps.cluster.check import show_check
 
     if overrides and sweep is None:

@@ -11,6 +11,10 @@ app = new_app()
 data = new_app()
 app.add_typer(data, name="data", help="Check, draw, show and add datasets.")
 
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[DATASET] [KEY=VALUE]...", help="Dataset; data.root=FOLDER is the same as --root."),
+]
 Root = Annotated[Path | None, typer.Option(help="The data root: the folder that holds the datasets' folders.")]
 
 
@@ -19,10 +23,14 @@ Root = Annotated[Path | None, typer.Option(help="The data root: the folder that 
 )
 def check(
     datasets: Annotated[
-        list[str] | None, typer.Argument(help="Datasets, or mini, real, imagenet-variants; all by default.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[DATASET]... [KEY=VALUE]...",
+            help="Datasets, or mini, real, imagenet-variants; all by default. data.root=FOLDER is the same as --root.",
+        ),
     ] = None,
     root: Root = None,
-    deep: Annotated[bool, typer.Option("--deep", help="Decode every image, and list what cannot be read.")] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Decode every image, and compare their contents.")] = False,
     published: Annotated[
         bool, typer.Option("--published", help="Demand as many classes and images as published.")
     ] = False,
@@ -34,14 +42,16 @@ def check(
     grid. Exit codes: 0 all that were asked for are fine, 2 usage, 3 some are not.
     """
     from dualpt.sweeps.tools.data import check_datasets
+    from dualpt.sweeps.tools.words import names_and_root
 
-    fine = check_datasets(out, datasets or [], root, deep=deep, published=published, as_json=as_json)
+    names, root = names_and_root(datasets, root)
+    fine = check_datasets(out, names, root, deep=deep, published=published, as_json=as_json)
     raise typer.Exit(0 if fine else 3)
 
 
 @data.command(epilog="Example: [bold]dualpt data draw OxfordPets --root DATA --shots 4 --seed 1 --json[/]")
 def draw(
-    dataset: Annotated[str | None, typer.Argument(help="Dataset; may be left out with --split.")] = None,
+    words: Words = None,
     root: Root = None,
     split: Annotated[Path | None, typer.Option(help="A split file to draw from in place of the data root's.")] = None,
     shots: Annotated[int, typer.Option(min=1, help="Training images per class.")] = 16,
@@ -50,13 +60,15 @@ def draw(
 ) -> None:
     """Print a few-shot sample, train and val in the order of the draw, and its fingerprint; needs no images."""
     from dualpt.sweeps.tools.data import draw_sample
+    from dualpt.sweeps.tools.words import dataset_and_root
 
+    dataset, root = dataset_and_root(words, root)
     draw_sample(dataset, root, split, shots, seed, as_json)
 
 
 @data.command(epilog="Example: [bold]dualpt data show DescribableTextures --root DATA --output dtd.png[/]")
 def show(
-    dataset: Annotated[str, typer.Argument(help="Dataset.")],
+    words: Words = None,
     root: Root = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Contact sheet; DATASET.png by default.")
@@ -66,8 +78,13 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Print a dataset's classes and images, and draw a contact sheet."""
+    from dualpt.core.errors import UserError
     from dualpt.sweeps.tools.data import show_dataset
+    from dualpt.sweeps.tools.words import dataset_and_root
 
+    dataset, root = dataset_and_root(words, root)
+    if dataset is None:
+        raise UserError("name the dataset to show")
     show_dataset(out, dataset, root, output, per_class, classes, as_json)
 
 
@@ -77,9 +94,15 @@ def show(
     "type of bird.'[/]"
 )
 def add(
-    name: Annotated[str, typer.Argument(help="Its name, wherever datasets are named.")],
-    root: Annotated[Path, typer.Option(help="The data root; datasets.yaml in it gets the entry.")],
     folder: Annotated[str, typer.Option(help="Folder of the dataset, under the data root.")],
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME [KEY=VALUE]...",
+            help="Its name, wherever datasets are named; data.root=FOLDER is the same as --root.",
+        ),
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="The data root; datasets.yaml in it gets the entry.")] = None,
     images: Annotated[str, typer.Option(help="Folder of the images under it; empty for the folder itself.")] = "",
     split: Annotated[
         str, typer.Option(help="Split file in the folder; or folders: the images lie in one folder per class.")
@@ -88,7 +111,14 @@ def add(
     title: Annotated[str, typer.Option(help="Column title in tables; the name by default.")] = "",
 ) -> None:
     """Register a dataset of your own; it is read and checked first."""
+    from dualpt.core.errors import UserError
     from dualpt.sweeps.tools.data import add_dataset
+    from dualpt.sweeps.tools.words import dataset_and_root
 
+    name, root = dataset_and_root(words, root)
+    if name is None:
+        raise UserError("name the dataset to register")
+    if root is None:
+        raise UserError("--root: give the data root, the FOLDER whose datasets.yaml gets the entry")
     entry = {"folder": folder, "images": images, "split": split, "template": template, "title": title}
     add_dataset(out, name, root, entry)

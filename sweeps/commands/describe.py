@@ -44,7 +44,7 @@ def generate(
     model: Annotated[str | None, typer.Option(help="What the endpoint calls the model.")] = None,
     api_key_env: Annotated[str | None, typer.Option(help="Environment variable with the endpoint's key.")] = None,
     per_class: Annotated[int, typer.Option(min=1, help="Descriptions per class, K.")] = 5,
-    tries: Annotated[int | None, typer.Option(min=1, help="Questions about a class at most; 4 K by default.")] = None,
+    tries: Annotated[int | None, typer.Option(min=1, help="Most questions per class; 4 K by default.")] = None,
     templates: Annotated[
         Path | None, typer.Option(help="Question templates, one a line, with {class}, {photo} and {others}.")
     ] = None,
@@ -71,8 +71,8 @@ def generate(
 ) -> None:
     """Have a language model describe a dataset's classes.
 
-    Every answer is kept beside the bank, so that the same command continues after a kill, and more descriptions a class
-    use what is there. Exit codes: 0 every class has K descriptions, 2 usage, 3 some are short.
+    Every answer is kept beside the bank: the same command continues after a kill, and a larger --per-class uses what is
+    there. Exit codes: 0 every class has K descriptions, 2 usage, 3 some are short.
     """
     from dualpt.sweeps.describing.generating import Sampling, Wanted, WriterOptions, generate_bank
     from dualpt.sweeps.describing.places import setting_of
@@ -115,7 +115,15 @@ def import_(
     ] = None,
     to: Annotated[Path, typer.Option("--out", help="Folder of banks, or a .json file.")] = Path("descriptions"),
     renames: Annotated[
-        Path | None, typer.Option("--map", help="JSON of {class name or wnid: the bank's name}.")
+        Path | None, typer.Option("--map", help="YAML or JSON of {class name or wnid: the bank's name}.")
+    ] = None,
+    accept_suggestions: Annotated[
+        bool,
+        typer.Option("--accept-suggestions", help="Take suggested entries of the same words, in any order or number."),
+    ] = False,
+    draft: Annotated[
+        Path | None,
+        typer.Option("--draft", help="Write what stays unmatched, with suggestions, as a YAML map to edit for --map."),
     ] = None,
     root: Root = None,
     classes: Classes = None,
@@ -126,7 +134,8 @@ def import_(
     """Import descriptions by other authors, matching their class names with the dataset's.
 
     Case, blanks, hyphens, punctuation, accents and a leading article do not matter; what is further from a name is
-    suggested and not taken. Exit codes: 0 every class has sentences, 2 usage, 3 some have none.
+    suggested and not taken. Texts that describe nothing ("1.", "N/A", "I'm sorry…") are dropped and reported. Exit
+    codes: 0 every class has sentences, 2 usage, 3 some have none.
     """
     from dualpt.core.errors import UserError
     from dualpt.sweeps.describing.importing import import_banks
@@ -142,6 +151,8 @@ def import_(
         setting_of(overrides or [], root, None),
         classes=classes,
         renames=renames,
+        accept_suggestions=accept_suggestions,
+        draft=draft,
         partial=partial,
         overwrite=overwrite,
         as_json=as_json,
@@ -158,7 +169,7 @@ def check(
     root: Root = None,
     classes: Classes = None,
     accept: Annotated[
-        bool, typer.Option("--accept", help="Accept edits by hand: write the hash of the text as it is.")
+        bool, typer.Option("--accept", help="Accept edits by hand: write the hash of the current text.")
     ] = False,
     device: Annotated[str, typer.Option(help="Device of the backbone.")] = "auto",
     as_json: Json = False,

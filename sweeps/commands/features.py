@@ -43,13 +43,13 @@ def build(
 ) -> None:
     """Compute the image features of a sweep, or of a dataset, that are not stored yet.
 
-    Size and time are estimated first. Killed and run again, it goes on; two at once do the work once.
+    Size and time are estimated first. Killed and run again, it continues; two at once do the work once.
     """
     from dualpt.core.data.catalog import expand_datasets
     from dualpt.core.errors import UserError
+    from dualpt.search_spaces.overrides import parse_overrides
     from dualpt.search_spaces.shipped import shipped_or_path
     from dualpt.search_spaces.sweep_file import load_sweep
-    from dualpt.search_spaces.yaml_reader import parse_overrides
     from dualpt.sweeps.tools.features import build as build_features
     from dualpt.sweeps.tools.features import sweep_cells
     from dualpt.sweeps.tools.train import cells_of
@@ -81,7 +81,7 @@ def build(
 
 
 @features.command(name="ls", epilog="Example: [bold]dualpt features ls --json[/]")
-def list_shelves(as_json: Json = False) -> None:
+def list_features(as_json: Json = False) -> None:
     """List what is stored: backbone, dataset, view, images, size, last use."""
     from dualpt.sweeps.tools.features import show_store
 
@@ -90,9 +90,9 @@ def list_shelves(as_json: Json = False) -> None:
 
 @features.command(epilog="Example: [bold]dualpt features verify && echo sound[/]")
 def verify(as_json: Json = False) -> None:
-    """Read every stored byte and hold it against its checksum; what is damaged is forgotten and encoded anew.
+    """Read every stored byte and hold it against its checksum; damaged files are deleted, to be encoded again.
 
-    Exit codes: 0 all is sound, 3 damage was found.
+    Exit codes: 0 everything is sound, 3 damage was found.
     """
     from dualpt.sweeps.tools.features import verify as verify_features
 
@@ -102,20 +102,20 @@ def verify(as_json: Json = False) -> None:
 @features.command(epilog="Example: [bold]dualpt features gc --unused 30 --dry-run[/]")
 def gc(
     unused: Annotated[
-        float | None, typer.Option(min=0, metavar="DAYS", help="Remove shelves that nothing has used for so long.")
+        float | None, typer.Option(min=0, metavar="DAYS", help="Remove features that nothing has used for so long.")
     ] = None,
     backbone: Annotated[
-        str | None, typer.Option(help="Remove the shelves of a backbone; with --unused, only those.")
+        str | None, typer.Option(help="Remove the features of a backbone; with --unused, only those.")
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(help="Remove the shelves of a dataset; with --unused, only those.")
+        str | None, typer.Option(help="Remove the features of a dataset; with --unused, only those.")
     ] = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Remove leftovers of killed builds, shelves of older versions, and those that you name.
+    """Remove leftovers of killed builds, features of other versions, and those that you name.
 
-    Files that are not the store's, and shelves that are being written, are left alone.
+    Files that aren't the store's, and features that are being written, are left alone.
     """
     from dualpt.sweeps.tools.features import collect
 

@@ -4,7 +4,7 @@ import json
 
 import typer
 
-from dualpt.search_spaces.shipped import shipped_folder, shipped_studies
+from dualpt.search_spaces.shipped import shipped_ablations, shipped_folder
 from dualpt.sweeps.commands.options import Json, new_app, out
 
 app = new_app()
@@ -12,13 +12,13 @@ app = new_app()
 
 @app.command()
 def spaces() -> None:
-    """List the sweep files and the studies that ship."""
+    """List the sweep files and the ablations that ship."""
     from rich.markup import escape
     from rich.table import Table
 
-    from dualpt.search_spaces.yaml_reader import read_yaml
+    from dualpt.core.files.yaml_reader import read_yaml
 
-    for title, folder in (("dualpt sweep …", shipped_folder()), ("dualpt ablate …", shipped_studies())):
+    for title, folder in (("dualpt sweep …", shipped_folder()), ("dualpt ablate …", shipped_ablations())):
         table = Table(title, "", header_style="bold", box=None, pad_edge=False)
         for path in sorted(folder.glob("*.yaml")):
             table.add_row(path.stem, escape(read_yaml(path).get("description", "")))

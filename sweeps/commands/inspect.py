@@ -30,7 +30,7 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Look inside a cell's learned prompts: nearest words, descriptions, where each prompt looks, what is confused."""
-    from dualpt.search_spaces.yaml_reader import parse_overrides
+    from dualpt.search_spaces.overrides import parse_overrides
     from dualpt.sweeps.inspecting.inspect import inspect_cell
 
     values = parse_overrides(overrides or [])

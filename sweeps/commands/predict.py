@@ -35,7 +35,7 @@ def predict(
 
     Exit codes: 0 all images classified, 2 usage or no image that can be read, 3 some cannot be read (they are listed).
     """
-    from dualpt.search_spaces.yaml_reader import parse_overrides
+    from dualpt.search_spaces.overrides import parse_overrides
     from dualpt.sweeps.tools.predict import predict as classify
 
     values = [word for word in words if "=" in word and not Path(word).exists()]

@@ -12,7 +12,7 @@ app = new_app()
 
 @app.command(epilog="Example: [bold]dualpt report demo --out demo.html[/]")
 def report(
-    name: Annotated[str, typer.Argument(help="Name of a sweep or study (its MLflow experiment).")],
+    name: Annotated[str, typer.Argument(help="Name of a sweep or ablation (its MLflow experiment).")],
     file: Annotated[
         Path | None, typer.Option("--out", help="The HTML file; outputs/NAME-report.html by default.")
     ] = None,

@@ -1,4 +1,4 @@
-"""`dualpt compare` and `status`. Heavy imports stay inside the commands, for a quick `--help`."""
+"""`dualpt compare`, `figure`, `evaluate` and `status`. Heavy imports stay inside the commands, for a quick `--help`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +16,7 @@ app = new_app()
     "[bold]dualpt compare demo --all-shots --format latex -o table.tex[/]"
 )
 def compare(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Sweeps or studies (MLflow experiments).")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Sweeps or ablations (MLflow experiments).")],
     shots: Annotated[int | None, typer.Option(help="Shots of the table; the largest finished by default.")] = None,
     all_shots: Annotated[
         bool, typer.Option("--all-shots", help="A table for each number of shots, and one by shots.")
@@ -64,7 +64,7 @@ def figure(
         str,
         typer.Argument(help="curves, scatter, radar, pareto, ranks, training, parallel, slices or importance."),
     ],
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Sweeps or studies.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Sweeps or ablations.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to: .png, .pdf or .svg.")],
     shots: Annotated[int | None, typer.Option(help="Shots of the figure; the largest finished by default.")] = None,
     protocol: Annotated[str | None, typer.Option(help="Needed where a sweep holds cells of several.")] = None,
@@ -78,11 +78,34 @@ def figure(
     draw(out, kind, names, output, shots=shots, protocol=protocol, common=common, store=store, study=study)
 
 
+@app.command(
+    epilog="Examples: [bold]dualpt evaluate demo[/] · [bold]dualpt evaluate real-grid data.root=/data[/]",
+)
+def evaluate(
+    name: Annotated[str, typer.Argument(help="Name of a sweep or ablation (its MLflow experiment).")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Where things lie here: data.root, descriptions.bank, …"),
+    ] = None,
+    store: Store = DEFAULT_STORE,
+    as_json: Json = False,
+) -> None:
+    """Evaluate finished cells again, and add the metrics that they lack; trains nothing.
+
+    For metrics that a newer version records. A cell whose recorded accuracies do not come out again is left as it is.
+    Exit codes: 0 all finished cells have their metrics, 2 usage, 3 some cells could not be evaluated (they are listed).
+    """
+    from dualpt.search_spaces.overrides import parse_overrides
+    from dualpt.sweeps.tools.evaluate import evaluate_sweep
+
+    raise typer.Exit(evaluate_sweep(out, name, parse_overrides(overrides or []), store=store, as_json=as_json))
+
+
 @app.command(epilog="Example: [bold]dualpt status demo --watch[/]")
 def status(
     name: Annotated[str | None, typer.Argument(help="Name of a sweep; all of the store by default.")] = None,
     store: Store = DEFAULT_STORE,
-    watch: Annotated[bool, typer.Option("--watch", help="Show a named sweep anew until its launch ends.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh a named sweep until its launch ends.")] = False,
     as_json: Json = False,
 ) -> None:
     """Show how far sweeps are, while they run or afterwards; of a named one, trials, datasets, failures, time left."""

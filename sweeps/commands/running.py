@@ -79,8 +79,8 @@ def sweep(
     Exit codes: 0 all cells done, 2 usage or configuration, 3 some cells failed, 4 budget spent (run.max_hours),
     130 interrupted.
     """
+    from dualpt.search_spaces.overrides import parse_overrides
     from dualpt.search_spaces.sweep_file import load_sweep
-    from dualpt.search_spaces.yaml_reader import parse_overrides
     from dualpt.sweeps.launching.launch import draw_mini_datasets, launch
     from dualpt.sweeps.launching.outcome import report
     from dualpt.sweeps.launching.preview import dry_run as show_plan
@@ -98,13 +98,14 @@ def sweep(
         workers = whole_numbers("1,4,16" if gpus is None else gpus, "--gpus")
         show_simulation(loaded, gpus=workers, trials=sizes, console=out, as_json=as_json)
         return
-    draw_mini_datasets(loaded, console=out, progress=progress and not as_json)
+    progress_bars = progress and not as_json
     if dry_run:
         from dualpt.sweeps.tools.features import feature_costs
 
-        show_plan(loaded, console=out, as_json=as_json, features=feature_costs)
+        show_plan(loaded, console=out, progress=progress_bars, as_json=as_json, features=feature_costs)
         return
-    outcome = launch(loaded, console=out, progress=progress and not as_json, only_failed=only_failed)
+    draw_mini_datasets(loaded, console=out, progress=progress_bars)
+    outcome = launch(loaded, console=out, progress=progress_bars, only_failed=only_failed)
     if as_json:
         print(json.dumps(outcome.summary()))
     elif not progress:

@@ -1,0 +1,10 @@
+"""Tables, statistics and figures of recorded cells.
+
+- `compare`, `draw`: the commands. `frames`, `candidate_frame`: cells and candidates as data frames.
+- `selection`: the cells that a comparison is over.
+- `tables`, `values`, `labels`: methods by datasets. `published`: rows from papers.
+- `claims`, `statistics`: what the cells support against a baseline. `effects`: of an ablation's factors.
+- `plain`: a table as rows of text, which `formats` writes. `figures`: the pictures.
+
+May use `ledger`, `planning` and `search` (importances); trains nothing.
+"""

@@ -29,7 +29,7 @@ ALPHA = 1 - LEVEL
 
 
 @dataclass(frozen=True)
-class Findings:
+class Claims:
     """Every complete method against the baseline, and all of them by rank."""
 
     title: str
@@ -55,7 +55,7 @@ class Findings:
         return [*_method_lines(self), *_limits(self)]
 
 
-def findings_of(cells: pd.DataFrame, grid: Grid, baseline: str, *, shots: int, metric: str) -> Findings:
+def claims_of(cells: pd.DataFrame, grid: Grid, baseline: str, *, shots: int, metric: str) -> Claims:
     """Hold every method against a baseline at one number of shots.
 
     Args:
@@ -74,7 +74,7 @@ def findings_of(cells: pd.DataFrame, grid: Grid, baseline: str, *, shots: int, m
             "run the sweep again, or choose another baseline"
         )
     others = {method: values for method, values in results.items() if method != baseline}
-    return Findings(
+    return Claims(
         title=f"{metric} at {shots_text(shots)}: statistics against {method_title(baseline)}",
         baseline=baseline,
         n_datasets=len(grid.datasets),
@@ -88,13 +88,13 @@ def findings_of(cells: pd.DataFrame, grid: Grid, baseline: str, *, shots: int, m
     )
 
 
-def findings_at(cells: pd.DataFrame, grid: Grid, baseline: str, *, shots: Sequence[int], metric: str) -> list[Findings]:
-    """`findings_of` at each number of shots, corrected together: a page of tables is one family of comparisons.
+def claims_at(cells: pd.DataFrame, grid: Grid, baseline: str, *, shots: Sequence[int], metric: str) -> list[Claims]:
+    """`claims_of` at each number of shots, corrected together: a page of tables is one family of comparisons.
 
     Raises:
-        UserError: as `findings_of`.
+        UserError: as `claims_of`.
     """
-    found = [findings_of(cells, grid, baseline, shots=k, metric=metric) for k in shots]
+    found = [claims_of(cells, grid, baseline, shots=k, metric=metric) for k in shots]
     total = sum(one.comparisons for one in found)
     corrected = corrected_together([one.paired for one in found])
     return [replace(one, paired=paired, comparisons=total) for one, paired in zip(found, corrected, strict=True)]
@@ -113,7 +113,7 @@ def paired_results(
     return whole, tuple(method for method in values if method not in whole)
 
 
-def _paired_table(findings: Findings) -> PlainTable:
+def _paired_table(claims: Claims) -> PlainTable:
     head = (
         "method",
         "difference",
@@ -124,18 +124,18 @@ def _paired_table(findings: Findings) -> PlainTable:
         "p (Holm)",
     )
     rows, records = [], []
-    for method, found in findings.paired.items():
+    for method, found in claims.paired.items():
         low, high = found.better_interval.low, found.better_interval.high
         better = f"{found.better:.2f} [{low:.2f}, {high:.2f}]"
         counts = f"{found.higher}/{found.lower}"
         title = method_title(method)
         ps = (p_text(found.p), p_text(found.holm))
         rows.append((title, f"{found.difference:+.1f}", str(found.interval), counts, better, *ps))
-        records.append({"method": title, "baseline": method_title(findings.baseline), **asdict(found)})
-    return PlainTable(findings.title, head, tuple(rows), tuple(records), findings.words())
+        records.append({"method": title, "baseline": method_title(claims.baseline), **asdict(found)})
+    return PlainTable(claims.title, head, tuple(rows), tuple(records), claims.words())
 
 
-def _rank_table(findings: Findings, ranks: Ranks) -> PlainTable:
+def _rank_table(claims: Claims, ranks: Ranks) -> PlainTable:
     order = sorted(zip(ranks.mean_ranks, ranks.methods, strict=True))
     rows = tuple((method_title(method), f"{rank:.2f}") for rank, method in order)
     records = tuple({"method": method_title(method), "mean_rank": rank} for rank, method in order)
@@ -146,12 +146,12 @@ def _rank_table(findings: Findings, ranks: Ranks) -> PlainTable:
     ]
     if ranks.f_p >= ALPHA:
         words.append("the methods as a whole are not told apart: no pair of ranks should be read as a difference")
-    return PlainTable(f"{findings.title.partition(':')[0]}: mean ranks", ("method", "rank"), rows, records, words)
+    return PlainTable(f"{claims.title.partition(':')[0]}: mean ranks", ("method", "rank"), rows, records, words)
 
 
-def _method_lines(findings: Findings) -> list[str]:
-    baseline, lines = method_title(findings.baseline), []
-    for method, found in findings.paired.items():
+def _method_lines(claims: Claims) -> list[str]:
+    baseline, lines = method_title(claims.baseline), []
+    for method, found in claims.paired.items():
         title, low, high = method_title(method), found.interval.low, found.interval.high
         word = "above" if found.difference > 0 else "below"
         verdict = claim(found.interval, found.holm)
@@ -171,12 +171,12 @@ def doubt(interval: Interval, corrected_p: float) -> str:
     return "the interval contains 0" if interval.low <= 0 <= interval.high else f"Holm's p {_equals(corrected_p)}"
 
 
-def _limits(findings: Findings) -> list[str]:
-    n, seeds, comparisons = findings.n_datasets, findings.n_seeds, findings.comparisons
+def _limits(claims: Claims) -> list[str]:
+    n, seeds, comparisons = claims.n_datasets, claims.n_seeds, claims.comparisons
     lines = [
         f"n = {n} datasets × {seeds} seed{'s' * (seeds > 1)}; intervals by resampling datasets, then seeds; p by "
         f"Wilcoxon over datasets, corrected by Holm for {comparisons} comparison{'s' * (comparisons != 1)}"
-        f"{' over all numbers of shots' * (comparisons > len(findings.paired))}"
+        f"{' over all numbers of shots' * (comparisons > len(claims.paired))}"
     ]
     least = min(1.0, smallest_p(n) * comparisons)
     if least > ALPHA:
@@ -186,12 +186,12 @@ def _limits(findings: Findings) -> list[str]:
         )
     if seeds == 1:
         lines.append("a single seed: how much another draw would change is not measured, and intervals leave it out")
-    if findings.metric == HARMONIC_MEAN:
+    if claims.metric == HARMONIC_MEAN:
         lines.append("tests take each dataset's own H, so their difference is that of the mean of H")
-    lines += [f"{method_title(method)} is left out: it lacks cells" for method in findings.left_out]
+    lines += [f"{method_title(method)} is left out: it lacks cells" for method in claims.left_out]
     lines.append(
         "the claims are about datasets and draws like these, with this backbone"
-        + (": drawn images and a tiny CLIP, which say nothing of photographs" if findings.mini else "")
+        + (": drawn images and a tiny CLIP, which say nothing of photographs" if claims.mini else "")
     )
     return lines
 

@@ -15,12 +15,9 @@ from dualpt.core.config import Protocol
 from dualpt.core.data.protocols import TRANSFER_PROTOCOLS
 from dualpt.core.errors import UserError, nearest
 from dualpt.core.results import (
-    BASE_ACCURACY,
+    COMPARED_METRICS,
     HARMONIC_MEAN,
-    NEW_ACCURACY,
-    TARGET_MEAN,
     TEST_ACCURACY,
-    VAL_ACCURACY,
     target_accuracy,
 )
 from dualpt.sweeps.comparison.formats.documents import AnyTable, to_csv, to_document, to_markdown
@@ -43,7 +40,6 @@ from dualpt.sweeps.comparison.tables import (
 )
 
 FORMATS = ("table", "markdown", "latex", "latex-document", "csv", "json")
-METRICS = (TEST_ACCURACY, BASE_ACCURACY, NEW_ACCURACY, HARMONIC_MEAN, TARGET_MEAN, VAL_ACCURACY)
 TARGET_METRIC = re.compile(target_accuracy(".+"))
 """The metric of one target; whether it is recorded, the table says."""
 
@@ -72,11 +68,13 @@ def compare_sweeps(
     """
     check_output(form, output)
     known_metric = None if metric is not None and TARGET_METRIC.fullmatch(metric) else metric
-    _check_words(metric=(known_metric, METRICS), protocol=(protocol, get_args(Protocol)))
+    _check_words(metric=(known_metric, COMPARED_METRICS), protocol=(protocol, get_args(Protocol)))
     frames = {name: read_frame(name, store, BACKBONE_PARAMS if published else ()) for name in dict.fromkeys(names)}
     selection = select(frames, protocol=protocol, common=common)
     beside = published_for(selection) if published else None
-    tables = tables_of(selection, shots=shots, all_shots=all_shots, metric=metric, baseline=baseline, published=beside)
+    tables = comparison_tables(
+        selection, shots=shots, all_shots=all_shots, metric=metric, baseline=baseline, published=beside
+    )
     if figure is not None:  # drawn before anything is printed: its faults are then all that is
         from dualpt.sweeps.comparison.figures.curves import few_shot_curves
         from dualpt.sweeps.comparison.figures.style import check_path, save
@@ -89,7 +87,7 @@ def compare_sweeps(
         console.print(f"  figure: {figure}", highlight=False, markup=False)
 
 
-def tables_of(
+def comparison_tables(
     selection: Selection,
     *,
     shots: int | None = None,
@@ -136,9 +134,9 @@ def tables_of(
 
 
 def _statistics(selection: Selection, baseline: str, shots: Sequence[int], metric: str) -> list[PlainTable]:
-    from dualpt.sweeps.comparison.claims import findings_at  # SciPy and statsmodels, which take a second
+    from dualpt.sweeps.comparison.claims import claims_at  # SciPy and statsmodels, which take a second
 
-    found = findings_at(selection.cells, selection.grid, baseline, shots=shots, metric=metric)
+    found = claims_at(selection.cells, selection.grid, baseline, shots=shots, metric=metric)
     return [table for one in found for table in one.tables()]
 
 

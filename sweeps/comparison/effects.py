@@ -1,4 +1,4 @@
-"""What each factor of a factorial study does: effects and interactions, paired within datasets.
+"""What each factor of a factorial ablation does: effects and interactions, paired within datasets.
 
 The effect of a level is the mean of the runs at that level less the mean of those at the factor's first level; the
 interaction of two two-level factors is the mean of the runs where their codes agree less that of the others (Box,

@@ -11,13 +11,19 @@ import pandas as pd
 
 from dualpt.core.data.catalog import MINI_GRID, REAL_GRID
 from dualpt.core.errors import UserError
+from dualpt.sweeps.comparison.labels import remember_titles
 from dualpt.sweeps.ledger.opening import open_reader
+from dualpt.sweeps.planning.data_notes import read_data_notes
 from dualpt.sweeps.planning.declared import MissingCell, missing_cells
 from dualpt.sweeps.records import CellRow
-from dualpt.sweeps.stores import is_new
+from dualpt.sweeps.stores import is_new, masked
 
 if TYPE_CHECKING:
     from dualpt.sweeps.ledger.mlflow import Ledger
+
+
+DATA_NOTES = "data notes"
+"""Key of a frame's `attrs`: what its sweep recorded of its datasets (`DataNotes`)."""
 
 
 def open_ledger(store: str) -> "Ledger":
@@ -27,7 +33,7 @@ def open_ledger(store: str) -> "Ledger":
         UserError: the store does not exist, or cannot be used.
     """
     if is_new(store):
-        raise UserError(f"{store}: no such tracking store here; run a sweep first, or name one with --store")
+        raise UserError(f"{masked(store)}: no such tracking store here; run a sweep first, or name one with --store")
     from dualpt.sweeps.ledger.mlflow import Ledger
 
     return Ledger(store)
@@ -45,15 +51,28 @@ def read_frame(name: str, store: str, params: Sequence[str] = ()) -> pd.DataFram
     reader = open_reader(store)
     experiment = reader.named_experiment(name)
     rows, sweep = reader.shown_cells(experiment, params), reader.sweep_row(experiment)
-    return cells_frame(name, rows, missing_cells(sweep.declared if sweep else "", rows), params)
+    declared, data_notes = (sweep.declared, sweep.data_notes) if sweep else ("", "")
+    return cells_frame(name, rows, missing_cells(declared, rows), params, data_notes)
 
 
 def cells_frame(
-    name: str, rows: Sequence[CellRow], missing: Sequence[MissingCell] = (), params: Sequence[str] = ()
+    name: str,
+    rows: Sequence[CellRow],
+    missing: Sequence[MissingCell] = (),
+    params: Sequence[str] = (),
+    data_notes: str = "",
 ) -> pd.DataFrame:
-    """The frame of a sweep's cells; those that never began have the status `MISSING`."""
+    """The frame of a sweep's cells; those that never began have the status `MISSING`.
+
+    Args:
+        data_notes: what the sweep recorded of its datasets; titles in it hold from now on.
+    """
     found = [{"sweep": name, **row.flat(), **{key: row.params.get(key) for key in params}} for row in rows]
-    return pd.DataFrame([*found, *({"sweep": name, **cell.flat()} for cell in missing)])
+    frame = pd.DataFrame([*found, *({"sweep": name, **cell.flat()} for cell in missing)])
+    noted = read_data_notes(data_notes)
+    remember_titles(noted.titles)
+    frame.attrs[DATA_NOTES] = noted
+    return frame
 
 
 def grid_of(cells: pd.DataFrame) -> tuple[list[str], list[int], list[int]]:
@@ -75,3 +94,9 @@ def finished_shots(cells: pd.DataFrame, metric: str) -> list[int]:
         return []
     done = cells[(cells["status"] == "FINISHED") & cells[metric].notna()]
     return sorted(set(map(int, done["shots"])) - {0})
+
+
+def untrained_methods(cells: pd.DataFrame) -> frozenset[str]:
+    """Methods that draw no sample, so that all their cells are at 0 shots: one result stands for every seed."""
+    shots = cells.groupby("trial")["shots"].max()
+    return frozenset(map(str, shots.index[shots == 0]))

@@ -1,15 +1,15 @@
 """What methods and columns are called in tables and figures, and the order they stand in.
 
-A method's name is that of its trial: a published method, a variant of a study, or `best`. Where two compared sweeps
+A method's name is that of its trial: a published method, a variant of an ablation, or `best`. Where two compared sweeps
 have trials of one name, their names end in the sweep: `best [first]`, `best [second]`.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from dualpt.core.data.catalog import dataset_title
 from dualpt.core.errors import UserError, nearest
-from dualpt.core.methods import METHODS, SHORT_TITLES, TITLES
+from dualpt.core.methods import METHODS
 
 BEST = "best"
 """Kind (and name) of the trial that runs the selected setting over the whole grid."""
@@ -19,6 +19,10 @@ AVERAGE = "average"
 _SELECTED = re.compile(rf"{BEST}(?:-(\d+)-shot)?")
 """Names of the trials of kind `best`: with searched shots, one for each number of shots."""
 _OF_SWEEP = re.compile(r"(?P<trial>.+) \[(?P<sweep>[^\[\]]+)\]")
+
+
+_OWN_TITLES: dict[str, str] = {}
+"""Titles of users' own datasets, as recorded with the sweeps read so far: tables are made without a data root."""
 
 
 def of_sweep(trial: str, sweep: str) -> str:
@@ -35,13 +39,15 @@ def trial_of(name: str) -> str:
 def method_title(name: str) -> str:
     """The name a table shows."""
     trial = trial_of(name)
-    return (_selected_title(trial, "best of the sweep") or TITLES.get(trial, trial)) + name.removeprefix(trial)
+    title = METHODS[trial].title if trial in METHODS else trial
+    return (_selected_title(trial, "best of the sweep") or title) + name.removeprefix(trial)
 
 
 def short_title(name: str) -> str:
     """The name at the head of a narrow column."""
     trial = trial_of(name)
-    return (_selected_title(trial, "best of sweep") or SHORT_TITLES.get(trial, trial)) + name.removeprefix(trial)
+    title = METHODS[trial].short_title if trial in METHODS else trial
+    return (_selected_title(trial, "best of sweep") or title) + name.removeprefix(trial)
 
 
 def _selected_title(trial: str, title: str) -> str | None:
@@ -53,9 +59,9 @@ def _selected_title(trial: str, title: str) -> str | None:
     return title if shots is None else f"{title} ({shots} shot{'s' * (shots != '1')})"
 
 
-def draws_no_sample(name: str) -> bool:
-    """Whether a method is zero-shot: one result, at seed 0, which stands at every number of shots."""
-    return trial_of(name).startswith("zero-shot")
+def is_selected(name: str) -> bool:
+    """Whether a method is the setting that a search selected."""
+    return _SELECTED.fullmatch(trial_of(name)) is not None
 
 
 def ordered_methods(names: Iterable[str]) -> tuple[str, ...]:
@@ -86,4 +92,10 @@ def column_title(column: str) -> str:
     """The head of a dataset's column, or of the average's."""
     if column == AVERAGE:
         return "Average"
-    return dataset_title(column)
+    title = dataset_title(column)
+    return _OWN_TITLES.get(column, title) if title == column else title
+
+
+def remember_titles(titles: Mapping[str, str]) -> None:
+    """Have `column_title` use the titles that a sweep recorded of the user's own datasets."""
+    _OWN_TITLES.update(titles)

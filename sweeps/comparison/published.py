@@ -12,8 +12,8 @@ import pandas as pd
 
 from dualpt.core.data.catalog import REAL_GRID
 from dualpt.core.errors import UserError
+from dualpt.core.files.yaml_reader import read_yaml
 from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, harmonic_mean
-from dualpt.search_spaces.yaml_reader import read_yaml
 from dualpt.sweeps.comparison.labels import AVERAGE
 from dualpt.sweeps.comparison.selection import Selection
 from dualpt.sweeps.comparison.tables import MEAN_OF_H, ComparisonTable, Entry
@@ -138,6 +138,7 @@ def published_rows(
         columns=table.columns,
         entries=entries,
         missing={},
+        untrained=frozenset(),
         heads=table.heads,
         published=frozenset(method.row for method in shown),
         remarks=tuple(remarks),

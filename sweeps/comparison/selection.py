@@ -7,9 +7,10 @@ from typing import Any
 import pandas as pd
 
 from dualpt.core.errors import UserError
-from dualpt.sweeps.comparison.frames import comparable_cells, grid_of
+from dualpt.sweeps.comparison.frames import DATA_NOTES, comparable_cells, grid_of
 from dualpt.sweeps.comparison.labels import of_sweep
 from dualpt.sweeps.comparison.values import Grid
+from dualpt.sweeps.planning.data_notes import DataNotes
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Selection:
     shots: tuple[int, ...]
     seeds: tuple[int, ...]
     remarks: tuple[str, ...] = ()
-    """Which of the sweeps are unfinished."""
+    """Which of the sweeps are unfinished, and what was recorded of their datasets."""
 
     @property
     def grid(self) -> Grid:
@@ -51,8 +52,9 @@ def select(frames: dict[str, pd.DataFrame], *, protocol: str | None = None, comm
         chosen = _on_common_grid(chosen, grids) if common else _on_equal_grids(chosen, grids)
     cells = pd.concat(_renamed(chosen).values(), ignore_index=True)
     datasets, shots, seeds = grid_of(cells)
-    remarks = tuple(remark for name, frame in frames.items() for remark in _unfinished(name, frame))
-    return Selection(cells, next(iter(protocols.values())), tuple(datasets), tuple(shots), tuple(seeds), remarks)
+    remarks = [remark for name, frame in frames.items() for remark in _unfinished(name, frame)]
+    remarks += dict.fromkeys(line for frame in frames.values() for line in _data_notes(frame, datasets))
+    return Selection(cells, next(iter(protocols.values())), tuple(datasets), tuple(shots), tuple(seeds), tuple(remarks))
 
 
 def _of_protocol(name: str, frame: pd.DataFrame, protocol: str | None) -> pd.DataFrame:
@@ -120,6 +122,14 @@ def _renamed(chosen: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
             kept.append(own if same else own.assign(trial=of_sweep(str(trial), sweep)))
         renamed[sweep] = pd.concat(kept) if kept else cells.iloc[:0]
     return renamed
+
+
+def _data_notes(frame: pd.DataFrame, datasets: Sequence[str]) -> list[str]:
+    """What a sweep recorded of the datasets shown; nothing where the frame is of cells alone."""
+    noted: DataNotes | None = frame.attrs.get(DATA_NOTES)
+    if noted is None:
+        return []
+    return DataNotes(noted.titles, {name: noted.notes[name] for name in datasets if name in noted.notes}).lines()
 
 
 def _unfinished(name: str, frame: pd.DataFrame) -> Sequence[str]:

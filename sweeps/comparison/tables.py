@@ -10,11 +10,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from dualpt.core.data.catalog import dataset_title
 from dualpt.core.errors import UserError
 from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TARGET_MEAN, TEST_ACCURACY
-from dualpt.sweeps.comparison.frames import finished_shots
-from dualpt.sweeps.comparison.labels import AVERAGE, column_title, draws_no_sample, method_title, ordered_methods
+from dualpt.sweeps.comparison.frames import finished_shots, untrained_methods
+from dualpt.sweeps.comparison.labels import AVERAGE, column_title, method_title, ordered_methods
 from dualpt.sweeps.comparison.values import Array, Grid, check_finished, method_values, seed_averages
 
 HALVES = (BASE_ACCURACY, NEW_ACCURACY, HARMONIC_MEAN)
@@ -53,6 +52,8 @@ class ComparisonTable:
     entries: Mapping[tuple[str, str], Entry | None]
     missing: Mapping[str, int]
     """Method -> cells that have no finished result."""
+    untrained: frozenset[str]
+    """Methods that draw no sample: their single result stands at every number of shots."""
     heads: Mapping[str, str] = field(default_factory=dict)
     """Column -> its title, where it is no dataset."""
     baseline: str | None = None
@@ -98,9 +99,9 @@ class ComparisonTable:
             notes.append("best of a column bold, second best underlined")
         if self.metric == HARMONIC_MEAN and AVERAGE in self.columns:
             notes.append("Average: per seed, H of the averaged base and new accuracies, as the field reports it")
-        if any(n == 1 and draws_no_sample(method) for method, n in own):
+        if any(n == 1 and method in self.untrained for method, n in own):
             notes.append("n = 1: methods that draw no sample have no spread over seeds")
-        if any(n == 1 and not draws_no_sample(method) for method, n in own):
+        if any(n == 1 and method not in self.untrained for method, n in own):
             notes.append("n = 1: a single seed, no spread")
         notes += self.remarks
         counted = [(m, count) for m, count in self.missing.items() if count]
@@ -125,7 +126,8 @@ def comparison(cells: pd.DataFrame, grid: Grid, *, shots: int, metric: str = TES
         entries[method, AVERAGE] = _whole_entry(averages[method])
     missing = {method: int(np.isnan(own).sum()) for method, own in values.items()}
     title = f"{metric} at {shots_text(shots)}"
-    return ComparisonTable(title, metric, tuple(values), (*grid.datasets, AVERAGE), entries, missing)
+    columns = (*grid.datasets, AVERAGE)
+    return ComparisonTable(title, metric, tuple(values), columns, entries, missing, untrained_methods(cells))
 
 
 def differences(
@@ -149,7 +151,7 @@ def differences(
         entries[method, AVERAGE] = _whole_entry(averages[method] - averages[baseline])
     title = f"{table.title}: difference to {method_title(baseline)}"
     missing = {method: table.missing[method] for method in (*methods, baseline)}
-    return ComparisonTable(title, metric, methods, table.columns, entries, missing, baseline=baseline)
+    return replace(table, title=title, methods=methods, entries=entries, missing=missing, baseline=baseline)
 
 
 def by_shots(cells: pd.DataFrame, grid: Grid, *, metric: str = TEST_ACCURACY) -> ComparisonTable:
@@ -164,17 +166,19 @@ def by_shots(cells: pd.DataFrame, grid: Grid, *, metric: str = TEST_ACCURACY) ->
     tables = {k: comparison(cells, grid, shots=k, metric=metric) for k in shots}
     methods = tables[shots[0]].methods
     entries = {(m, str(k)): table.entries[m, AVERAGE] for k, table in tables.items() for m in methods}
-    missing = {m: _distinct_missing(tables, m) for m in methods}
+    untrained = untrained_methods(cells)
+    missing = {m: _distinct_missing(tables, m, m in untrained) for m in methods}
     heads = {str(k): shots_text(k) for k in shots}
     remark = f"averages over {len(grid.datasets)} datasets"
     title = f"{metric} by shots"
-    return ComparisonTable(title, metric, methods, tuple(heads), entries, missing, heads, remarks=(remark,))
+    columns, remarks = tuple(heads), (remark,)
+    return ComparisonTable(title, metric, methods, columns, entries, missing, untrained, heads, remarks=remarks)
 
 
-def _distinct_missing(tables: Mapping[int, ComparisonTable], method: str) -> int:
-    """Missing cells over numbers of shots; the single cell of a zero-shot method stands in each of them."""
+def _distinct_missing(tables: Mapping[int, ComparisonTable], method: str, untrained: bool) -> int:
+    """Missing cells over numbers of shots; the single cell of an untrained method stands in each of them."""
     counts = [table.missing[method] for table in tables.values()]
-    return max(counts) if draws_no_sample(method) else sum(counts)
+    return max(counts) if untrained else sum(counts)
 
 
 def base_to_new(cells: pd.DataFrame, grid: Grid, *, shots: int) -> ComparisonTable:
@@ -198,7 +202,8 @@ def base_to_new(cells: pd.DataFrame, grid: Grid, *, shots: int) -> ComparisonTab
         "mean of H: the average of the datasets' own",
     )
     title = f"base-to-new at {shots_text(shots)}"
-    return ComparisonTable(title, HARMONIC_MEAN, methods, tuple(heads), entries, missing, heads, remarks=remarks)
+    columns, untrained = tuple(heads), untrained_methods(cells)
+    return ComparisonTable(title, HARMONIC_MEAN, methods, columns, entries, missing, untrained, heads, remarks=remarks)
 
 
 def cross_dataset(cells: pd.DataFrame, *, source: str, shots: int, seeds: tuple[int, ...]) -> ComparisonTable:
@@ -216,10 +221,11 @@ def cross_dataset(cells: pd.DataFrame, *, source: str, shots: int, seeds: tuple[
         for method, values in method_values(own, Grid((source,), seeds), shots=shots, metric=metric).items():
             entries[method, metric] = _whole_entry(values[:, 0]) if metric == TARGET_MEAN else _entry(values[:, 0])
             missing[method] = max(missing[method], int(np.isnan(values).sum()))
-    heads = {metric: dataset_title(name) for metric, name in metrics.items()}
+    heads = {metric: column_title(name) for metric, name in metrics.items()}
     heads = {**heads, TEST_ACCURACY: f"{heads[TEST_ACCURACY]} (source)", TARGET_MEAN: "Average of targets"}
-    title = f"trained on {dataset_title(source)} at {shots_text(shots)}"
-    return ComparisonTable(title, TARGET_MEAN, methods, tuple(heads), entries, missing, heads)
+    title = f"trained on {column_title(source)} at {shots_text(shots)}"
+    untrained = untrained_methods(own)
+    return ComparisonTable(title, TARGET_MEAN, methods, tuple(heads), entries, missing, untrained, heads)
 
 
 def target_metrics(cells: pd.DataFrame) -> list[str]:

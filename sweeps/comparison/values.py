@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from dualpt.core.errors import UserError
 from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, harmonic_mean
-from dualpt.sweeps.comparison.frames import finished_shots
-from dualpt.sweeps.comparison.labels import draws_no_sample, ordered_methods
+from dualpt.sweeps.comparison.frames import finished_shots, untrained_methods
+from dualpt.sweeps.comparison.labels import ordered_methods
 
 Array = NDArray[np.float64]
 
@@ -32,8 +32,9 @@ def method_values(cells: pd.DataFrame, grid: Grid, *, shots: int, metric: str) -
     Args:
         cells: comparable cells (see `frames`).
     """
+    single = untrained_methods(cells)
     found = {
-        method: np.full((1 if draws_no_sample(method) else len(grid.seeds), len(grid.datasets)), math.nan)
+        method: np.full((1 if method in single else len(grid.seeds), len(grid.datasets)), math.nan)
         for method in ordered_methods(cells["trial"].unique())
     }
     done = finished_at(cells, shots)
@@ -41,7 +42,6 @@ def method_values(cells: pd.DataFrame, grid: Grid, *, shots: int, metric: str) -
         return found
     rows = {seed: row for row, seed in enumerate(grid.seeds)}
     columns = {dataset: column for column, dataset in enumerate(grid.datasets)}
-    single = {method for method in found if draws_no_sample(method)}
     recorded = (done[name].tolist() for name in ("trial", "dataset", "seed", metric))
     for method, dataset, seed, value in zip(*recorded, strict=True):
         row = (None if seed else 0) if method in single else rows.get(seed)

@@ -65,7 +65,7 @@ def check_bank(
         dataset: registry name.
         setting: backbone and data root.
         classes: file of class names, instead of the data root's.
-        accept: write the hash of the text as it is now.
+        accept: write the hash of the current text.
         device: a torch device, or `auto`.
         as_json: print one document instead of tables.
 
@@ -214,7 +214,7 @@ def _named(text: TextQuality, shown: Sequence[str]) -> dict[str, Any]:
 
 
 def _judged(features: "FeatureQuality | None", gain: "Gain | None", reason: str | None) -> dict[str, Any]:
-    """What the backbone made of the bank; `reason` is why there is no accuracy."""
+    """What the backbone made of the bank; `reason` says why accuracy was not measured."""
     return {
         "cosine_within": features and features.within,
         "cosine_between": features and features.between,
@@ -256,7 +256,12 @@ def _print(console: Console, report: dict[str, Any]) -> None:
     if report["without"]:
         names = [f"'{name}'" for name in report["without"]]
         console.print(f"  no sentence for {escape(listing(names, shown=10))}", style="red", highlight=False)
-    flags = {"too_long": "too long", "refusals": "refusal", "repeated": "repeated", "shared": "of two classes"}
+    flags = {
+        "too_long": "too long",
+        "refusals": "describes nothing",
+        "repeated": "repeated",
+        "shared": "of two classes",
+    }
     for key, word in flags.items():
         for name, text in report[key][:3]:
             console.print(f"  {word}: {escape(name)}: {escape(text[:80])}", highlight=False, style="yellow")

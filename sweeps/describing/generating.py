@@ -70,7 +70,7 @@ class Wanted:
     per_class: int
     """Descriptions of each class, K."""
     tries: int | None
-    """Questions about a class at most; None where that was not given."""
+    """Most questions per class; None where not given."""
     templates: Path | None
     """File of question templates; None for those that ship."""
     class_name: ClassNamePolicy

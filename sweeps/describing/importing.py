@@ -1,7 +1,8 @@
 """`dualpt describe import`: banks by other authors, matched with a dataset's classes."""
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -12,10 +13,12 @@ from dualpt.core.config import Setting
 from dualpt.core.data.catalog import expand_datasets
 from dualpt.core.data.splits import listing
 from dualpt.core.descriptions.bank import bank_path, write_bank
+from dualpt.core.descriptions.classes import titles
 from dualpt.core.descriptions.importing.foreign import read_foreign
 from dualpt.core.descriptions.importing.matching import Import, imported_bank, match_entries, read_renames
 from dualpt.core.errors import UserError
 from dualpt.core.inputs.reading import info_of
+from dualpt.sweeps.describing.map_draft import check_draft, write_draft
 from dualpt.sweeps.describing.places import classes_in, written_bank
 
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
@@ -32,19 +35,30 @@ def import_banks(
     *,
     classes: Path | None,
     renames: Path | None,
+    accept_suggestions: bool,
+    draft: Path | None,
     partial: bool,
     overwrite: bool,
     as_json: bool,
 ) -> int:
     """Match and write the banks of some datasets, and return the exit code.
 
+    Args:
+        renames: a map of names (`--map`), which goes before every rule.
+        accept_suggestions: take suggested entries of the same words.
+        draft: where to write a map of what stays unmatched, to be edited and given back as `renames`.
+
     Raises:
         UserError: any fault of a file, before anything is written.
     """
     names = expand_datasets(datasets, setting.data.folder)
-    if len(names) > 1 and (out.suffix == ".json" or renames is not None):
-        fault = "--out must be a folder" if out.suffix == ".json" else "--map is for a single dataset"
-        raise UserError(f"{fault} where {len(names)} datasets are imported")
+    of_one = {"--map is": renames is not None, "--draft is": draft is not None}
+    faults = [f"{option} for a single dataset" for option, given in of_one.items() if given]
+    faults += ["--out must be a folder"] if out.suffix == ".json" else []
+    if len(names) > 1 and faults:
+        raise UserError(f"{faults[0]} where {len(names)} datasets are imported")
+    if draft is not None:
+        check_draft(draft, overwrite)
     found = []
     for name in names:
         info = info_of(setting, name)
@@ -52,7 +66,7 @@ def import_banks(
         items = classes_in(setting, info, classes)
         entries = read_foreign(file, (name, info.folder), [item.name for item in items])
         match = match_entries(name, items, entries, read_renames(renames, items, entries) if renames else {})
-        found.append((match, file))
+        found.append((match.with_suggestions() if accept_suggestions else match, file))
     wanted = [(match, file, bank_path(out, match.dataset)) for match, file in found if match.complete or partial]
     written = {}
     for match, file, path in wanted:
@@ -65,7 +79,9 @@ def import_banks(
         if written_bank(path) != bank:
             write_bank(path, bank)
     banks = {match.dataset: str(path) for match, _, path in wanted}
-    _show(console, [match for match, _ in found], banks, as_json)
+    if draft is not None and not (match := found[0][0]).complete:
+        write_draft(draft, match)
+    _show(console, [match for match, _ in found], banks, draft, as_json)
     return 0 if all(match.complete for match, _ in found) else INCOMPLETE
 
 
@@ -81,7 +97,9 @@ def _file_in(source: Path, dataset: str) -> Path:
     return files[0]
 
 
-def _show(console: Console, found: Sequence[Import], banks: dict[str, str], as_json: bool) -> None:
+def _show(
+    console: Console, found: Sequence[Import], banks: Mapping[str, str], draft: Path | None, as_json: bool
+) -> None:
     reports = [{**match.report(), "bank": banks.get(match.dataset)} for match in found]
     if as_json:
         print(json.dumps(reports[0] if len(reports) == 1 else reports))
@@ -102,47 +120,44 @@ def _show(console: Console, found: Sequence[Import], banks: dict[str, str], as_j
         parts = (match.classes, match.matched, match.unmatched, match.empty, match.respelled, match.unused)
         table.add_row(escape(match.dataset), *[str(len(part)) for part in parts])
     console.print(table)
-    for report in reports:
-        _print_details(console, report)
+    for match, report in zip(found, reports, strict=True):
+        _print_details(console, match, report, draft)
 
 
-def _print_details(console: Console, report: dict[str, object]) -> None:
-    dataset, suggestions = report["dataset"], report["suggestions"]
-    assert isinstance(suggestions, dict)
+def _print_details(console: Console, match: Import, report: Mapping[str, object], draft: Path | None) -> None:
+    shown, suggested = titles(match.classes), match.suggestions()
+    hints = {
+        label: f" ({'did you mean' if found.likeness != 'spelling' else 'near:'} '{found.name}'?)"
+        for label, found in suggested.items()
+    }
+    dropped = [text for texts in match.dropped.values() for text in texts]
     lines = {
-        "respelled": [f"'{name}' from '{other}'" for name, other in _items(report["respelled"])],
-        "no entry for": [
-            f"'{name}'" + (f" (did you mean '{suggestions[name]}'?)" if name in suggestions else "")
-            for name in _names(report["unmatched"])
+        "respelled": [f"'{shown[label]}' from '{name}'" for label, name in match.respelled.items()],
+        "no entry for": [f"'{shown[label]}'{hints.get(label, '')}" for label in match.unmatched],
+        "no sentence for": [f"'{shown[label]}'" for label in match.empty],
+        "unused entries": [f"'{name}'" for name in match.unused],
+        f"dropped {len(dropped)} texts that describe nothing:": [
+            f"{count} x '{text:.60}'" if count > 1 else f"'{text:.60}'"
+            for text, count in Counter(dropped).most_common()
         ],
-        "no sentence for": [f"'{name}'" for name in _names(report["empty"])],
-        "unused entries": [f"'{name}'" for name in _names(report["unused"])],
     }
     for what, names in lines.items():
         if names:
-            console.print(
-                f"  {escape(str(dataset))}: {what} {escape(listing(names, shown=10))}", highlight=False, soft_wrap=True
-            )
+            line = f"  {escape(match.dataset)}: {what} {escape(listing(names, shown=10))}"
+            console.print(line, highlight=False, soft_wrap=True)
     if report["bank"] is not None:
         console.print(
-            f"  {escape(str(dataset))}: [bold]{escape(str(report['bank']))}[/]", highlight=False, soft_wrap=True
+            f"  {escape(match.dataset)}: [bold]{escape(str(report['bank']))}[/]", highlight=False, soft_wrap=True
         )
     else:
-        console.print(
-            f"  {dataset}: nothing written, since classes stay without sentences; map them by --map FILE of "
-            "{class name: the bank's name}, or write the rest by --partial",
-            style="yellow",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+        console.print(_remedy(match, draft), style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
-def _names(value: object) -> list[str]:
-    assert isinstance(value, list)
-    return value
-
-
-def _items(value: object) -> list[tuple[str, str]]:
-    assert isinstance(value, dict)
-    return list(value.items())
+def _remedy(match: Import, draft: Path | None) -> str:
+    """What to do about classes that stay without sentences."""
+    start = f"  {match.dataset}: nothing written, since classes stay without sentences; "
+    if draft is not None:
+        return f"{start}edit {draft} and give it back with --map {draft}"
+    safe = sum(found.likeness != "spelling" for found in match.suggestions().values())
+    accept = f"--accept-suggestions takes the {safe} suggestions of the same words; " if safe else ""
+    return f"{start}{accept}--draft FILE writes a map of names to edit for --map; --partial writes the rest"

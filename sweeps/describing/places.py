@@ -11,7 +11,7 @@ from dualpt.core.descriptions.bank import Bank, is_bank, parse_bank, text_sha256
 from dualpt.core.descriptions.classes import Classes, classes_of
 from dualpt.core.errors import UserError
 from dualpt.core.files.regular import check_regular
-from dualpt.search_spaces.yaml_reader import parse_overrides
+from dualpt.search_spaces.overrides import parse_overrides
 
 KEYS = tuple(key for key in SETTING_KEYS if key == "data.root" or key.startswith("backbone."))
 """Keys of a setting that descriptions have to do with."""

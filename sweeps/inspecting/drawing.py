@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.colors import Normalize
 
 from dualpt.core.learned.inspection.patches import PatchMaps
-from dualpt.sweeps.inspecting.measurements import Findings, Look, SetFindings
+from dualpt.sweeps.inspecting.measurements import Look, Measurements, SetMeasurements
 from dualpt.sweeps.names import figure_text
 
 if TYPE_CHECKING:
@@ -31,13 +31,13 @@ MOST_LABELS = 40
 """Classes beyond which an axis names none."""
 
 
-def draw_looks(findings: SetFindings, form: str | None, path: Path) -> None:
+def draw_looks(measured: SetMeasurements, form: str | None, path: Path) -> None:
     """One row an image and class: the image, then similarity, own weights and transport plan of every prompt.
 
     Args:
         form: the cell's local form; None where it has no local term.
     """
-    rows = [(look, name, maps) for look in findings.looks for name, maps in look.maps]
+    rows = [(look, name, maps) for look in measured.looks for name, maps in look.maps]
     n_prompts = min(MOST_PROMPTS, len(rows[0][2].similarity))
     kinds = ["similarity", *([] if form in (None, "ot") else [f"{form} weights"]), PLAN]
     columns = 1 + len(kinds) * n_prompts
@@ -94,28 +94,28 @@ def _overlay(axis: "Axes", pixels: "Tensor", values: "Tensor", scale: Normalize)
     axis.imshow(values.numpy(), cmap=MAP, norm=scale, alpha=0.62, extent=(0, width, height, 0), interpolation="nearest")
 
 
-def draw_confusions(findings: SetFindings, path: Path) -> None:
+def draw_confusions(measured: SetMeasurements, path: Path) -> None:
     """One row a confused pair: its images, the most confidently wrong first."""
-    columns = max(sum(i in findings.images for i in pair.images) for pair in findings.confusions)
-    rows = len(findings.confusions)
+    columns = max(sum(i in measured.images for i in pair.images) for pair in measured.confusions)
+    rows = len(measured.confusions)
     figure, axes = plt.subplots(
         rows, columns, figsize=(TILE * columns + 2.6, TILE * rows + 0.2), squeeze=False, layout="constrained"
     )
-    for pair, line in zip(findings.confusions, axes, strict=True):
-        images = [findings.images[i] for i in pair.images if i in findings.images]
+    for pair, line in zip(measured.confusions, axes, strict=True):
+        images = [measured.images[i] for i in pair.images if i in measured.images]
         for place, axis in enumerate(line):
             _show_image(axis, images[place] if place < len(images) else None)
-        names = [figure_text(name) for name in findings.class_names]
+        names = [figure_text(name) for name in measured.class_names]
         label = f"{names[pair.true]}\ntaken for\n{names[pair.predicted]}\n({len(pair.images)}: {pair.share:.0%})"
         line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
     _save(figure, path)
 
 
-def draw_descriptions(findings: Findings, path: Path) -> None:
+def draw_descriptions(measured: Measurements, path: Path) -> None:
     """Every class's mean prompt against every class's mean description."""
-    assert findings.descriptions is not None
-    matrix = findings.descriptions.by_class.numpy()
-    names = [figure_text(name) for name in findings.prompts.class_names]
+    assert measured.descriptions is not None
+    matrix = measured.descriptions.by_class.numpy()
+    names = [figure_text(name) for name in measured.prompts.class_names]
     side = min(12.0, 3.2 + 0.28 * len(names))
     figure, axis = plt.subplots(figsize=(side + 1, side), layout="constrained")
     image = axis.imshow(matrix, cmap=MAP)

@@ -12,7 +12,7 @@ from rich.markup import escape
 from dualpt.core.config import Setting, uses_local
 from dualpt.sweeps.comparison.frames import open_ledger
 from dualpt.sweeps.console import showing_progress
-from dualpt.sweeps.inspecting.tables import TextTable, print_tables, tables_of
+from dualpt.sweeps.inspecting.cell_tables import TextTable, cell_tables, print_tables
 from dualpt.sweeps.ledger.cell_names import find_cell, prompts_of
 from dualpt.sweeps.names import file_name
 from dualpt.sweeps.outputs import writable_folder
@@ -57,30 +57,30 @@ def inspect_cell(
     from dualpt.sweeps.inspecting.measurements import look_inside
 
     with showing_progress(console, as_json or not console.is_terminal, "reading") as show:
-        findings = look_inside(prompts, CellRunner(), images, show)
-    tables = tables_of(findings)
-    pictures = _draw(findings, prompts.cell.setting, folder)
+        measured = look_inside(prompts, CellRunner(), images, show)
+    tables = cell_tables(measured)
+    pictures = _draw(measured, prompts.cell.setting, folder)
     place = f"{row.trial} on {prompts.cell.label}"
     facts = (
         f"Run {row.run_id}, cell key {row.key[:16]}…; {prompts.cell.protocol}, {prompts.cell.setting.backbone.name}."
     )
-    _write_page(folder, f"Inside {place}", facts, tables, pictures, findings.no_descriptions)
+    _write_page(folder, f"Inside {place}", facts, tables, pictures, measured.no_descriptions)
     if as_json:
         print(_document(row.run_id, row.key, tables, [folder / picture.file for picture in pictures]))
         return
     console.print(f"[bold]{escape(place)}[/]  run {escape(row.run_id)}", highlight=False)
     print_tables(tables, console)
-    if findings.no_descriptions:
-        console.print(f"  no descriptions: {findings.no_descriptions}", style="dim", highlight=False, markup=False)
+    if measured.no_descriptions:
+        console.print(f"  no descriptions: {measured.no_descriptions}", style="dim", highlight=False, markup=False)
     console.print(f"  pictures and page: {folder / PAGE}", highlight=False, markup=False)
 
 
-def _draw(findings: Any, setting: Setting, folder: Path) -> list[Picture]:
+def _draw(measured: Any, setting: Setting, folder: Path) -> list[Picture]:
     from dualpt.sweeps.inspecting.drawing import draw_confusions, draw_descriptions, draw_looks
 
     pictures = []
     form = setting.alignment.local_form if uses_local(setting) else None
-    for test in findings.tests:
+    for test in measured.tests:
         if test.looks:
             draw_looks(test, form, folder / f"looks-{test.name}.png")
             pictures.append(Picture(f"where each prompt looks, {test.name} set", f"looks-{test.name}.png", _how(form)))
@@ -88,8 +88,8 @@ def _draw(findings: Any, setting: Setting, folder: Path) -> list[Picture]:
             draw_confusions(test, folder / f"confusions-{test.name}.png")
             reading = "Images of the most confused pairs, the most confidently wrong first."
             pictures.append(Picture(f"confused classes, {test.name} set", f"confusions-{test.name}.png", reading))
-    if findings.descriptions is not None:
-        draw_descriptions(findings, folder / "descriptions.png")
+    if measured.descriptions is not None:
+        draw_descriptions(measured, folder / "descriptions.png")
         reading = (
             "Cosine of every class's mean prompt with every class's mean description: a bright diagonal is wanted."
         )

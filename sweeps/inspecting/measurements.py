@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dualpt.core.data.images import decode
+from dualpt.core.data.checking.image_faults import decode_faithfully
 from dualpt.core.descriptions.reading import encode_bank
 from dualpt.core.errors import UserError
-from dualpt.core.inputs.reading import data_of, data_root, info_of, sentences_of
+from dualpt.core.inputs.reading import CellInputs, sentences_of
 from dualpt.core.learned.classifier import PromptClassifier
 from dualpt.core.learned.inspection.confusion import Confusion, Judgement
 from dualpt.core.learned.inspection.patches import PatchMaps, patch_grid, patch_maps
@@ -39,7 +39,7 @@ class Look:
 
 
 @dataclass(frozen=True, eq=False)
-class SetFindings:
+class SetMeasurements:
     """Of one test set."""
 
     name: str
@@ -54,16 +54,18 @@ class SetFindings:
 
 
 @dataclass(frozen=True, eq=False)
-class Findings:
+class Measurements:
     prompts: LearnedPrompts
     words: NearestWords
     descriptions: DescriptionSimilarity | None
     """None where no bank describes the classes; `no_descriptions` says why."""
     no_descriptions: str
-    tests: list[SetFindings]
+    tests: list[SetMeasurements]
 
 
-def look_inside(prompts: LearnedPrompts, runner: CellRunner, images: int, progress: Count | None = None) -> Findings:
+def look_inside(
+    prompts: LearnedPrompts, runner: CellRunner, images: int, progress: Count | None = None
+) -> Measurements:
     """Examine learned prompts on the test images of their cell.
 
     Args:
@@ -79,17 +81,16 @@ def look_inside(prompts: LearnedPrompts, runner: CellRunner, images: int, progre
     runner.prepare([cell], progress)
     classifier = PromptClassifier(prompts)
     descriptions, reason = _descriptions(prompts, classifier)
-    data = data_of(cell)
+    inputs = CellInputs(cell)
     tests = []
-    for name, test in runner.test_sets(cell).items():
-        classes = data.classes[name]
+    for name, test in runner.test_sets(inputs).items():
+        classes = inputs.data.classes[name]
         judged = Judgement(classifier.logits(test.images)[:, classes].cpu(), test.images.labels.cpu())
-        info = info_of(cell.setting, data.datasets[name])
-        image_root = info.image_root(data_root(cell.setting, info))
-        files = [image_root / item.path for item in data.tests[name]]
-        tests.append(_test_findings(name, classes, judged, files, classifier, images))
+        image_root = inputs.dataset_of(name).image_root
+        files = [image_root / item.path for item in inputs.data.tests[name]]
+        tests.append(_measure_set(name, classes, judged, files, classifier, images))
     words = nearest_words(classifier.backbone, _shared_contexts(prompts), NEAREST)
-    return Findings(
+    return Measurements(
         prompts=prompts,
         words=words,
         descriptions=descriptions,
@@ -113,16 +114,16 @@ def _descriptions(prompts: LearnedPrompts, classifier: PromptClassifier) -> tupl
     return description_similarity(classifier.prompt_features, features, mask, sentences), ""
 
 
-def _test_findings(
+def _measure_set(
     name: str, classes: slice, judged: Judgement, files: Sequence[Path], classifier: PromptClassifier, images: int
-) -> SetFindings:
+) -> SetMeasurements:
     confusions = judged.confusions(PAIRS)
     wrong = [image for pair in confusions for image in pair.images[:1]]
     right = judged.surest(images)
     chosen = [image for both in zip(right, wrong, strict=False) for image in both]
     chosen += right[len(wrong) :] + wrong[len(right) :]
     pairs = torch.stack([judged.labels, judged.predictions], dim=1) + classes.start
-    return SetFindings(
+    return SetMeasurements(
         name=name,
         class_names=classifier.class_names[classes],
         accuracy=judged.accuracy,
@@ -138,29 +139,16 @@ def _look(file: Path, labels: Sequence[int], classifier: PromptClassifier) -> Lo
     encoded = classifier.encode(_tensor(file, classifier)[None], local=True).local_features
     assert encoded is not None
     (patches,) = encoded[:1]  # stored rows are sliced, not indexed
-    alignment = classifier.setting.alignment
-    maps = [
-        (
-            classifier.class_names[label],
-            patch_maps(
-                patches,
-                classifier.prompt_features[label],
-                grid=patch_grid(classifier.backbone),
-                form=alignment.local_form,
-                topk=alignment.topk,
-                attention_beta=alignment.attention_beta,
-                ot_epsilon=alignment.ot_epsilon,
-                ot_iterations=alignment.ot_iterations,
-                ot_relaxation=alignment.ot_relaxation if alignment.ot_marginals == "unbalanced" else None,
-            ),
-        )
+    grid = patch_grid(classifier.backbone)
+    maps = {
+        label: patch_maps(patches, classifier.prompt_features[label], classifier.local_scorer, grid)
         for label in dict.fromkeys(labels)
-    ]
-    return Look(_pixels(file, classifier), tuple(maps))
+    }
+    return Look(_pixels(file, classifier), tuple((classifier.class_names[label], own) for label, own in maps.items()))
 
 
 def _tensor(file: Path, classifier: PromptClassifier) -> Tensor:
-    return classifier.backbone.preprocess.plain(decode(file))
+    return classifier.backbone.preprocess.plain(decode_faithfully(file))
 
 
 def _pixels(file: Path, classifier: PromptClassifier) -> Tensor:

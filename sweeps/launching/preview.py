@@ -3,16 +3,25 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 
 from dualpt.core.cell import Cell
-from dualpt.core.inputs.reading import cell_key
+from dualpt.core.files.locations import leaving_no_trace
+from dualpt.core.inputs.key import cell_key
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.console import readable_seconds
-from dualpt.sweeps.launching.known_before import cells_on_record, finished_anywhere, given_up, study_fits
+from dualpt.sweeps.launching.earlier_launches import (
+    cells_on_record,
+    finished_anywhere,
+    given_up,
+    refuse_another_file,
+    study_fits,
+)
+from dualpt.sweeps.launching.launch import draw_mini_datasets
+from dualpt.sweeps.planning.data_notes import DataNotes, ReadNotes, data_notes
 from dualpt.sweeps.planning.plan import PlanCounts, SweepPlan, count, plan_sweep
 
 if TYPE_CHECKING:
@@ -23,27 +32,51 @@ def dry_run(
     sweep: LoadedSweep,
     *,
     console: Console,
+    progress: bool = False,
     as_json: bool = False,
     key: Callable[[Cell], str] = cell_key,
+    notes: ReadNotes = data_notes,
     features: "Callable[[LoadedSweep], FeatureCosts] | None" = None,
 ) -> None:
-    """Show what a launch would do: cells, those already finished, estimated time. Writes nothing.
+    """Show what a launch would do: cells, those already finished, estimated time.
+
+    Writes nothing: mini datasets that keys need are drawn into a temporary folder, image digests stay in memory.
 
     Args:
+        progress: whether drawing them shows progress.
+        notes: reads what is to be said of the sweep's datasets.
         features: what its missing features cost, to be shown too.
 
     Raises:
-        UserError: an unknown dataset, missing data, or a store that cannot be read.
+        UserError: an unknown dataset, missing data, nothing to select by, or a store that cannot be read.
     """
+    with leaving_no_trace():
+        draw_mini_datasets(sweep, console=console, progress=progress)
+        _show_plan(sweep, console, as_json, key, notes, features)
+
+
+def _show_plan(
+    sweep: LoadedSweep,
+    console: Console,
+    as_json: bool,
+    key: Callable[[Cell], str],
+    notes: ReadNotes,
+    features: "Callable[[LoadedSweep], FeatureCosts] | None",
+) -> None:
     plan = plan_sweep(sweep)
+    refuse_another_file(sweep)
     uri = sweep.file.run.tracking_uri
     own = [row for row in cells_on_record(uri, sweep.file.name) if row.finished] if study_fits(sweep, key) else []
     counts = count(plan, finished_anywhere(uri), own, key, given_up(sweep, key))
+    noted = notes(sweep, plan)
     if as_json:
-        extra = {} if features is None else {"features": asdict(features(sweep))}
+        extra: dict[str, Any] = {"notes": noted.lines()}
+        if features is not None:
+            extra["features"] = asdict(features(sweep))
         print(json.dumps({"name": sweep.file.name, **asdict(counts), "missing": counts.missing, **extra}))
         return
     _print_plan(sweep, plan, counts, console)
+    _print_notes(noted, console)
     if features is not None:
         from dualpt.sweeps.tools.features import describe
 
@@ -61,8 +94,9 @@ def simulate(
     from dualpt.sweeps.simulation.prediction import simulate_sweep
 
     uri = sweep.file.run.tracking_uri
-    recorded, everywhere = cells_on_record(uri, sweep.file.name), finished_anywhere(uri)
-    simulate_sweep(sweep, recorded, everywhere, gpus=gpus, trials=trials, console=console, as_json=as_json)
+    with leaving_no_trace():
+        recorded, everywhere = cells_on_record(uri, sweep.file.name), finished_anywhere(uri)
+        simulate_sweep(sweep, recorded, everywhere, gpus=gpus, trials=trials, console=console, as_json=as_json)
 
 
 def _print_plan(sweep: LoadedSweep, plan: SweepPlan, counts: PlanCounts, console: Console) -> None:
@@ -86,3 +120,14 @@ def _print_plan(sweep: LoadedSweep, plan: SweepPlan, counts: PlanCounts, console
         markup=False,
     )
     console.print(f"  training time on one worker: {time}", highlight=False, markup=False)
+
+
+def _print_notes(noted: DataNotes, console: Console) -> None:
+    if noted.judged is not None:
+        fewest, most = noted.judged
+        images = str(fewest) if fewest == most else f"{fewest} to {most}"
+        console.print(
+            f"  candidates are judged on {images} validation images in each cell", highlight=False, markup=False
+        )
+    for line in noted.lines():
+        console.print(f"  [yellow]note[/] {escape(line)}", highlight=False, soft_wrap=True)

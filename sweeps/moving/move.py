@@ -162,18 +162,22 @@ class _Import:
                     continue
                 if source := tags.get(IMPORTED_TAG):
                     self._copied[source] = run_id
-                match tags[records.LEVEL_TAG]:
-                    case "sweep":
-                        self._sweep_run = self._sweep_run or run_id
-                    case "trial":
-                        for row in rows_of([run], read_trial):
-                            if not row.superseded:
-                                self._trials[row.ref.name, row.ref.setting] = run_id
-                                self._before[run_id] = row.ref
-                    case "cell":
-                        for cell in rows_of([run], read_cell):
-                            if cell.finished:
-                                self._finished[cell.trial_run_id, cell.key] = run_id
+                self._note(run)
+
+    def _note(self, run: Any) -> None:
+        """Remember a run of the store by what archived runs are compared with."""
+        run_id, level = run.info.run_id, run.data.tags[records.LEVEL_TAG]
+        if level == "sweep":
+            self._sweep_run = self._sweep_run or run_id
+        elif level == "trial":
+            for trial in rows_of([run], read_trial):
+                if not trial.superseded:
+                    self._trials[trial.ref.name, trial.ref.setting] = run_id
+                    self._before[run_id] = trial.ref
+        else:
+            for cell in rows_of([run], read_cell):
+                if cell.finished:
+                    self._finished[cell.trial_run_id, cell.key] = run_id
 
     def _bring(self, run: ArchivedRun) -> None:
         level = run.tags[records.LEVEL_TAG]

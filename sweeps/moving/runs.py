@@ -12,7 +12,7 @@ from mlflow.tracking import MlflowClient
 from dualpt.core.results import CellMetrics
 from dualpt.sweeps import records
 from dualpt.sweeps.ledger.contents import LOSS
-from dualpt.sweeps.ledger.mlflow.places import ArtifactPlaces
+from dualpt.sweeps.ledger.mlflow.artifact_places import ArtifactPlaces
 from dualpt.sweeps.moving.archive import ArchivedRun, artifact_files
 
 LEVELS = ("sweep", "trial", "cell")

@@ -36,7 +36,7 @@ class SweepPlan:
     """What is known of a sweep before its search proposes anything."""
 
     baselines: tuple[TrialPlan, ...]
-    """Published methods and a study's variants: all that runs over the whole grid whatever a search finds."""
+    """Published methods and an ablation's variants: all that runs over the whole grid, whatever a search finds."""
     candidates: int
     candidate_cells: int
     """Cells that each candidate is judged on."""
@@ -49,10 +49,15 @@ class SweepPlan:
         known = sum(len(baseline.cells) for baseline in self.baselines)
         return known + self.candidates * self.candidate_cells + self.best_cells
 
+    @property
+    def largest_trial(self) -> int:
+        """Cells of the trial that has the most of them."""
+        return max(1, self.candidate_cells, self.best_cells, *(len(baseline.cells) for baseline in self.baselines))
+
 
 @dataclass(frozen=True)
 class PlanCounts:
-    """A plan against the ledger."""
+    """A plan compared with the ledger."""
 
     cells: int
     done: int
@@ -89,7 +94,7 @@ def plan_baseline(name: str, sweep: LoadedSweep) -> TrialPlan:
 
 
 def plan_variant(variant: Variant, sweep: LoadedSweep) -> TrialPlan:
-    """A variant of a study, or its reference, over the whole grid."""
+    """A variant of an ablation, or its reference, over the whole grid."""
     kind: Kind = "reference" if variant.is_reference else "variant"
     return TrialPlan(variant.name, kind, variant.setting, grid_cells(sweep, variant.setting))
 
@@ -121,12 +126,12 @@ def plan_cells(
 ) -> tuple[Cell, ...]:
     """All cells of one setting in one fixed order, cheap ones first: by shots, then classes, then as listed.
 
-    Zero-shot methods draw no sample, so they have one cell a dataset. `targets` are those of `core.data.protocols`.
+    Zero-shot methods draw no sample, so they have one cell per dataset. `targets` are those of `core.data.protocols`.
     """
     root = setting.data.folder
     names = sorted(expand_datasets(datasets, root), key=lambda name: classes_of(name, root))
     tested = {name: targets_of(protocol, name, targets, root) for name in names}
-    if setting.method != "prompt":
+    if not setting.trains:
         return tuple(Cell(setting, name, protocol, 0, 0, tested[name]) for name in names)
     return tuple(
         Cell(setting, name, protocol, k, seed, tested[name]) for k in sorted(shots) for name in names for seed in seeds
@@ -154,7 +159,7 @@ def count(
     key: Callable[[Cell], str],
     given_up: Collection[str] = (),
 ) -> PlanCounts:
-    """Hold a plan against the ledger.
+    """Compare a plan with the ledger.
 
     Args:
         plan: what the sweep will run.

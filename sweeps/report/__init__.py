@@ -1,1 +1,7 @@
-"""A sweep as one self-contained HTML page, with its tables and figures as files beside it."""
+"""One HTML page about a sweep.
+
+- `report`: collects the parts and writes the page. `sections`: its tables and figures.
+- `facts`: settings, cost, provenance.
+
+May use `comparison` and `ledger`.
+"""

@@ -15,7 +15,7 @@ from dualpt.core.config import SETTING_KEYS
 from dualpt.core.data.catalog import MINI_GRID, REAL_GRID
 from dualpt.core.results import VAL_ACCURACY
 from dualpt.sweeps import records
-from dualpt.sweeps.comparison.labels import column_title, draws_no_sample, method_title
+from dualpt.sweeps.comparison.labels import column_title, method_title
 from dualpt.sweeps.console import readable_seconds
 from dualpt.sweeps.planning.declared import MissingCell
 from dualpt.sweeps.records import CellRow
@@ -74,7 +74,8 @@ def coverage(rows: Sequence[CellRow | MissingCell]) -> Table:
     lines = []
     for (trial, protocol), own in _groups(shown, lambda row: (row.trial, row.protocol)).items():
         done = Counter(row.dataset for row in own if row.finished)
-        wanted = 1 if draws_no_sample(trial) else _spanned(own, expected[protocol])
+        untrained = not any(row.shots for row in own)
+        wanted = 1 if untrained else _spanned(own, expected[protocol])
         entries = [_share(done[dataset], wanted) for dataset in datasets]
         total = _share(sum(done[d] for d in datasets), wanted * len(datasets))
         lines.append((word(_with_protocol(trial, protocol, len(expected) > 1)), total, *entries))

@@ -10,7 +10,7 @@ import pandas as pd
 
 from dualpt.core.config import SETTING_KEYS
 from dualpt.core.errors import UserError
-from dualpt.sweeps.comparison.compare import rendered, tables_of
+from dualpt.sweeps.comparison.compare import comparison_tables, rendered
 from dualpt.sweeps.comparison.formats.documents import AnyTable
 from dualpt.sweeps.comparison.frames import cells_frame
 from dualpt.sweeps.comparison.labels import method_title
@@ -97,11 +97,11 @@ def _tables(selection: Selection) -> tuple[list[AnyTable], str]:
     """Tables, with statistics against the baseline where its cells are whole; else the reason why there are none."""
     if BASELINE not in set(selection.cells["trial"]):
         reason = f"no statistics: the sweep has no {method_title(BASELINE)} to hold methods against"
-        return tables_of(selection, all_shots=True), reason
+        return comparison_tables(selection, all_shots=True), reason
     try:
-        return tables_of(selection, all_shots=True, baseline=BASELINE), ""
+        return comparison_tables(selection, all_shots=True, baseline=BASELINE), ""
     except UserError as error:
-        return tables_of(selection, all_shots=True), f"no statistics: {str(error).removeprefix('--baseline: ')}"
+        return comparison_tables(selection, all_shots=True), f"no statistics: {str(error).removeprefix('--baseline: ')}"
 
 
 def page_table(table: AnyTable) -> Table:

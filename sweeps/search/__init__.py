@@ -1,4 +1,12 @@
-"""What to try next: Optuna studies, samplers and candidates. The only package that imports Optuna."""
+"""What to try next: Optuna studies, samplers and candidates. The only room that imports Optuna.
+
+- `candidates`: asks for, reports and takes up candidates; goes on where an earlier launch stopped.
+- `samplers`: Optuna's samplers by name. `studies`: where studies are stored, and which sweep each belongs to.
+- `journals`: journal files, cut off in mid-write or sound.
+- `importance`: which parameters mattered. `trial_attributes`: names of what is kept on Optuna's trials.
+
+May use `search_spaces`, `records` and `stores`; sees validation accuracies only.
+"""
 
 from dualpt.sweeps.search.candidates import Candidates, Proposal, given_up, study_fits
 from dualpt.sweeps.search.importance import parameter_importances

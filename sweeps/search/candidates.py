@@ -9,15 +9,16 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import assert_never
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from dualpt.core.config import Setting, Value
 from dualpt.core.files.fingerprint import fingerprint
+from dualpt.search_spaces.listed_points import listed_points
 from dualpt.search_spaces.parameters import SHOTS, ChoiceParameter, FloatParameter, IntParameter, Parameter
 from dualpt.search_spaces.points import Point, StartPoint, draw, existing, exists, resolve
-from dualpt.search_spaces.search_checks import grid_points
 from dualpt.search_spaces.search_section import Search
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.records import setting_hash
@@ -68,7 +69,7 @@ class Candidates:
         self._study, before = open_study(sweep, fingerprint(list(judged)))
         self._running: dict[int, optuna.Trial] = {}
         self._exhausted = False
-        self._grid = iter(grid_points(sweep)) if search.sampler == "grid" else None
+        self._listed = listed_points(sweep)
         if before:
             self._queue_again(before)
         else:
@@ -146,14 +147,14 @@ class Candidates:
         return {trial.user_attrs[NAME]: trial.values[0] for trial in complete}
 
     def _can_propose(self, tries: int) -> bool:
-        """Make ready for Optuna's next trial: by the sampler, or by queueing a point of the grid or a random one."""
-        if self._grid is None and tries < SAMPLER_TRIES:
+        """Make ready for Optuna's next trial: by the sampler, or by queueing a listed point or a random one."""
+        if self._listed is None and tries < SAMPLER_TRIES:
             multivariate = not self._sweep.file.searches_shots
             # By candidates, not by trials: those that a kill adds to the study must not change what comes.
             number = len(self._names) * SAMPLER_TRIES + tries
             self._study.sampler = sampler_of(self._search, number=number, multivariate=multivariate)
             return True
-        points = self._random_points(tries) if self._grid is None else self._grid
+        points = self._random_points(tries) if self._listed is None else self._listed
         for point in points:
             if self._identity(*resolve(point, self._sweep.reference)) not in self._by_identity:
                 self._study.enqueue_trial(dict(point))
@@ -169,7 +170,7 @@ class Candidates:
                 yield point
 
     def _propose(self) -> Proposal | None:
-        """Ask Optuna once; None where it proposed a known or forbidden setting, which is told at once."""
+        """Ask Optuna once; None where it proposed a known or forbidden setting, which is reported back at once."""
         trial = self._study.ask()
         name = trial.user_attrs.get(NAME) or f"trial-{len(self._names) + 1:03d}"
         point = self._suggest(trial)
@@ -252,7 +253,7 @@ class Candidates:
             self._study.enqueue_trial(dict(trial.params), {NAME: name, **kept})
 
     def _finish(self, number: int, state: TrialState, values: Sequence[float] | None = None) -> None:
-        """End a trial; what another launch has finished stays as it is."""
+        """End a trial; what another launch has finished stays unchanged."""
         self._study.tell(number, values, state=state, skip_if_finished=True)
         self._running.pop(number, None)
 
@@ -295,3 +296,5 @@ def _suggest_one(trial: optuna.Trial, parameter: Parameter) -> Value:
             return trial.suggest_int(key, low, high, log=log, step=step or 1)
         case ChoiceParameter(key=key, values=values):
             return trial.suggest_categorical(key, values)
+        case _:
+            assert_never(parameter)

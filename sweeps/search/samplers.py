@@ -1,6 +1,7 @@
 """Optuna's samplers by name, each seeded for the proposal it makes: the same history gives the same proposal."""
 
 import warnings
+from typing import assert_never
 
 import optuna
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
@@ -17,14 +18,17 @@ POPULATION = (4, 50)
 def sampler_of(search: Search, *, number: int, multivariate: bool) -> BaseSampler:
     """The sampler of the next proposal.
 
-    Every sampler is made anew and reads what it knows from the study, so that a resumed search goes on as one that was
-    never stopped. Parameters with a condition are modelled by tpe and random by themselves; gp and cmaes draw them at
-    random, and cmaes all choices too.
+    Each proposal has a new sampler, which reads what it knows from the study: a resumed search goes on like one that
+    was never stopped. tpe and random model parameters with a condition; gp and cmaes draw them at random, and cmaes
+    all choices too.
 
     Args:
-        search: the search section; `grid` has no sampler, its points are listed.
+        search: the search section.
         number: number of the proposal; seeds it.
         multivariate: whether TPE models parameters jointly.
+
+    Raises:
+        ValueError: the sampler lists its points itself (`dualpt.search_spaces.listed_points`).
     """
     seed = search.seed * 100_003 + number
     startup = max(FEWEST_RANDOM, min(MOST_RANDOM, search.trials // 3))
@@ -40,5 +44,9 @@ def sampler_of(search: Search, *, number: int, multivariate: bool) -> BaseSample
                 return NSGAIISampler(seed=seed, population_size=max(least, min(most, search.trials // 5)))
             case "tpe":
                 return TPESampler(seed=seed, n_startup_trials=startup, multivariate=multivariate, constant_liar=True)
-            case _:
+            case "random":
                 return RandomSampler(seed)
+            case "grid" | "qmc":
+                raise ValueError(f"{search.sampler} lists its points; Optuna proposes none")
+            case _:
+                assert_never(search.sampler)

@@ -24,6 +24,7 @@ from dualpt.core.data.catalog import (
     own_datasets,
     registered,
 )
+from dualpt.core.data.checking.image_faults import check_depth
 from dualpt.core.data.own_datasets import append_own_dataset, check_entry, check_name
 from dualpt.core.data.readers import read_split
 from dualpt.core.data.sampling import draw_few_shot
@@ -35,7 +36,7 @@ from dualpt.core.mini.grid import ensure_mini_grid
 from dualpt.sweeps.console import progress_bar
 
 if TYPE_CHECKING:
-    from dualpt.core.data.examination import Examination
+    from dualpt.core.data.checking.examination import Examination
 
 
 def check_datasets(
@@ -46,7 +47,7 @@ def check_datasets(
     Raises:
         UserError: an unknown name, or a data root that is not there or not given.
     """
-    from dualpt.core.data.examination import examine
+    from dualpt.core.data.checking.examination import examine
 
     if root is not None and not root.expanduser().is_dir():
         raise UserError(f"--root: no folder '{root}'")
@@ -159,7 +160,17 @@ def _notes(report: "Examination") -> list[str]:
         notes.append(f"classes that share a name: {listing(report.namesakes)}")
     if report.stray:
         notes.append(f"{len(report.stray)} images in no part: {listing(report.stray)}")
-    return notes
+    if report.transparent:
+        images = f"{len(report.transparent)} ({listing(report.transparent)})"
+        notes.append(f"images with transparent parts, of which the colours beneath are used: {images}")
+    return notes if report.own else [*notes, *_spoilt(report), *report.duplicates.notes()]
+
+
+def _spoilt(report: "Examination") -> list[str]:
+    images = f"{len(report.spoilt)} ({listing(report.spoilt)})"
+    what = "images with grey values outside 0..255, which the field's loader cuts off, leaving white or black"
+    remedy = "save them with 8 bits per sample" if report.own else "published numbers are of them so"
+    return [f"{what}: {images}; {remedy}"] if report.spoilt else []
 
 
 def _faults(report: "Examination") -> list[str]:
@@ -168,6 +179,8 @@ def _faults(report: "Examination") -> list[str]:
         faults.append(f"{len(report.missing)} images missing: {listing(report.missing)}")
     if report.leaked:
         faults.append(f"{len(report.leaked)} test images are also for training or validation: {listing(report.leaked)}")
+    if report.own:
+        faults += [*_spoilt(report), *report.duplicates.notes()]
     return [*faults, *report.unreadable]
 
 
@@ -213,7 +226,7 @@ def show_dataset(
     Raises:
         UserError: a fault of the split, or a file that cannot be written.
     """
-    from dualpt.core.data.contact_sheet import contact_sheet
+    from dualpt.core.data.checking.contact_sheet import contact_sheet
 
     info = dataset_info(dataset, _expanded(root))
     folder = _root_of(info, root)
@@ -242,7 +255,7 @@ def show_dataset(
 
 
 def _write_png(sheet: object, path: Path) -> None:
-    """Encode first, so that a fault of the encoder leaves no half of a file."""
+    """Encode first, so a failing encoder leaves no partial file."""
     from PIL import Image
 
     assert isinstance(sheet, Image.Image)
@@ -270,11 +283,14 @@ def add_dataset(console: Console, name: str, root: Path, entry: dict[str, str]) 
     if not (root / info.folder).is_dir():
         raise UserError(f"--folder: {root} holds no folder '{info.folder}'; name it as it lies there")
     split = read_split(info, root)
-    check_files((*split.train, *split.val, *split.test), info.image_root(root))
+    items = (*split.train, *split.val, *split.test)
+    check_files(items, info.image_root(root))
+    check_depth(items, info.image_root(root))
     path = append_own_dataset(root, name, dataset)
     counts = ", ".join(f"{len(getattr(split, part))} {part}" for part in PARTS)
     for line in (
         f"{name}: {len(split.class_names)} classes; {counts} images; registered in {path}",
+        *([] if split.val else ["  no validation part: validation shots come from what training leaves over"]),
         f"  next: dualpt train --dataset {name} --method coop data.root={root}",
         "  other methods align with descriptions: "
         f"dualpt describe generate {name} --llm MODEL --out {root}/descriptions data.root={root}",

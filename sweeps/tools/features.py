@@ -4,6 +4,7 @@ import itertools
 import json
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from rich.table import Table
 
 from dualpt.core.cell import Cell
 from dualpt.core.config import Setting, Value
-from dualpt.core.files.locations import cache_root
+from dualpt.core.files.locations import cache_root, leaving_no_trace
 from dualpt.search_spaces.parameters import IntParameter, Parameter
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.console import readable_seconds, showing_progress
@@ -103,11 +104,16 @@ def costs(estimates: "Iterable[FeatureEstimate]") -> FeatureCosts:
 
 
 def build(console: Console, cells: Sequence[Cell], *, dry_run: bool, as_json: bool) -> None:
-    """Show what is missing and what it costs, then compute it.
+    """Show what is missing and what it costs, then compute it; a dry run writes nothing.
 
     Raises:
         UserError: a fault of the data or the backbone, or too little room, before anything is encoded.
     """
+    with leaving_no_trace() if dry_run else nullcontext():
+        _build(console, cells, dry_run=dry_run, as_json=as_json)
+
+
+def _build(console: Console, cells: Sequence[Cell], *, dry_run: bool, as_json: bool) -> None:
     from dualpt.core.running.cell_runner import CellRunner
 
     runner = CellRunner()
@@ -131,7 +137,7 @@ def build(console: Console, cells: Sequence[Cell], *, dry_run: bool, as_json: bo
         print(json.dumps({"folder": str(store_folder()), "estimated": asdict(total), "needs": rows, **done}))
     elif not dry_run and total.images:
         others = total.images - images
-        by_others = f"; {others} were encoded by another process meanwhile" if others else ""
+        by_others = f"; another process encoded {others} meanwhile" if others else ""
         console.print(
             f"  {images} images encoded in {readable_seconds(seconds)}: {images / seconds:.1f} images/s, "
             f"{size / 1e6 / seconds:.1f} MB/s{by_others}",
@@ -159,7 +165,7 @@ def _estimate_row(one: "FeatureEstimate") -> dict[str, Any]:
         "backbone": section.name,
         "precision": section.precision,
         "local": one.need.local,
-        "dataset": one.need.dataset,
+        "dataset": one.need.dataset.name,
         "view": one.need.view,
         "images": len(one.need.items),
         "missing": one.missing,
@@ -169,12 +175,12 @@ def _estimate_row(one: "FeatureEstimate") -> dict[str, Any]:
 
 
 def _print_needs(console: Console, estimates: "Sequence[FeatureEstimate]") -> None:
-    """A table a backbone, a row a dataset; the views of a dataset's training images are counted together."""
+    """A table per backbone with a row per dataset; the views of its training images are counted together."""
     groups: dict[str, dict[str, list[FeatureEstimate]]] = {}
     for one in estimates:
         section = one.need.setting.backbone
         title = _encoder_line(section.name, section.precision, one.need.local)
-        groups.setdefault(title, {}).setdefault(one.need.dataset, []).append(one)
+        groups.setdefault(title, {}).setdefault(one.need.dataset.name, []).append(one)
     for title, by_dataset in groups.items():
         table = _table("dataset", "views", "images", "missing", "size", "time")
         for dataset, group in by_dataset.items():
@@ -193,7 +199,7 @@ def _encoder_line(backbone: object, precision: object, local: object) -> str:
 
 def _table(first: str, *others: str) -> Table:
     table = Table(header_style="bold")
-    table.add_column(first, no_wrap=True)  # a name in pieces is no name
+    table.add_column(first, no_wrap=True)  # a name is one word
     for name in others:
         table.add_column(name, justify="right", no_wrap=True)
     return table
@@ -205,26 +211,26 @@ def _print_table(console: Console, title: str, table: Table) -> None:
 
 
 def show_store(console: Console, *, as_json: bool) -> None:
-    """List the shelves of the store."""
+    """List what is stored."""
     from dualpt.core.features.upkeep import list_store
 
     listing = list_store(store_folder())
     rows: list[dict[str, Any]] = [
         {
-            "folder": str(shelf.folder),
-            **{key: shelf.about.get(key) for key in ("backbone", "precision", "local", "dataset", "view", "weights")},
+            "folder": str(folder.path),
+            **{key: folder.about.get(key) for key in ("backbone", "precision", "local", "dataset", "view", "weights")},
             "images": usage.rows,
             "bytes": usage.bytes,
             "idle_bytes": usage.idle_bytes,
             "used": usage.used,
         }
-        for shelf, usage in listing.shelves
+        for folder, usage in listing.folders
     ]
     if as_json:
         unreadable = [str(path) for path in listing.unreadable]
         print(json.dumps({"folder": str(store_folder()), "shelves": rows, "unreadable": unreadable}))
         return
-    for title, group in itertools.groupby(sorted(rows, key=_shelf_title), key=_shelf_title):
+    for title, group in itertools.groupby(sorted(rows, key=_row_title), key=_row_title):
         table = _table("dataset", "view", "images", "size", "last used")
         for row in group:
             used = time.strftime("%Y-%m-%d", time.localtime(row["used"]))
@@ -232,14 +238,14 @@ def show_store(console: Console, *, as_json: bool) -> None:
             table.add_row(str(row["dataset"]), str(row["view"]), *counts, used)
         _print_table(console, title, table)
     console.print(
-        f"  {len(rows)} shelves, {megabytes(sum(row['bytes'] for row in rows))} in {store_folder()}",
+        f"  {len(rows)} folders, {megabytes(sum(row['bytes'] for row in rows))} in {store_folder()}",
         markup=False,
         soft_wrap=True,
     )
-    _print_paths(console, "not understood, built anew when needed", listing.unreadable)
+    _print_paths(console, "not understood, rewritten by the next use", listing.unreadable)
 
 
-def _shelf_title(row: dict[str, Any]) -> str:
+def _row_title(row: dict[str, Any]) -> str:
     return f"{_encoder_line(row['backbone'], row['precision'], row['local'])}, weights {str(row['weights'])[:12]}"
 
 
@@ -249,22 +255,28 @@ def verify(console: Console, *, as_json: bool) -> int:
 
     with showing_progress(console, as_json or not console.is_terminal, "verifying") as show:
         result = verify_store(store_folder(), show)
-    damaged = {str(folder): names for folder, names in result.damaged.items()}
     if as_json:
+        damaged = {str(folder): list(files) for folder, files in result.damaged.items()}
         unreadable = [str(path) for path in result.unreadable]
-        print(
-            json.dumps({"shelves": result.shelves, "rows": result.rows, "damaged": damaged, "unreadable": unreadable})
+        counts = {"shelves": result.folders, "rows": result.rows, "former_rows": result.former_rows}
+        print(json.dumps({**counts, "damaged": damaged, "unreadable": unreadable}))
+        return DAMAGE_FOUND if damaged else 0
+    for folder, files in result.damaged.items():
+        for name, reason in files.items():
+            console.print("[yellow]damaged[/]", escape(f"{folder / name}: {reason}"), highlight=False, soft_wrap=True)
+    _print_paths(console, "not understood, rewritten by the next use", result.unreadable)
+    remedy = "; what was damaged is deleted, and encoded again when it is needed" if result.damaged else ""
+    folders = f"{result.folders} folder{'s' if result.folders != 1 else ''}"
+    console.print(f"  {result.rows} images in {folders} are sound{remedy}", highlight=False, markup=False)
+    if result.former_rows:
+        console.print(
+            f"  {result.former_rows} of these are in files of the former version: features match their checksums, "
+            "but nothing would show whether images had changed places in a record",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
         )
-    else:
-        for folder, names in damaged.items():
-            console.print(
-                f"[yellow]damaged[/] {escape(str(folder))}: {escape(', '.join(names))}", highlight=False, soft_wrap=True
-            )
-        _print_paths(console, "not understood, built anew when needed", result.unreadable)
-        sound = f"{result.rows} images in {result.shelves} shelves are sound"
-        remedy = "; what was damaged is forgotten, and encoded anew when it is needed" if damaged else ""
-        console.print(f"  {sound}{remedy}", highlight=False, markup=False)
-    return DAMAGE_FOUND if damaged else 0
+    return DAMAGE_FOUND if result.damaged else 0
 
 
 def collect(
@@ -288,7 +300,7 @@ def collect(
         print(json.dumps({"removed": removed, "bytes": result.bytes, "dry_run": dry_run, **left}))
         return
     for path, reason in result.removed.items():
-        console.print(f"  {path.relative_to(store_folder())}: {reason}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"  {escape(f'{path.relative_to(store_folder())}: {reason}')}", highlight=False, soft_wrap=True)
     _print_paths(console, "left alone, in use", result.in_use)
     _print_paths(console, "left alone, not the store's", result.foreign)
     verb = "would be removed" if dry_run else "removed"

@@ -16,7 +16,7 @@ from dualpt.core.data.catalog import dataset_info
 from dualpt.core.data.protocols import TARGET, targets_of
 from dualpt.core.errors import UserError, nearest
 from dualpt.core.methods import method_setting
-from dualpt.search_spaces.yaml_reader import parse_overrides
+from dualpt.search_spaces.overrides import parse_overrides
 from dualpt.sweeps.console import showing_progress
 from dualpt.sweeps.outputs import writable_folder
 
@@ -89,7 +89,7 @@ def cells_of(
     values = parse_overrides(overrides)
     n_shots = _shots(shots, values.pop("data.shots", None))
     setting = method_setting(method).with_values(values, source="override")
-    if setting.method != "prompt":
+    if not setting.trains:
         n_shots, numbers = 0, [0]
     name = dataset_info(dataset, setting.data.folder).name
     tested = targets_of(cast(Protocol, protocol), name, _words(targets), setting.data.folder)

@@ -8,7 +8,7 @@ from mlflow.tracking import MlflowClient
 
 from dualpt.core.cell import Cell
 from dualpt.core.config import Setting
-from dualpt.search_spaces.yaml_reader import parse_value
+from dualpt.search_spaces.overrides import parse_value
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.records import CellRow
 from tests.sweeps.fake_runner import FakeRunner, ended, fake_key

@@ -5,7 +5,7 @@ import pytest
 from dualpt.core.cell import Cell, pack_of
 from dualpt.core.config import ACTIVE_WHEN, SETTING_KEYS, Setting
 from dualpt.core.errors import UserError
-from dualpt.core.methods import METHODS, TITLES, method_setting
+from dualpt.core.methods import METHODS, method_setting
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,8 @@ def test_conditions_name_existing_keys() -> None:
 
 
 def test_every_method_is_a_setting_of_its_own() -> None:
-    assert set(METHODS) == set(TITLES)
+    assert len({method.title for method in METHODS.values()}) == len(METHODS)
+    assert len({method.short_title for method in METHODS.values()}) == len(METHODS)
     active = [str(method_setting(name).active()) for name in METHODS]
     assert len(set(active)) == len(METHODS)
 
@@ -75,3 +76,9 @@ def test_packs_hold_cells_that_differ_in_seed_and_weights_only() -> None:
     assert pack_of(one) != pack_of(Cell(longer, "mini-pets", "few-shot", 4, 1))
     assert pack_of(one) != pack_of(Cell(setting, "mini-cars", "few-shot", 4, 1))
     assert pack_of(one) != pack_of(Cell(setting, "mini-pets", "few-shot", 8, 1))
+
+
+def test_coop_from_words_is_coop_with_a_context_of_four_words() -> None:
+    plain, words = method_setting("coop").flat(), method_setting("coop-words").flat()
+    differs = {key: words[key] for key in words if words[key] != plain[key]}
+    assert differs == {"prompt.context_length": 4, "prompt.init": "a photo of a"}

@@ -9,7 +9,7 @@ import torch
 
 from dualpt.core.cell import Cell
 from dualpt.core.config import LOCATIONS, SETTING_KEYS, Setting, Value
-from dualpt.core.inputs.reading import cell_key
+from dualpt.core.inputs.key import cell_key
 from dualpt.core.running.cell_runner import CellResult, CellRunner
 
 TINY = "dualpt-test-vit"
@@ -35,6 +35,7 @@ KNOBS: dict[str, tuple[dict[str, Value], Value, Value]] = {
     "alignment.local_weight": ({}, 0.5, 2.0),
     "alignment.local_form": ({}, "topk", "attention"),
     "alignment.topk": ({"alignment.local_form": "topk"}, 2, 6),
+    "alignment.topk_step": ({"alignment.local_form": "multiscale", "prompt.n_prompts": 2}, 2, 8),
     "alignment.attention_beta": ({"alignment.local_form": "attention"}, 5.0, 30.0),
     "alignment.ot_epsilon": (OT, 0.1, 0.3),
     "alignment.ot_iterations": (OT, 1, 20),

@@ -189,7 +189,7 @@ class TestTextTowersThatAreNotCausal:
         tokenizer = SimpleTokenizer(context_length=64)
         tokens = sentence_tokens(tokenizer)
         tower = TextTower(model, tokenizer)
-        assert not tower.can_pack
+        assert not tower.can_share_prefixes
         expected = model.encode_text(self.padded(tokens), normalize=True)
         assert (tower.encode_sentences(tokens) - expected).abs().max() <= 1e-5
 

@@ -1,4 +1,4 @@
-"""Study files: what they expand to, and that each fault is one line before anything runs."""
+"""Ablation files: what they expand to, and that each fault is one line before anything runs."""
 
 from pathlib import Path
 from typing import Any
@@ -6,25 +6,25 @@ from typing import Any
 import pytest
 
 from dualpt.core.errors import UserError
-from dualpt.search_spaces.ablation import LoadedStudy, check_study, load_study
-from dualpt.search_spaces.shipped import shipped_studies, shipped_study_or_path
-from dualpt.search_spaces.yaml_reader import parse_overrides
+from dualpt.search_spaces.ablation import LoadedAblation, check_ablation, load_ablation
+from dualpt.search_spaces.overrides import parse_overrides
+from dualpt.search_spaces.shipped import shipped_ablation_or_path, shipped_ablations
 
-SHIPPED = sorted(path.stem for path in shipped_studies().glob("*.yaml"))
+SHIPPED = sorted(path.stem for path in shipped_ablations().glob("*.yaml"))
 LOCAL = {"alignment.local_weight": 0, "inference.local_weight": 0}
 
 
-def study(**declared: Any) -> LoadedStudy:
-    return check_study({"name": "mine", "grid": {"datasets": ["mini-pets"]}, **declared}, "mine.yaml")
+def ablation(**declared: Any) -> LoadedAblation:
+    return check_ablation({"name": "mine", "grid": {"datasets": ["mini-pets"]}, **declared}, "mine.yaml")
 
 
-def names(loaded: LoadedStudy) -> list[str]:
+def names(loaded: LoadedAblation) -> list[str]:
     return [variant.name for variant in loaded.sweep.variants]
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_every_shipped_study_loads(name: str) -> None:
-    loaded = load_study(shipped_study_or_path(name))
+def test_every_shipped_ablation_loads(name: str) -> None:
+    loaded = load_ablation(shipped_ablation_or_path(name))
     assert loaded.sweep.file.name == name
     assert loaded.reference.is_reference
     assert len(loaded.sweep.variants) > 2
@@ -32,7 +32,7 @@ def test_every_shipped_study_loads(name: str) -> None:
 
 
 def test_a_named_variant_changes_what_it_declares() -> None:
-    loaded = study(
+    loaded = ablation(
         variants={"without descriptions": {"alignment": {"llm_weight": 0}}, "long": {"prompt.context_length": 32}}
     )
     assert names(loaded) == ["reference", "without descriptions", "long"]
@@ -43,27 +43,27 @@ def test_a_named_variant_changes_what_it_declares() -> None:
 
 def test_a_published_method_declares_its_changes() -> None:
     changes = ["prompt.n_prompts", "alignment.llm_weight", *LOCAL]
-    loaded = study(
+    loaded = ablation(
         variants={"one prompt (CoOp)": {"method": "coop", "changes": changes}}, setting={"optim": {"epochs": 3}}
     )
     assert loaded.sweep.variants[1].setting.optim.epochs == 3
     with pytest.raises(UserError, match=r"CoOp\): differs .* in more than declared: prompt.n_prompts; declare it"):
-        study(variants={"one prompt (CoOp)": {"method": "coop", "changes": changes[1:]}})
+        ablation(variants={"one prompt (CoOp)": {"method": "coop", "changes": changes[1:]}})
 
 
 def test_one_factor_at_a_time_takes_the_reference_from_its_levels() -> None:
-    loaded = study(factors={"prompt.n_prompts": [1, 2, 4], "local alignment": {"without": LOCAL, "with": {}}})
+    loaded = ablation(factors={"prompt.n_prompts": [1, 2, 4], "local alignment": {"without": LOCAL, "with": {}}})
     assert names(loaded)[1:] == ["prompt.n_prompts = 1", "prompt.n_prompts = 4", "without local alignment"]
     assert loaded.sweep.variants[3].levels == {"prompt.n_prompts": "2", "local alignment": "without"}
-    moved = load_study(shipped_study_or_path("n-prompts"), parse_overrides(["prompt.n_prompts=4"]))
+    moved = load_ablation(shipped_ablation_or_path("n-prompts"), parse_overrides(["prompt.n_prompts=4"]))
     assert names(moved)[1:] == ["prompt.n_prompts = 1", "prompt.n_prompts = 2", "prompt.n_prompts = 8"]
 
 
 def test_a_factorial_crosses_levels_and_a_fraction_halves_it() -> None:
     factors = {"prompt.n_prompts": [1, 2], "prompt.context_length": [4, 16], "local": {"without": LOCAL, "with": {}}}
-    full = study(factors=factors, design="factorial")
+    full = ablation(factors=factors, design="factorial")
     assert len(full.sweep.variants) == 8
-    half = study(
+    half = ablation(
         factors=factors, design="factorial", generators={"local": ["prompt.n_prompts", "prompt.context_length"]}
     )
     assert names(half)[1:] == [
@@ -77,11 +77,11 @@ def test_overrides_reach_grid_and_reference() -> None:
     words = parse_overrides(
         ["datasets=[mini-cars]", "shots=[1,2]", "optim.epochs=3", "run.tracking_uri=sqlite:///x.db"]
     )
-    loaded = load_study(shipped_study_or_path("components"), words)
+    loaded = load_ablation(shipped_ablation_or_path("components"), words)
     assert loaded.sweep.file.grid.datasets == ["mini-cars"]
     assert {variant.setting.optim.epochs for variant in loaded.sweep.variants} == {3}
-    with pytest.raises(UserError, match="'variants' is no override of a study"):
-        load_study(shipped_study_or_path("components"), {"variants": {}})
+    with pytest.raises(UserError, match="'variants' cannot be overridden in an ablation"):
+        load_ablation(shipped_ablation_or_path("components"), {"variants": {}})
 
 
 TWO = {"prompt.n_prompts": [1, 2], "prompt.context_length": [4, 16]}
@@ -96,6 +96,8 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"variants": {"a": {"prompt.n_prompt": 1}}}, "did you mean 'prompt.n_prompts'?"),
     ({"variants": {"a": {"prompt.n_prompts": 0}}}, "prompt.n_prompts"),
     ({"variants": {"coop": {"prompt.n_prompts": 1}}}, "'coop' is the name of a published method"),
+    ({"variants": {"best-4-shot": {"prompt.n_prompts": 1}}}, "'best-4-shot' is the name of a published method or of"),
+    ({"variants": {"trial-007": {"prompt.n_prompts": 1}}}, "'trial-007' is the name of a published method or of"),
     ({"variants": {"it's": {"prompt.n_prompts": 1}}}, "a name is 1 to 200 characters without"),
     ({"variants": {"z": {"method": "zero-shot", "changes": ["method"]}}}, "trains nothing; list it under 'baselines'"),
     ({"variants": {"z": {"method": "coop"}}}, "needs 'changes'"),
@@ -103,7 +105,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({}, "give either 'variants'"),
     ({"variants": {"a": {"prompt.n_prompts": 1}}, "factors": TWO}, "give either 'variants'"),
     ({"variants": {"a": {"prompt.n_prompts": 1}}, "design": "factorial"}, "design: belongs to 'factors'"),
-    ({"variants": {"a": {"prompt.n_prompts": 1}}, "search": {}}, "a study declares its variants; a search is for"),
+    ({"variants": {"a": {"prompt.n_prompts": 1}}, "search": {}}, "an ablation declares its variants; a search is for"),
     ({"variants": {"a": {"prompt.n_prompts": 1}}, "varants": {}}, "did you mean 'variants'?"),
     ({"factors": TWO, "design": "factorail"}, "unknown design 'factorail'; did you mean 'factorial'?"),
     ({"factors": {"prompt.n_prompts": [1, 4]}}, "prompt.n_prompts: none of the levels is the reference's"),
@@ -132,21 +134,26 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("declared", "said"), FAULTS, ids=[said[:30] for _, said in FAULTS])
 def test_each_fault_is_one_line(declared: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError) as fault:
-        study(**declared)
+        ablation(**declared)
     assert said in str(fault.value)
     assert "\n" not in str(fault.value)
     assert str(fault.value).startswith("mine.yaml")
 
 
+@pytest.mark.parametrize("name", ["best guess", "trial-size", "zero-shot start"])
+def test_a_name_that_only_begins_as_a_reserved_one_is_free(name: str) -> None:
+    assert names(ablation(variants={name: {"prompt.n_prompts": 1}}))[1:] == [name]
+
+
 def test_an_unknown_study_names_the_nearest() -> None:
-    with pytest.raises(UserError, match=r"no such study file; did you mean 'components'\?"):
-        shipped_study_or_path("component")
+    with pytest.raises(UserError, match=r"no such ablation file; did you mean 'components'\?"):
+        shipped_ablation_or_path("component")
 
 
 def test_a_bank_is_a_difference_although_it_is_a_location(tmp_path: Path) -> None:
-    assert names(study(variants={"other bank": {"descriptions.bank": str(tmp_path)}}))[1:] == ["other bank"]
+    assert names(ablation(variants={"other bank": {"descriptions.bank": str(tmp_path)}}))[1:] == ["other bank"]
     with pytest.raises(UserError, match="differs from the reference in nothing"):
-        study(setting={"alignment.llm_weight": 0}, variants={"other bank": {"descriptions.bank": str(tmp_path)}})
+        ablation(setting={"alignment.llm_weight": 0}, variants={"other bank": {"descriptions.bank": str(tmp_path)}})
 
 
 @pytest.mark.parametrize(
@@ -170,20 +177,20 @@ def test_a_bank_is_a_difference_although_it_is_a_location(tmp_path: Path) -> Non
 )
 def test_names_that_cannot_be_shown_or_told_apart_are_refused(name: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
-        study(variants={name: {"alignment.llm_weight": 0}})
+        ablation(variants={name: {"alignment.llm_weight": 0}})
 
 
 @pytest.mark.parametrize("name", ["ViT-B/16", "ä" * 200, "costs $5 or $6", "Gewicht 0 (ohne)"])
 def test_names_of_any_letters_are_taken(name: str) -> None:
-    assert study(variants={name: {"alignment.llm_weight": 0}}).sweep.variants[1].name == name
+    assert ablation(variants={name: {"alignment.llm_weight": 0}}).sweep.variants[1].name == name
 
 
 def test_a_level_that_is_listed_twice_is_refused() -> None:
     with pytest.raises(UserError, match="1 is listed twice"):
-        study(factors={"prompt.n_prompts": [1, 4, 1]})
+        ablation(factors={"prompt.n_prompts": [1, 4, 1]})
 
 
 def test_names_that_look_the_same_are_refused() -> None:
     composed, decomposed = "caf\u00e9", "cafe\u0301"
     with pytest.raises(UserError, match="two variants are named"):
-        study(variants={composed: {"alignment.llm_weight": 0}, decomposed: {"prompt.n_prompts": 1}})
+        ablation(variants={composed: {"alignment.llm_weight": 0}, decomposed: {"prompt.n_prompts": 1}})

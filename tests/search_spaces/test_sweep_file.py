@@ -7,12 +7,13 @@ import pytest
 from dualpt import search_spaces
 from dualpt.core.config import Value
 from dualpt.core.errors import UserError
+from dualpt.core.files.yaml_reader import read_yaml
 from dualpt.search_spaces.constraints import parse_constraint
+from dualpt.search_spaces.listed_points import grid_points
+from dualpt.search_spaces.overrides import parse_overrides, parse_value
 from dualpt.search_spaces.parameters import ChoiceParameter, FloatParameter, IntParameter
-from dualpt.search_spaces.search_checks import grid_points
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.search_spaces.sweep_file import load_sweep
-from dualpt.search_spaces.yaml_reader import parse_overrides, parse_value, read_yaml
 
 GOOD = """
 name: trial
@@ -111,7 +112,7 @@ def test_overrides_reach_grid_search_and_setting(good: Path) -> None:
         ("search.datasets=[mini-pet]", "search.datasets: unknown dataset 'mini-pet'; did you mean 'mini-pets'?"),
         ("search.sampler=tpee", "search.sampler: input should be 'tpe'"),
         ("search.sampler=grid", "search.space.optim.learning_rate: a grid needs values; give the range a step, or"),
-        ("search.sampler=cmaes", "search.sampler: cmaes varies int and float parameters without 'when', and needs two"),
+        ("search.sampler=cmaes", "search.sampler: cmaes varies int and float parameters without 'when', and needs 2"),
         ("search.space.alignment.llm_weight={float: [0, 1], step: 0.3}", "steps of 0.3 do not lead from 0 to 1"),
         ("search.space.alignment.llm_weight={float: [1, 4], log: true, step: 1}", "log and step exclude each other"),
         ("search.space.prompt.n_prompts={int: [1, 4], step: 0.5}", "n_prompts.step: expected a whole number above 0"),
@@ -124,7 +125,7 @@ def test_overrides_reach_grid_search_and_setting(good: Path) -> None:
         ("search.constraints=[__import__('os').getpid() > 0]", "is not understood; use keys, numbers and words"),
         ("search.constraints=[alignment.topk ** 9 < 3]", "'alignment.topk ** 9' in 'alignment.topk ** 9 < 3' is not"),
         ("search.constraints=[alignment.topk < optim.batch_size]", "optim.batch_size is not set"),
-        ("search.constraints=[alignment.local_form * 3 == 'a']", "which is no number"),
+        ("search.constraints=[alignment.local_form * 3 == 'a']", "which isn't a number"),
         ("search.constraints=[data.shots < alignment.topk]", "names data.shots, which is not searched"),
         ("search.constraints=[3]", "search.constraints"),
         ("search.start_from=[coop]", "search.start_from: coop: prompt.n_prompts is 1 there and 2 in this sweep"),
@@ -268,7 +269,7 @@ def test_targets_are_overridden_like_datasets(tmp_path: Path) -> None:
     ("override", "said"),
     [
         ("targets=[mini-pet]", "grid.targets: unknown dataset 'mini-pet'; did you mean 'mini-pets'?"),
-        ("targets=[mini-objects]", "grid.targets: mini-objects is its own only target"),
+        ("targets=[mini-objects]", "grid.targets: mini-objects is its only target"),
         ("targets=[]", "grid.targets: must be a list without repeats and not empty"),
         ("protocol=domain-generalization", "grid.targets: mini-objects has no known variants"),
         ("datasets=[ImageNetA]", "grid.targets: ImageNetA belongs to no grid"),

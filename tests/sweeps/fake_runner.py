@@ -10,6 +10,9 @@ from pathlib import Path
 from dualpt.core.cell import Cell
 from dualpt.core.files.fingerprint import fingerprint
 from dualpt.core.results import CellMetrics
+from dualpt.search_spaces.sweep import LoadedSweep
+from dualpt.sweeps.planning.data_notes import DataNotes
+from dualpt.sweeps.planning.plan import SweepPlan
 
 FATAL_WEIGHT = 13.0
 """A setting with this `alignment.llm_weight` raises; the next larger whole number kills its process."""
@@ -32,6 +35,11 @@ class FakeResult:
 
 def fake_key(cell: Cell) -> str:
     return fingerprint([cell.setting.active(), cell.dataset, cell.protocol, cell.shots, cell.seed, cell.targets])
+
+
+def no_notes(sweep: LoadedSweep, plan: SweepPlan) -> DataNotes:
+    """Stands for `dualpt.sweeps.planning.data_notes`, which would read the data."""
+    return DataNotes()
 
 
 def ends_of(log: Path) -> Path:
@@ -102,3 +110,22 @@ def _runner_in(process: int, log: Path) -> FakeRunner:
     if os.getpid() != process:
         raise RuntimeError("no such device")
     return FakeRunner(log)
+
+
+def slow_starters(log: Path, seconds: float, starting: float) -> Callable[[], FakeRunner]:
+    """A maker of runners that the driver and the first worker make at once, and other workers in `starting` seconds."""
+    return partial(_slowly_made, log, seconds, starting)
+
+
+def starts_of(log: Path) -> list[str]:
+    """Processes that have begun to make a runner of `slow_starters`, in that order."""
+    return log.with_suffix(".starts").read_text().split()
+
+
+def _slowly_made(log: Path, seconds: float, starting: float) -> FakeRunner:
+    starts = log.with_suffix(".starts")
+    with starts.open("a") as noted:
+        noted.write(f"{os.getpid()}\n")
+    if str(os.getpid()) not in starts_of(log)[:2]:
+        time.sleep(starting)
+    return FakeRunner(log, seconds)

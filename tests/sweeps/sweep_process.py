@@ -8,7 +8,7 @@ from rich.console import Console
 
 from dualpt.search_spaces.sweep_file import check_sweep
 from dualpt.sweeps.launching.launch import launch
-from tests.sweeps.fake_runner import fake_key, fake_runner
+from tests.sweeps.fake_runner import fake_key, fake_runner, no_notes
 from tests.sweeps.small_sweep import changed, declaration
 
 
@@ -16,7 +16,9 @@ def main() -> None:
     folder, seconds = Path(sys.argv[1]), float(sys.argv[2])
     changes = {key: json.loads(value) for key, value in (pair.split("=", 1) for pair in sys.argv[3:])}
     sweep = check_sweep(changed(declaration(folder), changes), "test")
-    outcome = launch(sweep, console=Console(), runner=fake_runner(folder / "trained.log", seconds), key=fake_key)
+    outcome = launch(
+        sweep, console=Console(), runner=fake_runner(folder / "trained.log", seconds), key=fake_key, notes=no_notes
+    )
     print(json.dumps(outcome.summary()))
     sys.exit(outcome.exit_code)
 

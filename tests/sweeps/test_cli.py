@@ -12,7 +12,7 @@ from rich.console import Console
 
 from dualpt import search_spaces
 from dualpt.sweeps.cli import app
-from dualpt.sweeps.launching.outcome import Outcome, report
+from dualpt.sweeps.launching.outcome import LaunchOutcome, report
 from tests.sweeps.running import finished
 
 DUALPT = [sys.executable, "-m", "dualpt.sweeps.cli"]
@@ -34,7 +34,7 @@ def test_help_loads_no_heavy_library() -> None:
     assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True).stdout.strip() == "set()"
 
 
-COMMANDS = ("train", "sweep", "compare", "figure", "ablate", "status", "spaces", "settings", "features")
+COMMANDS = ("train", "sweep", "compare", "figure", "evaluate", "ablate", "status", "spaces", "settings", "features")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_sweep_says_what_came_of_it_without_progress_too(
 ) -> None:
     outcome = finished("demo", trained=2, reused=1)
 
-    def launch(sweep: object, *, console: Console, progress: bool, only_failed: bool) -> Outcome:
+    def launch(sweep: object, *, console: Console, progress: bool, only_failed: bool) -> LaunchOutcome:
         if progress:
             report(outcome, console)
         return outcome

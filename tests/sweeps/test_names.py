@@ -13,12 +13,12 @@ from rich.console import Console
 from dualpt.core.learned.classifier import ClassScore
 from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY
 from dualpt.sweeps.comparison import draw
-from dualpt.sweeps.comparison.compare import FORMATS, rendered, show_tables, tables_of
+from dualpt.sweeps.comparison.compare import FORMATS, comparison_tables, rendered, show_tables
 from dualpt.sweeps.comparison.figures.style import save
 from dualpt.sweeps.comparison.selection import Selection, select
 from dualpt.sweeps.console import progress_bar
 from dualpt.sweeps.dispatch.progress import SweepProgress
-from dualpt.sweeps.inspecting.tables import TextTable, print_tables
+from dualpt.sweeps.inspecting.cell_tables import TextTable, print_tables
 from dualpt.sweeps.launching.status import SweepStatus, detailed
 from dualpt.sweeps.names import figure_text, file_name, latex, markdown
 from dualpt.sweeps.tools.predict import Prediction, print_predictions
@@ -77,7 +77,7 @@ def test_figures_show_any_name(kind: str, suffix: str, selection: Selection, tmp
 @pytest.mark.parametrize("width", [40, 300])
 def test_terminals_show_any_name(width: int, selection: Selection) -> None:
     console = Console(file=io.StringIO(), width=width)
-    show_tables(console, tables_of(selection), form="table", output=None)
+    show_tables(console, comparison_tables(selection), form="table", output=None)
     shown = "".join(console.file.getvalue().split())  # type: ignore[attr-defined]
     assert width < 300 or all("".join(name.split())[:20] in shown for name in ODD_NAMES)
 
@@ -99,13 +99,23 @@ def test_terminals_show_classes_and_paths_as_they_are_called(name: str) -> None:
 
 @pytest.mark.parametrize("form", [form for form in FORMATS if form != "table"])
 def test_documents_hold_any_name(form: str, selection: Selection) -> None:
-    assert rendered(tables_of(selection), form)
+    assert rendered(comparison_tables(selection), form)
 
 
 def _prints(tree: ast.AST) -> Iterator[ast.Call]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "print":
             yield node
+
+
+def _texts(given: ast.AST) -> Iterator[ast.expr]:
+    """What stands in the f-strings of an argument and is not given a format, as numbers are."""
+    if isinstance(given, ast.FormattedValue):
+        if given.format_spec is None:
+            yield given.value
+    elif not (isinstance(given, ast.Call) and isinstance(given.func, ast.Name) and given.func.id == "escape"):
+        for part in ast.iter_child_nodes(given):
+            yield from _texts(part)
 
 
 OURS = {"done", "word", "what", "kind", "known", "failed", "title"}
@@ -138,7 +148,6 @@ def test_no_text_of_a_user_is_printed_as_markup() -> None:
         for call in _prints(ast.parse(path.read_text(encoding="utf-8"))):
             if any(keyword.arg == "markup" for keyword in call.keywords):
                 continue
-            parts = [part for given in call.args for part in ast.walk(given) if isinstance(part, ast.FormattedValue)]
-            if any(part.format_spec is None and not _is_safe(part.value) for part in parts):
+            if not all(_is_safe(value) for given in call.args for value in _texts(given)):
                 found.append(f"{path.relative_to(SWEEPS)}:{call.lineno}: {ast.unparse(call)[:100]}")
     assert not found, "\n".join(found)

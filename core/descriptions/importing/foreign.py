@@ -62,7 +62,7 @@ def read_foreign(source: Path, dataset: Sequence[str], classes: Collection[str] 
 
 
 def _read(source: Path) -> str:
-    check_regular(source)
+    check_regular(source, "name the bank's file")
     try:
         return source.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -99,7 +99,7 @@ def _unwrapped(content: Any, dataset: Sequence[str]) -> Any:
 
 
 def _by_name(content: Any, source: Path) -> Any:
-    """A bank with its class names in a separate list, or with records under numbers, turned into a list of records.
+    """A bank with a separate list of class names, or with records under numbers, turned into a list of records.
 
     `{"classes": [name, ...], "descriptions": ...}`, the sentences in a list of equal length, or by number from 0 or
     from 1, or by name; or columns of a table, `{"class": {"0": name}, "text": {"0": sentence}}`.

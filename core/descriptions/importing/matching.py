@@ -2,22 +2,25 @@
 
 A class takes the entry that the user maps to it, else that of its wnid, else of its name: as it stands, by
 `normal_name`, by `loose_name`; each only where one entry fits one class. Another order of words, a plural and near
-spellings are suggested.
+spellings are suggested; the first two are taken where the user accepts suggestions.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dualpt.core.data.text_files import read_text
 from dualpt.core.descriptions.bank import Bank, BankClass, Provenance, make_bank, own_version, today
 from dualpt.core.descriptions.classes import DatasetClass, titles
 from dualpt.core.descriptions.importing.foreign import Entries
-from dualpt.core.descriptions.names import loose_name, normal_name, suggestion
+from dualpt.core.descriptions.importing.screening import screened
+from dualpt.core.descriptions.names import Suggestion, loose_name, normal_name, suggestions
 from dualpt.core.errors import UserError, nearest
 from dualpt.core.files.fingerprint import file_sha256
+from dualpt.core.files.json_reader import parse_json
 from dualpt.core.files.regular import check_regular
+from dualpt.core.files.yaml_reader import read_yaml
 
 Renames = Mapping[int, str]
 """Label -> the bank's name for that class."""
@@ -32,6 +35,8 @@ class Import:
     entries: Entries
     taken: tuple[str | None, ...]
     """By label, the name of the entry."""
+    dropped: Mapping[str, tuple[str, ...]]
+    """Name of an entry -> its texts that describe nothing, and are left out (see `screening`)."""
 
     @property
     def matched(self) -> list[int]:
@@ -66,11 +71,19 @@ class Import:
     def complete(self) -> bool:
         return len(self.matched) == len(self.classes)
 
-    def suggestions(self) -> dict[int, str]:
+    def suggestions(self) -> dict[int, Suggestion]:
         """Label -> unused entry that may be meant."""
-        unused = self.unused
-        found = {label: suggestion(self.classes[label].name, unused) for label in self.unmatched}
-        return {label: name for label, name in found.items() if name is not None}
+        found = suggestions((self.classes[label].name for label in self.unmatched), self.unused)
+        names = {label: self.classes[label].name for label in self.unmatched}
+        return {label: found[name] for label, name in names.items() if name in found}
+
+    def with_suggestions(self) -> "Import":
+        """The same, each class with the suggested entry of the same words, in any order and number.
+
+        Near spellings stay suggestions: "A340-300" is near "A340-200".
+        """
+        accepted = {label: found.name for label, found in self.suggestions().items() if found.likeness != "spelling"}
+        return replace(self, taken=tuple(accepted.get(label, name) for label, name in enumerate(self.taken)))
 
     def report(self) -> dict[str, object]:
         """What `--json` prints; classes by the names to show."""
@@ -82,8 +95,9 @@ class Import:
             "unmatched": [shown[label] for label in self.unmatched],
             "empty": [shown[label] for label in self.empty],
             "respelled": {shown[label]: name for label, name in self.respelled.items()},
-            "suggestions": {shown[label]: name for label, name in self.suggestions().items()},
+            "suggestions": {shown[label]: found.name for label, found in self.suggestions().items()},
             "unused": self.unused,
+            "dropped": dict(self.dropped),
         }
 
 
@@ -96,6 +110,7 @@ def match_entries(dataset: str, classes: Sequence[DatasetClass], entries: Entrie
         entries: the bank's content.
         renames: what the user maps; goes before every rule.
     """
+    entries, dropped = screened(entries)
     taken: dict[int, str] = dict(renames)
     taken |= {label: item.wnid for label, item in enumerate(classes) if label not in taken and item.wnid in entries}
     rules: tuple[Callable[[str], str], ...] = (str, normal_name, loose_name)
@@ -103,7 +118,8 @@ def match_entries(dataset: str, classes: Sequence[DatasetClass], entries: Entrie
         rest = [label for label in range(len(classes)) if label not in taken]
         free = [name for name in entries if name not in taken.values()]
         taken |= _one_to_one(rule, classes, rest, free)
-    return Import(dataset, tuple(classes), dict(entries), tuple(taken.get(label) for label in range(len(classes))))
+    names = tuple(taken.get(label) for label in range(len(classes)))
+    return Import(dataset, tuple(classes), entries, names, dropped)
 
 
 def _one_to_one(
@@ -127,33 +143,49 @@ def _one_to_one(
 
 
 def read_renames(source: Path, classes: Sequence[DatasetClass], entries: Entries) -> dict[int, str]:
-    """A `--map` file: JSON of `{class name, or wnid: the bank's name}`.
+    """A `--map` file: YAML or JSON of `{class name, or wnid: the bank's name}`; a class without a name stays unmapped.
 
     Raises:
-        UserError: not such a file, a class or an entry that does not exist, or a class name that occurs twice.
+        UserError: not such a file, a class or an entry that does not exist, a class name that occurs twice, or an
+            entry for two classes of different names.
     """
-    check_regular(source)
-    try:
-        content = json.loads(source.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"--map: {source} cannot be read as JSON ({error})") from None
-    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content.values()):
-        raise UserError(f"--map: {source} must be {{class name or wnid: the bank's name}}")
+    content = _read_map(source)
     labels: defaultdict[str, list[int]] = defaultdict(list)
     for label, item in enumerate(classes):
         labels[item.name].append(label)
         if item.wnid:
             labels[item.wnid].append(label)
-    renames = {}
+    renames: dict[int, str] = {}
+    taken: dict[str, str] = {}
     for key, name in content.items():
         if key not in labels:
             raise UserError(f"--map: {source}: no class is called '{key}'{nearest(key, labels)}")
         if len(labels[key]) > 1:
             raise UserError(f"--map: {source}: {len(labels[key])} classes are called '{key}'; use their wnids")
+        if name is None:
+            continue
         if name not in entries:
             raise UserError(f"--map: {source}: the bank has no '{name}'{nearest(name, entries)}")
-        renames[labels[key][0]] = name
+        label = labels[key][0]
+        if taken.setdefault(name, classes[label].name) != classes[label].name:
+            raise UserError(
+                f"--map: {source}: '{name}' is given to both '{taken[name]}' and '{classes[label].name}'; keep one"
+            )
+        renames[label] = name
     return renames
+
+
+def _read_map(source: Path) -> Mapping[str, str | None]:
+    try:
+        check_regular(source)
+        is_json = source.suffix.lower() == ".json"
+        content = parse_json(read_text(source, "the map of names"), source) if is_json else read_yaml(source)
+    except UserError as error:
+        raise UserError(f"--map: {error}") from None
+    named = isinstance(content, dict) and all(isinstance(name, str | None) for name in content.values())
+    if not named:
+        raise UserError(f"--map: {source} must be {{class name or wnid: the bank's name}}, names in quotation marks")
+    return content
 
 
 def imported_bank(found: Import, source: Path) -> Bank:

@@ -62,7 +62,7 @@ def texts_of(value: Any, name: str, source: Path) -> list[str]:
     """
     if value is None:
         return []
-    if isinstance(value, str) and not is_number(value):
+    if isinstance(value, str):
         return _lines(value)
     if isinstance(value, list):
         parts = [part[0] if _is_scored(part) else part for part in value]
@@ -95,7 +95,7 @@ def _scored(scores: dict[str, Any], name: str, source: Path) -> list[str]:
     """Sentences of `{sentence: score}`. A key of one word may as well be what the number is: `{"id": 3, "score": 0.5}`.
 
     Raises:
-        UserError: a key that is certainly not a sentence.
+        UserError: a key that may not be a sentence.
     """
     for text in scores:
         if len(text.split()) < 2:

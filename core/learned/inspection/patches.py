@@ -11,9 +11,9 @@ from open_clip.transformer import VisionTransformer
 from torch import Tensor
 
 from dualpt.core.clip.backbone import Backbone
-from dualpt.core.training.alignment import LocalForm
+from dualpt.core.training.alignment import LocalScorer
 from dualpt.core.training.objective import patch_similarity
-from dualpt.core.training.transport import plan_entropy, transport_plan
+from dualpt.core.training.transport import plan_entropy
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,37 +31,16 @@ class PatchMaps:
 
 
 @torch.no_grad()
-def patch_maps(
-    patches: Tensor,
-    prompts: Tensor,
-    *,
-    grid: tuple[int, int],
-    form: LocalForm,
-    topk: int,
-    attention_beta: float,
-    ot_epsilon: float,
-    ot_iterations: int,
-    ot_relaxation: float | None,
-) -> PatchMaps:
-    """Maps of one image's patches (P, D) and one class's prompts (N, D); arguments as in `training.alignment`.
+def patch_maps(patches: Tensor, prompts: Tensor, scorer: LocalScorer, grid: tuple[int, int]) -> PatchMaps:
+    """Maps of one image's patches (P, D) and one class's prompts (N, D).
 
     Args:
         grid: Height and width of the patches' grid.
-        ot_relaxation: None for uniform marginals.
     """
     similarity = patch_similarity(patches[None, None], prompts[None, None])[0, 0, 0].float()  # (N, P)
-    plan = transport_plan(similarity, epsilon=ot_epsilon, iterations=ot_iterations, relaxation=ot_relaxation)
-    match form:
-        case "topk":
-            k = min(topk, similarity.shape[-1])
-            weights = torch.zeros_like(similarity).scatter(-1, similarity.topk(k, dim=-1).indices, 1 / k)
-        case "attention":
-            weights = (attention_beta * similarity).softmax(-1)
-        case "uniform":
-            weights = torch.full_like(similarity, 1 / similarity.shape[-1])
-        case "ot":
-            weights = plan / plan.sum(-1, keepdim=True)
-    similarity, weights, shown = (tensor.cpu().unflatten(-1, grid) for tensor in (similarity, weights, plan))
+    plan = scorer.plan(similarity)
+    tensors = (similarity, scorer.weights(similarity), plan)
+    similarity, weights, shown = (tensor.cpu().unflatten(-1, grid) for tensor in tensors)
     return PatchMaps(similarity, weights, shown, float(plan_entropy(plan)))
 
 

@@ -17,7 +17,7 @@ from dualpt.sweeps.comparison.figures.style import (
     panels,
 )
 from dualpt.sweeps.comparison.frames import finished_shots
-from dualpt.sweeps.comparison.labels import AVERAGE, draws_no_sample
+from dualpt.sweeps.comparison.labels import AVERAGE
 from dualpt.sweeps.comparison.tables import ComparisonTable, Entry, comparison
 from dualpt.sweeps.comparison.values import Grid
 from dualpt.sweeps.names import figure_text
@@ -57,7 +57,9 @@ def _panel(axis: "Axes", tables: dict[int, ComparisonTable], column: str, method
     last = tables[max(tables)]
     for index, method in enumerate(methods):
         points = {k: entry for k, table in tables.items() if (entry := table.entries[method, column]) is not None}
-        if points:
+        if points and method in last.untrained:
+            _level(axis, index, method, next(iter(points.values())).mean)
+        elif points:
             _curve(axis, index, method, points)
     axis.set_title(figure_text(last.head(column)), fontweight="bold" if column == AVERAGE else "normal")
     axis.set_xscale("log", base=2)
@@ -66,18 +68,13 @@ def _panel(axis: "Axes", tables: dict[int, ComparisonTable], column: str, method
     axis.grid(alpha=0.3)
 
 
+def _level(axis: "Axes", index: int, method: str, mean: float) -> None:
+    """One result that stands at every number of shots."""
+    colour, dashes = COLOURS[index % len(COLOURS)], DASHES[2 + index % 2]
+    axis.axhline(mean, color=colour, linestyle=dashes, linewidth=1.2, label=legend_name(method))
+
+
 def _curve(axis: "Axes", index: int, method: str, points: dict[int, Entry]) -> None:
-    if draws_no_sample(method):
-        dashes = DASHES[3 if method == "zero-shot" else 2]
-        level = next(iter(points.values())).mean
-        axis.axhline(
-            level,
-            color=COLOURS[index % len(COLOURS)],
-            linestyle=dashes,
-            linewidth=1.2,
-            label=legend_name(method),
-        )
-        return
     axis.errorbar(
         list(points),
         [entry.mean for entry in points.values()],

@@ -20,7 +20,7 @@ from dualpt.sweeps.comparison.figures.style import (
     point_style,
 )
 from dualpt.sweeps.comparison.frames import finished_shots
-from dualpt.sweeps.comparison.labels import AVERAGE, draws_no_sample, method_title
+from dualpt.sweeps.comparison.labels import AVERAGE, method_title
 from dualpt.sweeps.comparison.statistics import LEVEL, Ranks
 from dualpt.sweeps.comparison.tables import base_to_new, comparison, shots_text
 from dualpt.sweeps.comparison.values import Grid
@@ -137,7 +137,7 @@ def shots_pareto(cells: pd.DataFrame, grid: Grid, *, metric: str) -> "Figure":
     """
     tables = {k: comparison(cells, grid, shots=k, metric=metric) for k in finished_shots(cells, metric)}
     points = [
-        (0 if draws_no_sample(method) else k, entry.mean, method)
+        (0 if method in table.untrained else k, entry.mean, method)
         for k, table in tables.items()
         for method in table.methods
         if (entry := table.entries[method, AVERAGE]) is not None

@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 
 from dualpt.core.errors import UserError
 from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, VAL_ACCURACY
-from dualpt.sweeps.comparison.labels import BEST, method_title, trial_of
+from dualpt.sweeps.comparison.labels import is_selected, method_title
 from dualpt.sweeps.names import figure_text
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def line_style(index: int, method: str) -> dict[str, Any]:
     return {
         **point_style(index),
         "linestyle": DASHES[index // len(COLOURS) % len(DASHES)] if index >= len(COLOURS) else DASHES[index % 2],
-        "linewidth": 2.2 if trial_of(method).startswith(BEST) else 1.4,
+        "linewidth": 2.2 if is_selected(method) else 1.4,
         "markersize": 5,
     }
 

@@ -87,6 +87,25 @@ def test_a_damaged_index_is_made_anew(tmp_path: Path, root: Path, damage: str) -
     assert DigestIndex(tmp_path / "index").digests(root, PATHS) == expected
 
 
+def test_known_digests_are_of_unchanged_files_and_read_nothing(tmp_path: Path, root: Path, reads: list[Path]) -> None:
+    index = DigestIndex(tmp_path / "index")
+    assert index.known(root, PATHS) == {}
+    digests = dict(zip(PATHS[:2], index.digests(root, PATHS[:2]), strict=True))
+    reads.clear()
+    assert DigestIndex(tmp_path / "index").known(root, PATHS) == digests
+    (root / PATHS[0]).write_bytes(b"something longer than before")
+    (root / PATHS[1]).unlink()
+    assert index.known(root, PATHS) == {}
+    assert reads == []
+
+
+@pytest.mark.timeout(20)
+def test_a_named_pipe_is_named_and_not_read(tmp_path: Path, root: Path) -> None:
+    os.mkfifo(root / "pipe.png")
+    with pytest.raises(UserError, match=r"pipe.png: is a named pipe and not an image"):
+        DigestIndex(tmp_path / "index").digests(root, ["pipe.png"])
+
+
 def test_a_missing_image_is_named(tmp_path: Path, root: Path) -> None:
     with pytest.raises(UserError, match=r"gone.png: image missing; complete the images or set data.root"):
         DigestIndex(tmp_path / "index").digests(root, [*PATHS, "a/gone.png"])

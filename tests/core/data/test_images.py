@@ -12,7 +12,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from torchvision.transforms import RandomResizedCrop
 
-from dualpt.core.data.images import CROP_AREA, CROP_ASPECT, Preprocess, crop_box, decode, find_unreadable
+from dualpt.core.data.images import CROP_AREA, CROP_ASPECT, Preprocess, crop_box, decode
 from dualpt.core.errors import UserError
 
 CLIP = Preprocess((224, 224), (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
@@ -246,15 +246,6 @@ def test_damaged_files_are_named_in_one_line(tmp_path: Path, damage) -> None:
     said = "is a folder and cannot be read" if damage is a_folder else "not a readable image ("
     assert str(caught.value).startswith(f"{tmp_path / 'broken.jpg'}: {said}")
     assert "\n" not in str(caught.value)
-
-
-def test_all_unreadable_files_are_found(tmp_path: Path) -> None:
-    save_grey(tmp_path / "good.jpg")
-    truncated(tmp_path / "bad.jpg")
-    faults = find_unreadable(tmp_path, ["good.jpg", "bad.jpg", "gone.jpg"])
-    assert len(faults) == 2
-    assert "bad.jpg: not a readable image" in faults[0]
-    assert "gone.jpg: image missing" in faults[1]
 
 
 def test_views_depend_on_the_seed_alone() -> None:

@@ -1,5 +1,6 @@
 """`datasets.yaml`: what it may say, and that its names then stand beside the built-in ones."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -67,15 +68,24 @@ def test_a_near_miss_is_suggested(tmp_path: Path) -> None:
         ("leaves: {folder: a, images: 'b\\c', split: folders}", "images: must be a relative path"),
         ("leaves: {folder: '', split: folders}", "folder: must not be empty"),
         ("leaves: {folder: a, split: folders, template: a leaf}", "template: needs exactly one {}"),
-        ("leaves: {folder: a, split: 3}", "split: input should be a valid string"),
+        ("leaves: {folder: a, split: 3}", "split: expected text of at most 1000 characters, found 3"),
         ("EuroSAT: {folder: a, split: folders}", "the name 'EuroSAT' is taken by 'EuroSAT'"),
         ("eurosat: {folder: a, split: folders}", "the name 'eurosat' is taken by 'EuroSAT'"),
         ("mini: {folder: a, split: folders}", "the name 'mini' is taken"),
         ("mean: {folder: a, split: folders}", "the name 'mean' is taken"),
         ("leaves: {folder: a, split: folders}\nLeaves: {folder: b, split: folders}", "is taken by 'leaves'"),
         ("leaves: {folder: a, split: folders}\nleaves: {folder: b, split: folders}", "key 'leaves' is given twice"),
-        ("my/leaves: {folder: a, split: folders}", "'my/leaves' is no dataset name"),
+        ("my/leaves: {folder: a, split: folders}", "'my/leaves' cannot name a dataset"),
         ("leaves: {folder: a", "datasets.yaml"),
+        ("leaves: &a [*a]", "leaves: expected the keys folder and split, found [[["),
+        ("leaves: &a {folder: *a, split: x}", "leaves: folder: expected text of at most 1000 characters, found {"),
+        ("&a\nleaves: *a\n", "leaves: leaves: expected text of at most 1000 characters"),
+        ("leaves: " + "[" * 5000 + "]" * 5000, "nested too deeply"),
+        ("leaves: " + "{a: " * 3000 + "}" * 3000, "nested too deeply"),
+        ("leaves: {folder: " + "a" * 5000 + ", split: folders}", "folder: expected text of at most 1000 characters"),
+        ("leaves: {folder: " + "a" * 300 + ", split: folders}", "folder: must be made of printable names of at most"),
+        ('leaves: {folder: "a\\0b", split: folders}', "folder: must be made of printable names"),
+        ("leaves: !!python/object/apply:os.system [ls]", "could not determine a constructor"),
     ],
 )
 def test_each_fault_is_one_line_that_names_the_file(tmp_path: Path, text: str, said: str) -> None:
@@ -85,6 +95,17 @@ def test_each_fault_is_one_line_that_names_the_file(tmp_path: Path, text: str, s
     assert said in str(caught.value)
     assert str(tmp_path / "datasets.yaml") in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.timeout(20)
+def test_a_named_pipe_or_a_folder_is_one_line(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "datasets.yaml")
+    with pytest.raises(UserError, match=r"datasets.yaml: is a named pipe and cannot be read as a file"):
+        own_datasets(tmp_path)
+    (tmp_path / "datasets.yaml").unlink()
+    (tmp_path / "datasets.yaml").mkdir()
+    with pytest.raises(UserError, match=r"datasets.yaml: is a folder and cannot be read"):
+        own_datasets(tmp_path)
 
 
 def test_adding_keeps_what_stands_in_the_file(tmp_path: Path) -> None:

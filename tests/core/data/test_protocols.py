@@ -9,7 +9,8 @@ from dualpt.core.data.catalog import IMAGENET_VARIANTS, MINI_GRID, REAL_GRID
 from dualpt.core.data.protocols import TRANSFER_PROTOCOLS, divide, targets_of
 from dualpt.core.data.splits import Item, Split, make_split
 from dualpt.core.errors import UserError
-from dualpt.core.inputs.reading import cell_key, check_cell_files, data_of, mini_datasets_of
+from dualpt.core.inputs.key import cell_key
+from dualpt.core.inputs.reading import CellInputs, check_cell_files, data_of, mini_datasets_of
 from dualpt.core.methods import method_setting
 
 
@@ -39,7 +40,7 @@ class TestTargets:
 
     @pytest.mark.parametrize("protocol", TRANSFER_PROTOCOLS)
     def test_a_target_is_needed(self, protocol: str) -> None:
-        with pytest.raises(UserError, match="EuroSAT is its own only target"):
+        with pytest.raises(UserError, match="EuroSAT is its only target"):
             targets_of(protocol, "EuroSAT", ["EuroSAT"])  # type: ignore[arg-type]
 
     def test_only_imagenet_has_known_variants(self) -> None:
@@ -92,7 +93,7 @@ class TestCells:
         assert len(set(keys)) == len(keys)
 
     def test_a_key_hangs_on_the_targets_pixels(self, miniature_copy: Path) -> None:
-        from dualpt.core.inputs.reading import _tested_pixels
+        from dualpt.core.inputs.key import _tested_pixels
 
         before = cell_key(cell(miniature_copy))
         image = miniature_copy / "ucf101" / "UCF-101-midframes" / "Archery" / "1_0008.jpg"
@@ -117,8 +118,8 @@ class TestCells:
     def test_a_targets_missing_image_is_found_before_training(self, miniature_copy: Path) -> None:
         (miniature_copy / "ucf101" / "UCF-101-midframes" / "Archery" / "1_0008.jpg").unlink()
         with pytest.raises(UserError, match=r"UCF-101-midframes: Archery/1_0008\.jpg missing"):
-            check_cell_files([cell(miniature_copy)])
-        check_cell_files([cell(miniature_copy, targets=("Food101",))])
+            check_cell_files([CellInputs(cell(miniature_copy))])
+        check_cell_files([CellInputs(cell(miniature_copy, targets=("Food101",)))])
 
     def test_a_dataset_that_is_only_tested_on_is_no_source(self, miniature: Path) -> None:
         with pytest.raises(UserError, match="ImageNetA has test images only"):
@@ -126,5 +127,6 @@ class TestCells:
         assert data_of(cell(miniature, "ImageNetA", method="zero-shot")).train == ()
 
     def test_mini_targets_are_drawn_too(self, miniature: Path) -> None:
-        ((_, names),) = mini_datasets_of([cell(miniature, targets=("UCF101", "mini-tiles", "mini-pets"))]).items()
+        inputs = CellInputs(cell(miniature, targets=("UCF101", "mini-tiles", "mini-pets")))
+        ((_, names),) = mini_datasets_of([inputs]).items()
         assert names == ["mini-tiles", "mini-pets"]

@@ -260,6 +260,12 @@ class TestAircraft:
             tmp_path, "FGVCAircraft"
         )
 
+    @pytest.mark.parametrize("image", ["../../secret", "/etc/passwd", "a\\b"])
+    def test_an_image_outside_its_folder(self, tmp_path: Path, image: str) -> None:
+        (write_aircraft(tmp_path) / "images_variant_test.txt").write_text(f"200 707-320\n{image} DC-3\n")
+        said = fault(tmp_path, "FGVCAircraft")
+        assert f"images_variant_test.txt: line 2: '{image}' does not name an image in images/" in said
+
     def test_a_class_listed_twice(self, tmp_path: Path) -> None:
         (write_aircraft(tmp_path) / "variants.txt").write_text("707-320\nDC-3\nDC-3\nCessna 172\n")
         assert "a class name occurs twice" in fault(tmp_path, "FGVCAircraft")

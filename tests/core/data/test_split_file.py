@@ -4,6 +4,7 @@ Faults of single entries and of whole splits stand in `test_readers`.
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,16 @@ def test_everything_else_is_one_line(tmp_path: Path, content: object, said: str)
     assert said in str(caught.value)
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(("make", "kind"), [(os.mkfifo, "a named pipe"), (os.mkdir, "a folder")])
+def test_what_is_no_file_is_one_line(tmp_path: Path, make: Any, kind: str) -> None:
+    make(tmp_path / "split.json")
+    with pytest.raises(
+        UserError, match=f"split.json: is {kind} and cannot be read as a file; put the split file there"
+    ):
+        read_split_file(tmp_path / "split.json")
 
 
 def test_without_an_image_folder_absolute_paths_have_no_meaning(tmp_path: Path) -> None:

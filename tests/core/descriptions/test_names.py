@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dualpt.core.descriptions.names import loose_name, names_class, normal_name, suggestion
+from dualpt.core.descriptions.names import Suggestion, loose_name, names_class, normal_name, suggestion, suggestions
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,27 @@ def test_no_two_classes_of_a_real_dataset_become_one(shared_data: Path) -> None:
 )
 def test_suggestions(name: str, expected: str | None) -> None:
     assert suggestion(name, ["Snow finch", "marlet", "tree"]) == expected
+
+
+SCENES = ("outdoor control tower", "interior balcony", "exterior balcony", "backseat car interior", "abbey")
+BRACKETED = ("control tower (outdoor)", "balcony (interior)", "balcony (exterior)", "car interior (backseat)", "aviary")
+
+
+def test_words_in_brackets_count_as_words() -> None:
+    """As CuPL's bank spells SUN397's classes; by spelling, "car interior (backseat)" is near "interior balcony"."""
+    expected = {name: Suggestion(other, "words") for name, other in zip(SCENES[:4], BRACKETED, strict=False)}
+    assert suggestions(SCENES, BRACKETED) == expected
+
+
+def test_the_year_of_a_car_may_stand_behind() -> None:
+    cars = {"2012 Audi TTS Coupe": "Audi TTS Coupe 2012", "2012 Ram C/V Cargo Van": "Ram CV Cargo Van 2012"}
+    assert suggestions(cars, cars.values()) == {name: Suggestion(other, "words") for name, other in cars.items()}
+
+
+def test_only_one_candidate_for_one_name_is_suggested() -> None:
+    assert suggestions(["finch snow"], ["snow (finch)", "Snow Finch"]) == {}
+    assert suggestions(["finch snow", "snow (finch)"], ["Snow Finch"]) == {}
+    assert suggestions(["A340-200", "A340-300"], ["A340-30"]) == {"A340-300": Suggestion("A340-30", "spelling")}
 
 
 @pytest.mark.parametrize(

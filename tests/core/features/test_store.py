@@ -1,105 +1,29 @@
-"""The feature store does each image's work once, survives kills and moves, and training batches are reproducible.
+"""The feature store does each image's work once, and survives kills, moves and damage."""
 
-Shapes: R replicas, B images, P positions, D joint width.
-"""
-
+import logging
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-import zlib
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
+from filelock import FileLock
 from PIL import Image
-from torch import Tensor
 
 from dualpt.core.arrays import ImageFeatures
-from dualpt.core.clip.backbone import Backbone
-from dualpt.core.data.catalog import dataset_info
-from dualpt.core.data.images import Preprocess, decode
-from dualpt.core.data.readers import read_split
-from dualpt.core.data.splits import Item
-from dualpt.core.errors import UserError
+from dualpt.core.clip.backbone import backbone_facts, load_backbone
+from dualpt.core.errors import StorageError, UserError
 from dualpt.core.features import encoding
-from dualpt.core.features.store import CachedTrainImages, FeatureStore, OnlineTrainImages, view_of
+from dualpt.core.features import store as feature_store
+from dualpt.core.features.store import FeatureStore
 from dualpt.core.features.upkeep import verify_store
-from dualpt.core.files.fingerprint import fingerprint
-
-TEXTURES = dataset_info("DescribableTextures")
-NAME = TEXTURES.name
-
-
-def tiny_backbone(seed: int = 0) -> Backbone:
-    torch.manual_seed(seed)
-    model = CLIP(
-        embed_dim=8,
-        vision_cfg=CLIPVisionCfg(layers=1, width=16, head_width=8, patch_size=8, image_size=16),
-        text_cfg=CLIPTextCfg(context_length=8, vocab_size=10, width=8, heads=2, layers=1),
-    )
-    return Backbone(
-        name="tiny",
-        model=model.eval().requires_grad_(False),
-        tokenizer=None,  # type: ignore[arg-type]
-        preprocess=Preprocess((16, 16), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
-        precision="fp32",
-        device=torch.device("cpu"),
-        weights_fingerprint=fingerprint(seed),
-    )
-
-
-@pytest.fixture
-def backbone() -> Backbone:
-    return tiny_backbone()
-
-
-@pytest.fixture
-def image_root(tiny_textures: Path) -> Path:
-    return TEXTURES.image_root(tiny_textures)
-
-
-@pytest.fixture
-def items(tiny_textures: Path) -> tuple[Item, ...]:
-    split = read_split(TEXTURES, tiny_textures)
-    return split.train + split.val + split.test
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> FeatureStore:
-    return FeatureStore(tmp_path / "features")
-
-
-@pytest.fixture
-def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Sizes of the batches that were encoded, in batches of at most 8."""
-    sizes: list[int] = []
-    encode = Backbone.encode_images
-
-    def counted(self: Backbone, images: Tensor, local: object) -> object:
-        sizes.append(len(images))
-        return encode(self, images, local)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(Backbone, "encode_images", counted)
-    monkeypatch.setattr(encoding, "BATCH_IMAGES", 8)
-    return sizes
-
-
-def expected(backbone: Backbone, image_root: Path, items: tuple[Item, ...]) -> tuple[Tensor, Tensor]:
-    pixels = torch.stack([backbone.preprocess.plain(decode(image_root / item.path)) for item in items])
-    global_features, local_features = backbone.encode_images(pixels, "value")
-    assert local_features is not None
-    return global_features, local_features
-
-
-def agrees(found: ImageFeatures, wanted: tuple[Tensor, Tensor], atol: float = 1e-6) -> bool:
-    assert found.local_features is not None
-    close = torch.allclose(found.global_features, wanted[0], atol=atol)
-    return close and torch.allclose(found.local_features[:].float(), wanted[1], atol=atol)
+from tests.core.features.former_layout import write_former
+from tests.core.features.tiny import NAME, agrees, expected, flip, tiny_backbone
 
 
 class TestStore:
@@ -116,7 +40,7 @@ class TestStore:
         assert encoded == [8, 2]
         store.features(backbone, NAME, image_root, items[:12], "value")
         assert encoded == [8, 2, 2]
-        FeatureStore(store.folder).features(backbone, NAME, image_root, items[:12], "value")
+        FeatureStore(store.root).features(backbone, NAME, image_root, items[:12], "value")
         assert encoded == [8, 2, 2]
 
     def test_global_features_are_taken_from_where_they_are(self, store, backbone, image_root, items, encoded) -> None:
@@ -187,7 +111,7 @@ class TestPlacesAndContent:
         assert encoded == []
         assert torch.equal(before.global_features, after.global_features)
 
-    def test_a_changed_image_is_encoded_anew(self, store, backbone, image_root, items, encoded) -> None:
+    def test_a_changed_image_is_encoded_again(self, store, backbone, image_root, items, encoded) -> None:
         store.features(backbone, NAME, image_root, items[:8], "value")
         Image.new("RGB", (24, 20), "red").save(image_root / items[2].path)
         found = store.features(backbone, NAME, image_root, items[:8], "value")
@@ -224,19 +148,83 @@ class TestFaults:
         with pytest.raises(UserError, match=r"not finite, or zero; check the weights"):
             store.features(backbone, NAME, image_root, items, None)
 
-    def test_damage_is_found_by_verify_and_mended(self, store, backbone, image_root, items, encoded) -> None:
-        store.features(backbone, NAME, image_root, items, "value")
-        assert verify_store(store.folder).damaged == {}
-        (file,) = store.folder.rglob("local.f32")
-        content = bytearray(file.read_bytes())
-        content[9 * 4 * 8 * 4] ^= 0xFF  # in row 9, of P x D x 4 bytes
-        file.write_bytes(content)
-        ((folder, records),) = verify_store(store.folder).damaged.items()
-        assert (folder, records) == (file.parent, ["rows-000000008.json"])
-        encoded.clear()
-        found = store.features(backbone, NAME, image_root, items, "value")
-        assert encoded == [8]
+    def test_damage_is_found_by_verify_and_encoded_again(self, filled, backbone, image_root, items, encoded) -> None:
+        assert verify_store(filled.root).damaged == {}
+        file = sorted(filled.root.rglob("*.safetensors"))[0]
+        flip(file, -1)
+        ((folder, files),) = verify_store(filled.root).damaged.items()
+        assert (folder, files) == (file.parent, {file.name: "features do not match their checksum"})
+        found = filled.features(backbone, NAME, image_root, items, "value")
+        assert encoded in ([8], [4])
         assert agrees(found, expected(backbone, image_root, items))
+
+
+class TestFormerLayout:
+    """Features of the former version are used as they are; new ones go to files beside them."""
+
+    @pytest.fixture
+    def former(self, filled, backbone, image_root, items) -> FeatureStore:
+        """The first twenty images as the former version stored them."""
+        folder = filled._folder(backbone, NAME, "value", None)
+        images = filled._keys(image_root, items[:20])
+        folder.missing(images)
+        global_features, local_features = folder.read(images)
+        shutil.rmtree(filled.root)
+        rows = (global_features.clone(), local_features[:].clone())
+        write_former(folder.path, folder.columns, folder.about, images, rows, batch=8)
+        return FeatureStore(filled.root)
+
+    def test_nothing_is_encoded_again(self, former, backbone, image_root, items, encoded, caplog) -> None:
+        found = former.features(backbone, NAME, image_root, items[19::-1], "value")
+        assert encoded == []
+        assert agrees(found, expected(backbone, image_root, items[19::-1]))
+        assert caplog.records == []
+
+    def test_what_is_added_lies_beside_it(self, former, backbone, image_root, items, encoded) -> None:
+        old = {path: path.read_bytes() for path in former.root.rglob("*") if path.is_file()}
+        found = [store.features(backbone, NAME, image_root, items, "value") for store in (former, former)]
+        assert sum(encoded) == len(items) - 20
+        assert all(agrees(one, expected(backbone, image_root, items)) for one in found)
+        assert all(path.read_bytes() == content for path, content in old.items())
+        result = verify_store(former.root)
+        assert (result.rows, result.former_rows, result.damaged) == (len(items), 20, {})
+
+    def test_a_damaged_batch_is_encoded_again(self, former, backbone, image_root, items, encoded, caplog) -> None:
+        (file,) = former.root.rglob("local.f32")
+        flip(file, 9 * 4 * 8 * 4)  # in row 9, of P x D x 4 bytes
+        found = former.features(backbone, NAME, image_root, items[:20], "value")
+        assert encoded == [8]
+        assert agrees(found, expected(backbone, image_root, items[:20]))
+        assert [record.levelno for record in caplog.records].count(logging.WARNING) == len(caplog.records) > 0
+        assert verify_store(former.root).damaged == {}
+
+
+def test_a_full_disk_stops_in_one_line_and_keeps_what_was_written(
+    store, backbone, image_root, items, encoded, monkeypatch
+) -> None:
+    write, calls = encoding.FeatureFolder.add, []
+
+    def full(self: encoding.FeatureFolder, *arguments: object) -> None:
+        calls.append(arguments)
+        if len(calls) > 2:
+            raise StorageError("the disk is full")
+        write(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(encoding.FeatureFolder, "add", full)
+    with pytest.raises(StorageError, match="the disk is full"):
+        store.features(backbone, NAME, image_root, items, "value")
+    monkeypatch.setattr(encoding.FeatureFolder, "add", write)
+    assert len(store.missing(backbone, NAME, image_root, items, "value")[0]) == len(items) - 16
+    assert agrees(store.features(backbone, NAME, image_root, items, "value"), expected(backbone, image_root, items))
+
+
+def test_fast_builds_leave_few_files(store, backbone, image_root, items, monkeypatch) -> None:
+    monkeypatch.setattr(encoding, "BATCH_IMAGES", 8)
+    store.features(backbone, NAME, image_root, items, "value")
+    assert len(list(store.root.rglob("*.safetensors"))) == 1
+    monkeypatch.setattr(encoding, "FILE_SECONDS", 0.0)  # a batch takes longer
+    store.features(backbone, NAME, image_root, items, "value", view=1)
+    assert len(list(store.root.rglob("view-001/*.safetensors"))) == 5
 
 
 def test_two_threads_do_the_work_once(tmp_path, backbone, image_root, items, encoded) -> None:
@@ -257,24 +245,50 @@ def test_two_threads_do_the_work_once(tmp_path, backbone, image_root, items, enc
     assert torch.equal(found[0].global_features, found[1].global_features)
 
 
+def test_a_waiting_builder_shows_the_others_progress(store, backbone, image_root, items, monkeypatch) -> None:
+    monkeypatch.setattr(feature_store, "WAIT_SECONDS", 0.05)
+    store.features(backbone, NAME, image_root, items[:8], "value")
+    (about,) = store.root.rglob("about.json")
+    other = FileLock(about.parent.with_name(f".{about.parent.name}.lock"))
+    other.acquire()
+    seen: list[tuple[int, int]] = []
+    waiting = threading.Thread(
+        target=lambda: store.features(
+            backbone, NAME, image_root, items[:12], "value", progress=lambda *p: seen.append(p)
+        )
+    )
+    waiting.start()
+    time.sleep(0.3)
+    assert seen
+    assert set(seen) == {(8, 12)}
+    other.release()
+    waiting.join()
+    assert seen[-1] == (12, 12)
+
+
 BUILDER = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
-from tests.core.features import test_store as t
+from dualpt.core.clip.backbone import Backbone
+from dualpt.core.data.readers import read_split
+from dualpt.core.features import encoding
+from dualpt.core.features import store as feature_store
+from dualpt.core.features.store import FeatureStore
+from tests.core.features.tiny import NAME, TEXTURES, tiny_backbone
 
-t.encoding.BATCH_IMAGES = 4
-encode = t.Backbone.encode_images
+encoding.BATCH_IMAGES, encoding.FILE_SECONDS = 4, 0.0
+encode = Backbone.encode_images
 def slow(self, images, local):
     time.sleep(float(sys.argv[4]))
     print(len(images), flush=True)
     return encode(self, images, local)
-t.Backbone.encode_images = slow
-split = t.read_split(t.TEXTURES, Path(sys.argv[1]))
-store = t.FeatureStore(Path(sys.argv[2]))
-root = t.TEXTURES.image_root(Path(sys.argv[1]))
+Backbone.encode_images = slow
+split = read_split(TEXTURES, Path(sys.argv[1]))
+store = FeatureStore(Path(sys.argv[2]))
+root = TEXTURES.image_root(Path(sys.argv[1]))
 print("ready", flush=True)
-store.features(t.tiny_backbone(), t.NAME, root, split.train + split.val + split.test, "value")
+store.features(tiny_backbone(), NAME, root, split.train + split.val + split.test, "value")
 """
 
 
@@ -295,93 +309,24 @@ def test_two_processes_do_the_work_once(tmp_path, tiny_textures, items) -> None:
 def test_a_killed_build_loses_its_batch_alone(tmp_path, tiny_textures, backbone, items, image_root, encoded) -> None:
     folder = tmp_path / "features"
     builder = start_builder(tiny_textures, folder, 0.5)
-    while len(list(folder.rglob("rows-*.json"))) < 3:
+    while len(list(folder.rglob("*.safetensors"))) < 3:
         assert builder.poll() is None
         time.sleep(0.05)
     builder.send_signal(signal.SIGKILL)
     builder.wait()
-    committed = 4 * len(list(folder.rglob("rows-*.json")))
+    committed = 4 * len(list(folder.rglob("*.safetensors")))
     assert committed < len(items)
     found = FeatureStore(folder).features(backbone, NAME, image_root, items, "value")
     assert sum(encoded) == len(items) - committed
     assert agrees(found, expected(backbone, image_root, items))
 
 
-def stored(first: int, n: int = 6, local: bool = True) -> ImageFeatures:
-    """Features that say where they come from: `first` + row."""
-    numbers = first + torch.arange(n, dtype=torch.float32)
-    positions = numbers[:, None, None].expand(n, 3, 2).half() if local else None
-    return ImageFeatures(numbers[:, None].expand(n, 2), positions, torch.zeros(n, dtype=torch.int64))
-
-
-PATHS = [f"{row}.jpg" for row in range(6)]
-NAME_HASHES = torch.tensor([zlib.crc32(path.encode()) for path in PATHS])
-
-
-class TestCachedTrainImages:
-    ROWS = torch.tensor([[0, 5, 2], [3, 3, 1]])
-
-    def test_one_view_is_the_same_in_every_epoch(self) -> None:
-        images = CachedTrainImages([stored(0)], PATHS)
-        for epoch in (0, 1, 7):
-            global_features, local_features = images.batch(self.ROWS, epoch)
-            assert global_features.shape == (2, 3, 2)
-            assert local_features.shape == (2, 3, 3, 2)
-            assert torch.equal(global_features[..., 0], self.ROWS.float())
-            assert torch.equal(local_features[..., 0, 0], self.ROWS.half())
-
-    def test_several_views_are_chosen_by_image_and_epoch(self) -> None:
-        images = CachedTrainImages([stored(100 * view) for view in range(5)], PATHS)
-        for epoch in range(6):
-            global_features, local_features = images.batch(self.ROWS, epoch)
-            numbers = 100 * view_of(NAME_HASHES[self.ROWS], epoch, 5) + self.ROWS
-            assert torch.equal(global_features[..., 0].long(), numbers)
-            assert torch.equal(local_features[..., 1, 1].long(), numbers)
-
-    def test_an_images_view_does_not_depend_on_the_pool_it_is_in(self) -> None:
-        in_pool = CachedTrainImages([stored(100 * view) for view in range(5)], PATHS)
-        alone = CachedTrainImages(
-            [stored(100 * view).rows(torch.tensor([5, 2])) for view in range(5)], ["5.jpg", "2.jpg"]
-        )
-        for epoch in range(6):
-            one, _ = in_pool.batch(torch.tensor([[5, 2]]), epoch)
-            other, _ = alone.batch(torch.tensor([[0, 1]]), epoch)
-            assert torch.equal(one, other)
-
-    def test_without_local_features(self) -> None:
-        for views in ([stored(0, local=False)], [stored(0, local=False), stored(100, local=False)]):
-            assert CachedTrainImages(views, PATHS).batch(self.ROWS, 0)[1] is None
-
-    def test_views_are_spread_evenly_and_independently(self) -> None:
-        rows = torch.arange(4000)
-        counts = torch.stack([view_of(rows, epoch, 4).bincount(minlength=4) for epoch in range(8)])
-        assert (counts - 1000).abs().max() < 130  # five standard deviations of random draws
-        same = (view_of(rows, 3, 4) == view_of(rows, 4, 4)).float().mean()
-        neighbours = (view_of(rows, 3, 4)[1:] == view_of(rows, 3, 4)[:-1]).float().mean()
-        assert abs(same - 0.25) < 0.035
-        assert abs(neighbours - 0.25) < 0.035
-
-
-class TestOnlineTrainImages:
-    ROWS = torch.tensor([[0, 5, 2], [2, 3, 0]])
-
-    def test_batches_depend_on_rows_and_epoch_alone(self, backbone, image_root, items) -> None:
-        images = OnlineTrainImages(backbone, image_root, items, "value")
-        first, local = images.batch(self.ROWS, 4)
-        assert first.shape == (2, 3, 8)
-        assert local.shape == (2, 3, 4, 8)
-        images.batch(self.ROWS, 5)
-        alone, _ = OnlineTrainImages(backbone, image_root, items, "value").batch(self.ROWS[:1, 1:], 4)
-        assert torch.allclose(alone, first[:1, 1:], atol=1e-6)
-        assert not torch.allclose(images.batch(self.ROWS, 5)[0], first, atol=1e-3)
-
-    def test_an_image_of_several_replicas_is_encoded_once(self, backbone, image_root, items, encoded) -> None:
-        global_features, local_features = OnlineTrainImages(backbone, image_root, items, None).batch(self.ROWS, 0)
-        assert encoded == [4]
-        assert torch.equal(global_features[0, 0], global_features[1, 2])
-        assert local_features is None
-
-    def test_unreadable_images_are_found_before_training(self, backbone, image_root, items) -> None:
-        (image_root / items[1].path).write_text("<html>")
-        with pytest.raises(UserError, match=f"{items[1].path}: not a readable image"):
-            OnlineTrainImages(backbone, image_root, items, None)
+@pytest.mark.parametrize("name", ["mini-clip", "ViT-B-16", "RN50"])
+def test_facts_are_those_of_the_backbone(name: str) -> None:
+    facts = backbone_facts(name, "random", "bf16")
+    if name == "mini-clip":
+        loaded = load_backbone(name, "random", "bf16")
+        fields = ("name", "weights_fingerprint", "preprocess", "precision", "width", "n_positions")
+        assert all(getattr(facts, field) == getattr(loaded, field) for field in fields)
+    else:
+        assert (facts.width, facts.n_positions) == {"ViT-B-16": (512, 196), "RN50": (1024, 49)}[name]

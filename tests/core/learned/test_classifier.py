@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from dualpt.core.cell import Cell
 from dualpt.core.config import Value
 from dualpt.core.errors import UserError
+from dualpt.core.inputs.reading import CellInputs
 from dualpt.core.learned.classifier import PromptClassifier
 from dualpt.core.learned.prompts import DOCUMENT, LearnedPrompts, load_prompts, save_prompts
 from dualpt.core.methods import method_setting
@@ -61,7 +62,7 @@ def test_a_loaded_classifier_judges_as_the_cell_was_judged(runner: CellRunner, t
     prompts = load_prompts(tmp_path / "contexts.safetensors")
     assert prompts.cell == result.cell
     classifier = PromptClassifier(prompts)
-    images = runner.test_sets(result.cell)["test"].images
+    images = runner.test_sets(CellInputs(result.cell))["test"].images
     correct = classifier.logits(images).argmax(1).cpu() == images.labels
     assert 100 * correct.double().mean().item() == pytest.approx(result.metrics.test_accuracy)
 

@@ -49,7 +49,7 @@ def assert_equals_reference(model, tower, reference, names, contexts, position, 
 @pytest.mark.parametrize("position", POSITIONS)
 @pytest.mark.parametrize("class_specific", [False, True])
 @pytest.mark.parametrize(("replicas", "n_prompts", "length"), [(1, 1, 16), (2, 3, 5), (3, 1, 1)])
-def test_packed_prompts_equal_77_positions_a_class(
+def test_prompts_in_a_trie_equal_77_positions_a_class(
     double_clip, double_tower, reference_prompts, name_tokens, position, class_specific, replicas, n_prompts, length
 ):
     contexts = contexts_of(replicas, n_prompts, length, len(NAMES) if class_specific else None)
@@ -79,7 +79,7 @@ def test_any_names_in_any_number_of_groups(
     double_clip, double_tower, reference_prompts, monkeypatch, names, shape, position, class_specific, longest_group
 ):
     """Names of three words share their beginnings in every way; groups of a few tokens share the trunk."""
-    monkeypatch.setattr(parts, "pack", partial(trie.pack, longest_group=longest_group))
+    monkeypatch.setattr(parts, "build_trie", partial(trie.build_trie, longest_group=longest_group))
     contexts = contexts_of(*shape, len(names) if class_specific else None)
     assert_equals_reference(
         double_clip, double_tower, reference_prompts, names, contexts, position, class_specific, 1e-10

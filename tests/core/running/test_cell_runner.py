@@ -11,7 +11,7 @@ from PIL import Image
 from dualpt.core.cell import Cell
 from dualpt.core.config import Value
 from dualpt.core.errors import UserError
-from dualpt.core.inputs.reading import cell_key
+from dualpt.core.inputs.key import cell_key
 from dualpt.core.methods import method_setting
 from dualpt.core.prompts.contexts_file import save_contexts
 from dualpt.core.running.cell_runner import CellResult, CellRunner
@@ -279,7 +279,7 @@ def test_class_contexts_have_none_for_new_classes(runner: CellRunner) -> None:
 
 
 def test_a_key_hangs_on_what_is_in_the_images_and_not_on_where_they_are(photographs: Path, tmp_path: Path) -> None:
-    from dualpt.core.inputs.reading import _tested_pixels, _trained_pixels
+    from dualpt.core.inputs.key import _tested_pixels, _trained_pixels
 
     def key() -> str:
         _trained_pixels.cache_clear()  # as in another process

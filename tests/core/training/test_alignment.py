@@ -1,6 +1,8 @@
 """Scores and losses against their formulas, written out with loops."""
 
+import dataclasses
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -8,20 +10,23 @@ import torch
 from torch.nn import functional as F
 
 import dualpt.core.training.objective
+from dualpt.core.config import AlignmentSection, LlmForm, LocalForm
 from dualpt.core.errors import UserError
 from dualpt.core.training.alignment import (
+    LocalScorer,
     contrastive_loss,
     cosine_loss,
     kl_loss,
-    local_scores,
     mean_feature,
     transport_loss,
 )
 from dualpt.core.training.objective import Objective, Target, class_logits, local_class_scores, patch_similarity
 from dualpt.core.training.transport import transport_plan
+from tests.core.training.scorers import llm_alignment, local_scorer
 
 R, B, C, N, P, K, D = 2, 3, 4, 2, 5, 3, 8
 SCALE = 20.0
+KNOBS = {"topk": 2, "topk_step": 3, "attention_beta": 7.0}
 
 
 def unit(*shape, seed=0):
@@ -73,19 +78,38 @@ def attend(values, beta):
 
 FORMULAS = {
     "topk": lambda s: np.mean([top(s[:, n], 2) for n in range(N)]),
+    "multiscale": lambda s: np.mean([top(s[:, n], 2 + 3 * n) for n in range(N)]),
     "attention": lambda s: np.mean([attend(s[:, n], 7.0) for n in range(N)]),
     "uniform": lambda s: s.mean(),
-    "ot": lambda s: (transport_plan(torch.from_numpy(s.T), epsilon=0.1, iterations=50).numpy().T * s).sum(),
+    "ot": lambda s: (transport_plan(torch.from_numpy(s.T), epsilon=0.1, iterations=20).numpy().T * s).sum(),
 }
+
+
+def test_every_local_form_has_its_formula_here():
+    assert set(FORMULAS) == set(get_args(LocalForm))
 
 
 @pytest.mark.parametrize("form", FORMULAS)
 def test_local_scores(form):
-    scores = local_scores(patch_similarity(PATCHES, PROMPTS), form=form, topk=2, attention_beta=7.0).score
+    scores = local_scorer(form, **KNOBS)(patch_similarity(PATCHES, PROMPTS)).score
     for r in range(R):
         for b in range(B):
             for c in range(C):
                 assert scores[r, b, c].item() == pytest.approx(FORMULAS[form](similarity(r, b, c)), abs=1e-10)
+
+
+@pytest.mark.parametrize("form", FORMULAS)
+def test_a_prompts_weights_sum_to_one(form):
+    weights = local_scorer(form, **KNOBS).weights(patch_similarity(PATCHES, PROMPTS))
+    assert weights.shape == (R, B, C, N, P)
+    assert (weights >= 0).all()
+    assert (weights.sum(-1) - 1).abs().max() <= 1e-12
+
+
+def test_a_form_that_is_not_written_down_is_an_error():
+    stray = dataclasses.replace(local_scorer("ot"), local_form="max")
+    with pytest.raises(AssertionError, match="max"):
+        stray(patch_similarity(PATCHES, PROMPTS))
 
 
 @pytest.mark.parametrize("form", FORMULAS)
@@ -94,7 +118,7 @@ def test_classes_scored_a_few_at_a_time_give_the_same_numbers(form, monkeypatch)
 
     def scores_and_gradient(limit):
         monkeypatch.setattr(dualpt.core.training.objective, "MAX_SIMILARITIES", limit)
-        scores = local_class_scores(PATCHES, prompts, lambda grid: local_scores(grid, form=form, topk=2))
+        scores = local_class_scores(PATCHES, prompts, local_scorer(form, **KNOBS))
         weights = torch.arange(scores.numel(), dtype=scores.dtype).view(scores.shape)
         return scores, torch.autograd.grad((weights * scores).sum(), prompts)[0]
 
@@ -105,21 +129,36 @@ def test_classes_scored_a_few_at_a_time_give_the_same_numbers(form, monkeypatch)
 
 def test_unbalanced_scores_differ_from_balanced_ones():
     grid = patch_similarity(PATCHES, PROMPTS)
-    balanced = local_scores(grid, form="ot", ot_marginals="uniform").score
-    relaxed = local_scores(grid, form="ot", ot_marginals="unbalanced", ot_relaxation=0.05).score
+    balanced = local_scorer("ot", ot_marginals="uniform")(grid).score
+    relaxed = local_scorer("ot", ot_marginals="unbalanced", ot_relaxation=0.05)(grid).score
     assert (relaxed > balanced + 1e-3).all()
 
 
 def test_transport_gradient_is_the_plan():
     grid = patch_similarity(PATCHES, PROMPTS).detach().requires_grad_()
-    scores, plan = local_scores(grid, form="ot")
-    (gradient,) = torch.autograd.grad(scores.sum(), grid)
-    assert torch.equal(gradient, plan)
+    scorer = local_scorer("ot")
+    (gradient,) = torch.autograd.grad(scorer(grid).score.sum(), grid)
+    assert torch.equal(gradient, scorer.plan(grid))
 
 
 def test_more_top_patches_than_patches_is_one_clear_error():
     with pytest.raises(UserError, match=r"alignment\.topk: 6 patches asked for, an image has 5"):
-        local_scores(patch_similarity(PATCHES, PROMPTS), form="topk", topk=6)
+        local_scorer("topk", topk=6)(patch_similarity(PATCHES, PROMPTS))
+
+
+def test_the_scales_of_a_form_are_gallops():
+    """Four prompts on ViT-B/16's patches: 5, 10, 15 and 20 of them (MarcLafon/gallop, scripts/run_dtd.sh)."""
+    weights = local_scorer("multiscale", topk=5, topk_step=5).weights(unit(4, 196, seed=3))
+    assert (weights > 0).sum(-1).tolist() == [5, 10, 15, 20]
+    with pytest.raises(UserError, match=r"alignment\.topk: 11 patches asked for, an image has 5"):
+        local_scorer("multiscale", topk=2, topk_step=9)(patch_similarity(PATCHES, PROMPTS))
+
+
+def test_defaults_of_the_scorer_are_the_configurations():
+    """Which leaves checkpoints valid that were written before a knob came."""
+    own = {field.name: field.default for field in dataclasses.fields(LocalScorer)}
+    for name, default in own.items():
+        assert default in (dataclasses.MISSING, AlignmentSection.model_fields[name].default)
 
 
 def test_shared_images_broadcast_over_replicas():
@@ -174,6 +213,10 @@ def llm_losses():
     }
 
 
+def test_every_llm_form_has_its_formula_here():
+    assert set(LLM_FORMULAS) == set(get_args(LlmForm))
+
+
 @pytest.mark.parametrize("form", LLM_FORMULAS)
 def test_llm_losses(form):
     assert llm_losses()[form].tolist() == pytest.approx([LLM_FORMULAS[form](r) for r in range(R)], abs=1e-10)
@@ -183,12 +226,10 @@ def objective(llm_weight, local_weight, llm_form="cosine", target=True, local_fo
     return Objective(
         scale=SCALE,
         local_weight=torch.tensor(local_weight, dtype=torch.float64),
-        local_score=lambda grid: local_scores(grid, form=local_form, topk=2),
+        local_scorer=local_scorer(local_form, topk=2),
         llm_weight=torch.tensor(llm_weight, dtype=torch.float64),
-        llm_form=llm_form,
+        llm=llm_alignment(llm_form, ot_epsilon=0.2, ot_iterations=30),
         target=Target(DESCRIPTIONS, MASK) if target else None,
-        ot_epsilon=0.2,
-        ot_iterations=30,
     )
 
 

@@ -6,10 +6,11 @@ from torch.nn import functional as F
 
 import dualpt.core.training.evaluate
 from dualpt.core.arrays import ImageFeatures
-from dualpt.core.training.alignment import local_scores, mean_feature
+from dualpt.core.training.alignment import mean_feature
 from dualpt.core.training.evaluate import count, evaluate, zero_shot
 from dualpt.core.training.objective import patch_similarity
 from dualpt.core.training.transport import plan_entropy
+from tests.core.training.scorers import local_scorer
 
 R, C, N, P, D, n = 3, 4, 2, 5, 8, 23
 SCALE = 20.0
@@ -26,17 +27,16 @@ IMAGES = ImageFeatures(
 )
 
 
-def score(grid):
-    return local_scores(grid, form="ot")
+SCORER = local_scorer("ot")
 
 
-def run(images=IMAGES, local=(1.0, 0.0, 0.5), described=(0.0, 2.0, 1.0), local_score=score):
+def run(images=IMAGES, local=(1.0, 0.0, 0.5), described=(0.0, 2.0, 1.0), local_scorer=SCORER):
     return evaluate(
         images,
         PROMPTS[: len(local)],
         scale=SCALE,
         local_weight=torch.tensor(local),
-        local_score=local_score,
+        local_scorer=local_scorer,
         description_weight=torch.tensor(described),
         mean_descriptions=DESCRIPTIONS if any(described) else None,
     )
@@ -46,7 +46,7 @@ def expected_logits(r, local, described):
     classes = mean_feature(PROMPTS[r])
     logits = SCALE * IMAGES.global_features @ classes.T
     logits = logits + described * SCALE * IMAGES.global_features @ DESCRIPTIONS.T
-    return logits + local * SCALE * score(patch_similarity(IMAGES.local_features[None], PROMPTS[r : r + 1])).score[0]
+    return logits + local * SCALE * SCORER(patch_similarity(IMAGES.local_features[None], PROMPTS[r : r + 1])).score[0]
 
 
 def test_logits_are_the_weighted_sum_of_global_local_and_descriptions():
@@ -67,10 +67,10 @@ def test_chunks_do_not_change_the_result(monkeypatch):
 
 def test_plan_entropy_is_the_mean_over_images_and_classes_where_plans_are_used():
     entropies = [evaluation.plan_entropy for evaluation in run()]
-    plan = score(patch_similarity(IMAGES.local_features[None], PROMPTS[2:])).plan
+    plan = SCORER.plan(patch_similarity(IMAGES.local_features[None], PROMPTS[2:]))
     assert entropies[1] is None
     assert entropies[2] == pytest.approx(plan_entropy(plan).mean().item(), abs=1e-5)
-    topk = run(local_score=lambda grid: local_scores(grid, form="topk", topk=2))
+    topk = run(local_scorer=local_scorer("topk", topk=2))
     assert all(evaluation.plan_entropy is None for evaluation in topk)
 
 
@@ -100,3 +100,12 @@ def test_zero_shot_takes_the_nearest_class(monkeypatch):
     monkeypatch.setattr(dualpt.core.training.evaluate, "MAX_IMAGES", 4)
     evaluation = zero_shot(DESCRIPTIONS, IMAGES)
     assert torch.equal(evaluation.predictions, (IMAGES.global_features @ DESCRIPTIONS.T).argmax(-1))
+
+
+def test_balanced_accuracy_is_the_mean_over_classes_that_have_images():
+    labels, predictions = torch.tensor([0, 0, 0, 0, 1, 3]), torch.tensor([0, 0, 0, 1, 1, 0])
+    found = count(predictions, labels, n_classes=5)
+    assert found.balanced_accuracy == pytest.approx(100 * (3 / 4 + 1 / 1 + 0 / 1) / 3)
+    assert found.accuracy == pytest.approx(100 * 4 / 6)
+    metrics = pytest.importorskip("sklearn.metrics")
+    assert found.balanced_accuracy == pytest.approx(100 * metrics.balanced_accuracy_score(labels, predictions))

@@ -6,13 +6,13 @@ from torch.nn import functional as F
 
 from dualpt.core.arrays import ImageFeatures
 from dualpt.core.clip.text_tower import TextTower
-from dualpt.core.features.store import CachedTrainImages
+from dualpt.core.features.train_images import CachedTrainImages
 from dualpt.core.prompts.encoder import PromptEncoder, initial_contexts
-from dualpt.core.training.alignment import local_scores
 from dualpt.core.training.fit import _epoch
 from dualpt.core.training.objective import Objective, Target
-from dualpt.core.training.optim import ReplicaSGD
+from dualpt.core.training.optim import ReplicaSGD, SGDOptions
 from dualpt.core.training.step import EAGER_STEPS, GraphedStep, training_step
+from tests.core.training.scorers import llm_alignment, local_scorer
 
 JOINT_WIDTH, PATCHES, N_IMAGES, BATCH = 32, 6, 24, 8
 
@@ -42,22 +42,22 @@ class Problem:
         self.objective = Objective(
             scale=100.0,
             local_weight=torch.tensor([1.0, 0.5], device=device),
-            local_score=lambda grid: local_scores(grid, form="ot", ot_iterations=5),
+            local_scorer=local_scorer("ot", ot_iterations=5),
             llm_weight=torch.tensor([1.0, 4.0], device=device),
-            llm_form="cosine",
+            llm=llm_alignment(),
             target=Target(descriptions, torch.ones(descriptions.shape[:2], dtype=torch.bool, device=device)),
-            ot_epsilon=0.1,
-            ot_iterations=5,
         )
         self.batches = torch.arange(6 * 2 * BATCH).view(6, 2, BATCH) % N_IMAGES
         self.step = self.new_step()
 
     def new_step(self):
-        optimiser = ReplicaSGD(self.contexts, momentum=0.9, weight_decay=5e-4)
-        return training_step(self.contexts, self.prompts, self.objective, optimiser)
+        options = SGDOptions(learning_rate=[0.05, 0.02], momentum=0.9, weight_decay=5e-4, warmup_learning_rate=0.05)
+        self.optimiser = ReplicaSGD(self.contexts, options, epochs=4)
+        return training_step(self.contexts, self.prompts, self.objective, self.optimiser)
 
     def epoch(self, step, number=0):
-        return _epoch(step, [0.05, 0.02], self.images, self.labels, self.batches, number, self.contexts.device)
+        self.optimiser.start_epoch(number)
+        return _epoch(step, self.images, self.labels, self.batches, number, self.contexts.device)
 
 
 def test_a_step_returns_the_loss_before_its_update(make_clip, tokenizer, name_tokens):
@@ -74,12 +74,11 @@ def test_a_step_returns_the_loss_before_its_update(make_clip, tokenizer, name_to
 def test_steps_never_wait_for_the_device(make_clip, tokenizer, name_tokens):
     problem = Problem(make_clip, tokenizer, name_tokens, torch.device("cuda"))
     problem.epoch(problem.step)  # libraries may wait when they are first used
-    images, labels = problem.images, problem.labels[problem.batches].cuda()
-    rows, rate = problem.batches.cuda(), torch.full((2,), 0.01, device="cuda")
+    images, labels, rows = problem.images, problem.labels[problem.batches].cuda(), problem.batches.cuda()
     torch.cuda.set_sync_debug_mode("error")
     try:
         for of_step in range(len(rows)):
-            problem.step(*images.batch(rows[of_step], 1), labels[of_step], rate)
+            problem.step(*images.batch(rows[of_step], 1), labels[of_step])
     finally:
         torch.cuda.set_sync_debug_mode("default")
 

@@ -9,7 +9,7 @@ import pytest
 from dualpt.core.data.catalog import REAL_GRID
 from dualpt.core.errors import UserError
 from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, harmonic_mean
-from dualpt.sweeps.comparison.compare import tables_of
+from dualpt.sweeps.comparison.compare import comparison_tables
 from dualpt.sweeps.comparison.formats.documents import to_markdown
 from dualpt.sweeps.comparison.labels import AVERAGE
 from dualpt.sweeps.comparison.published import BACKBONE_NAME, BACKBONE_WEIGHTS, load_published, published_for
@@ -32,7 +32,7 @@ def cells(protocol: str = "few-shot", grid: tuple[str, ...] = REAL_GRID, **colum
 
 
 def beside(selection: Selection, **options: object) -> list[ComparisonTable]:
-    tables = tables_of(selection, published=published_for(selection), **options)  # type: ignore[arg-type]
+    tables = comparison_tables(selection, published=published_for(selection), **options)  # type: ignore[arg-type]
     return [table for table in tables if isinstance(table, ComparisonTable)]
 
 

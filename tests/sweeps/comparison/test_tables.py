@@ -104,6 +104,15 @@ def test_the_note_on_a_single_seed_tells_trained_methods_from_zero_shot_ones(cel
     assert zero_shot not in one
 
 
+def test_a_method_is_untrained_by_its_cells_and_not_by_its_name() -> None:
+    rows = [cell("zero-shot-like", "mini-pets", seed, 60.0 + seed) for seed in SEEDS]
+    rows += [cell("no training", "mini-pets", 0, 30.0, shots=0)]
+    table = comparison(pd.DataFrame(rows), Grid(("mini-pets",), SEEDS), shots=16)
+    assert table.untrained == {"no training"}
+    assert table.missing == {"zero-shot-like": 0, "no training": 0}
+    assert {m: entry and entry.n for (m, _), entry in table.entries.items()} == {"zero-shot-like": 3, "no training": 1}
+
+
 def test_selected_settings_of_several_shots_are_named_and_ordered_by_shots() -> None:
     names = ["best-16-shot", "coop", "best-1-shot", "best-4-shot"]
     rows = pd.DataFrame([cell(name, dataset, 1, 50.0) for name in names for dataset in DATASETS])

@@ -186,6 +186,37 @@ class TestImporting:
         assert describe(*words, "--map", "map.json", "--partial").code == 3
         assert json.loads((tmp_path / "bank" / "EuroSAT.json").read_text())["classes"][0]["sentences"] == ["Green."]
 
+    def test_suggestions_are_accepted_or_drafted(self, describe, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+        source = self.bank(tmp_path, {"forrest": ["Green.", "1."], "lake or sea": ["Blue.", "N/A", "N/A"]})
+        words = ["import", source, "--dataset", "EuroSAT", "--classes", "split.json", "--out", "bank"]
+        outcome = describe(*words)
+        said = outcome.out.replace("\n", " ")
+        assert "'Forest' (near: 'forrest'?), 'Sea_or_Lake' (did you mean 'lake or sea'?)" in said
+        assert "dropped 3 texts that describe nothing: 2 x 'N/A', '1.'" in said
+        assert "--accept-suggestions takes the 1 suggestions of the same words" in said
+        document = describe(*words, "--accept-suggestions", "--json").document
+        assert (document["matched"], document["unmatched"]) == (["Sea_or_Lake"], ["Forest"])
+        assert document["dropped"] == {"forrest": ["1."], "lake or sea": ["N/A", "N/A"]}
+
+        assert describe(*words, "--draft", "map.yaml").code == 3
+        drafted = (tmp_path / "map.yaml").read_text()
+        assert '"Forest": "forrest"  # near spelling: is it this class?' in drafted
+        assert "--draft: map.yaml exists; give another name" in describe(*words, "--draft", "map.yaml").err
+        outcome = describe(*words, "--map", "map.yaml", "--json")
+        assert outcome.code == 0, outcome.err
+        bank = read_bank(tmp_path / "bank", dataset_info("EuroSAT"), ["Forest", "Sea_or_Lake"], 1)
+        assert bank == (("Green.",), ("Blue.",))
+
+    def test_a_draft_of_a_class_without_suggestion_is_completed_by_hand(self, describe, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+        source = self.bank(tmp_path, {"forest": ["Green."], "water": ["Blue."]})
+        words = ["import", source, "--dataset", "EuroSAT", "--classes", "split.json", "--out", "bank"]
+        assert describe(*words, "--draft", "map.yaml").code == 3
+        drafted = (tmp_path / "map.yaml").read_text()
+        assert '"Sea_or_Lake":  # no suggestion' in drafted
+        assert '#   "water"' in drafted
+        (tmp_path / "map.yaml").write_text(drafted.replace('"Sea_or_Lake":', '"Sea_or_Lake": "water"'))
+        assert describe(*words, "--map", "map.yaml").code == 0
+
 
 class TestChecking:
     @pytest.mark.slow
@@ -252,7 +283,9 @@ FAULTS = [
     (["import", "none.json", "--dataset", "mini-pets"], "none.json: no such bank"),
     (["import", ".", "--dataset", "mini-pets"], "holds no mini-pets.json"),
     (["import", ".", "--dataset", "mini", "--out", "a.json"], "--out must be a folder where 11 datasets"),
-    (["import", "bank.json", "--dataset", "mini-pets", "--map", "none"], "--map: none cannot be read"),
+    (["import", "bank.json", "--dataset", "mini-pets", "--draft", "a.json"], "--draft: a.json: drafts are YAML"),
+    (["import", ".", "--dataset", "mini", "--draft", "a.yaml"], "--draft is for a single dataset where 11 datasets"),
+    (["import", "bank.json", "--dataset", "mini-pets", "--map", "none"], "--map: none: no such file"),
     (["check", "none", "mini-pets"], "none: no descriptions of mini-pets"),
     (["check", "split.json", "mini-pets", "--accept"], "--accept: split.json is a plain bank"),
 ]

@@ -17,10 +17,10 @@ from rich.console import Console
 from dualpt.core.errors import UserError
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.launching.launch import launch
-from dualpt.sweeps.launching.outcome import Outcome
+from dualpt.sweeps.launching.outcome import LaunchOutcome
 from dualpt.sweeps.launching.preview import dry_run
 from dualpt.sweeps.ledger.mlflow import Ledger
-from tests.sweeps.fake_runner import FATAL_WEIGHT, fake_key, fake_runner, runner_only_here
+from tests.sweeps.fake_runner import FATAL_WEIGHT, fake_key, fake_runner, no_notes, runner_only_here
 from tests.sweeps.running import shown, trained
 from tests.sweeps.small_sweep import Declare
 
@@ -44,8 +44,8 @@ def cluster() -> Iterator[None]:
         head.shutdown()
 
 
-def run(sweep: LoadedSweep, log: Path, console: Console | None = None) -> Outcome:
-    return launch(sweep, console=console or Console(quiet=True), runner=fake_runner(log), key=fake_key)
+def run(sweep: LoadedSweep, log: Path, console: Console | None = None) -> LaunchOutcome:
+    return launch(sweep, console=console or Console(quiet=True), runner=fake_runner(log), key=fake_key, notes=no_notes)
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_the_first_interrupt_drains_and_tells_how_to_go_on(
     said = io.StringIO()
     assert run(declare(), log, Console(file=said)).exit_code == 0
     told = output + said.getvalue()
-    lost = told.count("dealt again")  # under load a machine may lose a worker: its pack is begun once more
+    lost = told.count("assigned again")  # under load a machine may lose a worker: its pack is begun once more
     assert sum(trained(log).values()) - len(trained(log)) <= lost * LARGEST_PACK, f"{told}\n{log.read_text()}"
 
 
@@ -145,7 +145,7 @@ def test_an_interrupt_that_leaves_nothing_undone_is_no_interruption(declare: Dec
 
     with ThreadPoolExecutor(1) as threads:
         interrupting = threads.submit(interrupt)
-        outcome = launch(sweep, console=Console(quiet=True), runner=fake_runner(log, 2.0), key=fake_key)
+        outcome = launch(sweep, console=Console(quiet=True), runner=fake_runner(log, 2.0), key=fake_key, notes=no_notes)
         interrupting.result()
     assert (outcome.exit_code, outcome.interrupted, outcome.trained) == (0, False, 2)
     assert Ledger(sweep.file.run.tracking_uri).read_sweep(sweep.file.name).status == "FINISHED"
@@ -180,7 +180,7 @@ def test_failing_settings_leave_the_others_whole(declare: Declare, log: Path) ->
 def test_workers_that_cannot_start_end_the_sweep_with_the_reason(declare: Declare, log: Path) -> None:
     sweep = declare(baselines=["coop"], search=None)
     with pytest.raises(UserError, match="workers cannot train: RuntimeError: no such device") as caught:
-        launch(sweep, console=Console(quiet=True), runner=runner_only_here(log), key=fake_key)
+        launch(sweep, console=Console(quiet=True), runner=runner_only_here(log), key=fake_key, notes=no_notes)
     assert "\n" not in str(caught.value)
     assert shown(sweep) == [], "no cell is blamed"
 
@@ -190,7 +190,7 @@ def test_a_dry_run_writes_nothing_and_counts(declare: Declare, tmp_path: Path, l
         (tmp_path / store).unlink()
     before = sorted(tmp_path.iterdir())
     text = io.StringIO()
-    dry_run(declare(), console=Console(file=text, width=100), key=fake_key)
+    dry_run(declare(), console=Console(file=text, width=100), key=fake_key, notes=no_notes)
     assert "27 cells, 0 finished, 27 to train" in text.getvalue()
     assert "unknown until the first cells finish" in text.getvalue()
     assert sorted(tmp_path.iterdir()) == before

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dualpt.core.errors import UserError
-from dualpt.sweeps.comparison.compare import tables_of
+from dualpt.sweeps.comparison.compare import comparison_tables
 from dualpt.sweeps.comparison.frames import read_frame
 from dualpt.sweeps.comparison.selection import select
 from dualpt.sweeps.comparison.tables import ComparisonTable
@@ -20,13 +20,13 @@ from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.planning.declared import declaration, missing_cells
 from dualpt.sweeps.planning.plan import plan_sweep
 from dualpt.sweeps.records import GRID_TAG
-from tests.sweeps.running import open_dealer, train_here
+from tests.sweeps.running import open_dispatcher, train_here
 from tests.sweeps.services import MlflowServer
 from tests.sweeps.small_sweep import Declare
 
 
 def accuracies(store: str) -> ComparisonTable:
-    table = tables_of(select({"small": read_frame("small", store)}))[0]
+    table = comparison_tables(select({"small": read_frame("small", store)}))[0]
     assert isinstance(table, ComparisonTable)
     return table
 
@@ -62,7 +62,7 @@ def test_what_a_search_over_shots_has_selected_is_declared_with_the_selection(de
 def test_a_narrower_launch_declares_its_own_grid_and_keeps_what_is_recorded(declare: Declare, log: Path) -> None:
     store = declare().file.run.tracking_uri
     train_here(declare(search=None), log)
-    open_dealer(declare(search=None, **{"grid.datasets": ["mini-pets"], "grid.seeds": [1, 2, 3]}))
+    open_dispatcher(declare(search=None, **{"grid.datasets": ["mini-pets"], "grid.seeds": [1, 2, 3]}))
     table = accuracies(store)
     assert table.columns == ("mini-pets", "mini-cars", "mini-dishes", "average")
     assert table.missing["coop"] == 3, "a third seed: one cell declared, two that the recorded grid spans"
@@ -125,7 +125,7 @@ def test_sweeps_are_comparable_by_their_declared_grids(declare: Declare, log: Pa
     train_here(declare(search=None), log)
     train_here(declare(search=None, name="twin", setting={"optim.epochs": 3}), log, stop_after=1)
     frames = {name: read_frame(name, store) for name in ("small", "twin")}
-    table = tables_of(select(frames))[0]
+    table = comparison_tables(select(frames))[0]
     assert isinstance(table, ComparisonTable)
     assert table.missing == {"zero-shot": 0, "coop [small]": 0, "coop [twin]": 4}
     train_here(declare(search=None, name="wide", **{"grid.seeds": [1, 2, 3]}), log, stop_after=1)

@@ -11,6 +11,7 @@ import optuna
 import pytest
 
 from dualpt.core.errors import UserError
+from dualpt.search_spaces.samplers import SAMPLERS
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.search import Candidates, Proposal, parameter_importances
 from dualpt.sweeps.search.importance import Importances
@@ -161,7 +162,7 @@ NUMBERS = {
 }
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "cmaes", "nsga2", "grid"])
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_sampler_is_reproducible_and_goes_on_after_a_kill(declare: Declare, sampler: str) -> None:
     """The candidates of a search that was killed in the middle are those of one that was not.
 
@@ -189,7 +190,7 @@ def test_every_sampler_is_reproducible_and_goes_on_after_a_kill(declare: Declare
     assert sampler in ("cmaes", "nsga2") or rest == whole[4:]
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "nsga2"])
+@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "nsga2", "qmc"])
 def test_samplers_search_conditional_spaces(declare: Declare, sampler: str) -> None:
     sweep = declare(**{"search.trials": 8, "search.sampler": sampler})
     assert len(judge_all(candidates(sweep))) == 8
@@ -197,7 +198,7 @@ def test_samplers_search_conditional_spaces(declare: Declare, sampler: str) -> N
         assert ("alignment.topk" in trial.params) == (trial.params["alignment.local_form"] == "topk")
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "nsga2", "grid"])
+@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "nsga2", "qmc", "grid"])
 def test_samplers_search_accuracy_against_shots(declare: Declare, sampler: str) -> None:
     space = {"data.shots": {"choice": [1, 2, 4]}, "alignment.llm_weight": {"float": [1, 4], "step": 0.5}}
     changes = {"grid.shots": [1, 2, 4], "search.space": space, "search.trials": 7, "search.sampler": sampler}
@@ -209,7 +210,7 @@ def test_samplers_search_accuracy_against_shots(declare: Declare, sampler: str) 
     assert [p.shots for p in front] == sorted({p.shots for p in front if p.shots})
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
+@pytest.mark.parametrize("sampler", ["tpe", "cmaes", "qmc"])
 def test_no_candidate_violates_a_constraint(declare: Declare, sampler: str) -> None:
     constraint = "alignment.llm_weight * prompt.n_prompts <= 4"
     sweep = declare(

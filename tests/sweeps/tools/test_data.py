@@ -53,6 +53,13 @@ class TestDraw:
         assert [line.split("\t") for line in lines[:-1]] == rows
         assert document["fingerprint"] in lines[-1]
 
+    def test_the_root_as_other_commands_take_it(self, miniature: Path) -> None:
+        plain = dualpt("data", "draw", "EuroSAT", "--root", miniature, "--shots", 2).stdout
+        assert dualpt("data", "draw", "EuroSAT", f"data.root={miniature}", "--shots", 2).stdout == plain
+        assert dualpt("data", "draw", f"data.root={miniature}", "EuroSAT", "--shots", 2).stdout == plain
+        checked = dualpt("data", "check", "EuroSAT", f"data.root={miniature}", "--json").stdout
+        assert json.loads(checked)[0]["found"]
+
     @pytest.mark.parametrize("name", [*REAL_GRID, "mini-tiles"])
     def test_every_layout(self, miniature: Path, name: str) -> None:
         document = json.loads(dualpt("data", "draw", name, "--root", miniature, "--shots", 2, "--json").stdout)
@@ -186,12 +193,18 @@ FAULTS = [
     (("draw", "--split", "DATA/dtd"), "cannot be read"),
     (("draw", "--split", "DATA/fgvc_aircraft/variants.txt"), "variants.txt: line 1, column 4: not JSON"),
     (("draw", "--split", "DATA/descriptions/EuroSAT.json"), "holds no 'train'; expected the lists"),
+    (("draw", "EuroSAT", "data.root=nowhere"), "--root: no folder 'nowhere'"),
+    (("draw", "EuroSAT", "Food101", "--root", "DATA"), "EuroSAT and Food101: this command takes one dataset"),
+    (("check", "optim.epochs=3"), "optim.epochs means nothing here, only data.root does"),
+    (("show", "--root", "DATA"), "name the dataset to show"),
+    (("add", "--root", "DATA", "--folder", "dtd"), "name the dataset to register"),
+    (("add", "own", "--folder", "dtd"), "--root: give the data root"),
     (("show", "EuroSAT"), "--root: EuroSAT is read from disk"),
     (("show", "EuroSAT", "--root", "DATA", "-o", "/proc/none/x.png"), "--output: /proc/none/x.png cannot be written"),
     (("show", "EuroSAT", "--root", "DATA", "-o", "DATA"), "cannot be written"),
     (("add", "EuroSAT", "--root", "DATA", "--folder", "dtd"), "the name 'EuroSAT' is taken"),
     (("add", "imagenet", "--root", "DATA", "--folder", "dtd"), "the name 'imagenet' is taken by 'ImageNet'"),
-    (("add", "a b", "--root", "DATA", "--folder", "dtd"), "'a b' is no dataset name"),
+    (("add", "a b", "--root", "DATA", "--folder", "dtd"), "'a b' cannot name a dataset"),
     (("add", "own", "--root", "nowhere", "--folder", "dtd"), "--root: no folder 'nowhere'"),
     (("add", "own", "--root", "DATA", "--folder", "none"), "holds no folder 'none'; name it as it lies there"),
     (("add", "own", "--root", "DATA", "--folder", "../x"), "folder: must be a relative path"),

@@ -14,6 +14,7 @@ from dualpt.search_spaces.sweep_file import check_sweep
 from dualpt.sweeps.cli import app
 from dualpt.sweeps.commands.options import out
 from dualpt.sweeps.tools.features import FeatureCosts, describe, sweep_cells
+from tests.core.features.tiny import flip
 
 DATASET = ["--dataset", "mini-tiles", "--shots", "1", "--seeds", "1,2"]
 
@@ -54,25 +55,27 @@ def test_from_an_estimate_to_an_empty_store() -> None:
     assert built["encoded"] == planned["estimated"]["images"] > 0
     assert answer("build", *DATASET)["encoded"] == 0
 
-    (shelf,) = answer("ls")["shelves"]
-    assert (shelf["backbone"], shelf["local"], shelf["dataset"]) == ("mini-clip", "value", "mini-tiles")
-    assert shelf["images"] == built["encoded"]
-    assert planned["estimated"]["bytes"] < shelf["bytes"] < 1.05 * planned["estimated"]["bytes"]
+    (stored,) = answer("ls")["shelves"]
+    assert (stored["backbone"], stored["local"], stored["dataset"]) == ("mini-clip", "value", "mini-tiles")
+    assert stored["images"] == built["encoded"]
+    assert planned["estimated"]["bytes"] < stored["bytes"] < 1.05 * planned["estimated"]["bytes"]
     assert "mini-tiles" in dualpt("ls").stdout
 
-    assert answer("verify") == {"shelves": 1, "rows": built["encoded"], "damaged": {}, "unreadable": []}
-    rows = Path(shelf["folder"]) / "local.f32"
-    content = bytearray(rows.read_bytes())
-    content[100] ^= 0xFF
-    rows.write_bytes(content)
+    sound = {"shelves": 1, "rows": built["encoded"], "former_rows": 0, "damaged": {}, "unreadable": []}
+    assert answer("verify") == sound
+    (file,) = Path(stored["folder"]).glob("*.safetensors")
+    flip(file, -100)
     damaged = dualpt("verify", "--json")
     assert damaged.exit_code == 3
-    assert list(json.loads(damaged.stdout)["damaged"]) == [shelf["folder"]]
-    assert 0 < answer("build", *DATASET)["encoded"] <= 128
+    assert json.loads(damaged.stdout)["damaged"] == {stored["folder"]: [file.name]}
+    assert answer("build", *DATASET)["encoded"] == built["encoded"]
+    flip(next(Path(stored["folder"]).glob("*.safetensors")), -100)
+    assert ": features do not match their checksum" in dualpt("verify").stdout
+    answer("build", *DATASET)
     assert dualpt("verify").exit_code == 0
 
     assert answer("gc")["removed"] == {}
-    assert list(answer("gc", "--dataset", "mini-tiles", "--dry-run")["removed"]) == [shelf["folder"]]
+    assert list(answer("gc", "--dataset", "mini-tiles", "--dry-run")["removed"]) == [stored["folder"]]
     assert answer("gc", "--dataset", "mini-tiles")["bytes"] > 0
     assert answer("ls")["shelves"] == []
 

@@ -1,6 +1,7 @@
 """Banks of any author come in whole, matched by rules that cannot pick the wrong class, or are refused in one line."""
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -8,11 +9,12 @@ from typing import Any, ClassVar
 import pytest
 
 from dualpt.core.data.catalog import REAL_GRID, dataset_info
-from dualpt.core.descriptions.bank import bank_path, write_bank
+from dualpt.core.descriptions.bank import Bank, bank_path, write_bank
 from dualpt.core.descriptions.classes import Classes, DatasetClass, classes_of
 from dualpt.core.descriptions.importing.foreign import read_foreign
 from dualpt.core.descriptions.importing.matching import Import, imported_bank, match_entries, read_renames
-from dualpt.core.descriptions.reading import read_bank
+from dualpt.core.descriptions.names import Suggestion
+from dualpt.core.descriptions.reading import read_bank, read_content
 from dualpt.core.errors import UserError
 
 CLASSES: Classes = tuple(map(DatasetClass, ("marlet", "snow_finch", "Geoffroy's Cat")))
@@ -29,6 +31,10 @@ def match(
     entries: dict[str, Sequence[str]], classes: Classes = CLASSES, renames: dict[int, str] | None = None
 ) -> Import:
     return match_entries("mini-pets", classes, {name: tuple(texts) for name, texts in entries.items()}, renames or {})
+
+
+def imported(found: Import) -> Bank:
+    return imported_bank(found, Path(__file__))
 
 
 def lines(*rows: object) -> str:
@@ -140,7 +146,6 @@ FAULTS: dict[str, tuple[str, Any, str]] = {
         "'marlet' has a number for 'id', which may be a sentence's score or a remark; write {class name: [sentence",
     ),
     "scores alone": ("a.json", {"marlet": {"llm": ["Blue."], "scores": [0.5]}}, "'marlet' has 0.5 where a sentence"),
-    "a number as text": ("a.json", {"marlet": ["Striped.", "0.5"]}, "'marlet' has '0.5' where a sentence belongs"),
     "a name twice": (
         "a.json",
         {"classes": ["crane", "crane"], "descriptions": [["A bird."], ["A machine."]]},
@@ -188,48 +193,85 @@ def test_a_bank_that_is_not_utf8(tmp_path: Path) -> None:
         read_foreign(path, ["mini-pets"])
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(("make", "kind"), [(os.mkfifo, "a named pipe"), (os.mkdir, "a folder")])
+def test_what_is_no_file_is_one_line(tmp_path: Path, make: Any, kind: str) -> None:
+    make(tmp_path / "bank.json")
+    said = f"bank.json: is {kind} and cannot be read as a file"
+    with pytest.raises(UserError, match=said):
+        read_foreign(tmp_path / "bank.json", ["mini-pets"])
+    with pytest.raises(UserError, match=f"--map: .*{said}"):
+        read_renames(tmp_path / "bank.json", CLASSES, {})
+    with pytest.raises(UserError, match=said):
+        read_content(tmp_path / "bank.json", dataset_info("EuroSAT"))
+    if kind == "a named pipe":  # a folder of lists of names is welcome
+        with pytest.raises(UserError, match=said):
+            classes_of(dataset_info("EuroSAT"), None, tmp_path / "bank.json")
+
+
 class TestMatching:
     def test_spellings(self) -> None:
-        found = match({"MARLET": ["a"], "snow-finch": ["b"], "geoffroys cat": ["c"]})
+        found = match({"MARLET": ["Striped."], "snow-finch": ["White."], "geoffroys cat": ["Spotted."]})
         assert found.complete
         assert found.respelled == {0: "MARLET", 1: "snow-finch", 2: "geoffroys cat"}
 
     def test_another_order_of_words_and_a_plural_are_suggested_and_not_taken(self) -> None:
-        found = match({"marlets": ["a"], "finch snow": ["b"], "Geoffroy's Cat": ["c"]})
+        found = match({"marlets": ["Striped."], "finch snow": ["White."], "Geoffroy's Cat": ["Spotted."]})
         assert found.unmatched == [0, 1]
-        assert found.suggestions() == {0: "marlets", 1: "finch snow"}
+        assert found.suggestions() == {0: Suggestion("marlets", "plural"), 1: Suggestion("finch snow", "words")}
         assert found.unused == ["marlets", "finch snow"]
 
+    def test_accepted_suggestions_are_of_the_same_words(self) -> None:
+        found = match({"marlets": ["Striped."], "finch (snow)": ["White."], "Geofroy's Cat": ["Spotted."]})
+        assert found.suggestions()[2] == Suggestion("Geofroy's Cat", "spelling")
+        accepted = found.with_suggestions()
+        assert accepted.taken == ("marlets", "finch (snow)", None)
+        assert accepted.unmatched == [2]
+
+    def test_what_describes_nothing_is_dropped_and_reported(self) -> None:
+        bank = {"marlet": ["Striped.", "1."], "snow_finch": ["N/A", "."], "Geoffroy's Cat": ["Spotted."]}
+        found = match(bank)
+        assert found.dropped == {"marlet": ("1.",), "snow_finch": ("N/A", ".")}
+        assert (found.matched, found.empty) == ([0, 2], [1])
+        assert found.report()["dropped"] == found.dropped
+        assert [part.sentences for part in imported(found).classes] == [("Striped.",), (), ("Spotted.",)]
+
     def test_empty_entries(self) -> None:
-        found = match({"marlet": [], "snow finch": ["b"], "Geoffroy's Cat": ["c"]})
+        found = match({"marlet": [], "snow finch": ["White."], "Geoffroy's Cat": ["Spotted."]})
         assert (found.empty, found.matched, found.unmatched) == ([0], [1, 2], [])
         assert not found.complete
 
     def test_an_exact_name_goes_before_a_spelling(self) -> None:
-        found = match({"Marlet": ["a"], "marlet": ["b"]}, CLASSES[:1])
+        found = match({"Marlet": ["Striped."], "marlet": ["White."]}, CLASSES[:1])
         assert found.taken == ("marlet",)
         assert found.unused == ["Marlet"]
 
     def test_two_spellings_and_no_exact_name_are_ambiguous(self) -> None:
-        assert match({"Marlet": ["a"], "MARLET": ["b"]}, CLASSES[:1]).taken == (None,)
+        assert match({"Marlet": ["Striped."], "MARLET": ["White."]}, CLASSES[:1]).taken == (None,)
 
     def test_two_classes_that_a_spelling_could_mean_are_ambiguous(self) -> None:
         classes = (DatasetClass("C-47"), DatasetClass("C47"))
-        assert match({"c 4 7": ["a"]}, classes).taken == (None, None)
+        assert match({"c 4 7": ["Striped."]}, classes).taken == (None, None)
 
     def test_classes_of_one_name_share_an_entry_and_wnids_tell_them_apart(self) -> None:
         classes = (DatasetClass("missile", "n03773504"), DatasetClass("missile", "n04008634"))
-        assert match({"missile": ["a"]}, classes).taken == ("missile", "missile")
-        assert match({"n04008634": ["b"], "missile": ["a"]}, classes).taken == ("missile", "n04008634")
-        shown = match({"n04008634": ["b"]}, classes).report()
+        assert match({"missile": ["Striped."]}, classes).taken == ("missile", "missile")
+        assert match({"n04008634": ["White."], "missile": ["Striped."]}, classes).taken == ("missile", "n04008634")
+        shown = match({"n04008634": ["White."]}, classes).report()
         assert shown["unmatched"] == ["missile (n03773504)"]
 
 
 class TestRenames:
     ENTRIES: ClassVar = {"finch of the snow": ("b",), "missile": ("a",)}
 
-    def read(self, tmp_path: Path, content: object, classes: Classes = CLASSES) -> dict[int, str]:
-        return read_renames(write(tmp_path, content, "map.json"), classes, self.ENTRIES)
+    def read(
+        self, tmp_path: Path, content: object, classes: Classes = CLASSES, name: str = "map.json"
+    ) -> dict[int, str]:
+        return read_renames(write(tmp_path, content, name), classes, self.ENTRIES)
+
+    def test_as_yaml_with_a_class_left_open(self, tmp_path: Path) -> None:
+        text = '# a remark\n"snow_finch": "finch of the snow"  # same words\n"marlet":\n'
+        assert self.read(tmp_path, text, name="map.yaml") == {1: "finch of the snow"}
 
     def test_they_go_before_rules(self, tmp_path: Path) -> None:
         renames = self.read(tmp_path, {"snow_finch": "finch of the snow"})
@@ -243,7 +285,9 @@ class TestRenames:
             ({"snow_fin": "missile"}, "no class is called 'snow_fin'; did you mean 'snow_finch'?"),
             ({"snow_finch": "missil"}, "the bank has no 'missil'; did you mean 'missile'?"),
             (["snow_finch"], "must be {class name or wnid: the bank's name}"),
-            ("{", "cannot be read as JSON"),
+            ("{", "map.json: line 1, column 2: not JSON"),
+            ({"snow_finch": 7}, "must be {class name or wnid: the bank's name}"),
+            ({"snow_finch": "missile", "marlet": "missile"}, "'missile' is given to both 'snow_finch' and 'marlet'"),
         ],
     )
     def test_faults(self, tmp_path: Path, content: object, words: str) -> None:
@@ -258,6 +302,25 @@ class TestRenames:
         assert self.read(tmp_path, {"n04008634": "missile"}, classes) == {1: "missile"}
 
 
+REFUSED = {
+    "StanfordCars": {
+        "2012 Toyota Corolla Sedan": 1,
+        "2012 Scion xD Hatchback": 1,
+        "2010 Chrysler Sebring Convertible": 1,
+        "2007 Suzuki Aerio Sedan": 1,
+        "2012 Ford Fiesta Sedan": 1,
+        "2002 Daewoo Nubira Wagon": 1,
+    },
+    "ImageNet": {
+        "jay": 3,
+        **dict.fromkeys(
+            ("bucket", "cannon", "chain", "cradle", "lotion", "pillow", "front curtain", "dough", "espresso"), 1
+        ),
+    },
+}
+"""Texts of HPT's banks that decline: "As an AI language model, …"; read by eye."""
+
+
 @pytest.mark.parametrize("name", REAL_GRID)
 def test_a_published_bank_imports_whole_and_is_read_for_training(shared_data: Path, tmp_path: Path, name: str) -> None:
     info = dataset_info(name)
@@ -266,7 +329,10 @@ def test_a_published_bank_imports_whole_and_is_read_for_training(shared_data: Pa
     source = shared_data / "descriptions" / "hpt" / f"{name}.json"
     found = match_entries(name, classes, read_foreign(source, [name]), {})
     assert (len(found.matched), found.unmatched, found.empty, found.unused) == (len(classes), [], [], [])
+    assert {entry: len(texts) for entry, texts in found.dropped.items()} == REFUSED.get(name, {})
     path = bank_path(tmp_path, name)
     write_bank(path, imported_bank(found, source))
-    assert [len(texts) for texts in read_bank(tmp_path, info, [item.name for item in classes], 5)] == [5] * len(classes)
+    kept = read_bank(tmp_path, info, [item.name for item in classes], 5)
+    lost = [len(found.dropped.get(entry or "", ())) for entry in found.taken]
+    assert [len(texts) + n for texts, n in zip(kept, lost, strict=True)] == [5] * len(classes)
     assert read_foreign(path, [name]).keys() == {item.wnid or item.name for item in classes}

@@ -1,6 +1,7 @@
 """What is found inside prompts, on contexts, features and logits whose answers are known."""
 
 from types import SimpleNamespace
+from typing import get_args
 
 import pytest
 import torch
@@ -8,10 +9,12 @@ from open_clip.transformer import VisionTransformer
 from torch.nn import functional as F
 
 from dualpt.core.clip.backbone import load_backbone
+from dualpt.core.config import LocalForm
 from dualpt.core.learned.inspection.confusion import Judgement
 from dualpt.core.learned.inspection.patches import patch_grid, patch_maps
 from dualpt.core.learned.inspection.similarity import description_similarity
 from dualpt.core.learned.inspection.vocabulary import nearest_words
+from tests.core.training.scorers import local_scorer
 
 
 def test_a_context_that_is_a_word_is_found_and_noise_is_far() -> None:
@@ -51,22 +54,12 @@ def test_confusions_are_counted_and_the_surest_mistakes_come_first() -> None:
     assert judged.surest(2) == [5, 2]
 
 
-@pytest.mark.parametrize("form", ["attention", "topk", "ot", "uniform"])
-def test_patch_weights_are_shares_of_a_prompts_score(form: str) -> None:
+@pytest.mark.parametrize("form", get_args(LocalForm))
+def test_patch_weights_are_shares_of_a_prompts_score(form: LocalForm) -> None:
     generator = torch.Generator().manual_seed(1)
     patches = F.normalize(torch.randn(6, 8, generator=generator), dim=-1)
     prompts = F.normalize(torch.randn(2, 8, generator=generator), dim=-1)
-    maps = patch_maps(
-        patches,
-        prompts,
-        grid=(2, 3),
-        form=form,  # type: ignore[arg-type]
-        topk=2,
-        attention_beta=10.0,
-        ot_epsilon=0.1,
-        ot_iterations=50,
-        ot_relaxation=None,
-    )
+    maps = patch_maps(patches, prompts, local_scorer(form, topk=2), grid=(2, 3))
     assert maps.weights.shape == maps.plan.shape == (2, 2, 3)
     assert torch.allclose(maps.similarity.flatten(1), prompts @ patches.T, atol=1e-6)
     assert torch.allclose(maps.weights.sum((1, 2)), torch.ones(2), atol=1e-5)

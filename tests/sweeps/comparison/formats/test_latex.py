@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from dualpt.core.results import TEST_ACCURACY
-from dualpt.sweeps.comparison.compare import tables_of
+from dualpt.sweeps.comparison.compare import comparison_tables
 from dualpt.sweeps.comparison.formats.latex import to_latex, to_latex_document
 from dualpt.sweeps.comparison.plain import PlainTable
 from dualpt.sweeps.comparison.selection import Selection, select
@@ -35,7 +35,7 @@ def test_special_characters_are_written_out() -> None:
 
 
 def test_best_is_bold_and_second_best_underlined(selection: Selection) -> None:
-    text = to_latex(tables_of(selection)[0])
+    text = to_latex(comparison_tables(selection)[0])
     assert r"n\_prompts = 4 \& 50\% \#1 & \textbf{63.5 $\pm$ 0.7}" in text
     assert r"without \$ \{LLM\} & \underline{62.5 $\pm$ 0.7}" in text
     assert text.count(r"\toprule") == text.count(r"\bottomrule") == 1
@@ -48,7 +48,7 @@ def test_plain_tables_are_written_whole() -> None:
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_documents_compile(selection: Selection, tmp_path: Path) -> None:
-    tables = tables_of(selection, baseline="CoOp", all_shots=True)
+    tables = comparison_tables(selection, baseline="CoOp", all_shots=True)
     (tmp_path / "table.tex").write_text(to_latex_document(tables), encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "table.tex"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)

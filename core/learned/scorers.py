@@ -1,0 +1,28 @@
+"""From a setting to the frozen objects that training and classifying are handed: where configuration ends."""
+
+from dualpt.core.config import AlignmentSection
+from dualpt.core.training.alignment import LlmAlignment, LocalScorer
+
+
+def local_scorer(alignment: AlignmentSection) -> LocalScorer:
+    """The local form with its knobs."""
+    return LocalScorer(
+        local_form=alignment.local_form,
+        topk=alignment.topk,
+        topk_step=alignment.topk_step,
+        attention_beta=alignment.attention_beta,
+        ot_epsilon=alignment.ot_epsilon,
+        ot_iterations=alignment.ot_iterations,
+        ot_marginals=alignment.ot_marginals,
+        ot_relaxation=alignment.ot_relaxation,
+    )
+
+
+def llm_alignment(alignment: AlignmentSection) -> LlmAlignment:
+    """The form of the alignment with descriptions, with its knobs."""
+    return LlmAlignment(
+        llm_form=alignment.llm_form,
+        llm_target=alignment.llm_target,
+        ot_epsilon=alignment.ot_epsilon,
+        ot_iterations=alignment.ot_iterations,
+    )

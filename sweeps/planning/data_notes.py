@@ -1,0 +1,96 @@
+"""What a reader of a sweep's results must know of its data: said before training, and recorded for tables.
+
+A search needs validation images to select by, and pays no attention to classes that have none. Copies of images in
+training and test raise accuracy. Titles of own datasets are known to their data root alone, which tables do without.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dualpt.core.cell import Cell
+from dualpt.core.data.checking.duplicates import find_duplicates
+from dualpt.core.data.checking.validation import validation_of
+from dualpt.core.data.digests import shared_index
+from dualpt.core.errors import UserError
+from dualpt.core.inputs.reading import CellInputs
+from dualpt.search_spaces.sweep import LoadedSweep
+from dualpt.sweeps.planning.plan import SweepPlan, grid_cells, judged_cells
+
+
+@dataclass(frozen=True)
+class DataNotes:
+    """What is recorded of a sweep's datasets, by registry name."""
+
+    titles: Mapping[str, str] = field(default_factory=dict)
+    """Column titles of the user's own datasets."""
+    notes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """What a reader of their results must know."""
+    judged: tuple[int, int] | None = None
+    """Fewest and most validation images by which a candidate is judged in one cell; None without a search."""
+
+    def lines(self) -> list[str]:
+        """All notes, each with its dataset's title."""
+        return [f"{self.titles.get(name, name)}: {note}" for name, notes in self.notes.items() for note in notes]
+
+    def recorded(self, before: str) -> str:
+        """The text to record, beside what earlier launches recorded of other datasets."""
+        known = read_data_notes(before)
+        titles, notes = {**known.titles, **self.titles}, {**known.notes, **self.notes}
+        return json.dumps({"titles": titles, "notes": notes}, ensure_ascii=False) if titles or notes else ""
+
+
+ReadNotes = Callable[[LoadedSweep, SweepPlan], DataNotes]
+
+
+def read_data_notes(text: str) -> DataNotes:
+    """What `DataNotes.recorded` wrote; nothing for an empty text."""
+    content = json.loads(text) if text else {}
+    return DataNotes(content.get("titles", {}), content.get("notes", {}))
+
+
+def data_notes(sweep: LoadedSweep, plan: SweepPlan) -> DataNotes:
+    """Look at a sweep's datasets: their splits and draws, and the content of those images whose digests are known.
+
+    Raises:
+        UserError: a search over cells without any validation image; a split that cannot be read.
+    """
+    judging = _judging_cells(sweep)
+    cells = [*(cell for baseline in plan.baselines for cell in baseline.cells), *judging]
+    if sweep.file.search is not None:
+        cells += grid_cells(sweep, sweep.reference)
+    notes: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    counts = []
+    for inputs in map(CellInputs, judging):
+        cell, validation = inputs.cell, validation_of(inputs.data)
+        if validation.n_images == 0:
+            raise _nothing_to_select_by(cell)
+        counts.append(validation.n_images)
+        if note := validation.note(inputs.class_names("train")):
+            notes[cell.dataset][f"at {cell.shots} shot{'s' * (cell.shots != 1)}, {note}"] = None
+    titles: dict[str, str] = {}
+    for dataset in dict.fromkeys(dataset for cell in cells for dataset in CellInputs(cell).datasets.values()):
+        if dataset.info.kind == "own" and dataset.info.title != dataset.name:
+            titles[dataset.name] = dataset.info.title
+        split = dataset.split
+        paths = list(dict.fromkeys(item.path for item in (*split.train, *split.val, *split.test)))
+        digests = shared_index().known(dataset.image_root, paths)
+        notes[dataset.name] |= dict.fromkeys(find_duplicates(split, digests).notes())
+    said = {name: tuple(lines) for name, lines in notes.items()}
+    return DataNotes(titles, said, (min(counts), max(counts)) if counts else None)
+
+
+def _judging_cells(sweep: LoadedSweep) -> list[Cell]:
+    """The cells whose validation accuracy selects."""
+    if not sweep.file.searches_shots:
+        return list(judged_cells(sweep, sweep.reference))
+    return [cell for shots in sweep.file.grid.shots for cell in judged_cells(sweep, sweep.reference, shots)]
+
+
+def _nothing_to_select_by(cell: Cell) -> UserError:
+    return UserError(
+        f"search: {cell.dataset} has no validation image at {cell.shots} shot{'s' * (cell.shots != 1)}, and nothing to "
+        "select by: its split lists none and training takes every image; add images to 'val', search at fewer shots "
+        "(search.shots), or leave it out of search.datasets"
+    )

@@ -1,0 +1,56 @@
+"""Keys of cells whose inputs are literal bytes: a key that moves makes every stored sweep train again."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dualpt.core.cell import Cell
+from dualpt.core.inputs.key import cell_key
+from dualpt.core.methods import method_setting
+
+CLASSES = {"eurosat/2750": ("Forest", "River"), "ucf101/UCF-101-midframes": ("Archery", "Biking")}
+KEYS = (
+    "d46f66db23acddadc1cffac73f946915074effc79d289063b7874a2e7bf47ab5",
+    "78ab45caef3f0ee1aa2d4a517d58aa193964db32897d10c76a00a3f60dbbd65f",
+    "768782e60cff2d5d06c9323af878fcd2daf00cad62c65131a0f721b5b0a9fef7",
+)
+"""As the version before `CellInputs` computed them."""
+NAMES = {"eurosat/2750": "EuroSAT", "ucf101/UCF-101-midframes": "UCF101"}
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two datasets with banks, and weights: files of known bytes, which keys hash and never decode."""
+    monkeypatch.setenv("DUALPT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "descriptions").mkdir()
+    for images, classes in CLASSES.items():
+        parts: dict[str, list[list[object]]] = {"train": [], "val": [], "test": []}
+        for label, name in enumerate(classes):
+            for number, part in enumerate(["train"] * 4 + ["val"] * 2 + ["test"] * 3):
+                path = tmp_path / images / name / f"{number}.jpg"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(f"{name} {number}".encode())
+                parts[part].append([f"{name}/{number}.jpg", label, name])
+        dataset = NAMES[images]
+        (tmp_path / images).parent.joinpath(f"split_zhou_{dataset}.json").write_text(json.dumps(parts))
+        bank = {name: [f"A photo of {name}.", f"It looks like {name}."] for name in classes}
+        (tmp_path / "descriptions" / f"{dataset}.json").write_text(json.dumps(bank))
+    (tmp_path / "weights.bin").write_bytes(b"keys load no model")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("method", "protocol", "targets", "key"),
+    [
+        ("dualpt", "few-shot", (), KEYS[0]),
+        ("coop", "base-to-new", (), KEYS[1]),
+        ("zero-shot-descriptions", "cross-dataset", ("UCF101",), KEYS[2]),
+    ],
+)
+def test_keys_do_not_move(data: Path, method: str, protocol: str, targets: tuple[str, ...], key: str) -> None:
+    """Where a change of the numerics moves them on purpose, `NUMERICS_VERSION` was raised: renew the hashes then."""
+    values = {"data.root": str(data), "backbone.name": "ViT-B-32", "backbone.pretrained": str(data / "weights.bin")}
+    setting = method_setting(method, values)
+    shots, seed = (2, 1) if setting.method == "prompt" else (0, 0)
+    assert cell_key(Cell(setting, "EuroSAT", protocol, shots, seed, targets)) == key  # type: ignore[arg-type]

@@ -1,0 +1,46 @@
+"""Commands that only show what would be done leave every file as it was, and make none."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from dualpt.sweeps.cli import app
+
+SMALL = ["datasets=[mini-tiles]", "shots=[1]", "seeds=[1]"]
+
+
+def every_file(folder: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of each file and folder below."""
+    stats = {str(path): path.stat() for path in folder.rglob("*")}
+    return {path: (stat.st_size, stat.st_mtime_ns) for path, stat in stats.items()}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["sweep", "demo", *SMALL, "--dry-run"],
+        ["sweep", "demo", *SMALL, "--simulate"],
+        ["ablate", "factorial-2x2", *SMALL, "--dry-run"],
+        ["features", "build", "demo", *SMALL, "--dry-run"],
+        ["features", "build", "--dataset", "mini-tiles", "--shots", "1", "--dry-run"],
+        ["features", "gc", "--dry-run"],
+        ["features", "ls"],
+    ],
+    ids=lambda words: " ".join(words),
+)
+@pytest.mark.parametrize("used_before", [False, True])
+@pytest.mark.slow
+def test_looking_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], used_before: bool
+) -> None:
+    monkeypatch.setenv("DUALPT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    if used_before:
+        built = CliRunner().invoke(app, ["features", "build", "--dataset", "mini-tiles", "--shots", "2"])
+        assert built.exit_code == 0, built.output
+    before = every_file(tmp_path)
+    result = CliRunner().invoke(app, [*words, "--json"])
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert every_file(tmp_path) == before

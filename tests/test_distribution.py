@@ -1,0 +1,62 @@
+"""What the package imports, it declares; and nothing that it declares is unused without a reason."""
+
+import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PYPROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+FLOORS = ("core", "search_spaces", "sweeps")
+NOT_IMPORTED = {
+    "cmaes": "Optuna's CMA-ES sampler imports it",
+    "psycopg": "SQLAlchemy's driver for PostgreSQL",
+}
+"""Declared, though no module of the project imports them."""
+
+
+def normal(name: str) -> str:
+    """A distribution's name as PyPI compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def declared() -> set[str]:
+    return {normal(re.split(r"[\s<>=!~\[;]", line, maxsplit=1)[0]) for line in PYPROJECT["dependencies"]}
+
+
+def imported() -> dict[str, set[str]]:
+    """Top-level modules that the project imports -> the files that do, type-checking and lazy imports included."""
+    found: dict[str, set[str]] = {}
+    for path in (path for floor in FLOORS for path in (REPOSITORY / floor).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                names = [node.module]
+            for name in names:
+                found.setdefault(name.partition(".")[0], set()).add(str(path.relative_to(REPOSITORY)))
+    return {name: files for name, files in found.items() if name not in sys.stdlib_module_names and name != "dualpt"}
+
+
+def distributions() -> dict[str, set[str]]:
+    """Top-level module -> the installed distributions that provide it."""
+    return {module: set(map(normal, names)) for module, names in packages_distributions().items()}
+
+
+def test_every_import_is_a_declared_dependency() -> None:
+    provided, wanted = distributions(), declared()
+    undeclared = {
+        f"{module} ({', '.join(sorted(files)[:2])})": sorted(provided.get(module, ()))
+        for module, files in imported().items()
+        if not provided.get(module, set()) & wanted
+    }
+    assert not undeclared, "declare what provides these in pyproject.toml"
+
+
+def test_every_declared_dependency_is_imported_or_says_why() -> None:
+    provided = distributions()
+    used = {name for module in imported() for name in provided.get(module, ())}
+    assert declared() - used == set(NOT_IMPORTED)
