@@ -1,8 +1,8 @@
 """The class lists of the eleven real datasets as shapes: how long names are, and which beginnings they share.
 
-A text step's time depends on nothing else, so that the names themselves are not needed. `class_shapes.json` holds, for
+A text step's time depends on nothing else, so the names themselves are not needed. `class_shapes.json` holds, for
 the names of each dataset in sorted order of their tokens, the tokens of each and how many of them it shares with the
-one before. Written anew from a folder of <dataset>.txt files, one name a line, by
+one before. Written from a folder of <dataset>.txt files, one name per line, by
 
     python -m benchmarks.class_shapes FOLDER
 """

@@ -5,7 +5,7 @@
 
 The plain loop opens, transforms and encodes one batch after the other, and keeps nothing. The store decodes ahead,
 encodes, checks for what is not finite, checksums and writes to disk (with fsync). Photographs are generated: JPEGs of
-500 x 375 pixels with some texture, so that decoding costs what it costs for real ones. Both read a warm page cache.
+500 x 375 pixels with some texture, so decoding costs what it costs for real ones. Both read a warm page cache.
 """
 
 import argparse

@@ -34,7 +34,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def declared(folder: Path, *, seeds: int, shots: Sequence[int] = SHOTS) -> LoadedSweep:
-    """Two baselines over the mini grid: 22 cells a seed and number of shots."""
+    """Two baselines over the mini grid: 22 cells per seed and number of shots."""
     grid = {"datasets": ["mini"], "shots": list(shots), "seeds": list(range(1, seeds + 1))}
     run = {"tracking_uri": f"sqlite:///{folder / 'mlflow.db'}", "study_storage": f"sqlite:///{folder / 'study.db'}"}
     return check_sweep({"name": "bench", "grid": grid, "baselines": ["coop", "plot"], "run": run}, source="benchmarks")

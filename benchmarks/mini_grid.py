@@ -52,7 +52,7 @@ def declared(
 
 
 CONTROLS = {
-    # Both alignments add a term to the loss, and the defaults have two prompts a class: is it that?
+    # Both alignments add a term to the loss, and the defaults have two prompts per class: is it that?
     "CoOp with its loss doubled": declared(
         "doubled", baselines=["coop"], protocol="few-shot", shots=[16], **{"optim.learning_rate": 0.004}
     ),

@@ -1,7 +1,7 @@
 """What racing saves: recorded results of whole candidates on the mini grid, replayed without training.
 
     python -m benchmarks.racing                     the table of docs/racing.md; about a minute on one core
-    python -m benchmarks.racing --record STORE      makes benchmarks/data/mini-racing.csv anew, 15 minutes on two cores
+    python -m benchmarks.racing --record STORE      records benchmarks/data/mini-racing.csv, 15 minutes on two cores
 
 Recorded are 96 random settings on the eleven mini datasets at 4 shots, two seeds each (`mini-racing.yaml`). Each replay
 draws 48 of them in a random order. The full search judges all of them whole and picks the best by validation accuracy.

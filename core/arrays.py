@@ -91,14 +91,14 @@ class LoadedFeatures(ImageFeatures):
 
 
 class TrainImages(Protocol):
-    """Where training batches come from: cached features, or images encoded anew at every step."""
+    """Where training batches come from: cached features, or images encoded again at every step."""
 
     def batch(self, rows: Tensor, epoch: int) -> tuple[Tensor, Tensor | None]:
         """Features of `rows` (R, B) into the pool: global (R, B, D) and local (R, B, P, D) or None.
 
         `rows` are on the device that trains, and so are the features.
 
-        `epoch` selects the augmentation; the same (rows, epoch) gives the same features, so that a resumed run equals
+        `epoch` selects the augmentation; the same (rows, epoch) gives the same features, so a resumed run equals
         an uninterrupted one.
         """
         ...

@@ -121,7 +121,7 @@ class DataSection(Section):
     """Folder that holds the datasets. Mini datasets lie in the cache folder unless a mini grid lies here."""
     views: int = Field(1, ge=0, le=1000)
     """Cached views per training image: 1 is the plain centre crop, V > 1 draws from V random crops and flips, 0 crops
-    and encodes anew at every step."""
+    and encodes again at every step."""
 
     @property
     def folder(self) -> Path | None:
@@ -169,7 +169,7 @@ class Setting(Section):
         """The keys that can change the result, by dotted name: what identifies a setting.
 
         Locations (`data.root`, `descriptions.bank`) are left out: cell keys hash the content and not its place. So are
-        knobs that the rest of the setting switches off, so that CoOp with `alignment.topk: 3` is CoOp.
+        knobs that the rest of the setting switches off, so CoOp with `alignment.topk: 3` is CoOp.
         """
         return {
             key: value

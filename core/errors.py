@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 
 class UserError(Exception):
-    """Something the user can mend: the message names the key, the file and the remedy in one line.
+    """Something the user can fix: the message names the key, the file and the remedy in one line.
 
     The command line prints it without a traceback and exits with code 2.
     """

@@ -34,7 +34,7 @@ def listed_points(sweep: LoadedSweep) -> Iterator[Point] | None:
 def grid_points(sweep: LoadedSweep) -> list[Point]:
     """The points of a grid that satisfy the constraints, one for each distinct setting.
 
-    Their order is random and follows the search's seed, so that a smaller budget takes a fair part of the grid.
+    Their order is random and follows the search's seed, so a smaller budget takes a fair part of the grid.
     """
     assert sweep.file.search is not None
     points = list(_distinct(sweep, list_points(sweep.space, sweep.base())))

@@ -46,7 +46,7 @@ class _Range(Generic[Number]):
         return self.step is None or _is_whole((value - self.low) / self.step)
 
     def _spaced(self, step: float) -> tuple[float, ...]:
-        """low, low + step, ... high; rounded, so that 0.1 + 2 * 0.1 is 0.3."""
+        """low, low + step, ... high; rounded, so 0.1 + 2 * 0.1 is 0.3."""
         return tuple(round(self.low + i * step, 12) for i in range(round((self.high - self.low) / step) + 1))
 
 

@@ -1,4 +1,4 @@
-"""Benchmarks run, on models too small to mean anything; what they measure is no test's business."""
+"""Benchmarks run, on models too small to mean anything; what they measure is not a test's business."""
 
 import json
 import re

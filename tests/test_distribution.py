@@ -12,7 +12,6 @@ PYPROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"
 FLOORS = ("core", "search_spaces", "sweeps")
 NOT_IMPORTED = {
     "cmaes": "Optuna's CMA-ES sampler imports it",
-    "psycopg": "SQLAlchemy's driver for PostgreSQL",
 }
 """Declared, though no module of the project imports them."""
 

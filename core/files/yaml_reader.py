@@ -11,6 +11,7 @@ from dualpt.core.files.regular import check_regular
 
 DEEPEST = 32
 """Levels of nesting beyond which a file is refused; also what ends one that contains itself."""
+TOO_DEEP = f"nested more than {DEEPEST} levels deep, or contains itself; keep it to keys and their values"
 MOST_VALUES = 100_000
 """Values of a file, aliases counted each time they are used."""
 
@@ -64,9 +65,13 @@ def load_yaml(text: str) -> Any:
     """What a YAML text says.
 
     Raises:
-        yaml.YAMLError: it isn't YAML, is nested too deeply or is too large.
+        yaml.YAMLError: it isn't YAML.
+        UserError: it is nested too deeply, or holds too much.
     """
-    loaded = yaml.load(text, Loader=Loader)
+    try:
+        loaded = yaml.load(text, Loader=Loader)
+    except RecursionError:
+        raise UserError(TOO_DEEP) from None
     level, values = [loaded], 0
     for _ in range(DEEPEST):
         level = [inner for value in level for inner in _inside(value)]
@@ -74,8 +79,8 @@ def load_yaml(text: str) -> Any:
         if not level:
             return loaded
         if values > MOST_VALUES:
-            raise yaml.YAMLError(f"more than {MOST_VALUES:,} values")
-    raise yaml.YAMLError(f"nested more than {DEEPEST} levels deep, or contains itself")
+            raise UserError(f"more than {MOST_VALUES:,} values")
+    raise UserError(TOO_DEEP)
 
 
 def _inside(value: object) -> list[object]:
@@ -99,8 +104,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         mark = error.problem_mark
         place = f"{path}:{mark.line + 1}" if mark else str(path)
         raise UserError(f"{place}: {error.problem}") from None
-    except RecursionError:
-        raise UserError(f"{path}: nested too deeply; keep it to keys and their values") from None
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     except (yaml.YAMLError, ValueError) as error:
         raise UserError(f"{path}: not a YAML text file ({str(error).splitlines()[0]})") from None
     if not isinstance(loaded, dict):

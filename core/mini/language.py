@@ -58,7 +58,7 @@ OWN_TEMPLATES: dict[str, str] = {
     "tile": "a centered satellite photo of {name}.",
     "person": "a photo of a person doing {name}.",
 }
-"""How one speaks of the kinds that are no countable objects."""
+"""How one speaks of kinds that are not countable objects."""
 NAME_AND_PARTS_TEMPLATES: tuple[str, ...] = ("a photo of a {name} with {parts}.", "a {name}, {a_kind} with {parts}.")
 UNNAMED_SUBJECTS: tuple[str, ...] = (
     "{a_kind}",

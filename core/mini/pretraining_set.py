@@ -21,7 +21,7 @@ from dualpt.core.mini.world import build_world
 NAMED_SHARE = 0.55
 """Share of images that show something with a name; the others show random attributes."""
 WRONG_NAME_SHARE = 0.08
-"""Share of names that are wrong: captions from the web are no ground truth."""
+"""Share of names that are wrong: captions from the web are not ground truth."""
 VARIATION = 0.06
 """How often an attribute of a class differs in one of its images."""
 IMAGES_PER_CHUNK = 700

@@ -4,7 +4,7 @@ Under causal attention, a token that follows the same prefix in several classes 
 and stands here once. There are three kinds of tokens:
 
 - *Frozen* tokens stand before the first context row: the start token and, with the name in front, the name. Nothing
-  learnable reaches them, so that they are only keys and values, constants in every layer.
+  learnable reaches them, so they are only keys and values, constants in every layer.
 - *Live* tokens are all others. A group holds the live tokens of whole classes, which attend to each other and to the
   group's frozen tokens as the trie says.
 - The *trunk* is the live tokens that all classes share: the context, with the name at the end. With several

@@ -1,7 +1,7 @@
 """Entropic optimal transport between a class's prompts and image patches (or descriptions).
 
 The cost is `1 - similarity`. Rows (the N prompts) carry equal mass, exactly. Columns (P patches or K descriptions)
-carry equal mass exactly, or, relaxed, pay `relaxation * KL(column mass || uniform)`, so that columns which resemble no
+carry equal mass exactly, or, relaxed, pay `relaxation * KL(column mass || uniform)`, so columns which resemble no
 prompt may be left out: unbalanced transport as in Dude (arXiv 2407.04489). The relaxed side's update is the ordinary
 one raised to relaxation / (relaxation + epsilon) (Chizat et al., arXiv 1607.05816).
 

@@ -34,7 +34,7 @@ def check_file(path: Path, sweep: LoadedSweep | None = None) -> list[Finding]:
         sweep: a sweep whose trials must fit the machines.
 
     Raises:
-        UserError: the file cannot be read, or is no cluster file.
+        UserError: the file cannot be read, or is not a cluster file.
     """
     text, documents = _read(path)
     pinned = read_constraints(path)

@@ -62,7 +62,7 @@ def _group(where: str, group: Mapping[str, Any], pinned: dict[str, str] | None, 
             yield from image_that_differs(f"{name}.image", str(container.get("image", "")), pinned)
         for mount in container.get("volumeMounts") or []:
             if mount.get("name") not in volumes:
-                yield error(f"{name}.volumeMounts", f"'{mount.get('name')}' is no volume of the pod")
+                yield error(f"{name}.volumeMounts", f"'{mount.get('name')}' is not a volume of the pod")
         yield from _gpus(name, container.get("resources") or {})
 
 
@@ -72,5 +72,5 @@ def _gpus(name: str, resources: Mapping[str, Any]) -> Iterator[Finding]:
         yield error(f"{name}.resources", f"{GPU} is requested without a limit: Kubernetes refuses the pod")
     elif limit is not None and not str(limit).isdigit():
         yield error(
-            f"{name}.resources", f"{GPU}: {limit} is no whole number; trials share a device by run.gpus_per_trial"
+            f"{name}.resources", f"{GPU}: {limit} is not a whole number; workers share a device by run.gpus_per_trial"
         )

@@ -99,7 +99,7 @@ def _doors(document: Document) -> Iterator[Finding]:
 
 
 def _stores(document: Document) -> Iterator[Finding]:
-    """Workers record cells themselves, so that runs are kept behind a server that all of them reach."""
+    """Workers record cells themselves, so runs are kept behind a server that all of them reach."""
     everything = commands_of(document, *SETUP, HEAD_START)
     servers = [(where, command) for where, command in everything if "mlflow server" in command]
     if not servers:

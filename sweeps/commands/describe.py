@@ -46,7 +46,7 @@ def generate(
     per_class: Annotated[int, typer.Option(min=1, help="Descriptions per class, K.")] = 5,
     tries: Annotated[int | None, typer.Option(min=1, help="Most questions per class; 4 K by default.")] = None,
     templates: Annotated[
-        Path | None, typer.Option(help="Question templates, one a line, with {class}, {photo} and {others}.")
+        Path | None, typer.Option(help="Question templates, one per line, with {class}, {photo} and {others}.")
     ] = None,
     class_name: Annotated[
         Literal["any", "required", "forbidden"], typer.Option(help="Whether descriptions name their class.")

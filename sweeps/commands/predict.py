@@ -25,7 +25,9 @@ def predict(
         typer.Option(help="A run id, a cell key, a beginning of either, or SWEEP/TRIAL/DATASET/SHOTS/SEED."),
     ] = None,
     contexts: Annotated[Path | None, typer.Option(help="A file that `dualpt train --save` wrote.")] = None,
-    classes: Annotated[Path | None, typer.Option(help="Other class names than those learned for, one a line.")] = None,
+    classes: Annotated[
+        Path | None, typer.Option(help="Other class names than those learned for, one per line.")
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="Classes shown for each image.")] = 3,
     form: Annotated[str, typer.Option("--format", help="table, csv or json.")] = "table",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the predictions to a file.")] = None,

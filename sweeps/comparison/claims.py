@@ -142,10 +142,12 @@ def _rank_table(claims: Claims, ranks: Ranks) -> PlainTable:
     words = [
         f"Friedman chi-square = {ranks.chi_square:.2f}, p {_equals(ranks.p)}; Iman-Davenport F = {ranks.f:.2f}, "
         f"p {_equals(ranks.f_p)}; {ranks.n} datasets",
-        f"mean ranks closer than Nemenyi's critical difference of {ranks.critical_difference:.2f} are not told apart",
+        f"mean ranks closer than Nemenyi's critical difference of {ranks.critical_difference:.2f} cannot be told apart",
     ]
     if ranks.f_p >= ALPHA:
-        words.append("the methods as a whole are not told apart: no pair of ranks should be read as a difference")
+        words.append(
+            "taken together the methods are indistinguishable: no pair of ranks should be read as a difference"
+        )
     return PlainTable(f"{claims.title.partition(':')[0]}: mean ranks", ("method", "rank"), rows, records, words)
 
 
@@ -160,9 +162,8 @@ def _method_lines(claims: Claims) -> list[str]:
         elif verdict == "perhaps":
             lines.append(f"{title}: perhaps {word} {baseline}, but {doubt(found.interval, found.holm)}; no claim")
         else:
-            lines.append(
-                f"{title} is not told from {baseline}: anything from {low:+.1f} to {high:+.1f} points fits the results"
-            )
+            points = f"from {low:+.1f} to {high:+.1f} points"
+            lines.append(f"{title} cannot be told from {baseline}: any difference {points} fits the results")
     return lines
 
 

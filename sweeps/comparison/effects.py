@@ -141,7 +141,7 @@ def effects_table(
 
 
 def _claims(effects: Sequence[Effect]) -> list[str]:
-    """Which effects can be claimed, and which cannot be told from none."""
+    """Which effects can be claimed, and which are indistinguishable from none."""
     lines = []
     for effect in effects:
         verdict = claim(effect.interval, effect.holm)
@@ -151,7 +151,9 @@ def _claims(effects: Sequence[Effect]) -> list[str]:
             lines.append(f"{effect.name}: perhaps an effect, but {doubt(effect.interval, effect.holm)}; no claim")
         else:
             low, high = effect.interval.low, effect.interval.high
-            lines.append(f"{effect.name}: not told from none; {low:+.1f} to {high:+.1f} points fit the results")
+            lines.append(
+                f"{effect.name}: no effect is shown; anything from {low:+.1f} to {high:+.1f} points fits the results"
+            )
     return lines
 
 

@@ -1,7 +1,7 @@
 """Recorded cells as frames: what every table, statistic and figure is made from.
 
-One row a cell: `sweep`, `trial`, `kind`, `dataset`, `protocol`, `shots`, `seed`, `status`, `seconds`, and one column a
-metric (accuracies in percent).
+One row per cell: `sweep`, `trial`, `kind`, `dataset`, `protocol`, `shots`, `seed`, `status`, `seconds`, and one column
+per metric (accuracies in percent).
 """
 
 from collections.abc import Sequence
@@ -97,6 +97,6 @@ def finished_shots(cells: pd.DataFrame, metric: str) -> list[int]:
 
 
 def untrained_methods(cells: pd.DataFrame) -> frozenset[str]:
-    """Methods that draw no sample, so that all their cells are at 0 shots: one result stands for every seed."""
+    """Methods that draw no sample, so all their cells are at 0 shots: one result stands for every seed."""
     shots = cells.groupby("trial")["shots"].max()
     return frozenset(map(str, shots.index[shots == 0]))

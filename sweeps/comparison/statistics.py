@@ -1,7 +1,7 @@
 """What can be claimed from paired results: intervals, tests over datasets, ranks. By NumPy, SciPy and statsmodels.
 
 A method's results are an array (D, S): D datasets, S seeds. Datasets are what a claim generalises over, so tests take
-one number a dataset; seeds are repeated measurements within it. Seeds of different datasets draw different images, so
+one number per dataset; seeds are repeated measurements within it. Seeds of different datasets draw different images, so
 they count as nested in datasets.
 
 Sources: Demšar, Statistical Comparisons of Classifiers over Multiple Data Sets, JMLR 7, 2006 (Wilcoxon, Friedman,

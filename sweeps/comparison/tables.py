@@ -55,7 +55,7 @@ class ComparisonTable:
     untrained: frozenset[str]
     """Methods that draw no sample: their single result stands at every number of shots."""
     heads: Mapping[str, str] = field(default_factory=dict)
-    """Column -> its title, where it is no dataset."""
+    """Column -> its title, where it is not a dataset."""
     baseline: str | None = None
     """The method that entries are differences to; None where they are accuracies."""
     published: frozenset[str] = frozenset()

@@ -36,7 +36,7 @@ def cell_tables(measured: Measurements) -> list[TextTable]:
 
 
 def word_table(words: NearestWords, class_specific: bool) -> TextTable:
-    """One row a context token, a column a prompt."""
+    """One row per context token, one column per prompt."""
     heads = ("token", *(f"prompt {n}" for n in range(1, len(words.contexts) + 1)))
     rows = [
         (str(token + 1), *(", ".join(f"{near.word} {near.distance:.2f}" for near in p[token]) for p in words.contexts))
@@ -47,13 +47,13 @@ def word_table(words: NearestWords, class_specific: bool) -> TextTable:
     reading = (
         f"Euclidean distance to the nearest of {words.words} vocabulary words. The nearest context token is "
         f"{nearest:.2f} away; words are {words.between_words:.2f} from their nearest neighbour (median). Tokens much "
-        f"farther than that are no words.{of_class}"
+        f"farther than that are not words.{of_class}"
     )
     return TextTable("nearest words to the learned contexts", heads, rows, reading)
 
 
 def description_table(similarity: DescriptionSimilarity, names: Sequence[str]) -> TextTable:
-    """One row a class, the least similar to its own descriptions first."""
+    """One row per class, the least similar to its own descriptions first."""
     n_prompts = similarity.by_prompt.shape[1]
     heads: tuple[str, ...] = ("class", "own description", "rank", "nearest other", "its cosine")
     heads += tuple(f"prompt {n}" for n in range(1, n_prompts + 1)) if n_prompts > 1 else ()

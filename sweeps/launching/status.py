@@ -173,7 +173,7 @@ def detailed(status: SweepStatus, console: Console) -> Group:
 
 
 def _by_dataset(status: SweepStatus, datasets: Sequence[str], heads: Sequence[str], look: box.Box) -> Table:
-    """A row a trial: of each dataset the finished cells and, in red, the failed ones."""
+    """One row per trial: the finished cells of each dataset and, in red, the failed ones."""
     table = Table("trial", *heads, title=escape(status.name), title_justify="left", header_style="bold", box=look)
     for trial, cells in status.trials.items():
         mark = "[green]▸[/] " if trial in status.running else ""

@@ -1,6 +1,6 @@
 """One attempt at a cell as plain values: what a worker writes to the ledger, or keeps as a file while that is away.
 
-A record knows everything that its run will hold, so that it can be written later, by another process, and again: the
+A record knows everything that its run will hold, so it can be written later, by another process, and again: the
 same record written twice is one run.
 """
 

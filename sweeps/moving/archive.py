@@ -1,7 +1,7 @@
 """The archive: a zip of JSON and artifacts, written whole or not at all, and checked before anything of it is used.
 
     manifest.json           what it is, its schema version, and what it must hold
-    runs.jsonl              one run a line (`ArchivedRun`), parents before their children
+    runs.jsonl              one run per line (`ArchivedRun`), parents before their children
     artifacts/<run>/<path>  the runs' files as they are
 
 Knows no MLflow, and never runs anything that it reads.

@@ -138,7 +138,7 @@ class _Import:
         self._before: dict[str, TrialRef] = {}
         """Trials that were here before, by run id."""
         self._grown: dict[str, TrialRef] = {}
-        """Those that gained cells: their aggregates are written anew."""
+        """Those that gained cells: their aggregates are written again."""
         self._tally: Counter[str] = Counter()
         self._survey()
 

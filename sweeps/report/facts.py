@@ -1,6 +1,6 @@
 """What a report says besides tables of results: what is missing, what failed, what it cost, where numbers come from.
 
-All of it is aggregated here from `CellRow`s, so that a page of 5,000 cells stays light. Rows of tables are
+All of it is aggregated here from `CellRow`s, so a page of 5,000 cells stays light. Rows of tables are
 `Row = tuple[Text, ...]`: what is shown, and what it is sorted by.
 """
 

@@ -1,4 +1,4 @@
-"""What an error of a store means: it is away for a while, two processes wrote at once, or trying again is no use.
+"""What an error of a store means: it is away for a while, two processes wrote at once, or trying again is useless.
 
 Neither MLflow nor a tracking server passes on the classes of a database's errors, only SQLAlchemy's text of them:
 `(psycopg.errors.UniqueViolation) duplicate key value …`. The class is read from that text.

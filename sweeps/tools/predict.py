@@ -58,7 +58,7 @@ def predict(
     Args:
         cell: a recorded cell, as `dualpt.sweeps.ledger.cell_names.find_cell` understands it; or
         contexts: a file of learned prompts, as `dualpt train --save` writes it.
-        classes: a file with other class names, one a line.
+        classes: a file with other class names, one per line.
 
     Returns:
         0, or 3 where some image could not be read: it is listed.
@@ -94,7 +94,7 @@ def predict(
             console.print(f"  left out: {prediction.fault}", style="yellow", highlight=False, markup=False)
         if others:
             console.print(
-                f"  {others} other files in the folders are no images by their names", style="dim", markup=False
+                f"  {others} other files in the folders are not images by their names", style="dim", markup=False
             )
     return SOME_UNREADABLE if faults else ALL_READ
 

@@ -52,7 +52,7 @@ def train_once(
     runner = CellRunner()
     quiet = as_json or not console.is_terminal
     with showing_progress(console, quiet, "drawing") as show:
-        runner.prepare_data(cells, show)  # `check` would draw mini datasets in silence
+        runner.prepare_data(cells, show)  # `check` would draw mini datasets silently
         runner.check(cells)
         runner.prepare(cells, show)
         show(0, None, "training")
@@ -78,7 +78,7 @@ def cells_of(
     targets: str | None,
     overrides: list[str],
 ) -> list[Cell]:
-    """The cells of one setting on one dataset, one a seed, as the command line gives them.
+    """The cells of one setting on one dataset, one per seed, as the command line gives them.
 
     Raises:
         UserError: any fault of the words.

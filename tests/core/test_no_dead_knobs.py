@@ -106,7 +106,7 @@ def test_changing_a_knob_changes_the_run_and_the_key(key: str, runner: CellRunne
     one, other = (Setting().with_values(values_of(key, which)) for which in (0, 1))
     first, second = run(runner, one), run(runner, other)
     assert outcome(first) != outcome(second), f"{key} changes nothing"
-    assert first.key != second.key, f"{key} is no part of the cell key"
+    assert first.key != second.key, f"{key} is not part of the cell key"
 
 
 def test_a_moved_data_root_keeps_its_keys(tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ def _local_folder(llm: str) -> Path | None:
     """The folder that `--llm` names, or None for a name on the hub.
 
     Raises:
-        UserError: a path at which there is no model.
+        UserError: a path without a model.
     """
     folder = Path(llm).expanduser()
     if folder.is_dir():

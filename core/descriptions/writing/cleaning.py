@@ -54,7 +54,7 @@ class Rules:
 
 
 MIN_WORDS = 3
-"""Fewer words are no description."""
+"""Fewer words are not a description."""
 
 _REFUSAL = re.compile(
     r"\b(?:i(?:'m| am) (?:sorry|unable|not able|not sure)|i (?:can(?:no|')t|do(?:n't| not) (?:have|know)|apologi[sz]e)|"

@@ -45,7 +45,7 @@ class Generated:
 
     @property
     def rejected(self) -> Counter[Reason]:
-        """Answers by why they are no description."""
+        """Answers by why they are not descriptions."""
         return sum((found.rejected for found in self.classes), Counter())
 
 

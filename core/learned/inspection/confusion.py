@@ -56,7 +56,7 @@ class Judgement:
         return found[:count]
 
     def surest(self, count: int) -> list[int]:
-        """Correctly classified images, one a class, those of the largest margin first."""
+        """Correctly classified images, one per class, largest margin first."""
         top = self.logits.topk(min(2, self.logits.shape[1]), dim=1).values
         margin = top[:, 0] - top[:, -1]
         right = (self.predictions == self.labels).nonzero().flatten().tolist()

@@ -1,6 +1,6 @@
 """The vocabulary words nearest to learned context vectors, as CoOp reads them (arXiv 2109.01134, Table 4).
 
-Learned vectors need not be near any word at all, so that distances come with a yardstick: how far words are from each
+Learned vectors need not be near any word at all, so distances come with a yardstick: how far words are from each
 other.
 
 Shapes: N prompts, L context tokens, V words, W text width.

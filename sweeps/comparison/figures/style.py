@@ -25,7 +25,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", "-.", ":")
 SEQUENCE = "cividis_r"
-"""Colour map of ordered values, more is darker; its lightness rises evenly, so that grey keeps the order."""
+"""Colour map of ordered values, more is darker; its lightness rises evenly, so grey keeps the order."""
 MOST_METHODS = 16
 """Methods that a figure shows: more cannot be told apart."""
 CHARACTER, HANDLE = 0.08, 0.75

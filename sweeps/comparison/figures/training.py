@@ -1,4 +1,4 @@
-"""Training curves: the loss over epochs, one panel a dataset, one line a method."""
+"""Training curves: the loss over epochs, one panel per dataset, one line per method."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING

@@ -148,7 +148,7 @@ class TestFiles:
         ("name", "words"),
         [
             ("tiny-resnet", "do not fit tiny-resnet: visual.conv1.weight is (32, 3, 16, 16), wanted is"),
-            ("tiny-vit-64", "visual.positional_embedding is (10, 32), wanted is (17, 32)"),  # never resized in silence
+            ("tiny-vit-64", "visual.positional_embedding is (10, 32), wanted is (17, 32)"),  # never resized silently
         ],
     )
     def test_another_architecture(self, weights_file: Path, name: str, words: str) -> None:

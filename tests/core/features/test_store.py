@@ -145,7 +145,7 @@ class TestFaults:
     @pytest.mark.parametrize("value", [torch.nan, 0.0])
     def test_features_without_a_direction(self, store, backbone, image_root, items, value) -> None:
         backbone.model.visual.proj.data.fill_(value)
-        with pytest.raises(UserError, match=r"not finite, or zero; check the weights"):
+        with pytest.raises(UserError, match=r"aren't finite, or are zero; check the weights"):
             store.features(backbone, NAME, image_root, items, None)
 
     def test_damage_is_found_by_verify_and_encoded_again(self, filled, backbone, image_root, items, encoded) -> None:

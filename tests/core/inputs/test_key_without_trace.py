@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dualpt.core.cell import Cell
 from dualpt.core.files.locations import leaving_no_trace
-from dualpt.core.inputs.reading import cell_key
+from dualpt.core.inputs.key import cell_key
 from dualpt.core.methods import method_setting
 
 

@@ -85,7 +85,7 @@ def test_more_seeds_train_only_the_new_cells(declare: Declare, log: Path) -> Non
     assert {row.seed for row in shown(more) if row.trial == "best"} == {1, 2, 3}
     ledger = Ledger(more.file.run.tracking_uri)
     assert {row.status for row in ledger.trials(dispatcher.experiment)} == {"FINISHED"}, (
-        "extended trials are closed anew"
+        "extended trials are closed again"
     )
 
 

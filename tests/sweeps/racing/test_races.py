@@ -12,7 +12,7 @@ from dualpt.search_spaces.search_section import Racing, Search
 from dualpt.sweeps.launching.preview import dry_run
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.racing import Asha, Race, StatisticalRace
-from dualpt.sweeps.racing.races import race_of
+from dualpt.sweeps.racing.races import NoRace, race_of
 from dualpt.sweeps.racing.standings import Standings, paired_t
 from tests.sweeps.fake_runner import FATAL_WEIGHT, fake_key, no_notes
 from tests.sweeps.running import open_dispatcher, shown, train_here, trained
@@ -34,7 +34,7 @@ def test_every_race_of_the_search_section_has_its_class() -> None:
     defaults: dict[str, Any] = {"race_datasets": None, "race_reduction": None, "race_confidence": None}
     races = {name: race_of(Search.model_construct(racing=name, **defaults), 5) for name in get_args(Racing)}
     assert {name: type(race) for name, race in races.items()} == {
-        "none": type(None),
+        "none": NoRace,
         "asha": Asha,
         "statistical": StatisticalRace,
     }

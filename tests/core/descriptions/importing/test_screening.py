@@ -1,4 +1,4 @@
-"""What is no description is told from what is one; the patterns are those of public banks (CuPL, HPT)."""
+"""What is not a description is recognised; the patterns are those of public banks (CuPL, HPT)."""
 
 import pytest
 
