@@ -2,7 +2,7 @@
 
 variants:                                       # named lists
   without descriptions: {alignment.llm_weight: 0}
-  CoOp: {method: coop, changes: [prompt.n_prompts, alignment.llm_weight, …]}
+  one prompt (CoOp): {method: coop, changes: [prompt.n_prompts, alignment.llm_weight, …]}
 factors:                                        # or factors, one at a time or crossed
   prompt.n_prompts: [1, 2, 4]
   local alignment: {without: {alignment.local_weight: 0, inference.local_weight: 0}, with: {}}
@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
+from unicodedata import normalize
 
 from dualpt.core.config import SETTING_KEYS, Setting, Value, flatten, uses_descriptions
 from dualpt.core.errors import UserError, nearest
@@ -28,8 +29,21 @@ BANK = "descriptions.bank"
 """A location, and yet what an ablation of description banks varies."""
 FORBIDDEN = "'\"`[]"
 """Characters that a name in MLflow's queries, or in a table of several sweeps, cannot hold."""
-OF_A_SEARCH = re.compile(r"best(-\d+-shot)?|trial-\d+")
-"""Names that searches give their trials."""
+LONGEST_NAME = 200
+"""Characters of a variant's name."""
+
+
+def _as_read(name: str) -> str:
+    """What names have in common that look the same, or differ in case alone."""
+    return normalize("NFKC", name).casefold()
+
+
+OF_A_SEARCH = re.compile(r"best(-\d+-shot)?|best of (the )?sweep.*|trial-\d+")
+"""Names that searches give their trials, and what tables call them."""
+RESERVED = frozenset(
+    _as_read(word) for name, method in METHODS.items() for word in (name, method.title, method.short_title)
+)
+"""What published methods are called in tables and on the command line."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +190,9 @@ def _factor(name: str, declared: Any, reference: Setting, place: str) -> Factor:
     if isinstance(declared, list):
         if name not in SETTING_KEYS:
             raise UserError(f"{place}: a list of values needs a key as its name{nearest(name, SETTING_KEYS)}")
+        texts = [str(value) for value in declared]
+        if twice := [text for n, text in enumerate(texts) if text in texts[:n]]:
+            raise UserError(f"{place}: {twice[0]} is listed twice; remove one")
         declared = {("all" if value is None else str(value)): {name: value} for value in declared}
     if not isinstance(declared, dict) or len(declared) < 2:
         raise UserError(f"{place}: expected a list of values, or levels with the values of each; at least two")
@@ -228,9 +245,15 @@ def _generators(declared: Any, design: str, factors: Sequence[Factor], place: st
 
 
 def _check_name(name: Any, place: str) -> None:
-    if not isinstance(name, str) or not 0 < len(name) <= 200 or set(name) & set(FORBIDDEN):
-        raise UserError(f"{place}: a name is 1 to 200 characters without {' '.join(FORBIDDEN)}; found {name!r}")
-    if name in METHODS or OF_A_SEARCH.fullmatch(name):
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or set(name) & set(FORBIDDEN):
+        raise UserError(
+            f"{place}: a name is 1 to {LONGEST_NAME} characters without {' '.join(FORBIDDEN)}; found {name!r}"
+        )
+    if not name.isprintable() or name != name.strip():
+        raise UserError(
+            f"{place}: a name is one line of visible characters, without spaces at its ends; found {name!r}"
+        )
+    if _as_read(name) in RESERVED or OF_A_SEARCH.fullmatch(_as_read(name)):
         raise UserError(f"{place}: '{name}' is the name of a published method or of a search's trial; choose another")
 
 
@@ -259,7 +282,7 @@ def _check_distinct(variants: Sequence[Variant], source: str) -> None:
     """No two variants may be one setting, or have one name."""
     for place, variant in enumerate(variants):
         for other in variants[:place]:
-            if other.name.casefold() == variant.name.casefold():
+            if _as_read(other.name) == _as_read(variant.name):
                 raise UserError(f"{source}: two variants are named '{variant.name}'")
             if not _difference(variant.setting, other.setting):
                 raise UserError(f"{source}: '{other.name}' and '{variant.name}' are one setting; remove one")

@@ -11,13 +11,14 @@ leaves:
 import re
 import reprlib
 from collections.abc import Collection
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import yaml
 from pydantic import Field, ValidationError, field_validator
 
 from dualpt.core.config import Section, one_line
 from dualpt.core.errors import UserError
+from dualpt.core.files.inside import LONGEST_PART, tidied, why_outside
 from dualpt.core.files.locations import write_atomically
 from dualpt.core.files.regular import check_regular
 from dualpt.core.files.yaml_reader import read_yaml
@@ -29,8 +30,6 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """Names become parts of metric names and of file names."""
 LONGEST_VALUE = 1000
 """Characters of a value, at most."""
-LONGEST_NAME = 255
-"""Bytes of a file's name, at most, in all common file systems."""
 
 
 class OwnDataset(Section):
@@ -50,10 +49,10 @@ class OwnDataset(Section):
     @field_validator("folder", "images", "split")
     @classmethod
     def _stays_inside(cls, path: str) -> str:
-        if not path.isprintable() or any(len(part.encode()) > LONGEST_NAME for part in path.split("/")):
-            raise ValueError(f"must be made of printable names of at most {LONGEST_NAME} bytes")
-        if "\\" in path or path.startswith("~") or PurePosixPath(path).is_absolute() or ".." in path.split("/"):
-            raise ValueError("must be a relative path inside the data root, with forward slashes")
+        if not path.isprintable() or any(len(part.encode()) > LONGEST_PART for part in path.split("/")):
+            raise ValueError(f"must be made of printable names of at most {LONGEST_PART} bytes")
+        if (inner := tidied(path)) and (reason := why_outside(inner)) is not None:
+            raise ValueError(f"must be a relative path inside the data root, with forward slashes; it {reason}")
         return path
 
     @field_validator("folder", "split")

@@ -12,11 +12,10 @@ from pathlib import Path
 from dualpt.core.data.splits import PARTS, Item, Split, make_split
 from dualpt.core.data.text_files import read_text
 from dualpt.core.errors import UserError
+from dualpt.core.files.inside import CONTROL, tidied, why_outside
 from dualpt.core.files.json_reader import parse_json
 
 DIGITS = re.compile(r"\s*-?\d{1,9}\s*", re.ASCII)
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-"""Control characters: a line feed breaks every list of names."""
 ABSOLUTE = re.compile(r"/|~/|[A-Za-z]:/")
 """Starts of a path on some machine, separators already turned."""
 
@@ -86,7 +85,7 @@ def relative_path(path: object, image_folder: str) -> str:
         plain, absolute = (behind, None) if cut else (plain, absolute)
     if absolute:
         raise ValueError(f"path '{path:.80}' is absolute; cut it to the part under the image folder")
-    parts = [part for part in plain.split("/") if part not in ("", ".")]
-    if ".." in parts or not parts:
-        raise ValueError(f"path '{path:.80}' leaves the image folder")
-    return "/".join(parts)
+    inner = tidied(plain.lstrip("/"))
+    if (reason := why_outside(inner)) is not None:
+        raise ValueError(f"path '{path:.80}' {reason}")
+    return inner

@@ -10,10 +10,11 @@ Other columns are ignored. Labels are the places of the sorted class names; `par
 import csv
 from pathlib import Path
 
-from dualpt.core.data.split_file import CONTROL, relative_path
+from dualpt.core.data.split_file import relative_path
 from dualpt.core.data.splits import PARTS, Item, Split, make_split
 from dualpt.core.data.text_files import read_text
 from dualpt.core.errors import UserError
+from dualpt.core.files.inside import CONTROL
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 """By file suffix."""

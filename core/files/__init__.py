@@ -2,6 +2,7 @@
 
 - `locations`: the cache folder, and writing a file in one step
 - `regular`: what is not a regular file, or has no content yet, is refused before it is opened
+- `inside`: whether a path that a file brings along stays inside its folder
 - `fingerprint`: SHA-256 of values and of files
 - `json_reader`, `yaml_reader`: documents that others wrote, unambiguous or refused
 - `tensor_file`: tensors with a checksum over their content

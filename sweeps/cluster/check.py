@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
 from dualpt.core.errors import UserError
@@ -66,13 +67,13 @@ def show_check(console: Console, path: Path, *, sweep: LoadedSweep | None = None
 
 def _print(console: Console, path: Path, findings: Sequence[Finding]) -> None:
     if not findings:
-        console.print(f"[green]ok[/] {path}: accepted by Ray's schema and by every rule", highlight=False)
+        console.print(f"[green]ok[/] {escape(str(path))}: accepted by Ray's schema and by every rule", highlight=False)
         return
     where = Column("where", overflow="fold")
-    table = Table("", where, "what", title=str(path), title_justify="left", header_style="bold")
+    table = Table("", where, "what", title=escape(str(path)), title_justify="left", header_style="bold")
     for finding in findings:
         colour = "red" if finding.level == "error" else "yellow"
-        table.add_row(f"[{colour}]{finding.level}[/]", finding.where, finding.text)
+        table.add_row(f"[{colour}]{finding.level}[/]", escape(finding.where), escape(finding.text))
     console.print(table)
 
 

@@ -54,7 +54,9 @@ def submit_sweep(
     job, entrypoint = _submit(client, file, path, [*overrides, *options], address)
     console.print(f"submitted {job}: {entrypoint}", highlight=False, soft_wrap=True, markup=False)
     if not follow:
-        console.print(f"  follow it with: ray job logs {job} --follow --address {address}", highlight=False)
+        console.print(
+            f"  follow it with: ray job logs {job} --follow --address {address}", highlight=False, markup=False
+        )
         return 0
     try:
         asyncio.run(_follow(client, job, console))
@@ -62,6 +64,7 @@ def submit_sweep(
         console.print(
             f"  no longer followed; the job goes on. Stop it with: ray job stop {job} --address {address}",
             highlight=False,
+            markup=False,
         )
         return 130
     return _exit_code(client, job, console)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from dualpt.sweeps.commands.options import DEFAULT_STORE, Json, Store, new_app, out
 
@@ -15,6 +16,9 @@ app = new_app()
 def export_command(
     name: Annotated[str, typer.Argument(help="Name of a sweep (its MLflow experiment).")],
     file: Annotated[Path, typer.Option("--out", help="The archive to write; it replaces a file of that name.")],
+    without_files: Annotated[
+        bool, typer.Option("--without-files", help="Write the numbers alone, without settings and learned contexts.")
+    ] = False,
     store: Store = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
@@ -28,13 +32,19 @@ def export_command(
     ledger = open_ledger(store)
     with progress_bar(out, quiet=as_json or not out.is_terminal) as bar:
         task = bar.add_task("runs", total=None)
-        done = export_sweep(ledger, name, file, lambda n, total: bar.update(task, completed=n, total=total))
+        done = export_sweep(
+            ledger,
+            name,
+            file,
+            lambda n, total: bar.update(task, completed=n, total=total),
+            without_files=without_files,
+        )
     if as_json:
         print(json.dumps({**asdict(done), "file": str(file)}))
         return
     size = file.stat().st_size / 2**20
-    out.print(f"[bold]{name}[/]: {done.cells} cells, {done.artifacts} files, {size:.1f} MiB", highlight=False)
-    out.print(f"  archive: {file}", highlight=False)
+    out.print(f"[bold]{escape(name)}[/]: {done.cells} cells, {done.artifacts} files, {size:.1f} MiB", highlight=False)
+    out.print(f"  archive: {file}", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command("import", epilog="Example: [bold]dualpt import demo.zip --store sqlite:///mlflow.db[/]")
@@ -54,7 +64,7 @@ def import_command(
         print(json.dumps(done.summary()))
         return
     known = done.known + done.kept
-    out.print(f"[bold]{done.sweep}[/]: {done.added} cells added, {known} were known", highlight=False)
+    out.print(f"[bold]{escape(done.sweep)}[/]: {done.added} cells added, {known} were known", highlight=False)
     if done.superseded:
         out.print(
             f"  {done.superseded} trials have the name of another setting here: recorded, and not shown in tables",

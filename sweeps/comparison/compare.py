@@ -84,7 +84,7 @@ def compare_sweeps(
         save(few_shot_curves(selection.cells, selection.grid, metric=shown), figure, "--figure")
     show_tables(console, tables, form=form, output=output)
     if figure is not None:
-        console.print(f"  figure: {figure}", highlight=False)
+        console.print(f"  figure: {figure}", highlight=False, markup=False)
 
 
 def comparison_tables(
@@ -210,4 +210,4 @@ def _write(text: str, output: Path | None, console: Console) -> None:
         output.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
     except OSError as error:
         raise UserError(f"--output: {output} cannot be written ({error.strerror})") from None
-    console.print(f"  table: {output}", highlight=False)
+    console.print(f"  table: {output}", highlight=False, markup=False)

@@ -66,7 +66,7 @@ def draw(
         else:
             figure = COMPARISONS[kind](selection, shots)
     save(figure, output)
-    console.print(f"  figure: {output}", highlight=False)
+    console.print(f"  figure: {output}", highlight=False, markup=False)
 
 
 def _shots_of(selection: Selection, shots: int | None, metric: str) -> int:

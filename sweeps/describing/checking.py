@@ -229,7 +229,7 @@ def _finite(values: dict[str, float]) -> dict[str, float | None]:
 
 def _print(console: Console, report: dict[str, Any]) -> None:
     covered = report["classes"] - len(report["without"])
-    table = Table(title=f"{report['dataset']}: {report['bank']}", title_justify="left", show_header=False)
+    table = Table(title=escape(f"{report['dataset']}: {report['bank']}"), title_justify="left", show_header=False)
     rows: list[tuple[str, str]] = [
         ("text tower", report["backbone"]),
         ("classes with sentences", f"{covered} of {report['classes']}"),
@@ -248,7 +248,7 @@ def _print(console: Console, report: dict[str, Any]) -> None:
         ]
     for row in rows:
         table.add_row(*row)
-    console.print(table)
+    console.print(table, markup=False)
     if report["not_judged"]:
         console.print(
             f"  zero-shot accuracy not measured: {escape(report['not_judged'])}", highlight=False, soft_wrap=True

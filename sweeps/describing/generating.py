@@ -151,7 +151,7 @@ def _telling_what_is_kept(console: Console, file: AnswerFile, path: Path) -> Ite
     try:
         yield
     except KeyboardInterrupt:
-        console.print(f"{len(file.answers)} answers kept in {path}; run again to continue")
+        console.print(f"{len(file.answers)} answers kept in {path}; run again to continue", markup=False)
         raise
 
 
@@ -272,7 +272,7 @@ def _print(console: Console, report: dict[str, Any]) -> None:
     )
     if rejected:
         reasons = ", ".join(f"{count} {reason}" for reason, count in rejected.items())
-        console.print(f"  rejected: {reasons}", highlight=False)
+        console.print(f"  rejected: {reasons}", highlight=False, markup=False)
     if report["short"]:
         remedy = REMEDIES.get(next(iter(rejected), "no text"), "more --tries, or other --templates")
         names = [f"'{name}' {count}" for name, count in report["short"].items()]

@@ -118,7 +118,7 @@ def _show(
     )  # without its edge it fits 80 columns
     for match in found:
         parts = (match.classes, match.matched, match.unmatched, match.empty, match.respelled, match.unused)
-        table.add_row(match.dataset, *[str(len(part)) for part in parts])
+        table.add_row(escape(match.dataset), *[str(len(part)) for part in parts])
     console.print(table)
     for match, report in zip(found, reports, strict=True):
         _print_details(console, match, report, draft)
@@ -143,10 +143,12 @@ def _print_details(console: Console, match: Import, report: Mapping[str, object]
     }
     for what, names in lines.items():
         if names:
-            line = f"  {match.dataset}: {what} {escape(listing(names, shown=10))}"
+            line = f"  {escape(match.dataset)}: {what} {escape(listing(names, shown=10))}"
             console.print(line, highlight=False, soft_wrap=True)
     if report["bank"] is not None:
-        console.print(f"  {match.dataset}: [bold]{escape(str(report['bank']))}[/]", highlight=False, soft_wrap=True)
+        console.print(
+            f"  {escape(match.dataset)}: [bold]{escape(str(report['bank']))}[/]", highlight=False, soft_wrap=True
+        )
     else:
         console.print(_remedy(match, draft), style="yellow", highlight=False, markup=False, soft_wrap=True)
 

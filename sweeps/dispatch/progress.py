@@ -35,10 +35,10 @@ class SweepProgress:
         self._console, self._enabled, self._clock = console, enabled, clock
         self._live = enabled and console.is_terminal
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
         )
         self._bar = Progress(*columns, console=console, disable=not self._live, transient=True, refresh_per_second=4)
         self._task: TaskID | None = None

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from dualpt.core.learned.inspection.similarity import DescriptionSimilarity
@@ -88,10 +89,10 @@ def confusion_table(test: SetMeasurements) -> TextTable:
 def print_tables(tables: Sequence[TextTable], console: Console) -> None:
     for table in tables:
         columns, rows = slice(table.terminal_columns), slice(table.terminal_rows)
-        grid = Table(*table.heads[columns], title=table.title, title_justify="left", header_style="bold")
+        grid = Table(*table.heads[columns], title=escape(table.title), title_justify="left", header_style="bold")
         for row in table.rows[rows]:
             grid.add_row(*row[columns])
-        console.print(grid)
+        console.print(grid, markup=False)
         left = len(table.rows) - len(grid.rows)
         more = f" {left} more classes on the page." if left else ""
-        console.print(f"  {table.reading}{more}", style="dim", highlight=False)
+        console.print(f"  {table.reading}{more}", style="dim", highlight=False, markup=False)

@@ -13,6 +13,7 @@ from matplotlib.colors import Normalize
 
 from dualpt.core.learned.inspection.patches import PatchMaps
 from dualpt.sweeps.inspecting.measurements import Look, Measurements, SetMeasurements
+from dualpt.sweeps.names import figure_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +47,7 @@ def draw_looks(measured: SetMeasurements, form: str | None, path: Path) -> None:
     for (look, name, maps), line in zip(rows, axes, strict=True):
         first = name == look.maps[0][0]
         _show_image(line[0], look.pixels if first else None)
-        label = f"{_role(look, first)}{name}\nplan entropy {maps.plan_entropy:.2f}"
+        label = f"{_role(look, first)}{figure_text(name)}\nplan entropy {maps.plan_entropy:.2f}"
         line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
         for axis, (values, scale) in zip(line[1:], _panels(maps, kinds, n_prompts), strict=True):
             _overlay(axis, look.pixels, values, scale)
@@ -104,7 +105,7 @@ def draw_confusions(measured: SetMeasurements, path: Path) -> None:
         images = [measured.images[i] for i in pair.images if i in measured.images]
         for place, axis in enumerate(line):
             _show_image(axis, images[place] if place < len(images) else None)
-        names = measured.class_names
+        names = [figure_text(name) for name in measured.class_names]
         label = f"{names[pair.true]}\ntaken for\n{names[pair.predicted]}\n({len(pair.images)}: {pair.share:.0%})"
         line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
     _save(figure, path)
@@ -113,7 +114,8 @@ def draw_confusions(measured: SetMeasurements, path: Path) -> None:
 def draw_descriptions(measured: Measurements, path: Path) -> None:
     """Every class's mean prompt against every class's mean description."""
     assert measured.descriptions is not None
-    matrix, names = measured.descriptions.by_class.numpy(), measured.prompts.class_names
+    matrix = measured.descriptions.by_class.numpy()
+    names = [figure_text(name) for name in measured.prompts.class_names]
     side = min(12.0, 3.2 + 0.28 * len(names))
     figure, axis = plt.subplots(figsize=(side + 1, side), layout="constrained")
     image = axis.imshow(matrix, cmap=MAP)

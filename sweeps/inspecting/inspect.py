@@ -7,12 +7,14 @@ from typing import Any
 
 import jinja2
 from rich.console import Console
+from rich.markup import escape
 
 from dualpt.core.config import Setting, uses_local
 from dualpt.sweeps.comparison.frames import open_ledger
 from dualpt.sweeps.console import showing_progress
 from dualpt.sweeps.inspecting.cell_tables import TextTable, cell_tables, print_tables
 from dualpt.sweeps.ledger.cell_names import find_cell, prompts_of
+from dualpt.sweeps.names import file_name
 from dualpt.sweeps.outputs import writable_folder
 
 PAGE = "index.html"
@@ -49,7 +51,7 @@ def inspect_cell(
     ledger = open_ledger(store)
     row = find_cell(ledger, name)
     prompts = prompts_of(ledger, row, overrides)
-    folder = out or Path("outputs") / f"inspect-{row.trial}-{row.dataset}-{row.shots}shot-seed{row.seed}"
+    folder = out or Path("outputs") / file_name(f"inspect-{row.trial}-{row.dataset}-{row.shots}shot-seed{row.seed}")
     writable_folder(folder, "--out")
     from dualpt.core.running.cell_runner import CellRunner
     from dualpt.sweeps.inspecting.measurements import look_inside
@@ -66,11 +68,11 @@ def inspect_cell(
     if as_json:
         print(_document(row.run_id, row.key, tables, [folder / picture.file for picture in pictures]))
         return
-    console.print(f"[bold]{place}[/]  run {row.run_id}", highlight=False)
+    console.print(f"[bold]{escape(place)}[/]  run {escape(row.run_id)}", highlight=False)
     print_tables(tables, console)
     if measured.no_descriptions:
         console.print(f"  no descriptions: {measured.no_descriptions}", style="dim", highlight=False, markup=False)
-    console.print(f"  pictures and page: {folder / PAGE}", highlight=False)
+    console.print(f"  pictures and page: {folder / PAGE}", highlight=False, markup=False)
 
 
 def _draw(measured: Any, setting: Setting, folder: Path) -> list[Picture]:

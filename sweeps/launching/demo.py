@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from dualpt import search_spaces
 from dualpt.core.results import TEST_ACCURACY
@@ -33,7 +34,7 @@ def run_demo(console: Console) -> int:
     """Run the shipped demo sweep, or what is missing of it; the exit code is the sweep's."""
 
     sweep = load_sweep(Path(search_spaces.__path__[0]) / "demo.yaml")
-    console.print(f"[bold]DuAl-PT demo[/]: {sweep.file.description}", highlight=False)
+    console.print(f"[bold]DuAl-PT demo[/]: {escape(sweep.file.description)}", highlight=False)
     draw_mini_datasets(sweep, console=console)
     outcome = launch(sweep, console=console)
     if outcome.interrupted:
@@ -41,5 +42,5 @@ def run_demo(console: Console) -> int:
     store = sweep.file.run.tracking_uri
     compare_sweeps(console, [sweep.file.name], store=store, metric=TEST_ACCURACY, figure=FIGURE)
     compare_sweeps(console, [sweep.file.name], store=store, form="markdown", output=TABLE)
-    console.print(NEXT.format(figure=FIGURE), highlight=False)
+    console.print(NEXT.format(figure=FIGURE), highlight=False, markup=False)
     return outcome.exit_code

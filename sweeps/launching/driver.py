@@ -170,7 +170,7 @@ class Driver:
         """Wait until the stores answer, deliver what was kept, and open the dispatcher again."""
         self.trained_before += self.dispatcher.counts.trained
         reason = escape((outage(error) or "")[:300])
-        self._shown.note(f"[yellow]waiting[/]: {reason}; results are kept in {self._outbox.folder}")
+        self._shown.note(f"[yellow]waiting[/]: {reason}; results are kept in {escape(str(self._outbox.folder))}")
         patience = Retrying(
             retry=retry_if_exception(is_outage), wait=wait_exponential(max=LONGEST_WAIT), sleep=self._sleep
         )

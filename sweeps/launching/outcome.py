@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 
 if TYPE_CHECKING:
     from dualpt.sweeps.launching.driver import Driver
@@ -75,14 +76,18 @@ def report(outcome: LaunchOutcome, console: Console) -> None:
     known = "none was known" if not before else "1 was known" if before == 1 else f"{before} were known"
     failed = f", [yellow]{outcome.failed} failed[/]" if outcome.failed else ""
     console.print(
-        f"[bold]{outcome.name}[/]: {done} cells done: {outcome.trained} trained, {known}{failed}", highlight=False
+        f"[bold]{escape(outcome.name)}[/]: {done} cells done: {outcome.trained} trained, {known}{failed}",
+        highlight=False,
     )
     if outcome.pruned:
         console.print(
-            f"  {outcome.pruned} candidates given up by the race; search.racing=none finishes them", highlight=False
+            f"  {outcome.pruned} candidates given up by the race; search.racing=none finishes them",
+            highlight=False,
+            markup=False,
         )
     if outcome.best is not None:
-        console.print(f"  best candidate {outcome.best}: validation accuracy {outcome.best_value:.1f}", highlight=False)
+        line = f"  best candidate {outcome.best}: validation accuracy {outcome.best_value:.1f}"
+        console.print(line, highlight=False, markup=False)
     if outcome.interrupted:
         console.print(f"  interrupted; go on with: {command_line()}", highlight=False, soft_wrap=True, markup=False)
     elif outcome.spent:

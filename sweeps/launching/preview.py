@@ -80,7 +80,7 @@ def _show_plan(
     if features is not None:
         from dualpt.sweeps.tools.features import describe
 
-        console.print(f"  features: {describe(features(sweep))}", highlight=False)
+        console.print(f"  features: {describe(features(sweep))}", highlight=False, markup=False)
 
 
 def simulate(
@@ -103,25 +103,31 @@ def _print_plan(sweep: LoadedSweep, plan: SweepPlan, counts: PlanCounts, console
     from rich.table import Table
 
     table = Table(
-        "trials", "kind", "cells", title=f"plan of {sweep.file.name}", title_justify="left", header_style="bold"
+        "trials", "kind", "cells", title=f"plan of {escape(sweep.file.name)}", title_justify="left", header_style="bold"
     )
     for baseline in plan.baselines:
         table.add_row(baseline.name, baseline.kind, str(len(baseline.cells)))
     if plan.candidates:
         table.add_row(f"{plan.candidates} candidates", "search", f"{plan.candidates} x {plan.candidate_cells}")
         table.add_row("the selected one", "best", str(plan.best_cells))
-    console.print(table)
+    console.print(table, markup=False)
     time = "unknown until the first cells finish" if counts.seconds is None else readable_seconds(counts.seconds)
     racing = sweep.file.search is not None and sweep.file.search.racing != "none" and counts.missing > 0
     most = "at most " if racing else ""
-    console.print(f"  {counts.cells} cells, {counts.done} finished, {most}{counts.missing} to train", highlight=False)
-    console.print(f"  training time on one worker: {time}", highlight=False)
+    console.print(
+        f"  {counts.cells} cells, {counts.done} finished, {most}{counts.missing} to train",
+        highlight=False,
+        markup=False,
+    )
+    console.print(f"  training time on one worker: {time}", highlight=False, markup=False)
 
 
 def _print_notes(noted: DataNotes, console: Console) -> None:
     if noted.judged is not None:
         fewest, most = noted.judged
         images = str(fewest) if fewest == most else f"{fewest} to {most}"
-        console.print(f"  candidates are judged on {images} validation images in each cell", highlight=False)
+        console.print(
+            f"  candidates are judged on {images} validation images in each cell", highlight=False, markup=False
+        )
     for line in noted.lines():
         console.print(f"  [yellow]note[/] {escape(line)}", highlight=False, soft_wrap=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich import box
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from dualpt.core.errors import UserError
@@ -78,7 +79,7 @@ def show_status(console: Console, name: str | None, *, store: str, as_json: bool
     if as_json:
         print(json.dumps({status.name: asdict(status) for status in found}))
     else:
-        console.print(_detailed(found[0], console) if name is not None else _listed(found))
+        console.print(detailed(found[0], console) if name is not None else _listed(found))
 
 
 def status_of(reader: SweepReader, name: str) -> SweepStatus:
@@ -135,22 +136,22 @@ def _by_trial(rows: "Sequence[CellRow]") -> dict[str, dict[str, dict[str, int]]]
 
 def _watch(console: Console, reader: SweepReader, name: str) -> None:
     status = status_of(reader, name)
-    with Live(_detailed(status, console), console=console, auto_refresh=False, transient=False) as live:
+    with Live(detailed(status, console), console=console, auto_refresh=False, transient=False) as live:
         while status.launch == "RUNNING":
             time.sleep(LOOK_SECONDS)
             status = status_of(reader, name)
-            live.update(_detailed(status, console), refresh=True)
+            live.update(detailed(status, console), refresh=True)
 
 
 def _listed(found: Sequence[SweepStatus]) -> Table:
     table = Table("sweep", "finished", "failed", "killed", "pruned trials", "launch", "left", header_style="bold")
     for status in found:
         counts = (str(status.finished), str(status.failed), str(status.killed), str(len(status.pruned)))
-        table.add_row(status.name, *counts, status.launch.lower(), _left(status))
+        table.add_row(escape(status.name), *counts, status.launch.lower(), _left(status))
     return table
 
 
-def _detailed(status: SweepStatus, console: Console) -> Group:
+def detailed(status: SweepStatus, console: Console) -> Group:
     """Trials by datasets, which are numbered where their names do not fit the terminal."""
     datasets = list(dict.fromkeys(dataset for cells in status.trials.values() for dataset in cells))
     table = _by_dataset(status, datasets, datasets, box.HEAVY_HEAD)
@@ -168,16 +169,16 @@ def _detailed(status: SweepStatus, console: Console) -> Group:
     if not fits:
         lines.insert(0, "  " + ", ".join(f"{number} {dataset}" for number, dataset in enumerate(datasets, start=1)))
     lines += [f"  {count} failed: {reason}" for reason, count in list(status.reasons.items())[:SHOWN_REASONS]]
-    return Group(table, *lines)
+    return Group(table, *map(escape, lines))
 
 
 def _by_dataset(status: SweepStatus, datasets: Sequence[str], heads: Sequence[str], look: box.Box) -> Table:
     """One row per trial: the finished cells of each dataset and, in red, the failed ones."""
-    table = Table("trial", *heads, title=status.name, title_justify="left", header_style="bold", box=look)
+    table = Table("trial", *heads, title=escape(status.name), title_justify="left", header_style="bold", box=look)
     for trial, cells in status.trials.items():
         mark = "[green]▸[/] " if trial in status.running else ""
         given_up = " [dim]pruned[/]" if trial in status.pruned else ""
-        table.add_row(f"{mark}{trial}{given_up}", *(_entry(cells.get(dataset, {})) for dataset in datasets))
+        table.add_row(f"{mark}{escape(trial)}{given_up}", *(_entry(cells.get(dataset, {})) for dataset in datasets))
     return table
 
 

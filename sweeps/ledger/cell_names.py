@@ -7,7 +7,7 @@ A cell is named by its run id, its key, an unambiguous beginning of either, or i
 import json
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -107,17 +107,16 @@ def _artifact(ledger: "Ledger", row: CellRow, name: str, folder: Path) -> Path:
             return found
     if row.artifacts_wait is not None:
         raise UserError(f"cell {_place(row)} has no {name} yet: its artifacts wait ({row.artifacts_wait})")
-    raise UserError(
-        f"cell {_place(row)} has no {name} (run {row.reused_from or row.run_id}): its artifacts were deleted, or lie "
-        "with the store it was recorded in"
-    )
+    source = row.reused_from or row.run_id
+    raise UserError(f"cell {_place(row)} has no {name} (run {source}): {ledger.whereabouts(source)}")
 
 
 def _at_place(ledger: "Ledger", name: str) -> list[CellRow]:
-    given = name.split("/")
+    sweep, _, rest = name.partition("/")
+    rows = [row for row in ledger.read_cells(sweep) if row.finished]
+    given = [sweep, *split_place(rest, {row.trial for row in rows})]
     if len(given) > len(PARTS):
         raise UserError(f"'{name}': a cell's place is SWEEP/TRIAL/DATASET/SHOTS/SEED")
-    rows = [row for row in ledger.read_cells(given[0]) if row.finished]
     for part, word in zip(PARTS[1:], given[1:], strict=False):
         left = [row for row in rows if str(getattr(row, part)) == word]
         if not left:
@@ -125,6 +124,16 @@ def _at_place(ledger: "Ledger", name: str) -> list[CellRow]:
             raise UserError(f"'{name}': no finished cell of {part} '{word}'{_hint(word, known)}")
         rows = left
     return rows
+
+
+def split_place(place: str, trials: Collection[str]) -> list[str]:
+    """What stands between the slashes of a place within a sweep; a trial's own name may hold some (`ViT-B/16`)."""
+    named = [trial for trial in trials if f"{place}/".startswith(f"{trial}/")]
+    if not named:
+        return place.split("/") if place else []
+    trial = max(named, key=len)
+    rest = place.removeprefix(trial).removeprefix("/")
+    return [trial, *(rest.split("/") if rest else [])]
 
 
 def _hint(word: str, known: Sequence[str]) -> str:

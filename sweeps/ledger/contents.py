@@ -123,6 +123,11 @@ def text_tags(tag: str, text: str, known: Collection[str]) -> dict[str, str]:
     return {tag: "", **stale, **{f"{tag}.{n}": part for n, part in enumerate(parts, start=1)}}
 
 
+def declared_in(tags: Mapping[str, str]) -> str:
+    """The text of what a sweep's launches declared; nothing where a kill has left a part of it."""
+    return _text_in(tags, records.GRID_TAG)
+
+
 def _text_in(tags: Mapping[str, str], tag: str) -> str:
     """What `text_tags` wrote; nothing where a kill has left a part of it."""
     parts = itertools.takewhile(bool, (tags.get(f"{tag}.{n}", "") for n in itertools.count(1)))
@@ -145,7 +150,7 @@ def read_sweep(run: Any, description: str) -> SweepRow:
         best=tags.get(records.BEST_TAG),
         best_value=tags.get(records.BEST_VALUE_TAG),
         launch=tags.get(records.LAUNCH_TAG, ""),
-        declared=_text_in(tags, records.GRID_TAG),
+        declared=declared_in(tags),
         data_notes=_text_in(tags, records.DATA_TAG),
         fixed=tags.get(records.FIXED_TAG, ""),
     )

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
+from pydantic import TypeAdapter, ValidationError
+
 from dualpt.core.errors import UserError
 from dualpt.sweeps.stores import StoreUnavailable
 
@@ -58,8 +60,8 @@ class Launch:
 def launch_from(text: str) -> Launch | None:
     """The launch that a sweep's run names, or None."""
     try:
-        return Launch(**json.loads(text))
-    except (ValueError, TypeError):
+        return TypeAdapter(Launch).validate_json(text)
+    except ValidationError:
         return None
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from dualpt.core.errors import UserError, nearest
 from dualpt.sweeps import records
 from dualpt.sweeps.ledger.contents import LOSS, loss_curve, read_cell, read_sweep, read_trial
+from dualpt.sweeps.ledger.readable import rows_of, sweep_of
 from dualpt.sweeps.ledger.sql import StoredExperiment, read_deleted, read_experiments, read_histories, read_runs
 from dualpt.sweeps.records import CellRow, SweepRow, TrialRow, latest
 from dualpt.sweeps.stores import absolute_uri, examine, masked
@@ -75,7 +76,7 @@ class SweepReader(ABC):
         are, and the cells of trials that were deleted in MLflow, which keeps the runs beneath them.
         """
         wanted = None if params is None else [*PLACE_PARAMS, *params]
-        rows = map(read_cell, self._cell_runs([experiment], params=wanted))
+        rows = rows_of(self._cell_runs([experiment], params=wanted), read_cell)
         deleted = self._deleted_trials([experiment])
         return [row for row in rows if row.dataset and row.trial_run_id not in deleted]
 
@@ -88,7 +89,7 @@ class SweepReader(ABC):
         everywhere = self._experiment_ids()
         runs = self._cell_runs(everywhere, finished_only=True, params=PLACE_PARAMS)
         deleted = self._deleted_trials(everywhere)
-        rows = [read_cell(run) for run in runs if run.data.tags.get(records.SCHEMA_TAG) == records.SCHEMA]
+        rows = rows_of((run for run in runs if run.data.tags.get(records.SCHEMA_TAG) == records.SCHEMA), read_cell)
         known = [row for row in rows if row.trial_run_id not in deleted]
         return {row.key: row for row in sorted(known, key=lambda row: row.recorded_ms)}
 
@@ -157,16 +158,18 @@ class DatabaseReader(SweepReader):
 
     def sweeps(self) -> list[str]:
         runs = read_runs(self.uri, self._experiment_ids(), "sweep", params=())
-        return list(dict.fromkeys(run.data.tags[records.SWEEP_TAG] for run in reversed(runs)))
+        return list(dict.fromkeys(rows_of(reversed(runs), sweep_of)))
 
     def sweep_row(self, experiment: str) -> SweepRow | None:
         runs = read_runs(self.uri, [experiment], "sweep", params=())
-        return read_sweep(runs[-1], self._of(experiment).description) if runs else None
+        description = self._of(experiment).description
+        rows = list(rows_of(runs, lambda run: read_sweep(run, description)))
+        return rows[-1] if rows else None
 
     def trials(self, experiment: str) -> list[TrialRow]:
         runs = read_runs(self.uri, [experiment], "trial", params=())
         check_schema(runs, self.uri)
-        return [read_trial(run) for run in runs]
+        return list(rows_of(runs, read_trial))
 
     def _experiment_ids(self) -> list[str]:
         return [found.experiment_id for found in self._experiments.values() if found.active]

@@ -1,5 +1,6 @@
 """A sweep from one tracking store to another, as one file and without a server.
 
 - `move`: `dualpt export` and `import`. `archive`: the file, written completely or not at all.
+- `checks`: whether every run of an archive can be recorded and read back.
 - `runs`: runs between MLflow and the archive; with `ledger.mlflow`, all that speaks to MLflow.
 """

@@ -15,13 +15,14 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from dualpt.core.config import one_line
 from dualpt.core.errors import UserError
+from dualpt.core.files.inside import why_outside
 
 FORMAT, SCHEMA = "dualpt sweep", 1
 MANIFEST, RUNS, ARTIFACTS = "manifest.json", "runs.jsonl", "artifacts"
@@ -104,7 +105,7 @@ class Archive:
         Raises:
             UserError: it is missing, damaged, of another kind or version, or not safe to unpack.
         """
-        self._path = path
+        self.path = path
         if not path.is_file():
             raise UserError(f"{path}: no such archive; `dualpt export NAME --out FILE` writes one")
         try:
@@ -145,27 +146,30 @@ class Archive:
             if written.get("format") != FORMAT:
                 raise ValueError("another format")
         except (KeyError, ValueError, AttributeError):
-            raise UserError(f"{self._path}: not an archive of `dualpt export`") from None
+            raise UserError(f"{self.path}: not an archive of `dualpt export`") from None
         if written.get("schema") != SCHEMA:
             raise UserError(
-                f"{self._path}: archive of schema version {written.get('schema')}, this dualpt reads {SCHEMA}; "
+                f"{self.path}: archive of schema version {written.get('schema')}, this dualpt reads {SCHEMA}; "
                 f"import it with dualpt {written.get('dualpt') or 'of that version'}, or export it again"
             )
         try:
-            return Manifest(**written)
-        except TypeError as error:
-            raise self._damaged(error) from None
+            return TypeAdapter(Manifest).validate_json(self._zip.read(MANIFEST), strict=True)
+        except ValidationError as error:
+            raise UserError(f"{self.path}: damaged ({MANIFEST}: {one_line(error):.200}); export it again") from None
 
     def _check_entries(self) -> None:
         """Names first, then contents: nothing is unpacked before every checksum is right."""
         for entry in self._zip.infolist():
-            parts = PurePosixPath(entry.filename).parts
-            if entry.filename.startswith("/") or ".." in parts or "\\" in entry.filename or ":" in entry.filename:
-                raise UserError(f"{self._path}: holds '{entry.filename}', which leads out of the archive; not imported")
+            if (reason := why_outside(entry.filename)) is not None:
+                raise UserError(
+                    f"{self.path}: holds {entry.filename!r:.120}, which leads out of the archive (it {reason}); "
+                    "not imported"
+                )
+            parts = entry.filename.split("/")
             if entry.filename not in (MANIFEST, RUNS) and (len(parts) < 3 or parts[0] != ARTIFACTS):
-                raise UserError(f"{self._path}: holds '{entry.filename}', which no sweep has; not imported")
+                raise UserError(f"{self.path}: holds '{entry.filename}', which no sweep has; not imported")
             if entry.file_size > LARGEST_ARTIFACT:
-                raise UserError(f"{self._path}: '{entry.filename}' is larger than any artifact; not imported")
+                raise UserError(f"{self.path}: '{entry.filename}' is larger than any artifact; not imported")
         if (damaged := self._zip.testzip()) is not None:
             raise zipfile.BadZipFile(f"'{damaged}' has another checksum")
 
@@ -174,17 +178,17 @@ class Archive:
             lines = self._zip.read(RUNS).decode().splitlines()
             runs = [ArchivedRun.model_validate_json(line) for line in lines]
         except ValidationError as error:
-            raise UserError(f"{self._path}: damaged ({RUNS}: {one_line(error):.200}); export it again") from None
+            raise UserError(f"{self.path}: damaged ({RUNS}: {one_line(error):.200}); export it again") from None
         except (KeyError, UnicodeDecodeError) as error:
             raise self._damaged(error) from None
         listed = {f"{ARTIFACTS}/{run.id}/{place}" for run in runs for place in run.artifacts}
         held = {name for name in self._zip.namelist() if name.startswith(f"{ARTIFACTS}/")}
         if listed != held or len(runs) != self.manifest.runs or len(held) != self.manifest.artifacts:
-            raise UserError(f"{self._path}: damaged (it does not hold the runs and files it lists); export it again")
+            raise UserError(f"{self.path}: damaged (it does not hold the runs and files it lists); export it again")
         return runs
 
     def _damaged(self, error: Exception) -> UserError:
-        return UserError(f"{self._path}: damaged, or no archive of `dualpt export` ({error}); export it again")
+        return UserError(f"{self.path}: damaged, or no archive of `dualpt export` ({error}); export it again")
 
 
 def _plain(run: ArchivedRun) -> dict[str, Any]:

@@ -6,15 +6,19 @@ is kept as it is. What an import that was cut off left is removed and written ag
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from dualpt.core.errors import UserError
 from dualpt.sweeps import records
-from dualpt.sweeps.ledger.contents import read_cell, read_trial
+from dualpt.sweeps.ledger.contents import SETTING_FILE, read_cell, read_trial
 from dualpt.sweeps.ledger.mlflow import Ledger
+from dualpt.sweeps.ledger.readable import rows_of
 from dualpt.sweeps.moving.archive import Archive, ArchivedRun, write_archive
-from dualpt.sweeps.moving.runs import archived, artifacts, create, runs_of
+from dualpt.sweeps.moving.checks import refuse_damaged
+from dualpt.sweeps.moving.runs import archived, artifacts, create, has_files, runs_of, with_parents
 from dualpt.sweeps.records import TrialRef
 from dualpt.sweeps.stores import only_launch
 
@@ -58,24 +62,34 @@ class Imported:
         return asdict(self)
 
 
-def export_sweep(ledger: Ledger, name: str, path: Path, progress: Progress | None = None) -> Exported:
+def export_sweep(
+    ledger: Ledger, name: str, path: Path, progress: Progress | None = None, *, without_files: bool = False
+) -> Exported:
     """Write a sweep to an archive.
 
-    Artifacts of cells that were reused from another sweep travel with them.
+    Artifacts of cells that were reused from another sweep travel with them. Cells of trials that were deleted in
+    MLflow, which keeps them, do not.
+
+    Args:
+        without_files: write the numbers alone.
 
     Raises:
-        UserError: no such sweep, or a file that cannot be written.
+        UserError: no such sweep, runs whose files are missing, or a file that cannot be written.
     """
     experiment_id = ledger.named_experiment(name)
     with ledger.calls() as client:
-        runs = runs_of(client, experiment_id)
+        runs = with_parents(runs_of(client, experiment_id))
         description = client.get_experiment(experiment_id).tags.get(records.NOTE_TAG, "")
         own = {run.info.run_id for run in runs}
 
         def travelling() -> Iterator[tuple[ArchivedRun, Mapping[str, Path]]]:
             for done, run in enumerate(runs, start=1):
                 source = run.data.tags.get(records.REUSED_TAG)
-                with artifacts(client, run.info.run_id if source is None or source in own else source) as files:
+                holder = run.info.run_id if source is None or source in own else source
+                none: AbstractContextManager[dict[str, Path]] = nullcontext({})
+                with none if without_files else artifacts(client, ledger.places, holder) as files:
+                    if not without_files and source not in own and has_files(run) and SETTING_FILE not in files:
+                        raise _files_missing(ledger, run.info.run_name, holder)
                     yield archived(client, run, files), files
                 if progress is not None:
                     progress(done, len(runs))
@@ -85,6 +99,13 @@ def export_sweep(ledger: Ledger, name: str, path: Path, progress: Progress | Non
     return Exported(name, cells, manifest.runs, manifest.artifacts)
 
 
+def _files_missing(ledger: Ledger, name: str, holder: str) -> UserError:
+    return UserError(
+        f"the files of '{name}' (run {holder}) are missing: {ledger.whereabouts(holder)}; or "
+        "export the numbers alone with --without-files"
+    )
+
+
 def import_archive(path: Path, store: str, progress: Progress | None = None) -> Imported:
     """Add an archived sweep to a store, under its own name. The archive is checked before the store is opened.
 
@@ -92,8 +113,10 @@ def import_archive(path: Path, store: str, progress: Progress | None = None) -> 
         UserError: an archive that is damaged or of another version, a sweep that is being run or was deleted here, or
             a store that cannot be used.
     """
-    with Archive(path) as archive, only_launch(store, archive.manifest.sweep):
-        return _Import(Ledger(store), archive).run(progress)
+    with Archive(path) as archive:
+        refuse_damaged(archive)
+        with only_launch(store, archive.manifest.sweep):
+            return _Import(Ledger(store), archive).run(progress)
 
 
 class _Import:
@@ -139,18 +162,28 @@ class _Import:
                     continue
                 if source := tags.get(IMPORTED_TAG):
                     self._copied[source] = run_id
-                match tags[records.LEVEL_TAG]:
-                    case "sweep":
-                        self._sweep_run = self._sweep_run or run_id
-                    case "trial" if not (row := read_trial(run)).superseded:
-                        self._trials[row.ref.name, row.ref.setting] = run_id
-                        self._before[run_id] = row.ref
-                    case "cell" if (cell := read_cell(run)).finished:
-                        self._finished[cell.trial_run_id, cell.key] = run_id
+                self._note(run)
+
+    def _note(self, run: Any) -> None:
+        """Remember a run of the store by what archived runs are compared with."""
+        run_id, level = run.info.run_id, run.data.tags[records.LEVEL_TAG]
+        if level == "sweep":
+            self._sweep_run = self._sweep_run or run_id
+        elif level == "trial":
+            for trial in rows_of([run], read_trial):
+                if not trial.superseded:
+                    self._trials[trial.ref.name, trial.ref.setting] = run_id
+                    self._before[run_id] = trial.ref
+        else:
+            for cell in rows_of([run], read_cell):
+                if cell.finished:
+                    self._finished[cell.trial_run_id, cell.key] = run_id
 
     def _bring(self, run: ArchivedRun) -> None:
         level = run.tags[records.LEVEL_TAG]
         parent = self._here.get(run.tags.get(records.PARENT_TAG, ""))
+        if level == "cell" and parent is None:
+            return  # of a trial that had been deleted in MLflow
         if (existing := self._existing(run, level, parent)) is not None:
             self._here[run.id] = existing
             return
@@ -183,7 +216,7 @@ class _Import:
 
     def _write(self, run: ArchivedRun, tags: Mapping[str, str]) -> str:
         with self._ledger.calls() as client:
-            run_id = create(client, self._experiment, run, tags, self._archive.unpack)
+            run_id = create(client, self._ledger.places, self._experiment, run, tags, self._archive.unpack)
             # A run that was RUNNING when it was exported is not running here.
             client.set_terminated(run_id, "KILLED" if run.status == "RUNNING" else run.status, run.end_ms)
             client.set_tag(run_id, IMPORTED_TAG, run.id)

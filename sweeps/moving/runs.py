@@ -1,11 +1,10 @@
 """Runs between MLflow and the archive. With `dualpt.sweeps.ledger.mlflow`, all that speaks to MLflow."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run
 from mlflow.tracking import MlflowClient
@@ -13,6 +12,7 @@ from mlflow.tracking import MlflowClient
 from dualpt.core.results import CellMetrics
 from dualpt.sweeps import records
 from dualpt.sweeps.ledger.contents import LOSS
+from dualpt.sweeps.ledger.mlflow.artifact_places import ArtifactPlaces
 from dualpt.sweeps.moving.archive import ArchivedRun, artifact_files
 
 LEVELS = ("sweep", "trial", "cell")
@@ -44,6 +44,16 @@ def runs_of(client: MlflowClient, experiment_id: str) -> list[Run]:
     )
 
 
+def with_parents(runs: Sequence[Run]) -> list[Run]:
+    """The runs whose trial is among them; sweeps and trials stand on their own."""
+    known = {run.info.run_id for run in runs}
+    return [
+        run
+        for run in runs
+        if run.data.tags[records.LEVEL_TAG] != "cell" or run.data.tags.get(records.PARENT_TAG) in known
+    ]
+
+
 def archived(client: MlflowClient, run: Run, files: Mapping[str, Path]) -> ArchivedRun:
     """A run as the archive holds it; one call for each metric that has a history."""
     info, data = run.info, run.data
@@ -69,11 +79,17 @@ def archived(client: MlflowClient, run: Run, files: Mapping[str, Path]) -> Archi
     )
 
 
+def has_files(run: Run) -> bool:
+    """Whether a run was given files when it was recorded, its setting among them; a killed launch leaves some bare."""
+    level = run.data.tags[records.LEVEL_TAG]
+    return bool(run.data.params) if level == "trial" else level == "cell" and run.info.status == "FINISHED"
+
+
 @contextmanager
-def artifacts(client: MlflowClient, run_id: str) -> Iterator[dict[str, Path]]:
+def artifacts(client: MlflowClient, places: ArtifactPlaces, run_id: str) -> Iterator[dict[str, Path]]:
     """A run's artifacts by path: its own files where they are local, else copies that last as long as the context."""
-    if (own := _local_folder(client.get_run(run_id))) is not None:
-        yield dict(artifact_files(own))
+    if folders := places.to_read(client.get_run(run_id)):
+        yield {place: file for folder in reversed(folders) for place, file in artifact_files(folder)}
         return
     with tempfile.TemporaryDirectory() as folder:
         client.download_artifacts(run_id, "", folder)
@@ -82,6 +98,7 @@ def artifacts(client: MlflowClient, run_id: str) -> Iterator[dict[str, Path]]:
 
 def create(
     client: MlflowClient,
+    places: ArtifactPlaces,
     experiment_id: str,
     run: ArchivedRun,
     tags: Mapping[str, str],
@@ -107,19 +124,13 @@ def create(
         client.log_inputs(run_id, [_dataset(given) for given in run.inputs])
     if not run.artifacts:
         return run_id
-    if (own_folder := _local_folder(created)) is not None:
+    if (own_folder := places.to_write(created)) is not None:
         unpack(run, own_folder)
         return run_id
     with tempfile.TemporaryDirectory() as folder:
         unpack(run, Path(folder))
         client.log_artifacts(run_id, folder)
     return run_id
-
-
-def _local_folder(run: Run) -> Path | None:
-    """The folder of a run's artifacts; None where they lie on a server."""
-    place = urlsplit(run.info.artifact_uri)
-    return Path(unquote(place.path)) if place.scheme in ("", "file") else None
 
 
 def _input(given: DatasetInput) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal
 
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.planning.plan import SweepPlan, TrialPlan, grid_cells
 from dualpt.sweeps.records import CellRow, Kind
@@ -53,7 +55,8 @@ def declaration(sweep: LoadedSweep, plan: SweepPlan, before: str, selected: Sequ
         if grid is None:
             grids.append(grid := {**axes, "trials": {}})
         grid["trials"][trial.name] = trial.kind
-    return json.dumps({**(json.loads(before) if before else {}), sweep.file.grid.protocol: grids})
+    earlier = json.loads(before) if before and is_declaration(before) else {}
+    return json.dumps({**earlier, sweep.file.grid.protocol: grids})
 
 
 def missing_cells(declared: str, rows: Sequence[CellRow]) -> list[MissingCell]:
@@ -64,11 +67,36 @@ def missing_cells(declared: str, rows: Sequence[CellRow]) -> list[MissingCell]:
         rows: the sweep's recorded cells.
     """
     known = {(row.trial, row.protocol, row.dataset, row.shots, row.seed) for row in rows}
-    entries = json.loads(declared) if declared else {}
     return [
         MissingCell(name, kind, protocol, *place)
-        for protocol, grids in entries.items()
+        for protocol, grids in _entries(declared).items()
         for grid in grids
-        for (name, kind), place in product(grid["trials"].items(), product(*(grid[axis] for axis in AXES)))
+        for (name, kind), place in product(grid.trials.items(), product(grid.dataset, grid.shots, grid.seed))
         if (name, protocol, *place) not in known
     ]
+
+
+def is_declaration(text: str) -> bool:
+    """Whether a recorded text is one that `declaration` may have written; the empty one is."""
+    try:
+        _DECLARATION.validate_json(text or "{}")
+    except ValidationError:
+        return False
+    return True
+
+
+def _entries(text: str) -> "dict[str, list[_DeclaredGrid]]":
+    """Protocol -> its grids; nothing where the text was damaged: what never began is then unknown."""
+    return _DECLARATION.validate_json(text) if text and is_declaration(text) else {}
+
+
+class _DeclaredGrid(BaseModel):
+    """The trials that share their axes."""
+
+    dataset: list[str]
+    shots: list[int]
+    seed: list[int]
+    trials: dict[str, Kind]
+
+
+_DECLARATION = TypeAdapter(dict[str, list[_DeclaredGrid]])

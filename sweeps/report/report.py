@@ -82,9 +82,12 @@ def report_sweep(console: Console, name: str, *, store: str, study: str, out: Pa
             raise UserError(f"--out: {path} cannot be written ({error.strerror})") from None
         if log:
             open_ledger(store).attach(sweep.run_id, folder, ARTIFACT_FOLDER)
-    console.print(f"  report: {path} ({path.stat().st_size / 2**20:.1f} MiB, {len(rows)} cells)", highlight=False)
+    size = f"{path.stat().st_size / 2**20:.1f} MiB, {len(rows)} cells"
+    console.print(f"  report: {path} ({size})", highlight=False, markup=False)
     if log:
-        console.print(f"  logged with its tables and figures to the sweep's run {sweep.run_id}", highlight=False)
+        console.print(
+            f"  logged with its tables and figures to the sweep's run {sweep.run_id}", highlight=False, markup=False
+        )
     return path
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from random import Random
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, TaskID
 
 from dualpt.core.config import Setting
@@ -161,7 +162,7 @@ def _print(sweep: LoadedSweep, rows: Sequence[Prediction], console: Console, *, 
     from rich.table import Table
 
     heads = ("trials", "GPUs", "workers", "makespan", "idle", "cells", "pruned", "compute")
-    table = Table(*heads, title=f"simulation of {sweep.file.name}", title_justify="left", header_style="bold")
+    table = Table(*heads, title=f"simulation of {escape(sweep.file.name)}", title_justify="left", header_style="bold")
     for row in rows:
         table.add_row(
             str(row.trials),
@@ -173,12 +174,12 @@ def _print(sweep: LoadedSweep, rows: Sequence[Prediction], console: Console, *, 
             str(row.candidates_pruned),
             f"{100 * row.share_of_full:.0f} %",
         )
-    console.print(table)
+    console.print(table, markup=False)
     assumed = "none recorded here; 60 s per cell assumed, in proportion to classes x shots"
     seconds = "as recorded" if measured else assumed
-    console.print(f"  seconds of cells: {seconds}", highlight=False)
+    console.print(f"  seconds of cells: {seconds}", highlight=False, markup=False)
     if sweep.file.search is not None and sweep.file.search.racing != "none":
         origin = "drawn from this sweep's recorded candidates" if scored else "assumed, as the mini grid's differ"
-        console.print(f"  scores of candidates: {origin}", highlight=False)
+        console.print(f"  scores of candidates: {origin}", highlight=False, markup=False)
     console.print("  cells: trained; compute: of judging every candidate whole", highlight=False)
     console.print("  training alone: starting Ray and preparing features are not in it", highlight=False)

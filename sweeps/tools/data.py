@@ -110,7 +110,7 @@ def _print_examinations(
     for report in reports:
         lines = [(line, "[red]fault[/]") for line in _faults(report)] + [(line, "note") for line in _notes(report)]
         for line, kind in lines:
-            console.print(f"  {kind} {report.name}: {escape(line)}", highlight=False, soft_wrap=True)
+            console.print(f"  {kind} {escape(report.name)}: {escape(line)}", highlight=False, soft_wrap=True)
     _print_what_to_do(console, infos, reports, root)
 
 
@@ -242,14 +242,14 @@ def show_dataset(
         document = {"dataset": info.name, "classes": [dict(zip(keys, row, strict=True)) for row in rows]}
         print(json.dumps({**document, "contact_sheet": str(path), "unreadable": faults}))
         return
-    table = Table("label", "class", *PARTS, title=info.name, title_justify="left", header_style="bold")
+    table = Table("label", "class", *PARTS, title=escape(info.name), title_justify="left", header_style="bold")
     for row in rows:
-        table.add_row(*map(str, row))
+        table.add_row(*(escape(str(text)) for text in row))
     table.add_section()
     table.add_row("", f"{len(rows)} classes", *(str(count.total()) for count in counts))
     console.print(table)
     part = "" if len(shown) == len(rows) else f" of the first {len(shown)} classes (--classes)"
-    console.print(f"  contact sheet{part}: {path}", highlight=False)
+    console.print(f"  contact sheet{part}: {path}", highlight=False, markup=False)
     for line in faults:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 

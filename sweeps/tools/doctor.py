@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from dualpt.core.errors import UserError
 from dualpt.core.files.locations import cache_root
@@ -30,10 +31,10 @@ def examine(console: Console) -> int:
     passed = True
     for name, check in checks:
         try:
-            console.print(f"[green]ok[/]    {name}: {check()}", highlight=False)
+            console.print(f"[green]ok[/]    {escape(name)}: {escape(check())}", highlight=False)
         except UserError as error:
             passed = False
-            console.print(f"[red]fault[/] {name}: {error}", highlight=False)
+            console.print(f"[red]fault[/] {escape(name)}: {escape(str(error))}", highlight=False)
     return 0 if passed else 2
 
 

@@ -125,7 +125,9 @@ def _build(console: Console, cells: Sequence[Cell], *, dry_run: bool, as_json: b
         total = costs(estimates)
         if not as_json:
             _print_needs(console, estimates)
-            console.print(f"  {describe(total)}; kept in {store_folder()}", highlight=False, soft_wrap=True)
+            console.print(
+                f"  {describe(total)}; kept in {store_folder()}", highlight=False, markup=False, soft_wrap=True
+            )
         start = time.perf_counter()
         images, size = (0, 0) if dry_run else runner.compute(estimates, show)
         seconds = 0.0 if dry_run else time.perf_counter() - start
@@ -140,6 +142,7 @@ def _build(console: Console, cells: Sequence[Cell], *, dry_run: bool, as_json: b
             f"  {images} images encoded in {readable_seconds(seconds)}: {images / seconds:.1f} images/s, "
             f"{size / 1e6 / seconds:.1f} MB/s{by_others}",
             highlight=False,
+            markup=False,
             soft_wrap=True,
         )
 
@@ -204,7 +207,7 @@ def _table(first: str, *others: str) -> Table:
 
 def _print_table(console: Console, title: str, table: Table) -> None:
     console.print(title, style="bold", highlight=False, markup=False, soft_wrap=True)
-    console.print(table)
+    console.print(table, markup=False)
 
 
 def show_store(console: Console, *, as_json: bool) -> None:
@@ -235,7 +238,9 @@ def show_store(console: Console, *, as_json: bool) -> None:
             table.add_row(str(row["dataset"]), str(row["view"]), *counts, used)
         _print_table(console, title, table)
     console.print(
-        f"  {len(rows)} folders, {megabytes(sum(row['bytes'] for row in rows))} in {store_folder()}", soft_wrap=True
+        f"  {len(rows)} folders, {megabytes(sum(row['bytes'] for row in rows))} in {store_folder()}",
+        markup=False,
+        soft_wrap=True,
     )
     _print_paths(console, "not understood, rewritten by the next use", listing.unreadable)
 
@@ -262,11 +267,12 @@ def verify(console: Console, *, as_json: bool) -> int:
     _print_paths(console, "not understood, rewritten by the next use", result.unreadable)
     remedy = "; what was damaged is deleted, and encoded again when it is needed" if result.damaged else ""
     folders = f"{result.folders} folder{'s' if result.folders != 1 else ''}"
-    console.print(f"  {result.rows} images in {folders} are sound{remedy}", highlight=False)
+    console.print(f"  {result.rows} images in {folders} are sound{remedy}", highlight=False, markup=False)
     if result.former_rows:
         console.print(
             f"  {result.former_rows} of these are in files of the former version: features match their checksums, "
             "but nothing would show whether images had changed places in a record",
+            markup=False,
             highlight=False,
             soft_wrap=True,
         )
@@ -294,13 +300,13 @@ def collect(
         print(json.dumps({"removed": removed, "bytes": result.bytes, "dry_run": dry_run, **left}))
         return
     for path, reason in result.removed.items():
-        console.print(f"  {escape(str(path.relative_to(store_folder())))}: {reason}", highlight=False, soft_wrap=True)
+        console.print(f"  {escape(f'{path.relative_to(store_folder())}: {reason}')}", highlight=False, soft_wrap=True)
     _print_paths(console, "left alone, in use", result.in_use)
     _print_paths(console, "left alone, not the store's", result.foreign)
     verb = "would be removed" if dry_run else "removed"
-    console.print(f"  {len(result.removed)} {verb}, {megabytes(result.bytes)}", highlight=False)
+    console.print(f"  {len(result.removed)} {verb}, {megabytes(result.bytes)}", highlight=False, markup=False)
 
 
 def _print_paths(console: Console, what: str, paths: Iterable[Path]) -> None:
     for path in paths:
-        console.print(f"[yellow]{what}:[/] {escape(str(path))}", highlight=False, soft_wrap=True)
+        console.print(f"[yellow]{escape(what)}:[/] {escape(str(path))}", highlight=False, soft_wrap=True)

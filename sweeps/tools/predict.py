@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
 from dualpt.core.errors import UserError, nearest
@@ -92,7 +93,9 @@ def predict(
         for prediction in faults:
             console.print(f"  left out: {prediction.fault}", style="yellow", highlight=False, markup=False)
         if others:
-            console.print(f"  {others} other files in the folders are not images by their names", style="dim")
+            console.print(
+                f"  {others} other files in the folders are not images by their names", style="dim", markup=False
+            )
     return SOME_UNREADABLE if faults else ALL_READ
 
 
@@ -150,7 +153,7 @@ def _class_names(path: Path) -> list[str]:
 
 def _show(predictions: Sequence[Prediction], form: str, output: Path | None, console: Console) -> None:
     if form == "table" and output is None:
-        _print(predictions, console)
+        print_predictions(predictions, console)
         return
     text = _json(predictions) if form == "json" else _csv(predictions)
     if output is None:
@@ -161,17 +164,17 @@ def _show(predictions: Sequence[Prediction], form: str, output: Path | None, con
         output.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(f"--output: {output} cannot be written ({error.strerror})") from None
-    console.print(f"  {len(predictions)} images: {output}", highlight=False)
+    console.print(f"  {len(predictions)} images: {output}", highlight=False, markup=False)
 
 
-def _print(predictions: Sequence[Prediction], console: Console) -> None:
+def print_predictions(predictions: Sequence[Prediction], console: Console) -> None:
     most = max(len(prediction.classes) for prediction in predictions)
     image = Column("image", overflow="fold")  # the end of a path tells images apart
     table = Table(image, *("class" if n == 0 else f"class {n + 1}" for n in range(most)), header_style="bold")
     for prediction in predictions:
         if prediction.fault is None:
-            texts = [f"{score.name} [dim]{score.probability:.1%}[/]" for score in prediction.classes]
-            table.add_row(str(prediction.image), *texts)
+            texts = [f"{escape(score.name)} [dim]{score.probability:.1%}[/]" for score in prediction.classes]
+            table.add_row(escape(str(prediction.image)), *texts)
     console.print(table)
 
 

@@ -161,14 +161,15 @@ def _print(console: Console, results: "Sequence[CellResult]", save: Path | None)
     for name in dict.fromkeys(name for of_seed in metrics for name in of_seed):
         shown = [f"{of_seed[name]:.2f}" if name in of_seed else "–" for of_seed in metrics]
         table.add_row(name, *shown, *[_spread([m[name] for m in metrics if name in m]) for _ in spread])
-    console.print(table)
+    console.print(table, markup=False)
     for name, per_class in results[0].per_class.items():
         if not name.startswith(TARGET):
             ranked = sorted((value, label) for label, value in per_class.items() if value == value)
             weakest = ", ".join(f"{label} {value:.0f}" for value, label in ranked[:3])
-            console.print(f"  {name}: weakest classes (seed {results[0].cell.seed}): {weakest}", highlight=False)
+            line = f"  {name}: weakest classes (seed {results[0].cell.seed}): {weakest}"
+            console.print(line, highlight=False, markup=False)
     if save is not None:
-        console.print(f"  contexts and metrics in {save}/")
+        console.print(f"  contexts and metrics in {save}/", highlight=False, markup=False)
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -43,10 +43,12 @@ def test_a_named_variant_changes_what_it_declares() -> None:
 
 def test_a_published_method_declares_its_changes() -> None:
     changes = ["prompt.n_prompts", "alignment.llm_weight", *LOCAL]
-    loaded = ablation(variants={"CoOp": {"method": "coop", "changes": changes}}, setting={"optim": {"epochs": 3}})
+    loaded = ablation(
+        variants={"one prompt (CoOp)": {"method": "coop", "changes": changes}}, setting={"optim": {"epochs": 3}}
+    )
     assert loaded.sweep.variants[1].setting.optim.epochs == 3
-    with pytest.raises(UserError, match=r"CoOp: differs .* in more than declared: prompt.n_prompts; declare it"):
-        ablation(variants={"CoOp": {"method": "coop", "changes": changes[1:]}})
+    with pytest.raises(UserError, match=r"CoOp\): differs .* in more than declared: prompt.n_prompts; declare it"):
+        ablation(variants={"one prompt (CoOp)": {"method": "coop", "changes": changes[1:]}})
 
 
 def test_one_factor_at_a_time_takes_the_reference_from_its_levels() -> None:
@@ -152,3 +154,43 @@ def test_a_bank_is_a_difference_although_it_is_a_location(tmp_path: Path) -> Non
     assert names(ablation(variants={"other bank": {"descriptions.bank": str(tmp_path)}}))[1:] == ["other bank"]
     with pytest.raises(UserError, match="differs from the reference in nothing"):
         ablation(setting={"alignment.llm_weight": 0}, variants={"other bank": {"descriptions.bank": str(tmp_path)}})
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("CoOp", "published method"),
+        ("zero shot desc.", "published method"),
+        ("DuAl-PT", "published method"),
+        ("ＣｏＯｐ", "published method"),
+        ("Best", "search's trial"),
+        ("trial-001", "search's trial"),
+        ("", "1 to 200 characters"),
+        ("x" * 201, "1 to 200 characters"),
+        ("a[b]", "1 to 200 characters"),
+        (" ", "visible characters"),
+        ("a ", "visible characters"),
+        ("two\nlines", "visible characters"),
+        ("\u200b", "visible characters"),
+        ("tab\there", "visible characters"),
+    ],
+)
+def test_names_that_cannot_be_shown_or_told_apart_are_refused(name: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        ablation(variants={name: {"alignment.llm_weight": 0}})
+
+
+@pytest.mark.parametrize("name", ["ViT-B/16", "ä" * 200, "costs $5 or $6", "Gewicht 0 (ohne)"])
+def test_names_of_any_letters_are_taken(name: str) -> None:
+    assert ablation(variants={name: {"alignment.llm_weight": 0}}).sweep.variants[1].name == name
+
+
+def test_a_level_that_is_listed_twice_is_refused() -> None:
+    with pytest.raises(UserError, match="1 is listed twice"):
+        ablation(factors={"prompt.n_prompts": [1, 4, 1]})
+
+
+def test_names_that_look_the_same_are_refused() -> None:
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    with pytest.raises(UserError, match="two variants are named"):
+        ablation(variants={composed: {"alignment.llm_weight": 0}, decomposed: {"prompt.n_prompts": 1}})

@@ -12,13 +12,15 @@ from dualpt.sweeps.comparison.figures.style import (
     LEVEL_LABELS,
     leading,
     legend_below,
+    legend_name,
     line_style,
     panels,
 )
 from dualpt.sweeps.comparison.frames import finished_shots
-from dualpt.sweeps.comparison.labels import AVERAGE, method_title
+from dualpt.sweeps.comparison.labels import AVERAGE
 from dualpt.sweeps.comparison.tables import ComparisonTable, Entry, comparison
 from dualpt.sweeps.comparison.values import Grid
+from dualpt.sweeps.names import figure_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,7 +61,7 @@ def _panel(axis: "Axes", tables: dict[int, ComparisonTable], column: str, method
             _level(axis, index, method, next(iter(points.values())).mean)
         elif points:
             _curve(axis, index, method, points)
-    axis.set_title(last.head(column), fontweight="bold" if column == AVERAGE else "normal")
+    axis.set_title(figure_text(last.head(column)), fontweight="bold" if column == AVERAGE else "normal")
     axis.set_xscale("log", base=2)
     axis.set_xticks(list(tables), [str(k) for k in tables])
     axis.minorticks_off()
@@ -69,7 +71,7 @@ def _panel(axis: "Axes", tables: dict[int, ComparisonTable], column: str, method
 def _level(axis: "Axes", index: int, method: str, mean: float) -> None:
     """One result that stands at every number of shots."""
     colour, dashes = COLOURS[index % len(COLOURS)], DASHES[2 + index % 2]
-    axis.axhline(mean, color=colour, linestyle=dashes, linewidth=1.2, label=method_title(method))
+    axis.axhline(mean, color=colour, linestyle=dashes, linewidth=1.2, label=legend_name(method))
 
 
 def _curve(axis: "Axes", index: int, method: str, points: dict[int, Entry]) -> None:
@@ -78,6 +80,6 @@ def _curve(axis: "Axes", index: int, method: str, points: dict[int, Entry]) -> N
         [entry.mean for entry in points.values()],
         yerr=[entry.spread or 0.0 for entry in points.values()],
         capsize=2,
-        label=method_title(method),
+        label=legend_name(method),
         **line_style(index, method),
     )

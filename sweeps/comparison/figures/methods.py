@@ -10,12 +10,21 @@ import pandas as pd
 
 from dualpt.core.errors import UserError
 from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY
-from dualpt.sweeps.comparison.figures.style import LEVEL_LABELS, broken, leading, legend_below, line_style, point_style
+from dualpt.sweeps.comparison.figures.style import (
+    LEVEL_LABELS,
+    broken,
+    leading,
+    legend_below,
+    legend_name,
+    line_style,
+    point_style,
+)
 from dualpt.sweeps.comparison.frames import finished_shots
 from dualpt.sweeps.comparison.labels import AVERAGE, method_title
 from dualpt.sweeps.comparison.statistics import LEVEL, Ranks
 from dualpt.sweeps.comparison.tables import base_to_new, comparison, shots_text
 from dualpt.sweeps.comparison.values import Grid
+from dualpt.sweeps.names import figure_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +52,13 @@ def base_new_scatter(cells: pd.DataFrame, grid: Grid, *, shots: int) -> "Figure"
             continue
         errors: dict[str, Any] = {"xerr": base.spread or 0.0, "yerr": new.spread or 0.0}
         axis.errorbar(
-            base.mean, new.mean, **errors, linestyle="", capsize=2, label=method_title(method), **point_style(index)
+            base.mean,
+            new.mean,
+            **errors,
+            linestyle="",
+            capsize=2,
+            label=legend_name(method),
+            **point_style(index),
         )
     if not axis.containers:
         raise UserError("no method has all cells of base-to-new: an average needs every dataset and seed")
@@ -92,13 +107,19 @@ def radar(cells: pd.DataFrame, grid: Grid, *, shots: int, metric: str) -> "Figur
     axis = figure.add_subplot(projection="polar")
     for index, (method, values) in enumerate(means.items()):
         spokes = [_on_spoke(v, low, high) for v, low, high in zip(values, lows, highs, strict=True)]
-        axis.plot([*angles, angles[0]], [*spokes, spokes[0]], label=method_title(method), **line_style(index, method))
-    names = [f"{table.head(d)}\n{low:.0f} – {high:.0f}" for d, low, high in zip(datasets, lows, highs, strict=True)]
+        axis.plot(
+            [*angles, angles[0]],
+            [*spokes, spokes[0]],
+            label=legend_name(method),
+            **line_style(index, method),
+        )
+    heads = [figure_text(table.head(dataset)) for dataset in datasets]
+    names = [f"{head}\n{low:.0f} – {high:.0f}" for head, low, high in zip(heads, lows, highs, strict=True)]
     axis.set_xticks(angles, names, fontsize=8)
     axis.tick_params(axis="x", pad=14)
     axis.set_yticks([])
     axis.set_ylim(0, 1.05)
-    axis.set_title(f"{table.title}: worst to best method on each dataset", pad=30, fontsize=10)
+    axis.set_title(f"{figure_text(table.title)}: worst to best method on each dataset", pad=30, fontsize=10)
     legend_below(figure, [axis], known)
     return figure
 
@@ -128,7 +149,7 @@ def shots_pareto(cells: pd.DataFrame, grid: Grid, *, metric: str) -> "Figure":
     figure, axis = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
     for shots, mean, method in (point for point in points if point[2] in methods):
         style = point_style(methods.index(method))
-        axis.plot(shots, mean, linestyle="", label=method_title(method), **style)
+        axis.plot(shots, mean, linestyle="", label=legend_name(method), **style)
     front = pareto_front([(shots, mean) for shots, mean, _ in points])
     axis.step(*zip(*front, strict=True), where="post", color="0.4", linewidth=1, zorder=0, label="Pareto front")
     axis.set_xscale("symlog", base=2, linthresh=1)
@@ -169,7 +190,7 @@ def critical_difference(ranks: Ranks, *, title: str = "") -> "Figure":
         end = 1 if best_half else k
         axis.plot([rank, rank, end], [0, level, level], color="0.35", linewidth=0.9)
         shift, side = ((6, 0), "left") if best_half else ((-6, 0), "right")
-        label = f"{broken(method_title(method), LONGEST_NAME)}  {rank:.2f}"
+        label = f"{figure_text(broken(method_title(method), LONGEST_NAME))}  {rank:.2f}"
         axis.annotate(label, (end, level), shift, textcoords="offset points", ha=side, va="center", fontsize=9)
     by_name = {method: rank for rank, method in ordered}
     for number, group in enumerate(groups):

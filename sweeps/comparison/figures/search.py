@@ -12,6 +12,7 @@ from dualpt.core.errors import UserError
 from dualpt.core.results import VAL_ACCURACY
 from dualpt.sweeps.comparison.candidate_frame import VALUE, is_number, spans_decades
 from dualpt.sweeps.comparison.figures.style import COLOURS, LEVEL_LABELS, SEQUENCE, panels
+from dualpt.sweeps.names import figure_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +39,7 @@ def parallel_coordinates(candidates: pd.DataFrame) -> "Figure":
         axis.axvline(place, color="black", linewidth=0.8)
         for position, text in _places(candidates[key])[1].items():
             box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
-            axis.annotate(text, (place + 0.04, position), fontsize=7, va="center", bbox=box)
+            axis.annotate(figure_text(text), (place + 0.04, position), fontsize=7, va="center", bbox=box)
     heads = [key.replace(".", ".\n", 1) for key in keys] + ["validation\naccuracy (%)"]
     axis.set_xticks(range(len(heads)), heads, fontsize=8)
     axis.set_yticks([])
@@ -92,7 +93,7 @@ def _slice(axis: "Axes", candidates: pd.DataFrame, key: str, colours: np.ndarray
             axis.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     else:
         words = sorted(set(column.fillna(ABSENT)))
-        axis.set_xticks(range(len(words)), words, fontsize=8)
+        axis.set_xticks(range(len(words)), list(map(figure_text, words)), fontsize=8)
         axis.set_xlim(-0.5, len(words) - 0.5)
         xs = column.fillna(ABSENT).map(words.index)
     axis.scatter(xs, candidates[VALUE], c=colours, edgecolors="0.3", linewidths=0.5, s=28)

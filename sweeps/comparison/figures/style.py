@@ -13,7 +13,8 @@ import matplotlib.pyplot as plt
 
 from dualpt.core.errors import UserError
 from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, VAL_ACCURACY
-from dualpt.sweeps.comparison.labels import is_selected
+from dualpt.sweeps.comparison.labels import is_selected, method_title
+from dualpt.sweeps.names import figure_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,6 +79,12 @@ def leading(averages: Mapping[str, float | None]) -> list[str]:
     return [method for method in averages if method in kept]
 
 
+def legend_name(method: str) -> str:
+    """What `legend_below` calls a method; matplotlib leaves labels out that begin with an underscore."""
+    title = method_title(method)
+    return f"\N{ZERO WIDTH SPACE}{title}" if title.startswith("_") else title
+
+
 def legend_below(figure: "Figure", axes: "Iterable[Axes]", methods: int = 0) -> None:
     """One legend for all panels, each label once.
 
@@ -87,7 +94,7 @@ def legend_below(figure: "Figure", axes: "Iterable[Axes]", methods: int = 0) -> 
     found = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     if not found:
         return
-    labels = [broken(label) for label in found]
+    labels = [figure_text(broken(label)) for label in found]
     longest = max(len(line) for label in labels for line in label.splitlines())
     columns = max(1, min(4, len(found), int(figure.get_figwidth() / (HANDLE + CHARACTER * longest))))
     lines = -(-len(labels) // columns) * max(label.count("\n") + 1 for label in labels)

@@ -7,8 +7,9 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from dualpt.core.errors import UserError
-from dualpt.sweeps.comparison.figures.style import leading, legend_below, line_style, panels
-from dualpt.sweeps.comparison.labels import column_title, method_title
+from dualpt.sweeps.comparison.figures.style import leading, legend_below, legend_name, line_style, panels
+from dualpt.sweeps.comparison.labels import column_title
+from dualpt.sweeps.names import figure_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,10 +44,10 @@ def training_curves(
                 epochs, losses = _aligned(own)
                 every = max(1, len(epochs) // MARKS)
                 style = {**line_style(index, method), "markersize": 3.5, "markevery": (index % every, every)}
-                axis.plot(epochs, losses.mean(axis=0), label=method_title(method), **style)
+                axis.plot(epochs, losses.mean(axis=0), label=legend_name(method), **style)
                 axis.fill_between(epochs, losses.min(axis=0), losses.max(axis=0), color=style["color"], alpha=0.15)
         axis.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
-        axis.set_title(column_title(dataset))
+        axis.set_title(figure_text(column_title(dataset)))
         axis.grid(alpha=0.3)
     for axis in axes[-4:]:
         axis.set_xlabel("epoch")

@@ -1,7 +1,7 @@
 """Tables as documents: Markdown, CSV and JSON. LaTeX is in `latex`, terminals in `terminal`."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -9,6 +9,7 @@ import pandas as pd
 from dualpt.sweeps.comparison.labels import method_title
 from dualpt.sweeps.comparison.plain import PlainTable
 from dualpt.sweeps.comparison.tables import ComparisonTable
+from dualpt.sweeps.names import markdown
 
 AnyTable = ComparisonTable | PlainTable
 
@@ -55,21 +56,27 @@ def to_document(table: AnyTable) -> dict[str, Any]:
 
 def to_markdown(table: AnyTable) -> str:
     """A Markdown table with its notes; the best mean of each column bold, the second best underlined."""
-    head, rows = text_rows(table, MARKS)
-    lines = [f"**{table.title}**", "", _markdown_row(head), "|---" * len(head) + "|", *map(_markdown_row, rows)]
-    return "\n".join([*lines, "", *(f"*{note}*" + "  " for note in table.notes())])
+    head, rows = text_rows(table, MARKS, markdown)
+    lines = [f"**{markdown(table.title)}**", "", _row(head), "|---" * len(head) + "|", *map(_row, rows)]
+    return "\n".join([*lines, "", *(f"*{markdown(note)}*" + "  " for note in table.notes())])
 
 
-def _markdown_row(row: Sequence[str]) -> str:
-    return "| " + " | ".join(text.replace("|", "\\|") for text in row) + " |"
+def _row(texts: Sequence[str]) -> str:
+    return "| " + " | ".join(texts) + " |"
 
 
-def text_rows(table: AnyTable, marks: Mapping[int | None, str]) -> tuple[list[str], list[list[str]]]:
-    """The head and the rows as text, the best and second best marked by formats; whatever the kind of table."""
+def text_rows(
+    table: AnyTable, marks: Mapping[int | None, str], safe: Callable[[str], str]
+) -> tuple[list[str], list[list[str]]]:
+    """The head and the rows as text, the best and second best marked by formats; whatever the kind of table.
+
+    Args:
+        safe: makes a text safe for the document (`dualpt.sweeps.names`); the marks stay as they are.
+    """
     if isinstance(table, PlainTable):
-        return list(table.head), [list(row) for row in table.rows]
+        return list(map(safe, table.head)), [list(map(safe, row)) for row in table.rows]
     rows = []
     for method in table.methods:
-        shown = [marks[table.place(method, c)].format(table.text(method, c)) for c in table.columns]
-        rows.append([method_title(method), *shown])
-    return ["method", *map(table.head, table.columns)], rows
+        shown = [marks[table.place(method, c)].format(safe(table.text(method, c))) for c in table.columns]
+        rows.append([safe(method_title(method)), *shown])
+    return ["method", *(safe(table.head(column)) for column in table.columns)], rows

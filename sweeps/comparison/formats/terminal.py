@@ -40,7 +40,7 @@ def _by_method(table: ComparisonTable) -> Table:
     grid = Table(title=escape(table.title), title_justify="left", header_style="bold")
     grid.add_column("method", overflow="fold")
     for column in table.columns:
-        grid.add_column(table.head(column), justify="right", no_wrap=True)
+        grid.add_column(escape(table.head(column)), justify="right", no_wrap=True)
     for method in table.methods:
         grid.add_row(escape(method_title(method)), *[_entry(table, method, column, " ") for column in table.columns])
     return grid
@@ -54,12 +54,12 @@ def _by_column(table: ComparisonTable) -> Table:
     for column in table.columns:
         if column == AVERAGE:
             grid.add_section()
-        grid.add_row(table.head(column), *[_entry(table, method, column, "\n") for method in table.methods])
+        grid.add_row(escape(table.head(column)), *[_entry(table, method, column, "\n") for method in table.methods])
     return grid
 
 
 def _entry(table: ComparisonTable, method: str, column: str, separator: str) -> str:
     """Mean, and its spread behind `separator`; the best and second best of a column stand out."""
     mean, _, spread = table.text(method, column).partition(" ± ")
-    marked = MARKS[table.place(method, column)].format(mean)
+    marked = MARKS[table.place(method, column)].format(escape(mean))
     return f"{marked}{separator}[dim]±{spread}[/]" if spread else marked

@@ -3,6 +3,7 @@
 - `ledger`: `Ledger`, what a process opens; runs of sweeps and trials.
 - `cells`: runs of cells, each written once whoever writes it, its numbers apart from its files.
 - `client`: MLflow's client, which tries again where that helps.
+- `artifact_places`: where a run's artifacts lie, also of a store that was copied or moved.
 - `errors`: MLflow's errors in one line each, by what to do about them.
 - `database`: the tables of a store that is a database: made, migrated, or refused.
 """

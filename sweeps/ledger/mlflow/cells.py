@@ -15,6 +15,7 @@ from dualpt.sweeps.ledger.attempts import LONGEST_REASON, CellRecord
 from dualpt.sweeps.ledger.contents import read_cell
 from dualpt.sweeps.ledger.mlflow.client import StoreClient, child_of, id_of, level, patient
 from dualpt.sweeps.ledger.mlflow.errors import ArtifactsRefused, one_line
+from dualpt.sweeps.ledger.readable import rows_of
 from dualpt.sweeps.records import CellRow, KeyedCell, TrialRef
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class CellLedger(StoreClient):
     @patient
     def trial_cells(self, trial: TrialRef) -> list[CellRow]:
         """Every recorded attempt at a cell of one trial."""
-        return [read_cell(run) for run in self._runs([trial.experiment_id], child_of(trial.run_id))]
+        return list(rows_of(self._runs([trial.experiment_id], child_of(trial.run_id)), read_cell))
 
     @patient
     def add_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:
@@ -141,7 +142,7 @@ class CellLedger(StoreClient):
             everywhere = [experiment.experiment_id for experiment in self._experiments()]
             found = self._runs(everywhere, f"{level('cell')} and attributes.run_id LIKE '{prefix}%'")
             found += self._runs(everywhere, f"{level('cell')} and tags.`{records.KEY_TAG}` LIKE '{prefix}%'")
-        return list({row.run_id: row for row in map(read_cell, found)}.values())
+        return list({row.run_id: row for row in rows_of(found, read_cell)}.values())
 
 
 def _settled(known: Run, record: CellRecord) -> bool:

@@ -3,21 +3,22 @@
 import contextlib
 import functools
 import logging
+import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
-from urllib.parse import unquote, urlsplit
 
 from mlflow.entities import Experiment, Run, ViewType
 from mlflow.tracking import MlflowClient
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random, wait_random_exponential
 
 from dualpt.sweeps import records
+from dualpt.sweeps.ledger.mlflow.artifact_places import ArtifactPlaces
 from dualpt.sweeps.ledger.mlflow.database import prepare
 from dualpt.sweeps.ledger.mlflow.errors import artifacts_in_one_line, one_line
-from dualpt.sweeps.stores import Collision, StoreUnavailable, absolute_uri, examine, sqlite_path
+from dualpt.sweeps.stores import Collision, StoreUnavailable, absolute_uri, examine
 
 PAGE = 2000
 """Runs asked for in one call."""
@@ -90,6 +91,7 @@ class StoreClient:
             UserError: one line that says why the store cannot be used, and the remedy.
         """
         self.uri = absolute_uri(uri)
+        self.places = ArtifactPlaces(self.uri)
         self._retrying = Retrying(
             retry=retry_if_exception_type((StoreUnavailable, Collision)),
             stop=_Patience(patience),
@@ -128,12 +130,16 @@ class StoreClient:
     def artifact(self, run_id: str, path: str, folder: Path) -> Path | None:
         """A local copy of one artifact of a run, in `folder` where it has to be fetched; None where there is none."""
         with one_line(self.uri):
-            run = self._client.get_run(run_id)
-            if (own := _local_artifacts(run)) is not None:
-                return own / path if (own / path).is_file() else None
+            if folders := self.places.to_read(self._client.get_run(run_id)):
+                return next((own / path for own in folders if (own / path).is_file()), None)
             if path not in {file.path for file in self._client.list_artifacts(run_id)}:
                 return None
             return Path(self._client.download_artifacts(run_id, path, str(folder)))
+
+    def whereabouts(self, run_id: str) -> str:
+        """Where a run's artifacts were looked for, and what to do about missing ones."""
+        with one_line(self.uri):
+            return self.places.whereabouts(self._client.get_run(run_id))
 
     def attach(self, run_id: str, folder: Path, place: str) -> None:
         """Copy the files of `folder` to a run's artifacts, under `place`.
@@ -142,12 +148,10 @@ class StoreClient:
             ArtifactsRefused: the artifact store does not take them.
         """
         with artifacts_in_one_line(f"of run {run_id}"):
+            if (own := self.places.to_write(self._client.get_run(run_id))) is not None:
+                shutil.copytree(folder, own / place, dirs_exist_ok=True)
+                return
             self._client.log_artifacts(run_id, str(folder), place)
-
-    def _artifact_root(self, experiment: str) -> str | None:
-        """Beside an SQLite file, wherever the process stands; elsewhere the server decides."""
-        path = sqlite_path(self.uri)
-        return None if path is None else (path.parent / "mlartifacts" / experiment).as_uri()
 
     def prove_artifacts(self, run_id: str) -> None:
         """Find out whether this process can write a run's artifacts. A local folder keeps nothing of it.
@@ -158,7 +162,7 @@ class StoreClient:
         with one_line(self.uri):
             run = self._client.get_run(run_id)
         with artifacts_in_one_line(str(run.info.artifact_uri)):
-            if (own := _local_artifacts(run)) is not None:
+            if (own := self.places.to_write(run)) is not None:
                 own.mkdir(parents=True, exist_ok=True)
                 with tempfile.TemporaryFile(dir=own):
                     return
@@ -171,7 +175,7 @@ class StoreClient:
             ArtifactsRefused: the artifact store does not take them.
         """
         with artifacts_in_one_line(str(run.info.artifact_uri)):
-            if (own := _local_artifacts(run)) is not None:
+            if (own := self.places.to_write(run)) is not None:
                 own.mkdir(parents=True, exist_ok=True)
                 for name, content in files.items():
                     _write_whole(own / name, content)
@@ -190,12 +194,6 @@ def _write_whole(path: Path, content: bytes) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-
-
-def _local_artifacts(run: Run) -> Path | None:
-    """The folder of a run's artifacts, which may not exist yet; None where they lie on a server."""
-    place = urlsplit(run.info.artifact_uri)
-    return Path(unquote(place.path)) if place.scheme in ("", "file") else None
 
 
 def _pages(ask: Callable[[str | None], Any]) -> list[T]:

@@ -31,6 +31,7 @@ from dualpt.sweeps.ledger.contents import (
 from dualpt.sweeps.ledger.mlflow.cells import CellLedger
 from dualpt.sweeps.ledger.mlflow.client import id_of, level, patient
 from dualpt.sweeps.ledger.mlflow.errors import ArtifactsRefused
+from dualpt.sweeps.ledger.readable import rows_of, sweep_of
 from dualpt.sweeps.ledger.reading import SweepReader, check_schema, deleted
 from dualpt.sweeps.ledger.sql import StoredRun, is_readable_by_sql, read_deleted, read_runs
 from dualpt.sweeps.records import CellRow, Status, SweepRow, TrialRef, TrialRow, grid_metrics, latest, setting_hash
@@ -53,7 +54,7 @@ class Ledger(CellLedger, SweepReader):
         existing = self.find_experiment(name)
         if existing is None:
             tags = {records.NOTE_TAG: description} if description else {}
-            return str(self._client.create_experiment(name, self._artifact_root(name), tags))
+            return str(self._client.create_experiment(name, self.places.root(name), tags))
         if description:
             self._client.set_experiment_tag(existing, records.NOTE_TAG, description)
         return existing
@@ -137,7 +138,7 @@ class Ledger(CellLedger, SweepReader):
         """
         runs = self._runs([experiment_id], level("trial"))
         check_schema(runs, self.uri)
-        return [read_trial(run) for run in runs]
+        return list(rows_of(runs, read_trial))
 
     @patient
     def open_trial(
@@ -240,13 +241,13 @@ class Ledger(CellLedger, SweepReader):
         if not runs:
             return None
         description = self._client.get_experiment(experiment_id).tags.get(records.NOTE_TAG, "")
-        return read_sweep(runs[0], description)
+        return next(rows_of(runs, lambda run: read_sweep(run, description)), None)
 
     @patient
     def sweeps(self) -> list[str]:
         """Names of the sweeps on record, the latest first."""
         runs = self._runs(self._experiment_ids(), level("sweep"))
-        return list(dict.fromkeys(run.data.tags[records.SWEEP_TAG] for run in runs))
+        return list(dict.fromkeys(rows_of(runs, sweep_of)))
 
     @patient
     def loss_curves(self, run_ids: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
@@ -269,7 +270,10 @@ class Ledger(CellLedger, SweepReader):
             found = []
             for ref in best:  # each is read at once: fetched files share a name
                 if (path := self.artifact(ref.run_id, SETTING_FILE, Path(folder))) is None:
-                    raise UserError(f"sweep '{name}' in {masked(self.uri)}: its selected setting has no {SETTING_FILE}")
+                    raise UserError(
+                        f"sweep '{name}' in {masked(self.uri)}: its selected setting has no {SETTING_FILE}; "
+                        f"{self.whereabouts(ref.run_id)}"
+                    )
                 found.append(read_setting(path))
             return found
 

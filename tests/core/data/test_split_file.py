@@ -92,7 +92,7 @@ def test_a_split_without_validation_images_is_one_as_imagenet_is(tmp_path: Path)
         ),
         (with_first("D:/pictures/1.jpg"), "is absolute; cut it to the part under the image folder"),
         (with_first("~/1.jpg"), "is absolute"),
-        (with_first("/x/dtd/images/../../secret.jpg"), "leaves the image folder"),
+        (with_first("/x/dtd/images/../../secret.jpg"), "leads out of its folder"),
         (with_first(label="zero"), "label 'zero' is not a whole number"),
         (with_first(label="1.5"), "label '1.5' is not a whole number"),
         (with_first(label=None), "label None is not a whole number"),

@@ -56,7 +56,7 @@ def test_it_is_an_own_datasets_split(table: Path, tmp_path: Path) -> None:
         ("part,path", "split,path", "needs one column 'part'"),
         ("part,path,note", "part,path,path", "needs one column 'path'"),
         ("train,a/1.jpg", "training,a/1.jpg", "line 2: part 'training' is none of train, val, test"),
-        ("a/3.jpg", "../3.jpg", "line 4: path '../3.jpg' leaves the image folder"),
+        ("a/3.jpg", "../3.jpg", "line 4: path '../3.jpg' leads out of its folder"),
         ("a/3.jpg", "/data/3.jpg", "line 4: path '/data/3.jpg' is absolute"),
         ("a/3.jpg", "", "line 4: path '' is not a file name"),
         ('"elm"\ntest', '" "\ntest', "class '' is not a name"),

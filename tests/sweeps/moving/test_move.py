@@ -2,9 +2,13 @@
 
 import json
 import shutil
+import sqlite3
 import zipfile
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,8 +19,10 @@ from dualpt.core.learned.prompts import LearnedPrompts, load_prompts
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.search_spaces.sweep_file import check_sweep
 from dualpt.sweeps import records
-from dualpt.sweeps.ledger.cell_names import find_cell, prompts_of
+from dualpt.sweeps.launching.status import status_of
+from dualpt.sweeps.ledger.cell_names import cell_of, find_cell, prompts_of
 from dualpt.sweeps.ledger.mlflow import Ledger
+from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.moving import move
 from dualpt.sweeps.moving.archive import Archive
 from dualpt.sweeps.moving.move import export_sweep, import_archive
@@ -144,7 +150,6 @@ def test_contexts_of_reused_cells_travel(sweep: LoadedSweep, tmp_path: Path, els
     with ledger.calls() as client:
         folder = Path(client.get_run(row.run_id).info.artifact_uri.removeprefix("file://"))
     from dualpt.core.learned.prompts import save_prompts
-    from dualpt.sweeps.ledger.cell_names import cell_of
     from dualpt.sweeps.records import KeyedCell
 
     cell = cell_of(ledger, row, {})
@@ -230,3 +235,176 @@ def test_export_refuses_what_is_not_there_and_writes_whole_files(sweep: LoadedSw
     with pytest.raises(UserError, match="cannot be written"):
         export_sweep(ledger, "small", Path("/proc/none/a.zip"))
     assert not list(tmp_path.glob("*a.zip*"))
+
+
+# Stores that were copied or moved
+
+
+@pytest.fixture
+def moved(sweep: LoadedSweep, tmp_path: Path) -> str:
+    """A copy of the sweep's store with its artifacts, in another folder."""
+    here = Path(sweep.file.run.tracking_uri.removeprefix("sqlite:///")).parent
+    return f"sqlite:///{shutil.copytree(here, tmp_path / 'moved store') / 'mlflow.db'}"
+
+
+def test_a_copied_store_reads_its_own_artifacts(sweep: LoadedSweep, moved: str, tmp_path: Path) -> None:
+    original, copy = Ledger(sweep.file.run.tracking_uri), Ledger(moved)
+    row = next(row for row in copy.read_cells("small") if row.trial == "coop")
+    found = copy.artifact(row.run_id, "setting.json", tmp_path)
+    assert found is not None
+    assert tmp_path / "moved store" in found.parents
+    assert copy.selected_settings("small") == original.selected_settings("small")
+    assert export_sweep(copy, "small", tmp_path / "a.zip") == export_sweep(original, "small", tmp_path / "b.zip")
+
+
+def test_a_sweep_goes_on_beside_the_store_in_use(sweep: LoadedSweep, moved: str, tmp_path: Path, log: Path) -> None:
+    original = Path(sweep.file.run.tracking_uri.removeprefix("sqlite:///")).parent / "mlartifacts"
+    before = {path: path.stat().st_mtime_ns for path in original.rglob("*")}
+    changes = {**LESS, "grid.seeds": [1, 2, 3, 4]}
+    continued = check_sweep(changed(declaration(tmp_path / "moved store"), changes), "test")
+    train_here(continued, log)
+    assert {path: path.stat().st_mtime_ns for path in original.rglob("*")} == before
+    new = [row for row in Ledger(moved).read_cells("small") if row.seed == 4 and row.reused_from is None]
+    assert new
+    for row in new:
+        found = Ledger(moved).artifact(row.run_id, "setting.json", tmp_path)
+        assert found is not None
+        assert tmp_path / "moved store" in found.parents
+
+
+def test_files_that_are_missing_are_said_and_export_refuses(
+    sweep: LoadedSweep, moved: str, tmp_path: Path, elsewhere: str
+) -> None:
+    original = Path(sweep.file.run.tracking_uri.removeprefix("sqlite:///")).parent / "mlartifacts"
+    hidden = original.rename(tmp_path / "hidden")
+    try:
+        shutil.rmtree(tmp_path / "moved store" / "mlartifacts")
+        ledger = Ledger(moved)
+        row = next(row for row in ledger.read_cells("small") if row.trial == "coop")
+        with pytest.raises(UserError, match=r"has no setting.json .*copy the mlartifacts folder"):
+            cell_of(ledger, row, {})
+        with pytest.raises(UserError, match=r"its selected setting has no setting.json"):
+            ledger.selected_settings("small")
+        with pytest.raises(UserError, match="--without-files"):
+            export_sweep(ledger, "small", tmp_path / "a.zip")
+        assert not (tmp_path / "a.zip").exists()
+        assert export_sweep(ledger, "small", tmp_path / "a.zip", without_files=True).artifacts == 0
+    finally:
+        hidden.rename(original)
+    import_archive(tmp_path / "a.zip", elsewhere)
+    assert content(elsewhere) == content(moved)
+
+
+# Archives that would write elsewhere, or whose runs cannot be read
+
+
+def with_runs(archive: Path, folder: Path, change: Callable[[dict[str, Any]], None], level: str = "cell") -> Path:
+    """A copy of an archive whose first finished run of a level is changed."""
+    lines = zipfile.ZipFile(archive).read("runs.jsonl").decode().splitlines()
+    runs = [json.loads(line) for line in lines]
+    change(next(run for run in runs if run["tags"][records.LEVEL_TAG] == level and run["status"] == "FINISHED"))
+    return rewritten(archive, folder, {"runs.jsonl": "\n".join(map(json.dumps, runs)).encode()})
+
+
+@pytest.mark.parametrize(
+    ("level", "changes", "said"),
+    [
+        ("cell", {"params": {"data.shots": "many"}}, "not a whole number"),
+        ("cell", {"params": {"data.shots": "-1"}}, "not a whole number"),
+        ("cell", {"params": {"data.seed": "²"}}, "not a whole number"),
+        ("cell", {"params": {"data.dataset": "../x"}}, "for a dataset"),
+        ("cell", {"params": {"data.protocol": "guess"}}, "unknown protocol"),
+        ("cell", {"tags": {records.KEY_TAG: ""}}, f"no tag {records.KEY_TAG}"),
+        ("cell", {"tags": {records.PARENT_TAG: ""}}, f"no tag {records.PARENT_TAG}"),
+        ("cell", {"tags": {records.LEVEL_TAG: "atom"}}, "no known level"),
+        ("cell", {"tags": {records.KIND_TAG: "other"}}, "unknown kind"),
+        ("cell", {"tags": {records.SWEEP_TAG: "another"}}, "another sweep"),
+        ("cell", {"tags": {records.SCHEMA_TAG: "9"}}, "schema"),
+        ("cell", {"status": "LOST"}, "unknown status"),
+        ("cell", {"name": "a\nb"}, "cannot be shown"),
+        ("cell", {"id": "../../x"}, "an id that no store gives|does not hold the runs"),
+        ("cell", {"artifacts": ["/tmp/evil"]}, "does not hold the runs and files"),
+        ("cell", {"inputs": [{"name": 3}]}, "dataset input"),
+        ("cell", {"start_ms": -5}, "no clock"),
+        ("trial", {"tags": {records.TRIAL_TAG: " "}}, "cannot be shown"),
+        ("trial", {"tags": {records.SETTING_TAG: ""}}, f"no tag {records.SETTING_TAG}"),
+        ("sweep", {"tags": {records.GRID_TAG: '{"few-shot": 3}'}}, "not a declared grid"),
+    ],
+)
+def test_damaged_runs_are_refused_before_the_store_is_made(
+    archive: Path, tmp_path: Path, level: str, changes: dict[str, Any], said: str
+) -> None:
+    def change(run: dict[str, Any]) -> None:
+        for key, value in changes.items():
+            run[key] = {**run[key], **value} if isinstance(value, dict) else value
+
+    with pytest.raises(UserError, match=said):
+        import_archive(with_runs(archive, tmp_path, change, level), f"sqlite:///{tmp_path / 'never' / 'mlflow.db'}")
+    assert not (tmp_path / "never").exists()
+
+
+@pytest.mark.parametrize("sweep_name", ["../../evil", "a/b", "", "a\nb", "x" * 101, 5])
+def test_a_sweep_named_like_a_path_is_refused(archive: Path, tmp_path: Path, sweep_name: object) -> None:
+    manifest = json.loads(zipfile.ZipFile(archive).read("manifest.json"))
+    changed = rewritten(archive, tmp_path, {"manifest.json": json.dumps({**manifest, "sweep": sweep_name}).encode()})
+    with pytest.raises(UserError):
+        import_archive(changed, f"sqlite:///{tmp_path / 'never' / 'mlflow.db'}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [changed.name]
+
+
+def test_an_artifact_with_an_empty_component_writes_nothing(archive: Path, tmp_path: Path) -> None:
+    """`artifacts/<run>//abs/file` once wrote to /abs/file."""
+    evil = tmp_path / "evil.txt"
+    found: list[str] = []
+
+    def change(run: dict[str, Any]) -> None:
+        run["artifacts"].append(str(evil))
+        found.append(f"artifacts/{run['id']}/{evil}")
+
+    listed = with_runs(archive, tmp_path, change)
+    manifest = json.loads(zipfile.ZipFile(archive).read("manifest.json"))
+    manifest["artifacts"] += 1
+    changed = rewritten(listed, tmp_path, {found[0]: b"evil", "manifest.json": json.dumps(manifest).encode()})
+    with pytest.raises(UserError, match="empty component"):
+        import_archive(changed, f"sqlite:///{tmp_path / 'never' / 'mlflow.db'}")
+    assert not evil.exists()
+    assert not (tmp_path / "never").exists()
+
+
+def test_a_damaged_run_in_a_store_is_left_out_and_named(moved: str, caplog: pytest.LogCaptureFixture) -> None:
+    reader = open_reader(moved)
+    before = reader.read_cells("small")
+    bad, odd = [row for row in before if row.finished and row.trial == "coop"][:2]
+    path = moved.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE params SET value = 'many' WHERE run_uuid = ? AND key = 'data.shots'", [bad.run_id])
+        connection.execute("UPDATE runs SET status = 'FINISHED' WHERE run_uuid = ?", [odd.run_id])
+        connection.execute(
+            "UPDATE tags SET value = 'other' WHERE run_uuid = ? AND key = ?", [odd.run_id, records.KIND_TAG]
+        )
+    left = {row.run_id for row in open_reader(moved).read_cells("small")}
+    assert left == {row.run_id for row in before} - {bad.run_id, odd.run_id}
+    assert f"run {bad.run_id} has 'many' for data.shots" in caplog.text
+    assert f"run {odd.run_id} is of the unknown kind" in caplog.text
+    known = {row.run_id for row in Ledger(moved).finished_cells().values()}
+    assert known
+    assert not known & {bad.run_id, odd.run_id}
+    assert status_of(open_reader(moved), "small").finished == sum(row.finished for row in before) - 2
+
+
+@pytest.mark.parametrize("text", ["", "{", "3", '{"few-shot": 3}', '{"few-shot": [{"trials": {"a": "other"}}]}'])
+@pytest.mark.parametrize("tag", [records.GRID_TAG, records.LAUNCH_TAG])
+def test_a_damaged_note_of_a_launch_costs_no_table(moved: str, tag: str, text: str) -> None:
+    with closing(sqlite3.connect(moved.removeprefix("sqlite:///"))) as connection, connection:
+        connection.execute("UPDATE tags SET value = ? WHERE key = ?", [text, tag])
+    assert status_of(open_reader(moved), "small").missing == 0
+
+
+def test_a_sweep_that_lost_its_name_is_left_out(moved: str) -> None:
+    with closing(sqlite3.connect(moved.removeprefix("sqlite:///"))) as connection, connection:
+        found = "SELECT run_uuid FROM tags WHERE key = ? AND value = 'sweep'"
+        connection.execute(
+            f"DELETE FROM tags WHERE key = ? AND run_uuid IN ({found})", [records.SWEEP_TAG, records.LEVEL_TAG]
+        )
+    assert open_reader(moved).sweeps() == Ledger(moved).sweeps() == []
+    assert status_of(open_reader(moved), "small").finished

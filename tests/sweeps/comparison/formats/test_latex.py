@@ -9,9 +9,10 @@ import pytest
 
 from dualpt.core.results import TEST_ACCURACY
 from dualpt.sweeps.comparison.compare import comparison_tables
-from dualpt.sweeps.comparison.formats.latex import escape, to_latex, to_latex_document
+from dualpt.sweeps.comparison.formats.latex import to_latex, to_latex_document
 from dualpt.sweeps.comparison.plain import PlainTable
 from dualpt.sweeps.comparison.selection import Selection, select
+from dualpt.sweeps.names import latex as escape
 
 
 @pytest.fixture

@@ -283,3 +283,15 @@ def test_a_relative_store_is_the_same_from_another_folder(tmp_path: Path) -> Non
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])}
     uri = subprocess.check_output([sys.executable, "-c", code], cwd=tmp_path, env=environment, text=True).strip()
     assert uri == f"sqlite:///{tmp_path}/here.db"
+
+
+@pytest.mark.parametrize(
+    "name", ["a;b", "a -- b", "a\\", "/* x", "100%", "ViT-B/16", "x = :p", "ä" * 200, "costs $5 {b}"]
+)
+def test_any_name_finds_its_trial_again(ledger: Ledger, name: str) -> None:
+    """The name is part of MLflow's query."""
+    experiment = ledger.experiment("named")
+    sweep = ledger.open_sweep(experiment, "named")
+    first, second = (ledger.open_trial(experiment, sweep, "named", name, "variant", SETTING) for _ in range(2))
+    assert first == second
+    assert first.name == name

@@ -1,0 +1,38 @@
+"""Paths that files bring along: what lies inside their folder, and what does not."""
+
+import pytest
+
+from dualpt.core.files.inside import tidied, why_outside
+
+
+@pytest.mark.parametrize("path", ["a", "a/b.png", "a b/ç.json", "...", "ab:c", ".hidden", "a/..b/c"])
+def test_what_lies_inside(path: str) -> None:
+    assert why_outside(path) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("", "is empty"),
+        ("/etc/passwd", "is absolute"),
+        ("~/x", "is absolute"),
+        ("C:x", "is absolute"),
+        ("C:/x", "is absolute"),
+        ("..", "leads out"),
+        ("a/../b", "leads out"),
+        ("a/..", "leads out"),
+        ("a//b", "empty component"),
+        ("a/", "empty component"),
+        ("a/./b", "empty component"),
+        ("a\\..\\b", "backslash"),
+        ("a\nb", "control characters"),
+        ("a\0b", "control characters"),
+        ("ä" * 128, "255 bytes"),
+    ],
+)
+def test_what_does_not(path: str, said: str) -> None:
+    assert said in (why_outside(path) or "")
+
+
+def test_tidied_paths_keep_what_they_say() -> None:
+    assert [tidied(path) for path in ("./a//b/.", "/a//b", "", ".", "a/../b")] == ["a/b", "/a/b", "", "", "a/../b"]
