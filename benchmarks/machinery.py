@@ -1,4 +1,4 @@
-"""What a sweep takes besides training: start-up, workers, dealing, the ledger, and finding finished cells.
+"""What a sweep takes besides training: start-up, workers, dispatch, the ledger, and finding finished cells.
 
 python -m benchmarks.machinery FOLDER      launches the finished sweep in FOLDER, as the benchmark does in a process
                                            of its own
@@ -57,7 +57,7 @@ def launch_overhead(run: Run) -> list[Row]:
     title = f"share of {TRIALS} one-cell trials of {TRIAL_SECONDS} s on 2 workers, extrapolated"
     return [
         counted("launch_fixed_seconds", "a launch's start: Ray, two workers with torch, the ledger", fixed, "s"),
-        counted("launch_seconds_per_cell", "dealing and recording a cell", per_cell, "s"),
+        counted("launch_seconds_per_cell", "assigning and recording a cell", per_cell, "s"),
         counted("overhead_percent_of_200_trials_of_60_seconds", title, share, "%", "≤ 5 %"),
     ]
 

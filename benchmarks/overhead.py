@@ -3,7 +3,7 @@
     python -m benchmarks.overhead --trials 2000
 
 Every trial is one cell of a random setting, so that each pays for a proposal, a trial's run, a cell's run, and the way
-of a shard to a worker and back. Ray, MLflow on SQLite and Optuna on SQLite are the real ones.
+of a work unit to a worker and back. Ray, MLflow on SQLite and Optuna on SQLite are the real ones.
 """
 
 import argparse

@@ -25,12 +25,12 @@ from rich.progress import track
 from dualpt.core.results import VAL_ACCURACY
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.search_spaces.sweep_file import load_sweep
-from dualpt.sweeps.dispatch.dealer import Dealer
+from dualpt.sweeps.dispatch.dispatcher import Dispatcher
 from dualpt.sweeps.planning.plan import plan_sweep
-from dualpt.sweeps.racing import Asha, Race, StatisticalRace
-from dualpt.sweeps.records import DealtCell
+from dualpt.sweeps.racing import Asha, NoRace, Race, StatisticalRace
+from dualpt.sweeps.records import TrialCell
 from dualpt.sweeps.simulation.memory import ListedCandidates
-from dualpt.sweeps.simulation.replay import replay, simulated_dealer
+from dualpt.sweeps.simulation.replay import replay, simulated_dispatcher
 
 FOLDER = Path(__file__).with_name("data")
 SWEEP, RESULTS = FOLDER / "mini-racing.yaml", FOLDER / "mini-racing.csv"
@@ -49,11 +49,11 @@ class Recorded:
 
     results: dict[str, Places]
 
-    def accuracy(self, dealt: DealtCell) -> float:
-        return self.results[dealt.trial.name][dealt.cell.dataset, dealt.cell.seed][0]
+    def accuracy(self, keyed: TrialCell) -> float:
+        return self.results[keyed.trial.name][keyed.cell.dataset, keyed.cell.seed][0]
 
-    def seconds(self, dealt: DealtCell) -> float:
-        return self.results[dealt.trial.name][dealt.cell.dataset, dealt.cell.seed][1]
+    def seconds(self, keyed: TrialCell) -> float:
+        return self.results[keyed.trial.name][keyed.cell.dataset, keyed.cell.seed][1]
 
     def whole(self, name: str) -> float:
         """Mean validation accuracy of a setting over everything."""
@@ -76,9 +76,9 @@ class Replay:
     """Validation accuracy of the full search's pick minus that of the scheduler's, in points."""
 
 
-SCHEDULERS: dict[str, tuple[Callable[[], Race | None], int]] = {
-    "none: every candidate complete": (lambda: None, CANDIDATES),
-    "none, a quarter of the candidates": (lambda: None, CANDIDATES // 4),
+SCHEDULERS: dict[str, tuple[Callable[[], Race], int]] = {
+    "none: every candidate complete": (NoRace, CANDIDATES),
+    "none, a quarter of the candidates": (NoRace, CANDIDATES // 4),
     "asha, race_reduction 2": (partial(Asha, 11, reduction=2), CANDIDATES),
     "asha (race_reduction 3)": (partial(Asha, 11, reduction=3), CANDIDATES),
     "asha, race_reduction 4": (partial(Asha, 11, reduction=4), CANDIDATES),
@@ -114,16 +114,16 @@ def replayed(recorded: Recorded, sweep: LoadedSweep, scheduler: str, seed: int, 
     drawn = Random(seed).sample(sorted(recorded.results), CANDIDATES)
     full_cost, full_value = recorded.cost(drawn), max(map(recorded.whole, drawn))
     candidates = ListedCandidates((name, sweep.reference.model_copy()) for name in drawn[:allowed])
-    dealer = simulated_dealer(sweep, plan_sweep(sweep), candidates, make())
+    dispatcher = simulated_dispatcher(sweep, plan_sweep(sweep), candidates, make())
     good_from = [float("inf")]
 
-    def watch(busy: float, dealer: Dealer) -> None:
-        good = dealer.best is not None and full_value - recorded.whole(dealer.best[0]) <= GOOD
+    def watch(busy: float, dispatcher: Dispatcher) -> None:
+        good = dispatcher.best is not None and full_value - recorded.whole(dispatcher.best[0]) <= GOOD
         good_from[0] = min(good_from[0], busy / full_cost) if good else float("inf")
 
-    timeline = replay(dealer, recorded, workers, watch)
-    assert dealer.best is not None
-    return Replay(timeline.busy / full_cost, good_from[0], full_value - recorded.whole(dealer.best[0]))
+    timeline = replay(dispatcher, recorded, workers, watch)
+    assert dispatcher.best is not None
+    return Replay(timeline.busy / full_cost, good_from[0], full_value - recorded.whole(dispatcher.best[0]))
 
 
 def table(rows: dict[str, list[Replay]], workers: int) -> str:

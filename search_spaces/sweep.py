@@ -1,5 +1,6 @@
 """A sweep as declared and as checked: its grid, its fixed setting, its search, and where it runs."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -43,8 +44,8 @@ class Run(Section):
     """Most trials at once; None is what the resources allow."""
     max_hours: float | None = Field(None, gt=0)
     """Budget of one launch in hours of wall time: then running packs finish and the launch ends; None for no limit."""
-    tracking_uri: str = "sqlite:///mlflow.db"
-    """MLflow tracking store."""
+    tracking_uri: str = Field(default_factory=lambda: os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db")
+    """MLflow tracking store; without one, that of $MLFLOW_TRACKING_URI, or `sqlite:///mlflow.db`."""
     study_storage: str = "sqlite:///optuna.db"
     """Optuna study storage."""
 

@@ -23,6 +23,7 @@ from dualpt.sweeps.commands import (
     running,
 )
 from dualpt.sweeps.commands import help as help_commands
+from dualpt.sweeps.stores.addresses import masked
 
 app = typer.Typer(
     name="dualpt",
@@ -60,7 +61,7 @@ def main() -> None:
     except UserError as error:
         if debug:
             raise
-        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        Console(stderr=True).print(f"[bold red]error:[/] {escape(masked(str(error)))}", highlight=False, soft_wrap=True)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -38,6 +38,8 @@ SOFTWARE_TAG, DEVICE_TAG = "dualpt.software", "dualpt.device"
 ORIGIN_TAGS = (SAMPLE_TAG, WEIGHTS_TAG, NUMERICS_TAG, SOFTWARE_TAG, DEVICE_TAG)
 """Carried along when a cell's numbers are reused."""
 FAILURE_TAG = "dualpt.failure"
+ARTIFACTS_TAG = "dualpt.artifacts"
+"""On a cell whose numbers are on record while its artifacts wait in an outbox: where, and why."""
 RECORD_TAG = "dualpt.record"
 """Number of the attempt at a cell: whoever writes it a second time finds the first by it."""
 LAUNCH_TAG = "dualpt.launch"
@@ -53,7 +55,7 @@ REUSED_TAG = "dualpt.reused_from"
 SUPERSEDED_TAG = "dualpt.superseded"
 """On a trial whose name has since been given to another setting: its cells are kept and no longer shown."""
 PRUNED_TAG = "dualpt.pruned"
-"""On a trial that a race gave up: after how many datasets. Its run is KILLED, not FINISHED: it is not whole."""
+"""On a trial that a race gave up: after how many datasets. Its run is KILLED, not FINISHED: it is incomplete."""
 SCHEMA_TAG = "dualpt.schema"
 BEST_TAG, BEST_VALUE_TAG = "dualpt.best_trial", "dualpt.best_value"
 """On a sweep: the candidate with the highest mean validation accuracy, and that mean in percent."""
@@ -62,6 +64,12 @@ SELECTED_TAG = "dualpt.selected"
 PARENT_TAG = "mlflow.parentRunId"
 NOTE_TAG = "mlflow.note.content"
 """What MLflow shows as an experiment's or a run's description."""
+
+FIXED_TAG = "dualpt.fixed_setting"
+"""On a sweep: the fixed setting that its launches share (`dualpt.sweeps.ledger.fixed_setting`)."""
+
+MOVABLE = ("data.root", "descriptions.bank", "backbone.pretrained")
+"""Keys that say where things are on a machine: they may be given again for a finished cell, and for a later launch."""
 
 DATASET_PARAM, PROTOCOL_PARAM, SHOTS_PARAM, SEED_PARAM = "data.dataset", "data.protocol", "data.shots", "data.seed"
 TARGETS_PARAM = "data.targets"
@@ -101,14 +109,14 @@ class TrialRef:
 
 
 @dataclass(frozen=True)
-class DealtCell(KeyedCell):
-    """A cell on its way to a worker, with the trial that it is recorded under."""
+class TrialCell(KeyedCell):
+    """A cell with the trial it is recorded under."""
 
     trial: TrialRef
 
     @cached_property
     def shape(self) -> str:
-        """What packs that train in the same steps share (`core.cell.pack_of`); dealers ask for it again and again."""
+        """What packs that train in the same steps share (`core.cell.pack_of`); asked for again and again."""
         return pack_of(self.cell)
 
 
@@ -142,6 +150,8 @@ class SweepRow:
     """The trials and grids that its last launches declared (`dualpt.sweeps.planning.declared`)."""
     data_notes: str = ""
     """What is recorded of its datasets (`dualpt.sweeps.planning.data_notes`)."""
+    fixed: str = ""
+    """The fixed setting that its launches share; empty for sweeps of former versions."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +179,8 @@ class CellRow:
     reused_from: str | None = None
     origin: Mapping[str, str] = field(default_factory=dict)
     """Values of those `ORIGIN_TAGS` that the cell has."""
+    artifacts_wait: str | None = None
+    """Where its artifacts wait, and why; None where they are in their place."""
 
     @property
     def finished(self) -> bool:
@@ -180,9 +192,15 @@ class CellRow:
         return (self.trial_run_id, self.dataset, self.protocol, self.shots, self.seed)
 
     def flat(self) -> dict[str, Any]:
-        """One row of a table: identity, status, and one column a metric."""
+        """One row of a table: identity, status, and one column per metric.
+
+        A metric that is infinite is missing there, like one that is not a number: no mean includes it, and tables note
+        it.
+        """
         identity = ("trial", "kind", "dataset", "protocol", "shots", "seed", "status", "seconds", "key", "run_id")
-        return {name: getattr(self, name) for name in (*identity, "failure", "reused_from")} | dict(self.metrics)
+        return {name: getattr(self, name) for name in (*identity, "failure", "reused_from")} | {
+            name: value if math.isfinite(value) else math.nan for name, value in self.metrics.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -207,7 +225,7 @@ def setting_hash(setting: Setting) -> str:
 
 
 def latest(rows: Iterable[CellRow]) -> list[CellRow]:
-    """One row a place, in the order recorded: of the attempts at the key tried last, a finished one if there is one."""
+    """One row per place, in the order recorded: of the attempts at the key tried last, a finished one if any."""
     attempts: dict[tuple[str, str, str, int, int], list[CellRow]] = {}
     for row in sorted(rows, key=lambda row: (row.recorded_ms, row.run_id)):
         attempts.setdefault(row.place, []).append(row)

@@ -23,9 +23,9 @@ PLAIN_BY_FOLDER: dict[str, set[str]] = {
 """Basenames that occur twice on a floor and whose folder makes plain what they are."""
 
 ACROSS_MODULES: dict[str, set[str]] = {
-    "core": {},
-    "search_spaces": {},
-    "sweeps": {},
+    "core": set(),
+    "search_spaces": set(),
+    "sweeps": set(),
 }
 """Test files about several modules at once, by the behaviour that they hold."""
 

@@ -1,10 +1,11 @@
-"""Datasets on disk: where they lie, how they are divided, and what a few-shot draw takes. Loads no torch but to decode.
+"""Datasets on disk: where they are, how they are divided, and what a few-shot draw takes. Loads no torch but to decode.
 
 - `catalog`, `own_datasets`: the datasets by name, the built-in ones and those of a `datasets.yaml`.
-- `readers`: a dataset's split by its layout, from `split_file`, `table_file` and `class_folders`; `splits` checks it.
+- `readers`: a dataset's split by its layout, from `split_file`, `table_file`, `class_folders` and `own_folders`;
+  `splits` checks it.
 - `sampling`, `protocols`: the few-shot draw, and what each protocol trains and tests on.
-- `images`, `digests`: decoding, and fingerprints of image files.
-- `examination`, `contact_sheet`: what `dualpt data` shows. `text_files` reads text in one line or fails in one.
+- `images`, `digests`: decoding, and fingerprints of image files. `text_files`: text, or one line that says why not.
+- `checking`: faults of splits and images.
 
 May use `mini`, `config` and `files`.
 """

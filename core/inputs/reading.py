@@ -12,7 +12,7 @@ from pathlib import Path
 from dualpt.core.cell import Cell
 from dualpt.core.config import Protocol, Setting, tests_with_descriptions, uses_descriptions
 from dualpt.core.data.catalog import DatasetInfo, dataset_info
-from dualpt.core.data.image_faults import check_depth
+from dualpt.core.data.checking.image_faults import check_depth
 from dualpt.core.data.protocols import CellData, check_source, divide
 from dualpt.core.data.readers import read_split
 from dualpt.core.data.sampling import draw_few_shot

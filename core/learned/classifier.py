@@ -21,7 +21,7 @@ from dualpt.core.clip.backbone import Backbone, load_backbone
 from dualpt.core.clip.feature_checks import check_directions
 from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.config import uses_local
-from dualpt.core.data.image_faults import decode_faithfully
+from dualpt.core.data.checking.image_faults import decode_faithfully
 from dualpt.core.data.images import DECODERS
 from dualpt.core.descriptions.reading import encode_bank, name_tokens
 from dualpt.core.errors import UserError

@@ -18,7 +18,7 @@ from dualpt.core.config import Protocol, Setting, Value, one_line
 from dualpt.core.descriptions.bank import Sentences
 from dualpt.core.errors import UserError
 from dualpt.core.inputs.reading import sentences_of, split_of
-from dualpt.core.prompts.contexts_file import load_contexts, save_contexts
+from dualpt.core.prompts.contexts_file import contexts_file, load_contexts, save_contexts
 
 DOCUMENT = "dualpt.prompts"
 SCHEMA = 1
@@ -59,6 +59,15 @@ class _Document(BaseModel):
 
 def save_prompts(path: Path, prompts: LearnedPrompts, about: Mapping[str, str] | None = None) -> None:
     """Write the file; `about` is further metadata for readers."""
+    save_contexts(path, prompts.contexts, _metadata(prompts, about))
+
+
+def prompts_file(prompts: LearnedPrompts, about: Mapping[str, str] | None = None) -> bytes:
+    """The content of the file that `save_prompts` writes, for what stores it elsewhere."""
+    return contexts_file(prompts.contexts, _metadata(prompts, about))
+
+
+def _metadata(prompts: LearnedPrompts, about: Mapping[str, str] | None) -> dict[str, str]:
     cell = prompts.cell
     document = _Document(
         schema_version=SCHEMA,
@@ -72,7 +81,7 @@ def save_prompts(path: Path, prompts: LearnedPrompts, about: Mapping[str, str] |
         sentences=prompts.sentences,
         weights=prompts.weights,
     )
-    save_contexts(path, prompts.contexts, {**(about or {}), DOCUMENT: document.model_dump_json()})
+    return {**(about or {}), DOCUMENT: document.model_dump_json()}
 
 
 def load_prompts(path: Path | str, cell: Cell | None = None) -> LearnedPrompts:

@@ -1,0 +1,9 @@
+"""Prompt training: R replicas in the same steps, from the alignments to the evaluated result.
+
+- `trainer`: the entry point. `fit`, `step`, `optim`: epochs, one step, and SGD with the field's schedule.
+- `objective`: logits and the loss. `alignment`, `transport`: both alignments, and the plans they may use.
+- `evaluate`, `replica_results`: accuracies, and what became of each replica.
+- `checkpoint`: the state from which a killed run continues.
+
+Takes flat, typed arguments: no configuration class, no dataset, no file but the checkpoint.
+"""

@@ -60,8 +60,8 @@ def fit(
     for epoch in range(run.epoch, epochs):
         optimiser.start_epoch(epoch)
         run.add(_epoch(step, train_images, train_labels, batches(epoch), epoch, device))
-        if checkpoint is not None and checkpoint.is_due(run.epoch):
-            checkpoint.save(run.state())
+        if checkpoint is not None and checkpoint.is_due(run.epoch) and not checkpoint.save(run.state()):
+            checkpoint = None  # it has warned once
         if report is not None:
             report(Progress(run.epoch, epochs, tuple(run.losses[-1].tolist())))
         if not run.losses[-1].isfinite().any():

@@ -19,6 +19,7 @@ from dualpt.sweeps.cluster.faults import Document, Finding, error
 from dualpt.sweeps.cluster.kuberay_rules import KINDS, kuberay_findings
 from dualpt.sweeps.cluster.launcher_rules import launcher_findings
 from dualpt.sweeps.cluster.ray_versions import read_constraints
+from dualpt.sweeps.ray_private import check_launcher_file
 
 PLACEHOLDERS = re.compile(r"ami-0{8,}|\bEDIT_\w+|\b192\.0\.2\.\d+")
 """What the shipped files hold where a user's own value belongs."""
@@ -110,12 +111,11 @@ def _unedited(text: str) -> Iterator[Finding]:
 def _by_ray(document: Document) -> Iterator[Finding]:
     """What Ray itself would refuse at `ray up`, without asking any cloud."""
     from jsonschema import ValidationError
-    from ray.autoscaler._private.util import prepare_config, validate_config
 
     told = io.StringIO()
     try:
         with contextlib.redirect_stderr(told), contextlib.redirect_stdout(told):
-            validate_config(prepare_config(_copy(document)))
+            check_launcher_file(_copy(document))
     except ValidationError as fault:
         yield error(".".join(map(str, fault.absolute_path)) or "file", f"Ray's schema: {fault.message[:200]}")
     except SystemExit:

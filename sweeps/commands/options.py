@@ -27,7 +27,9 @@ SettingValues = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 DEFAULT_STUDY = "sqlite:///optuna.db"
-Store = Annotated[str, typer.Option("--store", help="MLflow tracking store.", show_default=True)]
+Store = Annotated[
+    str, typer.Option("--store", envvar="MLFLOW_TRACKING_URI", help="MLflow tracking store.", show_default=True)
+]
 Study = Annotated[str, typer.Option("--study", help="Optuna study storage, for the importance of parameters.")]
 
 

@@ -16,7 +16,7 @@ from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.planning.data_notes import read_data_notes
 from dualpt.sweeps.planning.declared import MissingCell, missing_cells
 from dualpt.sweeps.records import CellRow
-from dualpt.sweeps.stores import is_new
+from dualpt.sweeps.stores import is_new, masked
 
 if TYPE_CHECKING:
     from dualpt.sweeps.ledger.mlflow import Ledger
@@ -33,7 +33,7 @@ def open_ledger(store: str) -> "Ledger":
         UserError: the store does not exist, or cannot be used.
     """
     if is_new(store):
-        raise UserError(f"{store}: no such tracking store here; run a sweep first, or name one with --store")
+        raise UserError(f"{masked(store)}: no such tracking store here; run a sweep first, or name one with --store")
     from dualpt.sweeps.ledger.mlflow import Ledger
 
     return Ledger(store)

@@ -1,1 +1,4 @@
-"""What `dualpt describe` does: write, import and judge banks of class descriptions."""
+"""`dualpt describe`: banks of class descriptions written, imported and judged.
+
+- `generating`, `importing`, `checking`: the three commands. `places`: where banks and class names are.
+"""

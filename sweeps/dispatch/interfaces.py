@@ -1,14 +1,14 @@
-"""What the dealer asks of a ledger and of a search. The stores answer it, and so does a simulation."""
+"""What dispatching asks of a ledger and of a search. The real stores answer it, and so does a simulation."""
 
 from collections.abc import Mapping
 from typing import Protocol
 
 from dualpt.core.config import Setting
-from dualpt.sweeps.records import CellRow, DealtCell, Kind, Status, TrialRef, TrialRow
+from dualpt.sweeps.records import CellRow, Kind, Status, TrialCell, TrialRef, TrialRow
 from dualpt.sweeps.search import Proposal
 
 
-class TrialBook(Protocol):
+class TrialLedger(Protocol):
     """Where trials and cells are recorded: `dualpt.sweeps.ledger.mlflow.Ledger`, which documents the methods."""
 
     def experiment(self, name: str, description: str = "") -> str: ...
@@ -37,9 +37,9 @@ class TrialBook(Protocol):
         tags: Mapping[str, str] | None = None,
     ) -> None: ...
 
-    def reuse(self, source_run_id: str, trial: TrialRef, keyed: DealtCell) -> str: ...
+    def reuse(self, source_run_id: str, trial: TrialRef, keyed: TrialCell) -> str: ...
 
-    def record_failure(self, trial: TrialRef, keyed: DealtCell, reason: str) -> str: ...
+    def record_failure(self, trial: TrialRef, keyed: TrialCell, reason: str) -> str: ...
 
     def finished_cells(self) -> dict[str, CellRow]: ...
 
@@ -65,3 +65,36 @@ class CandidateSource(Protocol):
     def selected(self) -> list[Proposal]: ...
 
     def judged(self) -> dict[str, float]: ...
+
+
+class NoCandidates:
+    """Stands for the search of a sweep that has none: proposes nothing, so it never hears of a candidate."""
+
+    total = 0
+
+    def ask(self) -> Proposal | None:
+        return None
+
+    def report(self, proposal: Proposal, step: int, value: float) -> None:
+        raise AssertionError("nothing was proposed")
+
+    def tell(self, proposal: Proposal, value: float | None, failure: str | None = None) -> None:
+        raise AssertionError("nothing was proposed")
+
+    def prune(self, proposal: Proposal) -> None:
+        raise AssertionError("nothing was proposed")
+
+    def take_up(self, name: str) -> None:
+        raise AssertionError("nothing was proposed")
+
+    def pruned(self) -> list[str]:
+        return []
+
+    def selected(self) -> list[Proposal]:
+        return []
+
+    def judged(self) -> dict[str, float]:
+        return {}
+
+
+NO_CANDIDATES = NoCandidates()

@@ -11,10 +11,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from dualpt.sweeps.console import readable_seconds
 
 if TYPE_CHECKING:
-    from dualpt.sweeps.dispatch.tally import Tally
+    from dualpt.sweeps.dispatch.counts import Counts
 
 PACE_CELLS = 5
-"""Trained cells from which a pace is told: the first ones wait for workers to start."""
+"""Trained cells from which a pace is reported: the first ones wait for workers to start."""
 
 LINE_SECONDS = 30.0
 """Least time between two plain lines."""
@@ -54,12 +54,16 @@ class SweepProgress:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Give the bottom lines of the terminal back."""
         self._bar.stop()
 
     def note(self, text: str) -> None:
         """Print one line above the bar."""
         if self._enabled:
-            self._console.print(text, highlight=False)
+            self._console.print(text, highlight=False, soft_wrap=True)
 
     def preparing(self, done: int, total: int, what: str) -> None:
         """Show the preparation of inputs: `done` of `total` pieces of `what`."""
@@ -71,31 +75,31 @@ class SweepProgress:
         if self._failures <= SHOWN_FAILURES:
             self.note(f"[yellow]failed[/] in {escape(trial)}: {escape(reason)}")
 
-    def show(self, tally: "Tally", total: int, running: Sequence[str], best: tuple[str, float] | None) -> None:
+    def show(self, counts: "Counts", total: int, running: Sequence[str], best: tuple[str, float] | None) -> None:
         """Show the state of the sweep.
 
         Args:
-            tally: cells by what became of them.
+            counts: cells by what became of them.
             total: cells of the whole sweep, as far as is known.
             running: names of the trials in training.
             best: name and mean validation accuracy (percent) of the best candidate so far.
         """
-        done = tally.finished + tally.failed
+        done = counts.finished + counts.failed
         self.state = {
             "cells": total,
-            "finished": tally.finished,
-            "failed": tally.failed,
-            "trained": tally.trained,
+            "finished": counts.finished,
+            "failed": counts.failed,
+            "trained": counts.trained,
             "running": list(running),
         }
-        parts = [f"{tally.failed} failed"] if tally.failed else []
-        parts += [f"{tally.pruned} pruned"] if tally.pruned else []
+        parts = [f"{counts.failed} failed"] if counts.failed else []
+        parts += [f"{counts.pruned} pruned"] if counts.pruned else []
         parts += [f"best {best[0]} {best[1]:.1f}"] if best else []
-        parts += [f"about {left} left"] if (left := self._left(tally.trained, total - done)) else []
+        parts += [f"about {left} left"] if (left := self._left(counts.trained, total - done)) else []
         self._update(", ".join(running[:2]) or "cells", done, total, " · ".join(parts))
 
     def _left(self, trained: int, missing: int) -> str:
-        """Time left by the pace of this launch; empty until that can be told."""
+        """Time left by the pace of this launch; empty until it is known."""
         now = self._clock()
         if self._started is None:
             self._started = (now, trained)

@@ -5,11 +5,30 @@ Knows neither the ledger nor Ray.
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import Literal
 
-from dualpt.sweeps.dispatch.shards import OpenTrial, Pack, smaller_packs
+from dualpt.sweeps.dispatch.open_trial import OpenTrial
+from dualpt.sweeps.dispatch.work_units import Pack, smaller_packs
 
 MOST_DEATHS = 2
-"""A cell that is being trained when a worker process dies so often is recorded as failed."""
+"""Worker processes that may die while training a cell; with the last of them the cell is recorded as failed."""
+REPLICAS_ON_CPU, REPLICAS_ON_GPU = 4, 16
+"""Replicas per step that `search.pack: auto` aims at. On one CPU core, 4 candidates with one seed train at 1.3 to 1.5
+times the speed of single ones on the mini grid, and 8 hardly faster (docs/racing.md); a GPU is launch-bound far longer,
+and a pack that does not fit into its memory is tried again in parts."""
+
+
+def settings_per_pack(pack: int | Literal["auto"], n_seeds: int, on_gpu: bool) -> int:
+    """How many candidates may share the steps of a pack.
+
+    Args:
+        pack: `search.pack`.
+        n_seeds: replicas that each candidate has anyway.
+        on_gpu: whether workers have a GPU.
+    """
+    if pack != "auto":
+        return pack
+    return max(1, (REPLICAS_ON_GPU if on_gpu else REPLICAS_ON_CPU) // n_seeds)
 
 
 class Suspects:
@@ -24,7 +43,7 @@ class Suspects:
         return any(self._deaths[cell.key] for cell in pack)
 
     def after_death(self, pack: Pack) -> tuple[Pack, list[Pack]]:
-        """Of a pack that a worker died over: the cells that are blamed now, and the others in parts to be dealt again.
+        """Split a pack that a worker died over into the cells blamed now, and the others in parts to be tried again.
 
         Only the guilty setting is to fail.
         """
@@ -34,13 +53,8 @@ class Suspects:
         return blamed, smaller_packs(rest) or ([rest] if rest else [])
 
 
-def has_shape(trial: OpenTrial, shape: str) -> bool:
-    """Whether a pack of this shape (`dualpt.core.cell.pack_of`) is left to be dealt."""
-    return any(pack[0].shape == shape for pack in trial.undealt)
-
-
 def join(pack: Pack, others: Iterable[OpenTrial], *, settings: int, suspects: Suspects) -> Pack:
-    """A pack with those of other trials that may train in the same steps, one of each; they are dealt with it.
+    """A pack together with packs of other trials that may train in the same steps, one of each; these are taken along.
 
     Args:
         settings: how many trials may share the pack.
@@ -51,8 +65,8 @@ def join(pack: Pack, others: Iterable[OpenTrial], *, settings: int, suspects: Su
     for other in others:
         if joined == settings:
             break
-        fitting = (p for p in other.undealt if p[0].shape == shape and not suspects.among(p))
+        fitting = (p for p in other.unassigned if p[0].shape == shape and not suspects.among(p))
         if (theirs := next(fitting, None)) is not None:
-            other.undealt.remove(theirs)
+            other.unassigned.remove(theirs)
             pack, joined = (*pack, *theirs), joined + 1
     return pack

@@ -1,6 +1,6 @@
 """Which trial comes next: baselines and variants, candidates, and, when all are judged, the selected setting.
 
-Knows no ledger: whether a trial has anything left to train, the dealer finds out.
+Knows no ledger: whether a trial has anything left to train is found out when it begins.
 """
 
 from collections import deque
@@ -8,13 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 from dualpt.core.cell import pack_of
 from dualpt.search_spaces.sweep import LoadedSweep
-from dualpt.sweeps.dispatch.interfaces import CandidateSource
-from dualpt.sweeps.planning.plan import SweepPlan, TrialPlan, grid_cells, judged_cells
-from dualpt.sweeps.racing import Race
-from dualpt.sweeps.search import Proposal
+from dualpt.sweeps.dispatch.search_feedback import NO_FEEDBACK, CandidateFeedback, SearchLoop, TrialFeedback
+from dualpt.sweeps.planning.plan import TrialPlan, grid_cells, judged_cells
 
-Following = tuple[TrialPlan, Proposal | None]
-"""A trial, and what the search proposed where it is a candidate."""
+Following = tuple[TrialPlan, TrialFeedback]
+"""A trial, and who hears how it does."""
 
 
 class TrialQueue:
@@ -23,22 +21,22 @@ class TrialQueue:
     def __init__(
         self,
         sweep: LoadedSweep,
-        plan: SweepPlan,
-        candidates: CandidateSource | None,
-        race: Race | None,
-        on_selection: Callable[[Sequence[TrialPlan]], None] | None = None,
+        fixed: Sequence[TrialPlan],
+        search: SearchLoop,
+        on_selection: Callable[[Sequence[TrialPlan]], None],
     ) -> None:
         """
         Args:
+            fixed: baselines and variants, which run whatever a search finds.
+            search: proposes candidates.
             on_selection: called once with the selected trials, before the first of them is given.
         """
-        self._on_selection = on_selection
         self.selects_nothing = False
-        """Whether the search is over and no candidate can be selected: all have failed."""
-        self._sweep, self._candidates, self._race = sweep, candidates, race
-        self._fixed = deque(plan.baselines)
-        self._all_asked = candidates is None
+        """Whether the search is over and no candidate can be selected: all have failed, or there was none."""
+        self._sweep, self._search, self._on_selection = sweep, search, on_selection
+        self._fixed = deque(fixed)
         self._final: deque[TrialPlan] | None = None
+        """The selected trials, once they are known."""
 
     def following(self, *, searching: bool) -> Following | None:
         """The next trial; None when there is none, or when the selection waits for candidates in training.
@@ -47,46 +45,38 @@ class TrialQueue:
             searching: whether a candidate is in training.
         """
         if self._fixed:
-            return self._fixed.popleft(), None
-        if self._candidates is not None and self._final is None:
-            proposal = self._ask(self._candidates)
+            return self._fixed.popleft(), NO_FEEDBACK
+        if self._final is None:
+            proposal = self._search.ask()
             if proposal is not None:
                 cells = judged_cells(self._sweep, proposal.setting, proposal.shots)
-                return TrialPlan(proposal.name, "search", proposal.setting, cells), proposal
+                plan = TrialPlan(proposal.name, "search", proposal.setting, cells)
+                return plan, CandidateFeedback(proposal, self._search)
         if searching:
             return None
         if self._final is None:
-            self._final = deque(self._final_plans())
-            self.selects_nothing = self._candidates is not None and not self._final
-            if self._on_selection is not None:
-                self._on_selection(self._final)
-        return (self._final.popleft(), None) if self._final else None
+            self._final = deque(self._selected())
+            self.selects_nothing = not self._final
+            self._on_selection(self._final)
+        return (self._final.popleft(), NO_FEEDBACK) if self._final else None
 
     def partner(self, plan: TrialPlan, *, searching: bool) -> Following | None:
-        """A trial to begin beside one that begins, since both may train in the same steps.
+        """A trial to begin beside `plan`, which begins, since both may train in the same steps; None if there is none.
 
-        Variants are all declared, so that those of another shape wait; a candidate is whatever the search proposes
-        next, and may turn out to have another shape. None where there is none.
+        Variants are all declared, so those of another shape wait. A candidate is whatever the search proposes next, and
+        may turn out to have another shape.
         """
-        if self._candidates is not None:
+        if plan.kind == "search":
             return None if self._fixed else self.following(searching=searching)
         shape = pack_of(plan.cells[0])
         alike = next((other for other in self._fixed if pack_of(other.cells[0]) == shape), None)
         if alike is None:
             return None
         self._fixed.remove(alike)
-        return alike, None
+        return alike, NO_FEEDBACK
 
-    def _ask(self, candidates: CandidateSource) -> Proposal | None:
-        while self._race is not None and (name := self._race.take_up()) is not None:
-            candidates.take_up(name)
-            self._all_asked = False
-        proposal = None if self._all_asked else candidates.ask()
-        self._all_asked = proposal is None
-        return proposal
-
-    def _final_plans(self) -> Iterator[TrialPlan]:
-        """The selected setting over the whole grid; with searched shots, each of the Pareto front at its shots."""
-        for proposal in [] if self._candidates is None else self._candidates.selected():
+    def _selected(self) -> Iterator[TrialPlan]:
+        """The selected setting over the grid; with searched shots, each setting of the Pareto front at its shots."""
+        for proposal in self._search.candidates.selected():
             name = "best" if proposal.shots is None else f"best-{proposal.shots}-shot"
             yield TrialPlan(name, "best", proposal.setting, grid_cells(self._sweep, proposal.setting, proposal.shots))

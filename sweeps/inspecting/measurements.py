@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dualpt.core.data.image_faults import decode_faithfully
+from dualpt.core.data.checking.image_faults import decode_faithfully
 from dualpt.core.descriptions.reading import encode_bank
 from dualpt.core.errors import UserError
 from dualpt.core.inputs.reading import CellInputs, sentences_of

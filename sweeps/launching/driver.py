@@ -1,12 +1,15 @@
-"""The driver of a launch: trains what its dealer deals, waits through outages, keeps its budget, and closes the sweep.
+"""The driver of a launch: trains what is missing, waits through outages, keeps its budget, and closes the sweep.
 
-After an outage nothing is mended: the dealer is opened anew from the ledger and the study, as a new launch would.
+After an outage nothing is repaired: the dispatcher is opened again from the ledger and the study, as a new launch does.
 """
 
 import contextlib
+import os
+import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from rich.markup import escape
 from tenacity import Retrying, retry_if_exception, wait_exponential
@@ -14,13 +17,14 @@ from tenacity import Retrying, retry_if_exception, wait_exponential
 from dualpt.core.cell import Cell
 from dualpt.core.errors import UserError
 from dualpt.search_spaces.sweep import SweepFile
-from dualpt.sweeps.dispatch.dealer import Dealer
+from dualpt.sweeps.dispatch.dispatcher import Dispatcher
 from dualpt.sweeps.dispatch.progress import SweepProgress
+from dualpt.sweeps.launching.outcome import INTERRUPTED, command_line
 from dualpt.sweeps.ledger.heartbeat import Heartbeat
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.ledger.outbox import Outbox
 from dualpt.sweeps.stores import absolute_uri, examine, examine_study, is_outage, outage
-from dualpt.sweeps.workers.interrupts import draining_on_interrupt
+from dualpt.sweeps.workers.interrupts import PACK_SECONDS, Interrupts
 
 if TYPE_CHECKING:
     from dualpt.core.running.cell_runner import CellRunner
@@ -34,12 +38,12 @@ NAP = 0.2
 
 
 class Driver:
-    """Runs one launch of a sweep from an open dealer to its end."""
+    """Runs one launch of a sweep, from opening the sweep to closing it."""
 
     def __init__(
         self,
         file: SweepFile,
-        open_dealer: Callable[[Ledger], Dealer],
+        open_dispatcher: Callable[[Ledger], Dispatcher],
         make_runner: "Callable[[], CellRunner]",
         heaviest: Sequence[Cell],
         shown: SweepProgress,
@@ -47,19 +51,24 @@ class Driver:
         """
         Args:
             file: the sweep.
-            open_dealer: opens the sweep in the ledger and the study, now and again after an outage.
+            open_dispatcher: opens the sweep in the ledger and the study, now and again after an outage.
             make_runner: makes a worker's runner; picklable.
-            heaviest: a pack that takes the most memory, to measure where GPU shares are to be found.
+            heaviest: the pack that takes the most memory, to be measured where GPU shares are automatic.
             shown: progress.
         """
         self._run, self._stores = file.run, {"run.tracking_uri": absolute_uri(file.run.tracking_uri)}
         if file.search is not None:
             self._stores["run.study_storage"] = absolute_uri(file.run.study_storage)
-        self._open_dealer, self._make_runner, self._heaviest, self._shown = open_dealer, make_runner, heaviest, shown
+        self._open_dispatcher, self._make_runner, self._heaviest, self._shown = (
+            open_dispatcher,
+            make_runner,
+            heaviest,
+            shown,
+        )
         self._uri = self._stores["run.tracking_uri"]
         self._outbox = Outbox(self._uri)
         self._ledger = Ledger(self._uri, patience=PATIENCE)
-        self.dealer = open_dealer(self._ledger)
+        self.dispatcher = open_dispatcher(self._ledger)
         self.trained_before = 0
         """Cells trained by this launch before its last outage."""
         self.interrupted = False
@@ -70,7 +79,7 @@ class Driver:
         """Ray's id of this machine, once there is a session."""
         self._resources: dict[str, float] | None = None
         self._settings_per_pack = 1
-        self._interrupts: list[int] = []
+        self._interrupts = Interrupts(self._drain, self._end_unclosed)
         self._displaced: str | None = None
 
     def run(self) -> None:
@@ -81,12 +90,12 @@ class Driver:
         """
         beating = Heartbeat(
             Ledger(self._uri, create=False),
-            self.dealer.sweep_run,
-            self.dealer.experiment,
+            self.dispatcher.sweep_run,
+            self.dispatcher.experiment,
             lambda: self._shown.state,
             self._give_way,
         )
-        with beating, contextlib.ExitStack() as session, draining_on_interrupt(self._drain) as self._interrupts:
+        with beating, contextlib.ExitStack() as session, self._interrupts:
             try:
                 while not self._whole_round(session):
                     pass
@@ -103,11 +112,11 @@ class Driver:
     def _whole_round(self, session: contextlib.ExitStack) -> bool:
         """Train and close; False where a store went away in between and is back."""
         try:
-            if self.dealer.has_work():
+            if self.dispatcher.has_work():
                 self._train(session)
             if self._displaced is None:
                 cut_short = bool(self._interrupts) or self.spent
-                self.dealer.end(interrupted=cut_short and not self.dealer.complete)
+                self.dispatcher.close(interrupted=cut_short and not self.dispatcher.complete)
             return True
         except Exception as error:
             if not is_outage(error):
@@ -119,23 +128,28 @@ class Driver:
 
     def _train(self, session: contextlib.ExitStack) -> None:
         """Start Ray, once, and train all that is missing."""
+        from dualpt.sweeps.workers.access import prove_a_worker
         from dualpt.sweeps.workers.gpu_shares import trial_resources
         from dualpt.sweeps.workers.pool import train_all
-        from dualpt.sweeps.workers.ray_session import ray_session
-        from dualpt.sweeps.workers.worker import Workplace
+        from dualpt.sweeps.workers.ray_session import gcs_address, ray_session
+        from dualpt.sweeps.workers.ray_watch import RayWatch
+        from dualpt.sweeps.workers.worker_config import WorkerConfig
 
         if self._node is None:
             self._node = session.enter_context(ray_session(self._stores))
+            session.enter_context(RayWatch(gcs_address(), self._end_without_ray, lambda: bool(self._interrupts)))
         threads = max(1, int(self._run.cpus_per_trial))
-        workplace = Workplace(self._make_runner, self._uri, threads, self._node)
+        config = WorkerConfig(self._make_runner, self._uri, threads, self._node)
         if self._resources is None:
             self._resources, self._settings_per_pack = trial_resources(
-                self._run, workplace, self._heaviest, self.dealer.wanted_per_pack, self._shown.note
+                self._run, config, self._heaviest, self.dispatcher.wanted_per_pack, self._shown.note
             )
-        self.dealer.settings_per_pack = self._settings_per_pack
+            if os.environ.get("RAY_ADDRESS", "local") != "local":
+                prove_a_worker(config, self._resources, self.dispatcher.sweep_run)
+        self.dispatcher.settings_per_pack = self._settings_per_pack
         train_all(
-            self.dealer,
-            workplace,
+            self.dispatcher,
+            config,
             self._resources,
             outbox=self._outbox,
             ledger=self._ledger,
@@ -153,8 +167,8 @@ class Driver:
         return True
 
     def _wait_for_stores(self, error: Exception) -> None:
-        """Wait until the stores answer, deliver what was kept, and open the dealer anew."""
-        self.trained_before += self.dealer.tally.trained
+        """Wait until the stores answer, deliver what was kept, and open the dispatcher again."""
+        self.trained_before += self.dispatcher.counts.trained
         reason = escape((outage(error) or "")[:300])
         self._shown.note(f"[yellow]waiting[/]: {reason}; results are kept in {self._outbox.folder}")
         patience = Retrying(
@@ -168,7 +182,7 @@ class Driver:
         if "run.study_storage" in self._stores:
             examine_study(self._stores["run.study_storage"])
         self.trained_before += len(self._outbox.deliver(self._ledger))
-        self.dealer = self._open_dealer(self._ledger)
+        self.dispatcher = self._open_dispatcher(self._ledger)
 
     def _sleep(self, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -177,20 +191,48 @@ class Driver:
                 raise KeyboardInterrupt
             time.sleep(NAP)
 
-    def _drain(self) -> None:
-        self.dealer.drain()
+    def _drain(self, number: int) -> None:
+        if number == signal.SIGINT:
+            self._shown.note("finishing the packs in training; press Ctrl-C again to abort them")
+        else:
+            name = signal.Signals(number).name
+            self._shown.note(f"{name}: packs in training may finish within {PACK_SECONDS:g} s, then they are aborted")
+        self.dispatcher.draining = True
+
+    def _end_without_ray(self) -> None:
+        """Close the sweep and end the process; called in a thread, while the main one may wait for Ray's client.
+
+        That client cannot be interrupted while it waits for a service that is gone, and ends the process after a
+        minute with nothing closed.
+        """
+        self.dispatcher.draining = True
+        self._close_sweep()
+        self._exit(f"interrupted: Ray is gone; go on with: {command_line()}")
+
+    def _end_unclosed(self) -> None:
+        """End the process with the sweep left open, before whoever told it to end kills it; called in a thread."""
+        self._exit(f"interrupted, with no time to close the sweep: the next launch does; go on with: {command_line()}")
+
+    def _exit(self, reason: str) -> NoReturn:
+        self._shown.stop()
+        self._shown.note(escape(reason))
+        sys.stdout.flush()
+        os._exit(INTERRUPTED)
 
     def _give_way(self, reason: str) -> None:
         self._displaced = reason
-        self.dealer.draining = True
+        self.dispatcher.draining = True
 
     def _close(self, session: contextlib.ExitStack) -> None:
-        """End a launch early: workers first, so that none records a cell in a sweep that is closed."""
+        """End a launch early: workers first, so none records a cell in a sweep that is closed."""
         session.close()
+        self._close_sweep()
+
+    def _close_sweep(self) -> None:
         if self._displaced is not None:
             return
         try:
-            self.dealer.end(interrupted=True)
+            self.dispatcher.close(interrupted=True)
         except Exception as error:
             if not is_outage(error):
                 raise

@@ -1,9 +1,10 @@
-"""Launch a sweep: plan, hold the plan against the ledger, train what is missing, say what came of it.
+"""Launch a sweep: plan it, compare the plan with the ledger, train what is missing, say what came of it.
 
 Resuming is launching again. Nothing is kept but the ledger and the study: finished cells are found by key, candidates
 by name, and a pack that was cut off goes on from its checkpoint.
 """
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -21,15 +22,21 @@ from dualpt.search_spaces.parameters import SHOTS
 from dualpt.search_spaces.points import StartPoint
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.dispatch.progress import SweepProgress
-from dualpt.sweeps.launching.known_before import cells_on_record, given_up, selected_before, study_fits
-from dualpt.sweeps.launching.outcome import Outcome, outcome_of, report
+from dualpt.sweeps.launching.earlier_launches import (
+    cells_on_record,
+    given_up,
+    refuse_another_file,
+    selected_before,
+    study_fits,
+)
+from dualpt.sweeps.launching.outcome import LaunchOutcome, launch_outcome, report
 from dualpt.sweeps.planning.data_notes import DataNotes, ReadNotes, data_notes
 from dualpt.sweeps.planning.plan import SweepPlan, TrialPlan, count, grid_cells, judged_cells, plan_sweep
-from dualpt.sweeps.stores import absolute_uri, examine, examine_study, is_new, only_launch
+from dualpt.sweeps.stores import StoreUnavailable, examine, examine_study, is_new, masked, only_launch
 
 if TYPE_CHECKING:
     from dualpt.core.running.cell_runner import CellRunner
-    from dualpt.sweeps.dispatch.dealer import Dealer
+    from dualpt.sweeps.dispatch.dispatcher import Dispatcher
     from dualpt.sweeps.launching.driver import Driver
     from dualpt.sweeps.ledger.mlflow import Ledger
     from dualpt.sweeps.records import CellRow
@@ -51,7 +58,7 @@ def launch(
     key: Callable[[Cell], str] = cell_key,
     notes: ReadNotes = data_notes,
     only_failed: bool = False,
-) -> Outcome:
+) -> LaunchOutcome:
     """Run a sweep, or what is missing of it.
 
     Args:
@@ -61,18 +68,21 @@ def launch(
         runner: makes a runner, once here and once in every worker process; must be picklable.
         key: the cell key, as the runner computes it.
         notes: reads what is to be said of the sweep's datasets.
-        only_failed: train nothing but the cells that are on record as failed.
+        only_failed: train only the cells that are on record as failed.
 
     Raises:
-        UserError: anything the user can mend, found before the first cell is trained where that is possible.
+        UserError: anything the user can fix, found before the first cell is trained where that is possible.
     """
     file = sweep.file
     plan = plan_sweep(sweep)
-    examine(absolute_uri(file.run.tracking_uri))
+    examine(file.run.tracking_uri)
     if file.search is not None:
         examine_study(file.run.study_storage)
+    refuse_another_file(sweep)
     start_points = [*sweep.start_points, *selected_before(sweep)]
     with only_launch(file.run.tracking_uri, file.name), SweepProgress(console, enabled=progress) as shown:
+        if "tracking_uri" not in file.run.model_fields_set and os.environ.get("MLFLOW_TRACKING_URI"):
+            shown.note(f"runs are kept in {escape(masked(file.run.tracking_uri))}, as MLFLOW_TRACKING_URI says")
         _begin_alone(file.run.tracking_uri, file.name, shown)
         recorded = cells_on_record(file.run.tracking_uri, file.name)
         finished = {row.key for row in recorded if row.finished}
@@ -91,7 +101,9 @@ def launch(
             _check_and_prepare(sweep, plan, wanted, runner, key, shown)
         driver = _open_driver(sweep, plan, runner, key, shown, start_points, only, noted)
         driver.run()
-    outcome = outcome_of(file.name, driver)
+        with contextlib.suppress(StoreUnavailable):  # the next launch finds them
+            _deliver_artifacts(file.run.tracking_uri, shown.note)
+    outcome = launch_outcome(file.name, driver)
     if progress:
         report(outcome, console)
     return outcome
@@ -128,7 +140,22 @@ def _begin_alone(uri: str, name: str, shown: SweepProgress) -> None:
     ledger, outbox = Ledger(uri), Outbox(uri)
     refuse_second(ledger, ledger.find_experiment(name), name)
     if delivered := outbox.deliver(ledger):
-        shown.note(f"delivered {len(delivered)} results that were kept while the tracking store was away")
+        shown.note(f"delivered {len(delivered)} results that an earlier launch could not record")
+    _deliver_artifacts(uri, shown.note)
+
+
+def _deliver_artifacts(uri: str, note: Callable[[str], None]) -> None:
+    """Deliver the artifacts of cells whose numbers are on record; say what still waits, and why."""
+    from dualpt.sweeps.ledger.mlflow import Ledger
+    from dualpt.sweeps.ledger.outbox import Outbox
+
+    outbox = Outbox(uri)
+    left, reason = outbox.deliver_artifacts(Ledger(uri, create=False))
+    if left:
+        note(
+            f"[yellow]artifacts of {left} cells wait[/] in {escape(str(outbox.folder))} ({escape(reason or '')}); "
+            "their numbers are on record, and the next launch delivers the rest"
+        )
 
 
 def draw_mini_datasets(sweep: LoadedSweep, *, console: Console, progress: bool = True) -> None:
@@ -163,7 +190,7 @@ def _check_and_prepare(
 
 
 def _corner_cells(sweep: LoadedSweep) -> list[Cell]:
-    """One cell a dataset of the reference with each parameter at each of its ends: bounds may not fit the data."""
+    """The reference's cells with each parameter at each of its ends, one per dataset: bounds may not fit the data."""
     corners: list[Cell] = []
     for parameter in sweep.space:
         if parameter.key == SHOTS:
@@ -176,7 +203,7 @@ def _corner_cells(sweep: LoadedSweep) -> list[Cell]:
     return corners
 
 
-def open_dealer(
+def open_dispatcher(
     sweep: LoadedSweep,
     plan: SweepPlan,
     recorded: "Sequence[CellRow]",
@@ -185,15 +212,24 @@ def open_dealer(
     ledger: "Ledger | None" = None,
     start_points: Sequence[StartPoint] = (),
     noted: DataNotes | None = None,
-) -> "Dealer":
-    """Open the study and the ledger; both are created here, before any worker can look."""
-    from dualpt.sweeps.dispatch.dealer import Dealer
+    only: frozenset[str] | None = None,
+) -> "Dispatcher":
+    """Open the study and the ledger; both are created here, before any worker can look.
+
+    Args:
+        noted: what is to be recorded of the sweep's datasets.
+        only: keys of the only cells that may be trained; None is all.
+    """
+    from dualpt.sweeps.dispatch.dispatcher import Dispatcher
+    from dualpt.sweeps.dispatch.interfaces import NO_CANDIDATES, CandidateSource
+    from dualpt.sweeps.ledger.fixed_setting import fixed_text
     from dualpt.sweeps.ledger.mlflow import Ledger
     from dualpt.sweeps.planning.declared import declaration
-    from dualpt.sweeps.racing import race_of
+    from dualpt.sweeps.racing import NO_RACE, Race, race_of
     from dualpt.sweeps.search import Candidates
 
-    candidates = race = None
+    candidates: CandidateSource = NO_CANDIDATES
+    race: Race = NO_RACE
     if (search := sweep.file.search) is not None:
         judged = judged_cells(sweep, sweep.reference)
         # By key: when images, descriptions or numerics change, candidates are judged again.
@@ -202,16 +238,28 @@ def open_dealer(
     ledger = ledger or Ledger(sweep.file.run.tracking_uri)
 
     def declare(selected: Sequence[TrialPlan] = ()) -> None:
-        row = ledger.sweep_row(dealer.experiment)
+        row = ledger.sweep_row(dispatcher.experiment)
         before = row.declared if row is not None else ""
-        ledger.declare(dealer.sweep_run, declaration(sweep, plan, before, selected))
+        ledger.declare(dispatcher.sweep_run, declaration(sweep, plan, before, selected))
         if noted is not None:
-            ledger.describe_data(dealer.sweep_run, noted.recorded(row.data_notes if row is not None else ""))
+            ledger.describe_data(dispatcher.sweep_run, noted.recorded(row.data_notes if row is not None else ""))
+        ledger.mark_fixed(dispatcher.sweep_run, fixed_text(sweep))
 
-    on_selection = declare if sweep.file.searches_shots else None  # otherwise it is known now
-    dealer = Dealer(sweep, plan, candidates, ledger, recorded, key, shown, race, on_selection)
+    dispatcher = Dispatcher(
+        sweep,
+        plan,
+        ledger,
+        recorded,
+        key,
+        shown,
+        candidates=candidates,
+        race=race,
+        only=only,
+        # with fixed shots, what will be selected is known now
+        on_selection=declare if sweep.file.searches_shots else lambda selected: None,
+    )
     declare()
-    return dealer
+    return dispatcher
 
 
 def _open_driver(
@@ -227,11 +275,9 @@ def _open_driver(
     from dualpt.sweeps.launching.driver import Driver
     from dualpt.sweeps.workers.gpu_shares import heaviest_pack
 
-    def reopen(ledger: "Ledger") -> "Dealer":
+    def reopen(ledger: "Ledger") -> "Dispatcher":
         recorded = cells_on_record(sweep.file.run.tracking_uri, sweep.file.name)
-        dealer = open_dealer(sweep, plan, recorded, key, shown, ledger, start_points, noted)
-        dealer.only = only
-        return dealer
+        return open_dispatcher(sweep, plan, recorded, key, shown, ledger, start_points, noted, only)
 
     cells = [*(cell for baseline in plan.baselines for cell in baseline.cells), *_corner_cells(sweep)]
     return Driver(sweep.file, reopen, runner, heaviest_pack(cells), shown)

@@ -16,7 +16,7 @@ COMPLETE, SOME_FAILED, BUDGET_SPENT, INTERRUPTED = 0, 3, 4, 130
 
 
 @dataclass(frozen=True)
-class Outcome:
+class LaunchOutcome:
     """What came of a launch; counts are cells."""
 
     name: str
@@ -50,25 +50,25 @@ class Outcome:
         return {**asdict(self), "exit_code": self.exit_code}
 
 
-def outcome_of(name: str, driver: "Driver") -> Outcome:
-    dealer = driver.dealer
-    tally, best = dealer.tally, dealer.best
-    return Outcome(
+def launch_outcome(name: str, driver: "Driver") -> LaunchOutcome:
+    dispatcher = driver.dispatcher
+    counts, best = dispatcher.counts, dispatcher.best
+    return LaunchOutcome(
         name=name,
-        cells=dealer.total,
-        trained=driver.trained_before + tally.trained,
-        reused=tally.reused,
-        kept=max(0, tally.kept - driver.trained_before),
-        failed=tally.failed,
-        pruned=tally.pruned,
-        interrupted=driver.interrupted and not dealer.complete,
-        spent=driver.spent and not dealer.complete,
+        cells=dispatcher.total,
+        trained=driver.trained_before + counts.trained,
+        reused=counts.reused,
+        kept=max(0, counts.kept - driver.trained_before),
+        failed=counts.failed,
+        pruned=counts.pruned,
+        interrupted=driver.interrupted and not dispatcher.complete,
+        spent=driver.spent and not dispatcher.complete,
         best=None if best is None else best[0],
         best_value=None if best is None else best[1],
     )
 
 
-def report(outcome: Outcome, console: Console) -> None:
+def report(outcome: LaunchOutcome, console: Console) -> None:
     """Two or three lines: what was done, what was found, how to go on."""
     done = outcome.trained + outcome.reused + outcome.kept
     before = outcome.kept + outcome.reused
@@ -84,13 +84,14 @@ def report(outcome: Outcome, console: Console) -> None:
     if outcome.best is not None:
         console.print(f"  best candidate {outcome.best}: validation accuracy {outcome.best_value:.1f}", highlight=False)
     if outcome.interrupted:
-        console.print(f"  interrupted; go on with: {_command_line()}", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"  interrupted; go on with: {command_line()}", highlight=False, soft_wrap=True, markup=False)
     elif outcome.spent:
-        line = f"  the budget of run.max_hours is spent; go on with: {_command_line()}"
+        line = f"  the budget of run.max_hours is spent; go on with: {command_line()}"
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     elif outcome.failed:
         console.print("  the same command tries the failed cells again", highlight=False)
 
 
-def _command_line() -> str:
+def command_line() -> str:
+    """What the user has typed, to be typed again."""
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])

@@ -13,7 +13,13 @@ from dualpt.core.files.locations import leaving_no_trace
 from dualpt.core.inputs.key import cell_key
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.console import readable_seconds
-from dualpt.sweeps.launching.known_before import cells_on_record, finished_anywhere, given_up, study_fits
+from dualpt.sweeps.launching.earlier_launches import (
+    cells_on_record,
+    finished_anywhere,
+    given_up,
+    refuse_another_file,
+    study_fits,
+)
 from dualpt.sweeps.launching.launch import draw_mini_datasets
 from dualpt.sweeps.planning.data_notes import DataNotes, ReadNotes, data_notes
 from dualpt.sweeps.planning.plan import PlanCounts, SweepPlan, count, plan_sweep
@@ -58,6 +64,7 @@ def _show_plan(
     features: "Callable[[LoadedSweep], FeatureCosts] | None",
 ) -> None:
     plan = plan_sweep(sweep)
+    refuse_another_file(sweep)
     uri = sweep.file.run.tracking_uri
     own = [row for row in cells_on_record(uri, sweep.file.name) if row.finished] if study_fits(sweep, key) else []
     counts = count(plan, finished_anywhere(uri), own, key, given_up(sweep, key))

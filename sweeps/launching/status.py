@@ -63,7 +63,7 @@ def show_status(console: Console, name: str | None, *, store: str, as_json: bool
     """Print how far sweeps are; of a named one, its trials and datasets, what failed and why, and the time left.
 
     Args:
-        watch: show a named sweep anew every two seconds until no launch runs it.
+        watch: refresh a named sweep every two seconds until no launch runs it.
 
     Raises:
         UserError: the store does not exist, or holds no such sweep.

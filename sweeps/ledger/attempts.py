@@ -6,18 +6,24 @@ same record written twice is one run.
 
 import base64
 import json
-import tempfile
 import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dualpt.core.cell import Cell
 from dualpt.core.errors import UserError
 from dualpt.sweeps import records
-from dualpt.sweeps.ledger.contents import Point, cell_params, cell_points, cell_tags, origin_tags, write_cell
+from dualpt.sweeps.ledger.contents import (
+    Point,
+    cell_files,
+    cell_params,
+    cell_points,
+    cell_tags,
+    one_per_step,
+    origin_tags,
+)
 from dualpt.sweeps.records import SELECTION, CellOutcome, CellRow, KeyedCell, TrialRef
 
 if TYPE_CHECKING:
@@ -88,9 +94,7 @@ def trained(trial: TrialRef, keyed: KeyedCell, result: "CellResult", seconds: fl
     Args:
         seconds: the cell's share of the wall time of its pack; the run is dated back by it.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        write_cell(Path(folder), keyed, result)
-        files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+    files = cell_files(keyed, result)
     points = tuple(cell_points(result))
     return _record(trial, keyed, seconds, points, origin_tags(result), result.sample_fingerprint, result.failure, files)
 
@@ -134,7 +138,7 @@ def _record(
         ended_ms=now,
         tags={**cell_tags(trial, keyed), **tags, **own},
         params=cell_params(keyed.cell),
-        metrics=points,
+        metrics=one_per_step(points),
         dataset=_dataset(keyed.cell, sample),
         failure=failure,
         files=files,

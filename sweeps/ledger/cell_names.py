@@ -16,7 +16,8 @@ from dualpt.core.cell import Cell
 from dualpt.core.config import Protocol, Setting
 from dualpt.core.errors import UserError, nearest
 from dualpt.sweeps.ledger.contents import CONTEXTS_FILE, SETTING_FILE
-from dualpt.sweeps.records import CellRow
+from dualpt.sweeps.records import MOVABLE, CellRow
+from dualpt.sweeps.stores import masked
 
 if TYPE_CHECKING:
     from dualpt.core.learned.prompts import LearnedPrompts
@@ -26,8 +27,6 @@ SHORTEST_PREFIX = 4
 """Hex digits that may stand for a run id or a cell key."""
 SHOWN = 4
 """Cells that an error line names."""
-MOVABLE = ("data.root", "descriptions.bank", "backbone.pretrained")
-"""Keys that say where things lie on this machine: they may be given anew for a finished cell."""
 PARTS = ("sweep", "trial", "dataset", "shots", "seed")
 
 
@@ -48,8 +47,9 @@ def find_cell(ledger: "Ledger", name: str) -> CellRow:
     found = [row for row in found if row.dataset]
     if not found:
         raise UserError(
-            f"no recorded cell is '{name}' in {ledger.uri}{hint}; name one by its run id, its key or a beginning of "
-            f"them, or as SWEEP/TRIAL/DATASET/SHOTS/SEED (recorded sweeps: {', '.join(ledger.sweeps()) or 'none'})"
+            f"no recorded cell is '{name}' in {masked(ledger.uri)}{hint}; name one by its run id, its key or the "
+            "beginning of either, or as SWEEP/TRIAL/DATASET/SHOTS/SEED (recorded sweeps: "
+            f"{', '.join(ledger.sweeps()) or 'none'})"
         )
     if len({row.key for row in found}) > 1:
         shown = [f"{_place(row)} ({row.run_id[:8]})" for row in sorted(found, key=_place)[:SHOWN]]
@@ -105,6 +105,8 @@ def _artifact(ledger: "Ledger", row: CellRow, name: str, folder: Path) -> Path:
         found = ledger.artifact(run_id, name, folder)
         if found is not None:
             return found
+    if row.artifacts_wait is not None:
+        raise UserError(f"cell {_place(row)} has no {name} yet: its artifacts wait ({row.artifacts_wait})")
     raise UserError(
         f"cell {_place(row)} has no {name} (run {row.reused_from or row.run_id}): its artifacts were deleted, or lie "
         "with the store it was recorded in"

@@ -2,7 +2,9 @@
 
 import itertools
 import json
-from collections.abc import Collection, Mapping
+import math
+import sys
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -81,27 +83,28 @@ def cell_points(result: "CellResult") -> list[Point]:
     return [Point(name, value) for name, value in scalars.items()] + curve
 
 
-def write_cell(folder: Path, keyed: KeyedCell, result: "CellResult") -> None:
-    """Write a cell's files: the resolved setting, the accuracy of every class, the learned contexts.
+def cell_files(keyed: KeyedCell, result: "CellResult") -> dict[str, bytes]:
+    """A cell's files by name: the resolved setting, the accuracy of every class, the learned contexts.
 
-    Never the backbone: contexts are some kilobytes, and the frozen towers are named in the setting.
+    Made in memory, since a full disk must not cost a trained cell. Never the backbone: contexts are some kilobytes, and
+    the frozen towers are named in the setting.
     """
-    write_setting(folder, keyed.cell.setting)
-    _write_json(folder / "per_class.json", {test_set: dict(classes) for test_set, classes in result.per_class.items()})
+    per_class = {test_set: dict(classes) for test_set, classes in result.per_class.items()}
+    files = {**setting_file(keyed.cell.setting), "per_class.json": _json(per_class)}
     if (prompts := result.prompts) is not None:
-        from dualpt.core.learned.prompts import save_prompts
+        from dualpt.core.learned.prompts import prompts_file
 
-        described = {"cell_key": keyed.key, **cell_params(keyed.cell)}
-        save_prompts(folder / CONTEXTS_FILE, prompts, described)
+        files[CONTEXTS_FILE] = prompts_file(prompts, {"cell_key": keyed.key, **cell_params(keyed.cell)})
+    return files
 
 
-def write_setting(folder: Path, setting: Setting) -> None:
-    """Write the resolved setting, every key by its dotted name."""
-    _write_json(folder / SETTING_FILE, setting.flat())
+def setting_file(setting: Setting) -> dict[str, bytes]:
+    """The file of the resolved setting, every key by its dotted name."""
+    return {SETTING_FILE: _json(setting.flat())}
 
 
 def read_setting(path: Path) -> Mapping[str, Any]:
-    """The setting that `write_setting` wrote, every key by its dotted name."""
+    """The setting that `setting_file` holds, every key by its dotted name."""
     return cast(Mapping[str, Any], json.loads(path.read_text(encoding="utf-8")))
 
 
@@ -144,6 +147,7 @@ def read_sweep(run: Any, description: str) -> SweepRow:
         launch=tags.get(records.LAUNCH_TAG, ""),
         declared=_text_in(tags, records.GRID_TAG),
         data_notes=_text_in(tags, records.DATA_TAG),
+        fixed=tags.get(records.FIXED_TAG, ""),
     )
 
 
@@ -167,6 +171,29 @@ def read_trial(run: Any) -> TrialRow:
     )
 
 
+def number_from(stored: float) -> float:
+    """A metric as it was before MLflow stored it: its databases keep an infinity as the largest float there is."""
+    return math.copysign(math.inf, stored) if abs(stored) >= sys.float_info.max else stored
+
+
+def loss_curve(points: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
+    """A cell's losses by epoch, from all stored points of the metric: the finite ones, in order."""
+    return sorted((step, value) for step, value in points if step > 0 and math.isfinite(number_from(value)))
+
+
+def one_per_step(points: Iterable[Point]) -> tuple[Point, ...]:
+    """One value per metric and step, the last one, unless an earlier one is not finite: that says what went wrong.
+
+    MLflow would take all of them, and of two at one step and time show the larger, with NaN as 0.
+    """
+    kept: dict[tuple[str, int], Point] = {}
+    for point in points:
+        before = kept.get((point.name, point.step))
+        if before is None or math.isfinite(before.value):
+            kept[point.name, point.step] = point
+    return tuple(kept.values())
+
+
 def read_cell(run: Any) -> CellRow:
     """A cell from its run; places are filled with blanks where a foreign run lacks them."""
     tags, params, info = run.data.tags, run.data.params, run.info
@@ -181,18 +208,19 @@ def read_cell(run: Any) -> CellRow:
         shots=int(params.get(records.SHOTS_PARAM, 0)),
         seed=int(params.get(records.SEED_PARAM, 0)),
         status=info.status,
-        metrics=run.data.metrics,
+        metrics={name: number_from(value) for name, value in run.data.metrics.items()},
         params=params,
         seconds=((info.end_time or info.start_time) - info.start_time) / 1000,
         recorded_ms=info.end_time or info.start_time,
         failure=tags.get(records.FAILURE_TAG),
         reused_from=tags.get(records.REUSED_TAG),
         origin={name: tags[name] for name in records.ORIGIN_TAGS if name in tags},
+        artifacts_wait=tags.get(records.ARTIFACTS_TAG),
     )
 
 
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=1), encoding="utf-8")
+def _json(value: Any) -> bytes:
+    return json.dumps(value, indent=1).encode()
 
 
 def _thinned(points: list[Point]) -> list[Point]:

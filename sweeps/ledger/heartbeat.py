@@ -1,4 +1,4 @@
-"""One driver a sweep, on whatever machine: who runs it and how far it is, written on the sweep's run now and then.
+"""One driver per sweep, on whatever machine: who runs it and how far it is, written on its run now and then.
 
 The lock of a single machine (`stores.only_launch`) ends with its process. Between machines only the store is shared: a
 launch that has not been heard of for `STALE_SECONDS` counts as gone, and another may take the sweep over. The one that
@@ -87,7 +87,7 @@ def refuse_second(ledger: "Ledger", experiment_id: str | None, name: str) -> Non
 
 
 class Heartbeat:
-    """Writes signs of life from a thread of its own while the sweep runs."""
+    """Writes signs of life from a separate thread while the sweep runs."""
 
     def __init__(
         self,

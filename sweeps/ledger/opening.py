@@ -3,7 +3,7 @@
 from dualpt.core.errors import UserError
 from dualpt.sweeps.ledger.reading import DatabaseReader, SweepReader
 from dualpt.sweeps.ledger.sql import is_readable_by_sql
-from dualpt.sweeps.stores import is_new
+from dualpt.sweeps.stores import is_new, masked
 
 
 def open_reader(store: str) -> SweepReader:
@@ -13,7 +13,7 @@ def open_reader(store: str) -> SweepReader:
         UserError: the store does not exist, or cannot be used.
     """
     if is_new(store):
-        raise UserError(f"{store}: no such tracking store here; run a sweep first, or name one with --store")
+        raise UserError(f"{masked(store)}: no such tracking store here; run a sweep first, or name one with --store")
     if is_readable_by_sql(store):
         return DatabaseReader(store)
     from dualpt.sweeps.ledger.mlflow import Ledger  # loads MLflow, which takes two seconds

@@ -1,9 +1,12 @@
-"""Results kept as files while the tracking store is away, one a cell, and delivered when it is back.
+"""Results kept as files while they cannot be recorded, one per cell, and delivered when they can.
 
-A worker keeps what it cannot deliver in the outbox of its machine and hands the same record to the driver with its next
-report; the driver keeps it in its own and delivers it. Whoever comes first writes it: a record that is in the ledger
-already is taken out of an outbox and not written again. A launch delivers its machine's outbox before it asks the
-ledger what is missing, and a worker process its machine's before it trains.
+A worker keeps what it cannot deliver, for whatever reason, in the outbox of its machine and hands the same record to
+the driver with its next report; the driver keeps it in its own and delivers it. Whoever comes first writes it: a record
+that is in the ledger already is taken out of an outbox and not written again. A launch delivers its machine's outbox
+before it asks the ledger what is missing, and a worker process its machine's before it trains.
+
+A cell whose numbers are on record while the artifact store refuses its files waits in a folder beside: those are tried
+again at the beginning and the end of a launch, and not with every cell.
 """
 
 import contextlib
@@ -13,16 +16,19 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from dualpt.core.errors import UserError
 from dualpt.core.files.fingerprint import fingerprint
-from dualpt.core.files.locations import cache_root, write_atomically
+from dualpt.core.files.locations import cache_root, unwritable, write_atomically
 from dualpt.sweeps.ledger.attempts import CellRecord
 from dualpt.sweeps.records import CellOutcome
-from dualpt.sweeps.stores import absolute_uri
+from dualpt.sweeps.stores import StoreUnavailable, absolute_uri
 
 if TYPE_CHECKING:
-    from dualpt.sweeps.ledger.mlflow import Ledger
+    from dualpt.sweeps.ledger.mlflow import Delivery, Ledger
 
 LOCK = ".lock"
+ARTIFACTS = "artifacts"
+"""Folder of the records whose files alone are missing."""
 
 
 class Outbox:
@@ -40,22 +46,27 @@ class Outbox:
         write_atomically(self._path(record), record.to_json())
 
     def waiting(self) -> list[CellRecord]:
-        """What is kept, the earliest first.
+        """The results that are kept, the earliest first.
 
         Raises:
             UserError: a file is damaged.
         """
-        found = []
-        for path in self.folder.glob("*.json"):
-            with contextlib.suppress(FileNotFoundError):  # delivered by another process meanwhile
-                found.append(CellRecord.from_json(path.read_text(encoding="utf-8"), str(path)))
-        return sorted(found, key=lambda record: record.ended_ms)
+        return _read(self.folder)
+
+    def waiting_artifacts(self) -> list[CellRecord]:
+        """The records whose numbers are in the ledger and whose files are not, the earliest first.
+
+        Raises:
+            UserError: a file is damaged.
+        """
+        return _read(self.folder / ARTIFACTS)
 
     def deliver(self, ledger: "Ledger") -> list[CellOutcome]:
-        """Write all that is kept to the ledger, and forget it here.
+        """Write all results that are kept to the ledger, and forget them here.
 
         Raises:
             StoreUnavailable: the store is still away; what is left stays.
+            UserError: the store refuses some; all others are delivered, and what is left stays.
         """
         if not self.folder.is_dir():
             return []
@@ -63,18 +74,83 @@ class Outbox:
             return self.hand_in(ledger, self.waiting())
 
     def hand_in(self, ledger: "Ledger", kept: Iterable[CellRecord]) -> list[CellOutcome]:
-        """Deliver these records, in this outbox or not."""
-        outcomes = []
+        """Deliver these records, in this outbox or not.
+
+        Raises:
+            StoreUnavailable: the store is away.
+            UserError: it refuses some, which are in this outbox then; all others are delivered.
+        """
+        outcomes, refusal, refused = [], None, 0
         for record in kept:
-            outcomes.append(record.outcome(ledger.deliver(record, again=True)))
-            self._path(record).unlink(missing_ok=True)
+            try:
+                delivery = ledger.deliver(record, again=True)
+            except StoreUnavailable:
+                raise
+            except UserError as error:
+                refusal, refused = error, refused + 1
+                self.keep(record)
+                continue
+            outcomes.append(record.outcome(delivery.run_id))
+            self.settle(record, delivery)
+        if refusal is not None:
+            raise UserError(f"{refusal} ({refused} results are kept in {self.folder}, and no training is lost)")
         return outcomes
+
+    def deliver_artifacts(self, ledger: "Ledger") -> tuple[int, str | None]:
+        """Write the artifacts that wait, until the first that is refused.
+
+        Returns:
+            How many still wait, and why; None where none does.
+
+        Raises:
+            StoreUnavailable: the tracking store is away.
+            UserError: it refuses.
+        """
+        if not (self.folder / ARTIFACTS).is_dir():
+            return 0, None
+        with self._alone():
+            left = self.waiting_artifacts()
+            for done, record in enumerate(left):
+                delivery = ledger.deliver(record, again=True)
+                if delivery.artifacts_wait is not None:
+                    return len(left) - done, delivery.artifacts_wait
+                self._artifacts_path(record).unlink(missing_ok=True)
+        return 0, None
+
+    def settle(self, record: CellRecord, delivery: "Delivery") -> None:
+        """Forget a record that the ledger has; where its artifacts are refused, only its result is forgotten.
+
+        Raises:
+            UserError: the folder cannot be written, or the disk is full.
+        """
+        if delivery.artifacts_wait is not None:
+            write_atomically(self._artifacts_path(record), record.to_json())
+        with contextlib.suppress(OSError):  # delivered once more by a later launch, it is not written twice
+            self._path(record).unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """Hold this machine's other processes off."""
-        with FileLock(self.folder / LOCK):
+        lock = FileLock(self.folder / LOCK)
+        try:
+            lock.acquire()
+        except OSError as error:
+            raise unwritable(self.folder, error) from None
+        try:
             yield
+        finally:
+            lock.release()
 
     def _path(self, record: CellRecord) -> Path:
         return self.folder / f"{record.place}.json"
+
+    def _artifacts_path(self, record: CellRecord) -> Path:
+        return self.folder / ARTIFACTS / f"{record.place}.json"
+
+
+def _read(folder: Path) -> list[CellRecord]:
+    found = []
+    for path in folder.glob("*.json"):
+        with contextlib.suppress(FileNotFoundError):  # delivered by another process meanwhile
+            found.append(CellRecord.from_json(path.read_text(encoding="utf-8"), str(path)))
+    return sorted(found, key=lambda record: record.ended_ms)

@@ -10,10 +10,10 @@ from typing import Any
 
 from dualpt.core.errors import UserError, nearest
 from dualpt.sweeps import records
-from dualpt.sweeps.ledger.contents import LOSS, read_cell, read_sweep, read_trial
-from dualpt.sweeps.ledger.sql import StoredExperiment, read_experiments, read_histories, read_runs
+from dualpt.sweeps.ledger.contents import LOSS, loss_curve, read_cell, read_sweep, read_trial
+from dualpt.sweeps.ledger.sql import StoredExperiment, read_deleted, read_experiments, read_histories, read_runs
 from dualpt.sweeps.records import CellRow, SweepRow, TrialRow, latest
-from dualpt.sweeps.stores import absolute_uri, examine
+from dualpt.sweeps.stores import absolute_uri, examine, masked
 
 PLACE_PARAMS = (records.DATASET_PARAM, records.PROTOCOL_PARAM, records.SHOTS_PARAM, records.SEED_PARAM)
 """Parameters that say which cell a run is."""
@@ -53,7 +53,17 @@ class SweepReader(ABC):
         """The training losses of cells by epoch; empty where one trained nothing, and where it was reused."""
 
     @abstractmethod
-    def _cell_runs(self, experiments: Sequence[str], *, params: Sequence[str] | None = None) -> Sequence[Any]:
+    def _experiment_ids(self) -> list[str]:
+        """All experiments that were not deleted."""
+
+    @abstractmethod
+    def _deleted_trials(self, experiments: Sequence[str]) -> frozenset[str]:
+        """Run ids of the trials that were deleted in MLflow."""
+
+    @abstractmethod
+    def _cell_runs(
+        self, experiments: Sequence[str], *, finished_only: bool = False, params: Sequence[str] | None = None
+    ) -> Sequence[Any]:
         """Runs of cells, MLflow's or as stored, with the parameters named; None is all."""
 
     def cells(self, experiment: str, params: Sequence[str] | None = None) -> list[CellRow]:
@@ -61,28 +71,44 @@ class SweepReader(ABC):
 
         `params` are the parameters that rows must hold, besides those that say which cell it is; None is all.
 
-        Orphans that were cut off before their parameters were written do not say which cell they are, and are left out.
+        Left out are orphans that were cut off before their parameters were written, which do not say which cell they
+        are, and the cells of trials that were deleted in MLflow, which keeps the runs beneath them.
         """
         wanted = None if params is None else [*PLACE_PARAMS, *params]
         rows = map(read_cell, self._cell_runs([experiment], params=wanted))
-        return [row for row in rows if row.dataset]
+        deleted = self._deleted_trials([experiment])
+        return [row for row in rows if row.dataset and row.trial_run_id not in deleted]
+
+    def finished_cells(self) -> dict[str, CellRow]:
+        """The finished cells of the whole store by key; of several with the same key, the last recorded.
+
+        Left out are those of another schema, which are not results of this version, and those whose trials were
+        deleted in MLflow.
+        """
+        everywhere = self._experiment_ids()
+        runs = self._cell_runs(everywhere, finished_only=True, params=PLACE_PARAMS)
+        deleted = self._deleted_trials(everywhere)
+        rows = [read_cell(run) for run in runs if run.data.tags.get(records.SCHEMA_TAG) == records.SCHEMA]
+        known = [row for row in rows if row.trial_run_id not in deleted]
+        return {row.key: row for row in sorted(known, key=lambda row: row.recorded_ms)}
 
     def named_experiment(self, name: str) -> str:
         """The id of a sweep's experiment.
 
         Raises:
-            UserError: there is no such sweep; those there are are named.
+            UserError: there is no such sweep; the line names those on record.
         """
         experiment = self.find_experiment(name)
         if experiment is None:
             known = self.sweeps()
             raise UserError(
-                f"no sweep named '{name}' in {self.uri}{nearest(name, known)} (recorded: {', '.join(known) or 'none'})"
+                f"no sweep named '{name}' in {masked(self.uri)}{nearest(name, known)} "
+                f"(recorded: {', '.join(known) or 'none'})"
             )
         return experiment
 
     def shown_cells(self, experiment: str, params: Sequence[str] | None = None) -> list[CellRow]:
-        """One row a cell of each trial that is not superseded (see `latest`); `params` as of `cells`."""
+        """One row per cell of each trial that is not superseded (see `latest`); `params` as of `cells`."""
         hidden = {row.ref.run_id for row in self.trials(experiment) if row.superseded}
         return latest(row for row in self.cells(experiment, params) if row.trial_run_id not in hidden)
 
@@ -90,7 +116,7 @@ class SweepReader(ABC):
         """What a table of the sweep shows; `params` as of `cells`.
 
         Raises:
-            UserError: there is no such sweep; those there are are named.
+            UserError: there is no such sweep; the line names those on record.
         """
         return self.shown_cells(self.named_experiment(name), params)
 
@@ -102,7 +128,8 @@ class SweepReader(ABC):
         """
         row = self.sweep_row(self.named_experiment(name))
         if row is None:
-            raise UserError(f"experiment '{name}' in {self.uri} holds no run of a sweep; run `dualpt sweep` first")
+            where = f"experiment '{name}' in {masked(self.uri)}"
+            raise UserError(f"{where} holds no run of a sweep; run `dualpt sweep` first")
         return row
 
     def pruned_trials(self, experiment: str) -> list[str]:
@@ -129,8 +156,7 @@ class DatabaseReader(SweepReader):
         return None if found is None else found.experiment_id
 
     def sweeps(self) -> list[str]:
-        everywhere = [found.experiment_id for found in self._experiments.values() if found.active]
-        runs = read_runs(self.uri, everywhere, "sweep", params=())
+        runs = read_runs(self.uri, self._experiment_ids(), "sweep", params=())
         return list(dict.fromkeys(run.data.tags[records.SWEEP_TAG] for run in reversed(runs)))
 
     def sweep_row(self, experiment: str) -> SweepRow | None:
@@ -142,12 +168,20 @@ class DatabaseReader(SweepReader):
         check_schema(runs, self.uri)
         return [read_trial(run) for run in runs]
 
-    def _cell_runs(self, experiments: Sequence[str], *, params: Sequence[str] | None = None) -> Sequence[Any]:
-        return read_runs(self.uri, experiments, params=params)
+    def _experiment_ids(self) -> list[str]:
+        return [found.experiment_id for found in self._experiments.values() if found.active]
+
+    def _deleted_trials(self, experiments: Sequence[str]) -> frozenset[str]:
+        return read_deleted(self.uri, experiments, "trial")
+
+    def _cell_runs(
+        self, experiments: Sequence[str], *, finished_only: bool = False, params: Sequence[str] | None = None
+    ) -> Sequence[Any]:
+        return read_runs(self.uri, experiments, finished_only=finished_only, params=params)
 
     def loss_curves(self, run_ids: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
         histories = read_histories(self.uri, run_ids, LOSS)
-        return {run_id: [point for point in sorted(histories.get(run_id, ())) if point[0] > 0] for run_id in run_ids}
+        return {run_id: loss_curve(histories.get(run_id, ())) for run_id in run_ids}
 
     def _of(self, experiment: str) -> StoredExperiment:
         return next(found for found in self._experiments.values() if found.experiment_id == experiment)
@@ -170,7 +204,7 @@ def check_schema(runs: Sequence[Any], uri: str) -> None:
         found = run.data.tags.get(records.SCHEMA_TAG, "none")
         if found != records.SCHEMA:
             raise UserError(
-                f"{uri}: experiment of trial '{run.data.tags.get(records.TRIAL_TAG, run.info.run_id)}' has schema "
-                f"{found}, and this version reads {records.SCHEMA}; use the version of dualpt that recorded it, or run "
-                "again under another name"
+                f"{masked(uri)}: experiment of trial '{run.data.tags.get(records.TRIAL_TAG, run.info.run_id)}' has "
+                f"schema {found}, and this version reads {records.SCHEMA}; use the version of dualpt that recorded it, "
+                "or run again under another name"
             )

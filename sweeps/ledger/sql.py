@@ -1,4 +1,4 @@
-"""Runs of a database store, read in four queries: MLflow's client takes milliseconds a run, which 10,000 cells feel.
+"""Runs of a database store, read in four queries: over 10,000 cells, the milliseconds of MLflow's client add up.
 
 Only stores that are databases are read so; a tracking server is asked through MLflow's client. What is returned has the
 shape of MLflow's own runs, as far as `contents` reads it, and a test holds both readings against one another.
@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dualpt.core.errors import UserError
 from dualpt.sweeps import records
+from dualpt.sweeps.stores import masked
 
 MOST_NAMED = 500
 """Runs named in one query."""
@@ -95,6 +96,23 @@ def read_runs(
         return _read(connection, [int(number) for number in experiment_ids], level, finished_only, params)
 
 
+def read_deleted(uri: str, experiment_ids: Sequence[str], level: str) -> frozenset[str]:
+    """Ids of the runs of one level that were deleted in MLflow.
+
+    Raises:
+        UserError: as of `read_runs`.
+    """
+    query = text(
+        "SELECT r.run_uuid FROM runs r JOIN tags t ON t.run_uuid = r.run_uuid AND t.key = :key AND t.value = :level "
+        "WHERE r.experiment_id IN :experiments AND r.lifecycle_stage <> 'active'"
+    ).bindparams(bindparam("experiments", expanding=True))
+    if not experiment_ids:
+        return frozenset()
+    given = {"key": records.LEVEL_TAG, "level": level, "experiments": [int(number) for number in experiment_ids]}
+    with _connected(uri) as connection:
+        return frozenset(run_id for (run_id,) in connection.execute(query, given))
+
+
 def read_histories(uri: str, run_ids: Sequence[str], metric: str) -> dict[str, list[tuple[int, float]]]:
     """Run -> (step, value) of one metric, finite ones alone, in no order.
 
@@ -118,10 +136,10 @@ def _connected(uri: str) -> Iterator[Connection]:
         with engine.connect() as connection:
             yield connection
     except SQLAlchemyError as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = masked(str(error).strip().splitlines()[0])
         raise UserError(
-            f"tracking store {uri}: its tables cannot be read ({reason}); serve it with `mlflow server` and name the "
-            "server instead"
+            f"tracking store {masked(uri)}: its tables cannot be read ({reason}); serve it with `mlflow server` and "
+            "name the server instead"
         ) from None
     finally:
         engine.dispose()

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dualpt.core.cell import Cell
+from dualpt.core.data.checking.duplicates import find_duplicates
+from dualpt.core.data.checking.validation import validation_of
 from dualpt.core.data.digests import shared_index
-from dualpt.core.data.duplicates import find_duplicates
-from dualpt.core.data.validation import validation_of
 from dualpt.core.errors import UserError
 from dualpt.core.inputs.reading import CellInputs
 from dualpt.search_spaces.sweep import LoadedSweep

@@ -1,6 +1,6 @@
-"""What a launch declared, kept on the sweep's run: so that cells which never began are known to be missing.
+"""What a launch declared, kept on the sweep's run, so that cells which never began are known to be missing.
 
-One entry a protocol, that of the launch which last ran it; an earlier, wider grid is known by its recorded cells alone.
+One entry per protocol, from the launch that last ran it; an earlier, wider grid is known by its recorded cells alone.
 """
 
 import json
@@ -41,7 +41,7 @@ def declaration(sweep: LoadedSweep, plan: SweepPlan, before: str, selected: Sequ
 
     Args:
         before: the text on record, or empty.
-        selected: what a search has selected. Needed with searched shots alone: of others the place is known before.
+        selected: what a search has selected. Only needed where shots are searched: else its place is known before.
     """
     trials = [*plan.baselines, *selected]
     if sweep.file.search is not None and not sweep.file.searches_shots:

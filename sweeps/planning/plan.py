@@ -36,7 +36,7 @@ class SweepPlan:
     """What is known of a sweep before its search proposes anything."""
 
     baselines: tuple[TrialPlan, ...]
-    """Published methods and an ablation's variants: all that runs over the whole grid whatever a search finds."""
+    """Published methods and an ablation's variants: all that runs over the whole grid, whatever a search finds."""
     candidates: int
     candidate_cells: int
     """Cells that each candidate is judged on."""
@@ -49,10 +49,15 @@ class SweepPlan:
         known = sum(len(baseline.cells) for baseline in self.baselines)
         return known + self.candidates * self.candidate_cells + self.best_cells
 
+    @property
+    def largest_trial(self) -> int:
+        """Cells of the trial that has the most of them."""
+        return max(1, self.candidate_cells, self.best_cells, *(len(baseline.cells) for baseline in self.baselines))
+
 
 @dataclass(frozen=True)
 class PlanCounts:
-    """A plan against the ledger."""
+    """A plan compared with the ledger."""
 
     cells: int
     done: int
@@ -121,7 +126,7 @@ def plan_cells(
 ) -> tuple[Cell, ...]:
     """All cells of one setting in one fixed order, cheap ones first: by shots, then classes, then as listed.
 
-    Zero-shot methods draw no sample, so they have one cell a dataset. `targets` are those of `core.data.protocols`.
+    Zero-shot methods draw no sample, so they have one cell per dataset. `targets` are those of `core.data.protocols`.
     """
     root = setting.data.folder
     names = sorted(expand_datasets(datasets, root), key=lambda name: classes_of(name, root))
@@ -154,7 +159,7 @@ def count(
     key: Callable[[Cell], str],
     given_up: Collection[str] = (),
 ) -> PlanCounts:
-    """Hold a plan against the ledger.
+    """Compare a plan with the ledger.
 
     Args:
         plan: what the sweep will run.

@@ -6,8 +6,8 @@
 Knows neither cells nor stores, but for `recall`; sees validation accuracies only.
 """
 
-from dualpt.sweeps.racing.races import Asha, Race, StatisticalRace, race_of
+from dualpt.sweeps.racing.races import NO_RACE, Asha, NoRace, Race, StatisticalRace, race_of
 from dualpt.sweeps.racing.recall import recorded_scores
 from dualpt.sweeps.racing.standings import Standings
 
-__all__ = ["Asha", "Race", "Standings", "StatisticalRace", "race_of", "recorded_scores"]
+__all__ = ["NO_RACE", "Asha", "NoRace", "Race", "Standings", "StatisticalRace", "race_of", "recorded_scores"]

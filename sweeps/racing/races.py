@@ -7,6 +7,7 @@ A candidate that is given up keeps its place: it is taken up again when, by what
 import statistics
 from abc import ABC, abstractmethod
 from bisect import insort
+from collections.abc import Sequence
 from functools import cache
 from typing import assert_never
 
@@ -21,9 +22,19 @@ class Race(ABC):
 
     decisions: tuple[int, ...]
     """Numbers of datasets done at which it is decided."""
+    prunes = True
+    """Whether candidates may be given up at all."""
 
     def __init__(self) -> None:
         self.standings = Standings()
+
+    def note(self, name: str, scores: Sequence[float]) -> None:
+        """Set a candidate's scores on its first datasets, validation accuracies in percent."""
+        self.standings.note(name, scores)
+
+    def drop(self, name: str) -> None:
+        """Forget a candidate that has failed."""
+        self.standings.drop(name)
 
     @abstractmethod
     def goes_on(self, name: str) -> bool:
@@ -36,6 +47,31 @@ class Race(ABC):
     @abstractmethod
     def take_up(self) -> str | None:
         """A candidate that was given up and would go on now; it counts as in the race from here on."""
+
+
+class NoRace(Race):
+    """Every candidate is judged on all datasets; stateless."""
+
+    decisions = ()
+    prunes = False
+
+    def note(self, name: str, scores: Sequence[float]) -> None:
+        """Nothing: candidates are not compared."""
+
+    def drop(self, name: str) -> None:
+        """Nothing: there is nothing to forget."""
+
+    def goes_on(self, name: str) -> bool:
+        return True
+
+    def give_up(self, name: str) -> None:
+        raise AssertionError("without a race no candidate is given up")
+
+    def take_up(self) -> str | None:
+        return None
+
+
+NO_RACE = NoRace()
 
 
 class Asha(Race):
@@ -80,8 +116,8 @@ class Asha(Race):
 class StatisticalRace(Race):
     """Gives up a candidate when a paired t-test over the datasets done says that it is worse than the best.
 
-    The test is one-sided, over each dataset's difference to the leader. It is repeated after every dataset, so
-    its error over a whole race is larger than one test's.
+    The test is one-sided, over each dataset's difference to the leader. It is repeated after every dataset, so its
+    error over a race is larger than one test's.
     """
 
     def __init__(self, n_datasets: int, *, first: int = 3, confidence: float = 0.95) -> None:
@@ -124,7 +160,7 @@ def _critical(confidence: float, degrees: int) -> float:
     return float(student_t.ppf(confidence, degrees))
 
 
-def race_of(search: Search, n_datasets: int) -> Race | None:
+def race_of(search: Search, n_datasets: int) -> Race:
     """The race that a search section asks for.
 
     Args:
@@ -137,6 +173,6 @@ def race_of(search: Search, n_datasets: int) -> Race | None:
             confidence = search.race_confidence or 0.95
             return StatisticalRace(n_datasets, first=search.race_datasets or 3, confidence=confidence)
         case "none":
-            return None
+            return NO_RACE
         case _:
             assert_never(search.racing)

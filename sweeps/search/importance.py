@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from dualpt.core.errors import UserError
 from dualpt.sweeps.search.studies import open_storage
-from dualpt.sweeps.stores import is_new
+from dualpt.sweeps.stores import is_new, masked
 
 # What Optuna warns of, by how its texts begin.
 _DIRECTION = "PedAnovaImportanceEvaluator computes the importances of params to achieve low"
@@ -42,11 +42,11 @@ def parameter_importances(name: str, storage: str) -> Importances:
         UserError: no such storage or study, fewer than two judged candidates, or all of them equally accurate.
     """
     if is_new(storage):
-        raise UserError(f"{storage}: no such study storage here; name one with --study")
+        raise UserError(f"{masked(storage)}: no such study storage here; name one with --study")
     try:
-        study = optuna.load_study(study_name=name, storage=open_storage(storage))
+        study = optuna.load_study(study_name=name, storage=open_storage(storage, to_write=False))
     except KeyError:
-        raise UserError(f"no search named '{name}' in {storage}; name another storage with --study") from None
+        raise UserError(f"no search named '{name}' in {masked(storage)}; name another storage with --study") from None
     judged = [trial for trial in study.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE]
     if len(judged) < 2:
         raise UserError(f"search '{name}' has {len(judged)} judged candidates; importances need several")

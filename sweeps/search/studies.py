@@ -1,14 +1,13 @@
 """Optuna studies: where they are stored, and which sweep, space and judged cells each is bound to."""
 
-import json
+import logging
 from collections.abc import Sequence
-from pathlib import Path
 
 import optuna
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
+from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from dualpt.core.errors import UserError
@@ -16,10 +15,15 @@ from dualpt.core.files.fingerprint import fingerprint
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.records import setting_hash
 from dualpt.sweeps.search import trial_attributes as attributes
-from dualpt.sweeps.stores import absolute_uri, is_new, journal_path, sqlite_path
+from dualpt.sweeps.search.journals import open_journal
+from dualpt.sweeps.stores import absolute_uri, examine_study, is_database, is_new, journal_path, masked, sqlite_path
+from dualpt.sweeps.stores.server_lock import alone_in
+from dualpt.sweeps.stores.sqlite_files import make_if_new
 
-POSTGRESQL = ("postgresql://", "postgresql+psycopg://")
-"""The plain scheme stands for a driver that is not installed; the other for one that is."""
+logger = logging.getLogger(__name__)
+
+CONTENT = ("trials", "studies")
+"""Tables of a storage that hold what must not be lost."""
 
 
 def open_study(sweep: LoadedSweep, judged: str) -> tuple[optuna.Study, tuple[FrozenTrial, ...]]:
@@ -44,7 +48,13 @@ def open_study(sweep: LoadedSweep, judged: str) -> tuple[optuna.Study, tuple[Fro
     if known:
         if known[attributes.SPACE] == space:
             before = tuple(study.get_trials(deepcopy=False))
-        _set_aside(study, storage)
+        kept = _set_aside(study, storage)
+        logger.warning(
+            "%s: %s have changed since the last launch: the earlier candidates are kept as study '%s'",
+            sweep.file.name,
+            "the cells that candidates are judged on" if before else "the search space or the fixed setting",
+            kept,
+        )
         study = _load(sweep, storage)
     study.set_user_attr(attributes.SPACE, space)
     study.set_user_attr(attributes.JUDGED, judged)
@@ -60,7 +70,8 @@ def recorded_study(sweep: LoadedSweep, judged: Sequence[str]) -> optuna.Study | 
     if is_new(sweep.file.run.study_storage):
         return None
     try:
-        study = optuna.load_study(study_name=sweep.file.name, storage=open_storage(sweep.file.run.study_storage))
+        storage = open_storage(sweep.file.run.study_storage, to_write=False)
+        study = optuna.load_study(study_name=sweep.file.name, storage=storage)
     except KeyError:  # no study of this name
         return None
     wanted = (_space_fingerprint(sweep), fingerprint(list(judged)))
@@ -68,36 +79,40 @@ def recorded_study(sweep: LoadedSweep, judged: Sequence[str]) -> optuna.Study | 
     return study if (known.get(attributes.SPACE), known.get(attributes.JUDGED)) == wanted else None
 
 
-def open_storage(uri: str) -> BaseStorage:
+def open_storage(uri: str, *, to_write: bool = True) -> BaseStorage:
     """Open a study storage: `sqlite:///file`, `journal:///file`, or a database such as `postgresql://…`.
+
+    Args:
+        uri: where it is.
+        to_write: whether to make it where it is new, and to repair a journal that was cut off in mid-write.
 
     Raises:
         UserError: it cannot be used; one line says why.
     """
     uri = absolute_uri(uri)
+    examine_study(uri)
     try:
-        for path in (sqlite_path(uri), journal_path(uri)):
-            if path is not None:
-                path.parent.mkdir(parents=True, exist_ok=True)
         if (journal := journal_path(uri)) is not None:
-            return _open_journal(journal)
-        return RDBStorage(uri.replace(*POSTGRESQL, 1))
+            return open_journal(journal, to_write=to_write)
+        if to_write and (path := sqlite_path(uri)) is not None:
+            make_if_new(path, _make, CONTENT)
+        if to_write and is_database(uri):
+            engine = create_engine(uri)
+            with alone_in(engine):
+                _make(uri)
+            engine.dispose()
+        return RDBStorage(uri)
     except (OSError, SQLAlchemyError, ImportError, RuntimeError, ValueError, optuna.exceptions.OptunaError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = masked(str(error).strip().splitlines()[0])
         raise UserError(
-            f"run.study_storage: {uri} cannot be used ({reason}); use a file such as sqlite:///optuna.db"
+            f"run.study_storage: {masked(uri)} cannot be used ({reason}); use a file such as sqlite:///optuna.db"
         ) from None
 
 
-def _open_journal(path: Path) -> JournalStorage:
-    """Open a journal, and find whether a file that is there is one: Optuna would pass over what it cannot read."""
-    if path.is_file() and path.stat().st_size:
-        with path.open(encoding="utf-8") as file:
-            try:
-                json.loads(file.readline())
-            except ValueError:
-                raise ValueError("the file is not an Optuna journal") from None
-    return JournalStorage(JournalFileBackend(str(path)))
+def _make(uri: str) -> None:
+    storage = RDBStorage(uri)
+    storage.remove_session()
+    storage.engine.dispose()
 
 
 def _space_fingerprint(sweep: LoadedSweep) -> str:
@@ -112,14 +127,16 @@ def _load(sweep: LoadedSweep, storage: BaseStorage) -> optuna.Study:
     return optuna.create_study(storage=storage, study_name=sweep.file.name, directions=directions, load_if_exists=True)
 
 
-def _set_aside(study: optuna.Study, storage: BaseStorage) -> None:
-    """Keep a study's history under another name."""
+def _set_aside(study: optuna.Study, storage: BaseStorage) -> str:
+    """Keep a study's history under another name, which is returned."""
     taken = set(optuna.get_all_study_names(storage))
     number = next(n for n in range(1, len(taken) + 2) if f"{study.study_name} (before {n})" not in taken)
+    kept = f"{study.study_name} (before {number})"
     optuna.copy_study(
         from_study_name=study.study_name,
         from_storage=storage,
         to_storage=storage,
-        to_study_name=f"{study.study_name} (before {number})",
+        to_study_name=kept,
     )
     optuna.delete_study(study_name=study.study_name, storage=storage)
+    return kept

@@ -7,7 +7,7 @@ from random import Random
 
 from dualpt.core.cell import Cell
 from dualpt.sweeps.planning.plan import MeanSeconds, classes_of
-from dualpt.sweeps.records import DealtCell
+from dualpt.sweeps.records import TrialCell
 
 ASSUMED_SECONDS = 60.0
 """Mean seconds of a cell where none is recorded."""
@@ -56,7 +56,7 @@ def estimated_scores(datasets: Sequence[str], recorded: Iterable[Sequence[float]
 
     Args:
         datasets: the judged datasets, in order.
-        recorded: each candidate's score on its first datasets; those that are not whole are left out.
+        recorded: each candidate's score on its first datasets; incomplete ones are left out.
     """
     whole = [scores for scores in recorded if len(scores) == len(datasets)]
     if len(whole) < FEWEST:
@@ -78,9 +78,9 @@ class EstimatedWorld:
     taken: MeanSeconds
     scores: Mapping[str, Mapping[str, float]]
 
-    def seconds(self, dealt: DealtCell) -> float:
-        return self.taken.of(dealt.cell) if dealt.cell.shots else 0.0
+    def seconds(self, keyed: TrialCell) -> float:
+        return self.taken.of(keyed.cell) if keyed.cell.shots else 0.0
 
-    def accuracy(self, dealt: DealtCell) -> float:
-        """In percent; what is no candidate steers nothing."""
-        return self.scores.get(dealt.trial.name, {}).get(dealt.cell.dataset, 0.0)
+    def accuracy(self, keyed: TrialCell) -> float:
+        """In percent; trials that are not candidates influence nothing."""
+        return self.scores.get(keyed.trial.name, {}).get(keyed.cell.dataset, 0.0)

@@ -1,14 +1,14 @@
-"""A ledger and a search in memory, as the dealer asks for them: nothing is written anywhere."""
+"""A ledger and a search in memory, with the interface that the dispatcher asks for: nothing is written."""
 
 from collections import deque
 from collections.abc import Iterable, Mapping
 
 from dualpt.core.config import Setting
-from dualpt.sweeps.records import CellRow, DealtCell, Kind, Status, TrialRef, TrialRow
+from dualpt.sweeps.records import CellRow, Kind, Status, TrialCell, TrialRef, TrialRow
 from dualpt.sweeps.search import Proposal
 
 
-class MemoryBook:
+class MemoryLedger:
     """Gives trials their references, and forgets the rest."""
 
     def experiment(self, name: str, description: str = "") -> str:
@@ -26,7 +26,7 @@ class MemoryBook:
     def open_trial(
         self, experiment_id: str, sweep_run: str, sweep: str, name: str, kind: Kind, setting: Setting
     ) -> TrialRef:
-        """One reference a name: a candidate that is taken up again finds its cells."""
+        """One reference per name: a candidate that is taken up again finds its cells."""
         return TrialRef(experiment_id, name, sweep, name, kind, setting="")
 
     def trial_cells(self, trial: TrialRef) -> list[CellRow]:
@@ -47,10 +47,10 @@ class MemoryBook:
     ) -> None:
         pass
 
-    def reuse(self, source_run_id: str, trial: TrialRef, keyed: DealtCell) -> str:
+    def reuse(self, source_run_id: str, trial: TrialRef, keyed: TrialCell) -> str:
         return source_run_id
 
-    def record_failure(self, trial: TrialRef, keyed: DealtCell, reason: str) -> str:
+    def record_failure(self, trial: TrialRef, keyed: TrialCell, reason: str) -> str:
         return reason
 
     def finished_cells(self) -> dict[str, CellRow]:
@@ -58,7 +58,7 @@ class MemoryBook:
 
 
 class ListedCandidates:
-    """Candidates in a given order; what is told of them is kept in memory."""
+    """Candidates in a given order; what is reported of them is kept in memory."""
 
     def __init__(self, settings: Iterable[tuple[str, Setting]]) -> None:
         """

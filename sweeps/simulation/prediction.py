@@ -14,13 +14,13 @@ from dualpt.core.errors import UserError
 from dualpt.search_spaces.points import draw, resolve
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.console import progress_bar, readable_seconds
-from dualpt.sweeps.dispatch.dealer import Dealer
+from dualpt.sweeps.dispatch.dispatcher import Dispatcher
 from dualpt.sweeps.planning.plan import SweepPlan, grid_cells, judged_cells, mean_seconds, plan_sweep
 from dualpt.sweeps.racing import race_of, recorded_scores
 from dualpt.sweeps.records import CellRow
 from dualpt.sweeps.simulation.estimates import EstimatedWorld, assumed_seconds, estimated_scores
 from dualpt.sweeps.simulation.memory import ListedCandidates
-from dualpt.sweeps.simulation.replay import Timeline, replay, simulated_dealer
+from dualpt.sweeps.simulation.replay import Timeline, replay, simulated_dispatcher
 
 MOST_TRIALS = 100_000
 MOST_DRAWS = 200
@@ -39,7 +39,7 @@ class Prediction:
     cells_trained: int
     candidates_pruned: int
     share_of_full: float
-    """Training seconds against those of judging every candidate whole."""
+    """Training seconds, as a share of what judging every candidate on everything would take."""
 
 
 def simulate_sweep(
@@ -52,7 +52,7 @@ def simulate_sweep(
     console: Console,
     as_json: bool,
 ) -> None:
-    """Simulate the whole sweep, as if nothing of it were finished, and print one line for each size.
+    """Simulate the sweep from its start, as if nothing of it were finished, and print one line per size.
 
     Args:
         recorded: the sweep's own cells: scores of its candidates are drawn from theirs.
@@ -118,8 +118,8 @@ def _settings(sweep: LoadedSweep, count: int) -> list[tuple[str, Setting]]:
     return settings
 
 
-def _show(bar: Progress, task: TaskID, _: float, dealer: Dealer) -> None:
-    bar.update(task, completed=dealer.tally.finished, total=dealer.total)
+def _show(bar: Progress, task: TaskID, _: float, dispatcher: Dispatcher) -> None:
+    bar.update(task, completed=dispatcher.counts.finished, total=dispatcher.total)
 
 
 def _predict(
@@ -128,16 +128,20 @@ def _predict(
     settings: Sequence[tuple[str, Setting]],
     world: EstimatedWorld,
     devices: int,
-    on_pack: Callable[[float, Dealer], None],
+    on_pack: Callable[[float, Dispatcher], None],
 ) -> Prediction:
     search = sweep.file.search
     judged = judged_cells(sweep, sweep.reference)
-    race = None if search is None else race_of(search, len({cell.dataset for cell in judged}))
-    dealer = simulated_dealer(sweep, replace(plan, candidates=len(settings)), ListedCandidates(settings), race)
-    dealer.settings_per_pack = dealer.wanted_per_pack(sweep.file.run.gpus_per_trial != 0)
+    if search is None:
+        dispatcher = simulated_dispatcher(sweep, plan)
+    else:
+        race = race_of(search, len({cell.dataset for cell in judged}))
+        sized = replace(plan, candidates=len(settings))
+        dispatcher = simulated_dispatcher(sweep, sized, ListedCandidates(settings), race)
+    dispatcher.settings_per_pack = dispatcher.wanted_per_pack(sweep.file.run.gpus_per_trial != 0)
     share = sweep.file.run.gpus_per_trial
     workers = devices if share == "auto" or share >= 1 or share <= 0 else devices * int(1 / share + 1e-9)
-    timeline: Timeline = replay(dealer, world, workers, on_pack)
+    timeline: Timeline = replay(dispatcher, world, workers, on_pack)
     candidate = sum(map(world.taken.of, judged))
     fixed = sum(world.taken.of(cell) for b in plan.baselines for cell in b.cells if cell.shots)
     best = sum(map(world.taken.of, grid_cells(sweep, sweep.reference))) - candidate if settings else 0.0
@@ -170,7 +174,8 @@ def _print(sweep: LoadedSweep, rows: Sequence[Prediction], console: Console, *, 
             f"{100 * row.share_of_full:.0f} %",
         )
     console.print(table)
-    seconds = "as recorded" if measured else "none recorded here; 60 s a cell assumed, in proportion to classes x shots"
+    assumed = "none recorded here; 60 s per cell assumed, in proportion to classes x shots"
+    seconds = "as recorded" if measured else assumed
     console.print(f"  seconds of cells: {seconds}", highlight=False)
     if sweep.file.search is not None and sweep.file.search.racing != "none":
         origin = "drawn from this sweep's recorded candidates" if scored else "assumed, as the mini grid's differ"

@@ -1,4 +1,4 @@
-"""A sweep by the clock: workers take shards from the real dealer and give them back after the seconds they take."""
+"""A sweep by the clock: the real dispatcher assigns work units, which end after the seconds that they take."""
 
 import heapq
 import itertools
@@ -10,22 +10,23 @@ from rich.console import Console
 
 from dualpt.core.cell import Cell
 from dualpt.search_spaces.sweep import LoadedSweep
-from dualpt.sweeps.dispatch.dealer import Dealer
+from dualpt.sweeps.dispatch.dispatcher import Dispatcher
+from dualpt.sweeps.dispatch.interfaces import NO_CANDIDATES, CandidateSource
 from dualpt.sweeps.dispatch.progress import SweepProgress
-from dualpt.sweeps.dispatch.shards import Pack, Shard
+from dualpt.sweeps.dispatch.work_units import Pack, WorkUnit
 from dualpt.sweeps.planning.plan import SweepPlan
-from dualpt.sweeps.racing import Race
-from dualpt.sweeps.records import CellOutcome, DealtCell
-from dualpt.sweeps.simulation.memory import ListedCandidates, MemoryBook
+from dualpt.sweeps.racing import NO_RACE, Race
+from dualpt.sweeps.records import CellOutcome, TrialCell
+from dualpt.sweeps.simulation.memory import MemoryLedger
 
 
 class World(Protocol):
     """What training would give."""
 
-    def seconds(self, dealt: DealtCell) -> float:
+    def seconds(self, keyed: TrialCell) -> float:
         """How long a worker is busy with a cell."""
 
-    def accuracy(self, dealt: DealtCell) -> float:
+    def accuracy(self, keyed: TrialCell) -> float:
         """Its validation accuracy, in percent."""
 
 
@@ -49,54 +50,56 @@ class Timeline:
         return 1 - self.busy / (self.workers * self.makespan) if self.makespan else 0.0
 
 
-def simulated_dealer(sweep: LoadedSweep, plan: SweepPlan, candidates: ListedCandidates, race: Race | None) -> Dealer:
-    """The real dealer over a ledger in memory.
+def simulated_dispatcher(
+    sweep: LoadedSweep, plan: SweepPlan, candidates: CandidateSource = NO_CANDIDATES, race: Race = NO_RACE
+) -> Dispatcher:
+    """The real dispatcher over a ledger in memory.
 
     Cells are told apart by the identity of their setting's object: hashing settings would take most of the time.
     """
     silent = SweepProgress(Console(quiet=True), enabled=False)
-    return Dealer(sweep, plan, candidates, MemoryBook(), [], _quick_key, silent, race)
+    return Dispatcher(sweep, plan, MemoryLedger(), [], _quick_key, silent, candidates=candidates, race=race)
 
 
 def replay(
-    dealer: Dealer, world: World, workers: int, on_pack: Callable[[float, Dealer], None] | None = None
+    dispatcher: Dispatcher, world: World, workers: int, on_pack: Callable[[float, Dispatcher], None] | None = None
 ) -> Timeline:
-    """Let time pass until the dealer has nothing left.
+    """Let time pass until the dispatcher has nothing left.
 
     Args:
-        dealer: as made by `simulated_dealer`.
+        dispatcher: as made by `simulated_dispatcher`.
         workers: packs that are trained at the same time.
-        on_pack: called after every pack with the training seconds so far, and the dealer.
+        on_pack: called after every pack with the training seconds so far, and the dispatcher.
     """
-    dealer.workers = workers
+    dispatcher.workers = workers
     clock, busy, free, order = 0.0, 0.0, workers, itertools.count()
-    events: list[tuple[float, int, float, Shard, int]] = []
+    events: list[tuple[float, int, float, WorkUnit, int]] = []
 
-    def begin(shard: Shard, place: int) -> None:
-        seconds = sum(world.seconds(dealt) for dealt in shard.packs[place])
-        heapq.heappush(events, (clock + seconds, next(order), seconds, shard, place))
+    def begin(unit: WorkUnit, place: int) -> None:
+        seconds = sum(world.seconds(keyed) for keyed in unit.packs[place])
+        heapq.heappush(events, (clock + seconds, next(order), seconds, unit, place))
 
     while True:
-        while free and (shard := dealer.deal()) is not None:
+        while free and (unit := dispatcher.assign()) is not None:
             free -= 1
-            begin(shard, 0)
+            begin(unit, 0)
         if not events:
             break
-        clock, _, seconds, shard, place = heapq.heappop(events)
+        clock, _, seconds, unit, place = heapq.heappop(events)
         busy += seconds
-        dealer.book(shard.number, _outcomes(world, shard.packs[place]))
-        if place + 1 < len(shard.packs):
-            begin(shard, place + 1)
+        dispatcher.receive(unit.number, _outcomes(world, unit.packs[place]))
+        if place + 1 < len(unit.packs):
+            begin(unit, place + 1)
         else:
-            dealer.take_back(shard.number)
+            dispatcher.end_unit(unit.number)
             free += 1
         if on_pack is not None:
-            on_pack(busy, dealer)
-    return Timeline(workers, clock, busy, dealer.tally.trained, dealer.tally.pruned)
+            on_pack(busy, dispatcher)
+    return Timeline(workers, clock, busy, dispatcher.counts.trained, dispatcher.counts.pruned)
 
 
 def _outcomes(world: World, pack: Pack) -> list[CellOutcome]:
-    return [CellOutcome(dealt.key, "", world.accuracy(dealt), None) for dealt in pack]
+    return [CellOutcome(keyed.key, "", world.accuracy(keyed), None) for keyed in pack]
 
 
 def _quick_key(cell: Cell) -> str:

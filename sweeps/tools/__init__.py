@@ -1,0 +1,8 @@
+"""Commands that need no sweep, each a module: `dualpt data`, `features`, `train`, `predict`, `evaluate`, `doctor`.
+
+- `data`: datasets checked, drawn, shown and registered. `features`: the feature store built and looked after.
+- `train`: one setting on one dataset. `predict`: learned prompts on any images.
+- `evaluate`: metrics that finished cells lack. `doctor`: is this machine ready? `settings`: every knob, listed.
+
+May use `core`, `planning`, `ledger` and `comparison`.
+"""

@@ -24,7 +24,7 @@ from dualpt.core.data.catalog import (
     own_datasets,
     registered,
 )
-from dualpt.core.data.image_faults import check_depth
+from dualpt.core.data.checking.image_faults import check_depth
 from dualpt.core.data.own_datasets import append_own_dataset, check_entry, check_name
 from dualpt.core.data.readers import read_split
 from dualpt.core.data.sampling import draw_few_shot
@@ -36,7 +36,7 @@ from dualpt.core.mini.grid import ensure_mini_grid
 from dualpt.sweeps.console import progress_bar
 
 if TYPE_CHECKING:
-    from dualpt.core.data.examination import Examination
+    from dualpt.core.data.checking.examination import Examination
 
 
 def check_datasets(
@@ -47,7 +47,7 @@ def check_datasets(
     Raises:
         UserError: an unknown name, or a data root that is not there or not given.
     """
-    from dualpt.core.data.examination import examine
+    from dualpt.core.data.checking.examination import examine
 
     if root is not None and not root.expanduser().is_dir():
         raise UserError(f"--root: no folder '{root}'")
@@ -226,7 +226,7 @@ def show_dataset(
     Raises:
         UserError: a fault of the split, or a file that cannot be written.
     """
-    from dualpt.core.data.contact_sheet import contact_sheet
+    from dualpt.core.data.checking.contact_sheet import contact_sheet
 
     info = dataset_info(dataset, _expanded(root))
     folder = _root_of(info, root)

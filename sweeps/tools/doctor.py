@@ -1,4 +1,4 @@
-"""`dualpt doctor`: is this machine ready, and if not, what is to be done."""
+"""`dualpt doctor`: whether this machine is ready, and if not, what to do."""
 
 import os
 import shutil
@@ -21,6 +21,7 @@ def examine(console: Console) -> int:
     checks: tuple[tuple[str, Callable[[], str]], ...] = (
         ("python", _python),
         ("packages", _packages),
+        ("ray", _ray),
         ("device", _device),
         ("cache folder", _cache),
         ("working folder", _working_folder),
@@ -48,6 +49,19 @@ def _packages() -> str:
         except PackageNotFoundError:
             raise UserError(f"{name} is not installed; pip install -c constraints.txt -e .") from None
     return ", ".join(found)
+
+
+def _ray() -> str:
+    """Whether what is private of Ray is where it was when its source was read."""
+    from dualpt.sweeps import ray_private
+
+    here = ray_private.installed()
+    if here == ray_private.READ_FROM:
+        return f"{here}, the release that this version was written for"
+    advice = f"this version was written for ray {ray_private.READ_FROM}; pip install -c constraints.txt -e ."
+    if lacking := ray_private.missing():
+        raise UserError(f"ray {here} lacks {', '.join(lacking)}, which it is not obliged to keep; {advice}")
+    return f"{here}: everything private to Ray that is used here is still there, but {advice}"
 
 
 def _device() -> str:

@@ -17,8 +17,9 @@ from dualpt.core.errors import UserError, nearest
 from dualpt.core.files.regular import check_regular
 from dualpt.sweeps.comparison.frames import open_ledger
 from dualpt.sweeps.console import progress_bar
-from dualpt.sweeps.ledger.cell_names import MOVABLE, find_cell, prompts_of
+from dualpt.sweeps.ledger.cell_names import find_cell, prompts_of
 from dualpt.sweeps.outputs import writable_folder
+from dualpt.sweeps.records import MOVABLE
 
 if TYPE_CHECKING:
     from dualpt.core.learned.classifier import ClassScore

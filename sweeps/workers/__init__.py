@@ -1,0 +1,12 @@
+"""Trains on Ray: what a worker process does, and Tune as the pool of such workers.
+
+- `pool`, `losses`: keeps workers busy with work units, takes back what lost ones leave; why one is gone
+- `worker`, `worker_config`: the actor that trains packs and records cells; what each is told once
+- `ray_session`, `ray_watch`: Ray started or joined, quietly; noticed when it is gone
+- `interrupts`: Ctrl-C and the signals of batch systems
+- `placement`, `gpu_shares`: how many workers fit where; the share of a GPU that one takes
+- `versions`: what must be equal on every machine
+
+May use dispatch, the ledger and `core`; the only room, with `cluster`, that imports Ray. What is private of Ray stands
+in `dualpt.sweeps.ray_private`.
+"""

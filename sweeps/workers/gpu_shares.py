@@ -1,4 +1,4 @@
-"""What a trial reserves; for `gpus_per_trial: auto`, a share of a GPU by the memory that a pack really takes there."""
+"""What a worker reserves; for `gpus_per_trial: auto`, a share of a GPU by the memory that a pack really takes there."""
 
 import math
 import os
@@ -16,16 +16,16 @@ from dualpt.sweeps.workers.placement import machines, room_for
 from dualpt.sweeps.workers.versions import OTHER_VERSIONS
 
 if TYPE_CHECKING:
-    from dualpt.sweeps.workers.worker import Workplace
+    from dualpt.sweeps.workers.worker_config import WorkerConfig
 
 UNMEASURED_SHARE = 0.25
-"""Of a GPU, where Ray counts GPUs that torch cannot see, so that nothing can be measured."""
+"""Of a GPU, where Ray counts GPUs that torch cannot see and nothing can be measured."""
 MOST_SHARING = 16
-"""Trials on one GPU: more only wait for each other's kernels."""
+"""Workers on one GPU: more would only wait for each other's kernels."""
 CONTEXT_GIB = 0.7
 """Memory that a process on a GPU takes besides torch's own, for the driver's context and kernels."""
 USABLE = 0.92
-"""Part of a GPU's memory that trials are given."""
+"""Part of a GPU's memory that workers are given."""
 STEP = 1e-4
 """Ray counts shares in ten-thousandths."""
 
@@ -46,27 +46,27 @@ class Measured:
 
 def trial_resources(
     run: Run,
-    workplace: "Workplace",
+    worker: "WorkerConfig",
     heaviest: Sequence[Cell],
     wanted_per_pack: Callable[[bool], int],
     note: Callable[[str], None],
 ) -> tuple[dict[str, float], int]:
-    """What a trial reserves, by Ray's kinds (`CPU` in cores, `GPU` in devices), and how many candidates share a pack.
+    """What a worker reserves, by Ray's kinds (`CPU` in cores, `GPU` in devices), and how many candidates share a pack.
 
     Args:
         run: the sweep file's section.
-        workplace: makes the runner that is measured.
+        worker: makes the runner that is measured.
         heaviest: the pack of one candidate to measure.
         wanted_per_pack: how many candidates are to share a pack, without (False) or with (True) a GPU.
-        note: told what was measured.
+        note: receives a line on what was measured.
 
     Raises:
         UserError: a fractional share above one GPU, a measured pack that failed, no machine with a GPU and the cores
-            that a trial asks for, or a Slurm job whose GPUs Ray doesn't see.
+            that a worker asks for, or a Slurm job whose GPUs Ray doesn't see.
     """
     gpus = run.gpus_per_trial
     if gpus == "auto" and machines().most_of("GPU"):
-        share, settings = _measured_share(run.cpus_per_trial, workplace, heaviest, wanted_per_pack(True), note)
+        share, settings = _measured_share(run.cpus_per_trial, worker, heaviest, wanted_per_pack(True), note)
         return {"CPU": run.cpus_per_trial, "GPU": share}, settings
     if gpus == "auto":
         _check_allocation(os.environ)
@@ -93,15 +93,15 @@ def _check_allocation(environment: Mapping[str, str]) -> None:
 
 
 def settings_that_fit(measured: Measured, wanted: int) -> int:
-    """How many candidates may share a pack: as many as are wanted and as one trial on the GPU has memory for.
+    """How many candidates may share a pack: as many as are wanted and one worker on the GPU has memory for.
 
-    Each is taken to need what one alone did, its share of the frozen towers included: rather too much.
+    Each is taken to need what one alone did, frozen towers included: rather too much.
     """
     return max(1, min(wanted, int((USABLE * measured.total_gib - CONTEXT_GIB) / measured.peak_gib)))
 
 
 def share_of(measured: Measured, cpus_per_gpu: float, cpus_per_trial: float, settings: int = 1) -> float:
-    """The share of a GPU that lets as many trials on it as its memory and the CPU cores beside it allow.
+    """The share of a GPU that lets as many workers on it as its memory and the CPU cores beside it allow.
 
     Args:
         settings: candidates that share a pack.
@@ -114,7 +114,7 @@ def share_of(measured: Measured, cpus_per_gpu: float, cpus_per_trial: float, set
 
 
 def heaviest_pack(cells: Sequence[Cell]) -> list[Cell]:
-    """The cells, in all their seeds, that take the most memory: by classes, then tokens a class, then shots."""
+    """The cells, in all their seeds, that take the most memory: by classes, then tokens per class, then shots."""
 
     def weight(cell: Cell) -> tuple[int, int, int]:
         prompt = cell.setting.prompt
@@ -129,9 +129,9 @@ def heaviest_pack(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def _measured_share(
-    cpus_per_trial: float, workplace: "Workplace", heaviest: Sequence[Cell], wanted: int, note: Callable[[str], None]
+    cpus_per_trial: float, worker: "WorkerConfig", heaviest: Sequence[Cell], wanted: int, note: Callable[[str], None]
 ) -> tuple[float, int]:
-    """The share of a GPU that a trial reserves, and how many candidates share a pack there."""
+    """The share of a GPU that a worker reserves, and how many candidates share a pack there."""
     if not heaviest:
         return UNMEASURED_SHARE, wanted
     room_for({"CPU": cpus_per_trial, "GPU": 1.0}, machines())  # or the task below would wait for ever
@@ -140,7 +140,7 @@ def _measured_share(
     shortened = [_one_epoch(cell) for cell in heaviest]
     try:
         task = ray.remote(num_gpus=1, num_cpus=cpus_per_trial, max_retries=3)(_measure)
-        measured: Measured | None = ray.get(task.remote(workplace, shortened))
+        measured: Measured | None = ray.get(task.remote(worker, shortened))
     except ray.exceptions.RayTaskError as error:
         reason = str(error).strip().splitlines()[-1].removeprefix(f"{UserError.__module__}.UserError: ")
         if OTHER_VERSIONS in reason:
@@ -155,19 +155,19 @@ def _measured_share(
     share = share_of(measured, _cpus_beside_a_gpu(), cpus_per_trial, settings)
     note(
         f"gpus_per_trial: auto: {name} takes {measured.peak_gib:.1f} of {measured.total_gib:.0f} GiB, "
-        f"so a trial reserves {share:g} of a GPU, and up to {settings} candidates share its steps"
+        f"so a worker reserves {share:g} of a GPU, and up to {settings} candidates share its steps"
     )
     return share, settings
 
 
-def _measure(workplace: "Workplace", cells: Sequence[Cell]) -> Measured | None:
+def _measure(worker: "WorkerConfig", cells: Sequence[Cell]) -> Measured | None:
     """Train the pack where this task was placed; None where torch sees no GPU."""
-    workplace.check_here()
+    worker.check_here()
     import torch
 
     if not torch.cuda.is_available():
         return None
-    runner = workplace.runner()
+    runner = worker.runner()
     torch.cuda.reset_peak_memory_stats()
     runner.run(cells)
     peak, total = torch.cuda.max_memory_reserved(), torch.cuda.get_device_properties(0).total_memory

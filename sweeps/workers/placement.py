@@ -1,21 +1,20 @@
-"""How many trials fit where: what a trial reserves, the machines that are there, and those an autoscaler may add."""
+"""How many workers fit where: what each reserves, the machines that are there, and those an autoscaler may add."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import ray
 
 from dualpt.core.errors import UserError
+from dualpt.sweeps.ray_private import autoscaler_groups
 
-MOST_PER_TYPE = 1000
-"""Machines counted of a node type that has no upper bound."""
 ROUNDING = 1e-9
+"""So that three thirds of a GPU, which Ray stores as floats, count as three."""
 
 
 @dataclass(frozen=True)
 class Machines:
-    """Resources by kind (`CPU` in cores, `GPU` in devices), one entry a machine."""
+    """Resources by kind (`CPU` in cores, `GPU` in devices), one entry per machine."""
 
     there: Sequence[Mapping[str, float]]
     declared: Sequence[tuple[Mapping[str, float], int]] = ()
@@ -27,11 +26,11 @@ class Machines:
 
     @property
     def most(self) -> int:
-        """Machines that there may be at once."""
+        """How many machines there may be at once."""
         return max(len(self.there), sum(count for _, count in self.declared))
 
     def room_for(self, asked: Mapping[str, float]) -> int:
-        """Trials that fit at once, machine by machine: two halves on two machines are no whole."""
+        """Workers that fit at once, machine by machine: two halves on two machines do not make a whole."""
         now = sum(_fits(machine, asked) for machine in self.there)
         later = sum(_fits(machine, asked) * count for machine, count in self.declared)
         return max(now, later)
@@ -44,25 +43,17 @@ class Machines:
 def machines() -> Machines:
     """The connected cluster's machines."""
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    return Machines(alive, _declared())
-
-
-def _declared() -> list[tuple[Mapping[str, float], int]]:
-    """Node types of the autoscaler, as it publishes them for Ray's own libraries."""
-    config: Any = ray._private.state.state.get_cluster_config()
-    groups = [] if config is None else config.node_group_configs
-    counted = [(dict(group.resources), MOST_PER_TYPE if group.max_count < 0 else group.max_count) for group in groups]
-    return [(resources, count) for resources, count in counted if count]
+    return Machines(alive, autoscaler_groups())
 
 
 def room_for(asked: Mapping[str, float], present: Machines) -> int:
-    """How many trials fit at once, now or when the cluster has grown.
+    """How many workers fit at once, now or when the cluster has grown.
 
     Args:
-        asked: what a trial reserves, by Ray's kinds.
+        asked: what a worker reserves, by Ray's kinds.
 
     Raises:
-        UserError: not even one ever does.
+        UserError: not even one ever fits.
     """
     room = present.room_for(asked)
     if room >= 1:

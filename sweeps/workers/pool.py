@@ -1,11 +1,13 @@
-"""Tune's actors train what the dealer deals until nothing is left.
+"""Tune as a pool of workers that train the dispatcher's work units until nothing is left.
 
-Tune brings resource accounting, actor reuse, autoscaling and recovery of lost nodes. What to run, what has failed and
-what is done is the dealer's to know: nothing is ever restored from Tune's own snapshots.
+Each Tune trial is one worker: it lives as long as there is work, and is given one work unit after the other. (A Tune
+trial per unit would starve workers: when a unit ends while another worker is still starting, Tune gives that worker's
+unit to the actor that has become free, and stops the one that was starting.) Tune brings resource accounting,
+autoscaling and the detection of lost nodes. What to train, what has failed and what is done is for the dispatcher to
+know: nothing is ever restored from Tune's own snapshots.
 """
 
 import contextlib
-import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,23 +15,26 @@ from pathlib import Path
 from typing import Any
 
 from ray import cloudpickle, tune
-from ray.exceptions import ActorUnavailableError, NodeDiedError, RayActorError, RayTaskError
 from ray.tune import Callback
-from ray.tune.experiment import Trial
+from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.search import Searcher
 from ray.tune.stopper import NoopStopper, Stopper
 from rich.markup import escape
 
 from dualpt.core.errors import UserError
-from dualpt.sweeps.dispatch.dealer import Dealer
+from dualpt.sweeps.dispatch.dispatcher import Dispatcher
 from dualpt.sweeps.ledger.attempts import CellRecord
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.ledger.outbox import Outbox
+from dualpt.sweeps.ray_private import actor_of
 from dualpt.sweeps.records import CellOutcome
 from dualpt.sweeps.stores import is_outage
+from dualpt.sweeps.stores.credentials import credentials_here
+from dualpt.sweeps.workers.losses import Loss, loss_of
 from dualpt.sweeps.workers.placement import machines, room_for
 from dualpt.sweeps.workers.versions import OTHER_VERSIONS
-from dualpt.sweeps.workers.worker import GridTrial, Workplace
+from dualpt.sweeps.workers.worker import SweepWorker
+from dualpt.sweeps.workers.worker_config import WorkerConfig
 
 MOST_FAULTS = 3
 """Workers that fail in a row, outside of any pack, before the sweep is given up."""
@@ -37,11 +42,13 @@ STRANDED_SECONDS = 60.0
 """How long there may be no machine that could train before the sweep is given up: one may come back."""
 LOOK_SECONDS = 5.0
 """Between two looks at the machines and at the budget."""
+IDLE_SECONDS = 30.0
+"""How long a worker waits for work, which others may be about to bring, before it gives its resources back."""
 
 
 def train_all(
-    dealer: Dealer,
-    workplace: Workplace,
+    dispatcher: Dispatcher,
+    config: WorkerConfig,
     resources: dict[str, float],
     *,
     outbox: Outbox,
@@ -50,108 +57,138 @@ def train_all(
     spent: Callable[[], bool] = lambda: False,
     note: Callable[[str], None] = lambda text: None,
 ) -> None:
-    """Train until the dealer has nothing left.
+    """Train until the dispatcher has nothing left.
 
     Args:
-        dealer: knows what is missing.
-        workplace: for the workers.
-        resources: what a trial reserves: `CPU` in cores, `GPU` in devices.
+        dispatcher: knows what is missing.
+        config: for the workers.
+        resources: what a worker reserves: `CPU` in cores, `GPU` in devices.
         outbox: takes what workers hand over while the tracking store is away.
         ledger: the tracking store.
-        max_concurrent: most trials at once; None is what the machines allow.
-        spent: whether the sweep's budget is used up: then running packs finish, and no more are dealt.
-        note: told of workers that are gone.
+        max_concurrent: most workers at once; None is what the machines allow.
+        spent: whether the sweep's budget is used up: then running packs finish, and no more are assigned.
+        note: receives a line for each worker that is gone.
 
     Raises:
         UserError: no machine is or ever will be large enough, or workers cannot work.
         Exception: a store went away while the driver needed it (`is_outage`); what was in training has finished, and
-            is in the outbox where it is not on record. The dealer is to be opened anew.
+            is in the outbox where it is not on record. The dispatcher has to be opened again.
     """
     room = room_for(resources, machines())
-    dealer.workers = min(room, max_concurrent) if max_concurrent else room
-    searcher = DealtSearcher(dealer, workplace, outbox, ledger, note)
+    dispatcher.workers = min(room, max_concurrent) if max_concurrent else room
+    supply = WorkerSupply(dispatcher, config, outbox, ledger, note)
     with tempfile.TemporaryDirectory(prefix="dualpt-tune-") as folder:
-        # Not `Tuner`: it would pickle the dealer, and with it the open store, into a snapshot that nobody reads.
+        # Not `Tuner`: it would pickle the dispatcher, and with it the open store, into a snapshot that nobody reads.
         tune.run(
-            GridTrial,
-            name="shards",
-            search_alg=searcher,
+            tune.with_parameters(SweepWorker, credentials=credentials_here()),
+            name="dualpt",
+            search_alg=supply,
             num_samples=-1,
-            max_concurrent_trials=dealer.workers,
+            max_concurrent_trials=dispatcher.workers,
             resources_per_trial={kind.lower(): amount for kind, amount in resources.items()},
-            reuse_actors=True,
-            callbacks=[_Overseer(searcher, resources, spent)],
-            stop=_Draining(searcher),
+            callbacks=[_Watch(supply, resources, spent)],
+            stop=_StopWithoutWork(supply),
             storage_path=folder,
-            trial_name_creator=_shard_name,
-            trial_dirname_creator=_shard_name,
+            trial_name_creator=_worker_name,
+            trial_dirname_creator=_worker_name,
             raise_on_failed_trial=False,
             verbose=0,
         )
-    if searcher.error is not None:
-        raise searcher.error
+    if supply.error is not None:
+        raise supply.error
 
 
-class DealtSearcher(Searcher):
-    """What Tune asks for trials: each is a shard of the dealer's.
+class WorkerSupply(Searcher):
+    """Starts workers while there is work, gives them work units, and takes in what they report.
 
-    An error (a store that went away, workers that cannot start) ends the dealing, and is raised when Tune has wound
-    down. Once a store is away the dealer is not asked any more, and what workers hand over is only kept.
+    Tune asks a searcher for trials; here each is a worker. An error (a store that went away, workers that cannot start)
+    ends the assigning, and is raised when Tune has wound down. Once a store is away the dispatcher is not asked any
+    more, and what workers hand over is only kept.
     """
 
     def __init__(
-        self, dealer: Dealer, workplace: Workplace, outbox: Outbox, ledger: Ledger, note: Callable[[str], None]
+        self,
+        dispatcher: Dispatcher,
+        config: WorkerConfig,
+        outbox: Outbox,
+        ledger: Ledger,
+        note: Callable[[str], None],
+        give: Callable[[TuneTrial, Any], None] = lambda worker, unit: actor_of(worker).take.remote(unit),
     ) -> None:
+        """
+        Args:
+            give: sends a work unit to a started worker.
+        """
         super().__init__()
-        self.dealer = dealer
+        self.dispatcher = dispatcher
         self.error: Exception | None = None
         self.stranded = False
         """Whether Tune must end at once: nothing that waits for a machine will ever start."""
-        self._workplace, self._outbox, self._ledger, self._note = workplace, outbox, ledger, note
-        self._shards: dict[str, int] = {}
+        self._config, self._outbox, self._ledger, self._note, self._give = config, outbox, ledger, note, give
+        self._starting: set[str] = set()
+        """Workers that have not reported yet, by the ids of their Tune trials, as in all that follows."""
+        self._started: dict[str, TuneTrial] = {}
+        self._units: dict[str, int] = {}
+        """The work units that workers are training."""
+        self._waiting_since: dict[str, float] = {}
         self._faults = 0
+        self._number = 0
         self._away = False
 
     def suggest(self, trial_id: str) -> Any:
-        if self._away:
-            return Searcher.FINISHED
+        """Another worker, while more packs are ahead than workers are starting or without work."""
+        if self._away or self.dispatcher.draining:
+            return self._none()
         with self._guarded():
-            shard = self.dealer.deal()
-            if shard is not None:
-                self._shards[trial_id] = shard.number
-                return {"shard": shard, "workplace": self._workplace}
-        return Searcher.FINISHED if self.dealer.idle else None
+            if not self.dispatcher.has_work():
+                return self._none()
+            if self.dispatcher.packs_ahead > len(self._starting) + len(self._waiting_since):
+                self._number += 1
+                self._starting.add(trial_id)
+                return {"worker": self._config, "number": self._number}
+            return None
+        return Searcher.FINISHED
 
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        self._faults = 0
-        self._book(self._shards[trial_id], result)
+    def started(self, worker: TuneTrial) -> None:
+        """Know a worker whose actor runs."""
+        self._started[worker.trial_id] = worker
+
+    def report(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Take in what a worker has done, and give it more to do; returns whether there is any."""
+        self._starting.discard(trial_id)
+        if trial_id in self._units:
+            self._faults = 0
+            self._receive(self._units[trial_id], result)
+            if result["left"] and not self.dispatcher.draining:
+                return True
+            self._end_unit(trial_id)
+        return self._assign(trial_id) or self._may_wait(trial_id)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if error:
             return  # `lost` follows, and knows why
-        self._faults = 0
-        number = self._shards.pop(trial_id)
-        self._book(number, result or {})
-        if not self._away:
-            with self._guarded():
-                self.dealer.take_back(number)
+        self._end_unit(trial_id)
+        self._forget(trial_id)
 
-    def lost(self, trial_id: str, error: Exception | None) -> None:
-        """Take back the shard of a worker that is gone, but for the cells it recorded and could not report any more.
+    def lost(self, trial_id: str, loss: Loss) -> None:
+        """Take back the work unit of a worker that is gone, except for cells it recorded but could not report any more.
 
         Settings fail inside their packs and are recorded there. What reaches this place is a machine that is gone, a
         process that died, perhaps over its pack, or a worker that cannot work at all, and then nor can the others.
         """
-        number, fault = self._shards.pop(trial_id), _fault(error)
-        died = fault is None and not _machine_lost(error)
-        gone = f"a worker cannot work ({fault})" if fault else f"a {'worker process' if died else 'machine'} is gone"
-        self._note(f"[yellow]{escape(gone)}[/]: what it had in training is dealt again")
+        unready, number = trial_id in self._starting, self._units.pop(trial_id, None)
+        self._forget(trial_id)
+        self._note(
+            f"[yellow]{escape(str(loss))}[/]" + (": what it had in training is assigned again" if number else "")
+        )
         if self._away:
             return
         with self._guarded():
             self._deliver(())
-            self.dealer.recover(number)
-            self.dealer.take_back(number, died=died)
+            if number is not None:
+                self.dispatcher.recover(number)
+                self.dispatcher.end_unit(number, died=loss.died)
+            fault = loss.fault or ("its process died while it started" if loss.died and unready else None)
             self._faults += fault is not None
             if fault is not None and (self._faults >= MOST_FAULTS or OTHER_VERSIONS in fault):
                 raise UserError(f"workers cannot train: {fault}")
@@ -168,14 +205,50 @@ class DealtSearcher(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: a resumed sweep is a new launch."""
 
-    def _book(self, number: int, result: dict[str, Any]) -> None:
-        kept: Sequence[CellRecord] = result.get("kept", ())
+    def _none(self) -> str | None:
+        """No worker: none is needed for now, or none any more."""
+        return Searcher.FINISHED if self.dispatcher.idle or self._away else None
+
+    def _assign(self, trial_id: str) -> bool:
+        """Give a worker its next work unit, if there is one."""
+        if self._away:
+            return False
+        with self._guarded():
+            unit = self.dispatcher.assign()
+            if unit is not None:
+                self._units[trial_id] = unit.number
+                self._waiting_since.pop(trial_id, None)
+                self._give(self._started[trial_id], unit)
+                return True
+        return False
+
+    def _may_wait(self, trial_id: str) -> bool:
+        """Whether a worker without work is kept: other workers' results may bring some soon."""
+        if self._away or self.dispatcher.draining or self.dispatcher.idle:
+            return False
+        now = time.monotonic()
+        return now - self._waiting_since.setdefault(trial_id, now) < IDLE_SECONDS
+
+    def _end_unit(self, trial_id: str) -> None:
+        number = self._units.pop(trial_id, None)
+        if number is not None and not self._away:
+            with self._guarded():
+                self.dispatcher.end_unit(number)
+
+    def _forget(self, trial_id: str) -> None:
+        self._starting.discard(trial_id)
+        self._started.pop(trial_id, None)
+        self._waiting_since.pop(trial_id, None)
+
+    def _receive(self, number: int, result: dict[str, Any]) -> None:
+        kept: Sequence[CellRecord] = result["kept"]
         for record in kept:
-            self._outbox.keep(record)
+            with self._guarded():
+                self._outbox.keep(record)
         if self._away:
             return
         with self._guarded():
-            self.dealer.book(number, [*result.get("outcomes", ()), *self._deliver(kept)])
+            self.dispatcher.receive(number, [*result["outcomes"], *self._deliver(kept)])
 
     def _deliver(self, kept: Sequence[CellRecord]) -> list[CellOutcome]:
         """Deliver what waits on this machine, and these records, whichever process has them in hand."""
@@ -185,77 +258,62 @@ class DealtSearcher(Searcher):
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
-        """Let the first error end the dealing."""
+        """Let the first error end the assigning."""
         try:
             yield
         except Exception as error:
             self.error = self.error or error
-            self._away = is_outage(error)
-            self.dealer.draining = True
+            self._away = self._away or is_outage(error)
+            self.dispatcher.draining = True
 
 
-class _Overseer(Callback):
-    """Looks after what Tune does not tell searchers: why a worker is gone, lost machines, and the budget."""
+class _Watch(Callback):
+    """Looks after what Tune does not tell searchers: workers that start or are gone, lost machines, and the budget."""
 
-    def __init__(self, searcher: DealtSearcher, resources: dict[str, float], spent: Callable[[], bool]) -> None:
-        self._searcher, self._resources, self._spent = searcher, resources, spent
+    def __init__(self, supply: WorkerSupply, resources: dict[str, float], spent: Callable[[], bool]) -> None:
+        self._supply, self._resources, self._spent = supply, resources, spent
         self._looked = self._roomy = time.monotonic()
 
-    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+    def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        self._supply.started(trial)
+
+    def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         path = trial.pickled_error_file
         error = cloudpickle.loads(Path(path).read_bytes()) if path else None
-        self._searcher.lost(trial.trial_id, error)
+        self._supply.lost(trial.trial_id, loss_of(error))
 
-    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+    def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
         now = time.monotonic()
         if now - self._looked < LOOK_SECONDS:
             return
         self._looked = now
         if self._spent():
-            self._searcher.dealer.draining = True
+            self._supply.dispatcher.draining = True
         try:
             room_for(self._resources, machines())
             self._roomy = now
         except UserError as error:
             if now - self._roomy > STRANDED_SECONDS:
-                self._searcher.strand(UserError(f"the machines that trained are gone: {error}"))
+                self._supply.strand(UserError(f"the machines that trained are gone: {error}"))
 
 
-def _fault(error: Exception | None) -> str | None:
-    """The exception that a worker raised, in one line; None where its process died."""
-    if isinstance(error, RayTaskError) or (isinstance(error, RayActorError) and error.actor_init_failed):
-        return re.sub(rf"^{re.escape(UserError.__module__)}\.\w+: ", "", str(error).strip().splitlines()[-1].strip())
-    return None
+class _StopWithoutWork(Stopper):
+    """Passes what a worker reports to the supply, and stops the worker when there is nothing more for it to do."""
 
-
-def _machine_lost(error: Exception | None) -> bool:
-    """Whether a worker is gone with its machine (spot nodes are taken back at any time), and not by its own death.
-
-    A machine that has just gone is only known to be out of reach.
-    """
-    if isinstance(error, ActorUnavailableError | NodeDiedError):
-        return True
-    return isinstance(error, RayActorError) and (error.preempted or "node has died" in str(error))
-
-
-class _Draining(Stopper):
-    """Ends each shard after its current pack once the dealer drains."""
-
-    def __init__(self, searcher: DealtSearcher) -> None:
-        self._searcher = searcher
+    def __init__(self, supply: WorkerSupply) -> None:
+        self._supply = supply
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return self._searcher.dealer.draining
+        return not self._supply.report(trial_id, result)
 
     def stop_all(self) -> bool:
-        return self._searcher.stranded
+        return self._supply.stranded
 
     def __reduce__(self) -> tuple[type[Stopper], tuple[()]]:
         """Tune pickles its stopper into snapshots, which nobody reads."""
         return NoopStopper, ()
 
 
-def _shard_name(trial: Any) -> str:
-    """Trials are named after what they hold; Tune would spell out the whole configuration."""
-    shard = trial.config["shard"]
-    return f"{shard.number:05d}-{shard.trial.name}"
+def _worker_name(trial: TuneTrial) -> str:
+    """Tune would spell out the configuration."""
+    return f"worker-{trial.config['number']:03d}"

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import ray
-from ray._private import worker as ray_worker
 from ray.exceptions import RpcError
 
 from dualpt.core.errors import UserError
-from dualpt.sweeps.stores import file_store_refusal, sqlite_path
+from dualpt.sweeps.ray_private import recorded_address, silence_worker_logs, use_token_if_there_is_one
+from dualpt.sweeps.stores import file_store_refusal, masked, sqlite_path
 from dualpt.sweeps.workers.interrupts import keeping_handlers
 from dualpt.sweeps.workers.placement import machines
 
@@ -56,13 +56,15 @@ def ray_session(stores: Mapping[str, str]) -> Iterator[str]:
         quiet["include_dashboard"] = False
     try:
         _knock(address)
+        use_token_if_there_is_one()
         with keeping_handlers():  # Ray installs its own
             ray.init(address=address, **quiet)
-        ray_worker._worker_logs_enabled = False  # for a lost machine Ray prints pages of its log; the pool tells of it
+        silence_worker_logs()  # the pool says in one line that a machine is lost
     except (OSError, RuntimeError, ValueError, RpcError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = masked(str(error).strip().splitlines()[0])
         raise UserError(
-            f"RAY_ADDRESS={address}: no Ray cluster can be used there ({reason}); unset it to run here"
+            f"RAY_ADDRESS={masked(address)}: no Ray cluster can be used there ({reason}); unset it to run here, or, if "
+            "the cluster was started with a token, put that token into ~/.ray/auth_token (docs/cluster)"
         ) from None
     try:
         _check_reach(stores)
@@ -71,11 +73,24 @@ def ray_session(stores: Mapping[str, str]) -> Iterator[str]:
         ray.shutdown()
 
 
+def gcs_address() -> str:
+    """Host and port of the connected cluster's control service."""
+    return str(ray.get_runtime_context().gcs_address)
+
+
 def _knock(address: str) -> None:
-    """Raise an `OSError` at once where nothing listens; Ray would go on asking for minutes."""
-    host, _, port = address.rpartition(":")
+    """Raise an `OSError` at once where nothing listens; Ray would go on asking for minutes.
+
+    `auto` stands for the address in a file that a cluster leaves behind when it ends.
+    """
+    if address == "auto":
+        address = recorded_address() or address
+    place = address.rpartition("://")[2]
+    if "://" in address and not place.partition(":")[0]:
+        raise ValueError("the address names no host")
+    host, _, port = place.rpartition(":")
     if host and port.isdigit():
-        socket.create_connection((host.rpartition("//")[2], int(port)), timeout=KNOCK_SECONDS).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()
 
 
 def _check_reach(stores: Mapping[str, str]) -> None:

@@ -1,69 +1,39 @@
-"""What a worker does: train the packs of a shard, one a step, and record every cell before the next begins.
+"""What a worker does: train the packs of its work unit, one per step, and record each cell before the next pack begins.
 
 A setting that fails takes only its own cells with it: they are recorded as FAILED with the reason, and the next pack
 begins.
 """
 
 import contextlib
-import socket
 import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import ray
 from ray import tune
 
 from dualpt.core.errors import StorageError, UserError
 from dualpt.core.files.fingerprint import fingerprint
 from dualpt.core.files.locations import cache_root
-from dualpt.sweeps.dispatch.shards import Pack, Shard, smaller_packs
+from dualpt.sweeps.dispatch.work_units import Pack, WorkUnit, smaller_packs
 from dualpt.sweeps.ledger import attempts
 from dualpt.sweeps.ledger.attempts import CellRecord
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.ledger.outbox import Outbox
 from dualpt.sweeps.records import CellOutcome, KeyedCell
-from dualpt.sweeps.stores import StoreUnavailable, file_store_refusal, sqlite_path
-from dualpt.sweeps.workers.versions import mismatch, versions_here
+from dualpt.sweeps.stores import StoreUnavailable
+from dualpt.sweeps.stores.credentials import Credentials, adopt
+from dualpt.sweeps.workers.worker_config import WorkerConfig
 
 if TYPE_CHECKING:
     from dualpt.core.running.cell_runner import CellRunner
 
-PATIENCE = 20.0
-"""Seconds a worker waits for the tracking store before it keeps a result as a file and trains on."""
-
-
-@dataclass(frozen=True)
-class Workplace:
-    """What a worker process needs to know once."""
-
-    runner: "Callable[[], CellRunner]"
-    """Makes the process's runner."""
-    tracking_uri: str
-    threads: int
-    """CPU threads that torch may use."""
-    node: str | None = None
-    """Ray's id of the driver's machine."""
-    versions: Mapping[str, str] = field(default_factory=versions_here)
-    """What the driver runs, and its workers must (`dualpt.sweeps.workers.versions`)."""
-    patience: float = PATIENCE
-
-    def check_here(self) -> None:
-        """Find whether this process can do what the driver counts on.
-
-        Raises:
-            UserError: other versions than the driver's, or a tracking store that is a file on another machine.
-        """
-        host = socket.gethostname()
-        if (difference := mismatch(self.versions, versions_here(), host)) is not None:
-            raise UserError(difference)
-        here = ray.get_runtime_context().get_node_id()
-        if self.node not in (None, here) and sqlite_path(self.tracking_uri) is not None:
-            raise UserError(file_store_refusal("run.tracking_uri", self.tracking_uri, f"the worker on {host}"))
+WAIT_SECONDS = 0.2
+"""How long a step without work takes."""
 
 
 @dataclass(frozen=True)
@@ -75,38 +45,45 @@ class _Failure:
     retry: bool
 
 
-class GridTrial(tune.Trainable):
-    """Trains shards. One actor serves many of them, so that models load once per process and not once per trial.
+class SweepWorker(tune.Trainable):
+    """Trains one work unit after the other, so models load once per process and not once per unit.
 
-    Its configuration holds a `workplace` (`Workplace`) and a `shard` (`Shard`). Each step trains one pack and reports
-    `outcomes`, all cells of the shard so far, and `kept`, the records of this step that the store did not take.
+    Its configuration holds `worker` (`WorkerConfig`); work units are sent to it (`take`). Each step trains one pack and
+    reports `outcomes`, all cells of the unit so far, `kept`, the records of this step that the store did not take, and
+    `left`, how many packs of the unit are left. A step without a unit waits a moment for one.
     """
 
-    def setup(self, config: dict[str, Any]) -> None:
-        workplace: Workplace = config["workplace"]
-        workplace.check_here()
-        self._runner = workplace.runner()
+    def setup(self, config: dict[str, Any], credentials: Credentials | None = None) -> None:
+        """
+        Args:
+            credentials: the driver's, for the stores; apart from `config`, of which Tune writes copies to disk.
+        """
+        adopt(credentials or {})
+        worker: WorkerConfig = config["worker"]
+        worker.check_here()
+        self._runner = worker.runner()
         if torch := sys.modules.get("torch"):
-            torch.set_num_threads(workplace.threads)
-        self._ledger = Ledger(workplace.tracking_uri, create=False, patience=workplace.patience)
-        self._outbox = Outbox(workplace.tracking_uri)
-        with contextlib.suppress(StoreUnavailable):  # then it stays kept
+            torch.set_num_threads(worker.threads)
+        self._ledger = Ledger(worker.tracking_uri, create=False, patience=worker.patience)
+        self._outbox = Outbox(worker.tracking_uri)
+        with contextlib.suppress(UserError):  # then it stays kept, and so does what this worker cannot record itself
             self._outbox.deliver(self._ledger)
-        self._begin(config["shard"])
+        self._packs: deque[Pack] = deque()
+        self._outcomes: list[CellOutcome] = []
 
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._begin(new_config["shard"])
-        return True
+    def take(self, unit: WorkUnit) -> None:
+        """Train this work unit next; the one before it is finished."""
+        self._packs = deque(unit.packs)
+        self._outcomes = []
 
     def step(self) -> dict[str, Any]:
         kept: list[CellRecord] = []
-        pack = self._packs.popleft()
-        self._outcomes += train_pack(self._runner, self._ledger, pack, self._outbox, kept)
-        return {"outcomes": tuple(self._outcomes), "kept": tuple(kept), "done": not self._packs}
-
-    def _begin(self, shard: Shard) -> None:
-        self._packs = deque(shard.packs)
-        self._outcomes: list[CellOutcome] = []
+        if self._packs:
+            pack = self._packs.popleft()
+            self._outcomes += train_pack(self._runner, self._ledger, pack, self._outbox, kept)
+        else:
+            time.sleep(WAIT_SECONDS)
+        return {"outcomes": tuple(self._outcomes), "kept": tuple(kept), "left": len(self._packs)}
 
 
 def train_pack(
@@ -120,9 +97,9 @@ def train_pack(
 ) -> list[CellOutcome]:
     """Train a pack and record its cells, whatever happens to it.
 
-    A pack that fails as a whole is tried once more in parts, so that only the guilty setting fails, or so that less
-    memory is needed. The pack's checkpoint is named after its cells' keys, so that a later launch finds it, and is
-    removed when the cells are on record.
+    A pack that fails as a whole is tried once more in parts: only the guilty setting fails then, and less memory is
+    needed. The pack's checkpoint is named after its cells' keys, so a later launch finds it, and is removed when the
+    cells are on record.
 
     Args:
         outbox: takes the cells that the tracking store does not take; without one they are lost with the error.
@@ -133,11 +110,10 @@ def train_pack(
         StorageError: features that the pack needs can't be written.
     """
     checkpoint = checkpoint_of(pack)
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     failure = None
     try:
-        results = runner.run([dealt.cell for dealt in pack], checkpoint=checkpoint)
+        results = runner.run([keyed.cell for keyed in pack], checkpoint=checkpoint)
     except StorageError:
         raise  # no fault of the setting: nothing is recorded, and the pool gives the sweep up where none can work
     except Exception as error:
@@ -146,7 +122,7 @@ def train_pack(
     kept = [] if kept is None else kept
     if failure is None:
         written = [
-            attempts.trained(dealt.trial, dealt, result, share) for dealt, result in zip(pack, results, strict=True)
+            attempts.trained(keyed.trial, keyed, result, share) for keyed, result in zip(pack, results, strict=True)
         ]
         outcomes = _deliver(ledger, written, outbox, kept)
     elif again and failure.retry and (parts := smaller_packs(pack)):
@@ -155,19 +131,20 @@ def train_pack(
             outcome for part in parts for outcome in train_pack(runner, ledger, part, outbox, kept, again=False)
         ]
     else:
-        written = [attempts.failed(dealt.trial, dealt, failure.reason, share, failure.details) for dealt in pack]
+        written = [attempts.failed(keyed.trial, keyed, failure.reason, share, failure.details) for keyed in pack]
         outcomes = _deliver(ledger, written, outbox, kept)
-    checkpoint.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # a cell that is recorded does not fail over it
+        checkpoint.unlink(missing_ok=True)
     return outcomes
 
 
 def _worth_retrying(pack: Pack, error: Exception) -> bool:
     """A fault of the input is the same for every cell of a setting; anything else may pass in a smaller pack."""
-    return not isinstance(error, UserError) or len({dealt.trial for dealt in pack}) > 1
+    return not isinstance(error, UserError) or len({keyed.trial for keyed in pack}) > 1
 
 
 def _free_memory() -> None:
-    """Give back what a failed pack has left in the accelerator's pool; its tensors died with the error."""
+    """Release what a failed pack has left in the accelerator's pool; its tensors died with the error."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -176,18 +153,29 @@ def _free_memory() -> None:
 def _deliver(
     ledger: Ledger, written: Iterable[CellRecord], outbox: Outbox | None, kept: list[CellRecord]
 ) -> list[CellOutcome]:
-    """Write records to the ledger; from the first that it does not take, all go to the outbox."""
-    outcomes = []
+    """Write records to the ledger. What it does not take, for whatever reason, goes to the outbox and is not lost.
+
+    From the first that finds the store away, all go there: each would wait again. A cell whose artifacts alone are
+    refused has its outcome, and goes there too.
+    """
+    outcomes, away = [], False
     for record in written:
-        try:
-            if not kept:
-                outcomes.append(record.outcome(ledger.deliver(record)))
-                continue
-        except StoreUnavailable:
-            if outbox is None:
-                raise
-        assert outbox is not None
-        outbox.keep(record)
+        delivery = None
+        if not away:
+            try:
+                delivery = ledger.deliver(record)
+            except Exception as error:
+                if outbox is None:
+                    raise
+                away = isinstance(error, StoreUnavailable)
+            else:
+                outcomes.append(record.outcome(delivery.run_id))
+                if delivery.artifacts_wait is None:
+                    continue
+        if outbox is None:
+            raise UserError(f"{delivery.artifacts_wait if delivery else 'the tracking store is away'}")
+        with contextlib.suppress(UserError):  # a full disk; the driver gets the record in any case
+            outbox.keep(record) if delivery is None else outbox.settle(record, delivery)
         kept.append(record)
     return outcomes
 
@@ -198,6 +186,6 @@ def checkpoint_of(pack: Sequence[KeyedCell]) -> Path:
 
 
 def _reason(error: Exception) -> str:
-    """One line: a `UserError` as it is, anything else with its type."""
+    """One line: the text of a `UserError`, anything else with its type."""
     text = " ".join(str(error).split())
     return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"

@@ -110,3 +110,22 @@ def _runner_in(process: int, log: Path) -> FakeRunner:
     if os.getpid() != process:
         raise RuntimeError("no such device")
     return FakeRunner(log)
+
+
+def slow_starters(log: Path, seconds: float, starting: float) -> Callable[[], FakeRunner]:
+    """A maker of runners that the driver and the first worker make at once, and other workers in `starting` seconds."""
+    return partial(_slowly_made, log, seconds, starting)
+
+
+def starts_of(log: Path) -> list[str]:
+    """Processes that have begun to make a runner of `slow_starters`, in that order."""
+    return log.with_suffix(".starts").read_text().split()
+
+
+def _slowly_made(log: Path, seconds: float, starting: float) -> FakeRunner:
+    starts = log.with_suffix(".starts")
+    with starts.open("a") as noted:
+        noted.write(f"{os.getpid()}\n")
+    if str(os.getpid()) not in starts_of(log)[:2]:
+        time.sleep(starting)
+    return FakeRunner(log, seconds)

@@ -1,4 +1,4 @@
-"""Run a sweep in this process, without Ray: the dealer deals to a runner that sits beside it."""
+"""Run a sweep in this process, without Ray: the dispatcher's work units go to a runner beside it."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -7,11 +7,11 @@ from pathlib import Path
 from rich.console import Console
 
 from dualpt.search_spaces.sweep import LoadedSweep
-from dualpt.sweeps.dispatch.dealer import Dealer
+from dualpt.sweeps.dispatch.dispatcher import Dispatcher
 from dualpt.sweeps.dispatch.progress import SweepProgress
-from dualpt.sweeps.launching.known_before import cells_on_record
-from dualpt.sweeps.launching.launch import open_dealer as open_for
-from dualpt.sweeps.launching.outcome import Outcome
+from dualpt.sweeps.launching.earlier_launches import cells_on_record
+from dualpt.sweeps.launching.launch import open_dispatcher as open_for
+from dualpt.sweeps.launching.outcome import LaunchOutcome
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.planning.plan import plan_sweep
 from dualpt.sweeps.records import CellRow
@@ -19,32 +19,32 @@ from dualpt.sweeps.workers.worker import train_pack
 from tests.sweeps.fake_runner import FakeRunner, fake_key
 
 
-def open_dealer(sweep: LoadedSweep) -> Dealer:
+def open_dispatcher(sweep: LoadedSweep, only: frozenset[str] | None = None) -> Dispatcher:
     recorded = cells_on_record(sweep.file.run.tracking_uri, sweep.file.name)
     shown = SweepProgress(Console(quiet=True), enabled=False)
-    return open_for(sweep, plan_sweep(sweep), recorded, fake_key, shown)
+    return open_for(sweep, plan_sweep(sweep), recorded, fake_key, shown, only=only)
 
 
-def train_here(sweep: LoadedSweep, log: Path, *, stop_after: int | None = None, workers: int = 1) -> Dealer:
+def train_here(sweep: LoadedSweep, log: Path, *, stop_after: int | None = None, workers: int = 1) -> Dispatcher:
     """Train a sweep; `stop_after` packs the process is as if killed: nothing is closed."""
-    dealer = open_dealer(sweep)
-    dealer.workers = workers
-    finish(dealer, sweep, log, stop_after=stop_after)
-    return dealer
+    dispatcher = open_dispatcher(sweep)
+    dispatcher.workers = workers
+    finish(dispatcher, sweep, log, stop_after=stop_after)
+    return dispatcher
 
 
-def finish(dealer: Dealer, sweep: LoadedSweep, log: Path, *, stop_after: int | None = None) -> None:
-    """Train what an open dealer deals, and close the sweep."""
+def finish(dispatcher: Dispatcher, sweep: LoadedSweep, log: Path, *, stop_after: int | None = None) -> None:
+    """Train what an open dispatcher assigns, and close the sweep."""
     runner, ledger = FakeRunner(log), Ledger(sweep.file.run.tracking_uri, create=False)
     packs = 0
-    while (shard := dealer.deal()) is not None:
-        for pack in shard.packs:
+    while (unit := dispatcher.assign()) is not None:
+        for pack in unit.packs:
             if packs == stop_after:
                 return
             packs += 1
-            dealer.book(shard.number, train_pack(runner, ledger, pack))  # type: ignore[arg-type]
-        dealer.take_back(shard.number)
-    dealer.end(interrupted=False)
+            dispatcher.receive(unit.number, train_pack(runner, ledger, pack))  # type: ignore[arg-type]
+        dispatcher.end_unit(unit.number)
+    dispatcher.close(interrupted=False)
 
 
 def trained(log: Path) -> Counter[str]:
@@ -56,9 +56,9 @@ def shown(sweep: LoadedSweep, where: Callable[[CellRow], bool] = lambda row: Tru
     return [row for row in Ledger(sweep.file.run.tracking_uri).read_cells(sweep.file.name) if where(row)]
 
 
-def finished(name: str, *, trained: int, reused: int = 0) -> Outcome:
+def finished(name: str, *, trained: int, reused: int = 0) -> LaunchOutcome:
     """What a launch returns that nothing has disturbed."""
-    return Outcome(
+    return LaunchOutcome(
         name=name,
         cells=trained + reused,
         trained=trained,

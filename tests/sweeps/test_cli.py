@@ -12,7 +12,7 @@ from rich.console import Console
 
 from dualpt import search_spaces
 from dualpt.sweeps.cli import app
-from dualpt.sweeps.launching.outcome import Outcome, report
+from dualpt.sweeps.launching.outcome import LaunchOutcome, report
 from tests.sweeps.running import finished
 
 DUALPT = [sys.executable, "-m", "dualpt.sweeps.cli"]
@@ -114,7 +114,7 @@ def test_a_sweep_says_what_came_of_it_without_progress_too(
 ) -> None:
     outcome = finished("demo", trained=2, reused=1)
 
-    def launch(sweep: object, *, console: Console, progress: bool, only_failed: bool) -> Outcome:
+    def launch(sweep: object, *, console: Console, progress: bool, only_failed: bool) -> LaunchOutcome:
         if progress:
             report(outcome, console)
         return outcome

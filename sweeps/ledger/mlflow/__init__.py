@@ -1,4 +1,11 @@
-"""MLflow as the ledger: runs of sweeps, trials and cells. With `dualpt.sweeps.moving`, all that speaks to MLflow."""
+"""MLflow as the ledger: runs of sweeps, trials and cells. Nothing else speaks to MLflow but `dualpt.sweeps.moving`.
+
+- `ledger`: `Ledger`, what a process opens; runs of sweeps and trials.
+- `cells`: runs of cells, each written once whoever writes it, its numbers apart from its files.
+- `client`: MLflow's client, which tries again where that helps.
+- `errors`: MLflow's errors in one line each, by what to do about them.
+- `database`: the tables of a store that is a database: made, migrated, or refused.
+"""
 
 import os
 
@@ -8,6 +15,7 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 
+from dualpt.sweeps.ledger.mlflow.cells import Delivery
 from dualpt.sweeps.ledger.mlflow.ledger import Ledger
 
-__all__ = ["Ledger"]
+__all__ = ["Delivery", "Ledger"]

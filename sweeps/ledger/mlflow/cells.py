@@ -1,21 +1,33 @@
-"""Cells in the ledger: written by the workers themselves, in five calls a cell, FINISHED last."""
+"""Cells in the ledger: written by the workers themselves, in five calls per cell, FINISHED last."""
 
 import itertools
+import socket
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run
 
 from dualpt.sweeps import records
 from dualpt.sweeps.ledger import attempts
-from dualpt.sweeps.ledger.attempts import CellRecord
+from dualpt.sweeps.ledger.attempts import LONGEST_REASON, CellRecord
 from dualpt.sweeps.ledger.contents import read_cell
-from dualpt.sweeps.ledger.mlflow.client import StoreClient, child_of, id_of, level, one_line, patient
+from dualpt.sweeps.ledger.mlflow.client import StoreClient, child_of, id_of, level, patient
+from dualpt.sweeps.ledger.mlflow.errors import ArtifactsRefused, one_line
 from dualpt.sweeps.records import CellRow, KeyedCell, TrialRef
 
 if TYPE_CHECKING:
     from dualpt.core.running.cell_runner import CellResult
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What became of a record that the tracking store took."""
+
+    run_id: str
+    artifacts_wait: str | None = None
+    """Why its artifacts are not in the artifact store: they are to be delivered again. None where nothing is left."""
 
 
 class CellLedger(StoreClient):
@@ -30,7 +42,7 @@ class CellLedger(StoreClient):
         Returns:
             The id of the cell's run.
         """
-        return self.deliver(attempts.trained(trial, keyed, result, seconds))
+        return self.deliver(attempts.trained(trial, keyed, result, seconds)).run_id
 
     def record_failure(
         self, trial: TrialRef, keyed: KeyedCell, reason: str, seconds: float = 0.0, details: str = ""
@@ -39,32 +51,36 @@ class CellLedger(StoreClient):
 
         Returns the id of its run.
         """
-        return self.deliver(attempts.failed(trial, keyed, reason, seconds, details))
+        return self.deliver(attempts.failed(trial, keyed, reason, seconds, details)).run_id
 
     def reuse(self, source_run_id: str, trial: TrialRef, keyed: KeyedCell) -> str:
         """Write a cell whose numbers are already in the store, under another trial or sweep.
 
-        The copy holds the metrics, so that each experiment's tables are whole, and names the run it came from, where
+        The copy holds the metrics, so each experiment's tables are complete, and names the run it came from, where
         the artifacts are. Returns the id of the copy's run.
         """
-        return self.deliver(attempts.copied(trial, keyed, self._cell(source_run_id)))
+        return self.deliver(attempts.copied(trial, keyed, self._cell(source_run_id))).run_id
 
-    def deliver(self, record: CellRecord, *, again: bool = False) -> str:
-        """Write an attempt at a cell, and return the id of its run.
+    def deliver(self, record: CellRecord, *, again: bool = False) -> Delivery:
+        """Write an attempt at a cell. Its numbers are on record even where the artifact store refuses its files.
 
         Args:
             record: what happened.
-            again: whether it may be there already, whole or half written, or its cell finished by another attempt:
+            again: whether it may be there already, complete or half written, or its cell finished by another attempt:
                 then it is completed, or left, instead of written twice. Repeated calls of this method look by
                 themselves.
+
+        Raises:
+            StoreUnavailable: the tracking store is away.
+            UserError: it refuses the record.
         """
         tries = itertools.count()
 
-        def attempt() -> str:
+        def attempt() -> Delivery:
             with one_line(self.uri):
                 known = self._known(record) if next(tries) or again else None
                 if known is not None and _settled(known, record):
-                    return id_of(known)
+                    return Delivery(id_of(known))
                 return self._write(record, known)
 
         return self._retrying(attempt)
@@ -92,7 +108,7 @@ class CellLedger(StoreClient):
         own = (run for run in runs if run.data.tags.get(records.RECORD_TAG) == record.number)
         return finished or next(own, None)
 
-    def _write(self, record: CellRecord, begun: Run | None) -> str:
+    def _write(self, record: CellRecord, begun: Run | None) -> Delivery:
         """Write a record as a run, or what is missing of a run that has been begun; its end comes last.
 
         Metrics and parameters that are there already are the same ones, and MLflow takes them twice.
@@ -102,12 +118,22 @@ class CellLedger(StoreClient):
         metrics = [Metric(point.name, point.value, record.ended_ms, point.step) for point in record.metrics]
         self._client.log_batch(run_id, metrics, [Param(key, value) for key, value in record.params.items()])
         self._client.log_inputs(run_id, [_dataset_input(record.dataset)])
-        if record.files:
-            with self._artifacts(run) as folder:
-                for name, content in record.files.items():
-                    (folder / name).write_bytes(content)
+        refusal = self._write_files(run, record)
         self._client.set_terminated(run_id, "FINISHED" if record.failure is None else "FAILED", record.ended_ms)
-        return run_id
+        return Delivery(run_id, refusal)
+
+    def _write_files(self, run: Run, record: CellRecord) -> str | None:
+        """Write a record's artifacts, or say on its run that they wait, and return why."""
+        try:
+            if record.files:
+                self._write_artifacts(run, record.files)
+        except ArtifactsRefused as error:
+            waiting = f"in the outbox of {socket.gethostname()}, since {error}; the next launch there delivers them"
+            self._client.set_tag(run.info.run_id, records.ARTIFACTS_TAG, waiting[:LONGEST_REASON])
+            return str(error)
+        if records.ARTIFACTS_TAG in run.data.tags:
+            self._client.delete_tag(run.info.run_id, records.ARTIFACTS_TAG)
+        return None
 
     def cells_whose(self, prefix: str) -> list[CellRow]:
         """Cells anywhere in the store whose run id or cell key begins with `prefix` (hex digits)."""
@@ -120,6 +146,9 @@ class CellLedger(StoreClient):
 
 def _settled(known: Run, record: CellRecord) -> bool:
     """Whether nothing is left to write: the cell is finished, or this attempt is recorded as failed."""
+    own = known.data.tags.get(records.RECORD_TAG) == record.number
+    if own and records.ARTIFACTS_TAG in known.data.tags:
+        return False
     return known.info.status == "FINISHED" or (known.info.status == "FAILED" and record.failure is not None)
 
 

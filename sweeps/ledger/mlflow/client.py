@@ -1,37 +1,64 @@
-"""MLflow's client, opened for one process: patient, its errors in one line, and all pages of an answer."""
+"""MLflow's client, opened for one process: patient, its errors in one line, and every page of an answer."""
 
 import contextlib
 import functools
 import logging
+import socket
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from mlflow.entities import Experiment, Run
-from mlflow.exceptions import MlflowException
+from mlflow.entities import Experiment, Run, ViewType
 from mlflow.tracking import MlflowClient
-from sqlalchemy.exc import SQLAlchemyError
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random, wait_random_exponential
 
-from dualpt.core.errors import UserError
 from dualpt.sweeps import records
-from dualpt.sweeps.stores import StoreUnavailable, absolute_uri, examine, is_outage, sqlite_path
+from dualpt.sweeps.ledger.mlflow.database import prepare
+from dualpt.sweeps.ledger.mlflow.errors import artifacts_in_one_line, one_line
+from dualpt.sweeps.stores import Collision, StoreUnavailable, absolute_uri, examine, sqlite_path
 
 PAGE = 2000
 """Runs asked for in one call."""
 
 LONGEST_WAIT = 10.0
 """Seconds between two attempts, at most."""
+PROOF_FILE = f"access/{socket.gethostname()}.txt"
+"""Artifact that shows that a machine can write artifacts."""
+MOST_COLLISIONS = 8
+"""Attempts at a write that other processes keep meeting; the second finds their row, as a rule."""
 
 Client = TypeVar("Client", bound="StoreClient")
 T = TypeVar("T")
 P = ParamSpec("P")
 
 
+_OUTAGE_PAUSE = wait_random_exponential(multiplier=0.5, max=LONGEST_WAIT)
+_COLLISION_PAUSE = wait_random(0.01, 0.1)
+
+
+def _pause(state: RetryCallState) -> float:
+    """Seconds until the next attempt; those of two processes that met are not to meet again."""
+    met = state.outcome is not None and isinstance(state.outcome.exception(), Collision)
+    return _COLLISION_PAUSE(state) if met else _OUTAGE_PAUSE(state)
+
+
+class _Patience:
+    """When a call is given up: collisions by their number, outages by the time that they last."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def __call__(self, state: RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome is not None else None
+        if isinstance(error, Collision):
+            return state.attempt_number >= MOST_COLLISIONS
+        return (state.seconds_since_start or 0.0) >= self._seconds
+
+
 def patient(method: Callable[Concatenate[Client, P], T]) -> Callable[Concatenate[Client, P], T]:
-    """Repeat a whole method while the store is away, as long as the client's patience lasts."""
+    """Repeat a whole method where two processes wrote at once, and, within the client's patience, while it is away."""
 
     def repeated(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
         def attempt() -> T:
@@ -50,8 +77,7 @@ class StoreClient:
     def __init__(self, uri: str, *, create: bool = True, patience: float = 0.0) -> None:
         """Open the store, and create it where it does not exist.
 
-        The driver creates it before any worker looks: MLflow's migrations of a fresh SQLite file fail when several
-        processes begin them at once.
+        The driver creates it before any worker looks (see `dualpt.sweeps.ledger.mlflow.database`).
 
         Args:
             uri: `sqlite:///file.db` (relative paths count from the working directory), `http(s)://server`, or
@@ -65,18 +91,19 @@ class StoreClient:
         """
         self.uri = absolute_uri(uri)
         self._retrying = Retrying(
-            retry=retry_if_exception_type(StoreUnavailable),
-            stop=stop_after_delay(patience),
-            wait=wait_random_exponential(multiplier=0.5, max=LONGEST_WAIT),
+            retry=retry_if_exception_type((StoreUnavailable, Collision)),
+            stop=_Patience(patience),
+            wait=_pause,
             reraise=True,
         )
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # tracebacks of what is raised as well
         if create:
             examine(self.uri)
-            if (path := sqlite_path(self.uri)) is not None:
-                path.parent.mkdir(parents=True, exist_ok=True)
         with one_line(self.uri):
+            if create:
+                prepare(self.uri)
             self._client = MlflowClient(self.uri)
             if create:
                 self._client.search_experiments(max_results=1)
@@ -84,12 +111,11 @@ class StoreClient:
     def _experiments(self) -> list[Experiment]:
         return _pages(lambda token: self._client.search_experiments(page_token=token))
 
-    def _runs(self, experiment_ids: Sequence[str], query: str) -> list[Run]:
+    def _runs(self, experiment_ids: Sequence[str], query: str, stage: int = ViewType.ACTIVE_ONLY) -> list[Run]:
         if not experiment_ids:
             return []
-        return _pages(
-            lambda token: self._client.search_runs(list(experiment_ids), query, max_results=PAGE, page_token=token)
-        )
+        where = list(experiment_ids)
+        return _pages(lambda token: self._client.search_runs(where, query, stage, max_results=PAGE, page_token=token))
 
     @contextlib.contextmanager
     def calls(self) -> Iterator[MlflowClient]:
@@ -110,8 +136,12 @@ class StoreClient:
             return Path(self._client.download_artifacts(run_id, path, str(folder)))
 
     def attach(self, run_id: str, folder: Path, place: str) -> None:
-        """Copy the files of `folder` to a run's artifacts, under `place`."""
-        with one_line(self.uri):
+        """Copy the files of `folder` to a run's artifacts, under `place`.
+
+        Raises:
+            ArtifactsRefused: the artifact store does not take them.
+        """
+        with artifacts_in_one_line(f"of run {run_id}"):
             self._client.log_artifacts(run_id, str(folder), place)
 
     def _artifact_root(self, experiment: str) -> str | None:
@@ -119,45 +149,53 @@ class StoreClient:
         path = sqlite_path(self.uri)
         return None if path is None else (path.parent / "mlartifacts" / experiment).as_uri()
 
-    @contextlib.contextmanager
-    def _artifacts(self, run: Run) -> Iterator[Path]:
-        """A folder whose files become the run's artifacts: its own where that is local, else one that is uploaded."""
-        if (own := _local_artifacts(run)) is not None:
-            own.mkdir(parents=True, exist_ok=True)
-            yield own
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            yield Path(folder)
-            self._client.log_artifacts(run.info.run_id, folder)
+    def prove_artifacts(self, run_id: str) -> None:
+        """Find out whether this process can write a run's artifacts. A local folder keeps nothing of it.
+
+        Raises:
+            ArtifactsRefused: it cannot; the line says why, and the remedy.
+        """
+        with one_line(self.uri):
+            run = self._client.get_run(run_id)
+        with artifacts_in_one_line(str(run.info.artifact_uri)):
+            if (own := _local_artifacts(run)) is not None:
+                own.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryFile(dir=own):
+                    return
+            self._client.log_text(run_id, "Written to find out whether this machine may.\n", PROOF_FILE)
+
+    def _write_artifacts(self, run: Run, files: Mapping[str, bytes]) -> None:
+        """Write files as artifacts of a run, each whole or not at all where the store is a folder.
+
+        Raises:
+            ArtifactsRefused: the artifact store does not take them.
+        """
+        with artifacts_in_one_line(str(run.info.artifact_uri)):
+            if (own := _local_artifacts(run)) is not None:
+                own.mkdir(parents=True, exist_ok=True)
+                for name, content in files.items():
+                    _write_whole(own / name, content)
+                return
+            with tempfile.TemporaryDirectory() as folder:
+                for name, content in files.items():
+                    (Path(folder) / name).write_bytes(content)
+                self._client.log_artifacts(run.info.run_id, folder)
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Through a file beside it: a full disk leaves no half of it behind."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _local_artifacts(run: Run) -> Path | None:
     """The folder of a run's artifacts, which may not exist yet; None where they lie on a server."""
     place = urlsplit(run.info.artifact_uri)
     return Path(unquote(place.path)) if place.scheme in ("", "file") else None
-
-
-@contextlib.contextmanager
-def one_line(uri: str) -> Iterator[None]:
-    """Turn MLflow's own errors, and those of a database beneath it, into one line; tell outages from refusals."""
-    try:
-        yield
-    except (MlflowException, SQLAlchemyError) as error:
-        text = str(error.message if isinstance(error, MlflowException) else error)
-        reason = text.strip().splitlines()[0].partition(" (Background on this error")[0]
-        kind = StoreUnavailable if _is_away(error, text) else UserError
-        raise kind(f"tracking store {uri}: {reason}") from error
-
-
-def _is_away(error: Exception, text: str) -> bool:
-    """Whether the store may answer later: no connection, an error of the server's, or its database is away.
-
-    MLflow calls some errors of a database a bad request, and the text alone tells them.
-    """
-    if not isinstance(error, MlflowException):
-        return is_outage(error)
-    status = int(error.get_http_status_code())  # type: ignore[no-untyped-call]
-    return status >= 500 or status == 429 or (status == 400 and ("psycopg" in text or "sqlite3.Op" in text))
 
 
 def _pages(ask: Callable[[str | None], Any]) -> list[T]:

@@ -1,7 +1,7 @@
 """The ledger: runs of sweeps, trials and cells in MLflow.
 
-One experiment a sweep; the sweep's run, its trials and their cells nest by MLflow's own parent tag. Every method can be
-called again after an outage: what the store already holds is found and completed, not doubled.
+One experiment per sweep; the sweep's run, its trials and their cells nest by MLflow's own parent tag. Every method can
+be called again after an outage: what the store already holds is found and completed, not doubled.
 """
 
 import tempfile
@@ -11,27 +11,30 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 
 from dualpt.core.config import Setting
 from dualpt.core.errors import UserError
 from dualpt.sweeps import records
+from dualpt.sweeps.ledger.attempts import LONGEST_REASON
 from dualpt.sweeps.ledger.contents import (
     LOSS,
     SETTING_FILE,
-    read_cell,
+    loss_curve,
     read_setting,
     read_sweep,
     read_trial,
+    setting_file,
     text_tags,
     trial_tags,
-    write_setting,
 )
 from dualpt.sweeps.ledger.mlflow.cells import CellLedger
 from dualpt.sweeps.ledger.mlflow.client import id_of, level, patient
-from dualpt.sweeps.ledger.reading import PLACE_PARAMS, SweepReader, check_schema, deleted
-from dualpt.sweeps.ledger.sql import StoredRun, is_readable_by_sql, read_runs
+from dualpt.sweeps.ledger.mlflow.errors import ArtifactsRefused
+from dualpt.sweeps.ledger.reading import SweepReader, check_schema, deleted
+from dualpt.sweeps.ledger.sql import StoredRun, is_readable_by_sql, read_deleted, read_runs
 from dualpt.sweeps.records import CellRow, Status, SweepRow, TrialRef, TrialRow, grid_metrics, latest, setting_hash
+from dualpt.sweeps.stores import masked
 
 TAGS_PER_CALL = 100
 """Most that MLflow takes."""
@@ -72,12 +75,23 @@ class Ledger(CellLedger, SweepReader):
 
     @patient
     def open_sweep(self, experiment_id: str, name: str) -> str:
-        """The sweep's run, reopened where there is one."""
+        """The sweep's run, reopened where there is one.
+
+        Raises:
+            ArtifactsRefused: the artifact store takes no files, so nothing should be trained.
+        """
         for run in self._runs([experiment_id], level("sweep")):
+            self.prove_artifacts(id_of(run))
             self._client.update_run(run.info.run_id, status="RUNNING")
             return id_of(run)
         tags = {records.LEVEL_TAG: "sweep", records.SWEEP_TAG: name, records.SCHEMA_TAG: records.SCHEMA}
-        return id_of(self._client.create_run(experiment_id, tags=tags, run_name=name))
+        run_id = id_of(self._client.create_run(experiment_id, tags=tags, run_name=name))
+        try:
+            self.prove_artifacts(run_id)
+        except ArtifactsRefused:
+            self._client.set_terminated(run_id, "FAILED")
+            raise
+        return run_id
 
     @patient
     def declare(self, sweep_run: str, text: str) -> None:
@@ -96,6 +110,11 @@ class Ledger(CellLedger, SweepReader):
         tags = [RunTag(key, value) for key, value in text_tags(tag, text, known).items()]
         for start in range(0, len(tags), TAGS_PER_CALL):
             self._client.log_batch(sweep_run, tags=tags[start : start + TAGS_PER_CALL])
+
+    @patient
+    def mark_fixed(self, sweep_run: str, text: str) -> None:
+        """Write on the sweep's run the fixed setting that later launches must share."""
+        self._client.set_tag(sweep_run, records.FIXED_TAG, text)
 
     @patient
     def launch_of(self, experiment_id: str) -> tuple[str, Status, str] | None:
@@ -137,7 +156,7 @@ class Ledger(CellLedger, SweepReader):
                 for tag in (records.SUPERSEDED_TAG, records.PRUNED_TAG):
                     if tag in run.data.tags:
                         self._client.delete_tag(run.info.run_id, tag)
-                if len(run.data.params) < len(params):  # cut off while it was made
+                if len(run.data.params) < len(params) or records.ARTIFACTS_TAG in run.data.tags:  # incomplete
                     self._describe_trial(run, params, setting)
                 return read_trial(run).ref
         own = {records.LEVEL_TAG: "trial", records.PARENT_TAG: sweep_run}
@@ -147,9 +166,17 @@ class Ledger(CellLedger, SweepReader):
         return replace(trial, run_id=id_of(run))
 
     def _describe_trial(self, run: Run, params: Mapping[str, str], setting: Setting) -> None:
-        """Its parameters last: a trial that has them all is whole."""
-        with self._artifacts(run) as folder:
-            write_setting(folder, setting)
+        """Write what a trial's run holds, its parameters last: a trial that has them all is complete.
+
+        Where the artifact store has come to refuse files, the next launch that opens the trial writes its file.
+        """
+        try:
+            self._write_artifacts(run, setting_file(setting))
+        except ArtifactsRefused as error:
+            self._client.set_tag(run.info.run_id, records.ARTIFACTS_TAG, str(error)[:LONGEST_REASON])
+        else:
+            if records.ARTIFACTS_TAG in run.data.tags:
+                self._client.delete_tag(run.info.run_id, records.ARTIFACTS_TAG)
         self._client.log_batch(run.info.run_id, params=[Param(key, value) for key, value in params.items()])
 
     @patient
@@ -195,14 +222,16 @@ class Ledger(CellLedger, SweepReader):
 
     @patient
     def finished_cells(self) -> dict[str, CellRow]:
-        """The finished cells of the whole store by key; of several with the same key, the last recorded.
+        return super().finished_cells()
 
-        Those of another schema are no results of this version, and are left out.
-        """
-        everywhere = [experiment.experiment_id for experiment in self._experiments()]
-        runs = self._cell_runs(everywhere, finished_only=True, params=PLACE_PARAMS)
-        rows = [read_cell(run) for run in runs if run.data.tags.get(records.SCHEMA_TAG) == records.SCHEMA]
-        return {row.key: row for row in sorted(rows, key=lambda row: row.recorded_ms)}
+    def _experiment_ids(self) -> list[str]:
+        return [str(experiment.experiment_id) for experiment in self._experiments()]
+
+    @patient
+    def _deleted_trials(self, experiments: Sequence[str]) -> frozenset[str]:
+        if is_readable_by_sql(self.uri):
+            return read_deleted(self.uri, experiments, "trial")
+        return frozenset(map(id_of, self._runs(experiments, level("trial"), ViewType.DELETED_ONLY)))
 
     @patient
     def sweep_row(self, experiment_id: str) -> SweepRow | None:
@@ -216,15 +245,14 @@ class Ledger(CellLedger, SweepReader):
     @patient
     def sweeps(self) -> list[str]:
         """Names of the sweeps on record, the latest first."""
-        everywhere = [experiment.experiment_id for experiment in self._experiments()]
-        runs = self._runs(everywhere, level("sweep"))
+        runs = self._runs(self._experiment_ids(), level("sweep"))
         return list(dict.fromkeys(run.data.tags[records.SWEEP_TAG] for run in runs))
 
     @patient
     def loss_curves(self, run_ids: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
         """The training losses of cells by epoch; empty where one trained nothing, and where it was reused."""
         histories = {run_id: self._client.get_metric_history(run_id, LOSS) for run_id in run_ids}
-        return {run: sorted((p.step, p.value) for p in points if p.step > 0) for run, points in histories.items()}
+        return {run: loss_curve((point.step, point.value) for point in points) for run, points in histories.items()}
 
     @patient
     def selected_settings(self, name: str) -> list[Mapping[str, Any]]:
@@ -236,10 +264,14 @@ class Ledger(CellLedger, SweepReader):
         experiment_id = self.named_experiment(name)
         best = [row.ref for row in self.trials(experiment_id) if row.ref.kind == "best" and not row.superseded]
         if not best:
-            raise UserError(f"sweep '{name}' in {self.uri} has selected no setting yet; finish it first")
+            raise UserError(f"sweep '{name}' in {masked(self.uri)} has selected no setting yet; finish it first")
         with tempfile.TemporaryDirectory() as folder:
-            paths = [self._client.download_artifacts(ref.run_id, SETTING_FILE, folder) for ref in best]
-            return [read_setting(Path(path)) for path in paths]
+            found = []
+            for ref in best:  # each is read at once: fetched files share a name
+                if (path := self.artifact(ref.run_id, SETTING_FILE, Path(folder))) is None:
+                    raise UserError(f"sweep '{name}' in {masked(self.uri)}: its selected setting has no {SETTING_FILE}")
+                found.append(read_setting(path))
+            return found
 
     @patient
     def close_orphans(self, experiment_id: str) -> int:

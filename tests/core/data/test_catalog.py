@@ -122,7 +122,7 @@ def test_reading_data_and_banks_loads_no_torch() -> None:
 
 def test_checking_and_showing_data_loads_no_torch() -> None:
     program = (
-        "import sys, dualpt.core.data.contact_sheet, dualpt.core.data.examination, dualpt.core.inputs.reading\n"
+        "import sys, dualpt.core.data.checking.contact_sheet, dualpt.core.data.checking.examination, dualpt.core.inputs.reading\n"
         "print([m for m in ('torch', 'open_clip') if m in sys.modules])"
     )
     printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout

@@ -88,3 +88,12 @@ def test_fingerprints_tell_arguments_apart():
         {"init": "a"},
     ):
         assert fingerprint_of(arguments(**changes)) != base
+
+
+def test_a_disk_that_takes_no_state_costs_no_training(tmp_path, caplog):
+    (tmp_path / "full").touch()  # a file where the folder should be: no user can write beneath it
+    with caplog.at_level(logging.WARNING):
+        assert not Checkpoint(tmp_path / "full" / "state", 1, "print").save(STATE)
+    assert "training goes on without" in caplog.text
+    assert Checkpoint(tmp_path / "state", 1, "print").save(STATE)
+    assert [file.name for file in tmp_path.iterdir() if file.suffix == ".part"] == []

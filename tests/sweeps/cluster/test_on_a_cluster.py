@@ -19,11 +19,11 @@ from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.search_spaces.sweep_file import check_sweep
 from dualpt.sweeps.launching import driver
 from dualpt.sweeps.launching.launch import launch
-from dualpt.sweeps.launching.outcome import Outcome
+from dualpt.sweeps.launching.outcome import LaunchOutcome
 from dualpt.sweeps.ledger.outbox import Outbox
 from dualpt.sweeps.workers import pool
 from dualpt.sweeps.workers.versions import versions_here
-from dualpt.sweeps.workers.worker import Workplace
+from dualpt.sweeps.workers.worker_config import WorkerConfig
 from tests.sweeps.fake_runner import ended, fake_key, fake_runner, no_notes
 from tests.sweeps.running import shown, trained
 from tests.sweeps.services import POSTGRES_MISSING, MlflowServer, Postgres, has_postgres, wait_until
@@ -111,7 +111,7 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
-def run(sweep: LoadedSweep, log: Path, seconds: float = 0.0, told: io.StringIO | None = None) -> Outcome:
+def run(sweep: LoadedSweep, log: Path, seconds: float = 0.0, told: io.StringIO | None = None) -> LaunchOutcome:
     console = Console(file=told, quiet=told is None, width=200)
     return launch(sweep, console=console, runner=fake_runner(log, seconds), key=fake_key, notes=no_notes)
 
@@ -121,10 +121,10 @@ def at_once(log: Path) -> int:
     return len({line.split()[2] for line in log.read_text().splitlines()})
 
 
-def in_workplaces(monkeypatch: pytest.MonkeyPatch, **values: Any) -> None:
+def with_worker_config(monkeypatch: pytest.MonkeyPatch, **values: Any) -> None:
     """Send workers other values than the driver's own."""
-    original = Workplace.__init__
-    monkeypatch.setattr(Workplace, "__init__", lambda self, *words, **more: original(self, *words, **more, **values))
+    original = WorkerConfig.__init__
+    monkeypatch.setattr(WorkerConfig, "__init__", lambda self, *words, **more: original(self, *words, **more, **values))
 
 
 def meanwhile(act: Callable[[], None]) -> Future[None]:
@@ -166,7 +166,7 @@ def test_a_node_that_goes_is_no_failure(stage: Stage, declare: Callable[..., Loa
     told = io.StringIO()
     outcome = run(sweep, log, seconds=5, told=told)
     acting.result()
-    assert told.getvalue().count("a machine is gone: what it had in training is dealt again") == 2
+    assert told.getvalue().count("a machine is gone: what it had in training is assigned again") == 2
     assert (outcome.exit_code, outcome.failed) == (0, 0)
     assert max(trained(log).values()) == 3, "begun three times"
     assert len(ended(log)) == 2, "and trained once"
@@ -176,7 +176,7 @@ def test_results_are_kept_while_the_server_is_away(
     stage: Stage, declare: Callable[..., LoadedSweep], log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep = declare(search=None, baselines=["coop", "dualpt-llm-only"], **{"grid.seeds": [1]})
-    in_workplaces(monkeypatch, patience=1.0)
+    with_worker_config(monkeypatch, patience=1.0)
     monkeypatch.setattr(driver, "PATIENCE", 1.0)
     monkeypatch.setattr(driver, "LONGEST_WAIT", 2.0)
     kept = Outbox(stage.server.uri).folder
@@ -262,7 +262,7 @@ def test_a_user_who_may_not_write_the_study_is_told_at_once(
 def test_workers_of_another_version_are_refused_with_both_named(
     declare: Callable[..., LoadedSweep], log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    in_workplaces(monkeypatch, versions={**versions_here(), "torch": "1.0.0"})
+    with_worker_config(monkeypatch, versions={**versions_here(), "torch": "1.0.0"})
     with pytest.raises(UserError, match=r"torch .* there and 1\.0\.0 here") as caught:
         run(declare(search=None), log)
     assert "\n" not in str(caught.value)

@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from dualpt.sweeps.console import readable_seconds
+from dualpt.sweeps.dispatch.counts import Counts
 from dualpt.sweeps.dispatch.progress import SHOWN_FAILURES, SweepProgress
-from dualpt.sweeps.dispatch.tally import Tally
 
 
 class Clock:
@@ -39,14 +39,14 @@ def shown(text: io.StringIO, clock: Clock) -> Iterator[SweepProgress]:
 def test_plain_lines_come_now_and_then(shown: SweepProgress, text: io.StringIO, clock: Clock) -> None:
     for second in range(1, 91):
         clock.seconds = second
-        shown.show(Tally(trained=second), 100, ["coop"], None)
+        shown.show(Counts(trained=second), 100, ["coop"], None)
     assert len(text.getvalue().splitlines()) == 3
 
 
 def test_the_time_left_follows_the_pace_of_this_launch(shown: SweepProgress, text: io.StringIO, clock: Clock) -> None:
-    shown.show(Tally(kept=50), 100, ["coop"], None)
+    shown.show(Counts(kept=50), 100, ["coop"], None)
     clock.seconds = 40
-    shown.show(Tally(kept=50, trained=10), 100, ["coop", "plot", "best"], ("trial-002", 71.26))
+    shown.show(Counts(kept=50, trained=10), 100, ["coop", "plot", "best"], ("trial-002", 71.26))
     assert text.getvalue() == "60 of 100  coop, plot  best trial-002 71.3 · about 3 min left\n"
 
 
@@ -56,7 +56,7 @@ def test_failures_are_told_and_later_only_counted(shown: SweepProgress, text: io
     assert text.getvalue().count("failed in trial-001") == SHOWN_FAILURES
     assert "[reason 0]" in text.getvalue()
     clock.seconds = 31
-    shown.show(Tally(trained=3, failed=5), 10, [], None)
+    shown.show(Counts(trained=3, failed=5), 10, [], None)
     assert "8 of 10  cells  5 failed" in text.getvalue()
 
 
@@ -64,7 +64,7 @@ def test_nothing_is_shown_where_none_is_wanted(text: io.StringIO) -> None:
     with SweepProgress(Console(file=text), enabled=False) as progress:
         progress.note("a note")
         progress.failure("coop", "reason")
-        progress.show(Tally(), 10, [], None)
+        progress.show(Counts(), 10, [], None)
     assert text.getvalue() == ""
 
 

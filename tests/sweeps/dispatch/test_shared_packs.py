@@ -11,13 +11,13 @@ import torch
 from dualpt.core.errors import UserError
 from dualpt.core.running.cell_runner import CellRunner
 from dualpt.search_spaces.ablation import LoadedAblation, check_ablation
-from dualpt.sweeps.dispatch.dealer import Dealer
+from dualpt.sweeps.dispatch.dispatcher import Dispatcher
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.planning.plan import plan_sweep
 from dualpt.sweeps.records import CellRow
 from dualpt.sweeps.workers.worker import train_pack
 from tests.sweeps.fake_runner import FakeRunner
-from tests.sweeps.running import open_dealer, shown
+from tests.sweeps.running import open_dispatcher, shown
 
 WEIGHTS = {
     "heavier": {"alignment.llm_weight": 8},
@@ -46,24 +46,24 @@ def declare_ablation(declare: Any) -> DeclareAblation:
     return make
 
 
-def train(dealer: Dealer, uri: str, runner: Any) -> list[list[str]]:
+def train(dispatcher: Dispatcher, uri: str, runner: Any) -> list[list[str]]:
     """Train to the end; returns the trials that shared each pack."""
     packs, ledger = [], Ledger(uri, create=False)
-    while (shard := dealer.deal()) is not None:
-        for pack in shard.packs:
+    while (unit := dispatcher.assign()) is not None:
+        for pack in unit.packs:
             packs.append(list(dict.fromkeys(cell.trial.name for cell in pack)))
-            dealer.book(shard.number, train_pack(runner, ledger, pack))
-        dealer.take_back(shard.number)
-    dealer.end(interrupted=False)
+            dispatcher.receive(unit.number, train_pack(runner, ledger, pack))
+        dispatcher.end_unit(unit.number)
+    dispatcher.close(interrupted=False)
     return packs
 
 
 def test_variants_of_equal_shape_share_packs_wherever_they_stand(declare_ablation: DeclareAblation, log: Path) -> None:
     sweep = declare_ablation(grid={"datasets": ["mini-pets", "mini-cars"], "shots": [4], "seeds": [1]}).sweep
-    dealer = open_dealer(sweep)
-    dealer.settings_per_pack = dealer.wanted_per_pack(on_gpu=False)
-    assert dealer.settings_per_pack == 4
-    packs = train(dealer, sweep.file.run.tracking_uri, FakeRunner(log))
+    dispatcher = open_dispatcher(sweep)
+    dispatcher.settings_per_pack = dispatcher.wanted_per_pack(on_gpu=False)
+    assert dispatcher.settings_per_pack == 4
+    packs = train(dispatcher, sweep.file.run.tracking_uri, FakeRunner(log))
     assert packs == [["reference", "heavier", "lighter"]] * 2 + [["four sentences"]] * 2 + [["four prompts"]] * 2
     assert all(row.finished for row in shown(sweep))
     assert len(shown(sweep)) == 5 * 2
@@ -71,11 +71,11 @@ def test_variants_of_equal_shape_share_packs_wherever_they_stand(declare_ablatio
 
 def test_a_study_says_how_many_variants_share(declare_ablation: DeclareAblation, log: Path) -> None:
     sweep = declare_ablation(pack=2).sweep
-    dealer = open_dealer(sweep)
-    dealer.settings_per_pack = dealer.wanted_per_pack(on_gpu=False)
-    packs = train(dealer, sweep.file.run.tracking_uri, FakeRunner(log))
+    dispatcher = open_dispatcher(sweep)
+    dispatcher.settings_per_pack = dispatcher.wanted_per_pack(on_gpu=False)
+    packs = train(dispatcher, sweep.file.run.tracking_uri, FakeRunner(log))
     assert packs[:2] == [["reference", "heavier"], ["four sentences"]]
-    assert open_dealer(declare_ablation().sweep).wanted_per_pack(on_gpu=True) == 16 // 2
+    assert open_dispatcher(declare_ablation().sweep).wanted_per_pack(on_gpu=True) == 16 // 2
     with pytest.raises(UserError, match="pack: how many variants may share steps"):
         declare_ablation(pack=0)
 
@@ -90,9 +90,9 @@ def test_shared_steps_give_the_numbers_of_each_alone(declare_ablation: DeclareAb
         cells = [cell for trial in plan_sweep(sweep).baselines for cell in trial.cells]
         runner.check(cells)
         runner.prepare(cells)
-        dealer = open_dealer(sweep)
-        dealer.settings_per_pack = settings
-        packs = train(dealer, sweep.file.run.tracking_uri, runner)
+        dispatcher = open_dispatcher(sweep)
+        dispatcher.settings_per_pack = settings
+        packs = train(dispatcher, sweep.file.run.tracking_uri, runner)
         assert (["reference", "heavier", "lighter"] in packs) == (settings == 3)
         results[settings] = {(row.trial, row.seed): numbers(row) for row in shown(sweep)}
     assert len(results[1]) == 5 * 2

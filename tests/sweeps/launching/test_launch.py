@@ -17,7 +17,7 @@ from rich.console import Console
 from dualpt.core.errors import UserError
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.launching.launch import launch
-from dualpt.sweeps.launching.outcome import Outcome
+from dualpt.sweeps.launching.outcome import LaunchOutcome
 from dualpt.sweeps.launching.preview import dry_run
 from dualpt.sweeps.ledger.mlflow import Ledger
 from tests.sweeps.fake_runner import FATAL_WEIGHT, fake_key, fake_runner, no_notes, runner_only_here
@@ -44,7 +44,7 @@ def cluster() -> Iterator[None]:
         head.shutdown()
 
 
-def run(sweep: LoadedSweep, log: Path, console: Console | None = None) -> Outcome:
+def run(sweep: LoadedSweep, log: Path, console: Console | None = None) -> LaunchOutcome:
     return launch(sweep, console=console or Console(quiet=True), runner=fake_runner(log), key=fake_key, notes=no_notes)
 
 
@@ -131,7 +131,7 @@ def test_the_first_interrupt_drains_and_tells_how_to_go_on(
     said = io.StringIO()
     assert run(declare(), log, Console(file=said)).exit_code == 0
     told = output + said.getvalue()
-    lost = told.count("dealt again")  # under load a machine may lose a worker: its pack is begun once more
+    lost = told.count("assigned again")  # under load a machine may lose a worker: its pack is begun once more
     assert sum(trained(log).values()) - len(trained(log)) <= lost * LARGEST_PACK, f"{told}\n{log.read_text()}"
 
 

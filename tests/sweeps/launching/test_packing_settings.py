@@ -5,31 +5,31 @@ from pathlib import Path
 import pytest
 
 from dualpt.core.errors import UserError
-from dualpt.sweeps.dispatch.dealer import Dealer
-from dualpt.sweeps.dispatch.shards import settings_per_pack
+from dualpt.sweeps.dispatch.dispatcher import Dispatcher
+from dualpt.sweeps.dispatch.shared_packs import settings_per_pack
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.workers.worker import train_pack
 from tests.sweeps.fake_runner import FATAL_WEIGHT, FakeRunner
-from tests.sweeps.running import open_dealer, shown, train_here, trained
+from tests.sweeps.running import open_dispatcher, shown, train_here, trained
 from tests.sweeps.small_sweep import Declare
 
 WEIGHT, FORM = "alignment.llm_weight", "alignment.local_form"
 WEIGHTS = {WEIGHT: {"choice": [4.0, 1.0, 9.0, 3.0]}}
 
 
-def drained(dealer: Dealer, ledger: Ledger, log: Path) -> list[int]:
-    """Train to the end; returns the sizes of the packs dealt."""
+def drained(dispatcher: Dispatcher, ledger: Ledger, log: Path) -> list[int]:
+    """Train to the end; returns the sizes of the packs assigned."""
     sizes = []
-    while (shard := dealer.deal()) is not None:
-        for pack in shard.packs:
+    while (unit := dispatcher.assign()) is not None:
+        for pack in unit.packs:
             sizes.append(len(pack))
-            dealer.book(shard.number, train_pack(FakeRunner(log), ledger, pack))  # type: ignore[arg-type]
-        dealer.take_back(shard.number)
-    dealer.end(interrupted=False)
+            dispatcher.receive(unit.number, train_pack(FakeRunner(log), ledger, pack))  # type: ignore[arg-type]
+        dispatcher.end_unit(unit.number)
+    dispatcher.close(interrupted=False)
     return sizes
 
 
-def packed(sweep_dealer: Dealer, settings: int) -> Dealer:
+def packed(sweep_dealer: Dispatcher, settings: int) -> Dispatcher:
     sweep_dealer.settings_per_pack = settings
     return sweep_dealer
 
@@ -37,7 +37,7 @@ def packed(sweep_dealer: Dealer, settings: int) -> Dealer:
 def test_candidates_share_packs_and_stay_separate_trials(declare: Declare, log: Path) -> None:
     sweep = declare(baselines=[], **{"search.space": WEIGHTS})
     ledger = Ledger(sweep.file.run.tracking_uri)
-    sizes = drained(packed(open_dealer(sweep), 4), ledger, log)
+    sizes = drained(packed(open_dispatcher(sweep), 4), ledger, log)
     assert sizes[:3] == [4, 4, 4], "four candidates, dataset by dataset"
     assert set(trained(log).values()) == {1}
     rows = shown(sweep, lambda row: row.kind == "search")
@@ -54,7 +54,7 @@ def test_candidates_share_packs_and_stay_separate_trials(declare: Declare, log: 
 def test_only_candidates_of_equal_shape_share_a_pack(declare: Declare, log: Path) -> None:
     space = {FORM: {"choice": ["topk", "attention", "ot", "uniform"]}}
     sweep = declare(baselines=[], **{"search.space": space})
-    sizes = drained(packed(open_dealer(sweep), 4), Ledger(sweep.file.run.tracking_uri), log)
+    sizes = drained(packed(open_dispatcher(sweep), 4), Ledger(sweep.file.run.tracking_uri), log)
     assert set(sizes) == {1}
 
 
@@ -62,28 +62,28 @@ def test_no_more_candidates_wait_than_a_pack_holds(declare: Declare) -> None:
     """Each is proposed without knowing how those before it do."""
     space = {FORM: {"choice": ["topk", "attention", "ot", "uniform"]}, WEIGHT: {"float": [0.1, 10]}}
     sweep = declare(baselines=[], **{"search.space": space, "search.trials": 40, "search.sampler": "random"})
-    dealer, ledger = packed(open_dealer(sweep), 3), Ledger(sweep.file.run.tracking_uri)
-    dealer.workers = 100
-    dealt = {cell.key for _ in range(24) if (shard := dealer.deal()) for pack in shard.packs for cell in pack}
-    begun = sum(row.ref.kind == "search" for row in ledger.trials(dealer.experiment))
-    assert begun - len(dealt) // len(sweep.file.grid.datasets) <= 3
+    dispatcher, ledger = packed(open_dispatcher(sweep), 3), Ledger(sweep.file.run.tracking_uri)
+    dispatcher.workers = 100
+    assigned = {cell.key for _ in range(24) if (unit := dispatcher.assign()) for pack in unit.packs for cell in pack}
+    begun = sum(row.ref.kind == "search" for row in ledger.trials(dispatcher.experiment))
+    assert begun - len(assigned) // len(sweep.file.grid.datasets) <= 3
 
 
 def test_given_up_candidates_leave_the_pack(declare: Declare, log: Path) -> None:
     race = {"search.racing": "asha", "search.race_reduction": 2}
     sweep = declare(baselines=[], **{"search.space": WEIGHTS, **race})
-    dealer = packed(open_dealer(sweep), 4)
-    sizes = drained(dealer, Ledger(sweep.file.run.tracking_uri), log)
+    dispatcher = packed(open_dispatcher(sweep), 4)
+    sizes = drained(dispatcher, Ledger(sweep.file.run.tracking_uri), log)
     assert sizes[0] == 4
     assert max(sizes[1:3]) <= 2
-    assert dealer.tally.pruned > 0
+    assert dispatcher.counts.pruned > 0
     assert {row.params[WEIGHT] for row in shown(sweep) if row.trial == "best"} == {"4.0"}
 
 
 def test_of_a_pack_that_fails_only_the_guilty_setting_fails(declare: Declare, log: Path) -> None:
     space = {WEIGHT: {"choice": [4.0, 1.0, FATAL_WEIGHT, 3.0]}}
     sweep = declare(baselines=[], **{"search.space": space})
-    drained(packed(open_dealer(sweep), 4), Ledger(sweep.file.run.tracking_uri), log)
+    drained(packed(open_dispatcher(sweep), 4), Ledger(sweep.file.run.tracking_uri), log)
     rows = shown(sweep, lambda row: row.kind == "search")
     assert {row.params[WEIGHT] for row in rows if not row.finished} == {"13.0"}
     assert sum(row.finished for row in rows) == 3 * 3
@@ -91,17 +91,17 @@ def test_of_a_pack_that_fails_only_the_guilty_setting_fails(declare: Declare, lo
 
 def test_after_a_death_the_candidates_of_a_pack_are_tried_alone(declare: Declare, log: Path) -> None:
     sweep = declare(baselines=[], **{"search.space": WEIGHTS})
-    dealer, ledger = packed(open_dealer(sweep), 4), Ledger(sweep.file.run.tracking_uri)
-    shard = dealer.deal()
-    assert shard is not None
-    assert len(shard.packs[0]) == 4
-    dealer.take_back(shard.number, died=True)
-    again = dealer.deal()
+    dispatcher, ledger = packed(open_dispatcher(sweep), 4), Ledger(sweep.file.run.tracking_uri)
+    unit = dispatcher.assign()
+    assert unit is not None
+    assert len(unit.packs[0]) == 4
+    dispatcher.end_unit(unit.number, died=True)
+    again = dispatcher.assign()
     assert again is not None
     assert len(again.packs[0]) == 1, "the suspects, one by one"
-    dealer.take_back(again.number, died=True)
-    assert dealer.tally.failed == 1
-    sizes = drained(dealer, ledger, log)
+    dispatcher.end_unit(again.number, died=True)
+    assert dispatcher.counts.failed == 1
+    sizes = drained(dispatcher, ledger, log)
     assert sizes[:3] == [1, 4 - 1, 4 - 1] or sizes.count(1) >= 3
     assert len([row for row in shown(sweep) if not row.finished]) == 1
 
@@ -126,9 +126,9 @@ def test_a_pack_of_seeds_is_tried_again_in_parts_where_that_can_help(
     declare: Declare, log: Path, runner: type[FakeRunner], attempts: int, failed: int
 ) -> None:
     sweep = declare(baselines=["coop"], search=None)
-    shard = open_dealer(sweep).deal()
-    assert shard is not None
-    outcomes = train_pack(runner(log), Ledger(sweep.file.run.tracking_uri), shard.packs[0])  # type: ignore[arg-type]
+    unit = open_dispatcher(sweep).assign()
+    assert unit is not None
+    outcomes = train_pack(runner(log), Ledger(sweep.file.run.tracking_uri), unit.packs[0])  # type: ignore[arg-type]
     assert sum(outcome.failure is not None for outcome in outcomes) == failed
     assert set(trained(log).values()) == {attempts}
 

@@ -18,7 +18,7 @@ from dualpt.sweeps.launching.status import show_status, status_of
 from dualpt.sweeps.ledger.heartbeat import STALE_SECONDS, Heartbeat, Launch, launch_from, refuse_second, running_launch
 from dualpt.sweeps.ledger.mlflow import Ledger
 from tests.sweeps.fake_runner import FATAL_WEIGHT, fake_key, fake_runner, no_notes
-from tests.sweeps.running import open_dealer, train_here
+from tests.sweeps.running import open_dispatcher, train_here
 from tests.sweeps.small_sweep import Declare
 
 STATE = {"cells": 27, "finished": 9, "failed": 0, "trained": 9, "running": ["trial-001"]}
@@ -50,33 +50,33 @@ def test_a_launch_is_read_as_it_was_written() -> None:
 
 def test_a_second_driver_on_another_machine_is_refused_until_the_first_is_stale(declare: Declare, log: Path) -> None:
     sweep = declare()
-    dealer, ledger = open_dealer(sweep), Ledger(sweep.file.run.tracking_uri)
-    claim(ledger, dealer.experiment, elsewhere(age=5))
+    dispatcher, ledger = open_dispatcher(sweep), Ledger(sweep.file.run.tracking_uri)
+    claim(ledger, dispatcher.experiment, elsewhere(age=5))
     with pytest.raises(UserError, match=r"process 1 on another-machine \(last sign of life 5 s ago\)") as caught:
         launch(sweep, console=Console(quiet=True), runner=fake_runner(log), key=fake_key, notes=no_notes)
     assert "\n" not in str(caught.value)
-    claim(ledger, dealer.experiment, elsewhere(age=STALE_SECONDS + 1))
-    refuse_second(ledger, dealer.experiment, "small")
+    claim(ledger, dispatcher.experiment, elsewhere(age=STALE_SECONDS + 1))
+    refuse_second(ledger, dispatcher.experiment, "small")
 
 
 def test_a_dead_process_of_this_machine_does_not_hold_the_sweep(declare: Declare) -> None:
     sweep = declare()
-    dealer, ledger = open_dealer(sweep), Ledger(sweep.file.run.tracking_uri)
+    dispatcher, ledger = open_dispatcher(sweep), Ledger(sweep.file.run.tracking_uri)
     gone = Launch(host=socket.gethostname(), process=dead_process(), beat=time.time())
-    claim(ledger, dealer.experiment, gone)
-    assert running_launch(ledger, dealer.experiment) is None
-    claim(ledger, dealer.experiment, Launch(process=os.getpid(), beat=time.time()))
-    assert running_launch(ledger, dealer.experiment) is not None
-    dealer.end(interrupted=False)
-    assert running_launch(ledger, dealer.experiment) is None, "a sweep that has ended is free"
+    claim(ledger, dispatcher.experiment, gone)
+    assert running_launch(ledger, dispatcher.experiment) is None
+    claim(ledger, dispatcher.experiment, Launch(process=os.getpid(), beat=time.time()))
+    assert running_launch(ledger, dispatcher.experiment) is not None
+    dispatcher.close(interrupted=False)
+    assert running_launch(ledger, dispatcher.experiment) is None, "a sweep that has ended is free"
 
 
 def test_a_driver_that_was_taken_over_gives_way(declare: Declare) -> None:
     sweep = declare()
-    dealer, ledger = open_dealer(sweep), Ledger(sweep.file.run.tracking_uri)
+    dispatcher, ledger = open_dispatcher(sweep), Ledger(sweep.file.run.tracking_uri)
     said: list[str] = []
-    with Heartbeat(ledger, dealer.sweep_run, dealer.experiment, lambda: STATE, said.append, seconds=0.05):
-        mine = running_launch(Ledger(ledger.uri), dealer.experiment)
+    with Heartbeat(ledger, dispatcher.sweep_run, dispatcher.experiment, lambda: STATE, said.append, seconds=0.05):
+        mine = running_launch(Ledger(ledger.uri), dispatcher.experiment)
         assert mine is not None
         assert mine.state == STATE
         time.sleep(0.3)
@@ -84,7 +84,7 @@ def test_a_driver_that_was_taken_over_gives_way(declare: Declare) -> None:
         taken = Launch(host="another-machine", beat=time.time(), started=time.time() + 1)
         deadline = time.monotonic() + 10
         while not said and time.monotonic() < deadline:
-            claim(Ledger(ledger.uri), dealer.experiment, taken)  # a beat may just have been under way
+            claim(Ledger(ledger.uri), dispatcher.experiment, taken)  # a beat may just have been under way
             time.sleep(0.1)
     assert len(said) == 1
     assert "another-machine" in said[0]

@@ -1,5 +1,7 @@
 """What happens to results while the tracking store is away: kept, handed over, delivered once."""
 
+import importlib.util
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,16 +15,17 @@ from sqlalchemy.exc import DataError, OperationalError
 
 from dualpt.core.errors import UserError
 from dualpt.sweeps import records
-from dualpt.sweeps.dispatch.shards import Pack
+from dualpt.sweeps.dispatch.work_units import Pack
 from dualpt.sweeps.ledger import attempts
 from dualpt.sweeps.ledger.attempts import CellRecord
+from dualpt.sweeps.ledger.cell_names import cell_of
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.ledger.outbox import Outbox
 from dualpt.sweeps.records import TrialRef
 from dualpt.sweeps.stores import StoreUnavailable, is_outage, outage
 from dualpt.sweeps.workers.worker import train_pack
 from tests.sweeps.fake_runner import FATAL_WEIGHT, FakeRunner, fake_key
-from tests.sweeps.running import open_dealer
+from tests.sweeps.running import open_dispatcher
 from tests.sweeps.small_sweep import Declare
 
 AWAY = MlflowException("API request failed with exception: connection refused")
@@ -32,9 +35,9 @@ AWAY = MlflowException("API request failed with exception: connection refused")
 def dealt(declare: Declare) -> tuple[Ledger, TrialRef, Pack]:
     """A ledger, and a pack of two cells that is to be trained."""
     sweep = declare(baselines=["coop"], search=None)
-    shard = open_dealer(sweep).deal()
-    assert shard is not None
-    return Ledger(sweep.file.run.tracking_uri), shard.trial, shard.packs[0]
+    unit = open_dispatcher(sweep).assign()
+    assert unit is not None
+    return Ledger(sweep.file.run.tracking_uri), unit.trial, unit.packs[0]
 
 
 def record_of(trial: TrialRef, pack: Pack, log: Path) -> CellRecord:
@@ -72,7 +75,7 @@ def test_a_call_that_is_cut_off_anywhere_is_repeated_and_leaves_one_run(
     ledger, trial, pack = dealt
     cut_off(monkeypatch, method, once=True)
     patient = Ledger(ledger.uri, create=False, patience=5)
-    run_id = patient.deliver(record_of(trial, pack, log))
+    run_id = patient.deliver(record_of(trial, pack, log)).run_id
     (row,) = ledger.trial_cells(trial)
     assert (row.run_id, row.status, row.metrics["val/accuracy"]) == (run_id, "FINISHED", row.metrics["val/accuracy"])
     assert row.seconds == pytest.approx(2.0)
@@ -94,12 +97,12 @@ def test_a_trial_that_was_half_made_is_completed(declare: Declare, monkeypatch: 
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "log_batch", lambda *args, **kwargs: (_ for _ in ()).throw(AWAY))
         with pytest.raises(StoreUnavailable):
-            open_dealer(sweep).deal()
-    shard = open_dealer(sweep).deal()
-    assert shard is not None
+            open_dispatcher(sweep).assign()
+    unit = open_dispatcher(sweep).assign()
+    assert unit is not None
     client = MlflowClient(sweep.file.run.tracking_uri)
-    runs = client.search_runs([shard.trial.experiment_id], f"tags.`{records.LEVEL_TAG}` = 'trial'")
-    assert [run.info.run_id for run in runs] == [shard.trial.run_id]
+    runs = client.search_runs([unit.trial.experiment_id], f"tags.`{records.LEVEL_TAG}` = 'trial'")
+    assert [run.info.run_id for run in runs] == [unit.trial.run_id]
     assert "optim.epochs" in runs[0].data.params
 
 
@@ -123,6 +126,116 @@ def test_what_the_store_does_not_take_is_kept_and_delivered_later(
     rows = ledger.trial_cells(trial)
     assert len([row for row in rows if row.finished]) == len(pack)
     assert {row.metrics["val/accuracy"] for row in rows if row.finished} == {o.selection for o in delivered}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MlflowException("permission denied for table metrics"),
+        PermissionError(13, "Permission denied"),
+        OSError(28, "No space left on device"),
+        ModuleNotFoundError("No module named 'boto3'"),
+        KeyError("run_uuid"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_no_failure_to_record_costs_a_trained_cell(
+    dealt: tuple[Ledger, TrialRef, Pack], log: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    ledger, _, pack = dealt
+    outbox, kept = Outbox(ledger.uri), []
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "log_batch", lambda *args, **kwargs: (_ for _ in ()).throw(error))
+        outcomes = train_pack(FakeRunner(log), ledger, pack, outbox, kept)  # type: ignore[arg-type]
+    assert (outcomes, [record.key for record in kept]) == ([], [cell.key for cell in pack])
+    assert {outcome.key for outcome in outbox.deliver(ledger)} == {cell.key for cell in pack}
+    assert outbox.waiting() == []
+
+
+def test_a_full_cache_leaves_the_record_in_the_hands_of_the_driver(
+    dealt: tuple[Ledger, TrialRef, Pack], log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, _, pack = dealt
+    monkeypatch.setenv("DUALPT_CACHE", "/dev/null/cache")
+    outbox, kept = Outbox(ledger.uri), []
+    with monkeypatch.context() as patch:
+        cut_off(patch, "create_run")
+        assert train_pack(FakeRunner(log), ledger, pack, outbox, kept) == []  # type: ignore[arg-type]
+        assert len(kept) == len(pack)
+    monkeypatch.setenv("DUALPT_CACHE", str(log.parent / "cache"))
+    assert len(outbox.hand_in(ledger, kept)) == len(pack)
+
+
+@pytest.fixture
+def refused_artifacts(dealt: tuple[Ledger, TrialRef, Pack]) -> Path:
+    """The artifact folder, with a file in its place: nothing can be written there, not by root either."""
+    folder = Path(dealt[0].uri.removeprefix("sqlite:///")).parent / "mlartifacts"
+    shutil.rmtree(folder)
+    folder.touch()
+    return folder
+
+
+def test_numbers_are_recorded_where_the_artifact_store_refuses(
+    dealt: tuple[Ledger, TrialRef, Pack], log: Path, refused_artifacts: Path
+) -> None:
+    ledger, trial, pack = dealt
+    outbox, kept = Outbox(ledger.uri), []
+    outcomes = train_pack(FakeRunner(log), ledger, pack, outbox, kept)  # type: ignore[arg-type]
+    assert [outcome.key for outcome in outcomes] == [cell.key for cell in pack], "the driver can go on with them"
+    rows = ledger.trial_cells(trial)
+    assert {row.status for row in rows} == {"FINISHED"}
+    assert all("the next launch there delivers them" in (row.artifacts_wait or "") for row in rows)
+    with pytest.raises(UserError, match=r"its artifacts wait .*NotADirectoryError"):
+        cell_of(ledger, rows[0], {})
+    assert [record.key for record in kept] == [cell.key for cell in pack], "the driver may reach the store"
+    assert (outbox.waiting(), len(outbox.waiting_artifacts())) == ([], len(pack))
+
+    left, reason = outbox.deliver_artifacts(ledger)
+    assert (left, "\n" in (reason or "\n")) == (len(pack), False)
+    refused_artifacts.unlink()
+    assert outbox.deliver_artifacts(ledger) == (0, None)
+    assert outbox.waiting_artifacts() == []
+    rows = ledger.trial_cells(trial)
+    assert [row.artifacts_wait for row in rows] == [None] * len(pack)
+    assert len(rows) == len(pack)
+    assert cell_of(ledger, rows[0], {}).dataset == rows[0].dataset
+
+
+def test_what_the_driver_cannot_deliver_either_stays_beside_the_results(
+    dealt: tuple[Ledger, TrialRef, Pack], log: Path, refused_artifacts: Path
+) -> None:
+    ledger, trial, pack = dealt
+    outbox = Outbox(ledger.uri)
+    record = record_of(trial, pack, log)
+    outbox.keep(record)
+    (outcome,) = outbox.deliver(ledger)
+    assert (outcome.key, outbox.waiting()) == (record.key, [])
+    assert [waiting.number for waiting in outbox.waiting_artifacts()] == [record.number]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("boto3") is not None, reason="S3 can be reached from here")
+def test_an_artifact_store_without_its_client_is_one_line(dealt: tuple[Ledger, TrialRef, Pack], log: Path) -> None:
+    ledger, trial, pack = dealt
+    elsewhere = MlflowClient(ledger.uri).create_experiment("in S3", "s3://bucket/runs")
+    delivery = ledger.deliver(replace(record_of(trial, pack, log), experiment_id=elsewhere))
+    assert delivery.artifacts_wait == (
+        f"artifact store s3://bucket/runs/{delivery.run_id}/artifacts: ModuleNotFoundError: No module named 'boto3'; "
+        "install boto3 on every machine (`pip install boto3`)"
+    )
+
+
+def test_one_refused_record_does_not_hold_up_the_others(
+    dealt: tuple[Ledger, TrialRef, Pack], log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, trial, pack = dealt
+    outbox = Outbox(ledger.uri)
+    record = record_of(trial, pack, log)
+    outbox.keep(replace(record, experiment_id="777", trial_run_id="none"))
+    outbox.keep(replace(record, ended_ms=record.ended_ms + 1))
+    with pytest.raises(UserError, match=r"no training is lost"):
+        outbox.deliver(ledger)
+    assert [left.experiment_id for left in outbox.waiting()] == ["777"]
+    assert len(ledger.trial_cells(trial)) == 1
 
 
 def test_a_failure_is_kept_too(
@@ -170,6 +283,11 @@ def test_two_stores_have_two_outboxes() -> None:
     [
         ("API request to http://x failed with exception ConnectionError", "INTERNAL_ERROR", True),
         ("(psycopg.OperationalError) server closed the connection", "BAD_REQUEST", True),
+        ("(psycopg.errors.AdminShutdown) terminating connection", "BAD_REQUEST", True),
+        ("(psycopg.errors.InsufficientPrivilege) permission denied for table runs", "BAD_REQUEST", False),
+        ("(psycopg.errors.StringDataRightTruncation) value too long", "BAD_REQUEST", False),
+        ("(sqlite3.OperationalError) no such table: runs", "TEMPORARILY_UNAVAILABLE", False),
+        ("(sqlite3.OperationalError) attempt to write a readonly database", "TEMPORARILY_UNAVAILABLE", False),
         ("(sqlite3.OperationalError) database is locked", "TEMPORARILY_UNAVAILABLE", True),
         ("(sqlite3.OperationalError) database or disk is full", "TEMPORARILY_UNAVAILABLE", True),
         ("No Experiment with id=7 exists", "RESOURCE_DOES_NOT_EXIST", False),

@@ -1,15 +1,22 @@
 """Reading by SQL and by MLflow's client give the same rows."""
 
+import math
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from mlflow.tracking import MlflowClient
+from rich.console import Console
 
 from dualpt.core.errors import UserError
+from dualpt.sweeps.launching.preview import dry_run
+from dualpt.sweeps.ledger.contents import Point, one_per_step
 from dualpt.sweeps.ledger.mlflow import Ledger
+from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.ledger.sql import is_readable_by_sql, read_runs
-from dualpt.sweeps.records import SCHEMA, SCHEMA_TAG, CellRow
+from dualpt.sweeps.records import SCHEMA, SCHEMA_TAG, CellRow, grid_metrics
+from tests.sweeps.fake_runner import fake_key
 from tests.sweeps.running import train_here
 from tests.sweeps.small_sweep import Declare
 
@@ -75,3 +82,61 @@ def test_another_schema_is_refused_and_never_reused(declare: Declare, log: Path)
     with pytest.raises(UserError, match=rf"has schema 0, and this version reads {SCHEMA}; use the version"):
         ledger.read_cells("small")
     assert ledger.finished_cells() == {}
+
+
+@pytest.mark.parametrize("by_sql", [True, False])
+def test_a_trial_deleted_in_mlflow_is_gone_with_its_cells(
+    declare: Declare, log: Path, monkeypatch: pytest.MonkeyPatch, by_sql: bool
+) -> None:
+    """MLflow deletes the one run and keeps those beneath it."""
+    sweep = declare(baselines=["coop", "zero-shot"], search=None)
+    train_here(sweep, log)
+    uri = sweep.file.run.tracking_uri
+    monkeypatch.setattr("dualpt.sweeps.ledger.mlflow.ledger.is_readable_by_sql", lambda uri: by_sql)
+    ledger = Ledger(uri)
+    experiment = ledger.named_experiment("small")
+    (coop,) = [row.ref for row in ledger.trials(experiment) if row.ref.name == "coop"]
+    MlflowClient(uri).delete_run(coop.run_id)
+    for reader in (ledger, open_reader(uri)):
+        assert {row.trial for row in reader.read_cells("small")} == {"zero-shot"}
+        assert {row.trial for row in reader.finished_cells().values()} == {"zero-shot"}
+    MlflowClient(uri).restore_run(coop.run_id)
+    assert {row.trial for row in open_reader(uri).read_cells("small")} == {"coop", "zero-shot"}
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_what_is_not_finite_comes_back_and_stays_out_of_means(declare: Declare, log: Path, value: float) -> None:
+    sweep = declare(baselines=["coop"], search=None)
+    train_here(sweep, log)
+    uri = sweep.file.run.tracking_uri
+    (first, *_) = Ledger(uri).read_cells("small")
+    MlflowClient(uri).log_metric(first.run_id, "test/accuracy", value, step=1)
+    MlflowClient(uri).log_metric(first.run_id, "train/loss", value, step=9)
+    for reader in (Ledger(uri), open_reader(uri)):
+        rows = reader.read_cells("small")
+        (row,) = [row for row in rows if row.run_id == first.run_id]
+        assert row.metrics["test/accuracy"] == value or (math.isnan(value) and math.isnan(row.metrics["test/accuracy"]))
+        assert math.isnan(row.flat()["test/accuracy"])
+        assert "grid/mean/test/accuracy" not in grid_metrics(rows)
+        assert [step for step, _ in reader.loss_curves([first.run_id])[first.run_id]] == [1, 2, 3]
+
+
+def test_of_two_values_at_one_step_the_one_that_is_not_finite_is_kept() -> None:
+    """MLflow keeps both, and shows the larger, in which NaN counts as 0."""
+    for values in ((0.5, math.nan), (math.nan, 0.5), (0.5, math.inf), (-math.inf, 0.5)):
+        (kept,) = one_per_step([Point("train/loss", value, 3) for value in values])
+        assert not math.isfinite(kept.value)
+    assert one_per_step([Point("a", 1.0, 1), Point("a", 2.0, 1), Point("a", 3.0, 2)]) == (("a", 2.0, 1), ("a", 3.0, 2))
+
+
+def test_reading_migrates_nothing(declare: Declare, log: Path) -> None:
+    """MLflow would, and the release that wrote the store could not open it afterwards."""
+    sweep = declare(baselines=["coop"], search=None)
+    train_here(sweep, log)
+    path = Path(sweep.file.run.tracking_uri.removeprefix("sqlite:///"))
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '90e64c465722'")
+        connection.execute("DROP TABLE IF EXISTS budget_policies")
+    content = path.read_bytes()
+    dry_run(sweep, console=Console(quiet=True), key=fake_key)
+    assert path.read_bytes() == content

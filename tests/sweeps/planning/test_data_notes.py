@@ -19,7 +19,7 @@ from dualpt.sweeps.comparison.labels import column_title
 from dualpt.sweeps.comparison.selection import select
 from dualpt.sweeps.comparison.tables import comparison
 from dualpt.sweeps.dispatch.progress import SweepProgress
-from dualpt.sweeps.launching.launch import open_dealer
+from dualpt.sweeps.launching.launch import open_dispatcher
 from dualpt.sweeps.ledger.contents import LONGEST_TAG
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.planning.data_notes import DataNotes, data_notes, read_data_notes
@@ -128,8 +128,8 @@ def test_tables_show_recorded_titles_and_notes(declare: Declare, log: Path, monk
     monkeypatch.setattr("dualpt.sweeps.comparison.labels.dataset_title", lambda name: name)  # as an own dataset's is
     sweep = declare(search=None)
     shown = SweepProgress(Console(quiet=True), enabled=False)
-    dealer = open_dealer(sweep, plan_sweep(sweep), [], fake_key, shown, noted=NOTES)
-    finish(dealer, sweep, log)
+    dispatcher = open_dispatcher(sweep, plan_sweep(sweep), [], fake_key, shown, noted=NOTES)
+    finish(dispatcher, sweep, log)
     selection = select({"small": read_frame("small", sweep.file.run.tracking_uri)})
     assert column_title("mini-pets") == "Own pets"
     table = comparison(selection.cells, selection.grid, shots=4)

@@ -20,7 +20,7 @@ from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.planning.declared import declaration, missing_cells
 from dualpt.sweeps.planning.plan import plan_sweep
 from dualpt.sweeps.records import GRID_TAG
-from tests.sweeps.running import open_dealer, train_here
+from tests.sweeps.running import open_dispatcher, train_here
 from tests.sweeps.services import MlflowServer
 from tests.sweeps.small_sweep import Declare
 
@@ -62,7 +62,7 @@ def test_what_a_search_over_shots_has_selected_is_declared_with_the_selection(de
 def test_a_narrower_launch_declares_its_own_grid_and_keeps_what_is_recorded(declare: Declare, log: Path) -> None:
     store = declare().file.run.tracking_uri
     train_here(declare(search=None), log)
-    open_dealer(declare(search=None, **{"grid.datasets": ["mini-pets"], "grid.seeds": [1, 2, 3]}))
+    open_dispatcher(declare(search=None, **{"grid.datasets": ["mini-pets"], "grid.seeds": [1, 2, 3]}))
     table = accuracies(store)
     assert table.columns == ("mini-pets", "mini-cars", "mini-dishes", "average")
     assert table.missing["coop"] == 3, "a third seed: one cell declared, two that the recorded grid spans"

@@ -15,7 +15,7 @@ from dualpt.sweeps.racing import Asha, Race, StatisticalRace
 from dualpt.sweeps.racing.races import race_of
 from dualpt.sweeps.racing.standings import Standings, paired_t
 from tests.sweeps.fake_runner import FATAL_WEIGHT, fake_key, no_notes
-from tests.sweeps.running import open_dealer, shown, train_here, trained
+from tests.sweeps.running import open_dispatcher, shown, train_here, trained
 from tests.sweeps.small_sweep import Declare
 
 WEIGHT = "alignment.llm_weight"
@@ -112,13 +112,13 @@ def states(declare: Declare) -> dict[str, str]:
 
 def test_a_race_trains_less_and_finds_the_same_best(declare: Declare, log: Path) -> None:
     sweep = declare(**ASHA)
-    dealer = train_here(sweep, log)
+    dispatcher = train_here(sweep, log)
     assert {row.params[WEIGHT] for row in shown(sweep) if row.trial == "best"} == {"4.0"}
     searched = shown(sweep, lambda row: row.kind == "search")
     assert len(searched) < 0.7 * 9 * 3
-    assert dealer.total == dealer.tally.finished == len(shown(sweep))
-    assert dealer.tally.failed == 0
-    assert dealer.tally.pruned == list(states(declare).values()).count("PRUNED") > 0
+    assert dispatcher.total == dispatcher.counts.finished == len(shown(sweep))
+    assert dispatcher.counts.failed == 0
+    assert dispatcher.counts.pruned == list(states(declare).values()).count("PRUNED") > 0
     assert set(trained(log).values()) == {1}
     datasets = {name: [row.dataset for row in searched if row.trial == name] for name in states(declare)}
     assert all(DATASETS[: len(own)] == own for own in datasets.values()), "every candidate in the same order"
@@ -145,10 +145,10 @@ def test_pruned_trials_read_well_in_both_stores(declare: Declare, log: Path) -> 
 def test_the_same_race_again_has_no_work(declare: Declare, log: Path) -> None:
     train_here(declare(**ASHA), log)
     before, given_up = trained(log), states(declare)
-    again = open_dealer(declare(**ASHA))
+    again = open_dispatcher(declare(**ASHA))
     assert not again.has_work()
-    assert again.tally.kept == again.total == len(before) + 2 * 3 - 3, "the best has a second seed"
-    assert again.tally.pruned == list(given_up.values()).count("PRUNED")
+    assert again.counts.kept == again.total == len(before) + 2 * 3 - 3, "the best has a second seed"
+    assert again.counts.pruned == list(given_up.values()).count("PRUNED")
     assert trained(log) == before
     assert states(declare) == given_up
 
@@ -182,18 +182,18 @@ def test_a_killed_race_goes_on_as_if_it_had_not_been(declare: Declare, log: Path
         assert set(trained(log).values()) == {1}
         assert {row.trial: row.params[WEIGHT] for row in shown(killed)} == weights
         assert resumed.best == whole.best
-        assert resumed.tally.pruned == whole.tally.pruned
+        assert resumed.counts.pruned == whole.counts.pruned
 
 
 def test_racing_none_finishes_what_was_given_up(declare: Declare, log: Path) -> None:
     train_here(declare(**ASHA), log)
     before = trained(log)
     sweep = declare(**{**ASHA, "search.racing": "none", "search.race_reduction": None})
-    dealer = train_here(sweep, log)
+    dispatcher = train_here(sweep, log)
     assert set(trained(log).values()) == {1}, "only missing cells"
     assert len(trained(log)) > len(before)
     assert set(states(declare).values()) == {"COMPLETE"}
-    assert dealer.tally.pruned == 0
+    assert dispatcher.counts.pruned == 0
     assert len(shown(sweep, lambda row: row.kind == "search")) == 9 * 3
     ledger = Ledger(sweep.file.run.tracking_uri)
     assert not any(row.pruned for row in ledger.trials(ledger.find_experiment("small") or ""))
@@ -223,7 +223,7 @@ def test_a_failing_candidate_fails_and_is_not_pruned(declare: Declare, log: Path
 def test_a_statistical_race_over_the_grid(declare: Declare, log: Path) -> None:
     race = {"search.racing": "statistical", "search.race_datasets": 2, "search.race_confidence": 0.9}
     sweep = declare(baselines=[], **{"search.space": SPACE, "search.trials": 9, **race})
-    dealer = train_here(sweep, log)
-    assert dealer.tally.pruned > 0
+    dispatcher = train_here(sweep, log)
+    assert dispatcher.counts.pruned > 0
     assert {row.params[WEIGHT] for row in shown(sweep) if row.trial == "best"} == {"4.0"}
     assert all(len(shown(sweep, lambda row, name=name: row.trial == name)) >= 2 for name in states(declare))

@@ -1,4 +1,4 @@
-"""Simulated sweeps: the clock against arithmetic, the real dealer's order, and the command as a user types it."""
+"""Simulated sweeps: the clock against arithmetic, the real dispatcher's order, and the command as a user types it."""
 
 import io
 import json
@@ -9,23 +9,23 @@ from rich.console import Console
 from dualpt.core.errors import UserError
 from dualpt.sweeps.launching.preview import simulate
 from dualpt.sweeps.planning.plan import MeanSeconds, plan_sweep
-from dualpt.sweeps.racing import Asha
+from dualpt.sweeps.racing import NO_RACE, Asha, Race
 from dualpt.sweeps.simulation.estimates import EstimatedWorld, assumed_seconds, estimated_scores
 from dualpt.sweeps.simulation.memory import ListedCandidates
-from dualpt.sweeps.simulation.replay import Timeline, replay, simulated_dealer
+from dualpt.sweeps.simulation.replay import Timeline, replay, simulated_dispatcher
 from tests.sweeps.small_sweep import Declare
 
 SECONDS = MeanSeconds(10.0, {})
 
 
-def timeline(declare: Declare, workers: int, *, trials: int = 4, race: Asha | None = None) -> Timeline:
+def timeline(declare: Declare, workers: int, *, trials: int = 4, race: Race = NO_RACE) -> Timeline:
     """Candidates on three datasets with one seed, then two seeds of the best: each cell takes 10 s."""
     sweep = declare(baselines=[])
     names = [f"trial-{number:03d}" for number in range(trials)]
     scores = {name: dict.fromkeys(sweep.file.grid.datasets, 50.0 - place) for place, name in enumerate(names)}
     candidates = ListedCandidates((name, sweep.reference.model_copy()) for name in names)
     return replay(
-        simulated_dealer(sweep, plan_sweep(sweep), candidates, race), EstimatedWorld(SECONDS, scores), workers
+        simulated_dispatcher(sweep, plan_sweep(sweep), candidates, race), EstimatedWorld(SECONDS, scores), workers
     )
 
 

@@ -1,4 +1,4 @@
-"""How many trials fit, what a trial reserves, and that versions are compared; no Ray is started."""
+"""How many workers fit, what one reserves, and that versions are compared; no Ray is started."""
 
 import pytest
 

@@ -8,7 +8,7 @@ from dualpt.core.errors import StorageError
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.workers.worker import train_pack
 from tests.sweeps.fake_runner import FakeRunner
-from tests.sweeps.running import open_dealer, shown
+from tests.sweeps.running import open_dispatcher, shown
 from tests.sweeps.small_sweep import Declare
 
 
@@ -19,8 +19,8 @@ class NoRoom(FakeRunner):
 
 def test_a_full_disk_fails_no_cell(declare: Declare, log: Path) -> None:
     sweep = declare(baselines=["coop"], search=None)
-    shard = open_dealer(sweep).deal()
-    assert shard is not None
+    unit = open_dispatcher(sweep).assign()
+    assert unit is not None
     with pytest.raises(StorageError, match="the disk is full"):
-        train_pack(NoRoom(log), Ledger(sweep.file.run.tracking_uri), shard.packs[0])  # type: ignore[arg-type]
+        train_pack(NoRoom(log), Ledger(sweep.file.run.tracking_uri), unit.packs[0])  # type: ignore[arg-type]
     assert shown(sweep) == []

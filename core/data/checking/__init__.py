@@ -1,0 +1,6 @@
+"""Whether a dataset can be used, and what a reader of its results must know.
+
+- `examination`: everything wrong with a dataset on disk. `image_faults`: images that can't be used unchanged.
+- `duplicates`: the same image twice. `validation`: whether a draw's validation images can select.
+- `contact_sheet`: a few images of each class at a glance.
+"""

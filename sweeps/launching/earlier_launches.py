@@ -1,0 +1,102 @@
+"""What earlier launches left in the stores, read without changing them, so a dry run may ask too.
+
+Loads MLflow and Optuna only where a store exists.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from dualpt.core.cell import Cell
+from dualpt.core.config import Setting
+from dualpt.core.errors import UserError
+from dualpt.search_spaces.points import StartPoint
+from dualpt.search_spaces.start_points import start_point
+from dualpt.search_spaces.sweep import LoadedSweep
+from dualpt.sweeps.planning.plan import judged_cells
+from dualpt.sweeps.stores import is_new, masked
+
+if TYPE_CHECKING:
+    from dualpt.sweeps.records import CellRow
+
+
+def cells_on_record(uri: str, name: str) -> "list[CellRow]":
+    """The sweep's recorded cells; none where there is no store or no such sweep yet."""
+    if is_new(uri):
+        return []
+    from dualpt.sweeps.ledger.opening import open_reader
+
+    reader = open_reader(uri)
+    experiment = reader.find_experiment(name)
+    return [] if experiment is None else reader.shown_cells(experiment)
+
+
+def refuse_another_file(sweep: LoadedSweep) -> None:
+    """Let no file take over the experiment of another.
+
+    Raises:
+        UserError: the sweep of this name was recorded with another fixed setting.
+    """
+    uri = sweep.file.run.tracking_uri
+    if is_new(uri):
+        return
+    from dualpt.sweeps.ledger.fixed_setting import refuse_other_file
+    from dualpt.sweeps.ledger.opening import open_reader
+
+    reader = open_reader(uri)
+    experiment = reader.find_experiment(sweep.file.name)
+    row = None if experiment is None else reader.sweep_row(experiment)
+    refuse_other_file(sweep, "" if row is None else row.fixed)
+
+
+def finished_anywhere(uri: str) -> "list[CellRow]":
+    """Finished cells of every sweep in the store; none where there is no store yet."""
+    if is_new(uri):
+        return []
+    from dualpt.sweeps.ledger.opening import open_reader
+
+    return list(open_reader(uri).finished_cells().values())
+
+
+def selected_before(sweep: LoadedSweep) -> list[StartPoint]:
+    """What the earlier sweeps selected that this search starts from.
+
+    Raises:
+        UserError: there is no such sweep in the store, or its setting lies outside this search's space.
+    """
+    names = [] if sweep.file.search is None else sweep.file.search.earlier_sweeps
+    if not names:
+        return []
+    from dualpt.sweeps.ledger.mlflow import Ledger
+
+    place, found = "search.start_from", []
+    uri = sweep.file.run.tracking_uri
+    if is_new(uri):
+        raise UserError(f"{place}: sweep:{names[0]}: there is no store {masked(uri)} yet; run that sweep first")
+    ledger = Ledger(uri)
+    for name in names:
+        try:
+            settings = ledger.selected_settings(name)
+        except UserError as error:
+            raise UserError(f"{place}: {error}") from None
+        for number, values in enumerate(settings):
+            label = f"sweep:{name}" if number == 0 else f"sweep:{name} ({number + 1})"
+            found.append(start_point(sweep, label, Setting().with_values(values, source=label), place))
+    return found
+
+
+def study_fits(sweep: LoadedSweep, key: Callable[[Cell], str]) -> bool:
+    """Whether recorded candidates were proposed from this space and judged on these very cells."""
+    if sweep.file.search is None:
+        return True
+    from dualpt.sweeps.search import study_fits
+
+    return study_fits(sweep, [key(cell) for cell in judged_cells(sweep, sweep.reference)])
+
+
+def given_up(sweep: LoadedSweep, key: Callable[[Cell], str]) -> list[str]:
+    """Recorded candidates that the sweep's race has given up; without a race they are to be finished."""
+    if sweep.file.search is None or sweep.file.search.racing == "none":
+        return []
+    from dualpt.sweeps.search import given_up
+
+    return given_up(sweep, [key(cell) for cell in judged_cells(sweep, sweep.reference)])

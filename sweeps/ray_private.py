@@ -1,0 +1,107 @@
+"""Everything that is used of Ray beyond its public interface, in one place, with the release it was read from.
+
+Another release may have moved any of it. `dualpt doctor` says when another one is installed, and what it lacks.
+"""
+
+import importlib
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+READ_FROM = "2.60.0"
+"""The release of Ray whose source was read."""
+UNBOUNDED_NODES = 1000
+"""Nodes counted of a type that has no upper bound."""
+NAMES = (
+    "ray._private.authentication.authentication_token_setup.maybe_enable_token_auth_if_token_available",
+    "ray._private.utils.read_ray_address",
+    "ray._private.worker._worker_logs_enabled",
+    "ray._private.state.state.get_cluster_config",
+    "ray.autoscaler._private.util.prepare_config",
+    "ray.autoscaler._private.util.validate_config",
+    "ray.tune.experiment.trial._TemporaryTrialState",
+)
+"""What the functions below use."""
+
+
+def silence_worker_logs() -> None:
+    """Keep Ray from printing pages of its log when a machine is lost; called after `ray.init`, which sets it again."""
+    from ray._private import worker
+
+    worker._worker_logs_enabled = False
+
+
+def use_token_if_there_is_one() -> None:
+    """Join with the token that is at hand, also where an explicit address is given, for which Ray itself doesn't.
+
+    A cluster without a token takes a driver that has one. RAY_AUTH_MODE is read when Ray is imported: setting it later
+    has no effect.
+    """
+    from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+
+
+def recorded_address() -> str | None:
+    """Host and port of the cluster that last started on this machine; the file they are in outlives it."""
+    from ray._private.utils import read_ray_address
+
+    found: str | None = read_ray_address()
+    return found
+
+
+def autoscaler_groups() -> list[tuple[Mapping[str, float], int]]:
+    """Node types that the connected cluster's autoscaler may start: resources of a node, and how many nodes.
+
+    They are as the autoscaler publishes them for Ray's own libraries; empty without an autoscaler.
+    """
+    from ray._private.state import state
+
+    config: Any = state.get_cluster_config()
+    groups = [] if config is None else config.node_group_configs
+    counted = [(dict(group.resources), UNBOUNDED_NODES if group.max_count < 0 else group.max_count) for group in groups]
+    return [(resources, count) for resources, count in counted if count]
+
+
+def check_launcher_file(document: dict[str, Any]) -> None:
+    """Prepare and validate a file of the cluster launcher, as `ray up` would, without asking any cloud.
+
+    Raises:
+        jsonschema.ValidationError: the file violates Ray's schema.
+        SystemExit: Ray refuses it, having printed why.
+        Exception: Ray reads the file before it validates it, and trips over anything.
+    """
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    validate_config(prepare_config(document))
+
+
+def actor_of(trial: Any) -> Any:
+    """The handle of the actor that runs a Tune trial; None while it has none."""
+    return trial.temporary_state.ray_actor
+
+
+def installed() -> str:
+    """The installed release."""
+    return version("ray")
+
+
+def missing() -> list[str]:
+    """Those of `NAMES` that the installed release lacks."""
+    return [name for name in NAMES if not _exists(name)]
+
+
+def _exists(name: str) -> bool:
+    """Whether a dotted name leads to something: its longest importable beginning is a module, the rest attributes."""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        try:
+            found: Any = importlib.import_module(".".join(parts[:length]))
+        except ImportError:
+            continue
+        for attribute in parts[length:]:
+            if not hasattr(found, attribute):
+                return False
+            found = getattr(found, attribute)
+        return True
+    return False

@@ -1,0 +1,86 @@
+"""Optuna journals: files of one JSON document per line, to which every process of a study appends.
+
+Optuna appends behind whatever the file ends with. A line that a kill or a full disk has cut off would swallow the next
+one, and no later launch could read the study. It is therefore cut away, and kept, before anything is appended.
+"""
+
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+
+logger = logging.getLogger(__name__)
+
+
+def open_journal(path: Path, *, to_write: bool) -> JournalStorage:
+    """Open a journal, which is made where there is none.
+
+    Args:
+        path: the file.
+        to_write: whether a line that was cut off at its end is cut away; Optuna reads what stands before it anyhow.
+
+    Raises:
+        ValueError: a line is no JSON document: the file is damaged, or is not a journal.
+        OSError: it cannot be read or written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = JournalFileSymlinkLock(str(path))
+    if path.is_file() and path.stat().st_size:
+        with _held(lock) if to_write else contextlib.nullcontext():
+            sound = _sound_bytes(path)
+            if to_write and sound < path.stat().st_size:
+                _cut_off(path, sound)
+    return JournalStorage(JournalFileBackend(str(path), lock))
+
+
+def _sound_bytes(path: Path) -> int:
+    """How many bytes from the beginning are complete lines.
+
+    Raises:
+        ValueError: one of them is no JSON document.
+    """
+    sound = 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                break
+            _check(line, number)
+            sound += len(line)
+    if not sound:
+        raise ValueError("the file is not an Optuna journal")
+    return sound
+
+
+def _check(line: bytes, number: int) -> None:
+    try:
+        known = isinstance(json.loads(line), dict)
+    except ValueError:
+        known = False
+    if not known:
+        found = "the file is not an Optuna journal" if number == 1 else f"line {number} is damaged"
+        remedy = f"; put a copy in its place, or keep what stands before that line (`head -n {number - 1}`)"
+        raise ValueError(found + (remedy if number > 1 else ""))
+
+
+def _cut_off(path: Path, sound: int) -> None:
+    """Move what stands behind the complete lines to a file beside it."""
+    kept = path.with_name(f"{path.name}.cut-{time.strftime('%Y%m%d-%H%M%S')}")
+    with path.open("r+b") as file:
+        file.seek(sound)
+        kept.write_bytes(file.read())
+        file.truncate(sound)
+    logger.warning("%s ended in half a line, which was cut off in mid-write; it is kept in %s", path, kept)
+
+
+@contextlib.contextmanager
+def _held(lock: JournalFileSymlinkLock) -> Iterator[None]:
+    lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,47 @@
+"""What MLflow and its artifact stores read from the environment, taken from the driver to its workers.
+
+A cluster's machines are started before a sweep and know nothing of its user's login. The values travel as an object
+from process to process: Ray would write a `runtime_env` to files of its session, where others can read them.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+CARRIED = re.compile(
+    r"MLFLOW_TRACKING_(USERNAME|PASSWORD|TOKEN|AUTH|AWS_SIGV4|INSECURE_TLS|SERVER_CERT_PATH|CLIENT_CERT_PATH)"
+    r"|MLFLOW_(S3|GCS|ARTIFACT|BOTO|HTTP_REQUEST)_\w+|MLFLOW_WORKSPACE"
+    r"|AWS_(?!CONTAINER_|EXECUTION_ENV|LAMBDA_)\w+|AZURE_\w+|GOOGLE_(APPLICATION_CREDENTIALS|CLOUD_PROJECT)"
+    r"|DATABRICKS_(HOST|TOKEN|CLIENT_ID|CLIENT_SECRET|CONFIG_PROFILE|CONFIG_FILE)"
+    r"|PG(PASSWORD|PASSFILE|SSLMODE|SSLROOTCERT|SSLCERT|SSLKEY)"
+    r"|REQUESTS_CA_BUNDLE|SSL_CERT_FILE|(HTTPS?|NO|ALL)_PROXY",
+    re.IGNORECASE,
+)
+"""Names that are carried; what a cloud gives a single machine for itself is not."""
+FILES = re.compile(r"\w+_(PATH|FILE|BUNDLE)|GOOGLE_APPLICATION_CREDENTIALS|PGPASSFILE|PGSSL(ROOTCERT|CERT|KEY)")
+"""Names whose values are paths: of use only where the file is there too."""
+
+
+class Credentials(dict[str, str]):
+    """Values by name, which no traceback or log shows."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} values: {', '.join(sorted(self)) or 'none'}>"
+
+    __str__ = __repr__
+
+
+def credentials_here(environment: Mapping[str, str] = os.environ) -> Credentials:
+    """What this process would log in with."""
+    return Credentials({name: value for name, value in environment.items() if CARRIED.fullmatch(name) and value})
+
+
+def adopt(credentials: Mapping[str, str]) -> None:
+    """Use the driver's values in this process; they have just opened its stores.
+
+    A path to a file that is not on this machine leaves what the machine itself has.
+    """
+    for name, value in credentials.items():
+        if not FILES.fullmatch(name) or Path(value).exists():
+            os.environ[name] = value

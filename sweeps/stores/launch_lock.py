@@ -1,0 +1,31 @@
+"""One launch of a sweep at a time on this machine."""
+
+import contextlib
+from collections.abc import Iterator
+
+from filelock import FileLock, Timeout
+
+from dualpt.core.errors import UserError
+from dualpt.core.files.fingerprint import fingerprint
+from dualpt.core.files.locations import cache_root
+from dualpt.sweeps.stores.addresses import absolute_uri
+
+
+@contextlib.contextmanager
+def only_launch(uri: str, name: str) -> Iterator[None]:
+    """Keep two launches of one sweep on this machine apart: each would take the other's candidates for orphans.
+
+    The lock is the operating system's, so a killed launch leaves none behind.
+
+    Raises:
+        UserError: another launch of the sweep is running.
+    """
+    lock = cache_root() / "locks" / f"{fingerprint([absolute_uri(uri), name])[:32]}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(lock, timeout=0):
+            yield
+    except Timeout:
+        raise UserError(
+            f"sweep '{name}' is being run by another process; wait for it, or give this one another name with name=…"
+        ) from None

@@ -1,0 +1,62 @@
+"""Journals that a kill, a full disk or a hand has damaged: nothing is appended behind the damage."""
+
+import logging
+from pathlib import Path
+
+import optuna
+import pytest
+
+from dualpt.core.errors import UserError
+from dualpt.sweeps.search.studies import open_storage
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    path = tmp_path / "study.log"
+    study = optuna.create_study(storage=open_storage(f"journal:///{path}"), study_name="s")
+    study.add_trial(optuna.trial.create_trial(value=1.0))
+    return path
+
+
+@pytest.mark.parametrize("tail", [b'{"op_code":4,"wor', b"\0\0\0\0", b"{"])
+def test_half_a_line_is_cut_away_and_kept(journal: Path, tail: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    sound = journal.read_bytes()
+    journal.write_bytes(sound + tail)
+    uri = f"journal:///{journal}"
+    reading = optuna.load_study(study_name="s", storage=open_storage(uri, to_write=False))
+    assert (len(reading.trials), journal.read_bytes()) == (1, sound + tail), "reading changes nothing"
+    with caplog.at_level(logging.WARNING):
+        study = optuna.load_study(study_name="s", storage=open_storage(uri))
+    assert journal.read_bytes() == sound
+    (kept,) = journal.parent.glob("study.log.cut-*")
+    assert kept.read_bytes() == tail
+    assert str(kept) in caplog.text
+    study.add_trial(optuna.trial.create_trial(value=2.0))
+    assert len(optuna.load_study(study_name="s", storage=open_storage(uri)).trials) == 2
+
+
+def test_a_damaged_line_is_refused_and_left(journal: Path) -> None:
+    lines = journal.read_bytes().splitlines(keepends=True)
+    lines[1] = b'{"op_code":4,"wor' + lines[1]
+    journal.write_bytes(b"".join(lines))
+    content = journal.read_bytes()
+    for to_write in (True, False):
+        with pytest.raises(UserError, match=r"line 2 is damaged; .*head -n 1") as caught:
+            open_storage(f"journal:///{journal}", to_write=to_write)
+        assert "\n" not in str(caught.value)
+    assert journal.read_bytes() == content
+
+
+def test_half_a_first_line_is_not_taken_for_a_journal(tmp_path: Path) -> None:
+    (path := tmp_path / "notes.log").write_text("notes of mine")
+    with pytest.raises(UserError, match="not an Optuna journal"):
+        open_storage(f"journal:///{path}")
+    assert path.read_text() == "notes of mine"
+
+
+def test_a_storage_that_was_cut_off_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "optuna.db"
+    open_storage(f"sqlite:///{path}")
+    path.write_bytes(path.read_bytes()[:9000])
+    with pytest.raises(UserError, match=r"run\.study_storage: .*truncated.*recover"):
+        open_storage(f"sqlite:///{path}")

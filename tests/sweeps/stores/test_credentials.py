@@ -1,0 +1,51 @@
+"""What is taken from the driver's environment to its workers, and what is not."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dualpt.sweeps.stores.credentials import adopt, credentials_here
+
+SECRET = "hush"
+
+
+def test_logins_are_carried_and_nothing_else() -> None:
+    carried = {
+        "MLFLOW_TRACKING_USERNAME": "me",
+        "MLFLOW_TRACKING_PASSWORD": SECRET,
+        "MLFLOW_TRACKING_TOKEN": SECRET,
+        "MLFLOW_S3_ENDPOINT_URL": "http://minio:9000",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_SESSION_TOKEN": SECRET,
+        "AZURE_STORAGE_CONNECTION_STRING": SECRET,
+        "PGPASSWORD": SECRET,
+        "https_proxy": "http://proxy",
+    }
+    left = {
+        "MLFLOW_TRACKING_URI": "http://elsewhere",
+        "MLFLOW_RUN_ID": "run",
+        "MLFLOW_EXPERIMENT_NAME": "other",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/of/this/machine",
+        "PATH": "/bin",
+        "CUDA_VISIBLE_DEVICES": "0",
+        "AWS_PROFILE": "",
+    }
+    assert credentials_here({**carried, **left}) == carried
+
+
+def test_they_are_not_printed() -> None:
+    assert SECRET not in f"{credentials_here({'PGPASSWORD': SECRET})} {credentials_here({'PGPASSWORD': SECRET})!r}"
+
+
+def test_a_path_counts_only_where_its_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "of this machine")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "of this machine")
+    monkeypatch.delenv("MLFLOW_TRACKING_TOKEN", raising=False)
+    (here := tmp_path / "key.json").touch()
+    there = {"AWS_SHARED_CREDENTIALS_FILE": "/nowhere/credentials", "GOOGLE_APPLICATION_CREDENTIALS": str(here)}
+    adopt(credentials_here({**there, "MLFLOW_TRACKING_TOKEN": "t"}))
+    assert os.environ["AWS_SHARED_CREDENTIALS_FILE"] == "of this machine"
+    assert os.environ["GOOGLE_APPLICATION_CREDENTIALS"] == str(here)
+    assert os.environ["MLFLOW_TRACKING_TOKEN"] == "t"

@@ -1,0 +1,52 @@
+"""Ray is gone when nothing answers at its address for long enough, and sooner once the launch has to end."""
+
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from dualpt.sweeps.workers import ray_watch
+from dualpt.sweeps.workers.ray_watch import HURRIED_PATIENCE, PATIENCE, RayWatch
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_watch, "KNOCK_SECONDS", 0.02)
+
+
+class Clock:
+    """Each look at it is a second later."""
+
+    def __init__(self) -> None:
+        self.seconds = 0
+
+    def __call__(self) -> float:
+        self.seconds += 1
+        return self.seconds
+
+
+@pytest.fixture
+def service() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
+def address(service: socket.socket) -> str:
+    return f"127.0.0.1:{service.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(("hurried", "patience"), [(False, PATIENCE), (True, HURRIED_PATIENCE)])
+def test_what_does_not_answer_is_gone_after_a_while(service: socket.socket, hurried: bool, patience: float) -> None:
+    place, clock, lost = address(service), Clock(), threading.Event()
+    service.close()
+    with RayWatch(place, lost.set, lambda: hurried, clock):
+        assert lost.wait(20)
+    assert patience < clock.seconds <= patience + 3
+
+
+def test_what_answers_is_there(service: socket.socket) -> None:
+    clock, lost = Clock(), threading.Event()
+    with RayWatch(address(service), lost.set, lambda: True, clock):
+        assert not lost.wait(0.5)
+    assert clock.seconds > HURRIED_PATIENCE
