@@ -5,12 +5,14 @@ import logging
 import os
 import socket
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import ray
 from ray.exceptions import RpcError
 
 from dualpt.core.errors import UserError
+from dualpt.sweeps.driver_marker import mark
 from dualpt.sweeps.ray_private import recorded_address, silence_worker_logs, use_token_if_there_is_one
 from dualpt.sweeps.stores import file_store_refusal, masked, sqlite_path
 from dualpt.sweeps.workers.interrupts import keeping_handlers
@@ -58,7 +60,9 @@ def ray_session(stores: Mapping[str, str]) -> Iterator[str]:
         _knock(address)
         use_token_if_there_is_one()
         with keeping_handlers():  # Ray installs its own
-            ray.init(address=address, **quiet)
+            context = ray.init(address=address, **quiet)
+        if address == "local":
+            mark(Path(context.address_info["session_dir"]))
         silence_worker_logs()  # the pool says in one line that a machine is lost
     except (OSError, RuntimeError, ValueError, RpcError) as error:
         reason = masked(str(error).strip().splitlines()[0])
