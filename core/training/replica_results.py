@@ -117,8 +117,8 @@ class Judge:
         samples: list[ImageFeatures | None] = [None] * len(contexts)
         if val is not None and val_samples is not None and val_samples.numel():
             for r, rows in enumerate(val_samples):
-                samples[r] = val.rows(rows)
-                (vals[r],) = self._only([r])._classify(samples[r], prompts(text.name_tokens)[r : r + 1], text)
+                samples[r] = sample = val.rows(rows)
+                (vals[r],) = self._only([r])._classify(sample, prompts(text.name_tokens)[r : r + 1], text)
         by_test = {
             name: self._classify(test.images, prompts(test.text.name_tokens), test.text) for name, test in tests.items()
         }

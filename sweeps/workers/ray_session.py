@@ -60,7 +60,7 @@ def ray_session(stores: Mapping[str, str]) -> Iterator[str]:
         _knock(address)
         use_token_if_there_is_one()
         with keeping_handlers():  # Ray installs its own
-            context = ray.init(address=address, **quiet)
+            context: Any = ray.init(address=address, **quiet)  # of a type without the documented `address_info`
         if address == "local":
             mark(Path(context.address_info["session_dir"]))
         silence_worker_logs()  # the pool says in one line that a machine is lost
