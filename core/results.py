@@ -16,6 +16,9 @@ NEW_ACCURACY = "new/accuracy"
 HARMONIC_MEAN = "harmonic_mean"
 TARGET_MEAN = "target/mean/accuracy"
 """Mean over the targets of a cell."""
+PLAN_ERROR = "plan_error"
+LARGE_PLAN_ERROR = 0.01
+"""From here on `plan_error` says that `alignment.ot_iterations` are too few for `alignment.ot_epsilon`."""
 
 SELECTION_METRICS = (VAL_ACCURACY,)
 """What a searcher or scheduler may see. Test metrics are recorded and never steer a search."""
@@ -65,6 +68,9 @@ class CellMetrics(BaseModel):
     """Wall time of the training this cell took part in, divided by the replicas trained in the same steps."""
     plan_entropy: float | None = Field(None, alias="plan_entropy")
     """Mean entropy of the local transport plans on the test sets, relative to the uniform plan's (0..1)."""
+
+    plan_error: float | None = Field(None, alias=PLAN_ERROR)
+    """Share of a transport plan's mass (0..1) that more Sinkhorn sweeps would put elsewhere: the largest of a few."""
 
     def by_name(self) -> dict[str, float]:
         """The defined metrics by their metric names."""

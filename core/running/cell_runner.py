@@ -30,8 +30,9 @@ from dualpt.core.training.alignment import mean_feature
 from dualpt.core.training.checkpoint import TrainState
 from dualpt.core.training.evaluate import Evaluation, zero_shot
 from dualpt.core.training.optim import SGDOptions
+from dualpt.core.training.plan_errors import PlanProbe
 from dualpt.core.training.replica_results import Judge, TrainResult
-from dualpt.core.training.trainer import train
+from dualpt.core.training.trainer import alignment_target, train
 
 
 @dataclass(frozen=True)
@@ -107,18 +108,26 @@ class CellRunner(FrozenParts):
             class_token_position=prompt.class_token_position,
             class_specific=prompt.class_specific,
         )
+        learned, text, alignment = contexts[None].to(tower.device), self.class_text(inputs, "train"), setting.alignment
+        one = partial(torch.tensor, device=tower.device)
         judge = Judge(
             encode,
-            local_scorer(setting.alignment),
+            local_scorer(alignment),
             tower.logit_scale,
-            local_weight=torch.tensor([setting.inference.local_weight], device=tower.device),
-            description_weight=torch.tensor([setting.inference.description_weight], device=tower.device),
+            local_weight=one([setting.inference.local_weight]),
+            description_weight=one([setting.inference.description_weight]),
+            plan_probe=PlanProbe(
+                local_scorer=local_scorer(alignment),
+                local_weight=one([alignment.local_weight + setting.inference.local_weight]),
+                llm=llm_alignment(alignment),
+                llm_weight=one([alignment.llm_weight]),
+                target=alignment_target(text, alignment.llm_target, tower.device) if alignment.llm_weight else None,
+            ),
         )
-        learned = contexts[None].to(tower.device)
         (result,) = judge.results(
             TrainState(learned, torch.zeros_like(learned), torch.empty(0, 1, dtype=torch.float64), seconds=0.0),
             [cell.seed],
-            self.class_text(inputs, "train"),
+            text,
             self.features(setting, inputs.source, val) if val else None,
             torch.arange(len(val))[None] if val else None,
             self.test_sets(inputs),
@@ -191,6 +200,7 @@ class CellRunner(FrozenParts):
             train_loss=result.loss_curve[-1] if result.loss_curve else None,
             train_seconds=result.seconds,
             plan_entropy=_over_images(result.tests, lambda test: test.plan_entropy),
+            plan_error=result.plan_error,
             **_accuracies(result.tests),
         )
         return CellResult(

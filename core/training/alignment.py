@@ -82,8 +82,14 @@ class LocalScorer:
 
     def plan(self, similarity: Tensor) -> Tensor:
         """The transport plan (..., N, P) of total mass 1, whatever the form; it carries no gradient."""
-        relaxation = self.ot_relaxation if self.ot_marginals == "unbalanced" else None
-        return transport_plan(similarity, epsilon=self.ot_epsilon, iterations=self.ot_iterations, relaxation=relaxation)
+        return transport_plan(
+            similarity, epsilon=self.ot_epsilon, iterations=self.ot_iterations, relaxation=self.relaxation
+        )
+
+    @property
+    def relaxation(self) -> float | None:
+        """Of the columns of a plan; None enforces their marginal."""
+        return self.ot_relaxation if self.ot_marginals == "unbalanced" else None
 
     @property
     def transports(self) -> bool:

@@ -6,6 +6,8 @@ Shapes: R replicas, C classes, N prompts per class, L context tokens, W text wid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from types import MappingProxyType
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,6 +18,7 @@ from dualpt.core.training.alignment import LocalScorer, mean_feature
 from dualpt.core.training.checkpoint import TrainState
 from dualpt.core.training.evaluate import Evaluation, evaluate
 from dualpt.core.training.objective import descriptions_target
+from dualpt.core.training.plan_errors import PlanProbe
 
 Names = tuple[tuple[int, ...], ...]
 
@@ -37,6 +40,16 @@ class TrainResult:
     """Wall time of the training divided by the replicas in it."""
     failure: str | None
     """Why training failed, or None."""
+    plan_error: float | None = None
+    """As `CellMetrics.plan_error`; None where no plan is used or training failed."""
+
+
+class _Judged(NamedTuple):
+    """What is measured of one replica; nothing where training failed."""
+
+    val: Evaluation | None = None
+    tests: Mapping[str, Evaluation] = MappingProxyType({})
+    plan_error: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +64,7 @@ class Judge:
     """(R,)"""
     description_weight: Tensor
     """(R,)"""
+    plan_probe: PlanProbe
 
     def results(
         self,
@@ -68,27 +82,30 @@ class Judge:
         """
         failures = [_failure(losses, contexts) for losses, contexts in zip(state.losses.T, state.contexts, strict=True)]
         sound = [r for r, failure in enumerate(failures) if failure is None]
-        evaluations = self._only(sound)._evaluations(
+        judged = self._only(sound)._judged(
             state.contexts[sound], text, val, None if val_samples is None else val_samples[sound], tests
         )
-        by_replica = dict(zip(sound, evaluations, strict=True))
-        return [_result(seed, r, state, failures[r], *by_replica.get(r, (None, {}))) for r, seed in enumerate(seeds)]
+        by_replica = dict(zip(sound, judged, strict=True))
+        return [_result(seed, r, state, failures[r], by_replica.get(r, _Judged())) for r, seed in enumerate(seeds)]
 
-    def _only(self, replicas: slice | list[int]) -> "Judge":
+    def _only(self, replicas: list[int]) -> "Judge":
         return replace(
-            self, local_weight=self.local_weight[replicas], description_weight=self.description_weight[replicas]
+            self,
+            local_weight=self.local_weight[replicas],
+            description_weight=self.description_weight[replicas],
+            plan_probe=self.plan_probe.of(replicas),
         )
 
     @torch.no_grad()
-    def _evaluations(
+    def _judged(
         self,
         contexts: Tensor,
         text: ClassText,
         val: ImageFeatures | None,
         val_samples: Tensor | None,
         tests: Mapping[str, TestSet],
-    ) -> list[tuple[Evaluation | None, dict[str, Evaluation]]]:
-        """Validation and test evaluations of contexts (R, ...)."""
+    ) -> list[_Judged]:
+        """What is measured of contexts (R, ...)."""
         if not len(contexts):
             return []
 
@@ -97,14 +114,19 @@ class Judge:
             return self.encode(names).encode(contexts)
 
         vals: list[Evaluation | None] = [None] * len(contexts)
+        samples: list[ImageFeatures | None] = [None] * len(contexts)
         if val is not None and val_samples is not None and val_samples.numel():
             for r, rows in enumerate(val_samples):
-                one = slice(r, r + 1)
-                (vals[r],) = self._only(one)._classify(val.rows(rows), prompts(text.name_tokens)[one], text)
+                samples[r] = sample = val.rows(rows)
+                (vals[r],) = self._only([r])._classify(sample, prompts(text.name_tokens)[r : r + 1], text)
         by_test = {
             name: self._classify(test.images, prompts(test.text.name_tokens), test.text) for name, test in tests.items()
         }
-        return [(val, {name: rows[r] for name, rows in by_test.items()}) for r, val in enumerate(vals)]
+        any_test = next((test.images for test in tests.values()), None)
+        errors = self.plan_probe.errors(prompts(text.name_tokens), [sample or any_test for sample in samples])
+        return [
+            _Judged(val, {name: rows[r] for name, rows in by_test.items()}, errors[r]) for r, val in enumerate(vals)
+        ]
 
     def _classify(self, images: ImageFeatures, prompts: Tensor, text: ClassText) -> list[Evaluation]:
         """Evaluations of prompt features (R, C, N, D) of the classes of `text`."""
@@ -128,17 +150,17 @@ def _result(
     replica: int,
     state: TrainState,
     failure: str | None,
-    val: Evaluation | None,
-    tests: dict[str, Evaluation],
+    judged: _Judged,
 ) -> TrainResult:
     return TrainResult(
         seed=seed,
         contexts=state.contexts[replica].cpu().clone(),
         loss_curve=state.losses[:, replica].tolist(),
-        val=val,
-        tests=tests,
+        val=judged.val,
+        tests=dict(judged.tests),
         seconds=state.seconds / len(state.contexts),
         failure=failure,
+        plan_error=judged.plan_error,
     )
 
 

@@ -26,6 +26,7 @@ from dualpt.core.training.checkpoint import Checkpoint, fingerprint_of
 from dualpt.core.training.fit import Progress, epoch_batches, fit
 from dualpt.core.training.objective import Objective, Target, descriptions_target, template_target
 from dualpt.core.training.optim import ReplicaSGD, SGDOptions
+from dualpt.core.training.plan_errors import PlanProbe
 from dualpt.core.training.replica_results import Judge, TrainResult
 from dualpt.core.training.step import training_step
 
@@ -126,13 +127,14 @@ def train(
         init_std=init_std,
     ).requires_grad_()
     prompts = encode(text.name_tokens)
+    target = alignment_target(text, llm.llm_target, tower.device) if any(llm_weight) else None
     objective = Objective(
         scale=tower.logit_scale,
         local_weight=per_replica(local_weight),
         local_scorer=local_scorer,
         llm_weight=per_replica(llm_weight),
         llm=llm,
-        target=_target(text, llm.llm_target, tower.device) if any(llm_weight) else None,
+        target=target,
     )
     optimiser = ReplicaSGD(contexts, sgd, epochs)
     state = fit(
@@ -151,6 +153,13 @@ def train(
         tower.logit_scale,
         local_weight=per_replica(inference_local_weight),
         description_weight=per_replica(inference_description_weight),
+        plan_probe=PlanProbe(
+            local_scorer=local_scorer,
+            local_weight=per_replica(local_weight) + per_replica(inference_local_weight),
+            llm=llm,
+            llm_weight=per_replica(llm_weight),
+            target=target,
+        ),
     )
     return judge.results(state, seeds, text, val, val_samples, tests)
 
@@ -171,7 +180,7 @@ def _fingerprint(arguments: dict[str, Any]) -> str:
     return fingerprint_of(named)
 
 
-def _target(text: ClassText, llm_target: LlmTarget, device: torch.device) -> Target:
+def alignment_target(text: ClassText, llm_target: LlmTarget, device: torch.device) -> Target:
     """What prompts are aligned with in training."""
     match llm_target:
         case "template":

@@ -1,9 +1,11 @@
 """`dualpt spaces`, `settings` and `doctor`. Heavy imports stay inside the commands, for a quick `--help`."""
 
 import json
+from typing import Annotated
 
 import typer
 
+from dualpt.core.errors import UserError
 from dualpt.search_spaces.shipped import shipped_ablations, shipped_folder
 from dualpt.sweeps.commands.options import Json, new_app, out
 
@@ -45,8 +47,19 @@ def settings(as_json: Json = False) -> None:
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    clean: Annotated[
+        bool, typer.Option("--clean", help="List what killed runs left behind: folders, checkpoints, Ray sessions.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --clean: remove what is listed.")] = False,
+) -> None:
     """Check the machine: versions, devices, folders, a tiny training step."""
+    if yes and not clean:
+        raise UserError("--yes: goes with --clean, and says that what is listed is to be removed")
+    if clean:
+        from dualpt.sweeps.tools.leftovers import clean as clean_up
+
+        raise typer.Exit(clean_up(out, remove=yes))
     from dualpt.sweeps.tools.doctor import examine
 
     raise typer.Exit(examine(out))

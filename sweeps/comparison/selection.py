@@ -7,8 +7,10 @@ from typing import Any
 import pandas as pd
 
 from dualpt.core.errors import UserError
+from dualpt.core.results import PLAN_ERROR
 from dualpt.sweeps.comparison.frames import DATA_NOTES, comparable_cells, grid_of
 from dualpt.sweeps.comparison.labels import of_sweep
+from dualpt.sweeps.comparison.plan_remarks import error_remarks
 from dualpt.sweeps.comparison.values import Grid
 from dualpt.sweeps.planning.data_notes import DataNotes
 
@@ -24,7 +26,7 @@ class Selection:
     shots: tuple[int, ...]
     seeds: tuple[int, ...]
     remarks: tuple[str, ...] = ()
-    """Which of the sweeps are unfinished, and what was recorded of their datasets."""
+    """Which sweeps are unfinished, what was recorded of their datasets, whose transport plans have not converged."""
 
     @property
     def grid(self) -> Grid:
@@ -54,6 +56,9 @@ def select(frames: dict[str, pd.DataFrame], *, protocol: str | None = None, comm
     datasets, shots, seeds = grid_of(cells)
     remarks = [remark for name, frame in frames.items() for remark in _unfinished(name, frame)]
     remarks += dict.fromkeys(line for frame in frames.values() for line in _data_notes(frame, datasets))
+    if PLAN_ERROR in cells:
+        measured = cells[cells[PLAN_ERROR].notna()]
+        remarks += error_remarks(zip(measured["trial"].map(str), measured[PLAN_ERROR].map(float), strict=True))
     return Selection(cells, next(iter(protocols.values())), tuple(datasets), tuple(shots), tuple(seeds), tuple(remarks))
 
 

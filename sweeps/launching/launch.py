@@ -103,7 +103,8 @@ def launch(
         driver.run()
         with contextlib.suppress(StoreUnavailable):  # the next launch finds them
             _deliver_artifacts(file.run.tracking_uri, shown.note)
-    outcome = launch_outcome(file.name, driver)
+    rows = cells_on_record(file.run.tracking_uri, file.name)
+    outcome = launch_outcome(file.name, driver, rows, noted.judged)
     if progress:
         report(outcome, console)
     return outcome

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,12 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 
+from dualpt.sweeps.comparison.plan_remarks import plan_remarks
+from dualpt.sweeps.comparison.selection_basis import SelectionBasis, accuracy_text, selection_basis
+
 if TYPE_CHECKING:
     from dualpt.sweeps.launching.driver import Driver
+    from dualpt.sweeps.records import CellRow
 
 COMPLETE, SOME_FAILED, BUDGET_SPENT, INTERRUPTED = 0, 3, 4, 130
 """Exit codes, besides 2 for a `UserError`."""
@@ -37,6 +42,10 @@ class LaunchOutcome:
     """Name of the best candidate."""
     best_value: float | None
     """Its mean validation accuracy, in percent."""
+    best_basis: SelectionBasis | None = None
+    """What that is the mean and the highest of."""
+    plan_remarks: tuple[str, ...] = ()
+    """Which trials' transport plans are far from converged."""
 
     @property
     def exit_code(self) -> int:
@@ -51,7 +60,14 @@ class LaunchOutcome:
         return {**asdict(self), "exit_code": self.exit_code}
 
 
-def launch_outcome(name: str, driver: "Driver") -> LaunchOutcome:
+def launch_outcome(
+    name: str, driver: "Driver", rows: "Sequence[CellRow]", validation_images: tuple[int, int] | None
+) -> LaunchOutcome:
+    """
+    Args:
+        rows: the sweep's cells on record.
+        validation_images: fewest and most by which a candidate is judged in one cell.
+    """
     dispatcher = driver.dispatcher
     counts, best = dispatcher.counts, dispatcher.best
     return LaunchOutcome(
@@ -66,6 +82,8 @@ def launch_outcome(name: str, driver: "Driver") -> LaunchOutcome:
         spent=driver.spent and not dispatcher.complete,
         best=None if best is None else best[0],
         best_value=None if best is None else best[1],
+        best_basis=None if best is None else selection_basis(rows, best[0], validation_images),
+        plan_remarks=tuple(plan_remarks(rows)),
     )
 
 
@@ -85,9 +103,11 @@ def report(outcome: LaunchOutcome, console: Console) -> None:
             highlight=False,
             markup=False,
         )
-    if outcome.best is not None:
-        line = f"  best candidate {outcome.best}: validation accuracy {outcome.best_value:.1f}"
-        console.print(line, highlight=False, markup=False)
+    if outcome.best is not None and outcome.best_value is not None:
+        accuracy = accuracy_text(outcome.best_value, outcome.best_basis)
+        console.print(f"  best candidate {outcome.best}: {accuracy}", highlight=False, markup=False, soft_wrap=True)
+    for remark in outcome.plan_remarks:
+        console.print(f"  [yellow]note[/] {escape(remark)}", highlight=False, soft_wrap=True)
     if outcome.interrupted:
         console.print(f"  interrupted; go on with: {command_line()}", highlight=False, soft_wrap=True, markup=False)
     elif outcome.spent:

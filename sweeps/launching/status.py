@@ -4,7 +4,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -14,14 +14,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from dualpt.core.errors import UserError
+from dualpt.sweeps.comparison.selection_basis import SelectionBasis, accuracy_text, selection_basis
 from dualpt.sweeps.console import readable_seconds
 from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.ledger.reading import SweepReader
+from dualpt.sweeps.planning.data_notes import read_data_notes
 from dualpt.sweeps.planning.declared import missing_cells
 
 if TYPE_CHECKING:
     from dualpt.sweeps.ledger.heartbeat import Launch
-    from dualpt.sweeps.records import CellRow
+    from dualpt.sweeps.records import CellRow, SweepRow
 
 LOOK_SECONDS = 2.0
 """Between two looks of `--watch`."""
@@ -58,6 +60,12 @@ class SweepStatus:
     """Trials that the race has given up."""
     reasons: dict[str, int] = field(default_factory=dict)
     """Why cells failed, and how many."""
+    best: str | None = None
+    """Name of the best candidate, once a launch has ended."""
+    best_value: float | None = None
+    """Its mean validation accuracy, in percent."""
+    best_basis: SelectionBasis | None = None
+    """What that is the mean and the highest of."""
 
 
 def show_status(console: Console, name: str | None, *, store: str, as_json: bool, watch: bool = False) -> None:
@@ -107,8 +115,21 @@ def status_of(reader: SweepReader, name: str) -> SweepStatus:
         missing=len(missing),
         pruned=reader.pruned_trials(experiment),
         reasons=dict(Counter(row.failure or "unknown" for row in rows if row.status == "FAILED").most_common()),
+        **_best(sweep, rows),
     )
     return status if alive is None else _with_launch(status, alive)
+
+
+def _best(sweep: "SweepRow | None", rows: "Sequence[CellRow]") -> dict[str, Any]:
+    """The fields of the best candidate."""
+    if sweep is None or sweep.best is None or sweep.best_value is None:
+        return {}
+    try:
+        value = float(sweep.best_value)
+    except ValueError:  # a tag that was edited by hand
+        return {}
+    basis = selection_basis(rows, sweep.best, read_data_notes(sweep.data_notes).judged)
+    return {"best": sweep.best, "best_value": value, "best_basis": basis}
 
 
 def _with_launch(status: SweepStatus, launch: "Launch") -> SweepStatus:
@@ -123,7 +144,7 @@ def _with_launch(status: SweepStatus, launch: "Launch") -> SweepStatus:
         "running": state.get("running", []),
         "driver": f"process {launch.process} on {launch.host}, last heard of {launch.age:.0f} s ago",
     }
-    return SweepStatus(**{**asdict(status), **own})
+    return replace(status, **own)
 
 
 def _by_trial(rows: "Sequence[CellRow]") -> dict[str, dict[str, dict[str, int]]]:
@@ -168,6 +189,8 @@ def detailed(status: SweepStatus, console: Console) -> Group:
         lines.append("  " + "; ".join(filter(None, (f"run by {status.driver}", training, _left(status)))))
     if not fits:
         lines.insert(0, "  " + ", ".join(f"{number} {dataset}" for number, dataset in enumerate(datasets, start=1)))
+    if status.best is not None and status.best_value is not None:
+        lines.append(f"  best candidate {status.best}: {accuracy_text(status.best_value, status.best_basis)}")
     lines += [f"  {count} failed: {reason}" for reason, count in list(status.reasons.items())[:SHOWN_REASONS]]
     return Group(table, *map(escape, lines))
 

@@ -8,6 +8,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from dualpt.core.cell import Cell
 from dualpt.core.data.checking.duplicates import find_duplicates
@@ -37,8 +38,12 @@ class DataNotes:
     def recorded(self, before: str) -> str:
         """The text to record, beside what earlier launches recorded of other datasets."""
         known = read_data_notes(before)
-        titles, notes = {**known.titles, **self.titles}, {**known.notes, **self.notes}
-        return json.dumps({"titles": titles, "notes": notes}, ensure_ascii=False) if titles or notes else ""
+        content: dict[str, Any] = {
+            "titles": {**known.titles, **self.titles},
+            "notes": {**known.notes, **self.notes},
+            "judged": self.judged or known.judged,
+        }
+        return json.dumps(content, ensure_ascii=False) if any(content.values()) else ""
 
 
 ReadNotes = Callable[[LoadedSweep, SweepPlan], DataNotes]
@@ -47,7 +52,8 @@ ReadNotes = Callable[[LoadedSweep, SweepPlan], DataNotes]
 def read_data_notes(text: str) -> DataNotes:
     """What `DataNotes.recorded` wrote; nothing for an empty text."""
     content = json.loads(text) if text else {}
-    return DataNotes(content.get("titles", {}), content.get("notes", {}))
+    judged = content.get("judged")
+    return DataNotes(content.get("titles", {}), content.get("notes", {}), tuple(judged) if judged else None)
 
 
 def data_notes(sweep: LoadedSweep, plan: SweepPlan) -> DataNotes:

@@ -16,6 +16,7 @@ from dualpt.core.data.catalog import MINI_GRID, REAL_GRID
 from dualpt.core.results import VAL_ACCURACY
 from dualpt.sweeps import records
 from dualpt.sweeps.comparison.labels import column_title, method_title
+from dualpt.sweeps.comparison.selection_basis import SelectionBasis
 from dualpt.sweeps.console import readable_seconds
 from dualpt.sweeps.planning.declared import MissingCell
 from dualpt.sweeps.records import CellRow
@@ -145,8 +146,12 @@ def costs(rows: Sequence[CellRow]) -> list[Table]:
     return tables
 
 
-def candidates(rows: Sequence[CellRow], selected: str | None) -> Table | None:
-    """Candidates by mean validation accuracy, with the settings in which they differ. Test accuracy is not shown."""
+def candidates(rows: Sequence[CellRow], selected: str | None, basis: SelectionBasis | None = None) -> Table | None:
+    """Candidates by mean validation accuracy, with the settings in which they differ. Test accuracy is not shown.
+
+    Args:
+        basis: what the accuracy of the selected one rests on.
+    """
     groups = _groups([row for row in rows if row.kind == "search"], lambda row: row.trial)
     if not groups:
         return None
@@ -160,11 +165,13 @@ def candidates(rows: Sequence[CellRow], selected: str | None) -> Table | None:
         counted = _share(sum(row.finished for row in own), most)._replace(share=None)
         lines.append((Text(name, name, mark=mark), number(value, "{:.2f}", mark=mark), counted, *settings))
     lines.sort(key=lambda line: -float(line[1].sort))
-    notes = (
+    notes: tuple[str, ...] = (
         "candidates are judged and selected on validation accuracy, in percent, the mean over datasets; test accuracy "
         "takes no part and is not shown",
         "a setting's blank: it does not matter beside the candidate's other values",
     )
+    if basis is not None:
+        notes += (f"the selected one's accuracy is the {basis}: a maximum, and so likely too high",)
     return Table("Candidates", ("trial", "val/accuracy", "cells", *keys), lines, notes)
 
 

@@ -18,9 +18,11 @@ from dualpt.core.errors import UserError
 from dualpt.core.results import CellMetrics
 from dualpt.sweeps.comparison.frames import cells_frame, open_ledger
 from dualpt.sweeps.comparison.labels import column_title, method_title
+from dualpt.sweeps.comparison.selection_basis import SelectionBasis, selection_basis
 from dualpt.sweeps.console import readable_seconds
 from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.outputs import writable_folder
+from dualpt.sweeps.planning.data_notes import read_data_notes
 from dualpt.sweeps.planning.declared import missing_cells
 from dualpt.sweeps.records import CellRow, SweepRow
 from dualpt.sweeps.report import facts
@@ -108,7 +110,9 @@ def render(rows: Sequence[CellRow], sweep: SweepRow, loss_curves: "LossCurves", 
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    candidates = facts.candidates(rows, sweep.best)
+    validation_images = read_data_notes(sweep.data_notes).judged
+    basis = None if sweep.best is None else selection_basis(rows, sweep.best, validation_images)
+    candidates = facts.candidates(rows, sweep.best, basis)
     sections = {"results": "Results", "candidates": "Search", "settings": "Settings", "coverage": "Coverage"}
     sections |= {"cost": "Cost", "provenance": "Provenance", "cells": "All cells"}
     if candidates is None:
@@ -118,7 +122,7 @@ def render(rows: Sequence[CellRow], sweep: SweepRow, loss_curves: "LossCurves", 
     return environment.get_template("page.html.j2").render(
         name=sweep.name,
         description=sweep.description,
-        cards=_cards(totals, sweep),
+        cards=_cards(totals, sweep, basis),
         unfinished=_unfinished(totals, sweep),
         sections=list(sections.items()),
         results=results_of(sweep.name, frame, loss_curves, folder),
@@ -139,7 +143,7 @@ def render(rows: Sequence[CellRow], sweep: SweepRow, loss_curves: "LossCurves", 
     )
 
 
-def _cards(totals: facts.Totals, sweep: SweepRow) -> list[Card]:
+def _cards(totals: facts.Totals, sweep: SweepRow, basis: SelectionBasis | None) -> list[Card]:
     reused = f"{totals.reused} reused" if totals.reused else ""
     grid = f"shots {', '.join(map(str, totals.shots)) or '–'}; seeds {', '.join(map(str, totals.seeds)) or '–'}"
     cards = [
@@ -149,7 +153,8 @@ def _cards(totals: facts.Totals, sweep: SweepRow) -> list[Card]:
         Card("workers' time", readable_seconds(totals.seconds)),
     ]
     if sweep.best is not None:
-        cards.append(Card("best candidate", sweep.best, f"validation accuracy {sweep.best_value}"))
+        rests_on = "" if basis is None else f" ({basis})"
+        cards.append(Card("best candidate", sweep.best, f"validation accuracy {sweep.best_value}{rests_on}"))
     return cards
 
 

@@ -5,12 +5,14 @@ import logging
 import os
 import socket
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import ray
 from ray.exceptions import RpcError
 
 from dualpt.core.errors import UserError
+from dualpt.sweeps.driver_marker import mark
 from dualpt.sweeps.ray_private import recorded_address, silence_worker_logs, use_token_if_there_is_one
 from dualpt.sweeps.stores import file_store_refusal, masked, sqlite_path
 from dualpt.sweeps.workers.interrupts import keeping_handlers
@@ -57,7 +59,9 @@ def ray_session(stores: Mapping[str, str]) -> Iterator[str]:
     try:
         _knock(address)
         with keeping_handlers():  # Ray installs its own
-            _join(address, quiet)
+            session = _join(address, quiet)
+        if address == "local":
+            mark(session)
         silence_worker_logs()  # the pool says in one line that a machine is lost
     except (OSError, RuntimeError, ValueError, RpcError) as error:
         reason = masked(str(error).strip().splitlines()[0])
@@ -72,14 +76,18 @@ def ray_session(stores: Mapping[str, str]) -> Iterator[str]:
         ray.shutdown()
 
 
-def _join(address: str, options: Mapping[str, Any]) -> None:
-    """Connect; where a cluster refuses, try again with the token that is at hand, which Ray leaves out by itself."""
+def _join(address: str, options: Mapping[str, Any]) -> Path:
+    """Connect, and return the session's folder.
+
+    Where a cluster refuses, it is tried again with the token that is at hand, which Ray leaves out by itself.
+    """
     try:
-        ray.init(address=address, **options)
+        context: Any = ray.init(address=address, **options)  # of a type without the documented `address_info`
     except ConnectionError:
         if address == "local" or not use_token_if_there_is_one():
             raise
-        ray.init(address=address, **options)
+        context = ray.init(address=address, **options)
+    return Path(context.address_info["session_dir"])
 
 
 def gcs_address() -> str:

@@ -126,6 +126,7 @@ def train_pack(
         ]
         outcomes = _deliver(ledger, written, outbox, kept)
     elif again and failure.retry and (parts := smaller_packs(pack)):
+        _remove(checkpoint)  # none of the parts continues from it; a kill among them would leave it for good
         _free_memory()
         outcomes = [
             outcome for part in parts for outcome in train_pack(runner, ledger, part, outbox, kept, again=False)
@@ -133,9 +134,13 @@ def train_pack(
     else:
         written = [attempts.failed(keyed.trial, keyed, failure.reason, share, failure.details) for keyed in pack]
         outcomes = _deliver(ledger, written, outbox, kept)
+    _remove(checkpoint)
+    return outcomes
+
+
+def _remove(checkpoint: Path) -> None:
     with contextlib.suppress(OSError):  # a cell that is recorded does not fail over it
         checkpoint.unlink(missing_ok=True)
-    return outcomes
 
 
 def _worth_retrying(pack: Pack, error: Exception) -> bool:

@@ -16,10 +16,14 @@ from rich.console import Console
 
 from dualpt.core.errors import UserError
 from dualpt.search_spaces.sweep import LoadedSweep
+from dualpt.sweeps.comparison.selection_basis import SelectionBasis
+from dualpt.sweeps.driver_marker import read_marker
 from dualpt.sweeps.launching.launch import launch
 from dualpt.sweeps.launching.outcome import LaunchOutcome
 from dualpt.sweeps.launching.preview import dry_run
+from dualpt.sweeps.launching.status import status_of
 from dualpt.sweeps.ledger.mlflow import Ledger
+from dualpt.sweeps.ledger.opening import open_reader
 from tests.sweeps.fake_runner import FATAL_WEIGHT, fake_key, fake_runner, no_notes, runner_only_here
 from tests.sweeps.running import shown, trained
 from tests.sweeps.small_sweep import Declare
@@ -73,6 +77,11 @@ def wait_for(condition: Callable[[], bool], seconds: float = 90) -> None:
         time.sleep(0.1)
 
 
+def _driver(session: Path) -> int | None:
+    marker = read_marker(session)
+    return None if marker is None or not marker.is_gone else marker.pid
+
+
 def test_a_launch_on_this_machine_is_whole_and_the_next_one_starts_no_ray(
     declare: Declare, log: Path, start: Callable[..., subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,6 +90,13 @@ def test_a_launch_on_this_machine_is_whole_and_the_next_one_starts_no_ray(
     output, _ = process.communicate(timeout=400)
     assert process.returncode == 0, output
     assert "27 cells done: 24 trained, 3 were known" in output
+    assert "(highest of 4 candidates; mean of 3 cells, standard error " in output
+    basis = json.loads(output.splitlines()[-1])["best_basis"]
+    assert (basis["candidates"], basis["cells"]) == (4, 3)
+    status = status_of(open_reader(declare().file.run.tracking_uri), "small")
+    assert status.best_basis == SelectionBasis(4, 3, pytest.approx(basis["standard_error"]))
+    sessions = [path.name for path in Path("/tmp/ray").glob("session_*_*") if _driver(path) == process.pid]
+    assert sessions, "the session names its driver"
     assert json.loads(output.splitlines()[-1])["cells"] == 27
     assert len(shown(declare())) == 27
     assert set(trained(log).values()) == {1}

@@ -133,6 +133,36 @@ def test_a_pack_of_seeds_is_tried_again_in_parts_where_that_can_help(
     assert set(trained(log).values()) == {attempts}
 
 
+class Interrupted(FakeRunner):
+    """Leaves a checkpoint of a pack of several, fails, and looks for it when the parts train."""
+
+    def __init__(self, log: Path) -> None:
+        super().__init__(log)
+        self.kept: list[bool] = []
+        self.abandoned = Path()
+
+    def run(self, cells, report=None, checkpoint=None):  # type: ignore[no-untyped-def]
+        if len(cells) > 1:
+            self.abandoned = checkpoint
+            checkpoint.parent.mkdir(parents=True, exist_ok=True)
+            checkpoint.write_bytes(b"state")
+            raise MemoryError("out of memory")
+        self.kept.append(self.abandoned.exists())
+        return super().run(cells, report, checkpoint)
+
+
+def test_a_pack_tried_again_in_parts_leaves_no_checkpoint_that_a_kill_would_abandon(
+    declare: Declare, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DUALPT_CACHE", str(tmp_path / "cache"))
+    sweep = declare(baselines=["coop"], search=None)
+    unit = open_dispatcher(sweep).assign()
+    assert unit is not None
+    runner = Interrupted(log)
+    train_pack(runner, Ledger(sweep.file.run.tracking_uri), unit.packs[0])  # type: ignore[arg-type]
+    assert runner.kept == [False] * len(unit.packs[0])
+
+
 def test_automatic_packs_follow_the_device_and_the_seeds() -> None:
     assert settings_per_pack("auto", n_seeds=1, on_gpu=False) == 4
     assert settings_per_pack("auto", n_seeds=3, on_gpu=False) == 1

@@ -123,6 +123,14 @@ def test_notes_of_several_launches_add_up() -> None:
     assert DataNotes().recorded("") == ""
 
 
+def test_the_number_of_validation_images_is_recorded_until_a_later_launch_counts_them_again() -> None:
+    recorded = DataNotes(judged=(4, 40)).recorded("")
+    assert read_data_notes(recorded).judged == (4, 40)
+    assert read_data_notes(DataNotes().recorded(recorded)).judged == (4, 40)
+    assert read_data_notes(DataNotes(judged=(2, 3)).recorded(recorded)).judged == (2, 3)
+    assert read_data_notes('{"titles": {}, "notes": {}}').judged is None  # as earlier versions wrote it
+
+
 def test_tables_show_recorded_titles_and_notes(declare: Declare, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dualpt.sweeps.comparison.labels._OWN_TITLES", {})
     monkeypatch.setattr("dualpt.sweeps.comparison.labels.dataset_title", lambda name: name)  # as an own dataset's is
