@@ -45,9 +45,17 @@ class _Range(Generic[Number]):
             return False
         return self.step is None or _is_whole((value - self.low) / self.step)
 
+    def settled(self, value: Value) -> Value:
+        """A sampler's value as `listed` spells it."""
+        return value
+
     def _spaced(self, step: float) -> tuple[float, ...]:
-        """low, low + step, ... high; rounded, so 0.1 + 2 * 0.1 is 0.3."""
-        return tuple(round(self.low + i * step, 12) for i in range(round((self.high - self.low) / step) + 1))
+        """low, low + step, ... high."""
+        return tuple(self._at(i, step) for i in range(round((self.high - self.low) / step) + 1))
+
+    def _at(self, i: int, step: float) -> float:
+        """The value i steps above `low`; rounded, so 0.1 + 2 * 0.1 is 0.3."""
+        return round(self.low + i * step, 12)
 
 
 class FloatParameter(_Range[float]):
@@ -60,6 +68,12 @@ class FloatParameter(_Range[float]):
     def listed(self) -> tuple[Value, ...] | None:
         """All values where they can be listed; None without a step."""
         return None if self.step is None else self._spaced(self.step)
+
+    def settled(self, value: Value) -> Value:
+        """Optuna's samplers propose 0.30000000000000004 for 0.3, which would be another setting with another key."""
+        if self.step is None or not isinstance(value, int | float):
+            return value
+        return self._at(round((value - self.low) / self.step), self.step)
 
 
 class IntParameter(_Range[int]):
@@ -92,6 +106,9 @@ class ChoiceParameter:
 
     def contains(self, value: Value) -> bool:
         return value in self.values
+
+    def settled(self, value: Value) -> Value:
+        return value
 
 
 Parameter = FloatParameter | IntParameter | ChoiceParameter

@@ -194,7 +194,7 @@ class Candidates:
         values: Point = {}
         for parameter in self._sweep.space:
             if exists(parameter, self._base, values):
-                values[parameter.key] = _suggest_one(trial, parameter)
+                values[parameter.key] = parameter.settled(_suggest_one(trial, parameter))
         return values
 
     def _repeat(self, trial: optuna.Trial, name: str) -> None:
@@ -215,7 +215,8 @@ class Candidates:
         return fingerprint([setting_hash(setting), shots])[:16]
 
     def _as_proposal(self, trial: FrozenTrial) -> Proposal:
-        setting, shots = resolve(trial.params, self._sweep.reference)
+        proposed = {p.key: p.settled(trial.params[p.key]) for p in self._sweep.space if p.key in trial.params}
+        setting, shots = resolve(proposed, self._sweep.reference)
         return Proposal(trial.number, trial.user_attrs.get(NAME) or trial.user_attrs[REPEATS], setting, shots)
 
     def _reference(self) -> list[StartPoint]:

@@ -67,6 +67,10 @@ def test_kgcoop_is_the_published_setting() -> None:
     assert alignment.local_weight == 0
 
 
+def test_weights_decay_as_in_dassl_though_no_recipe_names_it() -> None:
+    assert {method_setting(name).optim.weight_decay for name in ("coop", "plot", "kgcoop", "dualpt")} == {5e-4}
+
+
 def test_packs_hold_cells_that_differ_in_seed_and_weights_only() -> None:
     setting = method_setting("dualpt")
     one = Cell(setting, "mini-pets", "few-shot", 4, 1)

@@ -60,6 +60,12 @@ def test_the_content_of_the_file_without_writing_it(tmp_path):
         load_contexts(tmp_path / "contexts.safetensors")
 
 
+def test_one_replica_of_a_pack_is_written_alone():
+    """`torch.save` would write the whole pack that the slice is a view of."""
+    pack = torch.randn(64, 1, 4, 8)
+    assert len(contexts_file(pack[3], {})) < 2 * pack[3].nbytes + 500 < pack.nbytes
+
+
 def test_files_from_before_checksums_are_read(tmp_path):
     save_file({"contexts": torch.ones(1, 4, 8)}, tmp_path / "old.safetensors", {"seed": "1"})
     assert load_contexts(tmp_path / "old.safetensors")[1] == {"seed": "1"}

@@ -85,6 +85,12 @@ def test_stored_half_precision_is_read():
         assert (a.predictions == b.predictions).float().mean() > 0.9
 
 
+def test_classes_that_half_precision_could_not_tell_apart():
+    """The second is nearer, and both would be 0.25 in float16, where the first of them wins."""
+    images = ImageFeatures(torch.ones(3, 1).half(), None, torch.ones(3, dtype=torch.long))
+    assert zero_shot(torch.tensor([[0.25], [0.25001]]), images).accuracy == 100
+
+
 def test_per_class_accuracies_are_percent_of_each_class():
     labels = torch.tensor([0, 0, 0, 0, 2, 2])
     predictions = torch.tensor([0, 0, 0, 1, 2, 0])

@@ -11,9 +11,13 @@ import pytest
 
 SCRIPT = Path(__file__).parents[3] / "docs" / "cluster" / "slurm.sh"
 STANDINS = {
-    "scontrol": 'printf "node1\\nnode2\\n"',
+    "scontrol": 'printf "node1\\nnode2\\n"; [ -z "${MANY_NODES:-}" ] || seq -f node%g 3 100000',
     # options first, then the command of the step; what Slurm sets in a step is already in the environment
-    "srun": 'echo "srun $*" >> "$CALLS"; while [[ "$1" == --* ]]; do shift; done; exec "$@"',
+    "srun": """
+        echo "srun $*" >> "$CALLS"
+        echo "${SRUN_CPUS_PER_TASK:-}" >> step_cpus
+        while [[ "$1" == --* ]]; do shift; done
+        exec "$@" """,
     "hostname": "echo 10.0.0.1",
     "ray": """
         echo "ray $*" >> "$CALLS"
@@ -105,6 +109,19 @@ def test_gpus_are_counted_however_they_were_requested(job: Job, environment: dic
     (head,) = (call for call in calls if call.startswith("ray start"))
     assert f"--num-gpus={gpus} " in head
     assert "--num-cpus=16 " in head
+
+
+def test_steps_have_the_cores_of_the_job(job: Job, tmp_path: Path) -> None:
+    """Slurm's steps do not inherit --cpus-per-task."""
+    assert job("mini-grid", nodes=2)[0] == 0
+    assert set((tmp_path / "step_cpus").read_text().splitlines()) == {"16"}
+
+
+def test_the_first_of_many_nodes_is_found(job: Job) -> None:
+    """A reader that closes the pipe after one line ends scontrol by a signal, and with pipefail the job."""
+    ended, calls, _ = job("mini-grid", MANY_NODES="1")
+    assert ended == 0
+    assert any("--nodelist=node1 " in call for call in calls)
 
 
 def test_every_node_gets_ray_and_nobody_else_s_ray_is_stopped(job: Job, tmp_path: Path) -> None:

@@ -190,6 +190,17 @@ def test_every_sampler_is_reproducible_and_goes_on_after_a_kill(declare: Declare
     assert sampler in ("cmaes", "nsga2") or rest == whole[4:]
 
 
+@pytest.mark.parametrize("sampler", ["tpe", "random", "nsga2", "qmc", "grid"])
+def test_stepped_values_are_spelled_alike_by_every_sampler(declare: Declare, sampler: str) -> None:
+    """Optuna proposes 0.30000000000000004 for 0.3: two settings, and the cells of the one would be trained twice."""
+    space = {"alignment.llm_weight": {"float": [0, 1], "step": 0.1}}
+    search = candidates(declare(**{"search.space": space, "search.sampler": sampler, "search.trials": 11}))
+    proposals = judge_all(search)
+    assert sorted(p.setting.alignment.llm_weight for p in proposals) == [n / 10 for n in range(11)]
+    (selected,) = search.selected()
+    assert selected.setting.alignment.llm_weight == 1.0
+
+
 @pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "nsga2", "qmc"])
 def test_samplers_search_conditional_spaces(declare: Declare, sampler: str) -> None:
     sweep = declare(**{"search.trials": 8, "search.sampler": sampler})

@@ -1,12 +1,15 @@
-"""What a worker does about a disk that can't take what the cells need."""
+"""A worker: the threads it uses, and a disk that can't take what the cells need."""
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from dualpt.core.errors import StorageError
 from dualpt.sweeps.ledger.mlflow import Ledger
-from dualpt.sweeps.workers.worker import train_pack
+from dualpt.sweeps.workers.worker import SweepWorker, train_pack
+from dualpt.sweeps.workers.worker_config import WorkerConfig
 from tests.sweeps.fake_runner import FakeRunner
 from tests.sweeps.running import open_dispatcher, shown
 from tests.sweeps.small_sweep import Declare
@@ -24,3 +27,14 @@ def test_a_full_disk_fails_no_cell(declare: Declare, log: Path) -> None:
     with pytest.raises(StorageError, match="the disk is full"):
         train_pack(NoRoom(log), Ledger(sweep.file.run.tracking_uri), unit.packs[0])  # type: ignore[arg-type]
     assert shown(sweep) == []
+
+
+def test_a_worker_uses_the_threads_it_was_given(declare: Declare, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray sets OMP_NUM_THREADS by itself: to 1 for half a core, or for none."""
+    threads: list[int] = []
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(set_num_threads=threads.append))
+    monkeypatch.setattr(WorkerConfig, "check_here", lambda self: None)
+    uri = declare().file.run.tracking_uri
+    config = WorkerConfig(lambda: FakeRunner(log), uri, threads=3)  # type: ignore[arg-type, return-value]
+    SweepWorker.__new__(SweepWorker).setup({"worker": config})
+    assert threads == [3]
