@@ -72,7 +72,7 @@ def cell_of(ledger: "Ledger", row: CellRow, overrides: Mapping[str, Any]) -> Cel
                 f"{key}: a finished cell keeps its setting; only {', '.join(MOVABLE)} may be given"
                 f"{nearest(key, MOVABLE)}"
             )
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(prefix="dualpt-") as folder:
         source = _artifact(ledger, row, SETTING_FILE, Path(folder))
         values = json.loads(source.read_text(encoding="utf-8"))
     setting = Setting().with_values(values, source=f"{SETTING_FILE} of run {row.run_id}")
@@ -94,7 +94,7 @@ def prompts_of(ledger: "Ledger", row: CellRow, overrides: Mapping[str, Any]) -> 
     if row.params.get("method") != "prompt":
         raise UserError(f"cell {_place(row)} is zero-shot: it learned no prompts; choose a trained method's cell")
     cell = cell_of(ledger, row, overrides)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(prefix="dualpt-") as folder:
         prompts = load_prompts(_artifact(ledger, row, CONTEXTS_FILE, Path(folder)), cell)
     return replace(prompts, cell=cell)
 

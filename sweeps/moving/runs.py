@@ -91,7 +91,7 @@ def artifacts(client: MlflowClient, places: ArtifactPlaces, run_id: str) -> Iter
     if folders := places.to_read(client.get_run(run_id)):
         yield {place: file for folder in reversed(folders) for place, file in artifact_files(folder)}
         return
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(prefix="dualpt-") as folder:
         client.download_artifacts(run_id, "", folder)
         yield dict(artifact_files(Path(folder)))
 
@@ -127,7 +127,7 @@ def create(
     if (own_folder := places.to_write(created)) is not None:
         unpack(run, own_folder)
         return run_id
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(prefix="dualpt-") as folder:
         unpack(run, Path(folder))
         client.log_artifacts(run_id, folder)
     return run_id

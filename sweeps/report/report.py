@@ -74,7 +74,7 @@ def report_sweep(console: Console, name: str, *, store: str, study: str, out: Pa
     path = out or Path("outputs") / f"{name}-report.html"
     writable_folder(path.parent, "--out")
     sweep = reader.read_sweep(name)
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory(prefix="dualpt-") as temporary:
         folder = Path(temporary)
         page = folder / PAGE
         page.write_text(render(rows, sweep, reader.loss_curves, study, folder), encoding="utf-8")

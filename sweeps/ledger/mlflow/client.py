@@ -180,7 +180,7 @@ class StoreClient:
                 for name, content in files.items():
                     _write_whole(own / name, content)
                 return
-            with tempfile.TemporaryDirectory() as folder:
+            with tempfile.TemporaryDirectory(prefix="dualpt-") as folder:
                 for name, content in files.items():
                     (Path(folder) / name).write_bytes(content)
                 self._client.log_artifacts(run.info.run_id, folder)

@@ -266,7 +266,7 @@ class Ledger(CellLedger, SweepReader):
         best = [row.ref for row in self.trials(experiment_id) if row.ref.kind == "best" and not row.superseded]
         if not best:
             raise UserError(f"sweep '{name}' in {masked(self.uri)} has selected no setting yet; finish it first")
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(prefix="dualpt-") as folder:
             found = []
             for ref in best:  # each is read at once: fetched files share a name
                 if (path := self.artifact(ref.run_id, SETTING_FILE, Path(folder))) is None:
