@@ -1,21 +1,23 @@
 """Where runs are kept: the address of a tracking store, and whether it can be used, told before any work is done."""
 
 import contextlib
+import re
 import socket
 import sqlite3
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
 from dualpt.core.errors import UserError
 from dualpt.core.files.fingerprint import fingerprint
 from dualpt.core.files.locations import cache_root
+from dualpt.core.files.regular import check_regular
 
 SQLITE, JOURNAL = "sqlite:///", "journal:///"
 """Beginnings of URIs whose rest is the path of a file."""
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 PROBE_SECONDS = 5.0
 """How long a tracking server or a database may take to answer at all."""
 
@@ -77,10 +79,10 @@ def journal_path(uri: str) -> Path | None:
 
 
 def is_new(uri: str) -> bool:
-    """Whether the store is a file, SQLite's or a journal, that does not exist yet."""
+    """Whether the store is a file, SQLite's or a journal, that does not exist yet or is empty."""
     uri = absolute_uri(uri)
     path = sqlite_path(uri) or journal_path(uri)
-    return path is not None and not path.is_file()
+    return path is not None and not (path.is_file() and path.stat().st_size)
 
 
 def examine_study(uri: str) -> None:
@@ -122,7 +124,13 @@ def file_store_refusal(key: str, uri: str, who: str) -> str:
 
 def is_database(uri: str) -> bool:
     """Whether a URI names a database server, as SQLAlchemy would reach it."""
-    return urlsplit(uri).scheme.partition("+")[0] in DATABASES
+    return _scheme(uri).partition("+")[0] in DATABASES
+
+
+def _scheme(uri: str) -> str:
+    """What stands before the colon; empty for a path. Passwords may hold what `urlsplit` refuses."""
+    found = SCHEME.match(uri)
+    return found[1].lower() if found else ""
 
 
 @contextlib.contextmanager
@@ -151,7 +159,7 @@ def examine(uri: str) -> None:
     Raises:
         UserError: the store cannot be used; the line says why, and the remedy.
     """
-    scheme = urlsplit(uri).scheme
+    scheme = _scheme(uri)
     if scheme in ("http", "https"):
         _probe(uri)
     elif scheme in ("", "file"):
@@ -184,6 +192,7 @@ def _probe(uri: str) -> None:
 
 def _try_appending(path: Path, key: str) -> None:
     """Try a plain file, or, where there is none yet, its folder."""
+    check_regular(path, f"choose another file with {key}=journal:////path/file")
     try:
         if path.exists():
             with path.open("ab"):
@@ -218,7 +227,7 @@ def _try_connecting(uri: str, key: str) -> None:
         with engine.connect() as connection:
             writable = not ours or bool(connection.execute(sqlalchemy.text(MAY_WRITE)).scalar())
         engine.dispose()
-    except (SQLAlchemyError, ImportError) as error:
+    except (SQLAlchemyError, ImportError, ValueError) as error:  # ValueError: a port that is no number
         kind = StoreUnavailable if is_outage(error) else UserError
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         raise kind(f"{key}: {shown} cannot be used ({reason}); is the server running, and the address right?") from None
@@ -228,6 +237,7 @@ def _try_connecting(uri: str, key: str) -> None:
 
 def _try_writing(path: Path, key: str) -> None:
     """Try the file, or, where there is none yet, its folder: nothing is left behind."""
+    check_regular(path, f"choose another file with {key}=sqlite:////path/file.db")
     try:
         if path.is_file():
             with contextlib.closing(sqlite3.connect(path)) as connection:

@@ -68,9 +68,7 @@ def launch(
     """
     file = sweep.file
     plan = plan_sweep(sweep)
-    examine(absolute_uri(file.run.tracking_uri))
-    if file.search is not None:
-        examine_study(file.run.study_storage)
+    examine_stores(sweep)
     start_points = [*sweep.start_points, *selected_before(sweep)]
     with only_launch(file.run.tracking_uri, file.name), SweepProgress(console, enabled=progress) as shown:
         _begin_alone(file.run.tracking_uri, file.name, shown)
@@ -129,6 +127,18 @@ def _begin_alone(uri: str, name: str, shown: SweepProgress) -> None:
     refuse_second(ledger, ledger.find_experiment(name), name)
     if delivered := outbox.deliver(ledger):
         shown.note(f"delivered {len(delivered)} results that were kept while the tracking store was away")
+
+
+def examine_stores(sweep: LoadedSweep) -> None:
+    """Find whether the sweep can be recorded where it says. Writes nothing.
+
+    Raises:
+        UserError: its tracking store or its study cannot be used.
+    """
+    run = sweep.file.run
+    examine(absolute_uri(run.tracking_uri))
+    if sweep.file.search is not None:
+        examine_study(run.study_storage)
 
 
 def draw_mini_datasets(sweep: LoadedSweep, *, console: Console, progress: bool = True) -> None:

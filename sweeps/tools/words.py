@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from dualpt.search_spaces.yaml_reader import parse_overrides
-
 from dualpt.core.errors import UserError, nearest
+from dualpt.search_spaces.overrides import parse_overrides
 
 ROOT = "data.root"
 
