@@ -1,5 +1,6 @@
 """The command line: groups of commands from `dualpt.sweeps.commands`, and how errors reach the user."""
 
+import errno
 import os
 import sys
 from typing import Annotated, Any, NoReturn
@@ -66,6 +67,10 @@ def main() -> None:
         _refuse(str(error))
     except UsageError as error:
         _refuse(_usage_fault(error))
+    except OSError as error:
+        if debug or error.errno != errno.ENAMETOOLONG:
+            raise
+        _refuse(f"{error.filename}: no file can have a name this long; give a shorter one")
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
 

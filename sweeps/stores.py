@@ -92,6 +92,8 @@ def examine_study(uri: str) -> None:
         StoreUnavailable: its database does not answer.
         UserError: it cannot.
     """
+    if uri.startswith("sqlite") and ((path := sqlite_path(uri)) is None or path.name in ("", ":memory:")):
+        raise UserError(f"run.study_storage: '{uri}' names no file, and would be lost; use sqlite:///optuna.db")
     uri = absolute_uri(uri)
     if (path := sqlite_path(uri)) is not None:
         _try_writing(path, "run.study_storage")

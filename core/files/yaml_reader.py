@@ -64,7 +64,7 @@ def load_yaml(text: str) -> Any:
     """What a YAML text says.
 
     Raises:
-        yaml.YAMLError: it isn't YAML, is nested too deeply or is too large.
+        yaml.YAMLError: it isn't YAML, is nested too deeply, is too large, or holds a NUL character.
     """
     loaded = yaml.load(text, Loader=Loader)
     level, values = [loaded], 0
@@ -73,6 +73,8 @@ def load_yaml(text: str) -> Any:
         values += len(level)
         if not level:
             return loaded
+        if any(isinstance(value, str) and "\0" in value for value in level):
+            raise yaml.YAMLError("a text holds a NUL character")
         if values > MOST_VALUES:
             raise yaml.YAMLError(f"more than {MOST_VALUES:,} values")
     raise yaml.YAMLError(f"nested more than {DEEPEST} levels deep, or contains itself")

@@ -118,7 +118,7 @@ TOO_LONG = (
     f"data draw --split {LONG}.json",
     f"data check OxfordPets --root {LONG}",
     f"describe check {LONG}.json OxfordPets {PETS}",
-    f"predict --contexts {LONG}.safetensors a.png",
+    f"predict --contexts {LONG}.safetensors {{shared}}/data/oxford_pets",
     f"train --dataset OxfordPets data.root={LONG}",
     f"train --dataset OxfordPets {PETS} prompt.init=./{LONG}.safetensors",
     f"train --dataset OxfordPets {PETS} backbone.name=ViT-B-32 backbone.pretrained=./{LONG}",
