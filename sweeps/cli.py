@@ -51,7 +51,7 @@ GROUPS = (
 for group in GROUPS:
     app.add_typer(group.app)
 
-UsageError = typer.BadParameter.__mro__[1]
+UsageError: Any = typer.BadParameter.__mro__[1]
 """Click's, from wherever this release of Typer has its Click."""
 
 
