@@ -1,6 +1,7 @@
 # make demo: install, then a sweep over the eleven mini datasets, its table and figure.
 # make test: the tests. make check: linters, types, import rules. make bench: ratios measured side by side.
 # make test-cluster: the tests on real clusters of several nodes: about five minutes; CI runs them.
+# make abuse: bad inputs of every kind, each refused in one line; `make test` tries one in four.
 # make chaos ROUNDS=20 SEED=1: kills at random moments; every cell must be there once, with the same numbers.
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-cluster check bench chaos format clean
+.PHONY: demo test test-cluster check bench abuse chaos format clean
 
 demo: $(INSTALLED)
 	$(BIN)/dualpt demo
@@ -31,6 +32,9 @@ format: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks
+
+abuse: $(INSTALLED)
+	ABUSE_EVERY=1 $(BIN)/pytest tests/abuse
 
 ROUNDS ?= 20
 chaos: $(INSTALLED)

@@ -142,13 +142,13 @@ def _published(values: Mapping[str, Any], sweep: LoadedSweep, place: str) -> tup
     method, changes = values["method"], values.get("changes")
     if not isinstance(changes, list) or not changes:
         raise UserError(f"{place}: a published method needs 'changes', the list of keys in which it differs")
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise UserError(f"{place}: unknown method '{method}'{nearest(method, METHODS)}")
     setting = method_setting(method, sweep.file.base_values())
     if not setting.trains:
         raise UserError(f"{place}: {method} trains nothing; list it under 'baselines'")
     for key in changes:
-        if key not in SETTING_KEYS:
+        if not isinstance(key, str) or key not in SETTING_KEYS:
             raise UserError(f"{place}.changes: unknown key '{key}'{nearest(key, SETTING_KEYS)}")
     return setting, changes
 
@@ -229,7 +229,7 @@ def _generators(declared: Any, design: str, factors: Sequence[Factor], place: st
         raise UserError(f"{place}: expected {{factor: [factors whose product it follows]}}, found {declared!r}")
     for generated, by in declared.items():
         for name in (generated, *by):
-            if name not in names:
+            if not isinstance(name, str) or name not in names:
                 raise UserError(f"{place}: unknown factor '{name}'{nearest(name, names)}")
             if len(names[name].levels) != 2:
                 raise UserError(f"{place}: {name} has {len(names[name].levels)} levels; a fraction takes two of each")

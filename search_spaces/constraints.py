@@ -54,7 +54,7 @@ class Constraint:
         """
         try:
             return bool(_value(self._tree, values))
-        except (TypeError, ArithmeticError) as error:
+        except (TypeError, ArithmeticError, RecursionError) as error:
             unset = [key for key in sorted(self.keys) if values[key] is None]
             reason = f"{unset[0]} is not set" if unset else str(error)
             raise UserError(f"'{self.text}' cannot be evaluated: {reason}") from None
@@ -75,9 +75,9 @@ def parse_constraint(text: Any, searched: Collection[str], source: str) -> Const
         raise UserError(f"{source}: expected text such as 'prompt.n_prompts <= 2', found {text!r}")
     try:
         tree = ast.parse(text.strip(), mode="eval").body
+        keys = frozenset(_keys(tree, text, source))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise UserError(f"{source}: '{text}' is not an expression of {LANGUAGE}") from None
-    keys = frozenset(_keys(tree, text, source))
+        raise UserError(f"{source}: '{text:.200}' is not an expression of {LANGUAGE}") from None
     if not _is_condition(tree):
         raise UserError(f"{source}: '{text}' is neither true nor false; write a comparison such as … <= 32")
     for key in sorted(keys):

@@ -7,6 +7,9 @@ import yaml
 from dualpt.core.errors import UserError
 from dualpt.core.files.yaml_reader import load_yaml
 
+NULLS = ("null", "Null", "NULL", "~")
+"""How YAML writes a value that is not set."""
+
 
 def parse_value(text: str) -> Any:
     """The value of a command-line override, by YAML's rules: `3`, `1e-3`, `true`, `[a, b]`, `name`.
@@ -43,4 +46,6 @@ def parse_overrides(pairs: list[str]) -> dict[str, Any]:
             values[key] = parse_value(text)
         except UserError as error:
             raise UserError(f"{key}: {error}") from None
+        if values[key] is None and text.strip() not in NULLS:  # a comment or an anchor alone
+            raise UserError(f"override '{pair}' has no value; write {key}=null for the default, or leave it out")
     return values

@@ -115,6 +115,8 @@ Parameter = FloatParameter | IntParameter | ChoiceParameter
 
 KINDS = ("float", "int", "choice")
 OPTIONS = ("log", "step", "when")
+MOST_VALUES = 1_000_000
+"""Values of a range in steps; samplers and tables list them."""
 
 
 def parse_parameter(key: str, spec: Any, source: str) -> Parameter:
@@ -164,11 +166,15 @@ def _build(key: str, kind: str, spec: dict[str, Any], when: Condition, place: st
     if len(given) != 2 or any(isinstance(end, bool) or not isinstance(end, number) for end in given):
         raise UserError(f"{place}: {kind} needs [low, high] as two {kind} numbers, found {given}")
     low, high = given
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise UserError(f"{place}: bounds are finite numbers, found [{low}, {high}]")
     if low >= high:
         raise UserError(f"{place}: bounds are reversed or equal, [{low}, {high}]; write [low, high] with low < high")
     if log and low <= 0:
         raise UserError(f"{place}: log needs low > 0, found {low}")
     step = _step(spec.get("step"), low, high, log, kind == "int", place)
+    if (kind == "int" or step is not None) and (high - low) / (step or 1) > MOST_VALUES:
+        raise UserError(f"{place}: more than {MOST_VALUES:,} values; narrow the range, or give a larger step")
     if kind == "int":
         return IntParameter(key, low, high, log, None if step is None else int(step), when)
     return FloatParameter(key, low, high, log, step, when)
@@ -178,12 +184,12 @@ def _step(step: Any, low: float, high: float, log: bool, whole: bool, place: str
     """The distance of neighbouring values, which must lead from the low end to the high one."""
     if step is None:
         return None
-    if isinstance(step, bool) or not isinstance(step, int if whole else int | float) or step <= 0:
+    if isinstance(step, bool) or not isinstance(step, int if whole else int | float) or not 0 < step < math.inf:
         kind = "whole number" if whole else "number"
         raise UserError(f"{place}.step: expected a {kind} above 0, found {step!r}")
     if log:
         raise UserError(f"{place}: log and step exclude each other; list the values as {{choice: [...]}}")
-    if not _is_whole((high - low) / step):
+    if not 1 <= (steps := (high - low) / step) < math.inf or not _is_whole(steps):
         raise UserError(f"{place}.step: steps of {step} do not lead from {low} to {high}")
     return float(step)
 

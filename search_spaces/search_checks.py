@@ -121,8 +121,8 @@ def check_racing(sweep: LoadedSweep, source: str) -> None:
     judged = len(expand_datasets(search.datasets or sweep.file.grid.datasets, sweep.reference.data.folder))
     if judged <= (search.race_datasets or 1):
         raise UserError(
-            f"{source}.racing: needs more than {search.race_datasets or 1} judged datasets, found {judged}; "
-            "set search.racing=none"
+            f"{source}.racing: needs more judged datasets than race_datasets ({search.race_datasets or 1}), found "
+            f"{judged}; set search.racing=none"
         )
 
 

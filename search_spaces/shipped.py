@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from dualpt.core.errors import UserError, nearest
+from dualpt.core.files.regular import check_regular
 
 
 def shipped_folder() -> Path:
@@ -39,5 +40,6 @@ def _find(file: str, folder: Path, kind: str) -> Path:
         return path
     if shipped.is_file():
         return shipped
+    check_regular(path, f"give a {kind} file")
     names = [p.stem for p in folder.glob("*.yaml")]
     raise UserError(f"{file}: no such {kind} file{nearest(path.stem, names)} (`dualpt spaces` lists what ships)")

@@ -22,6 +22,8 @@ def declared_start_points(sweep: LoadedSweep, source: str) -> tuple[StartPoint, 
     assert sweep.file.search is not None
     points = []
     for entry in sweep.file.search.start_from:
+        if entry == {}:
+            raise UserError(f"{source}: {{}} gives no value; give a method, sweep:NAME or {{key: value}}")
         if isinstance(entry, dict):
             label = ", ".join(f"{key}: {value}" for key, value in entry.items())
             points.append(start_point(sweep, label, _given(sweep, entry, source), source, entry.get(SHOTS)))

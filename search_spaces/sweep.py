@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -38,7 +38,7 @@ class Run(Section):
 
     cpus_per_trial: float = Field(1, gt=0)
     """CPU cores a trial reserves (and the torch threads it uses)."""
-    gpus_per_trial: float | Literal["auto"] = "auto"
+    gpus_per_trial: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
     """GPUs a trial reserves, a fraction or a whole number; `auto` measures the memory of the sweep's largest pack."""
     max_concurrent: int | None = Field(None, ge=1)
     """Most trials at once; None is what the resources allow."""

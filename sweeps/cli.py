@@ -1,8 +1,9 @@
 """The command line: groups of commands from `dualpt.sweeps.commands`, and how errors reach the user."""
 
+import errno
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -51,20 +52,43 @@ GROUPS = (
 for group in GROUPS:
     app.add_typer(group.app)
 
+UsageError: Any = typer.BadParameter.__mro__[1]
+"""Click's, from wherever this release of Typer has its Click."""
+
 
 def main() -> None:
-    """Entry point: a `UserError` becomes one line and exit code 2; a traceback appears only with `--debug`."""
+    """Entry point: bad input becomes one line and exit code 2; a traceback appears only with `--debug`."""
     debug = "--debug" in sys.argv
     sys.argv = [word for word in sys.argv if word != "--debug"]
     try:
-        app()
+        sys.exit(app(prog_name="dualpt", standalone_mode=False))
     except UserError as error:
         if debug:
             raise
-        Console(stderr=True).print(f"[bold red]error:[/] {escape(masked(str(error)))}", highlight=False, soft_wrap=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
+        _refuse(masked(str(error)))
+    except UsageError as error:
+        _refuse(_usage_fault(error))
+    except OSError as error:
+        if debug or error.errno != errno.ENAMETOOLONG:
+            raise
+        _refuse(f"{error.filename}: no file can have a name this long; give a shorter one")
+    except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
+
+
+def _refuse(fault: str) -> NoReturn:
+    """Print a fault, if any, as one line without control characters, and exit."""
+    if fault:
+        line = " ".join(fault.split())
+        shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
+        Console(stderr=True).print(f"[bold red]error:[/] {escape(shown)}", highlight=False, soft_wrap=True)
+    sys.exit(2)
+
+
+def _usage_fault(error: Any) -> str:
+    """What Click says of the words on the command line; nothing where it has printed the help of a group."""
+    said = " ".join(error.format_message().split()).removesuffix(".")
+    return f"{said} (see `{error.ctx.command_path} --help`)" if said and error.ctx else said
 
 
 @app.callback()

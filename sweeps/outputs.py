@@ -1,5 +1,6 @@
 """Where commands write what was asked for: checked before any work is done."""
 
+import errno
 import tempfile
 from pathlib import Path
 
@@ -18,3 +19,20 @@ def writable_folder(folder: Path, option: str) -> None:
             pass
     except OSError as error:
         raise UserError(f"{option}: {folder} cannot be written ({error.strerror})") from None
+
+
+def check_file(file: Path, option: str) -> None:
+    """Find whether a file can be written, as far as that can be known; leaves nothing behind.
+
+    Raises:
+        UserError: it cannot; the line names the option.
+    """
+    try:
+        if file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "Is a directory")
+        file.exists()  # raises where the name is too long
+        existing = next(folder for folder in file.absolute().parents if folder.exists())
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise UserError(f"{option}: {file} cannot be written ({error.strerror})") from None

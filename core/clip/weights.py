@@ -155,7 +155,8 @@ def _brought(model_config: dict[str, Any] | None, path: Path) -> dict[str, Any]:
         raise UserError(
             f"backbone.name: {AUTO} finds no {HUB_CONFIG} beside {path}; name the weights' architecture instead"
         )
-    if not {"embed_dim", "vision_cfg", "text_cfg"} <= set(model_config):
+    towers = (model_config.get("vision_cfg"), model_config.get("text_cfg"))
+    if not all(isinstance(tower, dict) for tower in towers) or type(model_config.get("embed_dim")) is not int:
         raise UserError(f"{path.with_name(HUB_CONFIG)}: not an open_clip configuration; name the architecture instead")
     from dualpt.core.clip.architectures import supported
 

@@ -212,6 +212,10 @@ def bank_path(out: Path, dataset: str) -> Path:
     path = out if out.suffix == ".json" else out / f"{dataset}.json"
     if path.is_dir():
         raise UserError(f"--out: {path} is a folder; give a folder of banks or a new .json file")
+    try:
+        path.exists()
+    except OSError as error:  # a name that is too long
+        raise UserError(f"--out: {path} cannot be written ({error.strerror}); give another") from None
     nearest_there = next(folder for folder in path.absolute().parents if folder.exists())
     if not nearest_there.is_dir() or not os.access(nearest_there, os.W_OK):
         raise UserError(f"--out: nothing can be written in {path.parent}; give another folder")

@@ -15,7 +15,7 @@ from dualpt.core.data.split_file import read_split_file
 from dualpt.core.data.splits import PARTS, listing
 from dualpt.core.errors import UserError
 from dualpt.core.files.json_reader import parse_json
-from dualpt.core.files.regular import check_regular
+from dualpt.core.files.regular import check_fetched, check_regular
 from dualpt.core.mini.world import build_world
 
 INSTEAD = "--classes FILE with a split file or one name per line"
@@ -92,11 +92,14 @@ def _imagenet_classes(info: DatasetInfo, root: Path) -> Classes:
 def _read_file(source: Path, info: DatasetInfo) -> Classes:
     check_regular(source, INSTEAD)
     try:
+        check_fetched(source)
         text = source.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"{source}: no such file of class names") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{source}: cannot be read ({error})") from None
+    if odd := next((line for line in text.splitlines() if not line.replace("\t", " ").isprintable()), None):
+        raise UserError(f"{source}: not a text file of class names (it holds {odd!r:.60})")
     classes = _from_json(source, info, text) if source.suffix == ".json" else _from_lines(text, source)
     if not classes:
         raise UserError(f"{source}: holds no class names; expected a split file or one name per line")

@@ -1,5 +1,6 @@
 """Anything but a regular file is refused before it is opened: a named pipe would block its reader forever."""
 
+import errno
 import stat
 from pathlib import Path
 
@@ -35,12 +36,16 @@ def check_regular(path: Path, remedy: str = "give a file") -> None:
         remedy: what the user can do.
 
     Raises:
-        UserError: the path leads to a folder, a named pipe, a socket or a device.
+        UserError: the path leads to a folder, a named pipe, a socket, a device or itself.
     """
     try:
         kind = odd_kind(path.stat().st_mode)
-    except (OSError, ValueError):
+    except ValueError:
         return
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            return
+        raise UserError(f"{path}: is a link that leads back to itself; {remedy}") from None
     if kind is not None:
         raise UserError(f"{path}: is {kind} and cannot be read as a file; {remedy}")
 

@@ -65,7 +65,7 @@ def load_yaml(text: str) -> Any:
     """What a YAML text says.
 
     Raises:
-        yaml.YAMLError: it isn't YAML.
+        yaml.YAMLError: it isn't YAML, or holds a NUL character.
         UserError: it is nested too deeply, or holds too much.
     """
     try:
@@ -78,6 +78,8 @@ def load_yaml(text: str) -> Any:
         values += len(level)
         if not level:
             return loaded
+        if any(isinstance(value, str) and "\0" in value for value in level):
+            raise yaml.YAMLError("a text holds a NUL character")
         if values > MOST_VALUES:
             raise UserError(f"more than {MOST_VALUES:,} values")
     raise UserError(TOO_DEEP)

@@ -60,7 +60,8 @@ def generate(
     device: Annotated[str | None, typer.Option(help="Device of --llm, e.g. cuda:0; auto by default.")] = None,
     parallel: Annotated[int | None, typer.Option(min=1, help="Requests at once with --endpoint; 8 by default.")] = None,
     timeout: Annotated[
-        float | None, typer.Option(min=0.1, help="Seconds until a request counts as failed; 120 by default.")
+        float | None,
+        typer.Option(min=0.1, max=86400, help="Seconds until a request counts as failed; 120 by default."),
     ] = None,
     root: Root = None,
     classes: Classes = None,

@@ -102,7 +102,8 @@ def verify(as_json: Json = False) -> None:
 @features.command(epilog="Example: [bold]dualpt features gc --unused 30 --dry-run[/]")
 def gc(
     unused: Annotated[
-        float | None, typer.Option(min=0, metavar="DAYS", help="Remove features that nothing has used for so long.")
+        float | None,
+        typer.Option(min=0, max=36500, metavar="DAYS", help="Remove features that nothing has used for so long."),
     ] = None,
     backbone: Annotated[
         str | None, typer.Option(help="Remove the features of a backbone; with --unused, only those.")

@@ -17,7 +17,9 @@ app = new_app()
 )
 def compare(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Sweeps or ablations (MLflow experiments).")],
-    shots: Annotated[int | None, typer.Option(help="Shots of the table; the largest finished by default.")] = None,
+    shots: Annotated[
+        int | None, typer.Option(min=0, help="Shots of the table; the largest finished by default.")
+    ] = None,
     all_shots: Annotated[
         bool, typer.Option("--all-shots", help="A table for each number of shots, and one by shots.")
     ] = False,
@@ -66,7 +68,9 @@ def figure(
     ],
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Sweeps or ablations.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to: .png, .pdf or .svg.")],
-    shots: Annotated[int | None, typer.Option(help="Shots of the figure; the largest finished by default.")] = None,
+    shots: Annotated[
+        int | None, typer.Option(min=0, help="Shots of the figure; the largest finished by default.")
+    ] = None,
     protocol: Annotated[str | None, typer.Option(help="Needed where a sweep holds cells of several.")] = None,
     common: Annotated[bool, typer.Option("--common", help="Compare on what all the sweeps cover.")] = False,
     store: Store = DEFAULT_STORE,

@@ -1,9 +1,7 @@
 """`dualpt compare`: from the ledger to what is printed, written or drawn."""
 
-import errno
 import json
 import re
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +36,7 @@ from dualpt.sweeps.comparison.tables import (
     differences,
     joined,
 )
+from dualpt.sweeps.outputs import check_file
 
 FORMATS = ("table", "markdown", "latex", "latex-document", "csv", "json")
 TARGET_METRIC = re.compile(target_accuracy(".+"))
@@ -182,16 +181,8 @@ def check_output(form: str, output: Path | None) -> None:
         UserError: an unknown format, or a path that cannot be written.
     """
     _check_words(format=(form, FORMATS))
-    if output is None:
-        return
-    try:
-        if output.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "Is a directory")
-        existing = next(folder for folder in output.absolute().parents if folder.exists())
-        with tempfile.TemporaryFile(dir=existing):
-            pass
-    except OSError as error:
-        raise UserError(f"--output: {output} cannot be written ({error.strerror})") from None
+    if output is not None:
+        check_file(output, "--output")
 
 
 def _check_words(**words: tuple[str | None, Sequence[str]]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from dualpt.core.descriptions.importing.matching import Import
 from dualpt.core.errors import UserError
 from dualpt.core.files.locations import write_atomically
+from dualpt.sweeps.outputs import check_file
 
 SAYS = {"words": "same words", "plural": "but for a plural", "spelling": "near spelling: is it this class?"}
 
@@ -19,6 +20,7 @@ def check_draft(path: Path, overwrite: bool) -> None:
     """
     if path.suffix.lower() == ".json":
         raise UserError(f"--draft: {path}: drafts are YAML, with remarks; give a name that ends in .yaml")
+    check_file(path, "--draft")
     if path.exists() and not overwrite:
         raise UserError(f"--draft: {path} exists; give another name, or --overwrite")
 

@@ -75,9 +75,7 @@ def launch(
     """
     file = sweep.file
     plan = plan_sweep(sweep)
-    examine(file.run.tracking_uri)
-    if file.search is not None:
-        examine_study(file.run.study_storage)
+    examine_stores(sweep)
     refuse_another_file(sweep)
     start_points = [*sweep.start_points, *selected_before(sweep)]
     with only_launch(file.run.tracking_uri, file.name), SweepProgress(console, enabled=progress) as shown:
@@ -157,6 +155,18 @@ def _deliver_artifacts(uri: str, note: Callable[[str], None]) -> None:
             f"[yellow]artifacts of {left} cells wait[/] in {escape(str(outbox.folder))} ({escape(reason or '')}); "
             "their numbers are on record, and the next launch delivers the rest"
         )
+
+
+def examine_stores(sweep: LoadedSweep) -> None:
+    """Find whether the sweep can be recorded where it says. Writes nothing.
+
+    Raises:
+        UserError: its tracking store or its study cannot be used.
+    """
+    run = sweep.file.run
+    examine(run.tracking_uri)
+    if sweep.file.search is not None:
+        examine_study(run.study_storage)
 
 
 def draw_mini_datasets(sweep: LoadedSweep, *, console: Console, progress: bool = True) -> None:

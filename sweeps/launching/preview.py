@@ -20,7 +20,7 @@ from dualpt.sweeps.launching.earlier_launches import (
     refuse_another_file,
     study_fits,
 )
-from dualpt.sweeps.launching.launch import draw_mini_datasets
+from dualpt.sweeps.launching.launch import draw_mini_datasets, examine_stores
 from dualpt.sweeps.planning.data_notes import DataNotes, ReadNotes, data_notes
 from dualpt.sweeps.planning.plan import PlanCounts, SweepPlan, count, plan_sweep
 
@@ -50,6 +50,7 @@ def dry_run(
     Raises:
         UserError: an unknown dataset, missing data, nothing to select by, or a store that cannot be read.
     """
+    examine_stores(sweep)
     with leaving_no_trace():
         draw_mini_datasets(sweep, console=console, progress=progress)
         _show_plan(sweep, console, as_json, key, notes, features)
@@ -93,6 +94,7 @@ def simulate(
     """
     from dualpt.sweeps.simulation.prediction import simulate_sweep
 
+    examine_stores(sweep)
     uri = sweep.file.run.tracking_uri
     with leaving_no_trace():
         recorded, everywhere = cells_on_record(uri, sweep.file.name), finished_anywhere(uri)

@@ -7,7 +7,7 @@ A cell is named by its run id, its key, an unambiguous beginning of either, or i
 import json
 import re
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -60,11 +60,11 @@ def find_cell(ledger: "Ledger", name: str) -> CellRow:
     return (originals or finished or found)[-1]
 
 
-def cell_of(ledger: "Ledger", row: CellRow, overrides: Mapping[str, Any]) -> Cell:
-    """The cell as it was run, with places on this machine in `overrides`; without targets, which it did not learn from.
+def check_movable(overrides: Iterable[str]) -> None:
+    """Refuse keys that say more than where things lie on this machine.
 
     Raises:
-        UserError: an override of what the cell has been run with, or a setting that is not on record.
+        UserError: one of them is part of what a cell was run with.
     """
     for key in overrides:
         if key not in MOVABLE:
@@ -72,6 +72,15 @@ def cell_of(ledger: "Ledger", row: CellRow, overrides: Mapping[str, Any]) -> Cel
                 f"{key}: a finished cell keeps its setting; only {', '.join(MOVABLE)} may be given"
                 f"{nearest(key, MOVABLE)}"
             )
+
+
+def cell_of(ledger: "Ledger", row: CellRow, overrides: Mapping[str, Any]) -> Cell:
+    """The cell as it was run, with places on this machine in `overrides`; without targets, which it did not learn from.
+
+    Raises:
+        UserError: an override of what the cell has been run with, or a setting that is not on record.
+    """
+    check_movable(overrides)
     with tempfile.TemporaryDirectory(prefix="dualpt-") as folder:
         source = _artifact(ledger, row, SETTING_FILE, Path(folder))
         values = json.loads(source.read_text(encoding="utf-8"))

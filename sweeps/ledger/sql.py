@@ -131,7 +131,12 @@ def read_histories(uri: str, run_ids: Sequence[str], metric: str) -> dict[str, l
 
 @contextlib.contextmanager
 def _connected(uri: str) -> Iterator[Connection]:
-    engine = create_engine(uri)
+    try:
+        engine = create_engine(uri)
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        raise UserError(
+            f"tracking store: the address cannot be used ({str(error).splitlines()[0]}); see --store"
+        ) from None
     try:
         with engine.connect() as connection:
             yield connection

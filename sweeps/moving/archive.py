@@ -7,6 +7,7 @@
 Knows no MLflow, and never runs anything that it reads.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -92,7 +93,8 @@ def write_archive(
     except OSError as error:
         raise UserError(f"--out: {path} cannot be written ({error.strerror or error})") from None
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # such as a file where a folder was named
+            part.unlink(missing_ok=True)
     return manifest
 
 

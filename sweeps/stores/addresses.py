@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 SQLITE, JOURNAL = "sqlite:///", "journal:///"
 """Beginnings of URIs whose rest is the path of a file."""
 DATABASES = ("postgresql", "mysql", "mssql")
@@ -76,7 +77,8 @@ def _has_no_tables(path: Path) -> bool:
 
 def is_database(uri: str) -> bool:
     """Whether a URI names a database server, as SQLAlchemy would reach it."""
-    return urlsplit(uri).scheme.partition("+")[0] in DATABASES
+    found = SCHEME.match(uri)  # not `urlsplit`, which refuses what passwords may hold
+    return found is not None and found[1].lower().partition("+")[0] in DATABASES
 
 
 def file_store_refusal(key: str, uri: str, who: str) -> str:

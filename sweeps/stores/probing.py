@@ -156,9 +156,10 @@ def _try_appending(path: Path, key: str) -> None:
 
 
 def _must_be_plain(path: Path, key: str) -> None:
-    """Refuse a folder, which takes ten tries to fail, and a FIFO, which would be waited for forever."""
-    if path.exists() and not path.is_file():
-        kind = "is a folder" if path.is_dir() else "is not a regular file"
+    """Refuse a folder, which takes ten tries to fail, a FIFO, which would be waited for forever, and a broken link."""
+    dangling = path.is_symlink() and not path.exists()
+    if dangling or (path.exists() and not path.is_file()):
+        kind = "is a folder" if path.is_dir() else "leads nowhere" if dangling else "is not a regular file"
         name = "mlflow.db" if key == TRACKING else "optuna.db"
         raise UserError(f"{key}: {path} cannot be written: it {kind}; name a file, such as sqlite:///{path / name}")
 

@@ -12,7 +12,7 @@ from dualpt.core.inputs.reading import data_of
 from dualpt.core.recipes import NUMERICS_VERSION
 from dualpt.sweeps.comparison.frames import open_ledger
 from dualpt.sweeps.console import progress_bar
-from dualpt.sweeps.ledger.cell_names import cell_of, prompts_of
+from dualpt.sweeps.ledger.cell_names import cell_of, check_movable, prompts_of
 from dualpt.sweeps.records import NUMERICS_TAG, TARGETS_PARAM, CellRow, TrialRow, grid_metrics, latest
 from dualpt.sweeps.stores import only_launch
 
@@ -64,6 +64,7 @@ def evaluate_sweep(
     Raises:
         UserError: no such sweep, one that is running, or an override of what the cells were run with.
     """
+    check_movable(overrides)
     ledger = open_ledger(store)
     rows = [row for row in ledger.read_cells(name) if row.finished]
     if not rows:

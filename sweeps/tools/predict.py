@@ -19,7 +19,7 @@ from dualpt.core.files.regular import check_regular
 from dualpt.sweeps.comparison.frames import open_ledger
 from dualpt.sweeps.console import progress_bar
 from dualpt.sweeps.ledger.cell_names import find_cell, prompts_of
-from dualpt.sweeps.outputs import writable_folder
+from dualpt.sweeps.outputs import check_file
 from dualpt.sweeps.records import MOVABLE
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def predict(
         raise UserError(f"--format: unknown format '{form}'{nearest(form, FORMATS)} (known: {', '.join(FORMATS)})")
     files, others = image_files(images)
     if output is not None:
-        writable_folder(output.parent, "--output")
+        check_file(output, "--output")
     prompts = _prompts(cell, contexts, store, overrides)
     names = None if classes is None else _class_names(classes)
     from dualpt.core.learned.classifier import PromptClassifier

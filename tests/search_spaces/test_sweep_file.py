@@ -137,7 +137,7 @@ def test_overrides_reach_grid_search_and_setting(good: Path) -> None:
         ("search.start_from=[{optim.epochs: 5}]", "search.start_from: 'optim.epochs' is not searched"),
         ("search.start_from=['sweep:']", "'sweep:' names no sweep"),
         ("search.racing=hyperband", "search.racing: input should be 'none', 'asha' or 'statistical'"),
-        ("search.racing=asha", "search.racing: needs more than 1 judged datasets, found 1"),
+        ("search.racing=asha", "search.racing: needs more judged datasets than race_datasets (1), found 1"),
         ("search.race_reduction=4", "search.race_reduction: does nothing with racing: none"),
         ("search.race_confidence=0.2", "search.race_confidence: input should be greater than 0.5"),
         ("search.pack=0", "search.pack: should be 'auto' or at least 1"),

@@ -200,8 +200,12 @@ def _answer_in(content: bytes) -> Answer:
 
 
 def _checked(url: str) -> Any:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        complete = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # brackets without an IPv6 address, or a port that is no number
+        complete = False
+    if not complete:
         raise UserError(f"--endpoint: '{url}' is not an address; give one such as http://localhost:8000/v1")
     if parts.username or parts.password or parts.query:
         raise UserError(

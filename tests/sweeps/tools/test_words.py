@@ -21,7 +21,7 @@ def test_names_and_a_root_in_any_order() -> None:
         (["optim.epochs=3"], "optim.epochs means nothing here, only data.root does"),
         (["data.rot=3"], "did you mean 'data.root'?"),
         (["data.root=a"], "--root b and data.root=a differ; give one of them"),
-        (["data.root="], "data.root: expected a folder, found None"),
+        (["data.root="], "data.root=null for the default"),
         (["data.root=[a]"], "data.root: expected a folder, found ['a']"),
         (["=x"], "override '=x' is not of the form key=value"),
         (["EuroSAT", "Food101"], "EuroSAT and Food101: this command takes one dataset"),
