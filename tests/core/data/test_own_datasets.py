@@ -84,7 +84,7 @@ def test_a_near_miss_is_suggested(tmp_path: Path) -> None:
         ("leaves: " + "{a: " * 3000 + "}" * 3000, "nested more than 32 levels deep"),
         ("leaves: {folder: " + "a" * 5000 + ", split: folders}", "folder: expected text of at most 1000 characters"),
         ("leaves: {folder: " + "a" * 300 + ", split: folders}", "folder: must be made of printable names of at most"),
-        ('leaves: {folder: "a\\0b", split: folders}', "folder: must be made of printable names"),
+        ('leaves: {folder: "a\\0b", split: folders}', "a text holds a NUL character"),
         ("leaves: !!python/object/apply:os.system [ls]", "could not determine a constructor"),
     ],
 )

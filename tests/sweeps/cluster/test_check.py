@@ -168,7 +168,7 @@ DAMAGED: list[tuple[str, Change, str, str]] = [
     ("docs/cluster/kuberay.yaml", at(f"{JOB}.rayVersion", "2.9.0"), "spec.rayVersion", "2.60.0"),
     ("docs/cluster/kuberay.yaml", at("spec.entrypoint", "dualpt sweep demo"), "spec.entrypoint", "run.tracking_uri"),
     ("docs/cluster/kuberay.yaml", at(f"{JOB}.workerGroupSpecs.0.replicas", 9), "replicas", "between"),
-    ("docs/cluster/kuberay.yaml", at(f"{JOB}.headGroupSpec.template.spec.volumes", []), "volumeMounts", "no volume"),
+    ("docs/cluster/kuberay.yaml", at(f"{JOB}.headGroupSpec.template.spec.volumes", []), "volumeMounts", "not a volume"),
     ("docs/cluster/kuberay.yaml", at("apiVersion", "ray.io/v1alpha1"), "apiVersion", "ray.io/v1"),
 ]
 

@@ -14,7 +14,7 @@ from dualpt.sweeps.ledger.mlflow import Ledger
 from tests.sweeps.running import trained
 from tests.sweeps.small_sweep import Declare
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.cluster
 GRACE = 30
 """Seconds that Slurm gives by default (KillWait) before it kills."""
 

@@ -66,7 +66,8 @@ def test_a_sweep_over_the_real_layouts(miniature: Path, tmp_path: Path) -> None:
     assert json.loads(dualpt(tmp_path, *words))["trained"] == 22
     (table,) = json.loads(dualpt(tmp_path, "compare", "real", "--format", "json"))["tables"]
     assert table["missing"] == {"zero-shot CLIP": 0, "CoOp": 0}
-    backbone = ("backbone.name=mini-clip", "backbone.pretrained=null", "backbone.precision=fp32")
+    # one shot: the miniature has no more images to validate on
+    small = ("backbone.name=mini-clip", "backbone.pretrained=null", "backbone.precision=fp32", "shots=[1]")
     for name in ("real-domain-generalization", "real-cross-dataset"):
-        plan = json.loads(dualpt(tmp_path, "sweep", name, f"data.root={miniature}", *backbone, "--dry-run", "--json"))
+        plan = json.loads(dualpt(tmp_path, "sweep", name, f"data.root={miniature}", *small, "--dry-run", "--json"))
         assert plan["cells"] == 2 + 6 * 3 + 20 + 3  # baselines, candidates, the selected setting
