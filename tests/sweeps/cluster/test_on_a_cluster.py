@@ -306,7 +306,8 @@ def test_a_spent_budget_ends_with_four_and_is_gone_on_with(
 ) -> None:
     monkeypatch.setattr(pool, "LOOK_SECONDS", 0.5)
     small = {"search": None, "grid.seeds": [1], "run.max_concurrent": 1}
-    outcome = run(declare(**small, **{"run.max_hours": 1 / 3600}), log, seconds=1.0)
+    # half a minute, in which the worker has started, and not all packs are done
+    outcome = run(declare(**small, **{"run.max_hours": 30 / 3600}), log, seconds=8.0)
     assert (outcome.exit_code, outcome.spent) == (4, True)
     assert 0 < len(trained(log)) < outcome.cells
     rest = run(declare(**small), log)
