@@ -172,6 +172,11 @@ def check_options(options: WriterOptions) -> None:
         raise UserError("--endpoint needs --model NAME, as the server calls the model")
     if options.api_key_env and not os.environ.get(options.api_key_env):
         raise UserError(f"--api-key-env: the variable {options.api_key_env} is not set; export the key in it")
+    if options.api_key_env and not os.environ[options.api_key_env].isprintable():
+        raise UserError(
+            f"--api-key-env: the value of {options.api_key_env} holds a line break or control character; export it "
+            "again (files written on Windows end their lines with a carriage return)"
+        )
 
 
 def make_writer(options: WriterOptions, sampling: Sampling) -> "Writer":

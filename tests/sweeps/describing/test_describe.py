@@ -312,3 +312,11 @@ def test_help_loads_no_heavy_library(command: list[str]) -> None:
     result = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=60)
     assert "Usage" in result.stdout
     assert result.stdout.strip().endswith("set()")
+
+
+def test_a_key_with_a_carriage_return_is_refused_and_not_shown(describe, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("MY_KEY", "s3cret\r")
+    outcome = describe(*SERVER, "--model", "x", "--api-key-env", "MY_KEY")
+    assert outcome.code == 2
+    assert "the value of MY_KEY holds a line break" in outcome.err
+    assert "s3cret" not in outcome.out + outcome.err
