@@ -19,7 +19,7 @@ from dualpt.core.errors import UserError
 from dualpt.search_spaces.sweep import SweepFile
 from dualpt.sweeps.dispatch.dispatcher import Dispatcher
 from dualpt.sweeps.dispatch.progress import SweepProgress
-from dualpt.sweeps.launching.outcome import INTERRUPTED, command_line
+from dualpt.sweeps.launching.ending import INTERRUPTED, command_line
 from dualpt.sweeps.ledger.heartbeat import Heartbeat
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.ledger.outbox import Outbox

@@ -1,10 +1,7 @@
 """What came of a launch: counts, the exit code, and the lines that say so."""
 
-import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -12,13 +9,11 @@ from rich.markup import escape
 
 from dualpt.sweeps.comparison.plan_remarks import plan_remarks
 from dualpt.sweeps.comparison.selection_basis import SelectionBasis, accuracy_text, selection_basis
+from dualpt.sweeps.launching.ending import BUDGET_SPENT, COMPLETE, INTERRUPTED, SOME_FAILED, command_line
 
 if TYPE_CHECKING:
     from dualpt.sweeps.launching.driver import Driver
     from dualpt.sweeps.records import CellRow
-
-COMPLETE, SOME_FAILED, BUDGET_SPENT, INTERRUPTED = 0, 3, 4, 130
-"""Exit codes, besides 2 for a `UserError`."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +110,3 @@ def report(outcome: LaunchOutcome, console: Console) -> None:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     elif outcome.failed:
         console.print("  the same command tries the failed cells again", highlight=False)
-
-
-def command_line() -> str:
-    """What the user has typed, to be typed again."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])

@@ -1,0 +1,13 @@
+"""How a launch ends: its exit codes, and the command that continues it."""
+
+import shlex
+import sys
+from pathlib import Path
+
+COMPLETE, SOME_FAILED, BUDGET_SPENT, INTERRUPTED = 0, 3, 4, 130
+"""Exit codes, besides 2 for a `UserError`."""
+
+
+def command_line() -> str:
+    """What the user has typed, to be typed again."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
