@@ -25,7 +25,7 @@ NEXT = """
   dualpt ablate components --dry-run                    each alignment left out
   dualpt sweep mini-grid --dry-run                      the full search, planned
   dualpt sweep demo trials=20                           this sweep, extended
-  dualpt sweep demo name=mine data.root=DATA datasets=[DescribableTextures]
+  dualpt sweep demo name=mine data.root=DATA datasets=\\[DescribableTextures]
                                                         your own photographs
 """
 
@@ -42,5 +42,5 @@ def run_demo(console: Console) -> int:
     store = sweep.file.run.tracking_uri
     compare_sweeps(console, [sweep.file.name], store=store, metric=TEST_ACCURACY, figure=FIGURE)
     compare_sweeps(console, [sweep.file.name], store=store, form="markdown", output=TABLE)
-    console.print(NEXT.format(figure=FIGURE), highlight=False, markup=False)
+    console.print(NEXT.format(figure=FIGURE), highlight=False)
     return outcome.exit_code
