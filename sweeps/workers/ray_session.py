@@ -59,9 +59,9 @@ def ray_session(stores: Mapping[str, str]) -> Iterator[str]:
     try:
         _knock(address)
         with keeping_handlers():  # Ray installs its own
-            session = _join(address, quiet)
+            context = _join(address, quiet)
         if address == "local":
-            mark(session)
+            mark(Path(context.address_info["session_dir"]))
         silence_worker_logs()  # the pool says in one line that a machine is lost
     except (OSError, RuntimeError, ValueError, RpcError) as error:
         reason = masked(str(error).strip().splitlines()[0])
@@ -76,18 +76,17 @@ def ray_session(stores: Mapping[str, str]) -> Iterator[str]:
         ray.shutdown()
 
 
-def _join(address: str, options: Mapping[str, Any]) -> Path:
-    """Connect, and return the session's folder.
+def _join(address: str, options: Mapping[str, Any]) -> Any:
+    """Connect, and return Ray's context, whose type lacks the documented `address_info` (and a client's has none).
 
     Where a cluster refuses, it is tried again with the token that is at hand, which Ray leaves out by itself.
     """
     try:
-        context: Any = ray.init(address=address, **options)  # of a type without the documented `address_info`
+        return ray.init(address=address, **options)
     except ConnectionError:
         if address == "local" or not use_token_if_there_is_one():
             raise
-        context = ray.init(address=address, **options)
-    return Path(context.address_info["session_dir"])
+        return ray.init(address=address, **options)
 
 
 def gcs_address() -> str:

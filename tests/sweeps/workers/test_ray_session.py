@@ -21,3 +21,30 @@ def test_without_an_address_ray_starts_here(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(UserError, match="seen enough"), ray_session.ray_session({}):
         pass
     assert asked["address"] == "local"
+
+
+def test_a_cluster_that_refuses_is_joined_with_the_token_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is returned is taken as it is: the context of a `ray://` client has no `address_info`."""
+    context, tried = object(), []
+
+    def init(**options: Any) -> object:
+        tried.append(options["address"])
+        if len(tried) == 1:
+            raise ConnectionError("Failed to connect to Ray cluster")
+        return context
+
+    monkeypatch.setattr(ray_session.ray, "init", init)
+    monkeypatch.setattr(ray_session, "use_token_if_there_is_one", lambda: True)
+    assert ray_session._join("ray://head:10001", {}) is context
+    assert tried == ["ray://head:10001"] * 2
+
+
+@pytest.mark.parametrize(("address", "token"), [("local", True), ("head:6379", False)])
+def test_without_a_token_to_try_the_refusal_stands(monkeypatch: pytest.MonkeyPatch, address: str, token: bool) -> None:
+    def init(**options: Any) -> object:
+        raise ConnectionError("refused")
+
+    monkeypatch.setattr(ray_session.ray, "init", init)
+    monkeypatch.setattr(ray_session, "use_token_if_there_is_one", lambda: token)
+    with pytest.raises(ConnectionError, match="refused"):
+        ray_session._join(address, {})

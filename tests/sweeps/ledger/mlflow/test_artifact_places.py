@@ -28,11 +28,11 @@ def test_our_layout_follows_the_store() -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        f"/root/{RUN}/artifacts",
-        f"/root/mlruns/1/{RUN}/artifacts",
-        f"/root/mlartifacts/demo/{RUN}",
-        f"/root/mlartifacts/demo/{'f' * 32}/artifacts",
-        f"/root/mlartifacts/../{RUN}/artifacts",
+        f"/elsewhere/{RUN}/artifacts",
+        f"/elsewhere/mlruns/1/{RUN}/artifacts",
+        f"/elsewhere/mlartifacts/demo/{RUN}",
+        f"/elsewhere/mlartifacts/demo/{'f' * 32}/artifacts",
+        f"/elsewhere/mlartifacts/../{RUN}/artifacts",
     ],
 )
 def test_other_roots_are_taken_as_recorded(path: str) -> None:
