@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -306,13 +307,27 @@ def test_a_spent_budget_ends_with_four_and_is_gone_on_with(
 ) -> None:
     monkeypatch.setattr(pool, "LOOK_SECONDS", 0.5)
     small = {"search": None, "grid.seeds": [1], "run.max_concurrent": 1}
-    # half a minute, in which the worker has started, and not all packs are done
-    outcome = run(declare(**small, **{"run.max_hours": 30 / 3600}), log, seconds=8.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(driver, "time", ClockThatLeaps(log))
+        outcome = run(declare(**small, **{"run.max_hours": 1.0}), log, seconds=3.0)
     assert (outcome.exit_code, outcome.spent) == (4, True)
     assert 0 < len(trained(log)) < outcome.cells
     rest = run(declare(**small), log)
     assert rest.exit_code == 0
     assert set(trained(log).values()) == {1}
+
+
+class ClockThatLeaps:
+    """Two hours pass when the first cell has been trained: however fast the machine, a budget of one is spent then."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+
+    def monotonic(self) -> float:
+        return time.monotonic() + (7200 if ended(self._log) else 0)
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
 
 
 def test_no_machine_left_ends_the_sweep(
