@@ -22,7 +22,7 @@ from rich.console import Console
 
 from dualpt.core.cell import Cell
 from dualpt.core.data.catalog import MINI_GRID
-from dualpt.core.methods import method_setting
+from dualpt.core.presets import method_setting
 from dualpt.core.results import CellMetrics
 from dualpt.sweeps import records
 from dualpt.sweeps.ledger.mlflow import Ledger

@@ -23,7 +23,7 @@ from dualpt.core.data.catalog import MINI_GRID, dataset_info
 from dualpt.core.features.store import FeatureStore
 from dualpt.core.files.locations import cache_root
 from dualpt.core.inputs.reading import data_root, split_of
-from dualpt.core.methods import METHODS
+from dualpt.core.presets import METHODS
 from dualpt.core.results import TEST_ACCURACY
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.search_spaces.sweep_file import check_sweep

@@ -18,7 +18,7 @@ from unicodedata import normalize
 from dualpt.core.config import SETTING_KEYS, Setting, Value, flatten, uses_descriptions
 from dualpt.core.errors import UserError, nearest
 from dualpt.core.files.yaml_reader import read_yaml
-from dualpt.core.methods import METHODS, method_setting
+from dualpt.core.presets import METHODS, method_setting
 from dualpt.search_spaces.designs import Design, Factor, factorial, one_at_a_time, resolution
 from dualpt.search_spaces.sweep import LoadedSweep, SweepFile, Variant
 from dualpt.search_spaces.sweep_file import check_grid, in_full, override

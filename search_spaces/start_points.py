@@ -5,7 +5,7 @@ from typing import Any
 
 from dualpt.core.config import Setting, Value
 from dualpt.core.errors import UserError, nearest
-from dualpt.core.methods import METHODS, method_setting
+from dualpt.core.presets import METHODS, method_setting
 from dualpt.core.recipes import resolve_recipe
 from dualpt.search_spaces.parameters import SHOTS
 from dualpt.search_spaces.points import StartPoint, existing, resolve

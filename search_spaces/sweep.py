@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from dualpt.core.config import Protocol, Section, Setting, Value, flatten
 from dualpt.core.errors import nearest
-from dualpt.core.methods import METHODS
+from dualpt.core.presets import METHODS
 from dualpt.search_spaces.constraints import Constraint
 from dualpt.search_spaces.parameters import SHOTS, Parameter, parse_parameter
 from dualpt.search_spaces.points import Point, StartPoint
@@ -61,7 +61,7 @@ class SweepFile(Section):
     setting: dict[str, Any] = Field(default_factory=dict)
     """Fixed values over the shipped defaults, nested or dotted."""
     baselines: list[str] = Field(default_factory=list)
-    """Published methods (`dualpt.core.methods`) run over the whole grid."""
+    """Published methods (`dualpt.core.presets`) run over the whole grid."""
     search: Search | None = None
     run: Run = Run()
 

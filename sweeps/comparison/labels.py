@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from dualpt.core.data.catalog import dataset_title
 from dualpt.core.errors import UserError, nearest
-from dualpt.core.methods import METHODS
+from dualpt.core.presets import METHODS
 
 BEST = "best"
 """Kind (and name) of the trial that runs the selected setting over the whole grid."""

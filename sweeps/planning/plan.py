@@ -14,7 +14,7 @@ from dualpt.core.cell import Cell, pack_of
 from dualpt.core.config import Protocol, Setting
 from dualpt.core.data.catalog import dataset_info, expand_datasets
 from dualpt.core.data.protocols import targets_of
-from dualpt.core.methods import method_setting
+from dualpt.core.presets import method_setting
 from dualpt.search_spaces.sweep import LoadedSweep, Variant
 from dualpt.sweeps.records import CellRow, KeyedCell, Kind
 

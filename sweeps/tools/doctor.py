@@ -97,7 +97,7 @@ def _writable(folder: Path) -> int:
 
 def _training_step() -> str:
     from dualpt.core.cell import Cell
-    from dualpt.core.methods import method_setting
+    from dualpt.core.presets import method_setting
     from dualpt.core.running.cell_runner import CellRunner
 
     setting = method_setting("dualpt", {"optim.epochs": 2})

@@ -15,7 +15,7 @@ from dualpt.core.config import Protocol
 from dualpt.core.data.catalog import dataset_info
 from dualpt.core.data.protocols import TARGET, targets_of
 from dualpt.core.errors import UserError, nearest
-from dualpt.core.methods import method_setting
+from dualpt.core.presets import method_setting
 from dualpt.search_spaces.overrides import parse_overrides
 from dualpt.sweeps.console import showing_progress
 from dualpt.sweeps.outputs import writable_folder

@@ -5,7 +5,7 @@ import pytest
 from dualpt.core.cell import Cell, pack_of
 from dualpt.core.config import ACTIVE_WHEN, SETTING_KEYS, Setting
 from dualpt.core.errors import UserError
-from dualpt.core.methods import METHODS, method_setting
+from dualpt.core.presets import METHODS, method_setting
 
 
 @pytest.mark.parametrize(

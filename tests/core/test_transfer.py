@@ -11,7 +11,7 @@ from dualpt.core.config import Protocol, Value
 from dualpt.core.data.catalog import IMAGENET_VARIANTS
 from dualpt.core.data.protocols import targets_of
 from dualpt.core.errors import UserError
-from dualpt.core.methods import method_setting
+from dualpt.core.presets import method_setting
 from dualpt.core.running.cell_runner import CellResult, CellRunner
 
 

@@ -11,7 +11,7 @@ from dualpt.core.data.splits import Item, Split, make_split
 from dualpt.core.errors import UserError
 from dualpt.core.inputs.key import cell_key
 from dualpt.core.inputs.reading import CellInputs, check_cell_files, data_of, mini_datasets_of
-from dualpt.core.methods import method_setting
+from dualpt.core.presets import method_setting
 
 
 def split_of(*names: str, tests_only: bool = False) -> Split:

@@ -6,7 +6,7 @@ import pytest
 
 from dualpt.core.cell import Cell
 from dualpt.core.features.needs import FeatureNeed, needs_of
-from dualpt.core.methods import method_setting
+from dualpt.core.presets import method_setting
 from tests.core.features.tiny import NAME, TEXTURES
 
 pytestmark = pytest.mark.usefixtures("private_cache")

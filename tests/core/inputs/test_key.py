@@ -7,7 +7,7 @@ import pytest
 
 from dualpt.core.cell import Cell
 from dualpt.core.inputs.key import cell_key
-from dualpt.core.methods import method_setting
+from dualpt.core.presets import method_setting
 
 CLASSES = {"eurosat/2750": ("Forest", "River"), "ucf101/UCF-101-midframes": ("Archery", "Biking")}
 KEYS = (

@@ -5,7 +5,7 @@ from pathlib import Path
 from dualpt.core.cell import Cell
 from dualpt.core.files.locations import leaving_no_trace
 from dualpt.core.inputs.key import cell_key
-from dualpt.core.methods import method_setting
+from dualpt.core.presets import method_setting
 
 
 def test_a_key_writes_nothing_where_no_trace_may_be_left(private_cache: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 
 from dualpt.core.cell import Cell
 from dualpt.core.inputs import reading
-from dualpt.core.methods import method_setting
+from dualpt.core.presets import method_setting
 from dualpt.core.running.cell_runner import CellRunner
 
 

@@ -16,7 +16,7 @@ from dualpt.core.errors import UserError
 from dualpt.core.inputs.reading import CellInputs
 from dualpt.core.learned.classifier import PromptClassifier
 from dualpt.core.learned.prompts import DOCUMENT, LearnedPrompts, load_prompts, save_prompts
-from dualpt.core.methods import method_setting
+from dualpt.core.presets import method_setting
 from dualpt.core.prompts.contexts_file import save_contexts
 from dualpt.core.running.cell_runner import CellResult, CellRunner
 

@@ -12,7 +12,7 @@ from dualpt.core.cell import Cell
 from dualpt.core.config import Value
 from dualpt.core.errors import UserError
 from dualpt.core.inputs.key import cell_key
-from dualpt.core.methods import method_setting
+from dualpt.core.presets import method_setting
 from dualpt.core.prompts.contexts_file import save_contexts
 from dualpt.core.running.cell_runner import CellResult, CellRunner
 

@@ -10,7 +10,7 @@ from dualpt.core.cell import Cell
 from dualpt.core.config import Setting
 from dualpt.core.data.catalog import IMAGENET_VARIANTS
 from dualpt.core.errors import UserError
-from dualpt.core.methods import method_setting
+from dualpt.core.presets import method_setting
 from dualpt.sweeps.planning.plan import count, estimate_seconds, into_packs, plan_cells, plan_sweep
 from dualpt.sweeps.records import CellRow, KeyedCell, grid_metrics, latest, setting_hash
 from tests.sweeps.fake_runner import fake_key

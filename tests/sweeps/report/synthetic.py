@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from dualpt.core.data.catalog import MINI_GRID
 from dualpt.core.files.fingerprint import fingerprint
-from dualpt.core.methods import METHODS, method_setting
+from dualpt.core.presets import METHODS, method_setting
 from dualpt.sweeps import records
 from dualpt.sweeps.records import CellRow, SweepRow
 

@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 
 from dualpt.core.cell import Cell
-from dualpt.core.methods import method_setting
+from dualpt.core.presets import method_setting
 from dualpt.core.running.cell_runner import CellRunner
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.records import CellRow, KeyedCell

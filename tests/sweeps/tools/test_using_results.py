@@ -14,7 +14,7 @@ from rich.console import Console
 from dualpt.core.cell import Cell
 from dualpt.core.errors import UserError
 from dualpt.core.inputs.reading import mini_root
-from dualpt.core.methods import method_setting
+from dualpt.core.presets import method_setting
 from dualpt.core.running.cell_runner import CellRunner
 from dualpt.sweeps.comparison.frames import read_frame
 from dualpt.sweeps.inspecting.inspect import inspect_cell

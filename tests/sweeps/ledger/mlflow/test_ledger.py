@@ -16,7 +16,7 @@ from mlflow.tracking import MlflowClient
 from dualpt.core.cell import Cell
 from dualpt.core.config import Setting
 from dualpt.core.errors import UserError
-from dualpt.core.methods import method_setting
+from dualpt.core.presets import method_setting
 from dualpt.core.results import CellMetrics
 from dualpt.sweeps import records
 from dualpt.sweeps.ledger import attempts

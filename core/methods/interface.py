@@ -1,0 +1,177 @@
+"""What a method on frozen features declares and implements, and what it is given.
+
+Shapes: R cells of one pack, V views, N training images, M validation images, n images to classify, C classes, D joint
+width, W width of the image tower before its projection. Tensors are float32 on one device; labels are int64.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+import torch
+from torch import Tensor
+
+from dualpt.core.config import Protocol, Section
+
+Group = Literal["zero-shot", "training-free", "adapter", "prompt"]
+"""How tables group methods: none sees an image, a closed form, an adapter trained on features, learned prompts."""
+
+
+class MethodOptions(Section):
+    """A method's own settings; each is the key `<method>.<name>` in files, on the command line and in tables."""
+
+
+O = TypeVar("O", bound=MethodOptions)  # noqa: E741
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a method reads beyond the normalised features of training images and class names."""
+
+    views: int = 0
+    """Random resized crops per training image; 0 for the plain centre crop, as at test."""
+    min_crop_area: float = 0.08
+    """Smallest share of an image that a random crop takes; the largest is 1."""
+    validation: bool = False
+    """Whether some option is left to be chosen on validation images."""
+    hidden: bool = False
+    """Whether features before the projection into the joint space are read."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """Frozen features of images; any leading dimensions."""
+
+    directions: Tensor
+    """(..., D), L2-normalised."""
+    norms: Tensor
+    """(...), of the raw features."""
+    hidden: Tensor | None = None
+    """(..., W), before the projection, where `Needs.hidden`."""
+
+    @property
+    def raw(self) -> Tensor:
+        """(..., D), as the image tower gives them."""
+        return self.directions * self.norms[..., None]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    images: Images
+    """Leading dimensions (R, M)."""
+    labels: Tensor
+    """(R, M) int64"""
+
+
+@dataclass(frozen=True)
+class Support:
+    """The training images of R cells on one dataset, and its classes. Every cell has equally many images."""
+
+    images: Images
+    """Leading dimensions (R, V, N); V is 1 where the plain crop is read."""
+    labels: Tensor
+    """(R, N) int64"""
+    raw_text: Tensor
+    """(C, D): mean over templates of the text tower's outputs, not normalised."""
+    scale: float
+    """CLIP's logit scale, exp of its temperature; 100 for OpenAI's weights."""
+    seeds: Sequence[int]
+    """R; with `core.random_streams`, all that chance may depend on, so that a cell gives the same alone and packed."""
+    val: Labelled | None = None
+    """Images that options may be chosen on; None where there are none."""
+    projection: Tensor | None = None
+    """(W, D), where `Needs.hidden`: hidden @ projection is raw."""
+
+    @property
+    def text(self) -> Tensor:
+        """(C, D), L2-normalised."""
+        return torch.nn.functional.normalize(self.raw_text, dim=-1)
+
+    @property
+    def one_hot(self) -> Tensor:
+        """(R, N, C) float32."""
+        return torch.nn.functional.one_hot(self.labels, len(self.raw_text)).float()
+
+
+@dataclass(frozen=True)
+class Classifier(ABC):
+    """What R cells learned. Every field is a tensor with a leading dimension R, so it can be saved and split."""
+
+    @abstractmethod
+    def logits(self, images: Images) -> Tensor:
+        """(R, n, C), to be read by softmax; `images` has leading dimension (n,) and is the same for every cell."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every field by its name."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
+    def of_cell(self, r: int) -> "Classifier":
+        """The classifier of one cell, with R = 1."""
+        return type(self)(**{name: tensor[r : r + 1] for name, tensor in self.tensors().items()})
+
+
+@dataclass(frozen=True)
+class LinearClassifier(Classifier):
+    """Normalised features times weights, plus a bias."""
+
+    weights: Tensor
+    """(R, C, D)"""
+    bias: Tensor
+    """(R, C)"""
+
+    def logits(self, images: Images) -> Tensor:
+        return torch.einsum("nd,rcd->rnc", images.directions, self.weights) + self.bias[:, None]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What `Method.fit` returns for R cells."""
+
+    classifier: Classifier
+    chosen: Sequence[Mapping[str, float]] = ()
+    """Per cell, the values of options that were chosen on validation images; empty where there are none."""
+    losses: Sequence[Sequence[float]] = ()
+    """Per cell, the mean training loss of each epoch; empty for closed forms."""
+    failures: Sequence[str | None] = field(default=())
+    """Per cell, why it failed (a loss that is not finite), or None; empty where nothing can."""
+
+
+class Method(ABC, Generic[O]):
+    """A method on frozen features. One instance serves every cell; it holds no state."""
+
+    name: ClassVar[str]
+    """In files, on the command line and in records: lower case, digits and hyphens."""
+    title: ClassVar[str]
+    """In tables and figures, as its authors write it."""
+    short_title: ClassVar[str]
+    """For the heads of narrow columns."""
+    group: ClassVar[Group]
+    source: ClassVar[str]
+    """Where its definition was read: paper, or repository@commit: file."""
+    protocols: ClassVar[frozenset[Protocol]] = frozenset({"few-shot"})
+    """Those in which it can classify every test set; others refuse it before anything is computed."""
+    options: ClassVar[type[Any]] = MethodOptions
+    """The subclass of `MethodOptions` with its settings and its authors' recipe as the defaults."""
+    packable: ClassVar[frozenset[str]] = frozenset()
+    """Options in which the cells of one pack may differ, apart from their seed."""
+
+    def needs(self, options: O) -> Needs:
+        """What it reads under these options."""
+        return Needs()
+
+    @abstractmethod
+    def fit(self, support: Support, options: Sequence[O]) -> Fitted:
+        """Fit R cells at once; `options` has R entries, equal but for `packable`. R packed give what R alone give.
+
+        Raises:
+            UserError: data that the method cannot use (one image per class, one class), in one line.
+        """
+
+    def for_classes(self, classifier: Classifier, raw_text: Tensor, scale: float) -> Classifier:
+        """The classifier of other classes (C', D), whose names alone are known; only where `protocols` ask for it.
+
+        Raises:
+            NotImplementedError: the method serves only the classes that it was fitted to.
+        """
+        raise NotImplementedError(f"{self.name} serves only the classes that it was fitted to")
