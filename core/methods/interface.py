@@ -7,15 +7,13 @@ width, W width of the image tower before its projection. Tensors are float32 on 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
 from dualpt.core.config import Protocol, Section
-
-Group = Literal["zero-shot", "training-free", "adapter", "prompt"]
-"""How tables group methods: none sees an image, a closed form, an adapter trained on features, learned prompts."""
+from dualpt.core.method_catalog import Group as Group
 
 
 class MethodOptions(Section):

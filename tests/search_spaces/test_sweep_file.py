@@ -100,7 +100,7 @@ def test_overrides_reach_grid_search_and_setting(good: Path) -> None:
         ),
         ("search.space.alignment.topk={int: [1, 9], when: {alignment.local_form: [[topk]]}}", "local_form: expected a"),
         ("search.space.alignment.topk={int: [1, 9], when: {alignment.local_form: []}}", "local_form: expected a value"),
-        ("method=zero-shot", "setting.method: a sweep searches learned prompts; list other methods under 'baselines'"),
+        ("method=zero-shot", "setting.method: a sweep searches a method that is trained; list others under 'baselines'"),
         ("search.space.method={choice: [prompt]}", "search.space.method: a sweep searches learned prompts; list other"),
         ("search.seeds=[-1]", "search.seeds.0: input should be greater than or equal to 0"),
         ("search.seeds=[1, 1]", "search.seeds: must be a list without repeats"),
@@ -170,7 +170,7 @@ def test_each_fault_is_one_line(good: Path, override: str, said: str) -> None:
         ("name: a\n? [a]\n: 1", "bad.yaml:2: a key must be a word, found a sequence"),
         ("name: a\nsetting: [1]", "bad.yaml: setting: expected a mapping of keys, found [1]"),
         ("name: 2024-99-99", "nothing to run"),
-        ("name: a\nmethod: zero-shot", "unknown key 'method'; a sweep searches learned prompts; list other"),
+        ("name: a\nmethod: zero-shot", "unknown key 'method'; a sweep searches a method that is trained; list"),
         ("name: a\nsetting: {method: zero-shot}\nbaselines: [coop]", "bad.yaml: setting.method: a sweep searches"),
     ],
 )
