@@ -15,7 +15,16 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dualpt.core.errors import UserError, nearest
-from dualpt.core.method_catalog import BUILT_IN, PROMPT, ZERO_SHOT, LoadedMethod, canonical, load_method, owner_of
+from dualpt.core.method_catalog import (
+    BUILT_IN,
+    PROMPT,
+    ZERO_SHOT,
+    LoadedMethod,
+    Reads,
+    canonical,
+    load_method,
+    owner_of,
+)
 from dualpt.core.recipes import RecipeName
 
 Value = str | int | float | bool | None
@@ -221,6 +230,11 @@ class Setting(Section):
     def fits_features(self) -> bool:
         """Whether its method is a class on frozen features (`dualpt.core.methods`), its `definition`."""
         return self.method not in BUILT_IN
+
+    @property
+    def reads(self) -> Reads:
+        """What its method reads of images; only where it `fits_features`."""
+        return self.definition.reads(dict(self.own))
 
     @property
     def definition(self) -> LoadedMethod:

@@ -63,6 +63,21 @@ def image_features(visual: ImageTower, images: Tensor, local: LocalKind | None) 
     return pooled, _vit_local(visual, passed, local)
 
 
+def has_hidden_features(visual: nn.Module) -> bool:
+    """Whether the joint space is one linear map, without a bias, of features that can be read before it."""
+    return isinstance(visual, VisionTransformer) and visual.proj is not None
+
+
+def hidden_features(visual: VisionTransformer, images: Tensor) -> Tensor:
+    """Features (B, W) that `visual.proj` (W, D) maps into the joint space."""
+    projection, visual.proj = visual.proj, None
+    try:
+        hidden: Tensor = visual(images)
+    finally:
+        visual.proj = projection
+    return hidden
+
+
 @dataclass
 class _Passed:
     """What entered and left a module in the last forward pass."""

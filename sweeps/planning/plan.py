@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from dualpt.core.cell import Cell, pack_of
+from dualpt.core.cell import Cell, check_serves, pack_of
 from dualpt.core.config import Protocol, Setting
 from dualpt.core.data.catalog import dataset_info, expand_datasets
 from dualpt.core.data.protocols import targets_of
-from dualpt.core.presets import method_setting
+from dualpt.core.presets import find_method, method_setting
 from dualpt.search_spaces.sweep import LoadedSweep, Variant
 from dualpt.sweeps.records import CellRow, KeyedCell, Kind
 
@@ -90,7 +90,7 @@ def plan_sweep(sweep: LoadedSweep) -> SweepPlan:
 def plan_baseline(name: str, sweep: LoadedSweep) -> TrialPlan:
     """A published method over the whole grid, with the file's fixed values beneath its own."""
     setting = method_setting(name, sweep.file.base_values())
-    return TrialPlan(name, "baseline", setting, grid_cells(sweep, setting))
+    return TrialPlan(find_method(name)[0], "baseline", setting, grid_cells(sweep, setting))
 
 
 def plan_variant(variant: Variant, sweep: LoadedSweep) -> TrialPlan:
@@ -127,7 +127,11 @@ def plan_cells(
     """All cells of one setting in one fixed order, cheap ones first: by shots, then classes, then as listed.
 
     Zero-shot methods draw no sample, so they have one cell per dataset. `targets` are those of `core.data.protocols`.
+
+    Raises:
+        UserError: an unknown dataset, or a method on frozen features under a protocol that it doesn't serve.
     """
+    check_serves(setting, protocol, shots)
     root = setting.data.folder
     names = sorted(expand_datasets(datasets, root), key=lambda name: classes_of(name, root))
     tested = {name: targets_of(protocol, name, targets, root) for name in names}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 from rich.console import Console
 from rich.table import Table
 
-from dualpt.core.cell import Cell
+from dualpt.core.cell import Cell, check_serves
 from dualpt.core.config import Protocol
 from dualpt.core.data.catalog import dataset_info
 from dualpt.core.data.protocols import TARGET, targets_of
@@ -91,6 +91,7 @@ def cells_of(
     setting = method_setting(method).with_values(values, source="override")
     if not setting.trains:
         n_shots, numbers = 0, [0]
+    check_serves(setting, cast(Protocol, protocol), [n_shots])
     name = dataset_info(dataset, setting.data.folder).name
     tested = targets_of(cast(Protocol, protocol), name, _words(targets), setting.data.folder)
     return [Cell(setting, name, cast(Protocol, protocol), n_shots, seed, tested) for seed in numbers]

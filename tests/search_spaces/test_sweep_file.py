@@ -100,7 +100,10 @@ def test_overrides_reach_grid_search_and_setting(good: Path) -> None:
         ),
         ("search.space.alignment.topk={int: [1, 9], when: {alignment.local_form: [[topk]]}}", "local_form: expected a"),
         ("search.space.alignment.topk={int: [1, 9], when: {alignment.local_form: []}}", "local_form: expected a value"),
-        ("method=zero-shot", "setting.method: a sweep searches a method that is trained; list others under 'baselines'"),
+        (
+            "method=zero-shot",
+            "setting.method: a sweep searches a method that is trained; list others under 'baselines'",
+        ),
         ("search.space.method={choice: [prompt]}", "search.space.method: a sweep searches learned prompts; list other"),
         ("search.seeds=[-1]", "search.seeds.0: input should be greater than or equal to 0"),
         ("search.seeds=[1, 1]", "search.seeds: must be a list without repeats"),
