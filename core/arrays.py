@@ -69,7 +69,7 @@ class ImageFeatures:
     global_features: Tensor
     """(n, D)"""
     local_features: Tensor | StoredRows | None
-    """(n, P, D), or None where no local logits are asked for; (n, W) where `hidden` features are kept in their place."""
+    """(n, P, D), or None where none are asked for; (n, W) where `hidden` features are kept in their place."""
     labels: Tensor
     """(n,) int64"""
     norms: Tensor | None = None

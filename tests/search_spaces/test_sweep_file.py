@@ -104,7 +104,7 @@ def test_overrides_reach_grid_search_and_setting(good: Path) -> None:
             "method=zero-shot",
             "setting.method: a sweep searches a method that is trained; list others under 'baselines'",
         ),
-        ("search.space.method={choice: [prompt]}", "search.space.method: a sweep searches learned prompts; list other"),
+        ("search.space.method={choice: [prompt]}", "search.space.method: a sweep searches one method; list others"),
         ("search.seeds=[-1]", "search.seeds.0: input should be greater than or equal to 0"),
         ("search.seeds=[1, 1]", "search.seeds: must be a list without repeats"),
         ("search.shots=[]", "search.shots: must be a list without repeats and not empty"),
