@@ -1,0 +1,124 @@
+"""Tip-Adapter: the labels of similar training images, added to zero-shot logits.
+
+    logits = s f T^T + alpha exp(-beta (1 - f keys^T)) Y
+
+f (n, D) images, T (C, D) text features, keys (N, D) the training images, all normalised; Y (N, C) their one-hot labels;
+s is CLIP's scale. A key is the normalised mean of an image's raw views.
+
+The authors search alpha and beta per dataset in ranges of its own (0.1 to 3 or 50), on its full validation split, and
+for ImageNet on the test images. Here one grid that covers all their ranges serves every dataset, and it is
+searched on the cell's validation images only.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from dualpt.core.methods.choosing import first_best, hits_by_weight, validation_images
+from dualpt.core.methods.interface import Classifier, Fitted, Group, Images, Method, MethodOptions, Needs, Support
+
+ALPHAS = tuple(0.1 + (50 - 0.1) / 200 * i for i in range(200))
+"""Candidates for alpha, from 0.1 to below 50."""
+BETAS = ALPHAS
+"""Candidates for beta."""
+ADVICE = "its paper sets alpha 1 and beta 5.5 on ImageNet"
+
+
+class TipAdapterOptions(MethodOptions):
+    alpha: float | None = Field(None, ge=0, le=1000)
+    """Weight of the cache; None chooses it on validation images."""
+    beta: float | None = Field(None, ge=0, le=1000)
+    """Sharpness of the affinity to cached images; None chooses it on validation images."""
+    views: int = Field(10, ge=0, le=300)
+    """Random crops of a training image averaged into its key; 0 takes the plain crop."""
+
+
+@dataclass(frozen=True)
+class CacheClassifier(Classifier):
+    """Zero-shot logits plus those of a cache."""
+
+    text: Tensor
+    """(R, C, D), normalised."""
+    scale: Tensor
+    """(R,) of zero-shot logits."""
+    keys: Tensor
+    """(R, N, D)"""
+    labels: Tensor
+    """(R, N) int64, of the keys."""
+    alpha: Tensor
+    """(R,)"""
+    beta: Tensor
+    """(R,)"""
+
+    def logits(self, images: Images) -> Tensor:
+        zero_shot = self.scale[:, None, None] * (images.directions @ self.text.mT)
+        values = F.one_hot(self.labels, self.text.shape[1]).float()
+        cached = cache_scores(images.directions @ self.keys.mT, values, self.beta[:, None, None])
+        return zero_shot + self.alpha[:, None, None] * cached
+
+
+class TipAdapter(Method[TipAdapterOptions]):
+    name = "tip-adapter"
+    title = "Tip-Adapter"
+    short_title = "Tip"
+    group: ClassVar[Group] = "training-free"
+    source = "arXiv 2207.09519; gaopengcuhk/Tip-Adapter@d0e2d6f: main.py, utils.py"
+    options = TipAdapterOptions
+
+    def needs(self, options: TipAdapterOptions) -> Needs:
+        undecided = options.alpha is None or options.beta is None
+        return Needs(views=options.views, min_crop_area=0.5, validation=undecided)
+
+    def fit(self, support: Support, options: Sequence[TipAdapterOptions]) -> Fitted:
+        keys = F.normalize(support.images.raw.mean(1), dim=-1)
+        return cache_of(support, keys, self.name, options[0].alpha, options[0].beta)
+
+
+def cache_scores(affinity: Tensor, values: Tensor, beta: Tensor | float) -> Tensor:
+    """exp(-beta (1 - affinity)) values: (..., n, N) and (..., N, C) to (..., n, C)."""
+    return (beta * (affinity - 1)).exp() @ values
+
+
+def cache_of(support: Support, keys: Tensor, method: str, alpha: float | None, beta: float | None) -> Fitted:
+    """The classifier of a cache (R, N, D), its undecided weights chosen on validation images.
+
+    Raises:
+        UserError: a weight is undecided and there are no validation images.
+    """
+    alphas, betas = _candidates(alpha, ALPHAS), _candidates(beta, BETAS)
+    undecided = [name for name, value in (("alpha", alpha), ("beta", beta)) if value is None]
+    weights = [(alphas[0], betas[0])] * len(keys)
+    if undecided:
+        hits = _search(support, keys, alphas, betas, [f"{method}.{name}" for name in undecided])
+        weights = [(alphas[a], betas[b]) for b, a in first_best(hits)]
+    chosen = [{name: {"alpha": a, "beta": b}[name] for name in undecided} for a, b in weights]
+    classifier = CacheClassifier(
+        text=support.text.expand(len(keys), -1, -1),
+        scale=keys.new_full((len(keys),), support.scale),
+        keys=keys,
+        labels=support.labels,
+        alpha=keys.new_tensor([a for a, _ in weights]),
+        beta=keys.new_tensor([b for _, b in weights]),
+    )
+    return Fitted(classifier, chosen=chosen if undecided else ())
+
+
+def _candidates(value: float | None, grid: Sequence[float]) -> Sequence[float]:
+    return grid if value is None else (value,)
+
+
+def _search(
+    support: Support, keys: Tensor, alphas: Sequence[float], betas: Sequence[float], undecided: Sequence[str]
+) -> Tensor:
+    """(R, B, A) int64: validation images that are classified correctly with every beta and alpha."""
+    val = validation_images(support, undecided, ADVICE)
+    zero_shot = support.scale * (val.images.directions @ support.text.mT)
+    affinity = val.images.directions @ keys.mT
+    weights, values = keys.new_tensor(alphas), support.one_hot
+    hits = [hits_by_weight(zero_shot, cache_scores(affinity, values, beta), val.labels, weights) for beta in betas]
+    return torch.stack(hits, dim=1)
