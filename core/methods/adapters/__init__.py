@@ -1,0 +1,9 @@
+"""Adapters: small heads trained on frozen features by their authors' recipes.
+
+- `linear_probe`: logistic regression on image features.
+- `zs_lp`: linear probe that begins at the class names (ZS-LP).
+- `clap`: ZS-LP held near the class names, class by class (CLAP).
+- `lp_plus_plus`: linear probe blended with the class names (LP++).
+- `clip_adapter`: residual bottleneck on image features (CLIP-Adapter).
+- `task_res`: residual on text features (TaskRes).
+"""
