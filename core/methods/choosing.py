@@ -28,13 +28,18 @@ def validation_images(support: Support, undecided: Sequence[str], advice: str) -
 
 
 def check_classes(support: Support, method: str) -> None:
-    """Raise UserError unless there are two classes or more, each with a training image in every cell."""
+    """Raise UserError unless there are two classes or more."""
     if len(support.raw_text) < 2:
         raise UserError(f"{method} tells classes apart, and there is only one")
+
+
+def check_every_class(support: Support, method: str) -> None:
+    """Raise UserError unless there are two classes or more, each with a training image in every cell."""
+    check_classes(support, method)
     counts = class_counts(support)
     if (counts == 0).any():
         r, c = (counts == 0).nonzero()[0].tolist()
-        raise UserError(f"{method} needs a training image of every class; class {c} has none at seed {support.seeds[r]}")
+        raise UserError(f"{method} needs an image of every class; number {c} of seed {support.seeds[r]} has none")
 
 
 def class_counts(support: Support) -> Tensor:

@@ -3,7 +3,7 @@
     logits = s norm(h P) T^T,   loss = cross-entropy + (anchor / K) |P - P_0|_F^2
 
 h (n, W) features, P (W, D), T (C, D) normalised text features, K shots (N / C), s CLIP's scale. The authors take 300
-full-batch Adam steps; step i sees crop i + 1, modulo their number.
+full-batch Adam steps with eps 1e-4 and a cosine; step i sees crop i + 1, modulo their number.
 
 Shapes: R cells, V views, N training images, C classes, D joint width, W width of the features.
 """
@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from dualpt.core.methods.choosing import check_classes
+from dualpt.core.methods.choosing import check_every_class
 from dualpt.core.methods.descent import cosine_by_step, cross_entropy, descend, divergences
 from dualpt.core.methods.interface import Classifier, Fitted, Images, MethodOptions, Support
 
@@ -32,7 +32,7 @@ class ProjectionOptions(MethodOptions):
     steps: int = Field(300, ge=1, le=100000)
     """Full-batch steps."""
     views: int = Field(20, ge=0, le=300)
-    """Random crops of each training image, seen in turn, one per step; 0 takes the plain crop. The authors store 300."""
+    """Random crops of each training image, one per step in turn; 0 takes the plain crop. The authors store 300."""
 
 
 PACKABLE = frozenset({"learning_rate", "anchor"})
@@ -57,7 +57,6 @@ class ProjectedClassifier(Classifier):
         return images.directions
 
 
-
 def fit_projection(
     method: str,
     classifier: type[ProjectedClassifier],
@@ -71,7 +70,7 @@ def fit_projection(
     Raises:
         UserError: one class only, or a class without images.
     """
-    check_classes(support, method)
+    check_every_class(support, method)
     n_cells, n_views, n_images, _ = features.shape
     steps, text = options[0].steps, support.text
     anchors = features.new_tensor([one.anchor * len(text) / n_images for one in options])

@@ -2,8 +2,8 @@
 
     logits = s norm(h P) T^T,   loss = cross-entropy + (1/K) |P - P_0|_F^2
 
-h (n, W) features before the projection, P (W, D), P_0 CLIP's, T (C, D) normalised text features; K shots; s CLIP's scale.
-See `projection` for the recipe. The authors compute in half precision; here it is single.
+h (n, W) features before the projection, P (W, D), P_0 CLIP's, T (C, D) normalised text features; K shots; s CLIP's
+scale. See `projection` for the recipe. The authors compute in half precision; here it is single.
 """
 
 from collections.abc import Sequence

@@ -2,8 +2,8 @@
 
     logits = s norm(f M^T) T^T,   loss = cross-entropy + (1/K) |M - I|_F^2
 
-f (n, D) images, T (C, D) text features, normalised; M (D, D); K shots; s CLIP's scale. The authors feed raw f, which gives
-the same function of M. See `projection` for the recipe.
+f (n, D) images, T (C, D) text features, normalised; M (D, D); K shots; s CLIP's scale. The authors feed raw f, which
+gives the same function of M. See `projection` for the recipe.
 """
 
 from collections.abc import Sequence

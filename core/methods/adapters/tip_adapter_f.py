@@ -1,14 +1,16 @@
 """Tip-Adapter-F: Tip-Adapter whose keys are trained.
 
-    logits = s f T^T + alpha exp(-beta (1 - f keys^T)) Y, as in `tip_adapter`; keys (N, D) begin there and are not
-    normalised afterwards.
+    logits = s f T^T + alpha exp(-beta (1 - f keys^T)) Y
 
-AdamW with eps 1e-4 and PyTorch's weight decay of 0.01, a cosine by step, minibatches of 256, 20 epochs (100 for EuroSAT),
-each on a new crop of every image. alpha and beta are fixed while training, and searched afterwards as in `tip_adapter`.
+as in `tip_adapter`, where keys (N, D) begin; they do not stay normalised.
 
-The authors keep the epoch with the best TEST accuracy and report the better of it and the search (their issue 11); here the
-last epoch is kept, and the search is on validation images. While training, their alpha is set per dataset: 1.17 (Food101,
-ImageNet, Pets, SUN397), 2 (DTD, EuroSAT), 3 (Caltech101, Cars, UCF101), 5 (Aircraft), 10 (Flowers).
+AdamW with eps 1e-4 and PyTorch's weight decay of 0.01, a cosine by step, minibatches of 256, 20 epochs (100 for
+EuroSAT), each with a new crop of every image. alpha and beta are fixed during training, and then searched as in
+`tip_adapter`.
+
+The authors keep the epoch with the best TEST accuracy and report the better of it and the search (their issue 11); here
+the last epoch is kept, and the search uses validation images. Their alpha during training is set per dataset: 1.17
+(Food101, ImageNet, Pets, SUN397), 2 (DTD, EuroSAT), 3 (Caltech101, Cars, UCF101), 5 (Aircraft), 10 (Flowers).
 """
 
 from collections.abc import Sequence
@@ -20,7 +22,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from dualpt.core.methods.choosing import check_classes
+from dualpt.core.methods.choosing import check_every_class
 from dualpt.core.methods.descent import cosine_by_step, cross_entropy, descend, divergences, image_batches, take
 from dualpt.core.methods.interface import Fitted, Group, Method, Needs, Support
 from dualpt.core.methods.training_free.tip_adapter import TipAdapterOptions, cache_of, cache_scores
@@ -30,7 +32,7 @@ class TipAdapterFOptions(TipAdapterOptions):
     views: int = Field(30, ge=0, le=300)
     """Random crops of each training image; 0 takes the plain crop."""
     key_views: int = Field(10, ge=1, le=300)
-    """The first of them, averaged into the image's key; the others are trained on, or these where there are no others."""
+    """How many of them are averaged into the image's key; the others are trained on, or all if none are left."""
     learning_rate: float = Field(1e-3, gt=0, le=1)
     """AdamW's, before its cosine."""
     weight_decay: float = Field(0.01, ge=0, le=1)
@@ -59,7 +61,7 @@ class TipAdapterF(Method[TipAdapterFOptions]):
         return Needs(views=options.views, min_crop_area=0.5, validation=undecided)
 
     def fit(self, support: Support, options: Sequence[TipAdapterFOptions]) -> Fitted:
-        check_classes(support, self.name)
+        check_every_class(support, self.name)
         settings = options[0]
         keys = F.normalize(support.images.raw[:, : settings.key_views].mean(1), dim=-1).requires_grad_()
         history = _train(keys, support, options)

@@ -2,18 +2,19 @@
 
     logits = s f T^T + alpha (f W + b),   W = mu P,   b = log(1/C) - diag(mu P mu^T) / 2
 
-f (n, D) images and T (C, D) text features, normalised; s is CLIP's scale; mu (C, D) the class means of the n rows, which
-are all views of all training images; G = X^T X of the rows X less their class mean, and S = G / (n - 1).
+f (n, D) images and T (C, D) text features, normalised; s is CLIP's scale; mu (C, D) are the class means of the n rows,
+all views of all training images; G = X^T X of the rows X less their class mean, and S = G / (n - 1).
 
 - `shrunk`, the authors' few-shot script: P = D pinv(G + tr(S) I), the Kubokawa-Srivastava estimator.
 - `class-mean`, their base-to-new script: P = pinv(mean over classes of the covariance of a class).
 
-A new class w (D,) is estimated from the 64 rows nearest to its text feature and 16 copies of the text: mu is the
-mean of these 80, and P the mean over new classes of D pinv(G_w + tr(G_w) / 63 I), G_w = X^T X of the 64 rows less w. alpha
-stays that of the base classes, whose P must therefore be of the same size, as `class-mean` is and `shrunk` isn't.
+A new class with text feature w (D,) is estimated from the 64 rows nearest to w and 16 copies of w: mu is the mean of
+these 80, and P the mean over new classes of D pinv(G_w + tr(G_w) / 63 I), G_w = X^T X of the 64 rows less w. alpha
+stays that of the base classes, so their P must be of the same size, as `class-mean` is; `shrunk` is about n / D times
+smaller.
 
-The authors choose alpha on the full validation split, for ImageNet on the test images; here it is the cell's
-validation images.
+The authors choose alpha on the full validation split, and for ImageNet on the test images; here it is chosen on the
+cell's validation images.
 """
 
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ from torch.nn import functional as F
 
 from dualpt.core.config import Protocol
 from dualpt.core.errors import UserError
-from dualpt.core.methods.choosing import check_classes, first_best, hits_by_weight, validation_images
+from dualpt.core.methods.choosing import check_every_class, first_best, hits_by_weight, validation_images
 from dualpt.core.methods.interface import (
     Classifier,
     Fitted,
@@ -50,9 +51,9 @@ class GdaOptions(MethodOptions):
     covariance: Covariance = "shrunk"
     """How the covariance is estimated: `shrunk` as the authors do in few-shot, `class-mean` as in base-to-new."""
     views: int = Field(10, ge=0, le=300)
-    """Random crops of each training image that class means and covariance are estimated from; 0 takes the plain crop."""
+    """Random crops of each training image, each a row of the estimates; 0 takes the plain crop."""
     nearest: int = Field(64, ge=2, le=10000)
-    """Rows (image times view) of base classes that a new class is estimated from; read with `covariance: class-mean`."""
+    """Rows of base classes that a new class is estimated from; read with `covariance: class-mean`."""
     text_copies: int = Field(16, ge=0, le=10000)
     """Copies of a new class's text feature among them; read with `covariance: class-mean`."""
 
@@ -84,7 +85,7 @@ class Gda(Method[GdaOptions]):
         return Needs(views=options.views, min_crop_area=0.5, validation=options.alpha is None)
 
     def fit(self, support: Support, options: Sequence[GdaOptions]) -> Fitted:
-        check_classes(support, self.name)
+        check_every_class(support, self.name)
         settings = options[0]
         directions = support.images.directions
         rows, labels = directions.flatten(1, 2), support.labels.repeat(1, directions.shape[1])
@@ -136,7 +137,7 @@ def discriminant(rows: Tensor, labels: Tensor, n_classes: int, covariance: Covar
         precision = _shrunk_precision((centred.mT @ centred).double(), rows.shape[1])
     else:
         if (counts < 2).any():
-            raise UserError("gda.covariance=class-mean needs two views or images of every class; raise shots or gda.views")
+            raise UserError("gda.covariance=class-mean needs two rows per class; raise the shots or gda.views")
         shares = one_hot @ (1 / (n_classes * (counts - 1)))
         precision = _pseudo_inverse((centred.mT @ (centred * shares)).double())
     return linear_form(means, precision.to(rows.dtype))
@@ -152,7 +153,7 @@ def _shrunk_precision(gram: Tensor, n_rows: int) -> Tensor:
     """D (G + tr(S) I)^-1 for a gram matrix (..., D, D) of `n_rows` centred rows, S = G / (n - 1)."""
     trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)
     if not (trace > 0).all():
-        raise UserError("gda: the covariance is zero, for every class has one row; raise shots or gda.views")
+        raise UserError("gda: the covariance is zero, for every class has one row; raise the shots or gda.views")
     identity = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
     ridge = (trace / (n_rows - 1))[..., None, None] * identity
     return gram.shape[-1] * torch.cholesky_inverse(torch.linalg.cholesky(gram + ridge))
@@ -163,7 +164,8 @@ def _pseudo_inverse(covariance: Tensor) -> Tensor:
     if not (covariance.diagonal(dim1=-2, dim2=-1).sum(-1) > 0).all():
         raise UserError("gda: the covariance is zero, for the views of a class are all the same")
     cutoff = covariance.shape[-1] * torch.finfo(torch.float32).eps
-    return torch.linalg.pinv(covariance, rtol=cutoff, hermitian=True)
+    inverse: Tensor = torch.linalg.pinv(covariance, rtol=cutoff, hermitian=True)
+    return inverse
 
 
 def _alphas(support: Support, weights: Tensor, bias: Tensor, alpha: float | None) -> list[float]:

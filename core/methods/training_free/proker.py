@@ -3,30 +3,30 @@
     logits = s (f T^T + k(f, F) A),   A = (k(F, F) / l + I)^-1 (Y - F T^T),   k(x, y) = exp(-beta (1 - x y^T))
 
 f (n, D) images and T (C, D) text features, normalised; F (N, D) the rows, all views of all training images, each
-normalised; Y (N, C) their one-hot labels; k is the kernel, not the number of shots. The authors' logits lack CLIP's scale s,
-which changes no prediction but makes a softmax of them readable.
+normalised; Y (N, C) their one-hot labels. The authors' logits lack CLIP's scale s, which changes no prediction but
+gives a softmax of them its usual sharpness.
 
-The authors search beta and l per dataset in ranges of its own, by default on the full validation split and for ImageNet on
-the test images. Here the widest of their grids (DTD's and Flowers') serves every dataset, on the cell's validation images. One
-eigendecomposition of k(F, F) per beta serves every l.
+The authors search beta and l in ranges set per dataset, by default on the full validation split, and for ImageNet on
+the test images. Here the widest of their grids (DTD's and Flowers') serves every dataset, searched on the cell's
+validation images. One eigendecomposition of k(F, F) per beta serves every l.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional as F
 
-from dualpt.core.methods.choosing import first_best, validation_images
+from dualpt.core.methods.choosing import check_classes, first_best, validation_images
 from dualpt.core.methods.interface import Classifier, Fitted, Group, Images, Method, MethodOptions, Needs, Support
 
 BETAS = tuple(torch.linspace(0.1, 10, 20, dtype=torch.float64).tolist())
 """Candidates for beta."""
 RIDGES = tuple(torch.linspace(0.001, 10, 100, dtype=torch.float64).tolist())
 """Candidates for l."""
+ADVICE = "its authors transfer beta 1.7 and ridge 0.1 from ImageNet with 16 shots, beta 3 and ridge 0.05 with one"
 MAX_ELEMENTS = 2**26
 """Coefficients held at once while candidates for l are tried: 256 MiB."""
 
@@ -73,21 +73,21 @@ class Proker(Method[ProkerOptions]):
         return Needs(views=options.views, min_crop_area=0.5, validation=undecided)
 
     def fit(self, support: Support, options: Sequence[ProkerOptions]) -> Fitted:
+        check_classes(support, self.name)
         settings, directions = options[0], support.images.directions
         rows = directions.flatten(1, 2)
         left_over = support.one_hot.repeat(1, directions.shape[1], 1) - rows @ support.text.T
         undecided = [name for name in ("beta", "ridge") if getattr(settings, name) is None]
-        used = {"beta": settings.beta, "ridge": settings.ridge}
-        chosen = [_choose(support, r, rows[r], left_over[r], settings) if undecided else used for r in range(len(rows))]
-        fits = [_solve(*cell[:2], **cell[2]) for cell in zip(rows, left_over, chosen, strict=True)]
+        used = [_decide(support, r, rows[r], left_over[r], settings) for r in range(len(rows))]
+        coefficients = [_solve(*cell) for cell in zip(rows, left_over, used, strict=True)]
         classifier = KernelClassifier(
             text=support.text.expand(len(rows), -1, -1),
             scale=rows.new_full((len(rows),), support.scale),
             rows=rows,
-            coefficients=torch.stack(fits),
-            beta=rows.new_tensor([cell["beta"] for cell in chosen]),
+            coefficients=torch.stack(coefficients),
+            beta=rows.new_tensor([cell["beta"] for cell in used]),
         )
-        return Fitted(classifier, chosen=[{name: cell[name] for name in undecided} for cell in chosen] if undecided else ())
+        return Fitted(classifier, chosen=[{name: c[name] for name in undecided} for c in used] if undecided else ())
 
 
 def similarity(images: Tensor, rows: Tensor, beta: Tensor | float) -> Tensor:
@@ -95,17 +95,19 @@ def similarity(images: Tensor, rows: Tensor, beta: Tensor | float) -> Tensor:
     return (beta * (images @ rows.mT - 1)).exp()
 
 
-def _solve(rows: Tensor, left_over: Tensor, beta: float, ridge: float) -> Tensor:
-    """The coefficients (N, C) of one cell; in double precision, for a small l makes the system stiff."""
-    kernel = similarity(rows.double(), rows.double(), beta) / ridge
+def _solve(rows: Tensor, left_over: Tensor, used: Mapping[str, float]) -> Tensor:
+    """The coefficients (N, C) of one cell; in double precision, because a small l makes the system stiff."""
+    kernel = similarity(rows.double(), rows.double(), used["beta"]) / used["ridge"]
     kernel.diagonal().add_(1)
     return torch.cholesky_solve(left_over.double(), torch.linalg.cholesky(kernel)).float()
 
 
-def _choose(support: Support, r: int, rows: Tensor, left_over: Tensor, options: ProkerOptions) -> dict[str, float]:
-    """The beta and ridge of one cell with the most hits on its validation images."""
+def _decide(support: Support, r: int, rows: Tensor, left_over: Tensor, options: ProkerOptions) -> dict[str, float]:
+    """Beta and ridge of one cell: as set, or the pair with the most hits on its validation images."""
+    if options.beta is not None and options.ridge is not None:
+        return {"beta": options.beta, "ridge": options.ridge}
     undecided = [f"proker.{name}" for name in ("beta", "ridge") if getattr(options, name) is None]
-    val = validation_images(support, undecided, "its authors transfer beta 1.7 and ridge 0.1 from 16 shots of ImageNet")
+    val = validation_images(support, undecided, ADVICE)
     images, labels = val.images.directions[r], val.labels[r]
     zero_shot = images @ support.text.T
     betas = BETAS if options.beta is None else (options.beta,)
@@ -115,8 +117,8 @@ def _choose(support: Support, r: int, rows: Tensor, left_over: Tensor, options: 
         values, vectors = torch.linalg.eigh(similarity(rows, rows, beta))
         towards = similarity(images, rows, beta) @ vectors
         hits.append(_hits_by_ridge(zero_shot, towards, values, vectors.T @ left_over, labels, rows.new_tensor(ridges)))
-    ((b, l),) = first_best(torch.stack(hits)[None])
-    return {"beta": betas[b], "ridge": ridges[l]}
+    ((b, i),) = first_best(torch.stack(hits)[None])
+    return {"beta": betas[b], "ridge": ridges[i]}
 
 
 def _hits_by_ridge(

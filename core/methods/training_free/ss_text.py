@@ -6,8 +6,8 @@ f (n, D) images and t_c (D,) text features, normalised; s is CLIP's scale. l_c, 
 1/n_c, with n_c the images of class c, in SS-Text+, which then repels the classes from their centre:
 w_c - d_c / |d_c| with d_c = 2 w_c - mean over classes of w.
 
-The authors' text features are means over templates of normalised features, not normalised afterwards; ours are normalised.
-For one template it is the same.
+The authors' text features are means over templates of normalised features, left unnormalised; ours are normalised. With
+one template the two are the same.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from dualpt.core.methods.choosing import class_counts
+from dualpt.core.methods.choosing import check_classes, class_counts
 from dualpt.core.methods.interface import Fitted, Group, LinearClassifier, Method, MethodOptions, Support
 
 
@@ -40,6 +40,7 @@ class SsText(Method[SsTextOptions]):
     options = SsTextOptions
 
     def fit(self, support: Support, options: Sequence[SsTextOptions]) -> Fitted:
+        check_classes(support, self.name)
         settings = options[0]
         counts = class_counts(support)
         images = counts.sum(1, keepdim=True)

@@ -5,9 +5,9 @@
 f (n, D) images, T (C, D) text features, keys (N, D) the training images, all normalised; Y (N, C) their one-hot labels;
 s is CLIP's scale. A key is the normalised mean of an image's raw views.
 
-The authors search alpha and beta per dataset in ranges of its own (0.1 to 3 or 50), on its full validation split, and
-for ImageNet on the test images. Here one grid that covers all their ranges serves every dataset, and it is
-searched on the cell's validation images only.
+The authors search alpha and beta in ranges set per dataset (from 0.1 to between 3 and 50), on the full validation
+split, and for ImageNet on the test images. Here one grid that covers all their ranges serves every dataset, searched on
+the cell's validation images.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from dualpt.core.methods.choosing import first_best, hits_by_weight, validation_images
+from dualpt.core.methods.choosing import check_classes, first_best, hits_by_weight, validation_images
 from dualpt.core.methods.interface import Classifier, Fitted, Group, Images, Method, MethodOptions, Needs, Support
 
 ALPHAS = tuple(0.1 + (50 - 0.1) / 200 * i for i in range(200))
@@ -75,6 +75,7 @@ class TipAdapter(Method[TipAdapterOptions]):
         return Needs(views=options.views, min_crop_area=0.5, validation=undecided)
 
     def fit(self, support: Support, options: Sequence[TipAdapterOptions]) -> Fitted:
+        check_classes(support, self.name)
         keys = F.normalize(support.images.raw.mean(1), dim=-1)
         return cache_of(support, keys, self.name, options[0].alpha, options[0].beta)
 
