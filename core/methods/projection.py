@@ -77,9 +77,7 @@ def fit_projection(
     projection = start.expand(n_cells, -1, -1).clone().requires_grad_()
 
     def losses_of(view: int) -> Tensor:
-        mapped = F.normalize(features[:, view] @ projection, dim=-1)
-        moved = (projection - start).square().sum((1, 2))
-        return cross_entropy(support.scale * mapped @ text.T, support.labels) + anchors * moved
+        return projection_losses(projection, start, features[:, view], support.labels, support.scale * text, anchors)
 
     losses = descend(
         [projection],
@@ -96,6 +94,21 @@ def fit_projection(
         scale=features.new_full((n_cells,), support.scale),
     )
     return Fitted(learned, losses=history.tolist(), failures=divergences(history))
+
+
+def projection_losses(
+    projection: Tensor, start: Tensor, features: Tensor, labels: Tensor, zero_shot: Tensor, anchors: Tensor
+) -> Tensor:
+    """Losses (R,) of projections (R, W, D) that began at `start` (W, D).
+
+    Args:
+        features: (R, N, W) with labels (R, N).
+        zero_shot: (C, D), the normalised text features times CLIP's scale.
+        anchors: (R,), weights of the squared distance from the start.
+    """
+    mapped = F.normalize(features @ projection, dim=-1)
+    moved = (projection - start).square().sum((1, 2))
+    return cross_entropy(mapped @ zero_shot.T, labels) + anchors * moved
 
 
 def with_classes(classifier: Classifier, raw_text: Tensor, scale: float) -> Classifier:

@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from dualpt.core.methods.choosing import check_every_class
 from dualpt.core.methods.descent import cosine_by_step, cross_entropy, descend, divergences, image_batches, take
 from dualpt.core.methods.interface import Fitted, Group, Method, Needs, Support
-from dualpt.core.methods.training_free.tip_adapter import TipAdapterOptions, cache_of, cache_scores
+from dualpt.core.methods.training_free.tip_adapter import TipAdapterOptions, cache_of, cached_logits
 
 
 class TipAdapterFOptions(TipAdapterOptions):
@@ -80,8 +80,7 @@ def _train(keys: Tensor, support: Support, options: Sequence[TipAdapterFOptions]
     beta = keys.new_tensor([one.train_beta for one in options])[:, None, None]
 
     def losses_of(rows: Tensor) -> Tensor:
-        images = take(pool, rows)
-        logits = images @ zero_shot.T + alpha * cache_scores(images @ keys.mT, values, beta)
+        logits = cached_logits(take(pool, rows), keys, values, zero_shot, alpha, beta)
         return cross_entropy(logits, take(labels, rows))
 
     n_images = support.labels.shape[1]

@@ -56,10 +56,9 @@ class CacheClassifier(Classifier):
     """(R,)"""
 
     def logits(self, images: Images) -> Tensor:
-        zero_shot = self.scale[:, None, None] * (images.directions @ self.text.mT)
         values = F.one_hot(self.labels, self.text.shape[1]).float()
-        cached = cache_scores(images.directions @ self.keys.mT, values, self.beta[:, None, None])
-        return zero_shot + self.alpha[:, None, None] * cached
+        zero_shot, alpha, beta = (one[:, None, None] for one in (self.scale, self.alpha, self.beta))
+        return cached_logits(images.directions, self.keys, values, zero_shot * self.text, alpha, beta)
 
 
 class TipAdapter(Method[TipAdapterOptions]):
@@ -78,6 +77,22 @@ class TipAdapter(Method[TipAdapterOptions]):
         check_classes(support, self.name)
         keys = F.normalize(support.images.raw.mean(1), dim=-1)
         return cache_of(support, keys, self.name, options[0].alpha, options[0].beta)
+
+
+def cached_logits(
+    images: Tensor, keys: Tensor, values: Tensor, zero_shot: Tensor, alpha: Tensor, beta: Tensor
+) -> Tensor:
+    """(R, n, C): zero-shot logits plus `alpha` times the scores of a cache.
+
+    Args:
+        images: (R, n, D) or (n, D), normalised.
+        keys: (R, N, D)
+        values: (R, N, C), one-hot.
+        zero_shot: (R, C, D) or (C, D), the text features times CLIP's scale.
+        alpha: (R, 1, 1)
+        beta: (R, 1, 1)
+    """
+    return images @ zero_shot.mT + alpha * cache_scores(images @ keys.mT, values, beta)
 
 
 def cache_scores(affinity: Tensor, values: Tensor, beta: Tensor | float) -> Tensor:
