@@ -72,15 +72,15 @@ class LogisticRegression:
     labels: Tensor
     """(R, n)"""
     n_classes: int
+    tolerance: float = TOLERANCE
+    iterations: int = MOST_ITERATIONS
 
-    def fit(
-        self, inverse_penalties: Sequence[float], tolerance: float = TOLERANCE, iterations: int = MOST_ITERATIONS
-    ) -> LinearClassifier:
+    def fit(self, inverse_penalties: Sequence[float]) -> LinearClassifier:
         """Minimise with one C for each cell."""
         cells, _, width = self.features.shape
         objective = _Objective(self.features, self.labels, self.features.new_tensor(list(inverse_penalties)))
         start = self.features.new_zeros(cells, (width + 1) * self.n_classes)
-        found = minimise(objective, start, tolerance=tolerance, iterations=iterations)
+        found = minimise(objective, start, tolerance=self.tolerance, iterations=self.iterations)
         found = found.view(cells, width + 1, self.n_classes)
         return LinearClassifier(weights=found[:, :-1].mT.contiguous(), bias=found[:, -1])
 

@@ -38,7 +38,7 @@ STEPS_PER_BLEND = 10
 """Steps of V and b per step of a."""
 
 
-class LPPlusPlusOptions(MethodOptions):
+class LpPlusPlusOptions(MethodOptions):
     steps: int | None = Field(None, ge=1, le=100_000)
     """Full-batch steps; None takes 300 and keeps the classifier of the step that is best on validation images."""
     momentum: float = Field(0.9, ge=0, lt=1)
@@ -49,18 +49,18 @@ class LPPlusPlusOptions(MethodOptions):
     """Smallest share of an image that a random crop takes."""
 
 
-class LPPlusPlus(Method[LPPlusPlusOptions]):
+class LpPlusPlus(Method[LpPlusPlusOptions]):
     name: ClassVar = "lp-plus-plus"
     title: ClassVar = "LP++"
     short_title: ClassVar = "LP++"
     group: ClassVar = "adapter"
     source: ClassVar = "FereshteShakeri/FewShot-CLIP-Strong-Baseline@f81054f: methods/linear_probe_p2.py"
-    options: ClassVar = LPPlusPlusOptions
+    options: ClassVar = LpPlusPlusOptions
 
-    def needs(self, options: LPPlusPlusOptions) -> Needs:
+    def needs(self, options: LpPlusPlusOptions) -> Needs:
         return Needs(views=options.views, min_crop_area=options.min_crop_area, validation=options.steps is None)
 
-    def fit(self, support: Support, options: Sequence[LPPlusPlusOptions]) -> Fitted:
+    def fit(self, support: Support, options: Sequence[LpPlusPlusOptions]) -> Fitted:
         check_every_class(support, self.name)
         common = options[0]
         if common.steps is None:
