@@ -54,22 +54,23 @@ def hits_by_weight(base: Tensor, addition: Tensor, labels: Tensor, weights: Tens
     tie of scores counts as an error.
 
     Args:
-        base: (R, M, C) logits.
-        addition: (R, M, C)
-        labels: (R, M)
+        base: (..., M, C) logits.
+        addition: (..., M, C)
+        labels: (..., M)
         weights: (A,)
 
     Returns:
-        (R, A) int64
+        (..., A) int64
     """
-    own = labels[..., None]
+    base, addition = torch.broadcast_tensors(base, addition)
+    own = labels.expand(base.shape[:-1])[..., None]
     lead = (base - base.gather(-1, own)).scatter(-1, own, -1.0)
     slope = addition.gather(-1, own) - addition
     crossing = lead / slope  # infinite at slope 0, and not a number at a tie for every weight
     never = torch.full_like(crossing, torch.inf)
     above = crossing.where(slope >= 0, -never).nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf).amax(-1)
     below = crossing.where(slope < 0, never).amin(-1)
-    return ((weights > above[..., None]) & (weights < below[..., None])).sum(1)
+    return ((weights > above[..., None]) & (weights < below[..., None])).sum(-2)
 
 
 def first_best(hits: Tensor) -> list[tuple[int, ...]]:

@@ -26,6 +26,8 @@ ALPHAS = tuple(0.1 + (50 - 0.1) / 200 * i for i in range(200))
 """Candidates for alpha, from 0.1 to below 50."""
 BETAS = ALPHAS
 """Candidates for beta."""
+MAX_ELEMENTS = 2**20
+"""Affinities held at once while candidates are tried, few enough for a processor's cache."""
 ADVICE = "its paper sets alpha 1 and beta 5.5 on ImageNet"
 
 
@@ -135,6 +137,13 @@ def _search(
     val = validation_images(support, undecided, ADVICE)
     zero_shot = support.scale * (val.images.directions @ support.text.mT)
     affinity = val.images.directions @ keys.mT
-    weights, values = keys.new_tensor(alphas), support.one_hot
-    hits = [hits_by_weight(zero_shot, cache_scores(affinity, values, beta), val.labels, weights) for beta in betas]
-    return torch.stack(hits, dim=1)
+    weights, sharpness = keys.new_tensor(alphas), keys.new_tensor(betas)[:, None, None]
+    n_cells, n_val, n_keys = affinity.shape
+    at_once = max(1, MAX_ELEMENTS // (n_val * max(n_keys, len(alphas))))  # pairs of a cell and a beta
+
+    def hits_of(cells: slice) -> Tensor:
+        base, near, values, labels = (one[cells, None] for one in (zero_shot, affinity, support.one_hot, val.labels))
+        parts = sharpness.split(max(1, at_once // n_cells))
+        return torch.cat([hits_by_weight(base, cache_scores(near, values, b), labels, weights) for b in parts], dim=1)
+
+    return torch.cat([hits_of(slice(r, r + at_once)) for r in range(0, n_cells, at_once)])

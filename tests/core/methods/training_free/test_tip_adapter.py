@@ -7,7 +7,7 @@ import torch
 from dualpt.core.errors import UserError
 from dualpt.core.methods.training_free import tip_adapter
 from dualpt.core.methods.training_free.tip_adapter import TipAdapter, TipAdapterOptions
-from tests.core.methods.clip_like import C, R, agree, cell_of, clip_like_support, new_images
+from tests.core.methods.clip_like import C, M, N, R, agree, cell_of, clip_like_support, new_images
 
 METHOD = TipAdapter()
 
@@ -32,7 +32,9 @@ def test_logits_are_the_published_formula() -> None:
         np.testing.assert_allclose(logits[r].numpy(), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_the_search_finds_what_the_published_loop_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("at_once", [1, 2, 7])
+def test_the_search_finds_what_the_published_loop_finds(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr(tip_adapter, "MAX_ELEMENTS", at_once * M * N)
     alphas, betas = tip_adapter.ALPHAS[::12], tip_adapter.BETAS[::25]
     monkeypatch.setattr(tip_adapter, "ALPHAS", alphas)
     monkeypatch.setattr(tip_adapter, "BETAS", betas)
