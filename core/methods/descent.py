@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from dualpt.core.methods.interface import Support
 from dualpt.core.random_streams import random_stream
 from dualpt.core.training.optim import learning_rates
 
@@ -120,6 +121,16 @@ def pool_batches(
     for _ in range(epochs):
         orders = torch.stack([torch.randperm(rows, generator=stream)[: batches * size] for stream in streams])
         yield orders.split(size, dim=1)
+
+
+def pooled_labels(support: Support) -> Tensor:
+    """Labels (R, P) of the pool that `support.images` flattened over views and images is."""
+    return support.labels.repeat(1, support.images.directions.shape[1])
+
+
+def shots_of(support: Support) -> int:
+    """Images per class, rounded up: some datasets have classes with fewer images than were asked for."""
+    return -(-support.labels.shape[1] // len(support.raw_text))
 
 
 def take(pool: Tensor, rows: Tensor) -> Tensor:

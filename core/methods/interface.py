@@ -35,8 +35,10 @@ class Needs:
     """Smallest share of an image that a random crop takes; the largest is 1."""
     validation: bool = False
     """Whether some option is left to be chosen on validation images."""
+    norms: bool = False
+    """Whether the lengths of raw features are read (`Images.norms`, `Images.raw`)."""
     hidden: bool = False
-    """Whether features before the projection into the joint space are read."""
+    """Whether features before the projection into the joint space are read; vision transformers alone have them."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +47,16 @@ class Images:
 
     directions: Tensor
     """(..., D), L2-normalised."""
-    norms: Tensor
-    """(...), of the raw features."""
+    norms: Tensor | None = None
+    """(...), of the raw features, where `Needs.norms`."""
     hidden: Tensor | None = None
     """(..., W), before the projection, where `Needs.hidden`."""
 
     @property
     def raw(self) -> Tensor:
-        """(..., D), as the image tower gives them."""
+        """(..., D), as the image tower gives them; only where `Needs.norms`."""
+        if self.norms is None:
+            raise ValueError("raw features are read, and the method's needs do not declare norms=True")
         return self.directions * self.norms[..., None]
 
 
@@ -151,6 +155,10 @@ class Method(ABC, Generic[O]):
     """Where its definition was read: paper, or repository@commit: file."""
     protocols: ClassVar[frozenset[Protocol]] = frozenset({"few-shot"})
     """Those in which it can classify every test set; others refuse it before anything is computed."""
+    min_shots: ClassVar[int] = 1
+    """Training images per class that it needs at least; fewer are refused before anything is computed."""
+    revision: ClassVar[int] = 1
+    """Part of every cell's key: raise it when the same data and options give other numbers."""
     options: ClassVar[type[Any]] = MethodOptions
     """The subclass of `MethodOptions` with its settings and its authors' recipe as the defaults."""
     packable: ClassVar[frozenset[str]] = frozenset()

@@ -1,5 +1,6 @@
 """Adapters: small heads trained on frozen features by their authors' recipes.
 
+- `cosine_head`: logits by cosine, for the heads below.
 - `linear_probe`: logistic regression on image features.
 - `zs_lp`: linear probe that begins at the class names (ZS-LP).
 - `clap`: ZS-LP held near the class names, class by class (CLAP).
