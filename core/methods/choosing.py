@@ -3,13 +3,13 @@
 Shapes: R cells, M validation images, C classes, A candidate weights.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from dualpt.core.errors import UserError
-from dualpt.core.methods.interface import Labelled, Support
+from dualpt.core.methods.interface import Labelled, MethodOptions, Support
 
 
 def validation_images(support: Support, undecided: Sequence[str], advice: str) -> Labelled:
@@ -25,6 +25,12 @@ def validation_images(support: Support, undecided: Sequence[str], advice: str) -
         them = "it" if len(undecided) == 1 else "them"
         raise UserError(f"no validation images to choose {' and '.join(undecided)} on; set {them} ({advice})")
     return support.val
+
+
+def chosen(options: MethodOptions, used: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
+    """Per cell, what was used for the options that are left undecided; empty where none is."""
+    undecided = [name for name in used[0] if getattr(options, name) is None]
+    return [{name: cell[name] for name in undecided} for cell in used] if undecided else []
 
 
 def check_classes(support: Support, method: str) -> None:

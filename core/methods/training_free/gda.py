@@ -28,7 +28,7 @@ from torch.nn import functional as F
 
 from dualpt.core.config import Protocol
 from dualpt.core.errors import UserError
-from dualpt.core.methods.choosing import check_every_class, first_best, hits_by_weight, validation_images
+from dualpt.core.methods.choosing import check_every_class, chosen, first_best, hits_by_weight, validation_images
 from dualpt.core.methods.interface import (
     Classifier,
     Fitted,
@@ -101,7 +101,7 @@ class Gda(Method[GdaOptions]):
             nearest=torch.full_like(labels[:, 0], settings.nearest),
             text_copies=torch.full_like(labels[:, 0], settings.text_copies),
         )
-        return Fitted(classifier, chosen=[{"alpha": a} for a in alphas] if settings.alpha is None else ())
+        return Fitted(classifier, chosen=chosen(settings, [{"alpha": one} for one in alphas]))
 
     def for_classes(self, classifier: Classifier, raw_text: Tensor, scale: float) -> LinearClassifier:
         """The discriminant of classes that only their text describes.

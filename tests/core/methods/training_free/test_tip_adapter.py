@@ -92,13 +92,14 @@ def test_what_is_missing_is_named() -> None:
 
 def test_it_reads_ten_crops_of_at_least_half_the_image() -> None:
     needs = METHOD.needs(TipAdapterOptions())
-    assert (needs.views, needs.min_crop_area, needs.validation) == (10, 0.5, True)
+    assert (needs.views, needs.min_crop_area, needs.validation, needs.norms) == (10, 0.5, True, True)
     assert not METHOD.needs(TipAdapterOptions(alpha=1.0, beta=5.5)).validation
 
 
 def test_unnormalised_views_are_averaged() -> None:
     support = clip_like_support()
-    norms = support.images.norms * torch.linspace(1, 9, support.images.norms.shape[1])[:, None]
+    assert support.images.norms is not None
+    norms = support.images.norms * torch.linspace(1, 9, support.images.directions.shape[1])[:, None]
     other = replace(support, images=replace(support.images, norms=norms))
     one, two = (
         METHOD.fit(s, [TipAdapterOptions(alpha=1.0, beta=1.0)] * R).classifier.tensors() for s in (support, other)
