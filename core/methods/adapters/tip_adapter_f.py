@@ -64,7 +64,7 @@ class TipAdapterF(Method[TipAdapterFOptions]):
 
     def needs(self, options: TipAdapterFOptions) -> Needs:
         undecided = options.alpha is None or options.beta is None
-        return Needs(views=options.views, min_crop_area=0.5, validation=undecided, norms=True)
+        return Needs(views=options.views, min_crop_area=options.min_crop_area, validation=undecided, norms=True)
 
     def fit(self, support: Support, options: Sequence[TipAdapterFOptions]) -> Fitted:
         check_every_class(support, self.name)

@@ -52,6 +52,8 @@ class GdaOptions(MethodOptions):
     """How the covariance is estimated: `shrunk` as the authors do in few-shot, `class-mean` as in base-to-new."""
     views: int = Field(10, ge=0, le=300)
     """Random crops of each training image, each a row of the estimates; 0 takes the plain crop."""
+    min_crop_area: float = Field(0.5, gt=0, le=1)
+    """Smallest share of an image that a random crop takes."""
     nearest: int = Field(64, ge=2, le=10000)
     """Rows of base classes that a new class is estimated from; read with `covariance: class-mean`."""
     text_copies: int = Field(16, ge=0, le=10000)
@@ -82,7 +84,7 @@ class Gda(Method[GdaOptions]):
     options = GdaOptions
 
     def needs(self, options: GdaOptions) -> Needs:
-        return Needs(views=options.views, min_crop_area=0.5, validation=options.alpha is None)
+        return Needs(views=options.views, min_crop_area=options.min_crop_area, validation=options.alpha is None)
 
     def fit(self, support: Support, options: Sequence[GdaOptions]) -> Fitted:
         check_every_class(support, self.name)

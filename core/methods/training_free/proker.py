@@ -38,6 +38,8 @@ class ProkerOptions(MethodOptions):
     """The regularisation l; None chooses it on validation images."""
     views: int = Field(10, ge=0, le=300)
     """Random crops of each training image, each a row of the kernel; 0 takes the plain crop."""
+    min_crop_area: float = Field(0.5, gt=0, le=1)
+    """Smallest share of an image that a random crop takes."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Proker(Method[ProkerOptions]):
 
     def needs(self, options: ProkerOptions) -> Needs:
         undecided = options.beta is None or options.ridge is None
-        return Needs(views=options.views, min_crop_area=0.5, validation=undecided)
+        return Needs(views=options.views, min_crop_area=options.min_crop_area, validation=undecided)
 
     def fit(self, support: Support, options: Sequence[ProkerOptions]) -> Fitted:
         check_classes(support, self.name)

@@ -38,6 +38,8 @@ class TipAdapterOptions(MethodOptions):
     """Sharpness of the affinity to cached images; None chooses it on validation images."""
     views: int = Field(10, ge=0, le=300)
     """Random crops of a training image averaged into its key; 0 takes the plain crop."""
+    min_crop_area: float = Field(0.5, gt=0, le=1)
+    """Smallest share of an image that a random crop takes."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class TipAdapter(Method[TipAdapterOptions]):
 
     def needs(self, options: TipAdapterOptions) -> Needs:
         undecided = options.alpha is None or options.beta is None
-        return Needs(views=options.views, min_crop_area=0.5, validation=undecided, norms=True)
+        return Needs(views=options.views, min_crop_area=options.min_crop_area, validation=undecided, norms=True)
 
     def fit(self, support: Support, options: Sequence[TipAdapterOptions]) -> Fitted:
         check_classes(support, self.name)

@@ -94,6 +94,7 @@ def test_it_reads_ten_crops_of_at_least_half_the_image() -> None:
     needs = METHOD.needs(TipAdapterOptions())
     assert (needs.views, needs.min_crop_area, needs.validation, needs.norms) == (10, 0.5, True, True)
     assert not METHOD.needs(TipAdapterOptions(alpha=1.0, beta=5.5)).validation
+    assert METHOD.needs(TipAdapterOptions(min_crop_area=0.08)).min_crop_area == 0.08
 
 
 def test_unnormalised_views_are_averaged() -> None:
