@@ -21,7 +21,7 @@ from dualpt.core.methods.choosing import check_every_class
 from dualpt.core.methods.descent import cosine_by_step, cross_entropy, descend, divergences
 from dualpt.core.methods.interface import Classifier, Fitted, Images, MethodOptions, Support
 
-ADAM = partial(torch.optim.Adam, eps=1e-4)
+ADAM = partial(torch.optim.Adam, eps=1e-4, fused=True)
 
 
 class ProjectionOptions(MethodOptions):

@@ -103,7 +103,7 @@ def _train(keys: Tensor, support: Support, options: Sequence[TipAdapterFOptions]
             epochs=settings.epochs,
             drop_last=False,
         ),
-        optimizer=partial(torch.optim.AdamW, eps=1e-4, weight_decay=settings.weight_decay),
+        optimizer=partial(torch.optim.AdamW, eps=1e-4, weight_decay=settings.weight_decay, fused=True),
         learning_rate=[one.learning_rate for one in options],
         schedule=cosine_by_step(steps),
     )
