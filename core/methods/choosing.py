@@ -3,13 +3,13 @@
 Shapes: R cells, M validation images, C classes, A candidate weights.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from dualpt.core.errors import UserError
-from dualpt.core.methods.interface import Labelled, Support
+from dualpt.core.methods.interface import Labelled, MethodOptions, Support
 
 
 def validation_images(support: Support, undecided: Sequence[str], advice: str) -> Labelled:
@@ -25,6 +25,12 @@ def validation_images(support: Support, undecided: Sequence[str], advice: str) -
         them = "it" if len(undecided) == 1 else "them"
         raise UserError(f"no validation images to choose {' and '.join(undecided)} on; set {them} ({advice})")
     return support.val
+
+
+def chosen(options: MethodOptions, used: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
+    """Per cell, what was used for the options that are left undecided; empty where none is."""
+    undecided = [name for name in used[0] if getattr(options, name) is None]
+    return [{name: cell[name] for name in undecided} for cell in used] if undecided else []
 
 
 def check_classes(support: Support, method: str) -> None:
@@ -54,22 +60,23 @@ def hits_by_weight(base: Tensor, addition: Tensor, labels: Tensor, weights: Tens
     tie of scores counts as an error.
 
     Args:
-        base: (R, M, C) logits.
-        addition: (R, M, C)
-        labels: (R, M)
+        base: (..., M, C) logits.
+        addition: (..., M, C)
+        labels: (..., M)
         weights: (A,)
 
     Returns:
-        (R, A) int64
+        (..., A) int64
     """
-    own = labels[..., None]
+    base, addition = torch.broadcast_tensors(base, addition)
+    own = labels.expand(base.shape[:-1])[..., None]
     lead = (base - base.gather(-1, own)).scatter(-1, own, -1.0)
     slope = addition.gather(-1, own) - addition
     crossing = lead / slope  # infinite at slope 0, and not a number at a tie for every weight
     never = torch.full_like(crossing, torch.inf)
     above = crossing.where(slope >= 0, -never).nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf).amax(-1)
     below = crossing.where(slope < 0, never).amin(-1)
-    return ((weights > above[..., None]) & (weights < below[..., None])).sum(1)
+    return ((weights > above[..., None]) & (weights < below[..., None])).sum(-2)
 
 
 def first_best(hits: Tensor) -> list[tuple[int, ...]]:

@@ -21,7 +21,7 @@ from dualpt.core.methods.choosing import check_every_class
 from dualpt.core.methods.descent import cosine_by_step, cross_entropy, descend, divergences
 from dualpt.core.methods.interface import Classifier, Fitted, Images, MethodOptions, Support
 
-ADAM = partial(torch.optim.Adam, eps=1e-4)
+ADAM = partial(torch.optim.Adam, eps=1e-4, fused=True)
 
 
 class ProjectionOptions(MethodOptions):
@@ -33,6 +33,8 @@ class ProjectionOptions(MethodOptions):
     """Full-batch steps."""
     views: int = Field(20, ge=0, le=300)
     """Random crops of each training image, one per step in turn; 0 takes the plain crop. The authors store 300."""
+    min_crop_area: float = Field(0.5, gt=0, le=1)
+    """Smallest share of an image that a random crop takes."""
 
 
 PACKABLE = frozenset({"learning_rate", "anchor"})

@@ -48,7 +48,7 @@ class Prolip(Method[ProlipOptions]):
     packable = PACKABLE
 
     def needs(self, options: ProlipOptions) -> Needs:
-        return Needs(views=options.views, min_crop_area=0.5, hidden=True)
+        return Needs(views=options.views, min_crop_area=options.min_crop_area, hidden=True)
 
     def fit(self, support: Support, options: Sequence[ProlipOptions]) -> Fitted:
         assert support.projection is not None, "Needs.hidden"

@@ -22,10 +22,16 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from dualpt.core.methods.choosing import check_every_class
+from dualpt.core.methods.choosing import check_every_class, chosen
 from dualpt.core.methods.descent import cosine_by_step, cross_entropy, descend, divergences, image_batches, take
 from dualpt.core.methods.interface import Fitted, Group, Method, Needs, Support
-from dualpt.core.methods.training_free.tip_adapter import TipAdapterOptions, cache_of, cached_logits
+from dualpt.core.methods.training_free.tip_adapter import (
+    CacheClassifier,
+    TipAdapterOptions,
+    cache_classifier,
+    cache_weights,
+    cached_logits,
+)
 
 
 class TipAdapterFOptions(TipAdapterOptions):
@@ -58,15 +64,16 @@ class TipAdapterF(Method[TipAdapterFOptions]):
 
     def needs(self, options: TipAdapterFOptions) -> Needs:
         undecided = options.alpha is None or options.beta is None
-        return Needs(views=options.views, min_crop_area=0.5, validation=undecided)
+        return Needs(views=options.views, min_crop_area=options.min_crop_area, validation=undecided, norms=True)
 
     def fit(self, support: Support, options: Sequence[TipAdapterFOptions]) -> Fitted:
         check_every_class(support, self.name)
         settings = options[0]
         keys = F.normalize(support.images.raw[:, : settings.key_views].mean(1), dim=-1).requires_grad_()
         history = _train(keys, support, options)
-        fitted = cache_of(support, keys.detach(), self.name, settings.alpha, settings.beta)
-        return Fitted(fitted.classifier, fitted.chosen, losses=history.tolist(), failures=divergences(history))
+        weights = cache_weights(support, keys.detach(), self.name, settings.alpha, settings.beta)
+        classifier: CacheClassifier = cache_classifier(support, keys.detach(), weights)
+        return Fitted(classifier, chosen(settings, weights), losses=history.tolist(), failures=divergences(history))
 
 
 def _train(keys: Tensor, support: Support, options: Sequence[TipAdapterFOptions]) -> Tensor:
@@ -96,7 +103,7 @@ def _train(keys: Tensor, support: Support, options: Sequence[TipAdapterFOptions]
             epochs=settings.epochs,
             drop_last=False,
         ),
-        optimizer=partial(torch.optim.AdamW, eps=1e-4, weight_decay=settings.weight_decay),
+        optimizer=partial(torch.optim.AdamW, eps=1e-4, weight_decay=settings.weight_decay, fused=True),
         learning_rate=[one.learning_rate for one in options],
         schedule=cosine_by_step(steps),
     )

@@ -28,7 +28,7 @@ from torch.nn import functional as F
 
 from dualpt.core.config import Protocol
 from dualpt.core.errors import UserError
-from dualpt.core.methods.choosing import check_every_class, first_best, hits_by_weight, validation_images
+from dualpt.core.methods.choosing import check_every_class, chosen, first_best, hits_by_weight, validation_images
 from dualpt.core.methods.interface import (
     Classifier,
     Fitted,
@@ -52,6 +52,8 @@ class GdaOptions(MethodOptions):
     """How the covariance is estimated: `shrunk` as the authors do in few-shot, `class-mean` as in base-to-new."""
     views: int = Field(10, ge=0, le=300)
     """Random crops of each training image, each a row of the estimates; 0 takes the plain crop."""
+    min_crop_area: float = Field(0.5, gt=0, le=1)
+    """Smallest share of an image that a random crop takes."""
     nearest: int = Field(64, ge=2, le=10000)
     """Rows of base classes that a new class is estimated from; read with `covariance: class-mean`."""
     text_copies: int = Field(16, ge=0, le=10000)
@@ -82,7 +84,7 @@ class Gda(Method[GdaOptions]):
     options = GdaOptions
 
     def needs(self, options: GdaOptions) -> Needs:
-        return Needs(views=options.views, min_crop_area=0.5, validation=options.alpha is None)
+        return Needs(views=options.views, min_crop_area=options.min_crop_area, validation=options.alpha is None)
 
     def fit(self, support: Support, options: Sequence[GdaOptions]) -> Fitted:
         check_every_class(support, self.name)
@@ -101,7 +103,7 @@ class Gda(Method[GdaOptions]):
             nearest=torch.full_like(labels[:, 0], settings.nearest),
             text_copies=torch.full_like(labels[:, 0], settings.text_copies),
         )
-        return Fitted(classifier, chosen=[{"alpha": a} for a in alphas] if settings.alpha is None else ())
+        return Fitted(classifier, chosen=chosen(settings, [{"alpha": one} for one in alphas]))
 
     def for_classes(self, classifier: Classifier, raw_text: Tensor, scale: float) -> LinearClassifier:
         """The discriminant of classes that only their text describes.

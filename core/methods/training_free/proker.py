@@ -19,7 +19,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from dualpt.core.methods.choosing import check_classes, first_best, validation_images
+from dualpt.core.methods.choosing import check_classes, chosen, first_best, validation_images
 from dualpt.core.methods.interface import Classifier, Fitted, Group, Images, Method, MethodOptions, Needs, Support
 
 BETAS = tuple(torch.linspace(0.1, 10, 20, dtype=torch.float64).tolist())
@@ -38,6 +38,8 @@ class ProkerOptions(MethodOptions):
     """The regularisation l; None chooses it on validation images."""
     views: int = Field(10, ge=0, le=300)
     """Random crops of each training image, each a row of the kernel; 0 takes the plain crop."""
+    min_crop_area: float = Field(0.5, gt=0, le=1)
+    """Smallest share of an image that a random crop takes."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +72,13 @@ class Proker(Method[ProkerOptions]):
 
     def needs(self, options: ProkerOptions) -> Needs:
         undecided = options.beta is None or options.ridge is None
-        return Needs(views=options.views, min_crop_area=0.5, validation=undecided)
+        return Needs(views=options.views, min_crop_area=options.min_crop_area, validation=undecided)
 
     def fit(self, support: Support, options: Sequence[ProkerOptions]) -> Fitted:
         check_classes(support, self.name)
         settings, directions = options[0], support.images.directions
         rows = directions.flatten(1, 2)
         left_over = support.one_hot.repeat(1, directions.shape[1], 1) - rows @ support.text.T
-        undecided = [name for name in ("beta", "ridge") if getattr(settings, name) is None]
         used = [_decide(support, r, rows[r], left_over[r], settings) for r in range(len(rows))]
         coefficients = [_solve(*cell) for cell in zip(rows, left_over, used, strict=True)]
         classifier = KernelClassifier(
@@ -87,7 +88,7 @@ class Proker(Method[ProkerOptions]):
             coefficients=torch.stack(coefficients),
             beta=rows.new_tensor([cell["beta"] for cell in used]),
         )
-        return Fitted(classifier, chosen=[{name: c[name] for name in undecided} for c in used] if undecided else ())
+        return Fitted(classifier, chosen=chosen(settings, used))
 
 
 def similarity(images: Tensor, rows: Tensor, beta: Tensor | float) -> Tensor:

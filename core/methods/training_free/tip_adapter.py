@@ -10,7 +10,7 @@ split, and for ImageNet on the test images. Here one grid that covers all their 
 the cell's validation images.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,13 +19,15 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from dualpt.core.methods.choosing import check_classes, first_best, hits_by_weight, validation_images
+from dualpt.core.methods.choosing import check_classes, chosen, first_best, hits_by_weight, validation_images
 from dualpt.core.methods.interface import Classifier, Fitted, Group, Images, Method, MethodOptions, Needs, Support
 
 ALPHAS = tuple(0.1 + (50 - 0.1) / 200 * i for i in range(200))
 """Candidates for alpha, from 0.1 to below 50."""
 BETAS = ALPHAS
 """Candidates for beta."""
+MAX_ELEMENTS = 2**20
+"""Affinities held at once while candidates are tried, few enough for a processor's cache."""
 ADVICE = "its paper sets alpha 1 and beta 5.5 on ImageNet"
 
 
@@ -36,6 +38,8 @@ class TipAdapterOptions(MethodOptions):
     """Sharpness of the affinity to cached images; None chooses it on validation images."""
     views: int = Field(10, ge=0, le=300)
     """Random crops of a training image averaged into its key; 0 takes the plain crop."""
+    min_crop_area: float = Field(0.5, gt=0, le=1)
+    """Smallest share of an image that a random crop takes."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +75,14 @@ class TipAdapter(Method[TipAdapterOptions]):
 
     def needs(self, options: TipAdapterOptions) -> Needs:
         undecided = options.alpha is None or options.beta is None
-        return Needs(views=options.views, min_crop_area=0.5, validation=undecided)
+        return Needs(views=options.views, min_crop_area=options.min_crop_area, validation=undecided, norms=True)
 
     def fit(self, support: Support, options: Sequence[TipAdapterOptions]) -> Fitted:
         check_classes(support, self.name)
         keys = F.normalize(support.images.raw.mean(1), dim=-1)
-        return cache_of(support, keys, self.name, options[0].alpha, options[0].beta)
+        settings = options[0]
+        weights = cache_weights(support, keys, self.name, settings.alpha, settings.beta)
+        return Fitted(cache_classifier(support, keys, weights), chosen=chosen(settings, weights))
 
 
 def cached_logits(
@@ -100,28 +106,32 @@ def cache_scores(affinity: Tensor, values: Tensor, beta: Tensor | float) -> Tens
     return (beta * (affinity - 1)).exp() @ values
 
 
-def cache_of(support: Support, keys: Tensor, method: str, alpha: float | None, beta: float | None) -> Fitted:
-    """The classifier of a cache (R, N, D), its undecided weights chosen on validation images.
+def cache_weights(
+    support: Support, keys: Tensor, method: str, alpha: float | None, beta: float | None
+) -> list[dict[str, float]]:
+    """Alpha and beta of every cell, for keys (R, N, D): as set, or chosen on validation images.
 
     Raises:
-        UserError: a weight is undecided and there are no validation images.
+        UserError: one is undecided and there are no validation images.
     """
+    if alpha is not None and beta is not None:
+        return [{"alpha": alpha, "beta": beta}] * len(keys)
     alphas, betas = _candidates(alpha, ALPHAS), _candidates(beta, BETAS)
-    undecided = [name for name, value in (("alpha", alpha), ("beta", beta)) if value is None]
-    weights = [(alphas[0], betas[0])] * len(keys)
-    if undecided:
-        hits = _search(support, keys, alphas, betas, [f"{method}.{name}" for name in undecided])
-        weights = [(alphas[a], betas[b]) for b, a in first_best(hits)]
-    chosen = [{name: {"alpha": a, "beta": b}[name] for name in undecided} for a, b in weights]
-    classifier = CacheClassifier(
+    undecided = [f"{method}.{name}" for name, value in (("alpha", alpha), ("beta", beta)) if value is None]
+    hits = _search(support, keys, alphas, betas, undecided)
+    return [{"alpha": alphas[a], "beta": betas[b]} for b, a in first_best(hits)]
+
+
+def cache_classifier(support: Support, keys: Tensor, weights: Sequence[Mapping[str, float]]) -> CacheClassifier:
+    """That of keys (R, N, D) with the alpha and beta of every cell."""
+    return CacheClassifier(
         text=support.text.expand(len(keys), -1, -1),
         scale=keys.new_full((len(keys),), support.scale),
         keys=keys,
         labels=support.labels,
-        alpha=keys.new_tensor([a for a, _ in weights]),
-        beta=keys.new_tensor([b for _, b in weights]),
+        alpha=keys.new_tensor([one["alpha"] for one in weights]),
+        beta=keys.new_tensor([one["beta"] for one in weights]),
     )
-    return Fitted(classifier, chosen=chosen if undecided else ())
 
 
 def _candidates(value: float | None, grid: Sequence[float]) -> Sequence[float]:
@@ -135,6 +145,13 @@ def _search(
     val = validation_images(support, undecided, ADVICE)
     zero_shot = support.scale * (val.images.directions @ support.text.mT)
     affinity = val.images.directions @ keys.mT
-    weights, values = keys.new_tensor(alphas), support.one_hot
-    hits = [hits_by_weight(zero_shot, cache_scores(affinity, values, beta), val.labels, weights) for beta in betas]
-    return torch.stack(hits, dim=1)
+    weights, sharpness = keys.new_tensor(alphas), keys.new_tensor(betas)[:, None, None]
+    n_cells, n_val, n_keys = affinity.shape
+    at_once = max(1, MAX_ELEMENTS // (n_val * max(n_keys, len(alphas))))  # pairs of a cell and a beta
+
+    def hits_of(cells: slice) -> Tensor:
+        base, near, values, labels = (one[cells, None] for one in (zero_shot, affinity, support.one_hot, val.labels))
+        parts = sharpness.split(max(1, at_once // n_cells))
+        return torch.cat([hits_by_weight(base, cache_scores(near, values, b), labels, weights) for b in parts], dim=1)
+
+    return torch.cat([hits_of(slice(r, r + at_once)) for r in range(0, n_cells, at_once)])

@@ -1,4 +1,4 @@
-"""Small features that look like CLIP's: images and texts in two narrow cones, raw norms of about 10, overlapping classes."""
+"""Small features like CLIP's: images and texts in two narrow cones, raw norms of about 10, overlapping classes."""
 
 from dataclasses import replace
 

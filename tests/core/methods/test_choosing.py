@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from dualpt.core.errors import UserError
-from dualpt.core.methods.choosing import check_every_class, first_best, hits_by_weight, validation_images
+from dualpt.core.methods.choosing import check_every_class, chosen, first_best, hits_by_weight, validation_images
+from dualpt.core.methods.training_free.tip_adapter import TipAdapterOptions
 from tests.core.methods.clip_like import C, R, clip_like_support
 
 
@@ -32,6 +33,12 @@ def test_of_equal_points_the_first_is_kept() -> None:
 def test_options_without_validation_images_are_named() -> None:
     with pytest.raises(UserError, match=r"no validation images to choose a\.b and a\.c on; set them \(as x\)"):
         validation_images(clip_like_support(val=False), ["a.b", "a.c"], "as x")
+
+
+def test_only_what_was_left_undecided_counts_as_chosen() -> None:
+    used = [{"alpha": 1.0, "beta": 2.0}, {"alpha": 1.0, "beta": 3.0}]
+    assert chosen(TipAdapterOptions(alpha=1.0), used) == [{"beta": 2.0}, {"beta": 3.0}]
+    assert chosen(TipAdapterOptions(alpha=1.0, beta=2.0), used) == []
 
 
 def test_classes_are_counted() -> None:

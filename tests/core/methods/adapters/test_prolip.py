@@ -69,3 +69,4 @@ def test_other_classes_are_read_by_their_text() -> None:
 def test_it_reads_features_before_the_projection() -> None:
     needs = METHOD.needs(ProlipOptions())
     assert (needs.views, needs.min_crop_area, needs.hidden, needs.validation) == (20, 0.5, True, False)
+    assert METHOD.needs(ProlipOptions(min_crop_area=0.08)).min_crop_area == 0.08

@@ -64,3 +64,4 @@ def test_it_reads_crops_and_no_hidden_features() -> None:
     assert (needs.views, needs.min_crop_area, needs.hidden, needs.validation) == (20, 0.5, False, False)
     plain = METHOD.fit(clip_like_support(views=1), [RlaOptions(views=0, steps=2)] * R)
     assert plain.classifier.logits(Images(torch.eye(D), torch.ones(D))).shape == (R, D, C)
+    assert METHOD.needs(RlaOptions(min_crop_area=0.08)).min_crop_area == 0.08

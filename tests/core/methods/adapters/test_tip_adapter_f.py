@@ -111,5 +111,6 @@ def test_what_is_missing_is_named() -> None:
 def test_keys_take_ten_crops_and_training_twenty_more() -> None:
     options = TipAdapterFOptions()
     needs = METHOD.needs(options)
-    assert (needs.views, needs.min_crop_area, needs.validation) == (30, 0.5, True)
+    assert (needs.views, needs.min_crop_area, needs.validation, needs.norms) == (30, 0.5, True, True)
     assert needs.views - options.key_views == options.epochs
+    assert METHOD.needs(TipAdapterFOptions(min_crop_area=0.08)).min_crop_area == 0.08

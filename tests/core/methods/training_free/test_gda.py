@@ -150,6 +150,12 @@ def test_what_is_missing_is_named() -> None:
         METHOD.fit(replace(support, raw_text=support.raw_text[:1], labels=support.labels * 0), [GdaOptions()] * R)
 
 
+def test_it_reads_ten_crops_of_at_least_half_the_image() -> None:
+    needs = METHOD.needs(GdaOptions())
+    assert (needs.views, needs.min_crop_area, needs.validation, needs.norms) == (10, 0.5, True, False)
+    assert METHOD.needs(GdaOptions(min_crop_area=0.08)).min_crop_area == 0.08
+
+
 def test_a_classifier_of_few_shot_carries_no_rows() -> None:
     support = clip_like_support()
     assert METHOD.fit(support, [GdaOptions(alpha=1.0)] * R).classifier.tensors()["rows"].shape == (R, 0, D)

@@ -89,3 +89,4 @@ def test_every_crop_is_a_row() -> None:
     assert METHOD.needs(ProkerOptions()).views == 10
     classifier = METHOD.fit(clip_like_support(), [ProkerOptions(beta=1.0, ridge=1.0)] * R).classifier
     assert classifier.tensors()["rows"].shape == (R, V * 28, 16)
+    assert METHOD.needs(ProkerOptions(min_crop_area=0.08)).min_crop_area == 0.08

@@ -7,7 +7,7 @@ import torch
 from dualpt.core.errors import UserError
 from dualpt.core.methods.training_free import tip_adapter
 from dualpt.core.methods.training_free.tip_adapter import TipAdapter, TipAdapterOptions
-from tests.core.methods.clip_like import C, R, agree, cell_of, clip_like_support, new_images
+from tests.core.methods.clip_like import C, M, N, R, agree, cell_of, clip_like_support, new_images
 
 METHOD = TipAdapter()
 
@@ -32,7 +32,9 @@ def test_logits_are_the_published_formula() -> None:
         np.testing.assert_allclose(logits[r].numpy(), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_the_search_finds_what_the_published_loop_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("at_once", [1, 2, 7])
+def test_the_search_finds_what_the_published_loop_finds(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr(tip_adapter, "MAX_ELEMENTS", at_once * M * N)
     alphas, betas = tip_adapter.ALPHAS[::12], tip_adapter.BETAS[::25]
     monkeypatch.setattr(tip_adapter, "ALPHAS", alphas)
     monkeypatch.setattr(tip_adapter, "BETAS", betas)
@@ -90,13 +92,15 @@ def test_what_is_missing_is_named() -> None:
 
 def test_it_reads_ten_crops_of_at_least_half_the_image() -> None:
     needs = METHOD.needs(TipAdapterOptions())
-    assert (needs.views, needs.min_crop_area, needs.validation) == (10, 0.5, True)
+    assert (needs.views, needs.min_crop_area, needs.validation, needs.norms) == (10, 0.5, True, True)
     assert not METHOD.needs(TipAdapterOptions(alpha=1.0, beta=5.5)).validation
+    assert METHOD.needs(TipAdapterOptions(min_crop_area=0.08)).min_crop_area == 0.08
 
 
 def test_unnormalised_views_are_averaged() -> None:
     support = clip_like_support()
-    norms = support.images.norms * torch.linspace(1, 9, support.images.norms.shape[1])[:, None]
+    assert support.images.norms is not None
+    norms = support.images.norms * torch.linspace(1, 9, support.images.directions.shape[1])[:, None]
     other = replace(support, images=replace(support.images, norms=norms))
     one, two = (
         METHOD.fit(s, [TipAdapterOptions(alpha=1.0, beta=1.0)] * R).classifier.tensors() for s in (support, other)
