@@ -28,6 +28,8 @@ from dualpt.core.methods.lbfgs import minimise
 INVERSE_PENALTIES = (1e6, 1e4, 1e2, 1.0, 1e-2, 1e-4, 1e-6)
 HALVINGS = 8
 TOLERANCE, MOST_ITERATIONS = 1e-4, 1000
+CACHED = 2**19
+"""Feature values of the cells that a CPU fits together; with more it waits for memory."""
 
 
 class LinearProbeOptions(MethodOptions):
@@ -78,12 +80,18 @@ class LogisticRegression:
 
     def fit(self, inverse_penalties: Sequence[float]) -> LinearClassifier:
         """Minimise with one C for each cell."""
-        cells, _, width = self.features.shape
-        objective = _Objective(self.features, self.labels, self.features.new_tensor(list(inverse_penalties)))
-        start = self.features.new_zeros(cells, (width + 1) * self.n_classes)
-        found = minimise(objective, start, tolerance=self.tolerance, iterations=self.iterations)
-        found = found.view(cells, width + 1, self.n_classes)
+        cells, n, width = self.features.shape
+        together = cells if self.features.is_cuda else max(1, CACHED // (n * width))
+        penalties = self.features.new_tensor(list(inverse_penalties))
+        parts = zip(*(whole.split(together) for whole in (self.features, self.labels, penalties)), strict=True)
+        found = torch.cat([self._minimum(*part) for part in parts]).view(cells, width + 1, self.n_classes)
         return LinearClassifier(weights=found[:, :-1].mT.contiguous(), bias=found[:, -1])
+
+    def _minimum(self, features: Tensor, labels: Tensor, inverse_penalties: Tensor) -> Tensor:
+        """(cells, (D + 1) * C), as `_Objective` reads it."""
+        start = features.new_zeros(len(features), (features.shape[2] + 1) * self.n_classes)
+        objective = _Objective(features, labels, inverse_penalties)
+        return minimise(objective, start, tolerance=self.tolerance, iterations=self.iterations)
 
 
 class _Objective:
