@@ -89,7 +89,7 @@ class ClipAdapter(Method[ClipAdapterOptions]):
     def fit(self, support: Support, options: Sequence[ClipAdapterOptions]) -> Fitted:
         check_classes(support, self.name)
         pool, labels = support.images.directions.flatten(1, 2), descent.pooled_labels(support)
-        down, up = (one.to(pool.device) for one in initial_weights(support.seeds, pool.shape[-1]))
+        down, up = (one.to(pool.device).requires_grad_() for one in initial_weights(support.seeds, pool.shape[-1]))
         ratio, text = pool.new_tensor([one.ratio for one in options]), support.scale * support.text
 
         def loss_of(rows: Tensor) -> Tensor:
@@ -147,4 +147,4 @@ def initial_weights(seeds: Sequence[int], width: int) -> tuple[Tensor, Tensor]:
         stream = random_stream(seed, "clip-adapter weights")
         down[r].uniform_(-1 / math.sqrt(width), 1 / math.sqrt(width), generator=stream)
         up[r].uniform_(-1 / math.sqrt(narrow), 1 / math.sqrt(narrow), generator=stream)
-    return down.requires_grad_(), up.requires_grad_()
+    return down, up

@@ -3,12 +3,12 @@
     min over W, b:  mean cross-entropy of f Wᵀ + b  +  |W|² / (2 C n)
 
 n images, W (classes, D), and C the inverse strength of the penalty, which leaves b alone: scikit-learn's
-`LogisticRegression`, minimised as there: L-BFGS from zero until no entry of the gradient exceeds 1e-4, at most 1000
-iterations. Beyond C = 100 that rule stops well before the minimum, so a line search of another make (SciPy's) stops
-elsewhere: on real features that is worth up to 0.6 points at one C. Class names are not read.
+`LogisticRegression`, minimised the same way: L-BFGS from zero until no entry of the gradient exceeds 1e-4, at most 1000
+iterations. Beyond C = 100 that rule stops well before the minimum, so SciPy's line search ends elsewhere: on real
+features up to 0.6 points apart at one C. Class names are not read.
 
-Its authors choose C on validation images: the best of seven values from 1e6 to 1e-6 (the largest of equals), then eight
-times the better half, in log C, of the interval from a tenth to ten times of it (the left end where both are equal).
+Its authors choose C on validation images: the best of seven values from 1e6 to 1e-6 (ties go to the largest), then of
+the interval from a tenth to ten times that value, eight times the half in log C whose end does better (ties go left).
 """
 
 import math

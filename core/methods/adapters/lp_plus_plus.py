@@ -105,7 +105,7 @@ class BlendedHead:
             yield losses
 
     def classifier(self) -> LinearClassifier:
-        """The state of this moment."""
+        """The current state."""
         blended = self.blend.detach()[..., None] * self._text
         return LinearClassifier(self.weights.detach() + blended, self.bias.detach().clone())
 

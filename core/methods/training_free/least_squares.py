@@ -10,7 +10,7 @@ so that column is orthogonal to the others and the two parts are solved apart:
 
 One eigendecomposition, of XᵀX or of X Xᵀ, whichever is smaller, serves every l2. In double precision.
 
-What it gives are regression scores near [-1, 1]: read by softmax, they rank classes but are not probabilities.
+Its logits are regression scores near [-1, 1]: they rank classes, but their softmax is far from certain of any.
 """
 
 from collections.abc import Sequence
@@ -28,12 +28,12 @@ from dualpt.core.methods.interface import Classifier, Fitted, Images, Labelled, 
 BIAS_CONSTANT = 100.0
 LEAST_DEVIATION = 1e-5
 L2_CHOICES = tuple(2.0**power for power in range(-10, 20))
-"""What l2 is chosen from: `l2_regs` of the same evaluator in google/uncertainty-baselines."""
+"""What l2 is chosen from, around the published 2¹⁰."""
 
 
 class LeastSquaresOptions(MethodOptions):
     l2: float | None = Field(1024.0, gt=0, le=1e12)
-    """Ridge penalty; None chooses a power of two on validation images, the largest of equals."""
+    """Ridge penalty; None chooses a power of two on validation images (ties go to the largest)."""
     views: int = Field(0, ge=0, le=1000)
     """Random crops per training image, all regressed on; 0 takes the plain centre crop."""
     min_crop_area: float = Field(0.08, gt=0, le=1)
@@ -112,7 +112,7 @@ def _ridge(support: Support) -> Ridge:
 
 
 def _best_l2(ridge: Ridge, val: Labelled) -> list[float]:
-    """Per cell, the choice that classifies most validation images correctly, the largest of equals."""
+    """Per cell, the choice that classifies most validation images correctly; ties go to the largest."""
     raw, cells = val.images.raw, len(val.labels)
     correct = []
     for l2 in reversed(L2_CHOICES):

@@ -23,7 +23,7 @@ def published(
         nn.Linear(D, D // 4, bias=False), nn.ReLU(inplace=True), nn.Linear(D // 4, D, bias=False), nn.ReLU(inplace=True)
     )
     down, up = initial_weights([seed], D)
-    adapter[0].weight, adapter[2].weight = nn.Parameter(down.detach()[0]), nn.Parameter(up.detach()[0])
+    adapter[0].weight, adapter[2].weight = nn.Parameter(down[0]), nn.Parameter(up[0])
     optimizer = torch.optim.SGD(adapter.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
     losses = []
     epochs = descent.image_batches([seed], views=V, images=N, size=8, epochs=12, drop_last=True)
@@ -63,7 +63,7 @@ def test_steps_are_those_of_the_published_loop() -> None:
 
 
 def test_it_begins_as_torch_linear_does() -> None:
-    down, up = (one.detach() for one in initial_weights([0, 1], 512))
+    down, up = initial_weights([0, 1], 512)
     assert (down.shape, up.shape) == ((2, 128, 512), (2, 512, 128))
     for weights, like in ((down, nn.Linear(512, 128)), (up, nn.Linear(128, 512))):
         bound = float(like.weight.detach().abs().max())
@@ -75,7 +75,7 @@ def test_it_begins_as_torch_linear_does() -> None:
 def test_gradients_agree_with_finite_differences() -> None:
     generator = torch.Generator().manual_seed(0)
     raw = torch.randn(2, 3, D, dtype=torch.float64, generator=generator)
-    down, up = (one.detach().double().requires_grad_() for one in initial_weights([3, 4], D))
+    down, up = (one.double().requires_grad_() for one in initial_weights([3, 4], D))
     ratio = torch.tensor([0.2, 0.7], dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda a, b: adapted(raw, a, b, ratio), [down, up])
 
@@ -89,7 +89,7 @@ def test_a_cell_gets_packed_what_it_gets_alone() -> None:
 
 def test_the_length_of_a_feature_cancels() -> None:
     """So what the published code gets from raw features is got from their directions."""
-    down, up = initial_weights([0], D)
+    down, up = (one.requires_grad_() for one in initial_weights([0], D))
     features = new_images().raw[None]
     lengths = torch.linspace(0.1, 40.0, 40)[None, :, None]
     once, longer = (adapted(one, down, up, torch.tensor([0.6])) for one in (features, features * lengths))
