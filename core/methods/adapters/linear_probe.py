@@ -57,13 +57,16 @@ class LinearProbe(Method[LinearProbeOptions]):
         check_classes(support, self.name)
         pool, labels = support.images.directions.flatten(1, 2), descent.pooled_labels(support)
         regression = LogisticRegression(pool, labels, n_classes=len(support.raw_text))
+        finite = pool.isfinite().all(dim=2).all(dim=1).tolist()
+        failures = [None if one else "a training feature is not finite" for one in finite]
         given = options[0].inverse_penalty
         if given is not None:
-            return Fitted(regression.fit([given] * len(options)))
+            return Fitted(regression.fit([given] * len(options)), failures=failures)
         val = validation_images(support, [f"{self.name}.inverse_penalty"], "0.316 in CLIP's own example")
         found = _search(regression, val)
         penalties = (10**found.log_penalties).tolist()
-        return Fitted(found.classifier, chosen=[{"inverse_penalty": one} for one in penalties])
+        chosen = [{"inverse_penalty": one} for one in penalties]
+        return Fitted(found.classifier, chosen=chosen, failures=failures)
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,16 @@ def test_one_class_is_refused_and_an_absent_one_is_not() -> None:
     assert (METHOD.fit(support, options).classifier.logits(new_images()).argmax(dim=-1) < 6).all()
 
 
+def test_a_feature_that_is_not_finite_fails_its_cell_alone() -> None:
+    support, options = clip_like_support(), [LinearProbeOptions(inverse_penalty=1.0)] * R
+    expected = METHOD.fit(support, options).classifier
+    support.images.directions[1, 2, 3, 4] = torch.nan
+    fitted = METHOD.fit(support, options)
+    assert fitted.failures == [None, "a training feature is not finite", None]
+    for r in (0, 2):
+        agree(fitted.classifier, expected.of_cell(r), r)
+
+
 def test_it_reads_one_large_crop_and_no_norms() -> None:
     needs = METHOD.needs(LinearProbeOptions())
     assert (needs.views, needs.min_crop_area, needs.norms) == (1, 0.5, False)
