@@ -8,6 +8,7 @@ element; so a replica gets the gradients and steps that it gets alone, but for t
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -47,17 +48,28 @@ def descend(
     stepper, step = optimizer(groups, lr=0.0), 0
     for epoch, batches in enumerate(epochs):
         totals, n_batches = torch.zeros(len(learning_rate), device=parameters[0].device), 0
-        for batch in batches:
-            for group, rate in zip(stepper.param_groups, schedule(learning_rate, epoch, step), strict=False):
-                group["lr"] = rate
-            for parameter in parameters:
-                _gradient(parameter).zero_()
-            losses = loss_of(batch)
-            losses.sum().backward()
-            stepper.step()
-            totals += losses.detach()
-            n_batches, step = n_batches + 1, step + 1
+        with _denormals_flushed():
+            for batch in batches:
+                for group, rate in zip(stepper.param_groups, schedule(learning_rate, epoch, step), strict=False):
+                    group["lr"] = rate
+                for parameter in parameters:
+                    _gradient(parameter).zero_()
+                losses = loss_of(batch)
+                losses.sum().backward()
+                stepper.step()
+                totals += losses.detach()
+                n_batches, step = n_batches + 1, step + 1
         yield totals / n_batches
+
+
+@contextmanager
+def _denormals_flushed() -> Iterator[None]:
+    """Let numbers below 1e-38 be zero: gradients of a confident softmax are full of them, and they slow a CPU down."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def _groups(parameters: Sequence[Tensor], apart: bool) -> list[dict[str, list[Tensor]]]:
@@ -135,8 +147,9 @@ def shots_of(support: Support) -> int:
 
 def take(pool: Tensor, rows: Tensor) -> Tensor:
     """Rows (R, B) of a pool (R, P, ...): (R, B, ...)."""
-    rows = rows.to(pool.device)
-    return pool[torch.arange(len(pool), device=pool.device)[:, None], rows]
+    starts = torch.arange(0, pool.shape[0] * pool.shape[1], pool.shape[1])[:, None]
+    picked = (starts + rows).flatten().to(pool.device)
+    return pool.flatten(0, 1).index_select(0, picked).view(*rows.shape, *pool.shape[2:])
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ KEPT_PAIRS = 10
 SUFFICIENT_DECREASE, CURVATURE = 1e-3, 0.9
 """Wolfe's constants, as in SciPy's L-BFGS-B."""
 MOST_TRIALS = 30
-"""Of one line search; a problem whose search fails is as low as the number format allows, and stays where it is."""
+"""Of one line search; a problem whose search fails is as low as the number format allows, and stays there."""
 
 
 @dataclass

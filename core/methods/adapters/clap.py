@@ -16,29 +16,29 @@ from torch import Tensor
 
 from dualpt.core.methods import descent
 from dualpt.core.methods.adapters.cosine_head import cosine_logits
-from dualpt.core.methods.adapters.zs_lp import ZSLPOptions, fit_prototypes
+from dualpt.core.methods.adapters.zs_lp import ZsLpOptions, fit_prototypes
 from dualpt.core.methods.choosing import check_every_class
 from dualpt.core.methods.interface import Fitted, Method, Needs, Support
 
 
-class CLAPOptions(ZSLPOptions):
+class ClapOptions(ZsLpOptions):
     penalty_weight: float = Field(1.0, ge=0, le=1000)
     """Weight of the distance to the class names; 0 is ZS-LP."""
 
 
-class CLAP(Method[CLAPOptions]):
+class Clap(Method[ClapOptions]):
     name: ClassVar = "clap"
     title: ClassVar = "CLAP"
     short_title: ClassVar = "CLAP"
     group: ClassVar = "adapter"
     source: ClassVar = "jusiro/CLAP@dbdf409: trainers/adapters.py (ZS, l2), configs/trainers/SGD_lr1e-1_B256_ep300.yaml"
-    options: ClassVar = CLAPOptions
+    options: ClassVar = ClapOptions
     packable: ClassVar = frozenset({"learning_rate", "penalty_weight"})
 
-    def needs(self, options: CLAPOptions) -> Needs:
+    def needs(self, options: ClapOptions) -> Needs:
         return Needs(views=options.views, min_crop_area=options.min_crop_area)
 
-    def fit(self, support: Support, options: Sequence[CLAPOptions]) -> Fitted:
+    def fit(self, support: Support, options: Sequence[ClapOptions]) -> Fitted:
         check_every_class(support, self.name)
         weights = support.raw_text.new_tensor([one.penalty_weight for one in options])
         multipliers = weights[:, None] * zero_shot_confidence(support)

@@ -1,11 +1,15 @@
-"""CLIP-Adapter: a bottleneck on the raw image feature, blended with it.
+"""CLIP-Adapter: a bottleneck on the image feature, blended with it.
 
-    f' = norm(ratio relu(W2 relu(W1 x)) + (1 - ratio) x),   logits = s f'.t_c,   loss = cross-entropy
+    f' = norm(ratio relu(W2 relu(W1 f)) + (1 - ratio) f),   logits = s f'.t_c,   loss = cross-entropy
 
-x (D) is the raw image feature, W1 (D // 4, D) and W2 (D, D // 4) have no bias and begin as `torch.nn.Linear` does, t_c
-(D) is the normalised text feature and s CLIP's scale. Trained by CoOp's recipe, as its authors say to: SGD 0.002 with
-momentum 0.9 and decay 5e-4, batches of 32, a warm-up epoch, a cosine by epoch, 50, 100 or 200 epochs by shots; Dassl
-leaves out the images that do not fill a minibatch. Nothing learned belongs to a class, so it serves new classes too.
+f (D) is an image feature, W1 (D // 4, D) and W2 (D, D // 4) have no bias and begin as `torch.nn.Linear` does, t_c (D)
+is the normalised text feature and s CLIP's scale. Its authors feed raw features and here they are normalised, which is
+the same: without biases, a feature's length multiplies both terms and is normalised away. Nothing learned belongs to a
+class, so it serves new classes too.
+
+Trained by CoOp's recipe, as its authors say to: SGD 0.002 with momentum 0.9 and decay 5e-4, batches of 32, a warm-up
+epoch, a cosine by epoch, 50, 100 or 200 epochs by shots; Dassl leaves out the images that do not fill a minibatch. They
+crop anew at every step, here one of the stored views is drawn.
 """
 
 import math
@@ -30,7 +34,7 @@ REDUCTION = 4
 """D over the width of the bottleneck."""
 
 
-class CLIPAdapterOptions(MethodOptions):
+class ClipAdapterOptions(MethodOptions):
     ratio: float = Field(0.2, ge=0, le=1)
     """Share of the adapted feature; the rest is CLIP's own."""
     learning_rate: float = Field(0.002, gt=0, le=10)
@@ -65,26 +69,26 @@ class AdaptedClassifier(Classifier):
     """(R, C, D): normalised text features times CLIP's scale."""
 
     def logits(self, images: Images) -> Tensor:
-        raw = images.raw.expand(len(self.ratio), -1, -1)
-        return torch.bmm(adapted(raw, self.down, self.up, self.ratio), self.text.transpose(1, 2))
+        features = images.directions.expand(len(self.ratio), -1, -1)
+        return torch.bmm(adapted(features, self.down, self.up, self.ratio), self.text.mT)
 
 
-class CLIPAdapter(Method[CLIPAdapterOptions]):
+class ClipAdapter(Method[ClipAdapterOptions]):
     name: ClassVar = "clip-adapter"
     title: ClassVar = "CLIP-Adapter"
     short_title: ClassVar = "CLIP-Ad."
     group: ClassVar = "adapter"
     source: ClassVar = "gaopengcuhk/CLIP-Adapter@08d07f8: clip_adapter.py; KaiyangZhou/CoOp: configs/trainers/CoOp"
     protocols: ClassVar = frozenset({"few-shot", "base-to-new", "cross-dataset", "domain-generalization"})
-    options: ClassVar = CLIPAdapterOptions
+    options: ClassVar = ClipAdapterOptions
     packable: ClassVar = frozenset({"learning_rate", "ratio"})
 
-    def needs(self, options: CLIPAdapterOptions) -> Needs:
-        return Needs(views=options.views, min_crop_area=options.min_crop_area, norms=True)
+    def needs(self, options: ClipAdapterOptions) -> Needs:
+        return Needs(views=options.views, min_crop_area=options.min_crop_area)
 
-    def fit(self, support: Support, options: Sequence[CLIPAdapterOptions]) -> Fitted:
+    def fit(self, support: Support, options: Sequence[ClipAdapterOptions]) -> Fitted:
         check_classes(support, self.name)
-        pool, labels = support.images.raw.flatten(1, 2), descent.pooled_labels(support)
+        pool, labels = support.images.directions.flatten(1, 2), descent.pooled_labels(support)
         down, up = (one.to(pool.device) for one in initial_weights(support.seeds, pool.shape[-1]))
         ratio, text = pool.new_tensor([one.ratio for one in options]), support.scale * support.text
 
@@ -122,11 +126,11 @@ class CLIPAdapter(Method[CLIPAdapterOptions]):
         )
 
 
-def adapted(raw: Tensor, down: Tensor, up: Tensor, ratio: Tensor) -> Tensor:
-    """Normalised features (R, B, D) of raw ones (R, B, D)."""
-    hidden = torch.bmm(raw, down.transpose(1, 2)).relu()
-    change = torch.bmm(hidden, up.transpose(1, 2)).relu()
-    return F.normalize(torch.lerp(raw, change, ratio[:, None, None]), dim=-1)
+def adapted(features: Tensor, down: Tensor, up: Tensor, ratio: Tensor) -> Tensor:
+    """Adapted and normalised features (R, B, D) of features (R, B, D) of any length."""
+    hidden = torch.bmm(features, down.mT).relu()
+    change = torch.bmm(hidden, up.mT).relu()
+    return F.normalize(torch.lerp(features, change, ratio[:, None, None]), dim=-1)
 
 
 def initial_weights(seeds: Sequence[int], width: int) -> tuple[Tensor, Tensor]:

@@ -11,8 +11,8 @@ from dualpt.core.methods.interface import LinearClassifier
 
 def cosine_logits(directions: Tensor, prototypes: Tensor, scale: float) -> Tensor:
     """scale * cos(f, w): (R, B, C), of normalised features (R, B, D) and prototypes (R, C, D)."""
-    products = torch.bmm(directions, prototypes.transpose(1, 2))
-    return products * (scale / prototypes.norm(dim=-1))[:, None]
+    factors: Tensor = scale / prototypes.norm(dim=-1)
+    return torch.bmm(directions, prototypes.mT) * factors[:, None]
 
 
 def cosine_classifier(prototypes: Tensor, scale: float) -> LinearClassifier:

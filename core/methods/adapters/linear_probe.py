@@ -3,8 +3,9 @@
     min over W, b:  mean cross-entropy of f Wᵀ + b  +  |W|² / (2 C n)
 
 n images, W (classes, D), and C the inverse strength of the penalty, which leaves b alone: scikit-learn's
-`LogisticRegression`, minimised like there: L-BFGS from zero until no entry of the gradient exceeds 1e-4, at most 1000
-iterations. Class names are not read.
+`LogisticRegression`, minimised as there: L-BFGS from zero until no entry of the gradient exceeds 1e-4, at most 1000
+iterations. Beyond C = 100 that rule stops well before the minimum, so a line search of another make (SciPy's) stops
+elsewhere: on real features that is worth up to 0.6 points at one C. Class names are not read.
 
 Its authors choose C on validation images: the best of seven values from 1e6 to 1e-6 (the largest of equals), then eight
 times the better half, in log C, of the interval from a tenth to ten times of it (the left end where both are equal).
@@ -72,21 +73,21 @@ class LogisticRegression:
     labels: Tensor
     """(R, n)"""
     n_classes: int
+    tolerance: float = TOLERANCE
+    iterations: int = MOST_ITERATIONS
 
-    def fit(
-        self, inverse_penalties: Sequence[float], tolerance: float = TOLERANCE, iterations: int = MOST_ITERATIONS
-    ) -> LinearClassifier:
+    def fit(self, inverse_penalties: Sequence[float]) -> LinearClassifier:
         """Minimise with one C for each cell."""
         cells, _, width = self.features.shape
         objective = _Objective(self.features, self.labels, self.features.new_tensor(list(inverse_penalties)))
         start = self.features.new_zeros(cells, (width + 1) * self.n_classes)
-        found = minimise(objective, start, tolerance=tolerance, iterations=iterations)
+        found = minimise(objective, start, tolerance=self.tolerance, iterations=self.iterations)
         found = found.view(cells, width + 1, self.n_classes)
         return LinearClassifier(weights=found[:, :-1].mT.contiguous(), bias=found[:, -1])
 
 
 class _Objective:
-    """Value and gradient of the regressions with these numbers; their features are copied when the numbers change."""
+    """Value and gradient of the regressions with these numbers; features are copied whenever some have dropped out."""
 
     def __init__(self, features: Tensor, labels: Tensor, inverse_penalties: Tensor) -> None:
         self._all = features, labels, 1 / (inverse_penalties * features.shape[1])

@@ -38,7 +38,7 @@ STEPS_PER_BLEND = 10
 """Steps of V and b per step of a."""
 
 
-class LPPlusPlusOptions(MethodOptions):
+class LpPlusPlusOptions(MethodOptions):
     steps: int | None = Field(None, ge=1, le=100_000)
     """Full-batch steps; None takes 300 and keeps the classifier of the step that is best on validation images."""
     momentum: float = Field(0.9, ge=0, lt=1)
@@ -49,18 +49,18 @@ class LPPlusPlusOptions(MethodOptions):
     """Smallest share of an image that a random crop takes."""
 
 
-class LPPlusPlus(Method[LPPlusPlusOptions]):
+class LpPlusPlus(Method[LpPlusPlusOptions]):
     name: ClassVar = "lp-plus-plus"
     title: ClassVar = "LP++"
     short_title: ClassVar = "LP++"
     group: ClassVar = "adapter"
     source: ClassVar = "FereshteShakeri/FewShot-CLIP-Strong-Baseline@f81054f: methods/linear_probe_p2.py"
-    options: ClassVar = LPPlusPlusOptions
+    options: ClassVar = LpPlusPlusOptions
 
-    def needs(self, options: LPPlusPlusOptions) -> Needs:
+    def needs(self, options: LpPlusPlusOptions) -> Needs:
         return Needs(views=options.views, min_crop_area=options.min_crop_area, validation=options.steps is None)
 
-    def fit(self, support: Support, options: Sequence[LPPlusPlusOptions]) -> Fitted:
+    def fit(self, support: Support, options: Sequence[LpPlusPlusOptions]) -> Fitted:
         check_every_class(support, self.name)
         common = options[0]
         if common.steps is None:
@@ -80,7 +80,7 @@ class BlendedHead:
         self._similarities = self._features @ self._text.T
         """(R, P, C)"""
         one_hot = F.one_hot(self._labels, len(self._text)).to(self._features.dtype)
-        sums = torch.bmm(one_hot.transpose(1, 2), self._features)
+        sums = torch.bmm(one_hot.mT, self._features)
         of_class = (one_hot * self._similarities).sum(dim=1) / one_hot.sum(dim=1)
         self.weights = sums.requires_grad_()
         self.bias = _initial_bias(support.seeds, sums).requires_grad_()
@@ -88,21 +88,19 @@ class BlendedHead:
 
     def descend(self, steps: int, momentum: float) -> Iterator[Tensor]:
         """Yield every step's losses (R)."""
-        whole = ([self._features] for _ in range(steps))
-        sgd = partial(torch.optim.SGD, momentum=momentum)
-        rates = self._weight_rates().tolist()
         blend_rates = self._blend_rates()
         descending = descent.descend(
             [self.weights, self.bias],
             self._losses,
-            whole,
-            optimizer=sgd,
-            learning_rate=rates,
+            ([self._features] for _ in range(steps)),
+            optimizer=partial(torch.optim.SGD, momentum=momentum),
+            learning_rate=self._weight_rates().tolist(),
             schedule=descent.constant,
         )
         for step, losses in enumerate(descending, start=1):
             if step % STEPS_PER_BLEND == 0:
-                with torch.no_grad():  # its gradient is never zeroed: see the module's docstring
+                assert self.blend.grad is not None  # and is never zeroed: see the module's docstring
+                with torch.no_grad():
                     self.blend.sub_(blend_rates[:, None] * self.blend.grad)
             yield losses
 
@@ -112,7 +110,7 @@ class BlendedHead:
         return LinearClassifier(self.weights.detach() + blended, self.bias.detach().clone())
 
     def _losses(self, features: Tensor) -> Tensor:
-        vision = torch.baddbmm(self.bias[:, None], features, self.weights.transpose(1, 2))
+        vision = torch.baddbmm(self.bias[:, None], features, self.weights.mT)
         return descent.cross_entropy(vision + self.blend[:, None] * self._similarities, self._labels)
 
     def _weight_rates(self) -> Tensor:
@@ -120,7 +118,8 @@ class BlendedHead:
         features = self._features.double()
         n, width = features.shape[1:]
         gram = features @ features.mT if n < width else features.mT @ features
-        return 4 * n / torch.linalg.eigvalsh(gram)[:, -1]
+        largest: Tensor = torch.linalg.eigvalsh(gram)[:, -1]
+        return 4 * n / largest
 
     def _blend_rates(self) -> Tensor:
         """P / (4 max_c sum_i (f_i.t_c)²): (R)."""

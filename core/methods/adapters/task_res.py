@@ -4,7 +4,8 @@
 
 f (D) is a normalised feature, t_c (D) the raw text feature (mean over templates, not normalised), r (C, D) the learned
 residual, a its scale and s CLIP's. Adam with Dassl's L2 decay of 5e-4 (the recipe names none), a warm-up epoch and a
-cosine by epoch; Dassl leaves out the images that do not fill a minibatch.
+cosine by epoch; Dassl leaves out the images that do not fill a minibatch. Its authors crop anew at every step, here one
+of the stored views is drawn.
 """
 
 from collections.abc import Sequence

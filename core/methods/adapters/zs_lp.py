@@ -21,7 +21,7 @@ from dualpt.core.methods.choosing import check_classes
 from dualpt.core.methods.interface import Fitted, Method, MethodOptions, Needs, Support
 
 
-class ZSLPOptions(MethodOptions):
+class ZsLpOptions(MethodOptions):
     learning_rate: float = Field(0.1, gt=0, le=100)
     """SGD learning rate after the warm-up epoch."""
     epochs: int = Field(300, ge=1, le=100_000)
@@ -40,12 +40,12 @@ class ZSLPOptions(MethodOptions):
     """Smallest share of an image that a random crop takes."""
 
 
-O = TypeVar("O", bound=ZSLPOptions)  # noqa: E741
+O = TypeVar("O", bound=ZsLpOptions)  # noqa: E741
 Penalty = Callable[[Tensor], Tensor]
 """From prototypes (R, C, D) to what is added to each replica's loss (R)."""
 
 
-class ZSLP(Method[ZSLPOptions]):
+class ZsLp(Method[ZsLpOptions]):
     name: ClassVar = "zs-lp"
     title: ClassVar = "ZS-LP"
     short_title: ClassVar = "ZS-LP"
@@ -53,13 +53,13 @@ class ZSLP(Method[ZSLPOptions]):
     source: ClassVar = (
         "jusiro/CLAP@dbdf409: trainers/adapters.py (ZS, none), configs/trainers/SGD_lr1e-1_B256_ep300.yaml"
     )
-    options: ClassVar = ZSLPOptions
+    options: ClassVar = ZsLpOptions
     packable: ClassVar = frozenset({"learning_rate"})
 
-    def needs(self, options: ZSLPOptions) -> Needs:
+    def needs(self, options: ZsLpOptions) -> Needs:
         return Needs(views=options.views, min_crop_area=options.min_crop_area)
 
-    def fit(self, support: Support, options: Sequence[ZSLPOptions]) -> Fitted:
+    def fit(self, support: Support, options: Sequence[ZsLpOptions]) -> Fitted:
         check_classes(support, self.name)
         return fit_prototypes(support, options, lambda prototypes: prototypes.new_zeros(len(prototypes)))
 
