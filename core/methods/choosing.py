@@ -63,7 +63,7 @@ def hits_by_weight(base: Tensor, addition: Tensor, labels: Tensor, weights: Tens
         base: (..., M, C) logits.
         addition: (..., M, C)
         labels: (..., M)
-        weights: (A,)
+        weights: (A,), ascending.
 
     Returns:
         (..., A) int64
@@ -76,7 +76,12 @@ def hits_by_weight(base: Tensor, addition: Tensor, labels: Tensor, weights: Tens
     never = torch.full_like(crossing, torch.inf)
     above = crossing.where(slope >= 0, -never).nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf).amax(-1)
     below = crossing.where(slope < 0, never).amin(-1)
-    return ((weights > above[..., None]) & (weights < below[..., None])).sum(-2)
+    # every image counts from the first weight inside its interval up to the first one beyond it
+    first = torch.searchsorted(weights, above, right=True)
+    stop = torch.searchsorted(weights, below).maximum(first)
+    steps = torch.zeros(*first.shape[:-1], len(weights) + 1, dtype=torch.int64, device=first.device)
+    ones = torch.ones_like(first)
+    return steps.scatter_add(-1, first, ones).scatter_add(-1, stop, -ones).cumsum(-1)[..., :-1]
 
 
 def first_best(hits: Tensor) -> list[tuple[int, ...]]:

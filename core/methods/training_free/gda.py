@@ -43,6 +43,7 @@ from dualpt.core.methods.interface import (
 ALPHAS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 """Candidates for alpha."""
 Covariance = Literal["shrunk", "class-mean"]
+ZERO = "gda: no class has two different rows, so the covariance is zero; raise the shots or gda.views"
 
 
 class GdaOptions(MethodOptions):
@@ -155,7 +156,7 @@ def _shrunk_precision(gram: Tensor, n_rows: int) -> Tensor:
     """D (G + tr(S) I)^-1 for a gram matrix (..., D, D) of `n_rows` centred rows, S = G / (n - 1)."""
     trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)
     if not (trace > 0).all():
-        raise UserError("gda: the covariance is zero, for every class has one row; raise the shots or gda.views")
+        raise UserError(ZERO)
     identity = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
     ridge = (trace / (n_rows - 1))[..., None, None] * identity
     return gram.shape[-1] * torch.cholesky_inverse(torch.linalg.cholesky(gram + ridge))
@@ -164,7 +165,7 @@ def _shrunk_precision(gram: Tensor, n_rows: int) -> Tensor:
 def _pseudo_inverse(covariance: Tensor) -> Tensor:
     """Of (R, D, D), with the cut-off of single precision, in which the authors compute."""
     if not (covariance.diagonal(dim1=-2, dim2=-1).sum(-1) > 0).all():
-        raise UserError("gda: the covariance is zero, for the views of a class are all the same")
+        raise UserError(ZERO)
     cutoff = covariance.shape[-1] * torch.finfo(torch.float32).eps
     inverse: Tensor = torch.linalg.pinv(covariance, rtol=cutoff, hermitian=True)
     return inverse

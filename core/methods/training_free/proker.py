@@ -1,4 +1,4 @@
-"""ProKeR: kernel ridge regression of what the text features leave over of the labels.
+"""ProKeR: kernel ridge regression of the residual that zero-shot logits leave.
 
     logits = s (f T^T + k(f, F) A),   A = (k(F, F) / l + I)^-1 (Y - F T^T),   k(x, y) = exp(-beta (1 - x y^T))
 
@@ -78,9 +78,9 @@ class Proker(Method[ProkerOptions]):
         check_classes(support, self.name)
         settings, directions = options[0], support.images.directions
         rows = directions.flatten(1, 2)
-        left_over = support.one_hot.repeat(1, directions.shape[1], 1) - rows @ support.text.T
-        used = [_decide(support, r, rows[r], left_over[r], settings) for r in range(len(rows))]
-        coefficients = [_solve(*cell) for cell in zip(rows, left_over, used, strict=True)]
+        residual = support.one_hot.repeat(1, directions.shape[1], 1) - rows @ support.text.T
+        used = [_decide(support, r, rows[r], residual[r], settings) for r in range(len(rows))]
+        coefficients = [_solve(*cell) for cell in zip(rows, residual, used, strict=True)]
         classifier = KernelClassifier(
             text=support.text.expand(len(rows), -1, -1),
             scale=rows.new_full((len(rows),), support.scale),
@@ -96,14 +96,14 @@ def similarity(images: Tensor, rows: Tensor, beta: Tensor | float) -> Tensor:
     return (beta * (images @ rows.mT - 1)).exp()
 
 
-def _solve(rows: Tensor, left_over: Tensor, used: Mapping[str, float]) -> Tensor:
+def _solve(rows: Tensor, residual: Tensor, used: Mapping[str, float]) -> Tensor:
     """The coefficients (N, C) of one cell; in double precision, because a small l makes the system stiff."""
     kernel = similarity(rows.double(), rows.double(), used["beta"]) / used["ridge"]
     kernel.diagonal().add_(1)
-    return torch.cholesky_solve(left_over.double(), torch.linalg.cholesky(kernel)).float()
+    return torch.cholesky_solve(residual.double(), torch.linalg.cholesky(kernel)).float()
 
 
-def _decide(support: Support, r: int, rows: Tensor, left_over: Tensor, options: ProkerOptions) -> dict[str, float]:
+def _decide(support: Support, r: int, rows: Tensor, residual: Tensor, options: ProkerOptions) -> dict[str, float]:
     """Beta and ridge of one cell: as set, or the pair with the most hits on its validation images."""
     if options.beta is not None and options.ridge is not None:
         return {"beta": options.beta, "ridge": options.ridge}
@@ -117,7 +117,7 @@ def _decide(support: Support, r: int, rows: Tensor, left_over: Tensor, options: 
     for beta in betas:
         values, vectors = torch.linalg.eigh(similarity(rows, rows, beta))
         towards = similarity(images, rows, beta) @ vectors
-        hits.append(_hits_by_ridge(zero_shot, towards, values, vectors.T @ left_over, labels, rows.new_tensor(ridges)))
+        hits.append(_hits_by_ridge(zero_shot, towards, values, vectors.T @ residual, labels, rows.new_tensor(ridges)))
     ((b, i),) = first_best(torch.stack(hits)[None])
     return {"beta": betas[b], "ridge": ridges[i]}
 
@@ -131,7 +131,7 @@ def _hits_by_ridge(
         zero_shot: (M, C)
         towards: (M, N), kernel with the training rows in the basis of its eigenvectors.
         values: (N,) eigenvalues.
-        coordinates: (N, C), what is left over in the same basis.
+        coordinates: (N, C), the residual in the same basis.
     """
     parts = []
     for part in ridges.split(max(1, MAX_ELEMENTS // coordinates.numel())):

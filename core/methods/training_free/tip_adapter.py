@@ -26,7 +26,7 @@ ALPHAS = tuple(0.1 + (50 - 0.1) / 200 * i for i in range(200))
 """Candidates for alpha, from 0.1 to below 50."""
 BETAS = ALPHAS
 """Candidates for beta."""
-MAX_ELEMENTS = 2**20
+MAX_ELEMENTS = 2**17
 """Affinities held at once while candidates are tried, few enough for a processor's cache."""
 ADVICE = "its paper sets alpha 1 and beta 5.5 on ImageNet"
 
@@ -147,7 +147,7 @@ def _search(
     affinity = val.images.directions @ keys.mT
     weights, sharpness = keys.new_tensor(alphas), keys.new_tensor(betas)[:, None, None]
     n_cells, n_val, n_keys = affinity.shape
-    at_once = max(1, MAX_ELEMENTS // (n_val * max(n_keys, len(alphas))))  # pairs of a cell and a beta
+    at_once = max(1, MAX_ELEMENTS // (n_val * max(n_keys, zero_shot.shape[-1])))  # pairs of a cell and a beta
 
     def hits_of(cells: slice) -> Tensor:
         base, near, values, labels = (one[cells, None] for one in (zero_shot, affinity, support.one_hot, val.labels))
