@@ -46,7 +46,23 @@ class Entry:
 
 CATALOGUE: dict[str, Entry] = {
     entry.name: entry
-    for entry in (Entry("nearest-mean", "training_free.nearest_mean", "Nearest class mean", "NCM", "training-free"),)
+    for entry in (
+        Entry("nearest-mean", "training_free.nearest_mean", "Nearest class mean", "NCM", "training-free"),
+        Entry("least-squares", "training_free.least_squares", "Least-squares probe", "LSQ", "training-free"),
+        Entry("tip-adapter", "training_free.tip_adapter", "Tip-Adapter", "Tip", "training-free"),
+        Entry("gda", "training_free.gda", "GDA", "GDA", "training-free"),
+        Entry("proker", "training_free.proker", "ProKeR", "ProKeR", "training-free"),
+        Entry("ss-text", "training_free.ss_text", "SS-Text", "SS-Text", "training-free"),
+        Entry("linear-probe", "adapters.linear_probe", "Linear probe", "LP", "adapter"),
+        Entry("clip-adapter", "adapters.clip_adapter", "CLIP-Adapter", "CLIP-Ad.", "adapter"),
+        Entry("tip-adapter-f", "adapters.tip_adapter_f", "Tip-Adapter-F", "Tip-F", "adapter"),
+        Entry("taskres", "adapters.task_res", "TaskRes", "TaskRes", "adapter"),
+        Entry("zs-lp", "adapters.zs_lp", "ZS-LP", "ZS-LP", "adapter"),
+        Entry("clap", "adapters.clap", "CLAP", "CLAP", "adapter"),
+        Entry("lp-plus-plus", "adapters.lp_plus_plus", "LP++", "LP++", "adapter"),
+        Entry("rla", "adapters.rla", "RLA", "RLA", "adapter"),
+        Entry("prolip", "adapters.prolip", "ProLIP", "ProLIP", "adapter"),
+    )
 }
 """In the order of tables."""
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import torch
 from torch import Tensor
 
+from dualpt.core.arrays import ImageFeatures
 from dualpt.core.config import Protocol, Section
 from dualpt.core.method_catalog import Group as Group
 
@@ -56,6 +57,21 @@ class Images:
         if self.norms is None:
             raise ValueError("raw features are read, and the method's needs do not declare norms=True")
         return self.directions * self.norms[..., None]
+
+    @classmethod
+    def of(cls, features: ImageFeatures, device: torch.device) -> "Images":
+        """Stored features of n images, in memory on `device`; leading dimension (n,)."""
+        hidden = features.local_features
+        return cls(
+            features.global_features[:].to(device),
+            None if features.norms is None else features.norms.to(device),
+            None if hidden is None else hidden[:].float().to(device),
+        )
+
+    def at(self, rows: Tensor | int) -> "Images":
+        """Those at `rows` of the first dimension, which is replaced by that of `rows`."""
+        norms, hidden = (None if one is None else one[rows] for one in (self.norms, self.hidden))
+        return Images(self.directions[rows], norms, hidden)
 
 
 @dataclass(frozen=True)
@@ -111,6 +127,10 @@ class Classifier(ABC):
     def of_cell(self, r: int) -> "Classifier":
         """The classifier of one cell, with R = 1."""
         return type(self)(**{name: tensor[r : r + 1] for name, tensor in self.tensors().items()})
+
+    def on(self, device: torch.device | str) -> "Classifier":
+        """The same with its tensors on a device."""
+        return type(self)(**{name: tensor.to(device) for name, tensor in self.tensors().items()})
 
 
 @dataclass(frozen=True)

@@ -89,8 +89,8 @@ class FrozenParts:
                 _check_start(one, towers)
             if beside_of(setting) == "hidden" and not towers.backbone.hidden_width:
                 raise UserError(
-                    f"{setting.definition.name}: reads features before the projection, which {towers.backbone.name} has "
-                    "not; use a vision transformer"
+                    f"{setting.definition.name}: reads features before the projection, which {towers.backbone.name} "
+                    "doesn't have; use a vision transformer"
                 )
 
     def prepare(self, cells: Sequence[Cell], progress: Count | None = None) -> None:
