@@ -14,11 +14,11 @@ from torch.nn import functional as F
 from dualpt.core.arrays import Beside
 from dualpt.core.clip.architectures import architecture_config, check_activation
 from dualpt.core.clip.local_features import (
-    has_hidden_features,
     has_local_features,
     hidden_features,
     image_features,
     n_positions,
+    projection,
 )
 from dualpt.core.clip.misfits import check_logit_scale, describe_misfits
 from dualpt.core.clip.state_files import SCALE, read_shards, read_state
@@ -83,7 +83,9 @@ class Backbone:
     @property
     def projection(self) -> Tensor:
         """(W, D): hidden features times this are the raw global features; only where `hidden_width` is above 0."""
-        return self.model.visual.proj.float()
+        found = projection(self.model.visual)
+        assert found is not None, "hidden_width is 0"
+        return found.float()
 
     @property
     def logit_scale(self) -> float:
@@ -108,7 +110,7 @@ class Backbone:
         visual = self.model.visual
         if beside == "hidden":
             hidden = hidden_features(visual, images)
-            pooled, kept = hidden @ visual.proj, hidden.float()
+            pooled, kept = hidden @ projection(visual), hidden.float()
         else:
             pooled, positions = image_features(visual, images, beside)
             kept = None if positions is None else _normalised(positions)
@@ -132,7 +134,8 @@ class BackboneFacts:
 
 
 def _hidden_width(model: CLIP) -> int:
-    return int(model.visual.proj.shape[0]) if has_hidden_features(model.visual) else 0
+    found = projection(model.visual)
+    return 0 if found is None else len(found)
 
 
 def _normalised(features: Tensor) -> Tensor:

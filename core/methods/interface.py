@@ -37,7 +37,7 @@ class Needs:
     norms: bool = False
     """Whether the lengths of raw features are read (`Images.norms`, `Images.raw`)."""
     hidden: bool = False
-    """Whether features before the projection into the joint space are read; vision transformers alone have them."""
+    """Whether features before the projection into the joint space are read."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Support:
     val: Labelled | None = None
     """Images that options may be chosen on; None where there are none."""
     projection: Tensor | None = None
-    """(W, D), where `Needs.hidden`: hidden @ projection is raw."""
+    """(W, D), where `Needs.hidden`: hidden @ projection is raw. A ResNet's last row is its bias, its last feature 1."""
 
     @property
     def text(self) -> Tensor:

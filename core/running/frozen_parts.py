@@ -90,7 +90,7 @@ class FrozenParts:
             if beside_of(setting) == "hidden" and not towers.backbone.hidden_width:
                 raise UserError(
                     f"{setting.definition.name}: reads features before the projection, which {towers.backbone.name} "
-                    "doesn't have; use a vision transformer"
+                    "doesn't have; use another backbone"
                 )
 
     def prepare(self, cells: Sequence[Cell], progress: Count | None = None) -> None:
