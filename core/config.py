@@ -206,9 +206,8 @@ class Setting(Section):
     def _unknown(self, key: str, also: Sequence[str] = ()) -> str:
         """Why a key is none of this setting's."""
         owner = owner_of(key)
-        method = self.definition.name if self.fits_features else self.method
-        if owner is not None and owner != method:
-            return f"{key} belongs to the method {owner}, and this setting's is {method}"
+        if owner is not None and owner != self.method_name:
+            return f"{key} belongs to the method {owner}, and this setting's is {self.method_name}"
         return f"unknown key '{key}'{nearest(key, (*self.keys, *also))}"
 
     def flat(self) -> dict[str, Value]:
@@ -232,6 +231,11 @@ class Setting(Section):
         return self.method not in BUILT_IN
 
     @property
+    def method_name(self) -> str:
+        """What its method is called in records: a user's own by its name, wherever its file lies."""
+        return self.definition.name if self.fits_features else self.method
+
+    @property
     def reads(self) -> Reads:
         """What its method reads of images; only where it `fits_features`."""
         return self.definition.reads(dict(self.own))
@@ -253,7 +257,7 @@ class Setting(Section):
             if key not in LOCATIONS and ACTIVE_WHEN.get(key, _always)(self)
         }
         if self.fits_features and self.definition.sha256 is not None:
-            return active | {"method": self.definition.name, METHOD_SOURCE: self.definition.sha256}
+            return active | {"method": self.method_name, METHOD_SOURCE: self.definition.sha256}
         return active
 
     def with_values(self, values: Mapping[str, Any], source: str = "override") -> "Setting":

@@ -110,10 +110,10 @@ class Backbone:
         visual = self.model.visual
         if beside == "hidden":
             hidden = hidden_features(visual, images)
-            pooled, kept = hidden @ projection(visual), hidden.float()
-        else:
-            pooled, positions = image_features(visual, images, beside)
-            kept = None if positions is None else _normalised(positions)
+            raw = hidden @ self.projection.to(hidden.dtype)
+            return Encoded(_normalised(raw), hidden.float(), raw.float().norm(dim=-1))
+        pooled, positions = image_features(visual, images, beside)
+        kept = None if positions is None else _normalised(positions)
         return Encoded(_normalised(pooled), kept, pooled.float().norm(dim=-1))
 
 

@@ -146,8 +146,9 @@ def _attended(pool: AttentionPool2d, feature_map: Tensor, local: LocalKind) -> T
     tokens = tokens + pool.positional_embedding.to(tokens.dtype)
     values = pool.v_proj(tokens)
     if local == "tokens":
-        values = _attend(pool.q_proj(tokens), pool.k_proj(tokens), values, pool.num_heads)
-    return values
+        return _attend(pool.q_proj(tokens), pool.k_proj(tokens), values, pool.num_heads)
+    own: Tensor = values
+    return own
 
 
 def _attend(queries: Tensor, keys: Tensor, values: Tensor, heads: int) -> Tensor:

@@ -144,6 +144,7 @@ def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def _save(result: "CellResult", folder: Path) -> None:
+    from dualpt.core.learned.fitted import save_classifier
     from dualpt.core.learned.prompts import save_prompts
 
     cell = result.cell
@@ -152,6 +153,8 @@ def _save(result: "CellResult", folder: Path) -> None:
     (folder / f"{stem}.json").write_text(json.dumps(document, indent=1, allow_nan=False))
     if (prompts := result.prompts) is not None:
         save_prompts(folder / f"{stem}.safetensors", prompts, {"cell_key": result.key})
+    if result.learned is not None:
+        save_classifier(folder / f"{stem}.safetensors", result.learned, {"cell_key": result.key})
 
 
 def _print(console: Console, results: "Sequence[CellResult]", save: Path | None) -> None:
@@ -170,7 +173,7 @@ def _print(console: Console, results: "Sequence[CellResult]", save: Path | None)
             line = f"  {name}: weakest classes (seed {results[0].cell.seed}): {weakest}"
             console.print(line, highlight=False, markup=False)
     if save is not None:
-        console.print(f"  contexts and metrics in {save}/", highlight=False, markup=False)
+        console.print(f"  what was learned, and metrics, in {save}/", highlight=False, markup=False)
 
 
 def _spread(values: Sequence[float]) -> str:
