@@ -83,7 +83,7 @@ def holds_classifier(path: Path) -> bool:
     Raises:
         UserError: it can't be read.
     """
-    return DOCUMENT in read_tensors(path, WHAT)[1]
+    return DOCUMENT in read_tensors(path, "a file of learned contexts or of a classifier")[1]
 
 
 def load_classifier(path: Path | str, method: str | None = None) -> LearnedClassifier:
