@@ -52,7 +52,7 @@ def check_serves(setting: Setting, protocol: Protocol, shots: Sequence[int]) -> 
     """Refuse a protocol or a number of shots that the method isn't made for.
 
     Raises:
-        UserError: naming the method and what it takes.
+        UserError: naming the method and what it takes, or its options that don't serve the protocol.
     """
     if not setting.fits_features:
         return
@@ -60,6 +60,7 @@ def check_serves(setting: Setting, protocol: Protocol, shots: Sequence[int]) -> 
     if protocol not in definition.protocols:
         served = ", ".join(sorted(definition.protocols))
         raise UserError(f"{name}: can't be judged under protocol {protocol}, since it serves {served} alone")
+    setting.definition.instance.check(setting.definition.options(dict(setting.own)), protocol)
     if (fewest := min(shots)) < definition.min_shots:
         raise UserError(
             f"{name}: needs at least {definition.min_shots} shots, found {fewest}; raise or leave out shots"

@@ -7,7 +7,7 @@ is its name alone: its authors' recipe is the default of its own options.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from dualpt.core.config import Setting, Value
+from dualpt.core.config import Protocol, Setting, Value
 from dualpt.core.errors import UserError, nearest
 from dualpt.core.method_catalog import CATALOGUE, canonical, installed, load_method, owner_of
 from dualpt.core.method_files import is_file_spec
@@ -97,10 +97,10 @@ def find_method(name: str) -> tuple[str, Baseline]:
     return own.name, Baseline(own.definition.title, own.definition.short_title, {"method": name})
 
 
-def method_setting(name: str, shared: Mapping[str, Value] | None = None) -> Setting:
+def method_setting(name: str, shared: Mapping[str, Value] | None = None, protocol: Protocol | None = None) -> Setting:
     """The setting of a published method, with `shared` values (backbone, optimiser, data) applied beneath it.
 
-    Shared options of other methods are left out.
+    Shared options of other methods are left out, and those of its own stand above its authors' for the protocol.
 
     Raises:
         UserError: no such method (the nearest is named), or options that it refuses.
@@ -108,7 +108,10 @@ def method_setting(name: str, shared: Mapping[str, Value] | None = None) -> Sett
     _, method = find_method(name)
     source = f"method '{name}'"
     start = Setting().with_values({"method": method.values["method"]}, source)
-    owners = {start.definition.name} if start.fits_features else set()
+    owners = {start.method_name} if start.fits_features else set()
+    if start.fits_features and protocol is not None:
+        theirs = start.definition.definition.by_protocol.get(protocol, {})
+        start = start.with_values({f"{start.method_name}.{key}": value for key, value in theirs.items()}, source)
     return start.with_values({**without_options(shared or {}, but=owners), **method.values}, source)
 
 

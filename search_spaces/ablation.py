@@ -144,7 +144,7 @@ def _published(values: Mapping[str, Any], sweep: LoadedSweep, place: str) -> tup
         raise UserError(f"{place}: a published method needs 'changes', the list of keys in which it differs")
     if not isinstance(method, str) or method not in METHODS:
         raise UserError(f"{place}: unknown method '{method}'{nearest(method, METHODS)}")
-    setting = method_setting(method, sweep.file.base_values())
+    setting = method_setting(method, sweep.file.base_values(), sweep.file.grid.protocol)
     if not setting.trains:
         raise UserError(f"{place}: {method} trains nothing; list it under 'baselines'")
     for key in changes:

@@ -131,7 +131,7 @@ def _check_methods(file: SweepFile, reference: Setting, source: str) -> None:
         UserError: naming the method.
     """
     try:
-        settings = [method_setting(name, file.base_values()) for name in file.baselines]
+        settings = [method_setting(name, file.base_values(), file.grid.protocol) for name in file.baselines]
         for setting in (*settings, reference):
             check_serves(setting, file.grid.protocol, file.grid.shots)
     except UserError as error:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
@@ -133,7 +134,10 @@ def load_classifier(path: Path | str, method: str | None = None) -> LearnedClass
 
 
 def _tensors(learned: LearnedClassifier) -> dict[str, Tensor]:
-    return {name: tensor.cpu().contiguous() for name, tensor in learned.classifier.tensors().items()}
+    return {
+        name: tensor.cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in learned.classifier.tensors().items()
+    }
 
 
 def _metadata(learned: LearnedClassifier, about: Mapping[str, str] | None) -> dict[str, str]:

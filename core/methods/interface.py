@@ -179,12 +179,21 @@ class Method(ABC, Generic[O]):
     """Part of every cell's key: raise it when the same data and options give other numbers."""
     options: ClassVar[type[Any]] = MethodOptions
     """The subclass of `MethodOptions` with its settings and its authors' recipe as the defaults."""
+    by_protocol: ClassVar[Mapping[Protocol, Mapping[str, Any]]] = {}
+    """Options that its authors set otherwise under a protocol: baselines begin with them there."""
     packable: ClassVar[frozenset[str]] = frozenset()
     """Options in which the cells of one pack may differ, apart from their seed."""
 
     def needs(self, options: O) -> Needs:
         """What it reads under these options."""
         return Needs()
+
+    def check(self, options: O, protocol: Protocol) -> None:
+        """Refuse options that can't serve a protocol, before anything is computed.
+
+        Raises:
+            UserError: in one line, with the remedy.
+        """
 
     @abstractmethod
     def fit(self, support: Support, options: Sequence[O]) -> Fitted:

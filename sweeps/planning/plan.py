@@ -89,7 +89,7 @@ def plan_sweep(sweep: LoadedSweep) -> SweepPlan:
 
 def plan_baseline(name: str, sweep: LoadedSweep) -> TrialPlan:
     """A published method over the whole grid, with the file's fixed values beneath its own."""
-    setting = method_setting(name, sweep.file.base_values())
+    setting = method_setting(name, sweep.file.base_values(), sweep.file.grid.protocol)
     return TrialPlan(find_method(name)[0], "baseline", setting, grid_cells(sweep, setting))
 
 

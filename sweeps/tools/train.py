@@ -88,7 +88,7 @@ def cells_of(
     numbers = _seeds(seeds)
     values = parse_overrides(overrides)
     n_shots = _shots(shots, values.pop("data.shots", None))
-    setting = method_setting(method).with_values(values, source="override")
+    setting = method_setting(method, protocol=cast(Protocol, protocol)).with_values(values, source="override")
     if not setting.trains:
         n_shots, numbers = 0, [0]
     check_serves(setting, cast(Protocol, protocol), [n_shots])

@@ -17,9 +17,9 @@ The authors choose alpha on the full validation split, and for ImageNet on the t
 cell's validation images.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -44,6 +44,8 @@ ALPHAS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 """Candidates for alpha."""
 Covariance = Literal["shrunk", "class-mean"]
 ZERO = "gda: no class has two different rows, so the covariance is zero; raise the shots or gda.views"
+
+NEW_CLASSES = "gda: new classes need gda.covariance=class-mean, as in its authors' base-to-new script"
 
 
 class GdaOptions(MethodOptions):
@@ -83,6 +85,11 @@ class Gda(Method[GdaOptions]):
     source = "arXiv 2402.04087; mrflogs/ICLR24@560fe21: main_few_shots.py, main_base2new.py"
     protocols: ClassVar[frozenset[Protocol]] = frozenset({"few-shot", "base-to-new"})
     options = GdaOptions
+    by_protocol: ClassVar[Mapping[Protocol, Mapping[str, Any]]] = {"base-to-new": {"covariance": "class-mean"}}
+
+    def check(self, options: GdaOptions, protocol: Protocol) -> None:
+        if protocol == "base-to-new" and options.covariance != "class-mean":
+            raise UserError(NEW_CLASSES)
 
     def needs(self, options: GdaOptions) -> Needs:
         return Needs(views=options.views, min_crop_area=options.min_crop_area, validation=options.alpha is None)
@@ -115,7 +122,7 @@ class Gda(Method[GdaOptions]):
         assert isinstance(classifier, GdaClassifier)
         nearest, copies = int(classifier.nearest[0]), int(classifier.text_copies[0])
         if not classifier.rows.shape[1]:
-            raise UserError("gda: new classes need gda.covariance=class-mean, as in its authors' base-to-new script")
+            raise UserError(NEW_CLASSES)
         if classifier.rows.shape[1] < nearest:
             n = classifier.rows.shape[1]
             raise UserError(f"gda: {n} views of training images, and gda.nearest asks for {nearest}; lower it to {n}")
