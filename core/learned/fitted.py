@@ -169,9 +169,7 @@ def _class_of(spec: str, setting: Setting, path: Path) -> type[Classifier]:
     try:
         found = getattr(importlib.import_module(module or setting.definition.definition.__module__), name)
     except (ImportError, AttributeError):
-        raise UserError(
-            f"{path}: its classifier {spec} does not exist in this version; use the one that wrote it"
-        ) from None
+        raise UserError(f"{path}: this version has no classifier {spec}; use the one that wrote it") from None
     if not (isinstance(found, type) and issubclass(found, Classifier)):
         raise UserError(f"{path}: {spec} is no classifier")
     return found

@@ -17,7 +17,7 @@ from PIL import Image
 
 from dualpt.core.arrays import ImageFeatures
 from dualpt.core.clip.backbone import backbone_facts, load_backbone
-from dualpt.core.data.images import View
+from dualpt.core.data.images import View, decode
 from dualpt.core.errors import StorageError, UserError
 from dualpt.core.features import encoding
 from dualpt.core.features import store as feature_store
@@ -331,3 +331,58 @@ def test_facts_are_those_of_the_backbone(name: str) -> None:
         assert all(getattr(facts, field) == getattr(loaded, field) for field in fields)
     else:
         assert (facts.width, facts.n_positions) == {"ViT-B-16": (512, 196), "RN50": (1024, 49)}[name]
+
+
+class TestNorms:
+    """Norms of raw features: kept with every new row, and missing in rows of former versions."""
+
+    def test_they_are_kept_with_every_row(self, filled, backbone, image_root, items, encoded) -> None:
+        found = filled.features(backbone, NAME, image_root, items[::-1], None, norms=True)
+        pixels = torch.stack([backbone.preprocess.plain(decode(image_root / item.path)) for item in items[::-1]])
+        with torch.no_grad():
+            raw = backbone.model.visual(pixels)
+        assert encoded == []
+        assert torch.allclose(found.global_features * found.norms[:, None], raw, atol=1e-5)
+        assert filled.features(backbone, NAME, image_root, items, None).norms is None
+
+    def test_older_rows_are_of_use_to_all_that_do_not_read_them(
+        self, store, backbone, image_root, items, encoded, caplog
+    ) -> None:
+        write_without_norms(store, backbone, image_root, items)
+        encoded.clear()
+        assert len(store.features(backbone, NAME, image_root, items, None)) == len(items)
+        assert encoded == []
+        assert store.missing(backbone, NAME, image_root, items, None, norms=True)[0] != []
+        found = store.features(backbone, NAME, image_root, items, None, norms=True)
+        assert sum(encoded) == len(items)
+        assert f"{len(items)} images were stored by a version that kept no norms" in caplog.text
+        assert (found.norms > 0).all()
+        again = FeatureStore(store.root)
+        assert again.features(backbone, NAME, image_root, items, None, norms=True).norms.equal(found.norms)
+        assert sum(encoded) == len(items)
+        assert verify_store(store.root).rows == len(items)
+
+
+def write_without_norms(store, backbone, image_root, items) -> None:
+    """Rows as a version before norms wrote them."""
+    global_features, _ = expected(backbone, image_root, items)
+    folder = store._folder(backbone, NAME, None, None)
+    with folder.locked():
+        folder.describe()
+        folder.add(store._keys(image_root, items), [global_features])
+
+
+def test_crops_of_another_least_area_are_other_views(store, backbone, image_root, items) -> None:
+    views = [store.features(backbone, NAME, image_root, items, None, View(0, area)) for area in (0.08, 0.5)]
+    assert not torch.allclose(views[0].global_features, views[1].global_features, atol=1e-3)
+    assert {path.name for path in store.root.rglob("view-*") if path.is_dir()} == {"view-000", "view-000-area-0.5"}
+
+
+def test_hidden_features_are_kept_where_they_are_read(store, backbone, image_root, items, encoded) -> None:
+    found = store.features(backbone, NAME, image_root, items, "hidden")
+    assert found.local_features.shape == (len(items), backbone.hidden_width)
+    raw = torch.nn.functional.normalize(found.local_features @ backbone.projection, dim=-1)
+    assert torch.allclose(raw, found.global_features, atol=1e-5)
+    encoded.clear()
+    assert store.features(backbone, NAME, image_root, items, None).local_features is None
+    assert encoded == []  # global features are kept beside them
