@@ -239,12 +239,14 @@ def test_a_server_gives_what_the_store_behind_it_gave(
     store: str, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Runs and artifacts come over HTTP alone: the sweep is moved to the server, and used from there."""
-    archive = tmp_path / "tiny.zip"
-    export_sweep(Ledger(store), "tiny", archive)
+    archives = {name: tmp_path / f"{name}.zip" for name in ("tiny", "features")}
+    for name, archive in archives.items():
+        export_sweep(Ledger(store), name, archive)
     server = MlflowServer(tmp_path, f"sqlite:///{tmp_path / 'server.db'}")
     try:
         server.await_answer()
-        import_archive(archive, server.uri)
+        for archive in archives.values():
+            import_archive(archive, server.uri)
         assert told_by(server.uri, images, tmp_path, capsys) == told_by(store, images, tmp_path, capsys)
     finally:
         server.kill()
