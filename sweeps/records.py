@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from dualpt.core.cell import Cell, pack_of
-from dualpt.core.config import Setting
+from dualpt.core.config import SETTING_KEYS, Setting
 from dualpt.core.files.fingerprint import fingerprint
 from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, SELECTION_METRICS, harmonic_mean
 
@@ -217,6 +217,12 @@ class CellOutcome:
 def outcome_of(row: CellRow) -> CellOutcome:
     """The part of a recorded cell that the driver may see."""
     return CellOutcome(row.key, row.run_id, row.metrics.get(SELECTION), row.failure)
+
+
+def recorded_keys(params: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
+    """The keys of settings among recorded parameters: those that every setting has, then methods' own options."""
+    own = (key for each in params for key in each if key.partition(".")[0] == each.get("method"))
+    return (*SETTING_KEYS, *dict.fromkeys(own))
 
 
 def setting_hash(setting: Setting) -> str:

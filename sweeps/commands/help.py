@@ -29,11 +29,16 @@ def spaces() -> None:
 
 
 @app.command()
-def settings(as_json: Json = False) -> None:
+def settings(
+    method: Annotated[
+        str | None, typer.Argument(help="A method on frozen features, or FILE.py: list its own options alone.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """List every key of a setting with its default, allowed values and meaning."""
-    from dualpt.sweeps.tools.settings import setting_rows
+    from dualpt.sweeps.tools.settings import method_rows, setting_rows
 
-    rows = setting_rows()
+    rows = setting_rows() if method is None else method_rows(method)
     if as_json:
         print(json.dumps(rows))
         return

@@ -70,7 +70,7 @@ def compare_sweeps(
     _check_words(metric=(known_metric, COMPARED_METRICS), protocol=(protocol, get_args(Protocol)))
     frames = {name: read_frame(name, store, BACKBONE_PARAMS if published else ()) for name in dict.fromkeys(names)}
     selection = select(frames, protocol=protocol, common=common)
-    beside = published_for(selection) if published else None
+    beside = published_for(selection) if published else ()
     tables = comparison_tables(
         selection, shots=shots, all_shots=all_shots, metric=metric, baseline=baseline, published=beside
     )
@@ -93,7 +93,7 @@ def comparison_tables(
     all_shots: bool = False,
     metric: str | None = None,
     baseline: str | None = None,
-    published: Published | None = None,
+    published: Sequence[Published] = (),
 ) -> list[AnyTable]:
     """The tables that the protocol asks for, the one by datasets first.
 
@@ -122,13 +122,13 @@ def comparison_tables(
         metrics = HALVES[::-1] if selection.protocol == "base-to-new" and metric is None else (shown,)
         own = [comparison(cells, grid, shots=k, metric=m) for m in metrics]
         own += [base_to_new(cells, grid, shots=k)] if len(metrics) > 1 else []
-        tables += own if published is None else [_beside(table, published, selection, k) for table in own]
+        tables += [_beside(table, published, selection, k) for table in own] if published else own
         if chosen is not None:
             tables.append(differences(cells, grid, chosen, shots=k, metric=shown))
     statistics = [] if chosen is None or by_target else _statistics(selection, chosen, counts or [0], shown)
     if all_shots and selection.protocol not in TRANSFER_PROTOCOLS:
         averages = by_shots(cells, grid, metric=shown)
-        tables.append(averages if published is None else _beside(averages, published, selection, None))
+        tables.append(_beside(averages, published, selection, None) if published else averages)
     return [replace(tables[0], remarks=(*tables[0].remarks, *selection.remarks)), *tables[1:], *statistics]
 
 
@@ -139,7 +139,9 @@ def _statistics(selection: Selection, baseline: str, shots: Sequence[int], metri
     return [table for one in found for table in one.tables()]
 
 
-def _beside(table: ComparisonTable, published: Published, selection: Selection, shots: int | None) -> ComparisonTable:
+def _beside(
+    table: ComparisonTable, published: Sequence[Published], selection: Selection, shots: int | None
+) -> ComparisonTable:
     return joined(table, published_rows(published, table, datasets=selection.datasets, shots=shots))
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from dualpt.core.config import SETTING_KEYS
 from dualpt.core.errors import UserError, nearest
 from dualpt.core.results import BASE_ACCURACY
 from dualpt.sweeps.comparison.candidate_frame import candidates_frame
@@ -56,7 +55,7 @@ def draw(
     if kind == "importance":
         figure = _importance(names[0], study)
     elif kind in ("parallel", "slices"):
-        candidates = candidates_frame(read_frame(names[0], store, SETTING_KEYS))
+        candidates = candidates_frame(read_frame(names[0], store, None))
         figure = (search.parallel_coordinates if kind == "parallel" else search.slices)(candidates)
     else:
         frames = {name: read_frame(name, store) for name in dict.fromkeys(names)}

@@ -15,7 +15,7 @@ from dualpt.sweeps.comparison.labels import remember_titles
 from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.planning.data_notes import read_data_notes
 from dualpt.sweeps.planning.declared import MissingCell, missing_cells
-from dualpt.sweeps.records import CellRow
+from dualpt.sweeps.records import CellRow, recorded_keys
 from dualpt.sweeps.stores import is_new, masked
 
 if TYPE_CHECKING:
@@ -39,11 +39,12 @@ def open_ledger(store: str) -> "Ledger":
     return Ledger(store)
 
 
-def read_frame(name: str, store: str, params: Sequence[str] = ()) -> pd.DataFrame:
+def read_frame(name: str, store: str, params: Sequence[str] | None = ()) -> pd.DataFrame:
     """All recorded cells of a sweep, one row each, and those that its last launch declared and never began.
 
     Args:
-        params: keys of the setting that become columns by their dotted names, as text; None where they are inactive.
+        params: keys of the setting that become columns by their dotted names, as text, empty where they are inactive;
+            None is every key that some cell has.
 
     Raises:
         UserError: the store does not exist, or holds no such sweep (the nearest is named).
@@ -59,7 +60,7 @@ def cells_frame(
     name: str,
     rows: Sequence[CellRow],
     missing: Sequence[MissingCell] = (),
-    params: Sequence[str] = (),
+    params: Sequence[str] | None = (),
     data_notes: str = "",
 ) -> pd.DataFrame:
     """The frame of a sweep's cells; those that never began have the status `MISSING`.
@@ -67,7 +68,8 @@ def cells_frame(
     Args:
         data_notes: what the sweep recorded of its datasets; titles in it hold from now on.
     """
-    found = [{"sweep": name, **row.flat(), **{key: row.params.get(key) for key in params}} for row in rows]
+    keys = recorded_keys(row.params for row in rows) if params is None else params
+    found = [{"sweep": name, **row.flat(), **{key: row.params.get(key) for key in keys}} for row in rows]
     frame = pd.DataFrame([*found, *({"sweep": name, **cell.flat()} for cell in missing)])
     noted = read_data_notes(data_notes)
     remember_titles(noted.titles)

@@ -50,7 +50,7 @@ def inspect_cell(
     """
     ledger = open_ledger(store)
     row = find_cell(ledger, name)
-    prompts = prompts_of(ledger, row, overrides)
+    prompts = prompts_of(ledger, row, overrides)  # other methods have neither words nor patches to show
     folder = out or Path("outputs") / file_name(f"inspect-{row.trial}-{row.dataset}-{row.shots}shot-seed{row.seed}")
     writable_folder(folder, "--out")
     from dualpt.core.running.cell_runner import CellRunner

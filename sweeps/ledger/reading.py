@@ -87,7 +87,7 @@ class SweepReader(ABC):
         deleted in MLflow.
         """
         everywhere = self._experiment_ids()
-        runs = self._cell_runs(everywhere, finished_only=True, params=PLACE_PARAMS)
+        runs = self._cell_runs(everywhere, finished_only=True, params=[*PLACE_PARAMS, "method"])
         deleted = self._deleted_trials(everywhere)
         rows = rows_of((run for run in runs if run.data.tags.get(records.SCHEMA_TAG) == records.SCHEMA), read_cell)
         known = [row for row in rows if row.trial_run_id not in deleted]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from dualpt.core.config import SETTING_KEYS
 from dualpt.core.errors import UserError
 from dualpt.sweeps.comparison.compare import comparison_tables, rendered
 from dualpt.sweeps.comparison.formats.documents import AnyTable
@@ -169,7 +168,7 @@ def search_figures(name: str, rows: Sequence[CellRow], study: str, folder: Path)
     from dualpt.sweeps.search import parameter_importances
 
     try:
-        candidates = candidates_frame(cells_frame(name, rows, params=SETTING_KEYS))
+        candidates = candidates_frame(cells_frame(name, rows, params=None))
     except UserError as error:
         return [], f"no figures of the search: {error}"
     figures = [

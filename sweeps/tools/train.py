@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 from rich.console import Console
 from rich.table import Table
 
-from dualpt.core.cell import Cell
+from dualpt.core.cell import Cell, check_serves
 from dualpt.core.config import Protocol
 from dualpt.core.data.catalog import dataset_info
 from dualpt.core.data.protocols import TARGET, targets_of
@@ -88,9 +88,10 @@ def cells_of(
     numbers = _seeds(seeds)
     values = parse_overrides(overrides)
     n_shots = _shots(shots, values.pop("data.shots", None))
-    setting = method_setting(method).with_values(values, source="override")
+    setting = method_setting(method, protocol=cast(Protocol, protocol)).with_values(values, source="override")
     if not setting.trains:
         n_shots, numbers = 0, [0]
+    check_serves(setting, cast(Protocol, protocol), [n_shots])
     name = dataset_info(dataset, setting.data.folder).name
     tested = targets_of(cast(Protocol, protocol), name, _words(targets), setting.data.folder)
     return [Cell(setting, name, cast(Protocol, protocol), n_shots, seed, tested) for seed in numbers]
@@ -143,6 +144,7 @@ def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def _save(result: "CellResult", folder: Path) -> None:
+    from dualpt.core.learned.fitted import save_classifier
     from dualpt.core.learned.prompts import save_prompts
 
     cell = result.cell
@@ -151,6 +153,8 @@ def _save(result: "CellResult", folder: Path) -> None:
     (folder / f"{stem}.json").write_text(json.dumps(document, indent=1, allow_nan=False))
     if (prompts := result.prompts) is not None:
         save_prompts(folder / f"{stem}.safetensors", prompts, {"cell_key": result.key})
+    if result.learned is not None:
+        save_classifier(folder / f"{stem}.safetensors", result.learned, {"cell_key": result.key})
 
 
 def _print(console: Console, results: "Sequence[CellResult]", save: Path | None) -> None:
@@ -169,7 +173,7 @@ def _print(console: Console, results: "Sequence[CellResult]", save: Path | None)
             line = f"  {name}: weakest classes (seed {results[0].cell.seed}): {weakest}"
             console.print(line, highlight=False, markup=False)
     if save is not None:
-        console.print(f"  contexts and metrics in {save}/", highlight=False, markup=False)
+        console.print(f"  what was learned, and metrics, in {save}/", highlight=False, markup=False)
 
 
 def _spread(values: Sequence[float]) -> str:

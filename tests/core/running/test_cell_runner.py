@@ -113,7 +113,7 @@ class TestStartFromAFile:
 
 
 def test_cells_that_may_not_share_steps_are_refused(runner: CellRunner) -> None:
-    with pytest.raises(ValueError, match="share everything but seed"):
+    with pytest.raises(ValueError, match="share everything but their seed"):
         runner.run([cell(), cell(prompt__n_prompts=3)])
 
 
