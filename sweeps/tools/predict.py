@@ -131,10 +131,19 @@ def _prompts(cell: str | None, contexts: Path | None, store: str, overrides: Map
     if cell is not None:
         ledger = open_ledger(store)
         return prompts_of(ledger, find_cell(ledger, cell), overrides)
+    assert contexts is not None
+    return prompts_in(contexts, overrides)
+
+
+def prompts_in(file: Path, overrides: Mapping[str, Any]) -> "LearnedPrompts":
+    """The prompts of a file, with places on this machine in `overrides`.
+
+    Raises:
+        UserError: not a file of prompts, or an override of what they were learned with.
+    """
     from dualpt.core.learned.prompts import load_prompts
 
-    assert contexts is not None
-    prompts = load_prompts(contexts)
+    prompts = load_prompts(file)
     for key in overrides:
         if key not in MOVABLE:
             raise UserError(f"{key}: learned prompts keep their setting; only {', '.join(MOVABLE)} may be given")
