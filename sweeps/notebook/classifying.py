@@ -87,7 +87,8 @@ class Classifier:
             UserError: an image that cannot be read, or an array that is not one of images.
         """
         names: NDArray[np.str_] = np.asarray(self.classes)
-        return names[self.predict_proba(images).argmax(axis=1)]
+        found: NDArray[np.str_] = names[self.predict_proba(images).argmax(axis=1)]
+        return found
 
     def predict_proba(self, images: Images) -> NDArray[np.float32]:
         """Probabilities of all classes, the softmax of the logits that cells are judged by.
