@@ -11,6 +11,7 @@ from rich.markup import escape
 from dualpt.core.errors import UserError
 from dualpt.sweeps.commands import (
     ablate,
+    board,
     cluster,
     data,
     describe,
@@ -40,6 +41,7 @@ GROUPS = (
     ablate,
     results,
     report,
+    board,
     inspect,
     predict,
     moving,
