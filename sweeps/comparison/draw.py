@@ -45,27 +45,48 @@ def draw(
     """Draw a figure and write it, PNG, PDF or SVG by the suffix.
 
     Raises:
-        UserError: an unknown kind, suffix, store or sweep, several sweeps where one is shown, or nothing to draw.
+        UserError: an unknown suffix, or a fault that `drawn` finds.
     """
-    if kind not in KINDS:
-        raise UserError(f"unknown figure '{kind}'{nearest(kind, KINDS)} (known: {', '.join(KINDS)})")
+    _check_kind(kind)
     check_path(output, "--output")
+    figure = drawn(kind, names, shots=shots, protocol=protocol, common=common, store=store, study=study)
+    save(figure, output)
+    console.print(f"  figure: {output}", highlight=False, markup=False)
+
+
+def drawn(
+    kind: str,
+    names: Sequence[str],
+    *,
+    shots: int | None = None,
+    protocol: str | None = None,
+    common: bool = False,
+    store: str,
+    study: str,
+) -> "Figure":
+    """A figure of recorded sweeps.
+
+    Raises:
+        UserError: an unknown kind, store or sweep, several sweeps where one is shown, or nothing to draw.
+    """
+    _check_kind(kind)
     if kind in ONE_SWEEP and len(names) > 1:
         raise UserError(f"'{kind}' shows one sweep; name one of {', '.join(names)}")
     if kind == "importance":
-        figure = _importance(names[0], study)
-    elif kind in ("parallel", "slices"):
+        return _importance(names[0], study)
+    if kind in ("parallel", "slices"):
         candidates = candidates_frame(read_frame(names[0], store, None))
-        figure = (search.parallel_coordinates if kind == "parallel" else search.slices)(candidates)
-    else:
-        frames = {name: read_frame(name, store) for name in dict.fromkeys(names)}
-        selection = select(frames, protocol=protocol, common=common)
-        if kind == "training":
-            figure = training_figure(selection, open_reader(store).loss_curves, shots)
-        else:
-            figure = COMPARISONS[kind](selection, shots)
-    save(figure, output)
-    console.print(f"  figure: {output}", highlight=False, markup=False)
+        return (search.parallel_coordinates if kind == "parallel" else search.slices)(candidates)
+    frames = {name: read_frame(name, store) for name in dict.fromkeys(names)}
+    selection = select(frames, protocol=protocol, common=common)
+    if kind == "training":
+        return training_figure(selection, open_reader(store).loss_curves, shots)
+    return COMPARISONS[kind](selection, shots)
+
+
+def _check_kind(kind: str) -> None:
+    if kind not in KINDS:
+        raise UserError(f"unknown figure '{kind}'{nearest(kind, KINDS)} (known: {', '.join(KINDS)})")
 
 
 def _shots_of(selection: Selection, shots: int | None, metric: str) -> int:

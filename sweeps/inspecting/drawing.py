@@ -4,14 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import Normalize
 
 from dualpt.core.learned.inspection.patches import PatchMaps
+from dualpt.sweeps.comparison.figures.style import PlainFigure, figure_of
 from dualpt.sweeps.inspecting.measurements import Look, Measurements, SetMeasurements
 from dualpt.sweeps.names import figure_text
 
@@ -41,9 +38,8 @@ def draw_looks(measured: SetMeasurements, form: str | None, path: Path) -> None:
     n_prompts = min(MOST_PROMPTS, len(rows[0][2].similarity))
     kinds = ["similarity", *([] if form in (None, "ot") else [f"{form} weights"]), PLAN]
     columns = 1 + len(kinds) * n_prompts
-    figure, axes = plt.subplots(
-        len(rows), columns, figsize=(TILE * columns, TILE * len(rows) + 0.9), squeeze=False, layout="constrained"
-    )
+    figure = PlainFigure(figsize=(TILE * columns, TILE * len(rows) + 0.9), layout="constrained")
+    axes = figure.subplots(len(rows), columns, squeeze=False)
     for (look, name, maps), line in zip(rows, axes, strict=True):
         first = name == look.maps[0][0]
         _show_image(line[0], look.pixels if first else None)
@@ -98,9 +94,8 @@ def draw_confusions(measured: SetMeasurements, path: Path) -> None:
     """One row a confused pair: its images, the most confidently wrong first."""
     columns = max(sum(i in measured.images for i in pair.images) for pair in measured.confusions)
     rows = len(measured.confusions)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(TILE * columns + 2.6, TILE * rows + 0.2), squeeze=False, layout="constrained"
-    )
+    figure = PlainFigure(figsize=(TILE * columns + 2.6, TILE * rows + 0.2), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
     for pair, line in zip(measured.confusions, axes, strict=True):
         images = [measured.images[i] for i in pair.images if i in measured.images]
         for place, axis in enumerate(line):
@@ -117,7 +112,7 @@ def draw_descriptions(measured: Measurements, path: Path) -> None:
     matrix = measured.descriptions.by_class.numpy()
     names = [figure_text(name) for name in measured.prompts.class_names]
     side = min(12.0, 3.2 + 0.28 * len(names))
-    figure, axis = plt.subplots(figsize=(side + 1, side), layout="constrained")
+    figure, axis = figure_of((side + 1, side))
     image = axis.imshow(matrix, cmap=MAP)
     if len(names) <= MOST_LABELS:
         axis.set_xticks(np.arange(len(names)), names, rotation=90, fontsize=8)
@@ -130,4 +125,3 @@ def draw_descriptions(measured: Measurements, path: Path) -> None:
 
 def _save(figure: "Figure", path: Path) -> None:
     figure.savefig(path, dpi=150)
-    plt.close(figure)

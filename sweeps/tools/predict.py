@@ -73,7 +73,7 @@ def predict(
     if output is not None:
         check_file(output, "--output")
     learned = _learned(cell, contexts, store, overrides)
-    classifier = _classifier(learned, None if classes is None else _class_names(classes))
+    classifier = classifier_of(learned, None if classes is None else _class_names(classes))
     predictions = []
     with progress_bar(console, quiet=form != "table" or not console.is_terminal) as bar:
         task = bar.add_task("classifying", total=len(files))
@@ -131,11 +131,20 @@ def _learned(
     if cell is not None:
         ledger = open_ledger(store)
         return learned_of(ledger, find_cell(ledger, cell), overrides)
+    assert contexts is not None
+    return learned_in(contexts, overrides)
+
+
+def learned_in(file: Path, overrides: Mapping[str, Any]) -> "LearnedPrompts | LearnedClassifier":
+    """The prompts or the classifier of a file, with places on this machine in `overrides`.
+
+    Raises:
+        UserError: not such a file, or an override of what it was learned with.
+    """
     from dualpt.core.learned.fitted import holds_classifier, load_classifier
     from dualpt.core.learned.prompts import load_prompts
 
-    assert contexts is not None
-    learned = load_classifier(contexts) if holds_classifier(contexts) else load_prompts(contexts)
+    learned = load_classifier(file) if holds_classifier(file) else load_prompts(file)
     for key in overrides:
         if key not in MOVABLE:
             raise UserError(f"{key}: what was learned keeps its setting; only {', '.join(MOVABLE)} may be given")
@@ -143,14 +152,17 @@ def _learned(
     return replace(learned, cell=replace(learned.cell, setting=setting))
 
 
-def _classifier(learned: "LearnedPrompts | LearnedClassifier", names: Sequence[str] | None) -> "ImageClassifier":
+def classifier_of(
+    learned: "LearnedPrompts | LearnedClassifier", names: Sequence[str] | None, device: str = "auto"
+) -> "ImageClassifier":
+    """What classifies images by it; arguments and errors as of either kind."""
     from dualpt.core.learned.classifier import PromptClassifier
     from dualpt.core.learned.feature_classifier import FeatureClassifier
     from dualpt.core.learned.prompts import LearnedPrompts
 
     if isinstance(learned, LearnedPrompts):
-        return PromptClassifier(learned, class_names=names)
-    return FeatureClassifier(learned, class_names=names)
+        return PromptClassifier(learned, class_names=names, device=device)
+    return FeatureClassifier(learned, class_names=names, device=device)
 
 
 def _class_names(path: Path) -> list[str]:

@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import pandas as pd
 
 from dualpt.core.errors import UserError
 from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY
 from dualpt.sweeps.comparison.figures.style import (
     LEVEL_LABELS,
+    PlainFigure,
     broken,
+    figure_of,
     leading,
     legend_below,
     legend_name,
@@ -45,7 +46,7 @@ def base_new_scatter(cells: pd.DataFrame, grid: Grid, *, shots: int) -> "Figure"
     """
     table = base_to_new(cells, grid, shots=shots)
     points = {m: (table.entries[m, BASE_ACCURACY], table.entries[m, NEW_ACCURACY]) for m in table.methods}
-    figure, axis = plt.subplots(figsize=(5.2, 4.6), layout="constrained")
+    figure, axis = figure_of((5.2, 4.6))
     for index, method in enumerate(leading(table.means(HARMONIC_MEAN))):
         base, new = points[method]
         if base is None or new is None:
@@ -103,7 +104,7 @@ def radar(cells: pd.DataFrame, grid: Grid, *, shots: int, metric: str) -> "Figur
     known, means = len(means), {method: means[method] for method in leading({m: fmean(v) for m, v in means.items()})}
     lows, highs = ([end(column) for column in zip(*means.values(), strict=True)] for end in (min, max))
     angles = [2 * math.pi * place / len(datasets) for place in range(len(datasets))]
-    figure = plt.figure(figsize=(8.0, 7.2), layout="constrained")
+    figure = PlainFigure(figsize=(8.0, 7.2), layout="constrained")
     axis = figure.add_subplot(projection="polar")
     for index, (method, values) in enumerate(means.items()):
         spokes = [_on_spoke(v, low, high) for v, low, high in zip(values, lows, highs, strict=True)]
@@ -146,7 +147,7 @@ def shots_pareto(cells: pd.DataFrame, grid: Grid, *, metric: str) -> "Figure":
         raise UserError(f"no method has a finished {metric} on every dataset and seed: no average to draw")
     averages = {m: max(mean for _, mean, method in points if method == m) for m in dict.fromkeys(p[2] for p in points)}
     methods = leading(averages)
-    figure, axis = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
+    figure, axis = figure_of((6.4, 4.4))
     for shots, mean, method in (point for point in points if point[2] in methods):
         style = point_style(methods.index(method))
         axis.plot(shots, mean, linestyle="", label=legend_name(method), **style)
@@ -177,7 +178,7 @@ def critical_difference(ranks: Ranks, *, title: str = "") -> "Figure":
     groups = ranks.groups()
     half = -(-k // 2)
     depth = 0.6 + 0.28 * len(groups)
-    figure, axis = plt.subplots(figsize=(8.0, 1.6 + 0.32 * half + 0.18 * len(groups)), layout="constrained")
+    figure, axis = figure_of((8.0, 1.6 + 0.32 * half + 0.18 * len(groups)))
     axis.set(xlim=(k + 0.4, 0.6), ylim=(depth + half * 0.6 + 0.2, -1.6))
     axis.axis("off")
     axis.plot([1, k], [0, 0], color="black", linewidth=1)

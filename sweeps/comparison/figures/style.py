@@ -1,15 +1,17 @@
-"""How figures look: colours that the colour-blind tell apart, markers and dashes that grey leaves, and saving."""
+"""How figures look: colours that the colour-blind tell apart, markers and dashes that grey leaves, and saving.
 
+Figures are made without pyplot, which keeps every figure until it is closed, chooses a backend for the whole process,
+and is not safe in threads: a notebook keeps its own backend, and a server may draw.
+"""
+
+import io
 import math
 import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
 from dualpt.core.errors import UserError
 from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, VAL_ACCURACY
@@ -18,7 +20,6 @@ from dualpt.sweeps.names import figure_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 # Okabe and Ito's palette without its yellow, which white paper swallows.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
@@ -45,6 +46,22 @@ LEVEL_LABELS = {
 """Metric -> axis label."""
 
 
+class PlainFigure(Figure):
+    """A figure that pyplot knows nothing of; notebooks show it where it is the value of a cell."""
+
+    def _repr_png_(self) -> bytes:
+        """IPython's protocol; its inline backend has a printer for figures, which is then used instead."""
+        image = io.BytesIO()
+        self.savefig(image, format="png", dpi=80)
+        return image.getvalue()
+
+
+def figure_of(size: tuple[float, float]) -> "tuple[Figure, Axes]":
+    """A figure of a single panel, its width and height in inches."""
+    figure = PlainFigure(figsize=size, layout="constrained")
+    return figure, figure.subplots()
+
+
 def line_style(index: int, method: str) -> dict[str, Any]:
     """How the line of the `index`-th method is drawn; the selected setting's is wider."""
     return {
@@ -66,7 +83,8 @@ def panels(count: int, *, width: float = 3.4, height: float = 2.5, most: int = 4
     columns = max(1, min(most, count))
     rows = -(-count // columns)
     size = (width * columns, height * rows + 0.8)
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    figure = PlainFigure(figsize=size, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat[count:]:
         axis.axis("off")
     return figure, list(axes.flat[:count])
@@ -120,7 +138,7 @@ def check_path(path: Path, option: str) -> None:
 
 
 def save(figure: "Figure", path: Path, option: str = "--output") -> Path:
-    """Write a figure, PNG, PDF or SVG by its suffix, and close it.
+    """Write a figure, PNG, PDF or SVG by its suffix.
 
     Raises:
         UserError: a suffix that is not written, or a path that cannot be.
@@ -131,6 +149,4 @@ def save(figure: "Figure", path: Path, option: str = "--output") -> Path:
         figure.savefig(path, dpi=150)
     except OSError as error:
         raise UserError(f"{option}: {path} cannot be written ({error.strerror})") from None
-    finally:
-        plt.close(figure)
     return path

@@ -256,6 +256,11 @@ class Ledger(CellLedger, SweepReader):
         return {run: loss_curve((point.step, point.value) for point in points) for run, points in histories.items()}
 
     @patient
+    def params_of(self, run_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        """The parameters of runs."""
+        return {run_id: dict(self._client.get_run(run_id).data.params) for run_id in run_ids}
+
+    @patient
     def selected_settings(self, name: str) -> list[Mapping[str, Any]]:
         """What an earlier sweep selected: every key of its best setting, or of each of its Pareto front.
 

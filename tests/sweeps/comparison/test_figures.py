@@ -117,11 +117,10 @@ def test_long_names_stay_inside_and_too_many_methods_are_the_leading_ones(tmp_pa
         shown = [text.get_text().replace("\n", " ") for text in legend.get_texts()]
         assert [name for name in shown if name.endswith(("is, 4", "is, 3"))] == [shown[0]]
         assert legend.get_title().get_text() == "the 16 of 20 methods with the best averages"
-        figure.canvas.draw()
+        figure.draw_without_rendering()
         box = legend.get_window_extent()
         assert box.x0 >= 0
         assert box.x1 <= figure.bbox.width
-        plt.close(figure)
 
 
 def test_the_critical_difference_diagram_names_every_method_with_its_rank() -> None:
@@ -131,7 +130,6 @@ def test_the_critical_difference_diagram_names_every_method_with_its_rank() -> N
     assert {"a  1.20", "b  2.60", "c  2.20"} <= texts
     bars = [line for line in figure.axes[0].lines if line.get_linewidth() == 4]
     assert len(bars) == 1  # b and c alone are not told apart
-    plt.close(figure)
 
 
 def test_training_curves_draw_the_mean_of_seeds() -> None:
@@ -142,7 +140,6 @@ def test_training_curves_draw_the_mean_of_seeds() -> None:
     )
     (line,) = figure.axes[0].lines
     assert line.get_xydata().tolist() == [[1, 3], [2, 1.5]]
-    plt.close(figure)
     with pytest.raises(UserError, match="no cell of these shots has recorded a loss curve"):
         training_curves({}, averages={}, title="t")
 
@@ -151,10 +148,8 @@ def test_importances_are_bars_from_most_to_least() -> None:
     figure = importances({"a": 0.7, "b": 0.3}, judged=9)
     assert [bar.get_width() for bar in figure.axes[0].patches] == [0.3, 0.7]
     assert figure.get_supxlabel() == ""
-    plt.close(figure)
     figure = importances({"a": 0.7, "b": 0.3}, judged=9, doubtful=["b"])
     assert [text.get_text() for text in figure.axes[0].texts] == ["0.30 *", "0.70"]
     assert figure.get_supxlabel().startswith("* few candidates")
-    plt.close(figure)
     with pytest.raises(UserError, match="importances need a search"):
         importances({}, judged=0)

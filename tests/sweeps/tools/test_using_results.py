@@ -24,7 +24,7 @@ from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.moving.move import export_sweep, import_archive
 from dualpt.sweeps.records import KeyedCell
 from dualpt.sweeps.tools.predict import FORMATS, image_files, predict
-from dualpt.sweeps.tools.train import _save
+from dualpt.sweeps.tools.train import save_result
 from tests.sweeps.services import MlflowServer
 
 QUIET = Console(quiet=True)
@@ -48,7 +48,7 @@ def store(fresh_stores: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
         trial = ledger.open_trial(experiment, sweep, "tiny", name, "baseline", setting)
         for result in runner.run(cells):
             ledger.record(trial, KeyedCell(result.cell, result.key), result, 0.1)
-            _save(result, folder)
+            save_result(result, folder)
     failed = Cell(method_setting("coop").with_values(quick), "mini-tiles", "few-shot", 1, 1)
     trial = ledger.open_trial(experiment, sweep, "tiny", "coop", "baseline", failed.setting)
     ledger.record_failure(trial, KeyedCell(failed, "f" * 64), "the loss became nan")
@@ -65,7 +65,7 @@ def record_features(ledger: Ledger, runner: CellRunner, folder: Path) -> None:
     trial = ledger.open_trial(experiment, sweep, "features", "gda", "baseline", cell.setting)
     (result,) = runner.run([cell])
     ledger.record(trial, KeyedCell(cell, result.key), result, 0.1)
-    _save(result, folder)
+    save_result(result, folder)
 
 
 @pytest.fixture(scope="module")
