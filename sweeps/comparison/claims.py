@@ -8,7 +8,7 @@ import pandas as pd
 
 from dualpt.core.data.catalog import MINI_GRID
 from dualpt.core.errors import UserError
-from dualpt.core.results import HARMONIC_MEAN
+from dualpt.core.results import HARMONIC_MEAN, Measure, measure_of
 from dualpt.sweeps.comparison.labels import method_title
 from dualpt.sweeps.comparison.plain import PlainTable, p_text
 from dualpt.sweeps.comparison.statistics import (
@@ -46,6 +46,11 @@ class Claims:
     comparisons: int
     """Over which p is corrected: those of every number of shots that is shown beside this one."""
 
+    @property
+    def measure(self) -> Measure:
+        """What is compared, and which way is better."""
+        return measure_of(self.metric)
+
     def tables(self) -> list[PlainTable]:
         """The comparison with the baseline, and the mean ranks."""
         return [_paired_table(self)] + ([] if self.ranks is None else [_rank_table(self, self.ranks)])
@@ -74,13 +79,14 @@ def claims_of(cells: pd.DataFrame, grid: Grid, baseline: str, *, shots: int, met
             "run the sweep again, or choose another baseline"
         )
     others = {method: values for method, values in results.items() if method != baseline}
+    lower_is_better = measure_of(metric).lower_is_better
     return Claims(
         title=f"{metric} at {shots_text(shots)}: statistics against {method_title(baseline)}",
         baseline=baseline,
         n_datasets=len(grid.datasets),
         n_seeds=len(grid.seeds),
-        paired=compare_paired(others, results[baseline]),
-        ranks=rank_methods(results) if len(results) > 2 else None,
+        paired=compare_paired(others, results[baseline], lower_is_better=lower_is_better),
+        ranks=rank_methods(results, lower_is_better=lower_is_better) if len(results) > 2 else None,
         left_out=left_out,
         mini=all(name in MINI_GRID for name in grid.datasets),
         metric=metric,
@@ -123,6 +129,7 @@ def _paired_table(claims: Claims) -> PlainTable:
         "p",
         "p (Holm)",
     )
+    digits = claims.measure.digits
     rows, records = [], []
     for method, found in claims.paired.items():
         low, high = found.better_interval.low, found.better_interval.high
@@ -130,7 +137,8 @@ def _paired_table(claims: Claims) -> PlainTable:
         counts = f"{found.higher}/{found.lower}"
         title = method_title(method)
         ps = (p_text(found.p), p_text(found.holm))
-        rows.append((title, f"{found.difference:+.1f}", str(found.interval), counts, better, *ps))
+        difference = f"{found.difference:+.{digits}f}"
+        rows.append((title, difference, found.interval.text(digits), counts, better, *ps))
         records.append({"method": title, "baseline": method_title(claims.baseline), **asdict(found)})
     return PlainTable(claims.title, head, tuple(rows), tuple(records), claims.words())
 
@@ -153,17 +161,19 @@ def _rank_table(claims: Claims, ranks: Ranks) -> PlainTable:
 
 def _method_lines(claims: Claims) -> list[str]:
     baseline, lines = method_title(claims.baseline), []
+    digits, unit = claims.measure.digits, claims.measure.difference_unit
     for method, found in claims.paired.items():
         title, low, high = method_title(method), found.interval.low, found.interval.high
         word = "above" if found.difference > 0 else "below"
         verdict = claim(found.interval, found.holm)
         if verdict == "yes":
-            lines.append(f"{title} is {word} {baseline} by {abs(found.difference):.1f} points on average over datasets")
+            size = f"{abs(found.difference):.{digits}f} {unit}"
+            lines.append(f"{title} is {word} {baseline} by {size} on average over datasets")
         elif verdict == "perhaps":
             lines.append(f"{title}: perhaps {word} {baseline}, but {doubt(found.interval, found.holm)}; no claim")
         else:
-            points = f"from {low:+.1f} to {high:+.1f} points"
-            lines.append(f"{title} cannot be told from {baseline}: any difference {points} fits the results")
+            size = f"from {low:+.{digits}f} to {high:+.{digits}f} {unit}"
+            lines.append(f"{title} cannot be told from {baseline}: any difference {size} fits the results")
     return lines
 
 
@@ -187,6 +197,8 @@ def _limits(claims: Claims) -> list[str]:
         )
     if seeds == 1:
         lines.append("a single seed: how much another draw would change is not measured, and intervals leave it out")
+    if claims.measure.lower_is_better:
+        lines.append(f"lower is better: a method below the baseline has the better {claims.measure.title}")
     if claims.metric == HARMONIC_MEAN:
         lines.append("tests take each dataset's own H, so their difference is that of the mean of H")
     lines += [f"{method_title(method)} is left out: it lacks cells" for method in claims.left_out]

@@ -34,8 +34,12 @@ class Interval:
     low: float
     high: float
 
+    def text(self, digits: int = 1) -> str:
+        """`[-0.3, +1.2]`"""
+        return f"[{self.low:+.{digits}f}, {self.high:+.{digits}f}]"
+
     def __str__(self) -> str:
-        return f"[{self.low:+.1f}, {self.high:+.1f}]"
+        return self.text()
 
 
 Claim = Literal["yes", "perhaps", "no"]
@@ -50,7 +54,7 @@ def claim(interval: Interval, corrected_p: float) -> Claim:
 
 @dataclass(frozen=True)
 class PairedResult:
-    """A method held against a baseline, in points."""
+    """A method held against a baseline, in the metric's unit."""
 
     difference: float
     """Mean over datasets of the mean over seeds."""
@@ -97,12 +101,15 @@ class Ranks:
         return found
 
 
-def compare_paired(results: Mapping[str, Array], baseline: Array, *, seed: int = 0) -> dict[str, PairedResult]:
+def compare_paired(
+    results: Mapping[str, Array], baseline: Array, *, lower_is_better: bool = False, seed: int = 0
+) -> dict[str, PairedResult]:
     """Hold methods against a baseline.
 
     Args:
-        results: method -> (D, S) accuracies in percent, complete.
+        results: method -> (D, S) values of a metric, complete.
         baseline: (D, S).
+        lower_is_better: which way `PairedResult.better` counts.
         seed: of the bootstrap.
     """
     differences = {method: _rounded(values - baseline) for method, values in results.items()}
@@ -111,7 +118,7 @@ def compare_paired(results: Mapping[str, Array], baseline: Array, *, seed: int =
     found = {}
     for method, difference in differences.items():
         by_dataset = _rounded(difference.mean(axis=1))
-        better = _better(difference)
+        better = _better(-difference if lower_is_better else difference)
         found[method] = PairedResult(
             difference=float(by_dataset.mean()),
             interval=hierarchical_interval(difference, seed=seed),
@@ -132,7 +139,7 @@ def corrected_together(families: Sequence[Mapping[str, PairedResult]]) -> list[d
 
 
 def _rounded(values: Array) -> Array:
-    """Accuracies are ratios of counts: equal ones may differ in their last bits, which are neither higher nor lower."""
+    """Equal accuracies, ratios of counts, may differ in their last bits: that is neither higher nor lower."""
     return np.round(values, 9)
 
 
@@ -191,15 +198,15 @@ def holm(ps: Sequence[float]) -> list[float]:
     return [float(p) for p in multipletests(list(ps), method="holm")[1]] if ps else []
 
 
-def rank_methods(results: Mapping[str, Array]) -> Ranks:
+def rank_methods(results: Mapping[str, Array], *, lower_is_better: bool = False) -> Ranks:
     """Rank methods on each dataset by their mean over seeds; Friedman's test and Nemenyi's critical difference.
 
     Args:
         results: method -> (D, S), complete; at least three methods.
     """
     methods = tuple(results)
-    accuracies = _rounded(np.stack([values.mean(axis=1) for values in results.values()], axis=1))
-    return rank_accuracies(methods, accuracies)
+    means = _rounded(np.stack([values.mean(axis=1) for values in results.values()], axis=1))
+    return rank_accuracies(methods, -means if lower_is_better else means)
 
 
 def rank_accuracies(methods: Sequence[str], accuracies: Array) -> Ranks:
