@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,8 @@ from dualpt.core.errors import UserError
 from dualpt.core.results import HARMONIC_MEAN, Measure, measure_of
 from dualpt.sweeps.comparison.labels import method_title
 from dualpt.sweeps.comparison.plain import PlainTable, p_text
+from dualpt.sweeps.comparison.searched.candidate_cells import Search
+from dualpt.sweeps.comparison.searched.correction import Selected, corrected_p
 from dualpt.sweeps.comparison.statistics import (
     LEVEL,
     Interval,
@@ -26,6 +29,7 @@ from dualpt.sweeps.comparison.tables import shots_text
 from dualpt.sweeps.comparison.values import Array, Grid, method_values
 
 ALPHA = 1 - LEVEL
+NO_SEARCHES: Mapping[str, Search] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,9 @@ class Claims:
     """Methods with missing cells: a paired test has no place for them."""
     mini: bool
     metric: str
-    comparisons: int
+    search_words: tuple[str, ...] = ()
+    """How p was corrected for the search behind a selected setting."""
+    comparisons: int = 0
     """Over which p is corrected: those of every number of shots that is shown beside this one."""
 
     @property
@@ -60,12 +66,21 @@ class Claims:
         return [*_method_lines(self), *_limits(self)]
 
 
-def claims_of(cells: pd.DataFrame, grid: Grid, baseline: str, *, shots: int, metric: str) -> Claims:
+def claims_of(
+    cells: pd.DataFrame,
+    grid: Grid,
+    baseline: str,
+    *,
+    shots: int,
+    metric: str,
+    searches: Mapping[str, Search] = NO_SEARCHES,
+) -> Claims:
     """Hold every method against a baseline at one number of shots.
 
     Args:
         cells: comparable cells (see `frames`).
         baseline: a method's name.
+        searches: sweep -> its candidates; selected settings are compared with regard to them.
 
     Raises:
         UserError: fewer than two datasets, or a baseline that lacks a cell.
@@ -80,27 +95,46 @@ def claims_of(cells: pd.DataFrame, grid: Grid, baseline: str, *, shots: int, met
         )
     others = {method: values for method, values in results.items() if method != baseline}
     lower_is_better = measure_of(metric).lower_is_better
+    paired = compare_paired(others, results[baseline], lower_is_better=lower_is_better)
+    side = Selected.of(baseline, cells, searches)
+    corrections = {
+        method: corrected
+        for method, values in others.items()
+        for selected in [(Selected.of(method, cells, searches), side)]
+        if (corrected := corrected_p(values, results[baseline], selected, grid, shots=shots, metric=metric))
+    }
+    paired |= {method: replace(paired[method], search_p=corrected.p) for method, corrected in corrections.items()}
+    (paired,) = corrected_together([paired])
     return Claims(
         title=f"{metric} at {shots_text(shots)}: statistics against {method_title(baseline)}",
         baseline=baseline,
         n_datasets=len(grid.datasets),
         n_seeds=len(grid.seeds),
-        paired=compare_paired(others, results[baseline], lower_is_better=lower_is_better),
+        paired=paired,
         ranks=rank_methods(results, lower_is_better=lower_is_better) if len(results) > 2 else None,
         left_out=left_out,
         mini=all(name in MINI_GRID for name in grid.datasets),
         metric=metric,
+        search_words=tuple(dict.fromkeys(corrected.words for corrected in corrections.values())),
         comparisons=len(others),
     )
 
 
-def claims_at(cells: pd.DataFrame, grid: Grid, baseline: str, *, shots: Sequence[int], metric: str) -> list[Claims]:
+def claims_at(
+    cells: pd.DataFrame,
+    grid: Grid,
+    baseline: str,
+    *,
+    shots: Sequence[int],
+    metric: str,
+    searches: Mapping[str, Search] = NO_SEARCHES,
+) -> list[Claims]:
     """`claims_of` at each number of shots, corrected together: a page of tables is one family of comparisons.
 
     Raises:
         UserError: as `claims_of`.
     """
-    found = [claims_of(cells, grid, baseline, shots=k, metric=metric) for k in shots]
+    found = [claims_of(cells, grid, baseline, shots=k, metric=metric, searches=searches) for k in shots]
     total = sum(one.comparisons for one in found)
     corrected = corrected_together([one.paired for one in found])
     return [replace(one, paired=paired, comparisons=total) for one, paired in zip(found, corrected, strict=True)]
@@ -127,6 +161,7 @@ def _paired_table(claims: Claims) -> PlainTable:
         "datasets higher/lower",
         "probability of being better",
         "p",
+        *(("p (search)",) if claims.search_words else ()),
         "p (Holm)",
     )
     digits = claims.measure.digits
@@ -136,7 +171,8 @@ def _paired_table(claims: Claims) -> PlainTable:
         better = f"{found.better:.2f} [{low:.2f}, {high:.2f}]"
         counts = f"{found.higher}/{found.lower}"
         title = method_title(method)
-        ps = (p_text(found.p), p_text(found.holm))
+        shown = (found.p, *((found.search_p,) if claims.search_words else ()), found.holm)
+        ps = tuple(map(p_text, shown))
         difference = f"{found.difference:+.{digits}f}"
         rows.append((title, difference, found.interval.text(digits), counts, better, *ps))
         records.append({"method": title, "baseline": method_title(claims.baseline), **asdict(found)})
@@ -189,6 +225,9 @@ def _limits(claims: Claims) -> list[str]:
         f"Wilcoxon over datasets, corrected by Holm for {comparisons} comparison{'s' * (comparisons != 1)}"
         f"{' over all numbers of shots' * (comparisons > len(claims.paired))}"
     ]
+    lines += claims.search_words
+    if claims.search_words:
+        lines.append("a selected setting's interval is not corrected for its search; a claim needs p (Holm) as well")
     least = min(1.0, smallest_p(n) * comparisons)
     if least > ALPHA:
         lines.append(

@@ -135,7 +135,9 @@ def comparison_tables(
 def _statistics(selection: Selection, baseline: str, shots: Sequence[int], metric: str) -> list[PlainTable]:
     from dualpt.sweeps.comparison.claims import claims_at  # SciPy and statsmodels, which take a second
 
-    found = claims_at(selection.cells, selection.grid, baseline, shots=shots, metric=metric)
+    found = claims_at(
+        selection.cells, selection.grid, baseline, shots=shots, metric=metric, searches=selection.searches
+    )
     return [table for one in found for table in one.tables()]
 
 

@@ -96,7 +96,7 @@ def render(rows: Sequence[CellRow], sweep: SweepRow, loss_curves: "LossCurves", 
         study: for the importances of searched parameters.
     """
     missing = missing_cells(sweep.declared, rows)
-    frame = cells_frame(sweep.name, rows, missing, data_notes=sweep.data_notes)
+    frame = cells_frame(sweep.name, rows, missing, data_notes=sweep.data_notes, search=sweep.search)
     here = Path(__file__).parent
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(here),
