@@ -186,14 +186,14 @@ class CellRunner(FrozenParts):
 
     def _run_zero_shot(self, inputs: CellInputs) -> CellResult:
         setting = inputs.cell.setting
-        evaluations = {}
+        scale, evaluations = self.towers_of(setting).text.logit_scale, {}
         for name, test in self.test_sets(inputs).items():
             classifier = _zero_shot_classifier(setting, test.text)
-            evaluations[name] = zero_shot(classifier, test.images)
+            evaluations[name] = zero_shot(classifier, test.images, scale=scale)
         return CellResult(
             cell=inputs.cell,
             key=key_of(inputs),
-            metrics=CellMetrics(**_accuracies(evaluations)),
+            metrics=CellMetrics(**_measures(evaluations)),
             per_class=_per_class(inputs, evaluations),
             provenance=self._provenance(setting),
         )
@@ -206,7 +206,7 @@ class CellRunner(FrozenParts):
             train_seconds=result.seconds,
             plan_entropy=_over_images(result.tests, lambda test: test.plan_entropy),
             plan_error=result.plan_error,
-            **_accuracies(result.tests),
+            **_measures(result.tests),
         )
         return CellResult(
             cell=cell,
@@ -228,7 +228,7 @@ class CellRunner(FrozenParts):
             val_accuracy=None if fit.val is None else fit.val.accuracy,
             train_loss=fit.losses[-1] if fit.losses else None,
             train_seconds=fit.seconds,
-            **_accuracies(fit.tests),
+            **_measures(fit.tests),
         )
         learned = LearnedClassifier(
             classifier=fit.classifier,
@@ -278,17 +278,22 @@ def _per_class(inputs: CellInputs, evaluations: Mapping[str, Evaluation]) -> dic
     }
 
 
-def _accuracies(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
-    """Accuracies in percent by the field names of `CellMetrics`."""
+def _measures(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
+    """What is measured on the test sets, by the field names of `CellMetrics`."""
     accuracy = {name: evaluation.accuracy for name, evaluation in evaluations.items()}
     targets = {name.removeprefix(TARGET): value for name, value in accuracy.items() if name.startswith(TARGET)}
     own = {f"{name}_accuracy": value for name, value in accuracy.items() if not name.startswith(TARGET)}
     both = {"base", "new"} <= set(accuracy)
+    beside = {
+        f"{name}/{measure}": value
+        for name, evaluation in evaluations.items()
+        for measure, value in evaluation.beside_accuracy.items()
+    }
     return {
         **own,
-        "test_balanced_accuracy": evaluations["test"].balanced_accuracy if "test" in evaluations else None,
         "harmonic_mean": harmonic_mean(accuracy["base"], accuracy["new"]) if both else None,
         "targets": targets,
+        "beside_accuracy": beside,
     }
 
 

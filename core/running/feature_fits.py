@@ -18,7 +18,7 @@ from dualpt.core.inputs.reading import CellInputs
 from dualpt.core.method_files import naming_its_line
 from dualpt.core.methods.interface import Classifier, Fitted, Images, Labelled, Method, Support
 from dualpt.core.running.frozen_parts import FrozenParts
-from dualpt.core.training.evaluate import Evaluation, count
+from dualpt.core.training.evaluate import MAX_IMAGES, Evaluation, Scores, joined, measure, score
 
 MAX_LOGITS = 2**25
 """Logits held at once, at most (128 MiB in float32); bounds memory, not results."""
@@ -142,7 +142,7 @@ def _judged(
     if (val := support.val) is not None:
         for r, labels in enumerate(val.labels):
             logits = classifier.of_cell(r).logits(val.images.at(r))[0]
-            vals[r] = count(logits.argmax(-1).cpu(), labels, logits.shape[-1])
+            vals[r] = measure(joined([score(logits, labels)]), labels, logits.shape[-1])
     tests: dict[str, list[Evaluation]] = {}
     for name, items in inputs.data.tests.items():
         own = inputs.class_names(name) == inputs.class_names("train")
@@ -157,6 +157,6 @@ def _classified(
     classifier: Classifier, images: ImageFeatures, n_classes: int, n_cells: int, device: torch.device
 ) -> list[Evaluation]:
     at_once = max(1, min(MAX_IMAGES, MAX_LOGITS // (n_classes * n_cells)))
-    chunks = (Images.of(chunk, device) for chunk in images.chunks(at_once))
-    predictions = torch.cat([classifier.logits(chunk).argmax(-1).cpu() for chunk in chunks], dim=1)
-    return [count(row, images.labels, n_classes) for row in predictions]
+    chunks = images.chunks(at_once)
+    scores = joined([score(classifier.logits(Images.of(chunk, device)), chunk.labels) for chunk in chunks])
+    return [measure(Scores(*row), images.labels, n_classes) for row in zip(*scores, strict=True)]

@@ -15,6 +15,7 @@ from dualpt.sweeps.comparison.labels import remember_titles
 from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.planning.data_notes import read_data_notes
 from dualpt.sweeps.planning.declared import MissingCell, missing_cells
+from dualpt.sweeps.planning.search_record import read_search_record
 from dualpt.sweeps.records import CellRow, recorded_keys
 from dualpt.sweeps.stores import is_new, masked
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 DATA_NOTES = "data notes"
 """Key of a frame's `attrs`: what its sweep recorded of its datasets (`DataNotes`)."""
+SEARCH_RECORD = "search"
+"""Key of a frame's `attrs`: how its sweep searched (`SearchRecord`)."""
 
 
 def open_ledger(store: str) -> "Ledger":
@@ -52,8 +55,9 @@ def read_frame(name: str, store: str, params: Sequence[str] | None = ()) -> pd.D
     reader = open_reader(store)
     experiment = reader.named_experiment(name)
     rows, sweep = reader.shown_cells(experiment, params), reader.sweep_row(experiment)
-    declared, data_notes = (sweep.declared, sweep.data_notes) if sweep else ("", "")
-    return cells_frame(name, rows, missing_cells(declared, rows), params, data_notes)
+    if sweep is None:
+        return cells_frame(name, rows, params=params)
+    return cells_frame(name, rows, missing_cells(sweep.declared, rows), params, sweep.data_notes, sweep.search)
 
 
 def cells_frame(
@@ -62,11 +66,13 @@ def cells_frame(
     missing: Sequence[MissingCell] = (),
     params: Sequence[str] | None = (),
     data_notes: str = "",
+    search: str = "",
 ) -> pd.DataFrame:
     """The frame of a sweep's cells; those that never began have the status `MISSING`.
 
     Args:
         data_notes: what the sweep recorded of its datasets; titles in it hold from now on.
+        search: what it recorded of its search.
     """
     keys = recorded_keys(row.params for row in rows) if params is None else params
     found = [{"sweep": name, **row.flat(), **{key: row.params.get(key) for key in keys}} for row in rows]
@@ -74,6 +80,7 @@ def cells_frame(
     noted = read_data_notes(data_notes)
     remember_titles(noted.titles)
     frame.attrs[DATA_NOTES] = noted
+    frame.attrs[SEARCH_RECORD] = read_search_record(search)
     return frame
 
 

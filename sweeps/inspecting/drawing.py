@@ -1,13 +1,15 @@
-"""The pictures of an inspection: where prompts look, what is confused, which descriptions prompts resemble."""
+"""The pictures of an inspection: where prompts look, confused classes, reliability, resemblance to descriptions."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from matplotlib.colors import Normalize
 
 from dualpt.core.learned.inspection.patches import PatchMaps
+from dualpt.core.training.calibration import BINS
 from dualpt.sweeps.comparison.figures.style import PlainFigure, figure_of
 from dualpt.sweeps.inspecting.measurements import Look, Measurements, SetMeasurements
 from dualpt.sweeps.names import figure_text
@@ -103,6 +105,25 @@ def draw_confusions(measured: SetMeasurements, path: Path) -> None:
         names = [figure_text(name) for name in measured.class_names]
         label = f"{names[pair.true]}\ntaken for\n{names[pair.predicted]}\n({len(pair.images)}: {pair.share:.0%})"
         line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
+    _save(figure, path)
+
+
+def draw_reliability(measured: SetMeasurements, path: Path) -> None:
+    """Accuracy against confidence in bins, and beneath it the share of images in each bin."""
+    found, width = measured.reliability, 1 / BINS
+    filled = found.counts > 0
+    centres = ((torch.arange(BINS) + 0.5) * width).numpy()
+    confidence, accuracy = found.confidence[filled].numpy(), found.accuracy[filled].numpy()
+    bar: dict[str, Any] = {"width": width, "edgecolor": "white", "linewidth": 0.5}
+    figure = PlainFigure(figsize=(4.2, 5.0), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    above.bar(centres[filled.numpy()], accuracy, color="#0072B2", label="accuracy", **bar)
+    above.plot(confidence, accuracy, "o", color="black", markersize=3, label="mean confidence")
+    above.plot([0, 1], [0, 1], color="0.4", linestyle="--", linewidth=1, label="perfectly calibrated")
+    above.set(ylim=(0, 1), ylabel="accuracy")
+    above.legend(loc="upper left", frameon=False, fontsize=8)
+    below.bar(centres, (found.counts / found.counts.sum()).numpy(), color="0.6", **bar)
+    below.set(xlim=(0, 1), xlabel="confidence", ylabel="share of images")
     _save(figure, path)
 
 

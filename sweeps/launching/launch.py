@@ -236,6 +236,7 @@ def open_dispatcher(
     from dualpt.sweeps.ledger.fixed_setting import fixed_text
     from dualpt.sweeps.ledger.mlflow import Ledger
     from dualpt.sweeps.planning.declared import declaration
+    from dualpt.sweeps.planning.search_record import recorded_search
     from dualpt.sweeps.racing import NO_RACE, Race, race_of
     from dualpt.sweeps.search import Candidates
 
@@ -255,6 +256,8 @@ def open_dispatcher(
         if noted is not None:
             ledger.describe_data(dispatcher.sweep_run, noted.recorded(row.data_notes if row is not None else ""))
         ledger.mark_fixed(dispatcher.sweep_run, fixed_text(sweep))
+        if search is not None:
+            ledger.mark_search(dispatcher.sweep_run, recorded_search(search, row))
 
     dispatcher = Dispatcher(
         sweep,

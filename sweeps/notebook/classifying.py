@@ -26,7 +26,7 @@ Images: TypeAlias = "ImageLike | Sequence[ImageLike]"
 def load_classifier(
     path: str | Path, *, classes: Sequence[str] | None = None, device: str = "auto", **settings: Any
 ) -> "Classifier":
-    """The classifier that a file of learned prompts or of a fitted classifier holds: `dualpt train --save` writes one, and every cell has one.
+    """The classifier that a file holds, as `dualpt train --save` writes one and every trained cell has one.
 
     Args:
         path: the `.safetensors` file.

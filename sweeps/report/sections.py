@@ -136,7 +136,7 @@ def _figures(selection: Selection, folder: Path) -> list[Figure]:
     drawn = []
     for kind, alternative in ALTERNATIVES.items():
         try:
-            figure = COMPARISONS[kind](selection, None)
+            figure = COMPARISONS[kind](selection, None, None)
         except (
             UserError
         ):  # each kind needs its own protocol, numbers of shots or methods: those that do not fit are absent

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from dualpt.core.errors import UserError
 from dualpt.core.results import VAL_ACCURACY
 from dualpt.sweeps.comparison.candidate_frame import VALUE, is_number, spans_decades
-from dualpt.sweeps.comparison.figures.style import COLOURS, LEVEL_LABELS, SEQUENCE, figure_of, panels
+from dualpt.sweeps.comparison.figures.style import COLOURS, SEQUENCE, axis_label, figure_of, panels
 from dualpt.sweeps.names import figure_text
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def slices(candidates: pd.DataFrame) -> "Figure":
     for axis, key in zip(axes, keys, strict=True):
         _slice(axis, candidates, key, colours, best)
         axis.set_title(key, fontsize=9)
-    figure.supylabel(LEVEL_LABELS[VAL_ACCURACY])
+    figure.supylabel(axis_label(VAL_ACCURACY))
     figure.suptitle(f"{len(candidates)} candidates, the later the darker; a star marks the best", fontsize=10)
     return figure
 

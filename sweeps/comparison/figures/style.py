@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 
 from dualpt.core.errors import UserError
-from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, VAL_ACCURACY
+from dualpt.core.results import HARMONIC_MEAN, measure_of
 from dualpt.sweeps.comparison.labels import is_selected, method_title
 from dualpt.sweeps.names import figure_text
 
@@ -36,14 +36,23 @@ LINE = 0.2
 LONGEST_LINE = 34
 """Characters of a line of the legend; longer names are broken."""
 SUFFIXES = (".png", ".pdf", ".svg")
-LEVEL_LABELS = {
-    TEST_ACCURACY: "test accuracy (%)",
-    BASE_ACCURACY: "accuracy on base classes (%)",
-    NEW_ACCURACY: "accuracy on new classes (%)",
-    HARMONIC_MEAN: "harmonic mean of base and new accuracy (%)",
-    VAL_ACCURACY: "validation accuracy (%)",
+ON_IMAGES = {
+    "test": "test {}",
+    "base": "{} on base classes",
+    "new": "{} on new classes",
+    "val": "validation {}",
+    "target/mean": "{}, mean over targets",
 }
-"""Metric -> axis label."""
+"""Images that a metric is measured on, as its name begins -> what an axis calls a measure on them."""
+
+
+def axis_label(metric: str) -> str:
+    """`test accuracy (%)`, `negative log-likelihood on base classes (nats)`."""
+    if metric == HARMONIC_MEAN:
+        return "harmonic mean of base and new accuracy (%)"
+    measure, images = measure_of(metric), metric.rpartition("/")[0]
+    name = ON_IMAGES.get(images, f"{{}} on {figure_text(images.removeprefix('target/'))}").format(measure.title)
+    return f"{name} ({'%' if measure.unit == 'percent' else measure.unit})"
 
 
 class PlainFigure(Figure):
@@ -90,9 +99,10 @@ def panels(count: int, *, width: float = 3.4, height: float = 2.5, most: int = 4
     return figure, list(axes.flat[:count])
 
 
-def leading(averages: Mapping[str, float | None]) -> list[str]:
+def leading(averages: Mapping[str, float | None], *, lower_is_better: bool = False) -> list[str]:
     """The methods that a figure shows, in the order given: those with the best averages where there are too many."""
-    best = sorted(averages, key=lambda method: -math.inf if (mean := averages[method]) is None else mean)
+    sign = -1 if lower_is_better else 1
+    best = sorted(averages, key=lambda method: -math.inf if (mean := averages[method]) is None else sign * mean)
     kept = set(best[-MOST_METHODS:])
     return [method for method in averages if method in kept]
 

@@ -104,6 +104,11 @@ class Ledger(CellLedger, SweepReader):
         """Write on the sweep's run what is to be said of its datasets (`dualpt.sweeps.planning.data_notes`)."""
         self._write_text(sweep_run, records.DATA_TAG, text)
 
+    @patient
+    def mark_search(self, sweep_run: str, text: str) -> None:
+        """Write on the sweep's run how it searches (`dualpt.sweeps.planning.search_record`)."""
+        self._client.set_tag(sweep_run, records.SEARCH_TAG, text)
+
     def _write_text(self, sweep_run: str, tag: str, text: str) -> None:
         known = self._client.get_run(sweep_run).data.tags
         if not text and tag not in known:

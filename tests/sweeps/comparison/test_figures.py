@@ -17,6 +17,7 @@ from dualpt.sweeps.comparison.candidate_frame import VALUE, candidates_frame
 from dualpt.sweeps.comparison.figures.curves import few_shot_curves
 from dualpt.sweeps.comparison.figures.methods import critical_difference, pareto_front, shots_pareto
 from dualpt.sweeps.comparison.figures.search import importances
+from dualpt.sweeps.comparison.figures.style import MOST_METHODS, axis_label, leading
 from dualpt.sweeps.comparison.figures.training import training_curves
 from dualpt.sweeps.comparison.statistics import Ranks
 from dualpt.sweeps.comparison.values import Grid
@@ -104,6 +105,32 @@ def test_candidates_are_a_row_each_with_what_varies() -> None:
 
 def test_the_pareto_front_keeps_what_no_fewer_shots_better() -> None:
     assert pareto_front([(4, 65.0), (0, 60.0), (1, 58.0), (16, 65.0), (4, 66.0)]) == [(0, 60.0), (4, 66.0)]
+
+
+def test_of_errors_the_front_and_the_leading_methods_are_the_lowest() -> None:
+    points = [(4, 1.2), (0, 1.5), (1, 1.6), (16, 1.2), (4, 1.1)]
+    assert pareto_front(points, lower_is_better=True) == [(0, 1.5), (4, 1.1)]
+    averages = {f"method-{i}": float(i) for i in range(MOST_METHODS + 2)}
+    assert leading(averages)[-1] == f"method-{MOST_METHODS + 1}"
+    assert leading(averages, lower_is_better=True) == list(averages)[:MOST_METHODS]
+
+
+@pytest.mark.parametrize(
+    ("metric", "label"),
+    [
+        ("test/accuracy", "test accuracy (%)"),
+        ("new/ece", "expected calibration error on new classes (%)"),
+        ("target/mean/nll", "negative log-likelihood, mean over targets (nats)"),
+        ("target/EuroSAT/balanced_accuracy", "balanced accuracy on EuroSAT (%)"),
+    ],
+)
+def test_every_metric_has_an_axis(metric: str, label: str) -> None:
+    assert axis_label(metric) == label
+
+
+def test_a_kind_with_its_own_metric_refuses_another(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--metric: 'scatter' has its own"):
+        draw.draw(Console(), "scatter", ["mine"], tmp_path / "a.png", metric="test/nll", store="none", study="none")
 
 
 def test_long_names_stay_inside_and_too_many_methods_are_the_leading_ones(tmp_path: Path) -> None:
