@@ -18,7 +18,7 @@ from dualpt.core.inputs.reading import CellInputs
 from dualpt.core.method_files import naming_its_line
 from dualpt.core.methods.interface import Classifier, Fitted, Images, Labelled, Method, Support
 from dualpt.core.running.frozen_parts import FrozenParts
-from dualpt.core.training.evaluate import MAX_IMAGES, Evaluation, Scores, joined, measure, score
+from dualpt.core.training.evaluate import Evaluation, Scores, joined, measure, score
 
 MAX_LOGITS = 2**25
 """Logits held at once, at most (128 MiB in float32); bounds memory, not results."""

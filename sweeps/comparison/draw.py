@@ -73,9 +73,7 @@ def drawn(
             has its own, or nothing to draw.
     """
     _check_kind(kind)
-    check_metric(metric)
-    if metric is not None and kind not in OF_ANY_METRIC:
-        raise UserError(f"--metric: '{kind}' has its own; remove it, or draw {', '.join(OF_ANY_METRIC)}")
+    check_metric_of(kind, metric)
     if kind in ONE_SWEEP and len(names) > 1:
         raise UserError(f"'{kind}' shows one sweep; name one of {', '.join(names)}")
     if kind == "importance":
@@ -88,6 +86,17 @@ def drawn(
     if kind == "training":
         return training_figure(selection, open_reader(store).loss_curves, shots)
     return COMPARISONS[kind](selection, shots, metric)
+
+
+def check_metric_of(kind: str, metric: str | None) -> None:
+    """Refuse a metric that does not exist, and any where the kind of figure has its own.
+
+    Raises:
+        UserError: as said, in one line.
+    """
+    check_metric(metric)
+    if metric is not None and kind not in OF_ANY_METRIC:
+        raise UserError(f"--metric: '{kind}' has its own; remove it, or draw {', '.join(OF_ANY_METRIC)}")
 
 
 def _check_kind(kind: str) -> None:

@@ -101,7 +101,8 @@ class Comparison:
 
         Columns: `difference` of means in points with its bootstrap interval (`low`, `high`), datasets `higher` and
         `lower`, the probability of being `better` with its interval (`better_low`, `better_high`), Wilcoxon's `p`,
-        `holm`, which is corrected for the methods compared, and `claim`: yes, perhaps or no.
+        `search_p`, corrected for the search that selected one of the two, `holm`, corrected for the methods compared
+        too, and `claim`: yes, perhaps or no.
 
         Args:
             baseline: a method by its name or title.
@@ -127,6 +128,7 @@ class Comparison:
                 "better_low": paired.better_interval.low,
                 "better_high": paired.better_interval.high,
                 "p": paired.p,
+                "search_p": paired.search_p,
                 "holm": paired.holm,
                 "claim": claim(paired.interval, paired.holm),
             }
@@ -136,17 +138,21 @@ class Comparison:
         frame.attrs.update(baseline=chosen, shots=at, metric=judged, words=found.words())
         return frame
 
-    def figure(self, kind: str = "curves", shots: int | None = None) -> "Figure":
+    def figure(self, kind: str = "curves", shots: int | None = None, metric: str | None = None) -> "Figure":
         """A figure of `dualpt figure`: curves, scatter, radar, pareto, ranks, training, parallel, slices, importance.
 
+        Args:
+            metric: of curves, radar, pareto and ranks; None is the protocol's own.
+
         Raises:
-            UserError: an unknown kind, or nothing that it could show.
+            UserError: an unknown kind or metric, or nothing that it could show.
         """
-        from dualpt.sweeps.comparison.draw import COMPARISONS, drawn
+        from dualpt.sweeps.comparison.draw import COMPARISONS, check_metric_of, drawn
 
         if kind in COMPARISONS:  # from the cells at hand, which a running sweep may have left behind
-            return COMPARISONS[kind](self.selection, shots)
-        options = {"shots": shots, "protocol": self.selection.protocol, "common": self.common}
+            check_metric_of(kind, metric)
+            return COMPARISONS[kind](self.selection, shots, metric)
+        options = {"shots": shots, "metric": metric, "protocol": self.selection.protocol, "common": self.common}
         return drawn(kind, self.names, **options, store=self.store, study=self.study)  # type: ignore[arg-type]
 
     def document(self, form: str = "markdown", *, shots: int | None = None, baseline: str | None = None) -> str:
