@@ -29,7 +29,7 @@ from dualpt.sweeps.ledger.outbox import Outbox
 from dualpt.sweeps.ray_private import actor_of
 from dualpt.sweeps.records import CellOutcome
 from dualpt.sweeps.stores import is_outage
-from dualpt.sweeps.stores.credentials import credentials_here
+from dualpt.sweeps.stores.credentials import Credentials, credentials_here
 from dualpt.sweeps.workers.losses import Loss, loss_of
 from dualpt.sweeps.workers.placement import machines, room_for
 from dualpt.sweeps.workers.versions import OTHER_VERSIONS
@@ -76,11 +76,11 @@ def train_all(
     """
     room = room_for(resources, machines())
     dispatcher.workers = min(room, max_concurrent) if max_concurrent else room
-    supply = WorkerSupply(dispatcher, config, outbox, ledger, note)
+    supply = WorkerSupply(dispatcher, outbox, ledger, note)
     with tempfile.TemporaryDirectory(prefix="dualpt-tune-") as folder:
         # Not `Tuner`: it would pickle the dispatcher, and with it the open store, into a snapshot that nobody reads.
         tune.run(
-            tune.with_parameters(SweepWorker, credentials=credentials_here()),
+            worker_class(config, credentials_here()),
             name="dualpt",
             search_alg=supply,
             num_samples=-1,
@@ -98,6 +98,13 @@ def train_all(
         raise supply.error
 
 
+def worker_class(config: WorkerConfig, credentials: Credentials) -> type[SweepWorker]:
+    """The trainable, with what workers need apart from Tune's configuration, of which copies are written to disk."""
+    trainable = tune.with_parameters(SweepWorker, worker=config, credentials=credentials)
+    trainable.__qualname__ = SweepWorker.__qualname__  # Ray's dashboard would show `with_parameters.<locals>._Inner`
+    return trainable
+
+
 class WorkerSupply(Searcher):
     """Starts workers while there is work, gives them work units, and takes in what they report.
 
@@ -109,7 +116,6 @@ class WorkerSupply(Searcher):
     def __init__(
         self,
         dispatcher: Dispatcher,
-        config: WorkerConfig,
         outbox: Outbox,
         ledger: Ledger,
         note: Callable[[str], None],
@@ -124,7 +130,7 @@ class WorkerSupply(Searcher):
         self.error: Exception | None = None
         self.stranded = False
         """Whether Tune must end at once: nothing that waits for a machine will ever start."""
-        self._config, self._outbox, self._ledger, self._note, self._give = config, outbox, ledger, note, give
+        self._outbox, self._ledger, self._note, self._give = outbox, ledger, note, give
         self._starting: set[str] = set()
         """Workers that have not reported yet, by the ids of their Tune trials, as in all that follows."""
         self._started: dict[str, TuneTrial] = {}
@@ -145,7 +151,7 @@ class WorkerSupply(Searcher):
             if self.dispatcher.packs_ahead > len(self._starting) + len(self._waiting_since):
                 self._number += 1
                 self._starting.add(trial_id)
-                return {"worker": self._config, "number": self._number}
+                return {"number": self._number}
             return None
         return Searcher.FINISHED
 

@@ -48,18 +48,19 @@ class _Failure:
 class SweepWorker(tune.Trainable):
     """Trains one work unit after the other, so models load once per process and not once per unit.
 
-    Its configuration holds `worker` (`WorkerConfig`); work units are sent to it (`take`). Each step trains one pack and
+    Work units are sent to it (`take`). Each step trains one pack and
     reports `outcomes`, all cells of the unit so far, `kept`, the records of this step that the store did not take, and
     `left`, how many packs of the unit are left. A step without a unit waits a moment for one.
     """
 
-    def setup(self, config: dict[str, Any], credentials: Credentials | None = None) -> None:
+    def setup(self, config: dict[str, Any], *, worker: WorkerConfig, credentials: Credentials) -> None:
         """
         Args:
-            credentials: the driver's, for the stores; apart from `config`, of which Tune writes copies to disk.
+            config: the worker's number. Tune writes copies of it to disk, so nothing secret belongs there.
+            worker: what to train with; the address of the tracking store in it may hold a password.
+            credentials: the driver's, for the stores.
         """
-        adopt(credentials or {})
-        worker: WorkerConfig = config["worker"]
+        adopt(credentials)
         worker.check_here()
         self._runner = worker.runner()
         if torch := sys.modules.get("torch"):

@@ -15,9 +15,10 @@ from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.launching.launch import launch
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.ledger.outbox import Outbox
+from dualpt.sweeps.stores.credentials import Credentials
 from dualpt.sweeps.workers import pool
 from dualpt.sweeps.workers.losses import Loss
-from dualpt.sweeps.workers.pool import MOST_FAULTS, WorkerSupply
+from dualpt.sweeps.workers.pool import MOST_FAULTS, WorkerSupply, worker_class
 from dualpt.sweeps.workers.worker import train_pack
 from dualpt.sweeps.workers.worker_config import WorkerConfig
 from tests.sweeps.fake_runner import FakeRunner, fake_key, fake_runner, slow_starters, starts_of
@@ -47,9 +48,8 @@ class Workers:
         self.notes: list[str] = []
         self.dispatcher = open_dispatcher(sweep)
         self.dispatcher.workers = 2
-        config = WorkerConfig(fake_runner(log), uri, threads=1)  # type: ignore[arg-type]
         self.supply = WorkerSupply(
-            self.dispatcher, config, Outbox(uri), self._ledger, self.notes.append, give=lambda w, unit: w.take(unit)
+            self.dispatcher, Outbox(uri), self._ledger, self.notes.append, give=lambda w, unit: w.take(unit)
         )
         self._packs: dict[str, list[Any]] = {}
         self.trained: Counter[str] = Counter()
@@ -73,6 +73,16 @@ class Workers:
         outcomes = train_pack(self._runner, self._ledger, packs.pop(0))  # type: ignore[arg-type]
         self.trained[name] += 1
         return self.supply.report(name, {"outcomes": tuple(outcomes), "kept": (), "left": len(packs)})
+
+
+def test_tune_which_writes_a_workers_configuration_to_disk_has_only_its_number(declare: Declare, log: Path) -> None:
+    """The address of a tracking store may hold a password."""
+    assert Workers(declare(**ONE_CELL_UNITS), log).asks_for("a") == {"number": 1}
+
+
+def test_a_worker_has_a_name_in_rays_dashboard(log: Path) -> None:
+    config = WorkerConfig(fake_runner(log), "sqlite:///x.db", threads=1)  # type: ignore[arg-type]
+    assert worker_class(config, Credentials()).__qualname__ == "SweepWorker"
 
 
 def test_a_worker_that_starts_late_still_gets_its_share(declare: Declare, log: Path) -> None:

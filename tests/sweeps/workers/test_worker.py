@@ -8,6 +8,7 @@ import pytest
 
 from dualpt.core.errors import StorageError
 from dualpt.sweeps.ledger.mlflow import Ledger
+from dualpt.sweeps.stores.credentials import Credentials
 from dualpt.sweeps.workers.worker import SweepWorker, train_pack
 from dualpt.sweeps.workers.worker_config import WorkerConfig
 from tests.sweeps.fake_runner import FakeRunner
@@ -36,5 +37,5 @@ def test_a_worker_uses_the_threads_it_was_given(declare: Declare, log: Path, mon
     monkeypatch.setattr(WorkerConfig, "check_here", lambda self: None)
     uri = declare().file.run.tracking_uri
     config = WorkerConfig(lambda: FakeRunner(log), uri, threads=3)  # type: ignore[arg-type, return-value]
-    SweepWorker.__new__(SweepWorker).setup({"worker": config})
+    SweepWorker.__new__(SweepWorker).setup({}, worker=config, credentials=Credentials())
     assert threads == [3]
