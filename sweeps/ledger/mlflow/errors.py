@@ -4,7 +4,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-from mlflow.exceptions import MlflowException
+from mlflow.exceptions import MlflowException, RestException
 from requests.exceptions import ConnectionError, RequestException, Timeout
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -15,6 +15,8 @@ from dualpt.sweeps.stores.outages import Verdict, verdict_on
 LONGEST = 400
 """Characters of a reason that are shown."""
 STATUS = re.compile(r"error code (\d{3})")
+NOT_LOGGED_IN = re.compile(r"unauthori[sz]ed|not authori[sz]ed|authentication|forbidden|access denied", re.IGNORECASE)
+"""What proxies and login services say in JSON. MLflow drops the status of such an answer and calls it internal."""
 LOGIN = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
 NO_SERVER = "an MLflow server does not answer so: is its address right, with its path or prefix?"
 ARTIFACT_REMEDIES = (
@@ -47,7 +49,8 @@ def one_line(uri: str) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, RequestException) as error:
         text = str(error.message if isinstance(error, MlflowException) else error)
-        raise _kind(error, text)(f"tracking store {masked(uri)}: {_reason(text)}") from error
+        reason = f"{_reason(text)}; {LOGIN}" if _is_login_refused(error) else _reason(text)
+        raise _kind(error, text)(f"tracking store {masked(uri)}: {reason}") from error
 
 
 @contextlib.contextmanager
@@ -74,6 +77,8 @@ def _kind(error: Exception, text: str) -> type[UserError]:
 
     MLflow calls some errors of a database a bad request, and a server passes only their text on.
     """
+    if _is_login_refused(error):
+        return UserError
     if isinstance(error, MlflowException):
         found = verdict_on(text)
         if found is Verdict.COLLISION or error.error_code == "RESOURCE_ALREADY_EXISTS":
@@ -87,6 +92,15 @@ def _kind(error: Exception, text: str) -> type[UserError]:
     if verdict_on(str(error)) is Verdict.COLLISION:
         return Collision
     return StoreUnavailable if is_outage(error) else UserError
+
+
+def _is_login_refused(error: Exception) -> bool:
+    """Whether something before MLflow refuses a request in JSON, which has no error code of MLflow's."""
+    return (
+        isinstance(error, RestException)
+        and "error_code" not in error.json
+        and NOT_LOGGED_IN.search(str(error.json)) is not None
+    )
 
 
 def _reason(text: str) -> str:

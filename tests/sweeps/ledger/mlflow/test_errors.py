@@ -45,6 +45,8 @@ def answering(status: int, body: str) -> Iterator[str]:
         (404, PAGE, "is its address right, with its path or prefix", False),
         (200, PAGE, "is its address right, with its path or prefix", True),  # or a proxy's page while it is repaired
         (401, "You are not authenticated.", "set MLFLOW_TRACKING_USERNAME", False),
+        (401, '{"detail": "Unauthorized"}', "set MLFLOW_TRACKING_USERNAME", False),  # as a proxy's login service
+        (502, '{"detail": "Bad gateway"}', "502", True),
         (403, PAGE, "MLFLOW_TRACKING_TOKEN", False),
         (503, PAGE, "503", True),
     ],
