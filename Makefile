@@ -1,6 +1,7 @@
 # make demo: install, then a sweep over the eleven mini datasets, its table and figure.
 # make test: the tests. make check: linters, types, import rules. make bench: ratios measured side by side.
 # make test-cluster: the tests on real clusters of several nodes: about five minutes; CI runs them.
+# make test-lowest: the tests, without the slow ones, with the lowest versions that pyproject.toml admits.
 # make abuse: bad inputs of every kind, each refused in one line; `make test` tries one in four.
 # make chaos ROUNDS=20 SEED=1: kills at random moments; every cell must be there once, with the same numbers.
 
@@ -9,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-cluster check bench abuse chaos format clean
+.PHONY: demo test test-cluster test-lowest check bench abuse chaos format clean
 
 demo: $(INSTALLED)
 	$(BIN)/dualpt demo
@@ -19,6 +20,9 @@ test: $(INSTALLED)
 
 test-cluster: $(INSTALLED)
 	$(BIN)/pytest -m cluster --timeout=300
+
+test-lowest: .venv-lowest/.installed
+	.venv-lowest/bin/pytest -n 2 --dist loadgroup -m 'not cluster and not slow'
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -44,6 +48,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV) (about two minutes with a warm package cache; torch is large) ..."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+.venv-lowest/.installed: pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/pip install --quiet --disable-pip-version-check --constraint constraints-lowest.txt --editable '.[dev]'
 	@touch $@
 
 clean:

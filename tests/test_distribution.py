@@ -8,6 +8,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
@@ -61,6 +62,19 @@ def test_every_declared_dependency_is_imported_or_says_why() -> None:
     provided = distributions()
     used = {name for module in imported() for name in provided.get(module, ())}
     assert declared() - used == set(NOT_IMPORTED)
+
+
+def test_the_lowest_versions_that_are_tried_are_those_that_are_admitted() -> None:
+    lines = (REPOSITORY / "constraints-lowest.txt").read_text(encoding="utf-8").splitlines()
+    tried = [Requirement(line) for line in lines if not line.startswith("#")]
+    admitted = [Requirement(line) for line in PYPROJECT["dependencies"]]
+    assert [(wanted.name, bound(wanted)) for wanted in tried] == [(wanted.name, bound(wanted)) for wanted in admitted]
+
+
+def bound(wanted: Requirement) -> Version:
+    """The single version that a requirement names, as `==` or `>=`."""
+    (specifier,) = wanted.specifier
+    return Version(specifier.version)
 
 
 def test_releases_of_mlflow_that_open_no_database_are_excluded() -> None:

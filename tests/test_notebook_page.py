@@ -74,10 +74,9 @@ def shape_of(text: str) -> list[str]:
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
     check = (
-        "import sys, time; begun = time.perf_counter(); import dualpt; took = time.perf_counter() - begun\n"
+        "import sys, dualpt\n"
         "heavy = {'torch', 'ray', 'mlflow', 'optuna', 'pandas', 'numpy', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
-        "assert took < 0.2, took\n"
         "assert set(dualpt.__all__) <= set(dir(dualpt))\n"
         "for name in dualpt.__all__: getattr(dualpt, name)\n"
         "try: dualpt.lod\nexcept AttributeError as error: print(error)\n"

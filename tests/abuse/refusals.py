@@ -1,15 +1,11 @@
 """One bad input and what it must answer, and a run of the command line in this process that holds it to that."""
 
-import contextlib
-import io
 import os
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from unittest import mock
 
-from dualpt.sweeps import cli
+from tests.command_line import answer
 
 SECONDS = 20
 """How long an input may take; one that blocks is stopped there."""
@@ -42,32 +38,10 @@ class Bad:
         return " ".join([*self.words, *self.note.split()])[:150]
 
 
-@dataclass(frozen=True)
-class Answer:
-    code: int
-    out: str
-    error: str
-
-
 def bad(command: str, said: str, files: Prepare = nothing, note: str = "", **values: str) -> Bad:
     """A `Bad` from words separated by blanks; `$NAME` stands for a value that may itself hold blanks."""
     words = (values.get(word[1:], word) if word.startswith("$") else word for word in command.split())
     return Bad(tuple(words), said, files, note)
-
-
-def answer(words: tuple[str, ...]) -> Answer:
-    """Run `dualpt` with these words in this process; an exception that would be a traceback is raised."""
-    out, error = io.StringIO(), io.StringIO()
-    with (
-        mock.patch.object(sys, "argv", ["dualpt", *words]),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(error),
-    ):
-        try:
-            cli.main()
-        except SystemExit as ended:
-            return Answer(int(ended.code or 0), out.getvalue(), error.getvalue())
-    raise AssertionError("the command line returned without an exit code")
 
 
 def contents(*folders: Path) -> dict[str, tuple[int, int]]:

@@ -13,6 +13,7 @@ from rich.console import Console
 from dualpt import search_spaces
 from dualpt.sweeps.cli import app
 from dualpt.sweeps.launching.outcome import LaunchOutcome, report
+from tests.command_line import answer
 from tests.sweeps.running import finished
 
 DUALPT = [sys.executable, "-m", "dualpt.sweeps.cli"]
@@ -24,6 +25,14 @@ TINY = ["datasets=[mini-tiles]", "shots=[1]", "seeds=[1]", "optim.epochs=2"]
 def dualpt(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "COLUMNS": "200", "PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.run([*DUALPT, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to type in."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    return tmp_path
 
 
 def test_help_loads_no_heavy_library() -> None:
@@ -41,10 +50,10 @@ COMMANDS = ("train", "sweep", "compare", "figure", "evaluate", "ablate", "status
     "command",
     [[], *([name] for name in COMMANDS), *REPORTING],
 )
-def test_every_command_has_help(tmp_path: Path, command: list[str]) -> None:
-    result = dualpt(tmp_path, *command, "--help")
-    assert result.returncode == 0
-    assert "Usage" in result.stdout
+def test_every_command_has_help(command: list[str]) -> None:
+    result = answer((*command, "--help"))
+    assert result.code == 0
+    assert "Usage" in result.out
 
 
 FAULTS = [
@@ -94,14 +103,21 @@ FAULTS = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("words", "said"), FAULTS, ids=[" ".join(words)[:60] for words, _ in FAULTS])
-def test_each_fault_is_one_line_and_writes_nothing(tmp_path: Path, words: list[str], said: str) -> None:
+def test_each_fault_is_one_line_and_writes_nothing(here: Path, words: list[str], said: str) -> None:
+    result = answer(tuple(words))
+    assert result.code == 2, result.error
+    assert said in result.error
+    assert len(result.error.strip().splitlines()) == 1, result.error
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_fault_ends_the_process_with_one_line(tmp_path: Path) -> None:
+    (words, said), *_ = FAULTS
     result = dualpt(tmp_path, *words)
-    assert result.returncode == 2, result.stderr
+    assert (result.returncode, result.stdout, len(result.stderr.splitlines())) == (2, "", 1)
     assert said in result.stderr
-    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_texts_in_brackets_are_no_markup(tmp_path: Path) -> None:
@@ -138,24 +154,21 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     assert "Traceback" in result.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["demo", *SHIPPED])
-def test_every_shipped_sweep_plans(tmp_path: Path, name: str) -> None:
-    result = dualpt(tmp_path, "sweep", name, "datasets=[mini-tiles]", "--dry-run", "--json")
-    assert result.returncode == 0, result.stderr
-    plan = json.loads(result.stdout)
+def test_every_shipped_sweep_plans(here: Path, name: str) -> None:
+    result = answer(("sweep", name, "datasets=[mini-tiles]", "--dry-run", "--json"))
+    assert result.code == 0, result.error
+    plan = json.loads(result.out)
     assert plan["cells"] > 0
     assert plan["done"] == 0
-    assert list(tmp_path.iterdir()) == []
+    assert list(here.iterdir()) == []
 
 
-@pytest.mark.slow
-def test_ablate_plans_a_study(tmp_path: Path) -> None:
-    words = ["ablate", "factorial-2x2", "datasets=[mini-tiles]", "seeds=[1]", "--dry-run", "--json"]
-    result = dualpt(tmp_path, *words)
-    assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout)["cells"] == 4
-    assert list(tmp_path.iterdir()) == []
+def test_ablate_plans_a_study(here: Path) -> None:
+    result = answer(("ablate", "factorial-2x2", "datasets=[mini-tiles]", "seeds=[1]", "--dry-run", "--json"))
+    assert result.code == 0, result.error
+    assert json.loads(result.out)["cells"] == 4
+    assert list(here.iterdir()) == []
 
 
 @pytest.mark.slow
