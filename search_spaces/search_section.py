@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from dualpt.core.config import Section
 from dualpt.core.results import SELECTION_METRICS, VAL_ACCURACY
+from dualpt.core.seeds import expand_seeds
 from dualpt.search_spaces.samplers import Sampler
 
 Item = TypeVar("Item", str, int)
@@ -19,7 +20,14 @@ def _distinct(values: list[Item]) -> list[Item]:
 
 Datasets = Annotated[list[str], AfterValidator(_distinct)]
 Shots = Annotated[list[Annotated[int, Field(ge=1)]], AfterValidator(_distinct)]
-Seeds = Annotated[list[Annotated[int, Field(ge=0)]], AfterValidator(_distinct)]
+
+
+def _written_out(given: Any) -> Any:
+    """`1-10` and `draws(10)`, alone or in a list, as numbers; what isn't text is left to the checks that follow."""
+    return expand_seeds([given] if isinstance(given, str) else given) if isinstance(given, str | list) else given
+
+
+Seeds = Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(_written_out), AfterValidator(_distinct)]
 
 SWEEP = "sweep:"
 """Prefix of the name of an earlier sweep, in `start_from`."""
@@ -43,7 +51,7 @@ class Search(Section):
     shots: Shots | None = None
     """Shots that candidates are judged at; None is the grid's."""
     seeds: Seeds | None = None
-    """Seeds that candidates are judged at; None is the grid's."""
+    """Seeds that candidates are judged at, written as the grid's; None is the grid's."""
     space: dict[str, Any] = Field(min_length=1)
     """What varies, by dotted key."""
     constraints: list[str] = Field(default_factory=list)

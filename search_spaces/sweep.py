@@ -31,7 +31,8 @@ class Grid(Section):
     shots: Shots = Field([16])
     """Training images per class."""
     seeds: Seeds = Field([1, 2, 3])
-    """Seeds of the few-shot draw, the initial context and the batch order."""
+    """Seeds of the few-shot draw, the initial context and the batch order: numbers, ranges such as `1-10`, or
+    `draws(10)`, which is 1 to 10."""
 
 
 class Run(Section):

@@ -12,6 +12,7 @@ from dualpt.core.errors import UserError
 from dualpt.sweeps.commands import (
     ablate,
     board,
+    claim,
     cluster,
     data,
     describe,
@@ -40,6 +41,7 @@ GROUPS = (
     running,
     ablate,
     results,
+    claim,
     report,
     board,
     inspect,

@@ -227,7 +227,7 @@ def outcome_of(row: CellRow) -> CellOutcome:
 def recorded_keys(params: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
     """The keys of settings among recorded parameters: those that every setting has, then methods' own options."""
     own = (key for each in params for key in each if key.partition(".")[0] == each.get("method"))
-    return (*SETTING_KEYS, *dict.fromkeys(own))
+    return tuple(dict.fromkeys((*SETTING_KEYS, *own)))  # `prompt` is a method's name and a section of every setting
 
 
 def setting_hash(setting: Setting) -> str:

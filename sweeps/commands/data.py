@@ -49,21 +49,49 @@ def check(
     raise typer.Exit(0 if fine else 3)
 
 
-@data.command(epilog="Example: [bold]dualpt data draw OxfordPets --root DATA --shots 4 --seed 1 --json[/]")
+@data.command(
+    epilog="Examples: [bold]dualpt data draw OxfordPets --root DATA --shots 4 --seed 1 --json[/] · "
+    "[bold]dualpt data draw OxfordPets --root DATA --shots 4 --seeds 1-10 --export draws[/] · "
+    "[bold]dualpt data draw OxfordPets --root DATA --verify draws[/]"
+)
 def draw(
     words: Words = None,
     root: Root = None,
     split: Annotated[Path | None, typer.Option(help="A split file to draw from in place of the data root's.")] = None,
     shots: Annotated[int, typer.Option(min=1, help="Training images per class.")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 1,
+    seeds: Annotated[
+        str | None, typer.Option(help="With --export: 1,2,3 or 1-10 or draws(10), in place of --seed.")
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write draws as CoOp's files, DATASET/split_fewshot/shot_K-seed_S.pkl under it.")
+    ] = None,
+    verify: Annotated[
+        Path | None, typer.Option(help="Compare the draws in this folder's files, of CoOp or exported, with ours.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Print a few-shot sample, train and val in the order of the draw, and its fingerprint; needs no images."""
-    from dualpt.sweeps.tools.data import draw_sample
+    """Print a few-shot sample, train and val in the order of the draw, and its fingerprint; needs no images.
+
+    Exit codes: 0 done, 2 usage, 3 some file of --verify holds another draw.
+    """
+    from dualpt.sweeps.tools.draws import draw_samples
     from dualpt.sweeps.tools.words import dataset_and_root
 
     dataset, root = dataset_and_root(words, root)
-    draw_sample(dataset, root, split, shots, seed, as_json)
+    equal = draw_samples(
+        out,
+        dataset,
+        root,
+        split_file=split,
+        shots=shots,
+        seed=seed,
+        seeds=seeds,
+        export=export,
+        verify=verify,
+        as_json=as_json,
+    )
+    raise typer.Exit(0 if equal else 3)
 
 
 @data.command(epilog="Example: [bold]dualpt data show DescribableTextures --root DATA --output dtd.png[/]")

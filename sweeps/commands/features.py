@@ -28,7 +28,7 @@ def build(
         list[str] | None, typer.Option(help="In place of a file: a dataset, `mini` or `real`; may be repeated.")
     ] = None,
     shots: Annotated[int | None, typer.Option(min=1, help="With --dataset: training images per class, 16.")] = None,
-    seeds: Annotated[str | None, typer.Option(help="With --dataset: comma-separated seeds of the draw, 1.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="With --dataset: seeds of the draw (1,2 or 1-10), 1.")] = None,
     method: Annotated[
         str | None, typer.Option(help="With --dataset: whose features; `dualpt`, the default, reads local ones.")
     ] = None,

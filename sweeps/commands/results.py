@@ -30,6 +30,9 @@ def compare(
     published: Annotated[
         bool, typer.Option("--published", help="Set published rows beside ours: real grid, CLIP ViT-B/16.")
     ] = False,
+    oracle: Annotated[
+        bool, typer.Option("--oracle", help="Add what each search would have given had it selected on test.")
+    ] = False,
     form: Annotated[
         str, typer.Option("--format", help="table, markdown, latex, latex-document, csv or json.")
     ] = "table",
@@ -50,6 +53,7 @@ def compare(
         baseline=baseline,
         common=common,
         published=published,
+        oracle=oracle,
         form=form,
         output=output,
         figure=figure,

@@ -31,7 +31,7 @@ def train(
     shots: Annotated[
         int | None, typer.Option(min=1, help="Training images per class, 16 by default; or data.shots=K.")
     ] = None,
-    seeds: Annotated[str, typer.Option(help="Comma-separated seeds, trained together as replicas.")] = "1",
+    seeds: Annotated[str, typer.Option(help="Seeds trained together as replicas: 1,2,3 or 1-10 or draws(10).")] = "1",
     method: Annotated[
         str, typer.Option(help="A published method, or dualpt: the starting point of the setting.")
     ] = "dualpt",

@@ -2,11 +2,12 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
+import pandas as pd
 from rich.console import Console
 
 from dualpt.core.config import Protocol
@@ -54,6 +55,7 @@ def compare_sweeps(
     baseline: str | None = None,
     common: bool = False,
     published: bool = False,
+    oracle: bool = False,
     form: str = "table",
     output: Path | None = None,
     figure: Path | None = None,
@@ -74,6 +76,8 @@ def compare_sweeps(
     tables = comparison_tables(
         selection, shots=shots, all_shots=all_shots, metric=metric, baseline=baseline, published=beside
     )
+    if oracle:
+        tables.append(_oracle(frames, metric or own_metric(selection.protocol), selection.protocol))
     if figure is not None:  # drawn before anything is printed: its faults are then all that is
         from dualpt.sweeps.comparison.figures.curves import few_shot_curves
         from dualpt.sweeps.comparison.figures.style import check_path, save
@@ -139,6 +143,12 @@ def _statistics(selection: Selection, baseline: str, shots: Sequence[int], metri
         selection.cells, selection.grid, baseline, shots=shots, metric=metric, searches=selection.searches
     )
     return [table for one in found for table in one.tables()]
+
+
+def _oracle(frames: Mapping[str, pd.DataFrame], metric: str, protocol: str) -> PlainTable:
+    from dualpt.sweeps.comparison.searched.oracle import oracle_table  # SciPy, which takes a second
+
+    return oracle_table(frames, metric=metric, protocol=protocol)
 
 
 def _beside(

@@ -16,7 +16,7 @@ from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.planning.data_notes import read_data_notes
 from dualpt.sweeps.planning.declared import MissingCell, missing_cells
 from dualpt.sweeps.planning.search_record import read_search_record
-from dualpt.sweeps.records import CellRow, recorded_keys
+from dualpt.sweeps.records import CellRow, Status, recorded_keys
 from dualpt.sweeps.stores import is_new, masked
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ DATA_NOTES = "data notes"
 """Key of a frame's `attrs`: what its sweep recorded of its datasets (`DataNotes`)."""
 SEARCH_RECORD = "search"
 """Key of a frame's `attrs`: how its sweep searched (`SearchRecord`)."""
+LAUNCH_STATUS = "launch status"
+"""Key of a frame's `attrs`: how the sweep's last launch ended (`records.Status`)."""
 
 
 def open_ledger(store: str) -> "Ledger":
@@ -57,7 +59,8 @@ def read_frame(name: str, store: str, params: Sequence[str] | None = ()) -> pd.D
     rows, sweep = reader.shown_cells(experiment, params), reader.sweep_row(experiment)
     if sweep is None:
         return cells_frame(name, rows, params=params)
-    return cells_frame(name, rows, missing_cells(sweep.declared, rows), params, sweep.data_notes, sweep.search)
+    missing = missing_cells(sweep.declared, rows)
+    return cells_frame(name, rows, missing, params, sweep.data_notes, sweep.search, sweep.status)
 
 
 def cells_frame(
@@ -67,12 +70,14 @@ def cells_frame(
     params: Sequence[str] | None = (),
     data_notes: str = "",
     search: str = "",
+    status: Status = "FINISHED",
 ) -> pd.DataFrame:
     """The frame of a sweep's cells; those that never began have the status `MISSING`.
 
     Args:
         data_notes: what the sweep recorded of its datasets; titles in it hold from now on.
         search: what it recorded of its search.
+        status: how its last launch ended.
     """
     keys = recorded_keys(row.params for row in rows) if params is None else params
     found = [{"sweep": name, **row.flat(), **{key: row.params.get(key) for key in keys}} for row in rows]
@@ -81,6 +86,7 @@ def cells_frame(
     remember_titles(noted.titles)
     frame.attrs[DATA_NOTES] = noted
     frame.attrs[SEARCH_RECORD] = read_search_record(search)
+    frame.attrs[LAUNCH_STATUS] = status
     return frame
 
 

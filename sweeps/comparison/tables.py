@@ -40,6 +40,11 @@ class Entry:
     n: int
     """Seeds behind the mean; 0 where a published number does not say."""
 
+    @classmethod
+    def over_seeds(cls, values: Array) -> "Entry":
+        """Of values by seed (S,), all known, at least one."""
+        return cls(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None, len(values))
+
     def text(self, *, digits: int = 1, signed: bool = False) -> str:
         """`61.3 ± 0.4`; a difference with its sign."""
         mean = f"{self.mean:+.{digits}f}" if signed else f"{self.mean:.{digits}f}"
@@ -273,10 +278,7 @@ def shots_text(shots: int) -> str:
 def _entry(values: Array) -> Entry | None:
     """Of the values by seed that are there (S,); None where there is none."""
     known = values[~np.isnan(values)]
-    if not len(known):
-        return None
-    spread = float(known.std(ddof=1)) if len(known) > 1 else None
-    return Entry(float(known.mean()), spread, len(known))
+    return Entry.over_seeds(known) if len(known) else None
 
 
 def _whole_entry(values: Array) -> Entry | None:

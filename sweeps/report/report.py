@@ -26,7 +26,7 @@ from dualpt.sweeps.planning.data_notes import read_data_notes
 from dualpt.sweeps.planning.declared import missing_cells
 from dualpt.sweeps.records import CellRow, SweepRow
 from dualpt.sweeps.report import facts
-from dualpt.sweeps.report.sections import results_of, search_figures
+from dualpt.sweeps.report.sections import oracle_gaps, results_of, search_figures
 
 if TYPE_CHECKING:
     from dualpt.sweeps.comparison.draw import LossCurves
@@ -96,7 +96,9 @@ def render(rows: Sequence[CellRow], sweep: SweepRow, loss_curves: "LossCurves", 
         study: for the importances of searched parameters.
     """
     missing = missing_cells(sweep.declared, rows)
-    frame = cells_frame(sweep.name, rows, missing, data_notes=sweep.data_notes, search=sweep.search)
+    frame = cells_frame(
+        sweep.name, rows, missing, data_notes=sweep.data_notes, search=sweep.search, status=sweep.status
+    )
     here = Path(__file__).parent
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(here),
@@ -108,12 +110,13 @@ def render(rows: Sequence[CellRow], sweep: SweepRow, loss_curves: "LossCurves", 
     validation_images = read_data_notes(sweep.data_notes).judged
     basis = None if sweep.best is None else selection_basis(rows, sweep.best, validation_images)
     candidates = facts.candidates(rows, sweep.best, basis)
-    sections = {"results": "Results", "candidates": "Search", "settings": "Settings", "coverage": "Coverage"}
-    sections |= {"cost": "Cost", "provenance": "Provenance", "cells": "All cells"}
+    sections = {"results": "Results", "candidates": "Search", "oracle": "Oracle gap", "settings": "Settings"}
+    sections |= {"coverage": "Coverage", "cost": "Cost", "provenance": "Provenance", "cells": "All cells"}
     if candidates is None:
-        del sections["candidates"]
+        del sections["candidates"], sections["oracle"]
     totals = facts.totals(rows, missing)
     figures, why = ([], "") if candidates is None else search_figures(sweep.name, rows, study, folder)
+    gaps, no_gaps = ([], "") if candidates is None else oracle_gaps(sweep.name, frame)
     return environment.get_template("page.html.j2").render(
         name=sweep.name,
         description=sweep.description,
@@ -124,6 +127,8 @@ def render(rows: Sequence[CellRow], sweep: SweepRow, loss_curves: "LossCurves", 
         candidates=candidates,
         search_figures=figures,
         no_figures=why,
+        oracle_gaps=gaps,
+        no_gaps=no_gaps,
         settings=facts.setting_table(rows),
         coverage=facts.coverage([*rows, *missing]),
         failures=facts.failures([*rows, *missing]),

@@ -2,14 +2,14 @@
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from dualpt.core.errors import UserError
-from dualpt.sweeps.comparison.compare import comparison_tables, rendered
+from dualpt.sweeps.comparison.compare import comparison_tables, own_metric, rendered
 from dualpt.sweeps.comparison.formats.documents import AnyTable
 from dualpt.sweeps.comparison.frames import cells_frame
 from dualpt.sweeps.comparison.labels import method_title
@@ -182,6 +182,25 @@ def search_figures(name: str, rows: Sequence[CellRow], study: str, folder: Path)
         return figures, f"no importances: {error}"
     alternative = "Share of each parameter in what parameters account for, by Optuna's PED-ANOVA"
     return [*figures, _kept(figure, folder / "importance.svg", alternative)], ""
+
+
+def oracle_gaps(name: str, frame: pd.DataFrame) -> tuple[list[Table], str]:
+    """What selection on test would have given, per protocol; or why nothing can be said of it.
+
+    Args:
+        frame: all shown cells of the sweep.
+    """
+    from dualpt.sweeps.comparison.searched.oracle import oracle_table
+
+    tables, why = [], ""
+    for protocol in sorted(set(frame.loc[frame["kind"] == "search", "protocol"])):
+        try:
+            table = oracle_table({name: frame}, metric=own_metric(protocol), protocol=protocol)
+        except UserError as error:
+            why = str(error).removeprefix("--oracle: ")
+            continue
+        tables.append(page_table(replace(table, title=f"{table.title}, {protocol}")))
+    return tables, why
 
 
 def _kept(figure: "MatplotlibFigure", path: Path, alternative: str) -> Figure:

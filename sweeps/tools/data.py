@@ -27,9 +27,7 @@ from dualpt.core.data.catalog import (
 from dualpt.core.data.checking.image_faults import check_depth
 from dualpt.core.data.own_datasets import append_own_dataset, check_entry, check_name
 from dualpt.core.data.readers import read_split
-from dualpt.core.data.sampling import draw_few_shot
-from dualpt.core.data.split_file import read_split_file
-from dualpt.core.data.splits import PARTS, Split, check_files, listing
+from dualpt.core.data.splits import PARTS, check_files, listing
 from dualpt.core.errors import UserError
 from dualpt.core.inputs.reading import data_root
 from dualpt.core.mini.grid import ensure_mini_grid
@@ -57,7 +55,7 @@ def check_datasets(
         task = bar.add_task("", total=None, visible=deep)
         for info in infos:
             bar.update(task, description=f"decoding {info.name}", completed=0, total=None)
-            folder = _root_of(info, root, draw=False)
+            folder = root_of(info, root, draw=False)
             reports.append(
                 examine(info, folder, deep=deep, progress=lambda done, n: bar.update(task, completed=done, total=n))
             )
@@ -184,40 +182,6 @@ def _faults(report: "Examination") -> list[str]:
     return [*faults, *report.unreadable]
 
 
-def draw_sample(
-    dataset: str | None, root: Path | None, split_file: Path | None, shots: int, seed: int, as_json: bool
-) -> None:
-    """Print a few-shot sample.
-
-    Raises:
-        UserError: no dataset and no split file, or any fault of the split.
-    """
-    if dataset is None and split_file is None:
-        raise UserError("name a dataset, or give a split file with --split")
-    info = None if dataset is None else dataset_info(dataset, _expanded(root))
-    split = _split_to_draw_from(info, root, split_file)
-    name = info.name if info is not None else str(split_file)
-    if not split.train:
-        raise UserError(f"{name} has test images only: there is nothing to draw")
-    sample = draw_few_shot(split, shots, seed)
-    if as_json:
-        about = {"dataset": name, "shots": shots, "seed": seed, "fingerprint": sample.fingerprint}
-        print(json.dumps({**about, "train": sample.train, "val": sample.val}))
-        return
-    for part, items in (("train", sample.train), ("val", sample.val)):
-        for item in items:
-            print(part, item.label, item.path, item.class_name, sep="\t")
-    print(f"# {name}: {len(sample.train)} train, {len(sample.val)} val; fingerprint {sample.fingerprint}")
-
-
-def _split_to_draw_from(info: DatasetInfo | None, root: Path | None, split_file: Path | None) -> Split:
-    if split_file is not None:
-        folder = "" if info is None else f"{info.folder}/{info.image_folder}".rstrip("/")
-        return read_split_file(split_file, "the split file", folder)
-    assert info is not None
-    return read_split(info, _root_of(info, root), images=False)
-
-
 def show_dataset(
     console: Console, dataset: str, root: Path | None, output: Path | None, per_class: int, classes: int, as_json: bool
 ) -> None:
@@ -229,7 +193,7 @@ def show_dataset(
     from dualpt.core.data.checking.contact_sheet import contact_sheet
 
     info = dataset_info(dataset, _expanded(root))
-    folder = _root_of(info, root)
+    folder = root_of(info, root)
     split = read_split(info, folder)
     shown = split.class_names[:classes]
     sheet, faults = contact_sheet(info.image_root(folder), split.train or split.test, shown, per_class)
@@ -298,7 +262,7 @@ def add_dataset(console: Console, name: str, root: Path, entry: dict[str, str]) 
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _root_of(info: DatasetInfo, root: Path | None, *, draw: bool = True) -> Path:
+def root_of(info: DatasetInfo, root: Path | None, *, draw: bool = True) -> Path:
     """The folder that holds the dataset; a mini dataset is drawn there first.
 
     Raises:

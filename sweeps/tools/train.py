@@ -16,6 +16,7 @@ from dualpt.core.data.catalog import dataset_info
 from dualpt.core.data.protocols import TARGET, targets_of
 from dualpt.core.errors import UserError, nearest
 from dualpt.core.presets import method_setting
+from dualpt.core.seeds import parse_seeds
 from dualpt.search_spaces.overrides import parse_overrides
 from dualpt.sweeps.console import showing_progress
 from dualpt.sweeps.outputs import writable_folder
@@ -93,7 +94,7 @@ def cells_of(
     """
     values = parse_overrides(overrides)
     n_shots = _shots(shots, values.pop("data.shots", None))
-    return cells_for(dataset, n_shots, _seeds(seeds), method, protocol, _words(targets), values)
+    return cells_for(dataset, n_shots, seeds_of(seeds), method, protocol, _words(targets), values)
 
 
 def cells_for(
@@ -133,11 +134,16 @@ def _words(text: str | None) -> list[str] | None:
     return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
 
 
-def _seeds(text: str) -> list[int]:
+def seeds_of(text: str) -> list[int]:
+    """What an option `--seeds` says.
+
+    Raises:
+        UserError: no list of seeds.
+    """
     try:
-        return [int(seed) for seed in text.split(",")]
-    except ValueError:
-        raise UserError(f"--seeds: expected whole numbers such as 1,2,3, found '{text}'") from None
+        return parse_seeds(text)
+    except ValueError as fault:
+        raise UserError(f"--seeds: {fault}") from None
 
 
 def _shots(option: int | None, override: Any) -> int:

@@ -48,6 +48,39 @@ def test_reads_typed_parameters_with_conditions_last(good: Path) -> None:
     assert loaded.reference.optim.epochs == 3
 
 
+@pytest.mark.parametrize(
+    ("seeds", "expected"),
+    [("draws(10)", list(range(1, 11))), ("1-4", [1, 2, 3, 4]), ("[0, 5-6]", [0, 5, 6]), ("[draws(2)]", [1, 2])],
+)
+def test_seeds_are_numbers_ranges_or_draws(good: Path, seeds: str, expected: list[int]) -> None:
+    assert load_sweep(good, parse_overrides([f"seeds={seeds}"])).file.grid.seeds == expected
+    good.write_text(GOOD.replace("seeds: [1, 2]", f"seeds: {seeds}"))
+    assert load_sweep(good).file.grid.seeds == expected
+
+
+def test_a_search_may_judge_on_a_range_of_the_grids_seeds(good: Path) -> None:
+    good.write_text(GOOD.replace("seeds: [1, 2]", "seeds: draws(5)").replace("trials: 4", "trials: 4\n  seeds: 1-2"))
+    search = load_sweep(good).file.search
+    assert search is not None
+    assert search.seeds == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "said"),
+    [
+        ("5-1", "grid.seeds: the range '5-1' runs backwards; write 1-5"),
+        ("[1-3, 2]", "without repeats"),
+        ("[1-3, x]", "'x' names no seed"),
+        ("draws(0)", "draws nothing"),
+    ],
+)
+def test_slips_in_seeds_are_one_line(good: Path, seeds: str, said: str) -> None:
+    with pytest.raises(UserError) as fault:
+        load_sweep(good, parse_overrides([f"seeds={seeds}"]))
+    assert said in str(fault.value)
+    assert "\n" not in str(fault.value)
+
+
 def test_overrides_reach_grid_search_and_setting(good: Path) -> None:
     words = ["datasets=[mini-cars]", "trials=9", "optim.learning_rate=1e-2", "data.root=/data", "seeds=5"]
     words.append("search.space.optim.learning_rate={float: [0.1, 0.2]}")

@@ -1,5 +1,5 @@
 """What a search does to the claims about its best candidate.
 
 - `candidate_cells`: the candidates as recorded. `correction`: which correction for the search holds.
-- `reselection`: a p-value that repeats the selection.
+- `reselection`: a p-value that repeats the selection. `oracle`: what selection on test would have given.
 """

@@ -11,7 +11,15 @@ import pytest
 from rich.console import Console
 
 from dualpt.core.errors import UserError
-from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TARGET_MEAN, TEST_ACCURACY, harmonic_mean
+from dualpt.core.results import (
+    BASE_ACCURACY,
+    HARMONIC_MEAN,
+    NEW_ACCURACY,
+    TARGET_MEAN,
+    TEST_ACCURACY,
+    VAL_ACCURACY,
+    harmonic_mean,
+)
 from dualpt.sweeps.comparison import compare as comparing
 from dualpt.sweeps.comparison.figures import style
 
@@ -130,3 +138,32 @@ def test_base_to_new_curves_show_the_harmonic_mean(tmp_path: Path, monkeypatch: 
     compare(monkeypatch, BASE_TO_NEW, figure=tmp_path / "new" / "curves.png")
     assert labels == ["harmonic mean of base and new accuracy (%)"]
     assert (tmp_path / "new" / "curves.png").stat().st_size > 10_000
+
+
+def test_the_oracle_gap_is_a_table_of_its_own_after_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    candidates = [
+        cell(
+            trial,
+            dataset,
+            seed,
+            4,
+            kind=kind,
+            key=f"{own} {dataset} {seed}",
+            **{TEST_ACCURACY: test, VAL_ACCURACY: val},
+        )
+        for trial, kind, own, test, val in [
+            ("trial-001", "search", 1, 70.0, 90.0),
+            ("trial-002", "search", 2, 75.0, 80.0),
+            ("best", "best", 1, 70.0, 90.0),
+        ]
+        for dataset in DATASETS
+        for seed in (1, 2)
+    ]
+    without = compare(monkeypatch, FEW_SHOT + candidates, shots=4)
+    shown = compare(monkeypatch, FEW_SHOT + candidates, shots=4, oracle=True)
+    assert "oracle" not in without
+    assert shown.startswith(without)
+    assert "70.0 ± 0.0" in shown[len(without) :]
+    assert "+5.0 ± 0.0" in shown[len(without) :]
+    with pytest.raises(UserError, match="--oracle: sweep 'mine' searched nothing"):
+        compare(monkeypatch, FEW_SHOT, oracle=True)

@@ -13,10 +13,13 @@ import pytest
 from rich.console import Console
 
 from dualpt.core.errors import UserError
+from dualpt.sweeps.comparison.frames import cells_frame
+from dualpt.sweeps.comparison.searched.oracle import MEANING
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.records import CellRow
 from dualpt.sweeps.report import facts
 from dualpt.sweeps.report.report import render, report_sweep
+from dualpt.sweeps.report.sections import oracle_gaps
 from tests.sweeps.report.synthetic import SWEEP, cells, loss_curves
 from tests.sweeps.running import train_here
 from tests.sweeps.small_sweep import Declare
@@ -96,6 +99,21 @@ def test_two_samples_of_one_place_are_marked(rows: list[CellRow]) -> None:
     other = [replace(row, origin={"dualpt.sample": "f" * 64}) if i == drawn else row for i, row in enumerate(rows)]
     assert facts.samples(rows).notes == ()
     assert "1 samples differ" in facts.samples(other).notes[0]
+
+
+def test_the_oracle_gap_is_shown_with_what_it_means_or_why_it_is_not(rows: list[CellRow]) -> None:
+    tables, why = oracle_gaps("synthetic", cells_frame("synthetic", rows))
+    assert (tables, why) == ([], "no candidate on record is what best of the sweep runs; launch the sweep again")
+    finished = [row if row.finished else replace(row, status="FINISHED", metrics=rows[-1].metrics) for row in rows]
+    keys = {(row.dataset, row.shots, row.seed): row.key for row in finished if row.trial == "trial-003"}
+    own = [
+        replace(row, key=keys.get((row.dataset, row.shots, row.seed), row.key)) if row.kind == "best" else row
+        for row in finished
+    ]
+    (table,), why = oracle_gaps("synthetic", cells_frame("synthetic", own))
+    assert why == ""
+    assert MEANING in table.notes
+    assert {line[1] for line in texts(table)} == {"1", "4", "16"}
 
 
 class Outside(HTMLParser):

@@ -25,47 +25,6 @@ def dualpt(*words: object) -> Result:
     return result
 
 
-class TestDraw:
-    @pytest.mark.parametrize(
-        ("folder", "name"), [("dtd", "DescribableTextures"), ("eurosat", "EuroSAT"), ("oxford_pets", "OxfordPets")]
-    )
-    def test_a_real_split_file_without_images(self, shared_data: Path, tmp_path: Path, folder: str, name: str) -> None:
-        split = shared_data / "splits" / f"split_zhou_{name}.json"
-        (tmp_path / folder).mkdir()
-        shutil.copy(split, tmp_path / folder)
-        expected = json.loads((shared_data / "fewshot_indices" / folder / "shot_4-seed_3.json").read_text())
-        document = json.loads(
-            dualpt("data", "draw", name, "--root", tmp_path, "--shots", 4, "--seed", 3, "--json").stdout
-        )
-        for part in ("train", "val"):
-            drawn = [(label, name) for _, label, name in document[part]]
-            assert drawn == [(entry["label"], entry["classname"]) for entry in expected[part]["data"]]
-            ends = [entry["impath"] for entry in expected[part]["data"]]
-            assert all(end.endswith(f"/{path}") for end, (path, _, _) in zip(ends, document[part], strict=True))
-        by_file = json.loads(dualpt("data", "draw", "--split", split, "--shots", 4, "--seed", 3, "--json").stdout)
-        assert by_file["fingerprint"] == document["fingerprint"]
-
-    def test_plain_lines_are_in_the_order_of_the_draw(self, miniature: Path) -> None:
-        words = ("data", "draw", "StanfordCars", "--root", miniature, "--shots", 2)
-        lines = dualpt(*words).stdout.splitlines()
-        document = json.loads(dualpt(*words, "--json").stdout)
-        rows = [[part, str(label), path, name] for part in ("train", "val") for path, label, name in document[part]]
-        assert [line.split("\t") for line in lines[:-1]] == rows
-        assert document["fingerprint"] in lines[-1]
-
-    def test_the_root_as_other_commands_take_it(self, miniature: Path) -> None:
-        plain = dualpt("data", "draw", "EuroSAT", "--root", miniature, "--shots", 2).stdout
-        assert dualpt("data", "draw", "EuroSAT", f"data.root={miniature}", "--shots", 2).stdout == plain
-        assert dualpt("data", "draw", f"data.root={miniature}", "EuroSAT", "--shots", 2).stdout == plain
-        checked = dualpt("data", "check", "EuroSAT", f"data.root={miniature}", "--json").stdout
-        assert json.loads(checked)[0]["found"]
-
-    @pytest.mark.parametrize("name", [*REAL_GRID, "mini-tiles"])
-    def test_every_layout(self, miniature: Path, name: str) -> None:
-        document = json.loads(dualpt("data", "draw", name, "--root", miniature, "--shots", 2, "--json").stdout)
-        assert len(document["train"]) == len(document["val"]) > 0
-
-
 class TestCheck:
     def test_all_fine(self, miniature: Path) -> None:
         result = dualpt("data", "check", "--root", miniature, "--deep")

@@ -1,0 +1,331 @@
+"""What one method of a finished sweep is claimed to be worth beside another, and everything that this stands on."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+from dualpt.core.data.protocols import TRANSFER_PROTOCOLS
+from dualpt.core.data.sampling import MAX_VAL_SHOTS
+from dualpt.core.errors import UserError
+from dualpt.core.results import VAL_ACCURACY
+from dualpt.sweeps import records
+from dualpt.sweeps.claiming.commands import notes, training_command
+from dualpt.sweeps.comparison.claims import claims_of
+from dualpt.sweeps.comparison.compare import check_metric, own_metric
+from dualpt.sweeps.comparison.frames import cells_frame, finished_shots
+from dualpt.sweeps.comparison.labels import find_method, is_selected, method_title
+from dualpt.sweeps.comparison.searched.candidate_cells import Search
+from dualpt.sweeps.comparison.searched.correction import Selected
+from dualpt.sweeps.comparison.selection import Selection, select
+from dualpt.sweeps.comparison.statistics import Claim, PairedResult, claim
+from dualpt.sweeps.comparison.tables import Entry, shots_text
+from dualpt.sweeps.comparison.values import method_values
+from dualpt.sweeps.ledger.opening import open_reader
+from dualpt.sweeps.outputs import check_file
+from dualpt.sweeps.planning.declared import missing_cells
+from dualpt.sweeps.records import CellRow, SweepRow
+
+BASELINE = "coop"
+"""What a claim is about where nothing else is named."""
+SHOWN_PLACES = 3
+NOT_RECORDED = "not on record"
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two methods."""
+
+    method: str
+    title: str
+    by_dataset: Mapping[str, Entry]
+    settings: Mapping[str, str]
+    """Every key that can change its numbers, as recorded."""
+    command: str
+    """Trains and judges it again."""
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What the claimed setting was selected from."""
+
+    candidates: int
+    given_up: int
+    """By a race, or cut off: judged on a part."""
+    samplers: tuple[str, ...]
+    racing: tuple[str, ...]
+    earlier_sweeps: tuple[str, ...]
+    datasets: tuple[str, ...]
+    shots: tuple[int, ...]
+    seeds: tuple[int, ...]
+    validation_accuracy: float
+    """Of the selected candidate, mean over its cells, in percent: a maximum, and so likely too high."""
+
+
+@dataclass(frozen=True)
+class ClaimPage:
+    """All of a claim, for programs and for the page."""
+
+    sweep: str
+    sentence: str
+    verdict: Claim
+    """`yes` where interval and corrected test agree, `perhaps` where one does; `no` is no claim."""
+    reservations: tuple[str, ...]
+    metric: str
+    protocol: str
+    selection: str
+    shots: int
+    datasets: tuple[str, ...]
+    seeds: tuple[int, ...]
+    method: Side
+    baseline: Side
+    result: PairedResult
+    searched: Searched | None
+    """None where the method was declared, not selected."""
+    draws: tuple[Mapping[str, Any], ...]
+    """`dataset`, `shots`, `seed` and the SHA-256 `fingerprint` of the images drawn."""
+    computed_with: Mapping[str, Mapping[str, int]]
+    """What (software, device, numerics, weights) -> value -> finished cells."""
+    launch: Mapping[str, str]
+    """How the sweep was launched, as far as that is on record."""
+    commands: tuple[str, ...]
+    command_notes: tuple[str, ...]
+    made_by: str
+
+    def document(self) -> str:
+        """JSON, values unrounded."""
+        return json.dumps(asdict(self), indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def make_claim(
+    console: Console,
+    name: str,
+    *,
+    method: str | None,
+    baseline: str | None,
+    shots: int | None,
+    metric: str | None,
+    protocol: str | None,
+    output: Path | None,
+    as_json: bool,
+    store: str,
+) -> None:
+    """Print the page as Markdown (or JSON), or write both beside each other.
+
+    Raises:
+        UserError: any fault of the words; a sweep that is unfinished; cells of either method that are missing.
+    """
+    from dualpt.sweeps.claiming.page import to_markdown
+
+    check_metric(metric)
+    files = [] if output is None else [output.with_suffix(suffix) for suffix in (".md", ".json")]
+    for file in files:
+        check_file(file, "--output")
+    reader = open_reader(store)
+    rows, sweep = reader.read_cells(name), reader.read_sweep(name)
+    page = claim_of(rows, sweep, method=method, baseline=baseline, shots=shots, metric=metric, protocol=protocol)
+    texts = [to_markdown(page), page.document()]
+    for file, text in zip(files, texts, strict=False):
+        _write(file, text)
+        console.print(f"  claim: {file}", highlight=False, markup=False)
+    if not files:
+        print(texts[as_json])
+
+
+def claim_of(
+    rows: Sequence[CellRow],
+    sweep: SweepRow,
+    *,
+    method: str | None = None,
+    baseline: str | None = None,
+    shots: int | None = None,
+    metric: str | None = None,
+    protocol: str | None = None,
+) -> ClaimPage:
+    """What the recorded cells of a sweep say of one method beside another.
+
+    Args:
+        rows: all shown cells.
+        method: by name or title; None is the setting that a search selected.
+        baseline: None is CoOp.
+        shots: None is the largest number with results.
+
+    Raises:
+        UserError: an unfinished sweep, an unknown method, a method with missing cells, draws that differ.
+    """
+    if sweep.status in ("RUNNING", "KILLED"):
+        raise UserError(
+            f"sweep '{sweep.name}' is unfinished ({sweep.status.lower()}): finish it first (`dualpt status`)"
+        )
+    missing = missing_cells(sweep.declared, rows)
+    frame = cells_frame(sweep.name, rows, missing, (), sweep.data_notes, sweep.search, sweep.status)
+    selection = select({sweep.name: frame}, protocol=protocol)
+    if metric is None and selection.protocol in TRANSFER_PROTOCOLS:
+        raise UserError(f"--metric: {selection.protocol} has several; name one, such as target/mean/accuracy")
+    shown = metric or own_metric(selection.protocol)
+    ours, theirs = _sides(selection, method, baseline)
+    at = shots if shots is not None else max(finished_shots(selection.cells, shown) or selection.shots, default=0)
+    _check_complete(selection, (ours, theirs), at, shown)
+    claims = claims_of(selection.cells, selection.grid, theirs, shots=at, metric=shown, searches=selection.searches)
+    result = claims.paired[ours]
+    own = {side: _cells_of(rows, side, selection, at) for side in (ours, theirs)}
+    sides = [_side(side, selection, own[side], at, shown) for side in (ours, theirs)]
+    pair = [row for cells in own.values() for row in cells]
+    alone = next(word for word in claims.words() if word.startswith(method_title(ours)))
+    about = f"{shown} at {shots_text(at)}, {selection.protocol}, {len(selection.datasets)} datasets"
+    return ClaimPage(
+        sweep=sweep.name,
+        sentence=f"{alone} ({about})",
+        verdict=claim(result.interval, result.holm),
+        reservations=(*_limits_of(claims.words(), claims.paired), *selection.remarks),
+        metric=shown,
+        protocol=selection.protocol,
+        selection=selection_words(),
+        shots=at,
+        datasets=selection.datasets,
+        seeds=selection.seeds,
+        method=sides[0],
+        baseline=sides[1],
+        result=result,
+        searched=_searched(Selected.of(ours, selection.cells, selection.searches)),
+        draws=tuple(_draws(pair)),
+        computed_with=_computed_with(pair),
+        launch=launch_facts(sweep),
+        commands=(*(side.command for side in sides), _compare_command(sweep.name, sides[1], at, selection.protocol)),
+        command_notes=tuple(notes(pair)),
+        made_by=f"dualpt {version('dualpt')}",
+    )
+
+
+def launch_facts(sweep: SweepRow) -> dict[str, str]:
+    """Command, commit and software of the launch: what is on record of it, by name."""
+    return {"commit": NOT_RECORDED, "description": sweep.description}
+
+
+def selection_words() -> str:
+    """What a search and a method's own hyperparameters could see."""
+    return (
+        f"validation: up to {MAX_VAL_SHOTS} validation images per class beside the shots (as many as shots below that)"
+    )
+
+
+def _sides(selection: Selection, method: str | None, baseline: str | None) -> tuple[str, str]:
+    names = [str(name) for name in dict.fromkeys(selection.cells["trial"])]
+    selected = [name for name in names if is_selected(name)]
+    if method is None and len(selected) != 1:
+        raise UserError(f"--method: name whose claim it is (there are: {', '.join(map(method_title, names))})")
+    if baseline is None and BASELINE not in names:
+        raise UserError(f"--baseline: the sweep has no {method_title(BASELINE)}; name another method")
+    ours = selected[0] if method is None else find_method(method, names, "--method")
+    theirs = BASELINE if baseline is None else find_method(baseline, names, "--baseline")
+    if ours == theirs:
+        raise UserError(f"--baseline: {method_title(ours)} would be compared with itself; name another method")
+    return ours, theirs
+
+
+def _check_complete(selection: Selection, sides: Sequence[str], shots: int, metric: str) -> None:
+    """Refuse a claim whose pairs have holes."""
+    values = method_values(selection.cells, selection.grid, shots=shots, metric=metric)
+    for side in sides:
+        rows, columns = np.nonzero(np.isnan(values[side]))
+        seeds = selection.seeds if len(values[side]) > 1 else (0,)
+        places = [f"{selection.datasets[column]} seed {seeds[row]}" for row, column in zip(rows, columns, strict=True)]
+        if places:
+            more = f" and {len(places) - SHOWN_PLACES} more" if len(places) > SHOWN_PLACES else ""
+            raise UserError(
+                f"{method_title(side)} lacks {metric} at {shots_text(shots)} for {', '.join(places[:SHOWN_PLACES])}"
+                f"{more}: a claim needs every cell; run the sweep again"
+            )
+
+
+def _cells_of(rows: Sequence[CellRow], method: str, selection: Selection, shots: int) -> list[CellRow]:
+    """A method's finished cells at these shots, in the order of columns; at 0 where it draws no sample."""
+    own = [row for row in rows if row.trial == method and row.protocol == selection.protocol and row.finished]
+    place = {dataset: number for number, dataset in enumerate(selection.datasets)}
+    return sorted((row for row in own if row.shots in (0, shots)), key=lambda row: (place[row.dataset], row.seed))
+
+
+def _side(method: str, selection: Selection, own: Sequence[CellRow], shots: int, metric: str) -> Side:
+    values = method_values(selection.cells, selection.grid, shots=shots, metric=metric)[method]
+    entries = {name: Entry.over_seeds(column) for name, column in zip(selection.datasets, values.T, strict=True)}
+    settings = {key: own[0].params[key] for key in records.recorded_keys([own[0].params]) if key in own[0].params}
+    return Side(method, method_title(method), entries, settings, training_command(own))
+
+
+def _searched(selected: Selected | None) -> Searched | None:
+    if selected is None:
+        return None
+    search: Search = selected.search
+    judged: pd.DataFrame = search.judged
+    return Searched(
+        candidates=selected.count,
+        given_up=len(set(search.tried) - set(search.complete)),
+        samplers=tuple(search.record.samplers),
+        racing=tuple(search.record.racing),
+        earlier_sweeps=tuple(search.record.earlier_sweeps),
+        datasets=tuple(dict.fromkeys(map(str, judged["dataset"]))),
+        shots=tuple(sorted(set(map(int, judged["shots"])))),
+        seeds=tuple(sorted(set(map(int, judged["seed"])))),
+        validation_accuracy=float(judged.loc[judged["trial"] == search.complete[0], VAL_ACCURACY].mean()),
+    )
+
+
+def _draws(rows: Sequence[CellRow]) -> list[dict[str, Any]]:
+    """The draw of each place, which both sides share.
+
+    Raises:
+        UserError: two draws at one place: the sides would not be paired.
+    """
+    places: dict[tuple[str, int, int], set[str]] = {}
+    for row in rows:
+        if row.shots:
+            sample = row.origin.get(records.SAMPLE_TAG, NOT_RECORDED)
+            places.setdefault((row.dataset, row.shots, row.seed), set()).add(sample)
+    for (dataset, shots, seed), found in places.items():
+        if len(found) > 1:
+            raise UserError(
+                f"{dataset} at {shots_text(shots)}, seed {seed}, has two draws ({', '.join(sorted(found))}): the data "
+                "changed in between; run the sweep again under another name"
+            )
+    return [
+        {"dataset": dataset, "shots": shots, "seed": seed, "fingerprint": min(found)}
+        for (dataset, shots, seed), found in sorted(places.items())
+    ]
+
+
+def _computed_with(rows: Sequence[CellRow]) -> dict[str, dict[str, int]]:
+    tags = {
+        "software": records.SOFTWARE_TAG,
+        "device": records.DEVICE_TAG,
+        "numerics version": records.NUMERICS_TAG,
+        "weights (SHA-256)": records.WEIGHTS_TAG,
+    }
+    return {
+        title: dict(Counter(row.origin.get(tag, NOT_RECORDED) for row in rows).most_common())
+        for title, tag in tags.items()
+    }
+
+
+def _limits_of(words: Sequence[str], methods: Mapping[str, PairedResult]) -> list[str]:
+    """What a reader must know besides the verdicts on the methods."""
+    titles = tuple(f"{method_title(method)}{after}" for method in methods for after in (" is ", ": ", " cannot "))
+    return [word for word in words if not word.startswith(titles) or "is left out" in word]
+
+
+def _compare_command(name: str, baseline: Side, shots: int, protocol: str) -> str:
+    return f"dualpt compare {name} --baseline {baseline.method} --shots {shots} --protocol {protocol}"
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"--output: {file} cannot be written ({error.strerror})") from None
