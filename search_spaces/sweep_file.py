@@ -11,14 +11,16 @@ from dualpt.core.config import SETTING_KEYS, Section, Setting, flatten, one_line
 from dualpt.core.data.catalog import expand_datasets
 from dualpt.core.data.protocols import targets_of
 from dualpt.core.errors import UserError, nearest
-from dualpt.core.files.yaml_reader import read_yaml
 from dualpt.search_spaces.constraints import parse_constraint
+from dualpt.search_spaces.documents.extending import read_extended
+from dualpt.search_spaces.documents.fixing import fix_searched
 from dualpt.search_spaces.parameters import SHOTS
 from dualpt.search_spaces.search_checks import check_constraints, check_packing, check_racing, check_sampler, whole_grid
 from dualpt.search_spaces.search_section import Search
+from dualpt.search_spaces.shipped import shipped_or_path
 from dualpt.search_spaces.space_checks import check_space
 from dualpt.search_spaces.start_points import declared_start_points
-from dualpt.search_spaces.sweep import Grid, LoadedSweep, Run, SweepFile
+from dualpt.search_spaces.sweep import Grid, LoadedSweep, Origin, Run, SweepFile
 
 METHOD_REMEDY = "a sweep searches learned prompts; list other methods under 'baselines'"
 
@@ -47,7 +49,11 @@ def load_sweep(path: Path, overrides: Mapping[str, Any] | None = None) -> Loaded
     """
     given = in_full(overrides or {})
     following = [axis for axis in AXES if f"grid.{axis}" in given and f"search.{axis}" not in given]
-    return check_sweep(override(read_yaml(path), given, path), source=str(path), following=following)
+    declared = override(read_extended(path, shipped_or_path, override), given, path)
+    declared, remarks = fix_searched(declared, given, str(path))
+    sweep = check_sweep(declared, source=str(path), following=following)
+    text = path.read_text(encoding="utf-8")
+    return replace(sweep, origin=Origin("sweep", str(path), text, overrides or {}, declared), remarks=remarks)
 
 
 def in_full(overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,7 +76,7 @@ def check_sweep(declared: Mapping[str, Any], source: str, following: Collection[
     sweep = check_grid(declared, source, following)
     if not sweep.file.baselines and sweep.file.search is None:
         raise UserError(f"{source}: nothing to run: give baselines, a search, or both")
-    return sweep
+    return replace(sweep, origin=Origin(file=source, document=declared))
 
 
 def check_grid(declared: Mapping[str, Any], source: str, following: Collection[str] = ()) -> LoadedSweep:
@@ -174,6 +180,7 @@ def override(declared: dict[str, Any], overrides: Mapping[str, Any], path: Path)
             if section == "search" and rest.startswith("space."):
                 space = _section(inner, "space", f"{path}: search.space")
                 inner["space"] = {**space, rest.removeprefix("space."): value}
+                inner["space"] = {name: spec for name, spec in inner["space"].items() if spec is not None}
             else:
                 single = rest in (*AXES, "targets") and value is not None and not isinstance(value, list)
                 inner[rest] = [value] if single else value
