@@ -69,18 +69,26 @@ def load_ablation(path: Path, overrides: Mapping[str, Any] | None = None) -> Loa
     Raises:
         UserError: one line that names the file, the key and the remedy.
     """
-    declared = read_extended(path, shipped_ablation_or_path, override)
-    given = in_full(overrides or {})
+    origin = Origin("ablation", str(path), path.read_text(encoding="utf-8") if path.is_file() else "", overrides or {})
+    return load_ablation_document(read_extended(path, shipped_ablation_or_path, override), origin, str(path))
+
+
+def load_ablation_document(declared: Mapping[str, Any], origin: Origin, source: str) -> LoadedAblation:
+    """An ablation from what its file declares, with the overrides of `origin` over it (see `load_ablation`).
+
+    Args:
+        source: what declares it, for error messages.
+    """
+    given = in_full(origin.overrides)
     for key in given:
         if key.split(".")[0] in (*ABLATION_KEYS, "search") and key != "pack":
-            raise UserError(f"{path}: '{key}' cannot be overridden in an ablation; change it in a copy of the file")
+            raise UserError(f"{source}: '{key}' cannot be overridden in an ablation; change it in a copy of the file")
     pack = {"pack": given.pop("pack")} if "pack" in given else {}
     shared = {key: value for key, value in declared.items() if key not in ABLATION_KEYS}
     design = {key: value for key, value in declared.items() if key in ABLATION_KEYS}
-    document = {**override(shared, given, path), **design, **pack}
-    ablation = check_ablation(document, source=str(path))
-    origin = replace(ablation.sweep.origin, text=path.read_text(encoding="utf-8"), overrides=overrides or {})
-    return replace(ablation, sweep=replace(ablation.sweep, origin=origin))
+    document = {**override(shared, given, source), **design, **pack}
+    ablation = check_ablation(document, source)
+    return replace(ablation, sweep=replace(ablation.sweep, origin=replace(origin, document=document)))
 
 
 def check_ablation(declared: Mapping[str, Any], source: str) -> LoadedAblation:

@@ -47,13 +47,30 @@ def load_sweep(path: Path, overrides: Mapping[str, Any] | None = None) -> Loaded
     Raises:
         UserError: one line that names the file, the key and the remedy.
     """
-    given = in_full(overrides or {})
+    origin = Origin("sweep", str(path), path.read_text(encoding="utf-8") if path.is_file() else "", overrides or {})
+    return load_document(read_extended(path, shipped_or_path, override), origin, str(path))
+
+
+def load_document(document: dict[str, Any], origin: Origin, source: str) -> LoadedSweep:
+    """A sweep from what its file declares, with the overrides of `origin` over it (see `load_sweep`).
+
+    Args:
+        source: what declares it, for error messages.
+    """
+    given = in_full(origin.overrides)
     following = [axis for axis in AXES if f"grid.{axis}" in given and f"search.{axis}" not in given]
-    declared = override(read_extended(path, shipped_or_path, override), given, path)
-    declared, remarks = fix_searched(declared, given, str(path))
-    sweep = check_sweep(declared, source=str(path), following=following)
-    text = path.read_text(encoding="utf-8")
-    return replace(sweep, origin=Origin("sweep", str(path), text, overrides or {}, declared), remarks=remarks)
+    declared, remarks = fix_searched(override(document, given, source), given, source)
+    sweep = check_sweep(declared, source=source, following=following)
+    return replace(sweep, origin=replace(origin, document=_as_cut(declared, sweep, following)), remarks=remarks)
+
+
+def _as_cut(declared: dict[str, Any], sweep: LoadedSweep, following: Collection[str]) -> dict[str, Any]:
+    """The document with the lists of the search that have followed the grid's, so that it loads on its own."""
+    if sweep.file.search is None:
+        return declared
+    cut = {axis: getattr(sweep.file.search, axis) for axis in following}
+    search = {**declared["search"], **cut}
+    return {**declared, "search": {key: value for key, value in search.items() if key not in cut or value is not None}}
 
 
 def in_full(overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -164,7 +181,7 @@ def _members(axis: str, values: Iterable[Any], place: str, root: Path | None) ->
         raise UserError(f"{place}: {error}") from None
 
 
-def override(declared: dict[str, Any], overrides: Mapping[str, Any], path: Path) -> dict[str, Any]:
+def override(declared: dict[str, Any], overrides: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
     """Apply overrides: `grid.*`, `search.*`, `run.*`, `name` to the file itself, all else to its `setting`."""
     setting = _section(declared, "setting", f"{path}: setting")
     try:

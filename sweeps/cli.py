@@ -30,6 +30,7 @@ app = typer.Typer(
     name="dualpt",
     help="Sweeps and ablations of dual-aligned prompt tuning (DuAl-PT) of CLIP over eleven datasets.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     epilog="Settings are key=value with dotted names, for example [bold]alignment.llm_weight=4 prompt.n_prompts=2[/]; "
@@ -91,15 +92,20 @@ def _usage_fault(error: Any) -> str:
     return f"{said} (see `{error.ctx.command_path} --help`)" if said and error.ctx else said
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"dualpt {version('dualpt')}")
+        raise typer.Exit
+
+
 @app.callback()
 def _before_any_command(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
 ) -> None:
-    if version:
-        from importlib.metadata import version as installed
-
-        print(f"dualpt {installed('dualpt')}")
-        raise typer.Exit
     # MLflow and Ray would otherwise report usage or warn on every start.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

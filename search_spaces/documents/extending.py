@@ -18,7 +18,7 @@ EXTENDS = "extends"
 SECTIONS = ("grid", "search", "run")
 SPACE = "search.space"
 
-Override = Callable[[dict[str, Any], Mapping[str, Any], Path], dict[str, Any]]
+Override = Callable[[dict[str, Any], Mapping[str, Any], Path | str], dict[str, Any]]
 """Sets dotted keys in a document (`sweep_file.override`)."""
 
 
