@@ -6,10 +6,14 @@ Features are L2-normalised.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
+
+Beside = Literal["value", "tokens", "hidden"]
+"""What is kept of an image beside its global features: local ones of either kind (`core.config.LocalKind`), or the
+features before the projection into the joint space."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +69,11 @@ class ImageFeatures:
     global_features: Tensor
     """(n, D)"""
     local_features: Tensor | StoredRows | None
-    """(n, P, D), or None where no local logits are asked for."""
+    """(n, P, D), or None where none are asked for; (n, W) where `hidden` features are kept in their place."""
     labels: Tensor
     """(n,) int64"""
+    norms: Tensor | None = None
+    """(n,), of the raw global features, where they are asked for."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -80,7 +86,8 @@ class ImageFeatures:
     def rows(self, index: slice | Tensor) -> "LoadedFeatures":
         """The images at `index` (a slice, or an int64 tensor of any one-dimensional order)."""
         local = None if self.local_features is None else self.local_features[index]
-        return LoadedFeatures(self.global_features[index], local, self.labels[index])
+        norms = None if self.norms is None else self.norms[index]
+        return LoadedFeatures(self.global_features[index], local, self.labels[index], norms)
 
 
 @dataclass(frozen=True)

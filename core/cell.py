@@ -1,10 +1,12 @@
 """What a cell is: one setting on one dataset at one number of shots with one seed. Loads no torch."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from dualpt.core.config import Protocol, Setting
+from dualpt.core.errors import UserError
 
 PACKABLE = frozenset(
     {
@@ -15,7 +17,7 @@ PACKABLE = frozenset(
         "optim.learning_rate",
     }
 )
-"""Keys in which replicas of the same training step may differ, apart from their seed."""
+"""Keys in which replicas that learn prompts may differ within the same training step, apart from their seed."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,33 @@ class Cell:
         return f"{self.dataset} {self.shots}-shot seed {self.seed}"
 
 
+def packable_keys(setting: Setting) -> frozenset[str]:
+    """Keys in which the cells of a pack may differ, apart from their seed."""
+    if not setting.fits_features:
+        return PACKABLE
+    method = setting.definition
+    return frozenset(f"{method.name}.{option}" for option in method.definition.packable)
+
+
+def check_serves(setting: Setting, protocol: Protocol, shots: Sequence[int]) -> None:
+    """Refuse a protocol or a number of shots that the method isn't made for.
+
+    Raises:
+        UserError: naming the method and what it takes, or its options that don't serve the protocol.
+    """
+    if not setting.fits_features:
+        return
+    definition, name = setting.definition.definition, setting.definition.name
+    if protocol not in definition.protocols:
+        served = ", ".join(sorted(definition.protocols))
+        raise UserError(f"{name}: can't be judged under protocol {protocol}, since it serves {served} alone")
+    setting.definition.instance.check(setting.definition.options(dict(setting.own)), protocol)
+    if (fewest := min(shots)) < definition.min_shots:
+        raise UserError(
+            f"{name}: needs at least {definition.min_shots} shots, found {fewest}; raise or leave out shots"
+        )
+
+
 def pack_of(cell: Cell) -> str:
     """Cells with equal strings may train in the same steps: they differ in seed, weights and learning rate only.
 
@@ -50,5 +79,6 @@ def pack_of(cell: Cell) -> str:
 @lru_cache(maxsize=4096)
 def _shape(setting: Setting) -> str:
     """The setting's part of `pack_of`; a trial asks for it once per cell."""
-    active = {key: value for key, value in setting.active().items() if key not in PACKABLE}
+    packable = packable_keys(setting)
+    active = {key: value for key, value in setting.active().items() if key not in packable}
     return json.dumps([active, setting.data.root, setting.descriptions.bank], sort_keys=True)

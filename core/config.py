@@ -7,19 +7,29 @@ Sections are frozen and refuse unknown keys. A key's dotted name (``optim.learni
 YAML, on the command line, in MLflow and in tables. Nothing below the entry point (`core.running`) sees these classes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, assert_never
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dualpt.core.errors import UserError, nearest
+from dualpt.core.method_catalog import (
+    BUILT_IN,
+    PROMPT,
+    ZERO_SHOT,
+    LoadedMethod,
+    Reads,
+    canonical,
+    load_method,
+    owner_of,
+)
 from dualpt.core.recipes import RecipeName
 
 Value = str | int | float | bool | None
 
 Protocol = Literal["few-shot", "base-to-new", "cross-dataset", "domain-generalization"]
-Method = Literal["prompt", "zero-shot", "zero-shot-descriptions"]
 LlmForm = Literal["cosine", "ot", "contrastive", "kl"]
 LlmTarget = Literal["descriptions", "template"]
 LocalForm = Literal["ot", "topk", "multiscale", "attention", "uniform"]
@@ -142,8 +152,9 @@ class DescriptionsSection(Section):
 class Setting(Section):
     """One complete method configuration."""
 
-    method: Method = "prompt"
-    """Learned prompts, or a zero-shot classifier from the template or from the mean description."""
+    method: str = PROMPT
+    """Learned prompts, a zero-shot classifier from the template or from the mean description, or a method on frozen
+    features: one of docs/methods.md, one that a package installs, or `FILE.py`."""
     backbone: BackboneSection = BackboneSection()
     prompt: PromptSection = PromptSection()
     alignment: AlignmentSection = AlignmentSection()
@@ -151,21 +162,88 @@ class Setting(Section):
     optim: OptimSection = OptimSection()
     data: DataSection = DataSection()
     descriptions: DescriptionsSection = DescriptionsSection()
+    own: tuple[tuple[str, Value], ...] = ()
+    """Options of a method on frozen features, each the key `<method>.<option>`; none for other methods."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_own_options(cls, given: Any) -> Any:
+        """Find the method, and check and complete its options.
+
+        Raises:
+            UserError: no such method, or options that it refuses.
+        """
+        if not isinstance(given, dict) or not isinstance(method := given.get("method", PROMPT), str):
+            return given
+        own = dict(given.get("own", ()))
+        if method in BUILT_IN:
+            return {**given, "own": ()}
+        method = canonical(method)
+        return {**given, "method": method, "own": _completed(load_method(method), tuple(own.items()))}
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Every key that this setting has: those of all settings, and its method's own."""
+        return (*SETTING_KEYS, *self.own_keys)
+
+    @property
+    def own_keys(self) -> tuple[str, ...]:
+        """Its method's own keys."""
+        return tuple(f"{self.definition.name}.{option}" for option, _ in self.own)
+
+    def check_key(self, key: str, source: str, also: Sequence[str] = ()) -> None:
+        """Refuse a key that this setting doesn't have.
+
+        Args:
+            also: what else is known there.
+
+        Raises:
+            UserError: whose key it is, or the nearest.
+        """
+        if key not in self.keys:
+            raise UserError(f"{source}: {self._unknown(key, also)}")
+
+    def _unknown(self, key: str, also: Sequence[str] = ()) -> str:
+        """Why a key is none of this setting's."""
+        owner = owner_of(key)
+        if owner is not None and owner != self.method_name:
+            return f"{key} belongs to the method {owner}, and this setting's is {self.method_name}"
+        return f"unknown key '{key}'{nearest(key, (*self.keys, *also))}"
 
     def flat(self) -> dict[str, Value]:
         """Every key by its dotted name."""
-        return flatten(self.model_dump())
+        values: dict[str, Value] = flatten(self.model_dump(exclude={"own"}))
+        return values | {f"{self.definition.name}.{option}": value for option, value in self.own}
 
     @property
     def trains(self) -> bool:
-        """Whether contexts are learned; zero-shot classifiers draw no sample and have one result per dataset."""
-        match self.method:
-            case "prompt":
-                return True
-            case "zero-shot" | "zero-shot-descriptions":
-                return False
-            case _:
-                assert_never(self.method)
+        """Whether a sample is drawn and fitted; zero-shot classifiers draw none and have one result per dataset."""
+        return self.method not in ZERO_SHOT
+
+    @property
+    def learns_prompts(self) -> bool:
+        """Whether contexts are learned; other methods have none of the sections that shape prompts."""
+        return self.method == PROMPT
+
+    @property
+    def fits_features(self) -> bool:
+        """Whether its method is a class on frozen features (`dualpt.core.methods`), its `definition`."""
+        return self.method not in BUILT_IN
+
+    @property
+    def method_name(self) -> str:
+        """What its method is called in records: a user's own by its name, wherever its file lies."""
+        return self.definition.name if self.fits_features else self.method
+
+    @property
+    def reads(self) -> Reads:
+        """What its method reads of images; only where it `fits_features`."""
+        return self.definition.reads(dict(self.own))
+
+    @property
+    def definition(self) -> LoadedMethod:
+        """The code of its method; only where it `fits_features`."""
+        return load_method(self.method)
 
     def active(self) -> dict[str, Value]:
         """The keys that can change the result, by dotted name: what identifies a setting.
@@ -173,28 +251,64 @@ class Setting(Section):
         Locations (`data.root`, `descriptions.bank`) are left out: cell keys hash the content and not its place. So are
         knobs that the rest of the setting switches off, so CoOp with `alignment.topk: 3` is CoOp.
         """
-        return {
+        active = {
             key: value
             for key, value in self.flat().items()
             if key not in LOCATIONS and ACTIVE_WHEN.get(key, _always)(self)
         }
+        if self.fits_features and self.definition.sha256 is not None:
+            return active | {"method": self.method_name, METHOD_SOURCE: self.definition.sha256}
+        return active
 
     def with_values(self, values: Mapping[str, Any], source: str = "override") -> "Setting":
-        """Return a copy with dotted keys replaced.
+        """Return a copy with dotted keys replaced; another method begins with the defaults of its own options.
 
         Raises:
-            UserError: an unknown key (the nearest is named), a wrong type or a value out of range; all in one line.
+            UserError: an unknown key (the nearest is named), one of another method, a wrong type or a value out of
+                range; all in one line.
         """
-        nested = self.model_dump()
-        for key, value in values.items():
-            if key not in SETTING_KEYS:
-                raise UserError(f"{source}: unknown key '{key}'{nearest(key, SETTING_KEYS)}")
-            section, _, name = key.rpartition(".")
-            (nested[section] if section else nested)[name] = value
         try:
-            return Setting.model_validate(nested)
+            return self._changed(values)
         except ValidationError as error:
             raise UserError(f"{source}: {one_line(error)}") from None
+        except UserError as error:
+            raise UserError(f"{source}: {error}") from None
+
+    def _changed(self, values: Mapping[str, Any]) -> "Setting":
+        base = self._of_method(values.get("method", self.method))
+        nested, own = base.model_dump(), dict(base.own)
+        for key, value in values.items():
+            section, _, name = key.rpartition(".")
+            if key in SETTING_KEYS:
+                (nested[section] if section else nested)[name] = value
+            elif base.fits_features and section == base.definition.name:
+                own[name] = value
+            else:
+                raise UserError(base._unknown(key))
+        return Setting.model_validate({**nested, "own": tuple(own.items())})
+
+    def _of_method(self, method: Any) -> "Setting":
+        """The same with another method at its defaults; itself where that is its method."""
+        if not isinstance(method, str) or canonical(method) == self.method:
+            return self
+        return Setting.model_validate({**self.model_dump(exclude={"own"}), "method": method})
+
+
+@lru_cache(maxsize=4096)
+def _completed(method: LoadedMethod, given: tuple[tuple[str, Value], ...]) -> tuple[tuple[str, Value], ...]:
+    """Every option of a method in its order.
+
+    Raises:
+        UserError: an unknown option, a wrong type or a value out of range.
+    """
+    for option, _ in given:
+        if option not in method.option_names:
+            key, known = f"{method.name}.{option}", [f"{method.name}.{name}" for name in method.option_names]
+            raise UserError(f"unknown key '{key}'{nearest(key, known)}")
+    try:
+        return tuple(method.options(dict(given)).model_dump().items())
+    except ValidationError as error:
+        raise UserError(one_line(error, f"{method.name}.")) from None
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -212,11 +326,11 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def one_line(error: ValidationError) -> str:
-    """All faults of a pydantic validation in one line, each with its dotted key and the value given."""
+def one_line(error: ValidationError, prefix: str = "") -> str:
+    """All faults of a pydantic validation in one line, each with its dotted key behind `prefix` and the value given."""
     faults = []
     for fault in error.errors():
-        key = ".".join(str(part) for part in fault["loc"]) or "file"
+        key = prefix + ".".join(str(part) for part in fault["loc"]) or "file"
         given = "" if fault["type"] == "missing" else f" (given: {fault['input']!r})"
         message = fault["msg"].removeprefix("Value error, ")
         faults.append(f"{key}: {message[0].lower()}{message[1:]}{given}")
@@ -225,24 +339,26 @@ def one_line(error: ValidationError) -> str:
 
 SETTING_KEYS: tuple[str, ...] = tuple(Setting().flat())
 LOCATIONS = frozenset({"data.root", "descriptions.bank"})
+METHOD_SOURCE = "method.source"
+"""Among the active keys, what a user's own method is told by: the SHA-256 of its file, wherever that lies."""
 
 
 def _always(setting: Setting) -> bool:
     return True
 
 
-def _trains(setting: Setting) -> bool:
-    return setting.trains
+def _learns_prompts(setting: Setting) -> bool:
+    return setting.learns_prompts
 
 
 def uses_local(setting: Setting) -> bool:
     """Whether local image features enter training or inference."""
-    return _trains(setting) and (setting.alignment.local_weight > 0 or setting.inference.local_weight > 0)
+    return _learns_prompts(setting) and (setting.alignment.local_weight > 0 or setting.inference.local_weight > 0)
 
 
 def uses_llm(setting: Setting) -> bool:
     """Whether the alignment with descriptions (or the template) is in the loss."""
-    return _trains(setting) and setting.alignment.llm_weight > 0
+    return _learns_prompts(setting) and setting.alignment.llm_weight > 0
 
 
 def uses_descriptions(setting: Setting) -> bool:
@@ -253,7 +369,7 @@ def uses_descriptions(setting: Setting) -> bool:
 
 def tests_with_descriptions(setting: Setting) -> bool:
     """Whether classifying needs descriptions, of the classes of every test set."""
-    at_test = _trains(setting) and setting.inference.description_weight > 0
+    at_test = _learns_prompts(setting) and setting.inference.description_weight > 0
     return at_test or setting.method == "zero-shot-descriptions"
 
 
@@ -272,9 +388,13 @@ def _relaxes_ot(setting: Setting) -> bool:
 
 
 ACTIVE_WHEN: dict[str, Callable[[Setting], bool]] = {
-    **{key: _trains for key in SETTING_KEYS if key.split(".")[0] in {"prompt", "alignment", "inference", "optim"}},
-    "optim.epoch_scale": lambda setting: _trains(setting) and setting.optim.epochs is None,
-    "data.views": _trains,
+    **{
+        key: _learns_prompts
+        for key in SETTING_KEYS
+        if key.split(".")[0] in {"prompt", "alignment", "inference", "optim"}
+    },
+    "optim.epoch_scale": lambda setting: _learns_prompts(setting) and setting.optim.epochs is None,
+    "data.views": _learns_prompts,
     "backbone.local_features": uses_local,
     "alignment.llm_form": uses_llm,
     "alignment.llm_target": uses_llm,

@@ -1,13 +1,16 @@
-"""Published methods that are settings of the same code, and so baselines in every table.
+"""Published methods as settings, and so baselines in every table.
 
-Each is a set of values over the shipped defaults, which are DuAl-PT with both alignments.
+Each is a set of values over the shipped defaults, which are DuAl-PT with both alignments. A method on frozen features
+is its name alone: its authors' recipe is the default of its own options.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from dualpt.core.config import Setting, Value
+from dualpt.core.config import Protocol, Setting, Value
 from dualpt.core.errors import UserError, nearest
+from dualpt.core.method_catalog import CATALOGUE, canonical, installed, load_method, owner_of
+from dualpt.core.method_files import is_file_spec
 
 TRAINED: dict[str, Value] = {"method": "prompt"}
 NO_LLM: dict[str, Value] = {"alignment.llm_weight": 0.0, "inference.description_weight": 0.0}
@@ -30,6 +33,7 @@ METHODS: dict[str, Baseline] = {
     "zero-shot-descriptions": Baseline(
         "zero-shot descriptions", "zero shot desc.", {"method": "zero-shot-descriptions"}
     ),
+    **{one.name: Baseline(one.title, one.short_title, {"method": one.name}) for one in CATALOGUE.values()},
     "coop": Baseline("CoOp", "CoOp", {**TRAINED, "prompt.n_prompts": 1, **NO_LLM, **NO_LOCAL}),
     "coop-words": Baseline(  # as CoCoOp trains CoOp for base-to-new and transfer (arXiv 2203.05557, section 4)
         "CoOp (a photo of a)",
@@ -77,12 +81,40 @@ METHODS: dict[str, Baseline] = {
 """In the order of tables."""
 
 
-def method_setting(name: str, shared: Mapping[str, Value] | None = None) -> Setting:
-    """The setting of a published method, with `shared` values (backbone, optimiser, data) applied beneath it.
+def find_method(name: str) -> tuple[str, Baseline]:
+    """A published method, an installed one or a user's file, and the name of its trial.
 
     Raises:
-        UserError: no such method (the nearest is named).
+        UserError: no such method (the nearest is named), a faulty one, or one whose name is taken.
     """
-    if name not in METHODS:
-        raise UserError(f"unknown method '{name}'{nearest(name, METHODS)} (known: {', '.join(METHODS)})")
-    return Setting().with_values({**(shared or {}), **METHODS[name].values}, source=f"method '{name}'")
+    if name in METHODS:
+        return name, METHODS[name]
+    if not is_file_spec(name) and name not in installed():
+        raise UserError(f"unknown method '{name}'{nearest(name, METHODS)} (known: {', '.join(METHODS)}, or FILE.py)")
+    own = load_method(canonical(name))
+    if own.name in METHODS:
+        raise UserError(f"{name}: name '{own.name}' is taken by a published method; choose another")
+    return own.name, Baseline(own.definition.title, own.definition.short_title, {"method": name})
+
+
+def method_setting(name: str, shared: Mapping[str, Value] | None = None, protocol: Protocol | None = None) -> Setting:
+    """The setting of a published method, with `shared` values (backbone, optimiser, data) applied beneath it.
+
+    Shared options of other methods are left out, and those of its own stand above its authors' for the protocol.
+
+    Raises:
+        UserError: no such method (the nearest is named), or options that it refuses.
+    """
+    _, method = find_method(name)
+    source = f"method '{name}'"
+    start = Setting().with_values({"method": method.values["method"]}, source)
+    owners = {start.method_name} if start.fits_features else set()
+    if start.fits_features and protocol is not None:
+        theirs = start.definition.definition.by_protocol.get(protocol, {})
+        start = start.with_values({f"{start.method_name}.{key}": value for key, value in theirs.items()}, source)
+    return start.with_values({**without_options(shared or {}, but=owners), **method.values}, source)
+
+
+def without_options(values: Mapping[str, Value], but: Collection[str] = ()) -> dict[str, Value]:
+    """Values without the options of methods that ship, but those of `but`."""
+    return {key: value for key, value in values.items() if owner_of(key) in (None, *but)}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 from unicodedata import normalize
 
-from dualpt.core.config import SETTING_KEYS, Setting, Value, flatten, uses_descriptions
+from dualpt.core.config import Setting, Value, flatten, uses_descriptions
 from dualpt.core.errors import UserError, nearest
 from dualpt.core.presets import METHODS, method_setting
 from dualpt.search_spaces.designs import Design, Factor, factorial, one_at_a_time, resolution
@@ -157,12 +157,13 @@ def _published(values: Mapping[str, Any], sweep: LoadedSweep, place: str) -> tup
         raise UserError(f"{place}: a published method needs 'changes', the list of keys in which it differs")
     if not isinstance(method, str) or method not in METHODS:
         raise UserError(f"{place}: unknown method '{method}'{nearest(method, METHODS)}")
-    setting = method_setting(method, sweep.file.base_values())
+    setting = method_setting(method, sweep.file.base_values(), sweep.file.grid.protocol)
     if not setting.trains:
         raise UserError(f"{place}: {method} trains nothing; list it under 'baselines'")
     for key in changes:
-        if not isinstance(key, str) or key not in SETTING_KEYS:
-            raise UserError(f"{place}.changes: unknown key '{key}'{nearest(key, SETTING_KEYS)}")
+        setting.check_key(str(key), f"{place}.changes")
+    if setting.method != sweep.reference.method:  # named with the method that they belong to
+        changes = [*changes, *setting.own_keys, *sweep.reference.own_keys]
     return setting, changes
 
 
@@ -184,7 +185,7 @@ def _of_factors(declared: Mapping[str, Any], reference: Variant, sweep: LoadedSw
     for levels in runs[1:]:
         changed = {f.name: levels[f.name] for f in factors if levels[f.name] != f.reference}
         values = {key: value for f in factors for key, value in f.levels[levels[f.name]].items() if f.name in changed}
-        name = ", ".join(_level_name(factor, level) for factor, level in changed.items())
+        name = ", ".join(_level_name(factor, level, reference.setting) for factor, level in changed.items())
         _check_name(name, f"{source}: factors")
         setting = reference.setting.with_values(values, source=f"{source}: factors")
         _check_difference(setting, reference, list(values), f"{source}: {name}")
@@ -192,17 +193,17 @@ def _of_factors(declared: Mapping[str, Any], reference: Variant, sweep: LoadedSw
     return LoadedAblation(replace(sweep, variants=tuple(variants)), design, factors, generators)
 
 
-def _level_name(factor: str, level: str) -> str:
+def _level_name(factor: str, level: str, reference: Setting) -> str:
     """`prompt.n_prompts = 4`, `without local alignment`."""
-    return f"{factor} = {level}" if factor in SETTING_KEYS else f"{level} {factor}"
+    return f"{factor} = {level}" if factor in reference.keys else f"{level} {factor}"
 
 
 def _factor(name: str, declared: Any, reference: Setting, place: str) -> Factor:
     """A factor from `[values]` of the key that it is named after, or from levels that each set some keys."""
     _check_name(name, place)
     if isinstance(declared, list):
-        if name not in SETTING_KEYS:
-            raise UserError(f"{place}: a list of values needs a key as its name{nearest(name, SETTING_KEYS)}")
+        if name not in reference.keys:
+            raise UserError(f"{place}: a list of values needs a key as its name{nearest(name, reference.keys)}")
         texts = [str(value) for value in declared]
         if twice := [text for n, text in enumerate(texts) if text in texts[:n]]:
             raise UserError(f"{place}: {twice[0]} is listed twice; remove one")
@@ -276,7 +277,7 @@ def _difference(setting: Setting, reference: Setting) -> list[str]:
     matters = setting.active().keys() | reference.active().keys()
     if uses_descriptions(setting) or uses_descriptions(reference):
         matters = matters | {BANK}
-    return [key for key in one if key in matters and one[key] != other[key]]
+    return [key for key in {**one, **other} if key in matters and one.get(key) != other.get(key)]
 
 
 def _check_difference(setting: Setting, reference: Variant, declared: Sequence[str], place: str) -> None:
@@ -287,7 +288,7 @@ def _check_difference(setting: Setting, reference: Variant, declared: Sequence[s
     if more := [key for key in differs if key not in declared]:
         raise UserError(f"{place}: differs from the reference in more than declared: {', '.join(more)}; declare it")
     one, other = setting.flat(), reference.setting.flat()
-    if idle := [key for key in declared if one[key] != other[key] and key not in differs]:
+    if idle := [key for key in declared if one.get(key) != other.get(key) and key not in differs]:
         raise UserError(f"{place}: {', '.join(idle)} changes nothing, since the rest of the setting switches it off")
 
 

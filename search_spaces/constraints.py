@@ -32,6 +32,8 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.In: lambda value, values: value in values,
     ast.NotIn: lambda value, values: value not in values,
 }
+HYPHEN = "·"
+"""Stands for the hyphen in the name of a method: Python allows it within identifiers."""
 LANGUAGE = "keys, numbers and words with + - * / // %, comparisons, in, and, or, not"
 
 
@@ -60,13 +62,16 @@ class Constraint:
             raise UserError(f"'{self.text}' cannot be evaluated: {reason}") from None
 
 
-def parse_constraint(text: Any, searched: Collection[str], source: str) -> Constraint:
+def parse_constraint(
+    text: Any, searched: Collection[str], source: str, known: Collection[str] = SETTING_KEYS
+) -> Constraint:
     """Read one constraint.
 
     Args:
         text: as written in the file.
         searched: the keys of the space.
         source: file and key, for error messages.
+        known: the keys of the setting.
 
     Raises:
         UserError: it is not a comparison in the language, or names an unknown key or no searched one.
@@ -74,20 +79,28 @@ def parse_constraint(text: Any, searched: Collection[str], source: str) -> Const
     if not isinstance(text, str):
         raise UserError(f"{source}: expected text such as 'prompt.n_prompts <= 2', found {text!r}")
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        tree = ast.parse(_as_identifiers(text, known).strip(), mode="eval").body
         keys = frozenset(_keys(tree, text, source))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise UserError(f"{source}: '{text:.200}' is not an expression of {LANGUAGE}") from None
     if not _is_condition(tree):
         raise UserError(f"{source}: '{text}' is neither true nor false; write a comparison such as … <= 32")
     for key in sorted(keys):
-        if key not in SETTING_KEYS and key != SHOTS:
-            raise UserError(f"{source}: unknown key '{key}' in '{text}'{nearest(key, [*SETTING_KEYS, SHOTS])}")
+        if key not in known and key != SHOTS:
+            raise UserError(f"{source}: unknown key '{key}' in '{text}'{nearest(key, [*known, SHOTS])}")
     if SHOTS in keys and SHOTS not in searched:
         raise UserError(f"{source}: '{text}' names {SHOTS}, which is not searched")
     if not keys & set(searched):
         raise UserError(f"{source}: '{text}' names no searched key; it holds for every candidate or for none")
     return Constraint(text, keys, tree)
+
+
+def _as_identifiers(text: str, known: Collection[str]) -> str:
+    """Keys such as `tip-adapter.alpha` spelled so that Python doesn't read a difference; `_dotted` reads them back."""
+    for key in sorted(known, key=len, reverse=True):
+        if "-" in key:
+            text = text.replace(key, key.replace("-", HYPHEN))
+    return text
 
 
 def _keys(node: ast.expr, text: str, source: str) -> list[str]:
@@ -113,7 +126,7 @@ def _keys(node: ast.expr, text: str, source: str) -> list[str]:
 def _dotted(node: ast.expr, text: str, source: str) -> str:
     match node:
         case ast.Name(id=name):
-            return name
+            return name.replace(HYPHEN, "-")
         case ast.Attribute(value=inner, attr=name):
             return f"{_dotted(inner, text, source)}.{name}"
         case _:

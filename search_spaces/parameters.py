@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from dualpt.core.config import SETTING_KEYS, Setting, Value
+from dualpt.core.config import Setting, Value
 from dualpt.core.errors import UserError, nearest
 
 SHOTS = "data.shots"
@@ -119,20 +119,21 @@ MOST_VALUES = 1_000_000
 """Values of a range in steps; samplers and tables list them."""
 
 
-def parse_parameter(key: str, spec: Any, source: str) -> Parameter:
+def parse_parameter(key: str, spec: Any, source: str, reference: Setting | None = None) -> Parameter:
     """Read one line of a `space:` mapping.
 
     Args:
         key: dotted name of what varies.
         spec: `{float: [low, high]}`, `{int: [low, high]}` or `{choice: [...]}`, with `log`, `step` and `when`.
         source: file and section, for error messages.
+        reference: the setting whose key it is; the shipped defaults where none is given.
 
     Raises:
         UserError: an unknown key or option, a wrong type, reversed bounds, or a bound the setting would refuse.
     """
-    place = f"{source}.{key}"
-    if key not in SETTING_KEYS and key != SHOTS:
-        raise UserError(f"{source}: unknown key '{key}'{nearest(key, [*SETTING_KEYS, SHOTS])}")
+    place, reference = f"{source}.{key}", reference or Setting()
+    if key != SHOTS:
+        reference.check_key(key, source, also=(SHOTS,))
     if not isinstance(spec, dict):
         raise UserError(f"{place}: expected {{float|int: [low, high]}} or {{choice: [...]}}, found {spec!r}")
     kinds = [kind for kind in KINDS if kind in spec]
@@ -141,9 +142,9 @@ def parse_parameter(key: str, spec: Any, source: str) -> Parameter:
             raise UserError(f"{place}: unknown option '{option}'{nearest(option, (*KINDS, *OPTIONS))}")
     if len(kinds) != 1:
         raise UserError(f"{place}: needs exactly one of float, int, choice")
-    when = _condition(spec.get("when", {}), place)
+    when = _condition(spec.get("when", {}), reference, place)
     parameter = _build(key, kinds[0], spec, when, place)
-    _check_values(parameter, place)
+    _check_values(parameter, reference, place)
     return parameter
 
 
@@ -199,13 +200,12 @@ def _is_whole(ratio: float) -> bool:
     return abs(ratio - round(ratio)) < 1e-8
 
 
-def _condition(when: Any, place: str) -> Condition:
+def _condition(when: Any, reference: Setting, place: str) -> Condition:
     if not isinstance(when, dict):
         raise UserError(f"{place}.when: expected {{key: value}}, found {when!r}")
     allowed = {key: tuple(values) if isinstance(values, list) else (values,) for key, values in when.items()}
     for key, values in allowed.items():
-        if key not in SETTING_KEYS:
-            raise UserError(f"{place}.when: unknown key '{key}'{nearest(key, SETTING_KEYS)}")
+        reference.check_key(key, f"{place}.when")
         if not values or not _are_single(values):
             raise UserError(f"{place}.when.{key}: expected a value or a list of values, found {when[key]!r}")
     return allowed
@@ -215,7 +215,7 @@ def _are_single(values: Iterable[Any]) -> bool:
     return not any(isinstance(value, list | dict) for value in values)
 
 
-def _check_values(parameter: Parameter, place: str) -> None:
+def _check_values(parameter: Parameter, reference: Setting, place: str) -> None:
     """A value that the setting itself refuses is an error of the file, found before anything runs."""
     if parameter.key == SHOTS and isinstance(parameter, FloatParameter):
         raise UserError(f"{place}: shots are whole numbers; use int or choice")
@@ -224,4 +224,4 @@ def _check_values(parameter: Parameter, place: str) -> None:
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise UserError(f"{place}: shots are whole numbers of at least 1, found {value!r}")
         else:
-            Setting().with_values({parameter.key: value}, source=place)
+            reference.with_values({parameter.key: value}, source=place)

@@ -24,14 +24,16 @@ class Abilities:
     """Whether it needs the values of each parameter to be listable."""
     lists_points: bool = False
     """Whether its points follow from the space and the seed alone; Optuna then only records them."""
+    learns: bool = True
+    """Whether what it proposes depends on how earlier candidates did."""
 
 
 SAMPLERS: dict[Sampler, Abilities] = {
     "tpe": Abilities(),
-    "random": Abilities(),
+    "random": Abilities(learns=False),
     "gp": Abilities(plain_parameters=1),
     "cmaes": Abilities(objectives=1, plain_numbers=2),
     "nsga2": Abilities(),
-    "qmc": Abilities(lists_points=True),
-    "grid": Abilities(values=True, lists_points=True),
+    "qmc": Abilities(lists_points=True, learns=False),
+    "grid": Abilities(values=True, lists_points=True, learns=False),
 }

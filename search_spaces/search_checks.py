@@ -5,7 +5,8 @@ from itertools import islice
 from random import Random
 from typing import assert_never
 
-from dualpt.core.cell import PACKABLE
+from dualpt.core.cell import packable_keys
+from dualpt.core.config import Setting
 from dualpt.core.data.catalog import expand_datasets
 from dualpt.core.errors import UserError
 from dualpt.search_spaces.listed_points import grid_points
@@ -126,16 +127,18 @@ def check_racing(sweep: LoadedSweep, source: str) -> None:
         )
 
 
-def check_packing(search: Search, source: str) -> None:
+def check_packing(search: Search, reference: Setting, source: str) -> None:
     """Refuse to pack candidates of a space in which no two can share their steps.
 
     Raises:
         UserError: no searched key may differ between replicas.
     """
-    if isinstance(search.pack, int) and search.pack > 1 and not PACKABLE & set(search.space):
-        raise UserError(
-            f"{source}: replicas may differ in {', '.join(sorted(PACKABLE))}, and none of them is searched; remove it"
+    packable = packable_keys(reference)
+    if isinstance(search.pack, int) and search.pack > 1 and not packable & set(search.space):
+        may = (
+            f"may differ in {', '.join(sorted(packable))}, and none of them is searched" if packable else "never differ"
         )
+        raise UserError(f"{source}: replicas {may}; remove it")
 
 
 def _search(sweep: LoadedSweep) -> Search:

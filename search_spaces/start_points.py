@@ -47,6 +47,8 @@ def start_point(sweep: LoadedSweep, label: str, wanted: Setting, source: str, sh
         UserError: the search cannot propose it; the line names the key and its value.
     """
     place = f"{source}: {label}"
+    if wanted.method != sweep.reference.method:
+        raise UserError(f"{place}: method is {wanted.method} there and {sweep.reference.method} in this sweep")
     wanted = _with_recipe(wanted, {parameter.key for parameter in sweep.space})
     values: dict[str, Value] = {**wanted.flat(), SHOTS: shots or sweep.base()[SHOTS]}
     for parameter in sweep.space:

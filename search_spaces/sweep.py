@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from dualpt.core.config import Protocol, Section, Setting, Value, flatten
-from dualpt.core.errors import nearest
-from dualpt.core.presets import METHODS
+from dualpt.core.errors import UserError
+from dualpt.core.method_catalog import BUILT_IN, owner_of
+from dualpt.core.presets import find_method
 from dualpt.search_spaces.constraints import Constraint
 from dualpt.search_spaces.parameters import SHOTS, Parameter, parse_parameter
 from dualpt.search_spaces.points import Point, StartPoint
@@ -61,27 +62,38 @@ class SweepFile(Section):
     setting: dict[str, Any] = Field(default_factory=dict)
     """Fixed values over the shipped defaults, nested or dotted."""
     baselines: list[str] = Field(default_factory=list)
-    """Published methods (`dualpt.core.presets`) run over the whole grid."""
+    """Published methods (`dualpt.core.presets`) and users' own (`FILE.py`) run over the whole grid."""
     search: Search | None = None
     run: Run = Run()
 
     @field_validator("baselines")
     @classmethod
     def _known_baselines(cls, names: list[str]) -> list[str]:
+        trials: dict[str, str] = {}
         for name in names:
-            if name not in METHODS:
-                raise ValueError(f"unknown method '{name}'{nearest(name, METHODS)}")
-        return list(dict.fromkeys(names))
+            try:
+                trials.setdefault(find_method(name)[0], name)
+            except UserError as error:
+                raise ValueError(str(error)) from None
+        return list(trials.values())
 
     def base_values(self) -> dict[str, Value]:
         """Fixed values over the defaults, by dotted key."""
         return flatten(self.setting)
 
-    def space(self, source: str = "search.space") -> tuple[Parameter, ...]:
-        """The typed parameters, conditions after what they depend on."""
+    def reference_values(self) -> dict[str, Value]:
+        """Fixed values of the reference: without the options of baselines, which are theirs alone."""
+        fixed = self.base_values()
+        own = find_method(name)[0] if isinstance(name := fixed.get("method"), str) and name not in BUILT_IN else None
+        baselines = {find_method(name)[0] for name in self.baselines} - {own}
+        return {key: value for key, value in fixed.items() if owner_of(key) not in baselines}
+
+    def space(self, source: str = "search.space", reference: Setting | None = None) -> tuple[Parameter, ...]:
+        """The typed parameters of `reference`, conditions after what they depend on."""
         if self.search is None:
             return ()
-        return in_order([parse_parameter(key, spec, source) for key, spec in self.search.space.items()], source)
+        space = self.search.space.items()
+        return in_order([parse_parameter(key, spec, source, reference) for key, spec in space], source)
 
     @property
     def searches_shots(self) -> bool:

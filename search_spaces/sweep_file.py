@@ -7,10 +7,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from dualpt.core.cell import check_serves
 from dualpt.core.config import SETTING_KEYS, Section, Setting, flatten, one_line
 from dualpt.core.data.catalog import expand_datasets
 from dualpt.core.data.protocols import targets_of
 from dualpt.core.errors import UserError, nearest
+from dualpt.core.method_catalog import canonical, load_method, owner_of
+from dualpt.core.method_files import is_file_spec
+from dualpt.core.presets import method_setting
 from dualpt.search_spaces.constraints import parse_constraint
 from dualpt.search_spaces.documents.extending import read_extended
 from dualpt.search_spaces.documents.fixing import fix_searched
@@ -22,7 +26,7 @@ from dualpt.search_spaces.space_checks import check_space
 from dualpt.search_spaces.start_points import declared_start_points
 from dualpt.search_spaces.sweep import Grid, LoadedSweep, Origin, Run, SweepFile
 
-METHOD_REMEDY = "a sweep searches learned prompts; list other methods under 'baselines'"
+METHOD_REMEDY = "a sweep searches a method that is trained; list others under 'baselines'"
 
 AXES = ("datasets", "shots", "seeds")
 """The lists of the grid, of which a search may judge on a part."""
@@ -114,14 +118,16 @@ def check_grid(declared: Mapping[str, Any], source: str, following: Collection[s
     except ValidationError as error:
         raise UserError(f"{source}: {_with_nearest(error)}") from None
     fixed = file.base_values()
-    for place, keys in (("setting", fixed), ("search.space", file.search.space if file.search else {})):
-        if "method" in keys:
-            raise UserError(f"{source}: {place}.method: {METHOD_REMEDY}")
-    reference = Setting().with_values(fixed, source=f"{source}: setting")
+    if file.search is not None and "method" in file.search.space:
+        raise UserError(f"{source}: search.space.method: a sweep searches one method; list others under 'baselines'")
+    reference = Setting().with_values(file.reference_values(), source=f"{source}: setting")
+    if not reference.trains:
+        raise UserError(f"{source}: setting.method: {METHOD_REMEDY}")
+    _check_methods(file, reference, source)
     root = reference.data.folder
     file = _judge_within_grid(file, following, source, root)
     _check_targets(file.grid, source, root)
-    space = file.space(source=f"{source}: search.space")
+    space = file.space(source=f"{source}: search.space", reference=reference)
     check_space(space, fixed, reference, source)
     if file.searches_shots and file.search is not None and file.search.shots is not None:
         raise UserError(f"{source}: search.shots and a searched {SHOTS} exclude each other; remove one")
@@ -129,15 +135,30 @@ def check_grid(declared: Mapping[str, Any], source: str, following: Collection[s
         return LoadedSweep(file, space, reference)
     searched = file.search.space
     constraints = [
-        parse_constraint(text, searched, f"{source}: search.constraints") for text in file.search.constraints
+        parse_constraint(text, searched, f"{source}: search.constraints", reference.keys)
+        for text in file.search.constraints
     ]
     sweep = LoadedSweep(file, space, reference, tuple(constraints))
     check_constraints(sweep, f"{source}: search.constraints")
     check_sampler(sweep, f"{source}: search")
     check_racing(sweep, f"{source}: search")
-    check_packing(file.search, f"{source}: search.pack")
+    check_packing(file.search, reference, f"{source}: search.pack")
     sweep = whole_grid(sweep, f"{source}: search")
     return replace(sweep, start_points=declared_start_points(sweep, f"{source}: search.start_from"))
+
+
+def _check_methods(file: SweepFile, reference: Setting, source: str) -> None:
+    """Refuse options, protocols and shots that a method on frozen features isn't made for.
+
+    Raises:
+        UserError: naming the method.
+    """
+    try:
+        settings = [method_setting(name, file.base_values(), file.grid.protocol) for name in file.baselines]
+        for setting in (*settings, reference):
+            check_serves(setting, file.grid.protocol, file.grid.shots)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
 
 
 def _judge_within_grid(file: SweepFile, following: Collection[str], source: str, root: Path | None) -> SweepFile:
@@ -188,9 +209,11 @@ def override(declared: dict[str, Any], overrides: Mapping[str, Any], path: Path 
         declared = {**declared, "setting": flatten(setting)}
     except UserError as error:
         raise UserError(f"{path}: setting: {error}") from None
+    _load_files([*_words(declared["setting"].get("method")), *_words(declared.get("baselines"))])
+    _load_files([*_words(overrides.get("method")), *_words(overrides.get("baselines"))])
     for key, value in overrides.items():
         section, _, rest = key.partition(".")
-        if key in SETTING_KEYS:
+        if key in SETTING_KEYS or owner_of(key) is not None:
             declared["setting"][key] = value
         elif section in {"grid", "search", "run"} and rest:
             inner = _section(declared, section, f"{path}: {section}")
@@ -209,6 +232,18 @@ def override(declared: dict[str, Any], overrides: Mapping[str, Any], path: Path 
             known += [*(f"search.{k}" for k in Search.model_fields), *(f"run.{k}" for k in Run.model_fields)]
             raise UserError(f"{path}: unknown key '{key}'{nearest(key, known)}")
     return declared
+
+
+def _words(declared: Any) -> list[str]:
+    """The words of a list, or of a single word; what else stands there is refused later."""
+    listed = declared if isinstance(declared, list) else [declared]
+    return [word for word in listed if isinstance(word, str)]
+
+
+def _load_files(specs: Iterable[str]) -> None:
+    """Load users' own methods, whose options are known by their names from then on."""
+    for spec in filter(is_file_spec, specs):
+        load_method(canonical(spec))
 
 
 def _section(declared: Mapping[str, Any], name: str, place: str) -> dict[str, Any]:

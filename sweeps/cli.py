@@ -1,7 +1,6 @@
 """The command line: groups of commands from `dualpt.sweeps.commands`, and how errors reach the user."""
 
 import errno
-import os
 import sys
 from typing import Annotated, Any, NoReturn
 
@@ -12,6 +11,7 @@ from rich.markup import escape
 from dualpt.core.errors import UserError
 from dualpt.sweeps.commands import (
     ablate,
+    board,
     cluster,
     data,
     describe,
@@ -24,6 +24,7 @@ from dualpt.sweeps.commands import (
     running,
 )
 from dualpt.sweeps.commands import help as help_commands
+from dualpt.sweeps.console import without_telemetry
 from dualpt.sweeps.stores.addresses import masked
 
 app = typer.Typer(
@@ -41,6 +42,7 @@ GROUPS = (
     ablate,
     results,
     report,
+    board,
     inspect,
     predict,
     moving,
@@ -106,9 +108,7 @@ def _before_any_command(
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    # MLflow and Ray would otherwise report usage or warn on every start.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    without_telemetry()
 
 
 if __name__ == "__main__":

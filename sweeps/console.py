@@ -1,5 +1,6 @@
-"""Progress bars and durations in words, as every command shows them."""
+"""Progress bars and durations in words, as every command shows them; libraries kept quiet."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -34,3 +35,9 @@ def readable_seconds(seconds: float) -> str:
     if seconds < 48 * 3600:
         return f"{seconds / 3600:.1f} h"
     return f"{seconds / 86400:.1f} days"
+
+
+def without_telemetry() -> None:
+    """Keep MLflow and Ray from reporting usage and warning on every start, unless the environment says otherwise."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

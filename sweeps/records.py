@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from dualpt.core.cell import Cell, pack_of
-from dualpt.core.config import Setting
+from dualpt.core.config import SETTING_KEYS, Setting
 from dualpt.core.files.fingerprint import fingerprint
 from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, SELECTION_METRICS, harmonic_mean
 
@@ -53,6 +53,8 @@ DATA_TAG = "dualpt.data"
 LAUNCHED_TAG = "dualpt.launched"
 """On a sweep: how it was last launched (`dualpt.sweeps.ledger.launch_record`); in parts where it is long, as
 `GRID_TAG`."""
+SEARCH_TAG = "dualpt.search"
+"""On a sweep: how its launches searched (`dualpt.sweeps.planning.search_record`)."""
 REUSED_TAG = "dualpt.reused_from"
 """Run that a cell's numbers (and artifacts) were taken from."""
 SUPERSEDED_TAG = "dualpt.superseded"
@@ -157,6 +159,9 @@ class SweepRow:
     """The fixed setting that its launches share; empty for sweeps of former versions."""
     launched: str = ""
     """How it was last launched (`dualpt.sweeps.ledger.launch_record`); empty for sweeps of former versions."""
+    search: str = ""
+    """How its launches searched (`dualpt.sweeps.planning.search_record`); empty without a search, and for sweeps of
+    former versions."""
 
 
 @dataclass(frozen=True)
@@ -222,6 +227,12 @@ class CellOutcome:
 def outcome_of(row: CellRow) -> CellOutcome:
     """The part of a recorded cell that the driver may see."""
     return CellOutcome(row.key, row.run_id, row.metrics.get(SELECTION), row.failure)
+
+
+def recorded_keys(params: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
+    """The keys of settings among recorded parameters: those that every setting has, then methods' own options."""
+    own = (key for each in params for key in each if key.partition(".")[0] == each.get("method"))
+    return (*SETTING_KEYS, *dict.fromkeys(own))
 
 
 def setting_hash(setting: Setting) -> str:

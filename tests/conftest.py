@@ -14,6 +14,11 @@ from tests.tiny_llm import save_tiny_llm
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first: at the end, short ones keep both processes of `make test` busy."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Reference material that is not part of the project; tests that need it are skipped where it is missing."""

@@ -3,6 +3,7 @@
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
@@ -10,8 +11,15 @@ from open_clip.model import CLIP, convert_weights_to_lp, get_cast_dtype
 from torch import Tensor
 from torch.nn import functional as F
 
+from dualpt.core.arrays import Beside
 from dualpt.core.clip.architectures import architecture_config, check_activation
-from dualpt.core.clip.local_features import has_local_features, image_features, n_positions
+from dualpt.core.clip.local_features import (
+    has_local_features,
+    hidden_features,
+    image_features,
+    n_positions,
+    projection,
+)
 from dualpt.core.clip.misfits import check_logit_scale, describe_misfits
 from dualpt.core.clip.state_files import SCALE, read_shards, read_state
 from dualpt.core.clip.text_tower import Tokenizer
@@ -27,6 +35,17 @@ from dualpt.core.mini.clip import MINI_CLIP_IMAGE_SIZE, MINI_CLIP_MEAN, MINI_CLI
 OPENAI_MARK = "input_resolution"
 ARCHIVE_CONSTANTS = (OPENAI_MARK, "context_length", "vocab_size")
 """What only OpenAI's files hold besides weights."""
+
+
+class Encoded(NamedTuple):
+    """Features of B images: float32 on the backbone's device."""
+
+    global_features: Tensor
+    """(B, D), L2-normalised."""
+    beside: Tensor | None
+    """Local features (B, P, D), L2-normalised, or hidden ones (B, W) as they are; None where none are asked for."""
+    norms: Tensor
+    """(B,), of the raw global features."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +76,18 @@ class Backbone:
         return n_positions(self.model.visual)
 
     @property
+    def hidden_width(self) -> int:
+        """W, the width before the projection into the joint space; 0 for towers that have no such features."""
+        return _hidden_width(self.model)
+
+    @property
+    def projection(self) -> Tensor:
+        """(W, D): hidden features times this are the raw global features; only where `hidden_width` is above 0."""
+        found = projection(self.model.visual)
+        assert found is not None, "hidden_width is 0"
+        return found.float()
+
+    @property
     def logit_scale(self) -> float:
         """exp(logit_scale), about 100 for trained CLIPs."""
         return float(self.model.logit_scale.float().exp())
@@ -68,10 +99,22 @@ class Backbone:
         Returns:
             Global (B, D), and local (B, P, D) or None: L2-normalised float32 on the backbone's device.
         """
+        encoded = self.encode(images, local)
+        return encoded.global_features, encoded.beside
+
+    @torch.no_grad()
+    def encode(self, images: Tensor, beside: Beside | None) -> Encoded:
+        """Encode preprocessed images (B, 3, height, width) of any device, and keep the lengths of raw features."""
         images = images.to(self.device, non_blocking=True)  # uncast: a cast on the way would not be asynchronous
         images = images.to(get_cast_dtype(self.precision) or torch.float32)
-        pooled, positions = image_features(self.model.visual, images, local)
-        return _normalised(pooled), None if positions is None else _normalised(positions)
+        visual = self.model.visual
+        if beside == "hidden":
+            hidden = hidden_features(visual, images)
+            raw = hidden @ self.projection.to(hidden.dtype)
+            return Encoded(_normalised(raw), hidden.float(), raw.float().norm(dim=-1))
+        pooled, positions = image_features(visual, images, beside)
+        kept = None if positions is None else _normalised(positions)
+        return Encoded(_normalised(pooled), kept, pooled.float().norm(dim=-1))
 
 
 @dataclass(frozen=True)
@@ -86,6 +129,13 @@ class BackboneFacts:
     """D, the joint width."""
     n_positions: int
     """P, local features per image."""
+    hidden_width: int
+    """W, the width before the projection; 0 for towers that have no such features."""
+
+
+def _hidden_width(model: CLIP) -> int:
+    found = projection(model.visual)
+    return 0 if found is None else len(found)
 
 
 def _normalised(features: Tensor) -> Tensor:
@@ -143,6 +193,7 @@ def backbone_facts(name: str, pretrained: str | None = None, precision: Precisio
         precision=precision,
         width=int(model.visual.output_dim),
         n_positions=n_positions(model.visual),
+        hidden_width=_hidden_width(model),
     )
 
 

@@ -63,6 +63,33 @@ def image_features(visual: ImageTower, images: Tensor, local: LocalKind | None) 
     return pooled, _vit_local(visual, passed, local)
 
 
+def projection(visual: ImageTower) -> Tensor | None:
+    """(W, D), the linear map from `hidden_features` into the joint space; None for towers without one.
+
+    A ResNet's map has a bias: it is the last row, and the last hidden feature is 1.
+    """
+    if isinstance(visual, ModifiedResNet):
+        last: nn.Linear = visual.attnpool.c_proj
+        return torch.cat([last.weight.T, last.bias[None]])
+    found: Tensor | None = visual.proj
+    return found
+
+
+def hidden_features(visual: ImageTower, images: Tensor) -> Tensor:
+    """Features (B, W) before `projection`, for towers that have one."""
+    if isinstance(visual, ModifiedResNet):
+        with _passing(visual.attnpool) as passed:
+            visual(images)
+        pooled = _attended(visual.attnpool, passed.entering, "tokens")[:, 0]
+        return torch.cat([pooled, torch.ones_like(pooled[:, :1])], dim=1)
+    last, visual.proj = visual.proj, None
+    try:
+        hidden: Tensor = visual(images)
+    finally:
+        visual.proj = last
+    return hidden
+
+
 @dataclass
 class _Passed:
     """What entered and left a module in the last forward pass."""
@@ -108,14 +135,20 @@ def _value_path(attention: nn.MultiheadAttention, x: Tensor) -> Tensor:
 
 def _resnet_local(pool: AttentionPool2d, feature_map: Tensor, local: LocalKind) -> Tensor:
     """The last map (B, W, height, width) to (B, P, D)."""
+    projected: Tensor = pool.c_proj(_attended(pool, feature_map, local)[:, 1:])  # position 0 is the pooled one
+    return projected
+
+
+def _attended(pool: AttentionPool2d, feature_map: Tensor, local: LocalKind) -> Tensor:
+    """The last map (B, W, height, width) to (B, 1 + P, W), before the projection."""
     cells = feature_map.flatten(2).transpose(1, 2)  # (B, P, W)
     tokens = torch.cat([cells.mean(dim=1, keepdim=True), cells], dim=1)
     tokens = tokens + pool.positional_embedding.to(tokens.dtype)
     values = pool.v_proj(tokens)
     if local == "tokens":
-        values = _attend(pool.q_proj(tokens), pool.k_proj(tokens), values, pool.num_heads)
-    projected: Tensor = pool.c_proj(values[:, 1:])  # position 0 is the pooled one
-    return projected
+        return _attend(pool.q_proj(tokens), pool.k_proj(tokens), values, pool.num_heads)
+    own: Tensor = values
+    return own
 
 
 def _attend(queries: Tensor, keys: Tensor, values: Tensor, heads: int) -> Tensor:

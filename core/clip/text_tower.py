@@ -85,11 +85,12 @@ class TextTower:
         return F.embedding(positions.to(self.device), self._positions).to(self.dtype)
 
     @torch.no_grad()
-    def encode_sentences(self, sentences: Sequence[Sequence[int]]) -> Tensor:
+    def encode_sentences(self, sentences: Sequence[Sequence[int]], *, raw: bool = False) -> Tensor:
         """Encode frozen sentences.
 
         Args:
             sentences: n token sequences, each from start token to end token, of any lengths.
+            raw: whether features keep the lengths that the tower gives them.
 
         Returns:
             Features (n, D), in the order given.
@@ -103,9 +104,9 @@ class TextTower:
                 f"a sentence of {longest} tokens does not fit the text encoder's {self.context_length}: shorten it"
             )
         order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))
-        features = [self._encode_batch([sentences[i] for i in batch]) for batch in self._batches(sentences, order)]
+        features = [self._encode_batch([sentences[i] for i in batch], raw) for batch in self._batches(sentences, order)]
         encoded = torch.cat(features) if features else torch.empty(0, self.width)
-        check_directions(encoded, "the features of the text tower")
+        check_directions(F.normalize(encoded, dim=-1) if raw else encoded, "the features of the text tower")
         return encoded[torch.tensor(order).argsort().to(encoded.device)]
 
     def _batches(self, sentences: Sequence[Sequence[int]], order: Sequence[int]) -> Iterator[list[int]]:
@@ -120,21 +121,23 @@ class TextTower:
         if batch:
             yield batch
 
-    def _encode_batch(self, sentences: Sequence[Sequence[int]]) -> Tensor:
+    def _encode_batch(self, sentences: Sequence[Sequence[int]], raw: bool) -> Tensor:
         length = max(map(len, sentences)) if self.can_share_prefixes else self.context_length
         tokens = torch.full((len(sentences), length), self.pad_token)
         for row, sentence in zip(tokens, sentences, strict=True):
             row[: len(sentence)] = torch.tensor(sentence)
         ends = torch.tensor([len(sentence) - 1 for sentence in sentences], device=self.device)
-        return self.encode_full(self.embed(tokens) + self.position_embeddings(torch.arange(length)), ends)
+        x = self.embed(tokens) + self.position_embeddings(torch.arange(length))
+        return self.encode_full(x, ends, raw=raw)
 
-    def encode_full(self, x: Tensor, ends: Tensor) -> Tensor:
+    def encode_full(self, x: Tensor, ends: Tensor, *, raw: bool = False) -> Tensor:
         """Encode complete sequences the plain way: every position of every sequence, through the model's own layers.
 
         Args:
             x: Token plus positional embeddings (n, T, W). T may be less than the context length where the encoder is
                 causal and reads its feature at EOT.
             ends: Position of each sequence's end token (n,).
+            raw: As in `encode_sentences`.
 
         Returns:
             Features (n, D).
@@ -143,16 +146,20 @@ class TextTower:
         mask = None if self._attention_mask is None else self._attention_mask[:length, :length]
         x = self._transformer(x, attn_mask=mask)
         pooled = {"first": 0, "last": length - 1}.get(self._pool)
-        return self.read_out(x[torch.arange(len(x), device=x.device), ends if pooled is None else pooled])
+        x = x[torch.arange(len(x), device=x.device), ends if pooled is None else pooled]
+        return self._project(x) if raw else self.read_out(x)
 
     def read_out(self, x: Tensor) -> Tensor:
         """From the last block's output to the joint space, normalised: (..., W) -> (..., D)."""
+        return F.normalize(self._project(x), dim=-1)
+
+    def _project(self, x: Tensor) -> Tensor:
         x = self._final_norm(x)
         if isinstance(self._projection, nn.Linear):
             x = self._projection(x)
         elif self._projection is not None:
             x = x @ self._projection
-        return F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=-1)
+        return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _text_encoder(model: nn.Module) -> nn.Module:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from math import exp, log, sqrt
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from PIL import Image, UnidentifiedImageError
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 CROP_AREA = (0.08, 1.0)
 """Share of the image's area that a random crop takes, smallest and largest."""
+MIN_CROP_AREA = CROP_AREA[0]
 CROP_ASPECT = (3 / 4, 4 / 3)
 """Width / height of a random crop, smallest and largest."""
 CROP_ATTEMPTS = 10
@@ -56,6 +57,19 @@ def decode(path: Path) -> Image.Image:
         raise UserError(f"{path}: not a readable image ({fault}); replace the file") from None
 
 
+class View(NamedTuple):
+    """One way of cropping and flipping every image at random."""
+
+    number: int
+    min_area: float = MIN_CROP_AREA
+    """Smallest share of the image's area that the crop takes."""
+
+    @property
+    def title(self) -> str:
+        """`view-003`; with the smallest area where that is not the field's."""
+        return f"view-{self.number:03d}" + ("" if self.min_area == MIN_CROP_AREA else f"-area-{self.min_area:g}")
+
+
 @dataclass(frozen=True)
 class Preprocess:
     """How images become (3, height, width) tensors for one backbone."""
@@ -79,8 +93,11 @@ class Preprocess:
         """
         return self._plain(image)
 
-    def view(self, image: Image.Image, seed: str) -> "Tensor":
+    def view(self, image: Image.Image, seed: str, min_area: float = MIN_CROP_AREA) -> "Tensor":
         """Random resized crop and flip, as in CoOp's training; equal seeds give equal views on every machine.
+
+        Args:
+            min_area: smallest share of the image's area that the crop takes.
 
         Shape: (3, height, width) float32.
         """
@@ -88,7 +105,7 @@ class Preprocess:
         from torchvision.transforms import functional as transforms
 
         generator = random.Random(seed)
-        left, top, width, height = crop_box(image.width, image.height, generator)
+        left, top, width, height = crop_box(image.width, image.height, generator, min_area)
         crop = transforms.resized_crop(
             image, top, left, height, width, list(self.size), InterpolationMode(self.interpolation)
         )
@@ -112,13 +129,15 @@ class Preprocess:
         return transform
 
 
-def crop_box(width: int, height: int, generator: random.Random) -> tuple[int, int, int, int]:
+def crop_box(
+    width: int, height: int, generator: random.Random, min_area: float = MIN_CROP_AREA
+) -> tuple[int, int, int, int]:
     """Left, top, width and height in pixels of a random crop, by torchvision's `RandomResizedCrop` rule.
 
     That transform draws from torch's global generator, which would tie a view to everything drawn before it.
     """
     for _ in range(CROP_ATTEMPTS):
-        area = width * height * generator.uniform(*CROP_AREA)
+        area = width * height * generator.uniform(min_area, CROP_AREA[1])
         aspect = exp(generator.uniform(log(CROP_ASPECT[0]), log(CROP_ASPECT[1])))
         crop_width, crop_height = round(sqrt(area * aspect)), round(sqrt(area / aspect))
         if 0 < crop_width <= width and 0 < crop_height <= height:

@@ -18,6 +18,11 @@ from dualpt.core.files.json_reader import parse_json
 DIGITS = re.compile(r"\s*-?\d{1,9}\s*", re.ASCII)
 ABSOLUTE = re.compile(r"/|~/|[A-Za-z]:/")
 """Starts of a path on some machine, separators already turned."""
+DRAWN_KEY = "not_the_fields_split"
+"""Beside the three lists of a split that was drawn here, in place of the field's: how it was drawn."""
+LONGEST_NOTE = 200
+NOT_THE_FIELDS = "not the field's split"
+"""Said of such a split wherever it is used."""
 
 
 def read_split_file(source: Path, what: str = "the split file", image_folder: str = "") -> Split:
@@ -31,12 +36,30 @@ def read_split_file(source: Path, what: str = "the split file", image_folder: st
     Raises:
         UserError: a missing file, one that is not JSON, or a malformed split; the line names file and fault.
     """
-    content = parse_json(read_text(source, what), source)
+    return parse_split(read_text(source, what), source, image_folder)
+
+
+def parse_split(text: str, source: Path, image_folder: str = "") -> Split:
+    """Read and check the text of a split file, which errors call `source`.
+
+    Raises:
+        UserError: text that is not JSON, or a malformed split.
+    """
+    content = parse_json(text, source)
     if not isinstance(content, dict):
         raise UserError(f"{source}: expected an object with the lists 'train', 'val' and 'test'")
     if absent := [part for part in PARTS if part not in content]:
         raise UserError(f"{source}: holds no '{absent[0]}'; expected the lists 'train', 'val' and 'test'")
-    return make_split({part: _items(content[part], part, source, image_folder) for part in PARTS}, source)
+    items = {part: _items(content[part], part, source, image_folder) for part in PARTS}
+    return make_split(items, source, note=_note(content))
+
+
+def _note(content: dict[str, object]) -> str:
+    if DRAWN_KEY not in content:
+        return ""
+    how = content[DRAWN_KEY]
+    said = isinstance(how, str) and how.isprintable() and len(how) <= LONGEST_NOTE
+    return f"{NOT_THE_FIELDS} ({how})" if said else NOT_THE_FIELDS
 
 
 def _items(entries: object, part: str, source: Path, image_folder: str) -> list[Item]:

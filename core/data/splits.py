@@ -35,15 +35,18 @@ class Split:
     """By label. Two labels may share a name (ImageNet's 'missile'), so nothing is keyed by name."""
     fingerprint: str
     """SHA-256 over every (part, path, label, name) in order."""
+    note: str = ""
+    """What a reader of every result must know of the split itself; empty for splits of the field and of users."""
 
 
-def make_split(parts: Mapping[str, Sequence[Item]], source: Path, *, tests_only: bool = False) -> Split:
+def make_split(parts: Mapping[str, Sequence[Item]], source: Path, *, tests_only: bool = False, note: str = "") -> Split:
     """Check the parts against each other and fingerprint them.
 
     Args:
         parts: `train`, `val` and `test`.
         source: the file or folder that errors name.
         tests_only: there is nothing to train on, by design.
+        note: what a reader of results must know of it.
 
     Raises:
         UserError: no training or test images; labels that are not 0..C-1; a label with two names; a class without
@@ -67,6 +70,7 @@ def make_split(parts: Mapping[str, Sequence[Item]], source: Path, *, tests_only:
         test=tuple(parts["test"]),
         class_names=tuple(names[label] for label in range(len(names))),
         fingerprint=rows_fingerprint((part, *item) for part in PARTS for item in parts[part]),
+        note=note,
     )
 
 

@@ -70,8 +70,8 @@ def zero_shot_gain(
         images: validation images.
     """
     features, mask = encode_bank(tower, sentences, class_names)
-    by_template = zero_shot(encode_template(tower, template, class_names), images)
-    by_bank = zero_shot(mean_feature(features, mask), images)
+    by_template = zero_shot(encode_template(tower, template, class_names), images, scale=tower.logit_scale)
+    by_bank = zero_shot(mean_feature(features, mask), images, scale=tower.logit_scale)
     labels = images.labels.cpu()
     difference = _hits(by_bank.predictions, labels) - _hits(by_template.predictions, labels)
     n = len(labels)

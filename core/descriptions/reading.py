@@ -112,10 +112,10 @@ def name_tokens(tokenizer: "Tokenizer", class_names: Sequence[str]) -> tuple[tup
     return tuple(tuple(tokenizer.encode(display_name(name))) for name in class_names)
 
 
-def encode_template(tower: "TextTower", template: str, class_names: Sequence[str]) -> "Tensor":
-    """Features (C, D) of the hand-written template, `{}` being the class name."""
+def encode_template(tower: "TextTower", template: str, class_names: Sequence[str], *, raw: bool = False) -> "Tensor":
+    """Features (C, D) of the hand-written template, `{}` being the class name; `raw` ones keep their lengths."""
     texts = [template.replace("{}", display_name(name)) for name in class_names]
-    return tower.encode_sentences([sentence_tokens(tower, text) for text in texts])
+    return tower.encode_sentences([sentence_tokens(tower, text) for text in texts], raw=raw)
 
 
 def encode_bank(tower: "TextTower", sentences: Sentences, class_names: Sequence[str]) -> "tuple[Tensor, Tensor]":

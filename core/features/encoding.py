@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dualpt.core.clip.backbone import Backbone
-from dualpt.core.config import LocalKind
-from dualpt.core.data.images import DECODERS, decode
+from dualpt.core.arrays import Beside
+from dualpt.core.clip.backbone import Backbone, Encoded
+from dualpt.core.data.images import DECODERS, View, decode
 from dualpt.core.errors import UserError
 from dualpt.core.features.folder import FeatureFolder
 from dualpt.core.features.segment import ImageKey
@@ -40,8 +40,8 @@ def encode_into(
     backbone: Backbone,
     image_root: Path,
     images: Sequence[ImageKey],
-    local: LocalKind | None,
-    view: int | None,
+    local: Beside | None,
+    view: View | None,
     written: Callable[[int], None],
 ) -> None:
     """Encode `images` and commit them file by file; the caller holds the folder's lock.
@@ -64,7 +64,7 @@ def encode_into(
     with ThreadPoolExecutor(1) as thread:
         try:
             for batch, pixels in _loaded_ahead(backbone, image_root, images, view):
-                features = backbone.encode_images(pixels, local)
+                features = backbone.encode(pixels, local)
                 writing.append(thread.submit(writer.add, batch, features))
                 settle(BATCHES_AHEAD)
         finally:
@@ -81,7 +81,7 @@ class _Writer:
         self._batches: list[list[Tensor]] = []
         self._begun = time.monotonic()
 
-    def add(self, batch: Sequence[ImageKey], features: tuple[Tensor, Tensor | None]) -> int:
+    def add(self, batch: Sequence[ImageKey], features: Encoded) -> int:
         """Take a batch; the number of images written now.
 
         Raises:
@@ -92,7 +92,8 @@ class _Writer:
             for column, values in zip(self._folder.columns, features, strict=False)  # local ones may not be kept
             if values is not None
         ]
-        lengths = features[0].norm(dim=-1)
+        rows.append(features.norms.cpu())
+        lengths = features.global_features.norm(dim=-1)
         if not (lengths > 0.5).all() or not all(values.isfinite().all() for values in rows):
             raise UserError(
                 f"{self._image_root / batch[0].path}: its features or those of an image near it aren't finite, or are "
@@ -114,37 +115,37 @@ class _Writer:
 
 
 def measure_pace(
-    backbone: Backbone, image_root: Path, images: Sequence[ImageKey], local: LocalKind | None, view: int | None
+    backbone: Backbone, image_root: Path, images: Sequence[ImageKey], local: Beside | None, view: View | None
 ) -> float:
     """Images per second of decoding and encoding, from a few images that are not kept; the first one only warms up."""
     load = loader(backbone, image_root, view)
     probe = [load(image) for image in images[: PROBE_IMAGES + 1]]
-    backbone.encode_images(probe[0][None], local)[0].cpu()
+    backbone.encode(probe[0][None], local).global_features.cpu()
     timed = images[1 : PROBE_IMAGES + 1] or images[:1]
     start = time.perf_counter()
     with ThreadPoolExecutor(DECODERS) as pool:
         pixels = torch.stack(list(pool.map(load, timed)))
     decoded = time.perf_counter()
-    backbone.encode_images(pixels, local)[0].cpu()
+    backbone.encode(pixels, local).global_features.cpu()
     # On the CPU both want the same cores; a GPU encodes while the CPU decodes.
     decoding, encoding = decoded - start, time.perf_counter() - decoded
     return len(timed) / (decoding + encoding if backbone.device.type == "cpu" else max(decoding, encoding))
 
 
-def loader(backbone: Backbone, image_root: Path, view: int | None) -> Callable[[ImageKey], Tensor]:
+def loader(backbone: Backbone, image_root: Path, view: View | None) -> Callable[[ImageKey], Tensor]:
     """How one image becomes (3, height, width): the centre crop, or the view whose seed is its content and number."""
 
     def load(image: ImageKey) -> Tensor:
         picture = decode(image_root / image.path)
         if view is None:
             return backbone.preprocess.plain(picture)
-        return backbone.preprocess.view(picture, seed=f"{image.digest}:{view}")
+        return backbone.preprocess.view(picture, f"{image.digest}:{view.number}", view.min_area)
 
     return load
 
 
 def _loaded_ahead(
-    backbone: Backbone, image_root: Path, images: Sequence[ImageKey], view: int | None
+    backbone: Backbone, image_root: Path, images: Sequence[ImageKey], view: View | None
 ) -> Iterator[tuple[Sequence[ImageKey], Tensor]]:
     """Batches with their pixels (B, 3, height, width), in pinned memory where a GPU is to have them."""
     load, pinned = loader(backbone, image_root, view), backbone.device.type == "cuda"

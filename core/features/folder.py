@@ -23,6 +23,7 @@ from dualpt.core.arrays import StoredRows
 from dualpt.core.errors import StorageError
 from dualpt.core.features import former
 from dualpt.core.features.segment import (
+    NORM,
     Column,
     DamagedError,
     FileState,
@@ -69,7 +70,7 @@ class FeatureFolder:
 
     Args:
         path: the folder; created by the first build.
-        columns: global features, then local ones where they are kept.
+        columns: global features, then local or hidden ones where they are kept; their norms are kept beside them.
         about: what the rows are.
         strict: whether rows of anything else are refused; upkeep, which knows no backbone, takes them as they are.
     """
@@ -119,10 +120,20 @@ class FeatureFolder:
         finally:
             lock.release()
 
-    def missing(self, images: Sequence[ImageKey]) -> list[ImageKey]:
-        """The images without usable rows, each once, in order; looks for files that other processes added."""
+    def missing(self, images: Sequence[ImageKey], norms: bool = False) -> list[ImageKey]:
+        """The images without usable rows, each once, in order; looks for files that other processes added.
+
+        Args:
+            norms: whether rows without the norms of raw features are of no use.
+        """
         self._refresh()
-        return [image for image in dict.fromkeys(images) if image not in self._places]
+        distinct = dict.fromkeys(images)
+        return [image for image in distinct if image not in self._places or (norms and not self._has_norm(image))]
+
+    def norms(self, images: Sequence[ImageKey]) -> Tensor:
+        """Lengths of the images' raw global features (n,), in order; none may be `missing` with its norm."""
+        (lengths,) = self._rows_of(images, [NORM], slice(len(self.columns), None))
+        return lengths[:]
 
     def read(self, images: Sequence[ImageKey]) -> tuple[Tensor, Tensor | StoredRows | None]:
         """The images' rows in order: global (n, D), and local (n, P, D) where they are kept.
@@ -130,13 +141,7 @@ class FeatureFolder:
         Consecutive rows of one file come mapped from disk (copy-on-write). Of others, global ones (2 KB per image) and
         small local ones are copied into memory; the rest is read when it is indexed.
         """
-        places = [self._places[image] for image in images]
-        files = {id(segment.tensors): segment.tensors for segment, _ in places}
-        numbers = {known: number for number, known in enumerate(files)}
-        file_of = torch.tensor([numbers[id(segment.tensors)] for segment, _ in places], dtype=torch.int64)
-        row_of = torch.tensor([row for _, row in places], dtype=torch.int64)
-        tensors = list(files.values()) or [tuple(torch.empty(0, *c.shape, dtype=c.torch_dtype) for c in self.columns)]
-        stored = [StoredRows(column, file_of, row_of) for column in zip(*tensors, strict=True)]
+        stored = self._rows_of(images, self.columns, slice(len(self.columns)))
         global_features = stored[0][:]
         if len(stored) == 1:
             return global_features, None
@@ -144,17 +149,28 @@ class FeatureFolder:
         small = len(images) * self.columns[1].row_bytes <= IN_MEMORY_BYTES
         return global_features, local[:] if small or local.is_consecutive else local
 
+    def _rows_of(self, images: Sequence[ImageKey], columns: Sequence[Column], kept: slice) -> list[StoredRows]:
+        """Rows of the columns that stand at `kept` in files."""
+        places = [self._places[image] for image in images]
+        files = {id(segment.tensors): segment.tensors[kept] for segment, _ in places}
+        numbers = {known: number for number, known in enumerate(files)}
+        file_of = torch.tensor([numbers[id(segment.tensors)] for segment, _ in places], dtype=torch.int64)
+        row_of = torch.tensor([row for _, row in places], dtype=torch.int64)
+        tensors = list(files.values()) or [tuple(torch.empty(0, *c.shape, dtype=c.torch_dtype) for c in columns)]
+        return [StoredRows(column, file_of, row_of) for column in zip(*tensors, strict=True)]
+
     def add(self, images: Sequence[ImageKey], rows: Sequence[Tensor]) -> None:
         """Commit the rows of `images` as a new file; the caller holds the lock.
 
         Args:
             images: whose rows they are.
-            rows: (n, *row shape) per column.
+            rows: (n, *row shape) per column, and the norms (n,) where they are known.
 
         Raises:
             StorageError: the disk is full or the folder can't be written; nothing is committed.
         """
-        name = write_segment(self.path, self.columns, self.about, images, rows)
+        columns = (*self.columns, NORM)[: len(rows)]
+        name = write_segment(self.path, columns, self.about, images, rows)
         self._states[name] = (file_state(self.path / name),)
         self._open(name)
         self._place(self._segments[name])
@@ -208,7 +224,7 @@ class FeatureFolder:
         size = growing + sum(state.size for state, *_ in self._states.values())
         idle = growing - former_rows * self.row_bytes + sum(self._states[name][0].size for name in self.damaged)
         used = file_state(self.path / ABOUT_FILE).modified / 1e9
-        return Usage(sum(rows.values()), former_rows, size, idle, used)
+        return Usage(len(self._places), former_rows, size, idle, used)
 
     def foreign_files(self) -> list[Path]:
         """What lies in the folder and isn't the store's."""
@@ -289,7 +305,13 @@ class FeatureFolder:
                 logger.warning("%s: not used, and its images are to be encoded again: %s", path, reason)
 
     def _place(self, one: Segment) -> None:
-        self._places |= {image: (one, one.start + place) for place, image in enumerate(one.images)}
+        """Read its images from it, but those whose norms another file alone has."""
+        for place, image in enumerate(one.images):
+            if len(one.tensors) > len(self.columns) or image not in self._places or not self._has_norm(image):
+                self._places[image] = (one, one.start + place)
+
+    def _has_norm(self, image: ImageKey) -> bool:
+        return len(self._places[image][0].tensors) > len(self.columns)
 
     def _mark_intact(self) -> None:
         """Spare others the reading of files that were touched and are as they were written."""

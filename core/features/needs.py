@@ -5,11 +5,13 @@ validation images, and the test sets; local features only for settings that use 
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dualpt.core.arrays import Beside
 from dualpt.core.cell import Cell
 from dualpt.core.config import LocalKind, Setting, uses_local
+from dualpt.core.data.images import View
 from dualpt.core.data.splits import Item
 from dualpt.core.features.segment import ImageKey
 from dualpt.core.features.store import Encoder, FeatureStore
@@ -21,9 +23,9 @@ class FeatureNeed:
     """Images of one dataset that one backbone is to see in one way."""
 
     setting: Setting
-    """The first setting that asks for it; only its backbone matters."""
+    """The first setting that asks for it; only its backbone and what it reads matter."""
     dataset: Dataset
-    view: int | None
+    view: View | None
     """None for the plain centre crop."""
     items: tuple[Item, ...]
     """Labelled 0: base-to-new relabels the same images."""
@@ -33,8 +35,12 @@ class FeatureNeed:
         return self.dataset.image_root
 
     @property
-    def local(self) -> LocalKind | None:
-        return local_kind(self.setting)
+    def local(self) -> Beside | None:
+        return beside_of(self.setting)
+
+    @property
+    def norms(self) -> bool:
+        return reads_norms(self.setting)
 
 
 @dataclass(frozen=True)
@@ -55,18 +61,33 @@ def local_kind(setting: Setting) -> LocalKind | None:
     return setting.backbone.local_features if uses_local(setting) else None
 
 
-def train_views(setting: Setting) -> tuple[int | None, ...]:
+def beside_of(setting: Setting) -> Beside | None:
+    """What a setting reads beside global features: local ones, those before the projection, or nothing."""
+    if setting.fits_features:
+        return "hidden" if setting.reads.hidden else None
+    return local_kind(setting)
+
+
+def reads_norms(setting: Setting) -> bool:
+    """Whether a setting reads the norms of raw features."""
+    return setting.fits_features and setting.reads.norms
+
+
+def train_views(setting: Setting) -> tuple[View | None, ...]:
     """The stored views of training images: none where they are encoded at every step, the plain one where V = 1."""
+    if setting.fits_features:
+        reads = setting.reads
+        return tuple(View(number, reads.min_crop_area) for number in range(reads.views)) or (None,)
     n_views = setting.data.views
-    return (None,) if n_views == 1 else tuple(range(n_views))
+    return (None,) if n_views == 1 else tuple(map(View, range(n_views)))
 
 
 def needs_of(cells: Iterable[Cell]) -> list[FeatureNeed]:
     """What the cells read, each image once; those with local features first, since global ones are stored with them."""
-    wanted: dict[tuple[object, ...], tuple[Setting, Dataset, int | None, dict[Item, None]]] = {}
+    wanted: dict[tuple[object, ...], tuple[Setting, Dataset, View | None, dict[Item, None]]] = {}
 
-    def want(setting: Setting, dataset: Dataset, view: int | None, items: Sequence[Item]) -> None:
-        group = (setting.backbone, dataset, uses_local(setting), view)
+    def want(setting: Setting, dataset: Dataset, view: View | None, items: Sequence[Item]) -> None:
+        group = (setting.backbone, dataset, beside_of(setting), reads_norms(setting), view)
         images = wanted.setdefault(group, (setting, dataset, view, {}))[3]
         images.update((item._replace(label=0), None) for item in items)
 
@@ -78,13 +99,18 @@ def needs_of(cells: Iterable[Cell]) -> list[FeatureNeed]:
         if setting.trains:
             for view in train_views(setting):
                 want(setting, inputs.source, view, data.train)
-    seen: dict[tuple[object, ...], set[Item]] = {}
-    needs = []
-    for setting, dataset, view, images in sorted(wanted.values(), key=lambda group: not uses_local(group[0])):
-        known = seen.setdefault((setting.backbone, dataset, view), set())
-        needs.append(FeatureNeed(setting, dataset, view, tuple(image for image in images if image not in known)))
-        known |= set(images)
+    groups = [FeatureNeed(setting, dataset, view, tuple(images)) for setting, dataset, view, images in wanted.values()]
+    needs: list[FeatureNeed] = []
+    for need in sorted(groups, key=lambda one: (one.local is None, not one.norms)):
+        known = {image for other in needs if _serves(other, need) for image in other.items}
+        needs.append(replace(need, items=tuple(image for image in need.items if image not in known)))
     return [need for need in needs if need.items]
+
+
+def _serves(need: FeatureNeed, other: FeatureNeed) -> bool:
+    """Whether rows stored for one need are all that another one reads of the same images."""
+    same = (need.setting.backbone, need.dataset, need.view) == (other.setting.backbone, other.dataset, other.view)
+    return same and other.local in (None, need.local) and need.norms >= other.norms
 
 
 def estimate(
@@ -103,7 +129,7 @@ def estimate(
     for need in needs:
         encoder = encoder_of(need.setting)
         missing, row_bytes = store.missing(
-            encoder, need.dataset.name, need.image_root, need.items, need.local, need.view
+            encoder, need.dataset.name, need.image_root, need.items, need.local, need.view, need.norms
         )
         pace = pace_of(need, missing) if missing else None
         seconds = len(missing) / pace if pace else None if missing else 0.0

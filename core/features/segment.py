@@ -1,6 +1,7 @@
 """One immutable file of image features: written once under a temporary name, moved into place, never changed.
 
-A segment is a safetensors file with `global` (n, D), and `local` (n, P, D) where local features are kept. Its metadata
+A segment is a safetensors file with `global` (n, D), `local` (n, P, D) or `hidden` (n, W) where those are kept, and the
+`norm` (n,) of each raw global feature, which files of former versions lack. Its metadata
 holds the index (which images the rows belong to), what the rows are (weights, preprocessing, dataset, view), the
 SHA-256 of each tensor, and one checksum over all of these, which is checked whenever a segment is opened.
 
@@ -65,6 +66,10 @@ class Column:
         return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
 
 
+NORM = Column("norm.f32", "float32", ())
+"""Length of the raw global feature: the last column where it is kept."""
+
+
 class FileState(NamedTuple):
     """What changes when a file is written; zeros for a file that isn't there."""
 
@@ -97,7 +102,7 @@ class Segment:
     images: tuple[ImageKey, ...]
     """Of the rows, in order."""
     tensors: tuple[Tensor, ...]
-    """One per column."""
+    """One per column; `NORM` last, where it is kept."""
     sha256: tuple[str, ...]
     """Of the rows' bytes in each column."""
     touched: bool
@@ -161,7 +166,7 @@ def open_segment(path: Path, columns: Sequence[Column], about: Mapping[str, Any]
 
     Args:
         path: the file.
-        columns: what it must hold.
+        columns: what it must hold; `NORM` is read where it is there.
         about: what its rows must be, or None where anything will do.
 
     Raises:
@@ -171,6 +176,7 @@ def open_segment(path: Path, columns: Sequence[Column], about: Mapping[str, Any]
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
+            columns = [*columns, *([NORM] if NORM.name in file.keys() else [])]  # noqa: SIM118
             tensors = tuple(file.get_tensor(column.name) for column in columns)
         if metadata.get("checksum") != _checksum(metadata):
             raise DamagedError("its index does not match its checksum")

@@ -3,19 +3,19 @@
 Shapes: P positions, D joint width.
 """
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, get_args
 
 import torch
 from filelock import Timeout
 
-from dualpt.core.arrays import ImageFeatures
+from dualpt.core.arrays import Beside, ImageFeatures
 from dualpt.core.clip.backbone import Backbone
-from dualpt.core.config import LocalKind
 from dualpt.core.data.digests import DigestIndex
-from dualpt.core.data.images import Preprocess
+from dualpt.core.data.images import Preprocess, View
 from dualpt.core.data.splits import Item
 from dualpt.core.features.encoding import encode_into
 from dualpt.core.features.folder import FeatureFolder, check_room
@@ -28,6 +28,10 @@ FEATURES_VERSION = 2
 
 WAIT_SECONDS = 1.0
 """Between two looks at how far another process is that builds what is wanted here."""
+
+OLDER = "%s: %d images were stored by a version that kept no norms of raw features; they are encoded again"
+
+logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 """Called with images done and images in total."""
@@ -48,6 +52,8 @@ class Encoder(Protocol):
     def width(self) -> int: ...
     @property
     def n_positions(self) -> int: ...
+    @property
+    def hidden_width(self) -> int: ...
 
 
 class FeatureStore:
@@ -75,9 +81,10 @@ class FeatureStore:
         dataset: str,
         image_root: Path,
         items: Sequence[Item],
-        local: LocalKind | None,
-        view: int | None = None,
+        local: Beside | None,
+        view: View | None = None,
         progress: Progress | None = None,
+        norms: bool = False,
     ) -> ImageFeatures:
         """Features of `items` in their order; images without stored features are encoded first.
 
@@ -86,27 +93,31 @@ class FeatureStore:
             dataset: registry name; images are told apart by path and content within it.
             image_root: folder that the items' paths are relative to.
             items: labelled images.
-            local: which local features, or None for global ones alone.
-            view: None for the plain centre crop, or the number of a random crop and flip.
+            local: which local features, or hidden ones; None for global ones alone.
+            view: None for the plain centre crop, or a random crop and flip.
             progress: called after every file that is written, here or by another process that is waited for.
+            norms: whether the norms of raw features are read; images stored without them are encoded again.
 
         Raises:
             UserError: an image is missing or unreadable; what was encoded before is kept.
             StorageError: the disk is full or can't be written; what was written before is kept.
         """
         images = self._keys(image_root, items)
-        folder = self._folder_for(backbone, dataset, images, local, view)
-        while missing := folder.missing(images):
+        folder = self._folder_for(backbone, dataset, images, local, view, norms)
+        if norms and (older := len(folder.missing(images, norms)) - len(folder.missing(images))):
+            logger.warning(OLDER, folder.path, older)
+        while missing := folder.missing(images, norms):
             try:
                 with folder.locked(WAIT_SECONDS):
-                    self._fill(folder, backbone, image_root, images, local, view, progress)
+                    self._fill(folder, backbone, image_root, images, local, view, progress, norms)
             except Timeout:
                 if progress is not None:
                     progress(len(images) - len(missing), len(images))
         folder.note_use()
         labels = torch.tensor([item.label for item in items], dtype=torch.int64)
         global_features, local_features = folder.read(images)
-        return ImageFeatures(global_features, local_features if local else None, labels)
+        lengths = folder.norms(images) if norms else None
+        return ImageFeatures(global_features, local_features if local else None, labels, lengths)
 
     def missing(
         self,
@@ -114,33 +125,39 @@ class FeatureStore:
         dataset: str,
         image_root: Path,
         items: Sequence[Item],
-        local: LocalKind | None,
-        view: int | None = None,
+        local: Beside | None,
+        view: View | None = None,
+        norms: bool = False,
     ) -> tuple[list[ImageKey], int]:
         """The images that `features` would encode, and the bytes that one of them takes. Writes no features."""
         images = self._keys(image_root, items)
-        folder = self._folder_for(encoder, dataset, images, local, view)
-        return folder.missing(images), folder.row_bytes
+        folder = self._folder_for(encoder, dataset, images, local, view, norms)
+        return folder.missing(images, norms), folder.row_bytes
 
     def _keys(self, image_root: Path, items: Sequence[Item]) -> list[ImageKey]:
         digests = self._digests.digests(image_root, [item.path for item in items])
         return [ImageKey(item.path, digest) for item, digest in zip(items, digests, strict=True)]
 
     def _folder_for(
-        self, encoder: Encoder, dataset: str, images: Sequence[ImageKey], local: LocalKind | None, view: int | None
+        self,
+        encoder: Encoder,
+        dataset: str,
+        images: Sequence[ImageKey],
+        local: Beside | None,
+        view: View | None,
+        norms: bool,
     ) -> FeatureFolder:
         """The folder to read from: for global features alone, any that happens to have them all."""
         own = self._folder(encoder, dataset, local, view)
-        if local is None and own.missing(images):
-            others: tuple[LocalKind, ...] = ("value", "tokens")
-            for kind in others:
+        if local is None and own.missing(images, norms):
+            for kind in get_args(Beside):
                 folder = self._folder(encoder, dataset, kind, view)
-                if not folder.missing(images):
+                if not folder.missing(images, norms):
                     return folder
         return own
 
-    def _folder(self, encoder: Encoder, dataset: str, local: LocalKind | None, view: int | None) -> FeatureFolder:
-        view_name = "plain" if view is None else f"view-{view:03d}"
+    def _folder(self, encoder: Encoder, dataset: str, local: Beside | None, view: View | None) -> FeatureFolder:
+        view_name = "plain" if view is None else view.title
         weights, preprocess = encoder.weights_fingerprint, encoder.preprocess.fingerprint
         how = fingerprint([FEATURES_VERSION, preprocess])
         path = (
@@ -152,8 +169,10 @@ class FeatureStore:
         )
         if path not in self._folders:
             columns = [Column("global.f32", "float32", (encoder.width,))]
-            if local is not None:
-                dtype, end = ("float32", "f32") if encoder.precision == "fp32" else ("float16", "f16")
+            dtype, end = ("float32", "f32") if encoder.precision == "fp32" else ("float16", "f16")
+            if local == "hidden":
+                columns.append(Column(f"hidden.{end}", dtype, (encoder.hidden_width,)))
+            elif local is not None:
                 columns.append(Column(f"local.{end}", dtype, (encoder.n_positions, encoder.width)))
             about = {"version": FEATURES_VERSION, "backbone": encoder.name, "weights": weights}
             about |= {"preprocess": preprocess, "local": local}
@@ -167,13 +186,14 @@ class FeatureStore:
         backbone: Backbone,
         image_root: Path,
         images: Sequence[ImageKey],
-        local: LocalKind | None,
-        view: int | None,
+        local: Beside | None,
+        view: View | None,
         progress: Progress | None,
+        norms: bool,
     ) -> None:
         """Encode what is missing of `images`; another process may have done so while the lock was awaited."""
         folder.delete_damaged()
-        missing = folder.missing(images)
+        missing = folder.missing(images, norms)
         if not missing:
             return
         check_room(folder.path, len(missing), len(missing) * folder.row_bytes)
@@ -195,6 +215,6 @@ class FeatureStore:
         self.pace.note(pace_of, len(missing), time.perf_counter() - start)
 
 
-def encoder_title(encoder: Encoder, local: LocalKind | None, device: str) -> str:
+def encoder_title(encoder: Encoder, local: Beside | None, device: str) -> str:
     """What the pace of a build depends on, besides the machine."""
     return f"{encoder.name} {local or 'global'} {encoder.precision} {device}"

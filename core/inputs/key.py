@@ -9,7 +9,7 @@ from functools import cache
 
 from dualpt.core.cell import Cell
 from dualpt.core.clip.weights import find_weights
-from dualpt.core.config import Protocol
+from dualpt.core.config import Protocol, Setting
 from dualpt.core.data.digests import shared_index
 from dualpt.core.data.protocols import CellData
 from dualpt.core.data.splits import Item
@@ -42,7 +42,7 @@ def key_of(inputs: CellInputs) -> str:
     """
     cell, setting = inputs.cell, inputs.cell.setting
     settings = {key: value for key, value in setting.active().items() if key not in HASHED_BY_CONTENT}
-    if setting.trains:
+    if setting.learns_prompts:
         settings["prompt.init"] = init_identity(setting.prompt.init)
         settings = {key: value for key, value in settings.items() if key not in RESOLVED_BY_RECIPE}
         settings |= {
@@ -62,10 +62,18 @@ def key_of(inputs: CellInputs) -> str:
         "images": [_trained_pixels(datasets, protocol, shots, seed), _tested_pixels(datasets, protocol)],
         "descriptions": described.get(cell.dataset),
     }
+    if setting.fits_features:
+        identity["reads"] = _reads(setting)
     if cell.targets:
         targets = (inputs.datasets[name] for name in cell.targets)
         identity["targets"] = [[*_class_texts(target), described.get(target.name)] for target in targets]
     return fingerprint(identity)
+
+
+def _reads(setting: Setting) -> list[object]:
+    """How a method on frozen features reads images, and which revision of its code does."""
+    reads = setting.reads
+    return [setting.definition.definition.revision, reads.views, reads.min_crop_area, reads.norms, reads.hidden]
 
 
 def _class_texts(dataset: Dataset) -> list[object]:

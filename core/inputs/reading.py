@@ -275,7 +275,7 @@ def check_cell_files(cells: Iterable[CellInputs]) -> None:
                 items |= dict.fromkeys(dataset.split.test)
         needed[inputs.source] |= dict.fromkeys((*data.train, *data.val))
         banks |= dict.fromkeys((setting, inputs.datasets[name]) for name in inputs.described)
-        if setting.prompt.class_specific and inputs.cell.protocol != "few-shot" and setting.trains:
+        if setting.prompt.class_specific and inputs.cell.protocol != "few-shot" and setting.learns_prompts:
             raise UserError("prompt.class_specific: other classes would have no context; use protocol=few-shot")
     for dataset, items in needed.items():
         check_files(items, dataset.image_root)

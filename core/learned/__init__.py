@@ -1,7 +1,10 @@
-"""Learned prompts after training: as files, as classifiers, and under inspection.
+"""Learned prompts and classifiers after training: as files, at work on images, and under inspection.
 
 - `prompts`: a file of contexts that explains itself
-- `classifier`: images to logits, as the cell was judged
+- `classifier`: images to logits by prompts, as the cell was judged
+- `fitted`: a file of what a method on frozen features learned
+- `feature_classifier`: images to logits by it
+- `image_classifier`: what both kinds of classifier share
 - `scorers`: from a setting to the frozen objects that training and classifying take
 - `inspection`: words, descriptions, image patches and confusions of learned prompts
 

@@ -7,48 +7,27 @@ It gives the logits that `training.evaluate` judged the cell by. Shapes: n image
 context tokens, W text width, P patches, K descriptions per class, D joint width.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeAlias
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from dualpt.core.arrays import ImageFeatures
-from dualpt.core.clip.backbone import Backbone, load_backbone
+from dualpt.core.clip.backbone import Backbone
 from dualpt.core.clip.feature_checks import check_directions
 from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.config import uses_local
-from dualpt.core.data.checking.image_faults import decode_faithfully
-from dualpt.core.data.images import DECODERS
 from dualpt.core.descriptions.reading import encode_bank, name_tokens
 from dualpt.core.errors import UserError
+from dualpt.core.learned.image_classifier import IMAGES_AT_ONCE, ImageClassifier, open_backbone
 from dualpt.core.learned.prompts import LearnedPrompts
 from dualpt.core.learned.scorers import local_scorer
 from dualpt.core.prompts.encoder import PromptEncoder, check_prompt_lengths
 from dualpt.core.training.alignment import mean_feature
 from dualpt.core.training.evaluate import class_weights, prompted_logits
 
-IMAGES_AT_ONCE = 64
-"""Images decoded and encoded together; bounds memory, not results."""
 
-Scored: TypeAlias = "tuple[Path, Tensor | UserError]"
-"""An image with its logits (C,) on the CPU, or with the reason why it could not be read."""
-
-
-@dataclass(frozen=True)
-class ClassScore:
-    """One class of a prediction."""
-
-    name: str
-    label: int
-    probability: float
-    """Softmax of the logits over all classes of the classifier, 0..1."""
-
-
-class PromptClassifier:
+class PromptClassifier(ImageClassifier):
     """Classifies images with learned prompts.
 
     Args:
@@ -66,16 +45,8 @@ class PromptClassifier:
     ) -> None:
         setting = prompts.cell.setting
         section = setting.backbone
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
         _check_class_names(prompts, class_names)
-        self.backbone: Backbone = load_backbone(section.name, section.pretrained, section.precision, device)
-        if self.backbone.weights_fingerprint != prompts.weights:
-            raise UserError(
-                f"backbone.pretrained: the prompts were learned with other weights of {section.name} (SHA-256 "
-                f"{prompts.weights[:16]}…, found {self.backbone.weights_fingerprint[:16]}…); name the ones they were "
-                "learned with as backbone.pretrained=FILE"
-            )
+        self.backbone: Backbone = open_backbone(section, prompts.weights, "the prompts were", device)
         self.tower = TextTower(self.backbone.model, self.backbone.tokenizer)
         self.class_names = tuple(prompts.class_names if class_names is None else class_names)
         self.contexts = prompts.contexts.to(self.tower.device)
@@ -98,6 +69,10 @@ class PromptClassifier:
         check_directions(pooled, "the features of the image tower")
         return ImageFeatures(pooled, patches, torch.zeros(len(pooled), dtype=torch.int64))
 
+    def score(self, pixels: Tensor) -> Tensor:
+        """Logits (n, C) of preprocessed images (n, 3, height, width)."""
+        return self.logits(self.encode(pixels))
+
     @torch.no_grad()
     def logits(self, images: ImageFeatures) -> Tensor:
         """Logits (n, C), global, local and description terms as they are weighted at test."""
@@ -113,37 +88,6 @@ class PromptClassifier:
             for chunk in images.chunks(IMAGES_AT_ONCE)
         ]
         return torch.cat(chunks) if chunks else torch.empty(0, len(self.class_names))
-
-    def score_files(
-        self, paths: Sequence[Path], progress: Callable[[int, int], None] | None = None
-    ) -> Iterator[Scored]:
-        """Logits of image files, in the given order; a file that cannot be read comes with its reason instead.
-
-        Args:
-            progress: Called with images done and images in all.
-        """
-        for start in range(0, len(paths), IMAGES_AT_ONCE):
-            part = paths[start : start + IMAGES_AT_ONCE]
-            with ThreadPoolExecutor(DECODERS) as pool:
-                tensors = list(pool.map(self._read, part))
-            sound = [tensor for tensor in tensors if isinstance(tensor, Tensor)]
-            rows = iter(self.logits(self.encode(torch.stack(sound))).cpu()) if sound else iter(())
-            for path, tensor in zip(part, tensors, strict=True):
-                yield path, tensor if isinstance(tensor, UserError) else next(rows)
-            if progress is not None:
-                progress(start + len(part), len(paths))
-
-    def best(self, logits: Tensor, top: int) -> list[ClassScore]:
-        """The most probable classes of one image's logits (C,), best first; `top` is cut to C."""
-        probabilities, labels = logits.float().softmax(-1).topk(min(top, len(self.class_names)))
-        pairs = zip(labels.tolist(), probabilities.tolist(), strict=True)
-        return [ClassScore(self.class_names[label], label, probability) for label, probability in pairs]
-
-    def _read(self, path: Path) -> Tensor | UserError:
-        try:
-            return self.backbone.preprocess.plain(decode_faithfully(path))
-        except UserError as error:
-            return error
 
     @torch.no_grad()
     def _encode_prompts(self) -> Tensor:

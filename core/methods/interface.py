@@ -7,15 +7,14 @@ width, W width of the image tower before its projection. Tensors are float32 on 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
+from dualpt.core.arrays import ImageFeatures
 from dualpt.core.config import Protocol, Section
-
-Group = Literal["zero-shot", "training-free", "adapter", "prompt"]
-"""How tables group methods: none sees an image, a closed form, an adapter trained on features, learned prompts."""
+from dualpt.core.method_catalog import Group as Group
 
 
 class MethodOptions(Section):
@@ -35,6 +34,8 @@ class Needs:
     """Smallest share of an image that a random crop takes; the largest is 1."""
     validation: bool = False
     """Whether some option is left to be chosen on validation images."""
+    norms: bool = False
+    """Whether the lengths of raw features are read (`Images.norms`, `Images.raw`)."""
     hidden: bool = False
     """Whether features before the projection into the joint space are read."""
 
@@ -45,15 +46,32 @@ class Images:
 
     directions: Tensor
     """(..., D), L2-normalised."""
-    norms: Tensor
-    """(...), of the raw features."""
+    norms: Tensor | None = None
+    """(...), of the raw features, where `Needs.norms`."""
     hidden: Tensor | None = None
     """(..., W), before the projection, where `Needs.hidden`."""
 
     @property
     def raw(self) -> Tensor:
-        """(..., D), as the image tower gives them."""
+        """(..., D), as the image tower gives them; only where `Needs.norms`."""
+        if self.norms is None:
+            raise ValueError("raw features are read, and the method's needs do not declare norms=True")
         return self.directions * self.norms[..., None]
+
+    @classmethod
+    def of(cls, features: ImageFeatures, device: torch.device) -> "Images":
+        """Stored features of n images, in memory on `device`; leading dimension (n,)."""
+        hidden = features.local_features
+        return cls(
+            features.global_features[:].to(device),
+            None if features.norms is None else features.norms.to(device),
+            None if hidden is None else hidden[:].float().to(device),
+        )
+
+    def at(self, rows: Tensor | int) -> "Images":
+        """Those at `rows` of the first dimension, which is replaced by that of `rows`."""
+        norms, hidden = (None if one is None else one[rows] for one in (self.norms, self.hidden))
+        return Images(self.directions[rows], norms, hidden)
 
 
 @dataclass(frozen=True)
@@ -81,7 +99,7 @@ class Support:
     val: Labelled | None = None
     """Images that options may be chosen on; None where there are none."""
     projection: Tensor | None = None
-    """(W, D), where `Needs.hidden`: hidden @ projection is raw."""
+    """(W, D), where `Needs.hidden`: hidden @ projection is raw. A ResNet's last row is its bias, its last feature 1."""
 
     @property
     def text(self) -> Tensor:
@@ -109,6 +127,10 @@ class Classifier(ABC):
     def of_cell(self, r: int) -> "Classifier":
         """The classifier of one cell, with R = 1."""
         return type(self)(**{name: tensor[r : r + 1] for name, tensor in self.tensors().items()})
+
+    def on(self, device: torch.device | str) -> "Classifier":
+        """The same with its tensors on a device."""
+        return type(self)(**{name: tensor.to(device) for name, tensor in self.tensors().items()})
 
 
 @dataclass(frozen=True)
@@ -151,14 +173,27 @@ class Method(ABC, Generic[O]):
     """Where its definition was read: paper, or repository@commit: file."""
     protocols: ClassVar[frozenset[Protocol]] = frozenset({"few-shot"})
     """Those in which it can classify every test set; others refuse it before anything is computed."""
+    min_shots: ClassVar[int] = 1
+    """Training images per class that it needs at least; fewer are refused before anything is computed."""
+    revision: ClassVar[int] = 1
+    """Part of every cell's key: raise it when the same data and options give other numbers."""
     options: ClassVar[type[Any]] = MethodOptions
     """The subclass of `MethodOptions` with its settings and its authors' recipe as the defaults."""
+    by_protocol: ClassVar[Mapping[Protocol, Mapping[str, Any]]] = {}
+    """Options that its authors set otherwise under a protocol: baselines begin with them there."""
     packable: ClassVar[frozenset[str]] = frozenset()
     """Options in which the cells of one pack may differ, apart from their seed."""
 
     def needs(self, options: O) -> Needs:
         """What it reads under these options."""
         return Needs()
+
+    def check(self, options: O, protocol: Protocol) -> None:
+        """Refuse options that can't serve a protocol, before anything is computed.
+
+        Raises:
+            UserError: in one line, with the remedy.
+        """
 
     @abstractmethod
     def fit(self, support: Support, options: Sequence[O]) -> Fitted:

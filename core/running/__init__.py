@@ -1,6 +1,7 @@
 """From cells to results: the door at which configuration ends.
 
 - `cell_runner`: trains and evaluates packs of cells.
+- `feature_fits`: packs of cells of methods on frozen features.
 - `frozen_parts`: what cells share in one process: frozen CLIPs, text features of classes, the feature store.
 
 May import every room of `core`.

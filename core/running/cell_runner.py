@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,15 +16,16 @@ from dualpt.core.arrays import ClassText
 from dualpt.core.cell import Cell, pack_of
 from dualpt.core.config import Setting
 from dualpt.core.data.protocols import TARGET
-from dualpt.core.data.splits import Item
 from dualpt.core.descriptions.bank import Sentences
 from dualpt.core.inputs.key import cell_key, key_of
 from dualpt.core.inputs.reading import CellInputs
+from dualpt.core.learned.fitted import LearnedClassifier
 from dualpt.core.learned.prompts import LearnedPrompts
 from dualpt.core.learned.scorers import llm_alignment, local_scorer
 from dualpt.core.prompts.encoder import PromptEncoder
 from dualpt.core.provenance import Provenance, provenance_of
 from dualpt.core.results import CellMetrics, harmonic_mean
+from dualpt.core.running.feature_fits import FeatureFit, fit_cells, pool_of
 from dualpt.core.running.frozen_parts import FrozenParts
 from dualpt.core.training.alignment import mean_feature
 from dualpt.core.training.checkpoint import TrainState
@@ -54,6 +55,8 @@ class CellResult:
     sentences: Sentences | None = None
     """Of every class, where descriptions enter at test."""
     provenance: Provenance | None = None
+    learned: LearnedClassifier | None = None
+    """What a method on frozen features left; None for others, and where it failed."""
 
     @property
     def prompts(self) -> LearnedPrompts | None:
@@ -85,10 +88,12 @@ class CellRunner(FrozenParts):
             checkpoint: file to continue from and to write to; removed by the caller when results are kept.
         """
         if len({pack_of(cell) for cell in cells}) != 1:
-            raise ValueError("cells of one pack must share everything but seed, weights and learning rate")
-        if not cells[0].setting.trains:
-            return [self._run_zero_shot(CellInputs(cell)) for cell in cells]
+            raise ValueError("cells of one pack must share everything but their seed and what is packable")
         pack = [CellInputs(cell) for cell in cells]
+        if not cells[0].setting.trains:
+            return [self._run_zero_shot(inputs) for inputs in pack]
+        if cells[0].setting.fits_features:
+            return [self._fitted(inputs, fit) for inputs, fit in zip(pack, fit_cells(self, pack), strict=True)]
         results = self._train(pack, report, checkpoint)
         return [self._result(inputs, result) for inputs, result in zip(pack, results, strict=True)]
 
@@ -142,8 +147,8 @@ class CellRunner(FrozenParts):
         data = [inputs.data for inputs in pack]
         recipes = [inputs.recipe for inputs in pack]
         prompt, optim = setting.prompt, setting.optim
-        pool, samples = _pool([one.train for one in data])
-        val_pool, val_samples = _pool([one.val for one in data])
+        pool, samples = pool_of([one.train for one in data])
+        val_pool, val_samples = pool_of([one.val for one in data])
         store_images = self.train_images(setting, first.source, pool)
         return train(
             tower=self.towers_of(setting).text,
@@ -181,14 +186,14 @@ class CellRunner(FrozenParts):
 
     def _run_zero_shot(self, inputs: CellInputs) -> CellResult:
         setting = inputs.cell.setting
-        evaluations = {}
+        scale, evaluations = self.towers_of(setting).text.logit_scale, {}
         for name, test in self.test_sets(inputs).items():
             classifier = _zero_shot_classifier(setting, test.text)
-            evaluations[name] = zero_shot(classifier, test.images)
+            evaluations[name] = zero_shot(classifier, test.images, scale=scale)
         return CellResult(
             cell=inputs.cell,
             key=key_of(inputs),
-            metrics=CellMetrics(**_accuracies(evaluations)),
+            metrics=CellMetrics(**_measures(evaluations)),
             per_class=_per_class(inputs, evaluations),
             provenance=self._provenance(setting),
         )
@@ -201,7 +206,7 @@ class CellRunner(FrozenParts):
             train_seconds=result.seconds,
             plan_entropy=_over_images(result.tests, lambda test: test.plan_entropy),
             plan_error=result.plan_error,
-            **_accuracies(result.tests),
+            **_measures(result.tests),
         )
         return CellResult(
             cell=cell,
@@ -215,6 +220,36 @@ class CellRunner(FrozenParts):
             class_names=inputs.source.split.class_names,
             sentences=inputs.sentences(cell.dataset) if cell.setting.inference.description_weight else None,
             provenance=self._provenance(cell.setting),
+        )
+
+    def _fitted(self, inputs: CellInputs, fit: FeatureFit) -> CellResult:
+        cell, key, provenance = inputs.cell, key_of(inputs), self._provenance(inputs.cell.setting)
+        metrics = CellMetrics(
+            val_accuracy=None if fit.val is None else fit.val.accuracy,
+            train_loss=fit.losses[-1] if fit.losses else None,
+            train_seconds=fit.seconds,
+            **_measures(fit.tests),
+        )
+        learned = LearnedClassifier(
+            classifier=fit.classifier,
+            cell=cell,
+            cell_key=key,
+            class_names=inputs.class_names("train"),
+            template=inputs.source.info.template,
+            weights=provenance.weights,
+            chosen=fit.chosen,
+        )
+        return CellResult(
+            cell=cell,
+            key=key,
+            metrics=metrics,
+            per_class=_per_class(inputs, fit.tests),
+            loss_curve=fit.losses,
+            sample_fingerprint=inputs.data.sample_fingerprint,
+            failure=fit.failure,
+            class_names=inputs.source.split.class_names,
+            provenance=provenance,
+            learned=None if fit.failure else learned,
         )
 
     def _provenance(self, setting: Setting) -> Provenance:
@@ -232,10 +267,8 @@ def _zero_shot_classifier(setting: Setting, text: ClassText) -> Tensor:
             assert text.descriptions is not None
             assert text.description_mask is not None
             return mean_feature(text.descriptions, text.description_mask)
-        case "prompt":
-            raise ValueError("a setting that trains prompts has no classifier before training")
         case _:
-            assert_never(setting.method)
+            raise ValueError(f"{setting.method} has no classifier before training")
 
 
 def _per_class(inputs: CellInputs, evaluations: Mapping[str, Evaluation]) -> dict[str, dict[str, float]]:
@@ -245,17 +278,22 @@ def _per_class(inputs: CellInputs, evaluations: Mapping[str, Evaluation]) -> dic
     }
 
 
-def _accuracies(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
-    """Accuracies in percent by the field names of `CellMetrics`."""
+def _measures(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
+    """What is measured on the test sets, by the field names of `CellMetrics`."""
     accuracy = {name: evaluation.accuracy for name, evaluation in evaluations.items()}
     targets = {name.removeprefix(TARGET): value for name, value in accuracy.items() if name.startswith(TARGET)}
     own = {f"{name}_accuracy": value for name, value in accuracy.items() if not name.startswith(TARGET)}
     both = {"base", "new"} <= set(accuracy)
+    beside = {
+        f"{name}/{measure}": value
+        for name, evaluation in evaluations.items()
+        for measure, value in evaluation.beside_accuracy.items()
+    }
     return {
         **own,
-        "test_balanced_accuracy": evaluations["test"].balanced_accuracy if "test" in evaluations else None,
         "harmonic_mean": harmonic_mean(accuracy["base"], accuracy["new"]) if both else None,
         "targets": targets,
+        "beside_accuracy": beside,
     }
 
 
@@ -264,13 +302,6 @@ def _over_images(evaluations: Mapping[str, Evaluation], measure: Callable[[Evalu
     measured = [(value, one.count) for one in evaluations.values() if (value := measure(one)) is not None]
     n_images = sum(n for _, n in measured)
     return sum(value * n for value, n in measured) / n_images if n_images else None
-
-
-def _pool(samples: Sequence[tuple[Item, ...]]) -> tuple[tuple[Item, ...], Tensor]:
-    """The distinct images of several equally large samples, and each sample as rows into them (R, n)."""
-    places: dict[Item, int] = {}
-    rows = [[places.setdefault(item, len(places)) for item in sample] for sample in samples]
-    return tuple(places), torch.tensor(rows, dtype=torch.int64)
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

@@ -5,22 +5,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from dualpt.core.arrays import ClassText, ImageFeatures, TestSet
 from dualpt.core.cell import Cell
 from dualpt.core.clip.backbone import Backbone, load_backbone
 from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.config import BackboneSection, Setting, uses_local
+from dualpt.core.data.images import View
 from dualpt.core.data.splits import Item
 from dualpt.core.descriptions.reading import encode_bank, encode_template, name_tokens
+from dualpt.core.errors import UserError
 from dualpt.core.features.encoding import measure_pace
 from dualpt.core.features.folder import check_room
 from dualpt.core.features.needs import (
     FeatureEstimate,
     FeatureNeed,
+    beside_of,
     estimate,
     local_kind,
     needs_of,
+    reads_norms,
     train_views,
 )
 from dualpt.core.features.segment import ImageKey
@@ -57,6 +62,7 @@ class FrozenParts:
         self._device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         self._towers: dict[BackboneSection, Towers] = {}
         self._texts: dict[tuple[object, ...], ClassText] = {}
+        self._raw_texts: dict[tuple[object, ...], Tensor] = {}
 
     def check(self, cells: Sequence[Cell]) -> None:
         """Find every fault of the cells' inputs before compute is spent.
@@ -76,11 +82,16 @@ class FrozenParts:
                 scorer.check_patches(setting.prompt.n_prompts, backbone.n_positions, backbone.name)
             for part in one.data.classes:
                 text = self.class_text(one, part)
-                if setting.trains:
+                if setting.learns_prompts:
                     names = one.class_names(part)
                     check_prompt_lengths(towers.text, text.name_tokens, names, setting.prompt.context_length)
-            if setting.trains:
+            if setting.learns_prompts:
                 _check_start(one, towers)
+            if beside_of(setting) == "hidden" and not towers.backbone.hidden_width:
+                raise UserError(
+                    f"{setting.definition.name}: reads features before the projection, which {towers.backbone.name} "
+                    "doesn't have; use another backbone"
+                )
 
     def prepare(self, cells: Sequence[Cell], progress: Count | None = None) -> None:
         """Write the mini grid where it is asked for, and compute the features that the cells need.
@@ -166,7 +177,7 @@ class FrozenParts:
         setting: Setting,
         dataset: Dataset,
         items: tuple[Item, ...],
-        view: int | None = None,
+        view: View | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> ImageFeatures:
         """Features of the items in order, from the store; computed where they are missing."""
@@ -175,10 +186,20 @@ class FrozenParts:
             dataset.name,
             dataset.image_root,
             items,
-            local=local_kind(setting),
+            local=beside_of(setting),
             view=view,
             progress=progress,
+            norms=reads_norms(setting),
         )
+
+    def raw_text(self, inputs: CellInputs, part: str) -> Tensor:
+        """The template's features (C, D) of the classes of `train` or of a test set, at their lengths."""
+        setting, dataset, classes = inputs.cell.setting, inputs.dataset_of(part), inputs.data.classes[part]
+        key = (setting.backbone, dataset, (classes.start, classes.stop))
+        if key not in self._raw_texts:
+            tower, names = self.towers_of(setting).text, inputs.class_names(part)
+            self._raw_texts[key] = encode_template(tower, dataset.info.template, names, raw=True)
+        return self._raw_texts[key]
 
     def train_images(
         self, setting: Setting, dataset: Dataset, pool: tuple[Item, ...]

@@ -3,7 +3,7 @@
 - `trainer`: the entry point. `fit`, `step`, `optim`: epochs, one step, and SGD with the field's schedule.
 - `objective`: logits and the loss. `alignment`, `transport`: both alignments, and the plans they may use.
 - `plan_errors`: whether those plans have converged.
-- `evaluate`, `replica_results`: accuracies, and what became of each replica.
+- `evaluate`, `calibration`, `replica_results`: accuracy, calibration and likelihood, and what became of each replica.
 - `checkpoint`: the state from which a killed run continues.
 
 Takes flat, typed arguments: no configuration class, no dataset, no file but the checkpoint.

@@ -1,17 +1,20 @@
-"""Classify images with learned prompts or with a fixed classifier, and count.
+"""Classify images with learned prompts or with a fixed classifier, and measure: accuracy, calibration, likelihood.
 
 Shapes: R replicas, n images, B images in a chunk, C classes, N prompts per class, P patches, D joint width.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from dualpt.core.arrays import ImageFeatures, LoadedFeatures
 from dualpt.core.training.alignment import LocalScorer, mean_feature
+from dualpt.core.training.calibration import reliability
 from dualpt.core.training.objective import class_logits, patch_similarity
 from dualpt.core.training.transport import plan_entropy
 
@@ -34,6 +37,10 @@ class Evaluation:
     """Images."""
     predictions: Tensor
     """(n,) int64 on the CPU."""
+    expected_calibration_error: float
+    """Percent, as `calibration.Reliability` defines it."""
+    negative_log_likelihood: float
+    """Mean over images of -log softmax probability of the true class, in nats."""
     plan_entropy: float | None = None
     """Mean relative entropy of the local transport plans (0..1), where local logits of form `ot` were used."""
 
@@ -41,6 +48,57 @@ class Evaluation:
     def balanced_accuracy(self) -> float:
         """Percent; the mean of `per_class` over the classes that have images."""
         return fmean(value for value in self.per_class if not math.isnan(value))
+
+    @property
+    def beside_accuracy(self) -> dict[str, float]:
+        """The other measures by their names in `core.results.MEASURES`."""
+        return {
+            "balanced_accuracy": self.balanced_accuracy,
+            "ece": self.expected_calibration_error,
+            "nll": self.negative_log_likelihood,
+        }
+
+
+class Scores(NamedTuple):
+    """What logits say of images: all that is kept of them. Leading dimensions as the logits'."""
+
+    predictions: Tensor
+    """(..., B) int64; the first of equally high classes."""
+    confidences: Tensor
+    """(..., B) softmax probability of the predicted class, 0..1."""
+    losses: Tensor
+    """(..., B) -log softmax probability of the true class, in nats."""
+
+
+def score(logits: Tensor, labels: Tensor) -> Scores:
+    """Read logits (..., B, C) of images with labels (B,) by softmax."""
+    logits = logits.float()
+    normaliser = logits.logsumexp(-1)
+    top, predictions = logits.max(-1)
+    true = logits.gather(-1, labels.to(logits.device).expand(logits.shape[:-1])[..., None])[..., 0]
+    return Scores(predictions, (top - normaliser).exp(), normaliser - true)
+
+
+def joined(chunks: Sequence[Scores]) -> Scores:
+    """The scores of consecutive images as one, on the CPU."""
+    return Scores(*(torch.cat(parts, dim=-1).cpu() for parts in zip(*chunks, strict=True)))
+
+
+def measure(scores: Scores, labels: Tensor, n_classes: int, entropy: float | None = None) -> Evaluation:
+    """The evaluation of one classifier from its scores (n,), on the CPU, and labels (n,)."""
+    labels = labels.cpu()
+    correct = scores.predictions == labels
+    totals = torch.bincount(labels, minlength=n_classes)
+    hits = torch.bincount(labels[correct], minlength=n_classes)
+    return Evaluation(
+        accuracy=100 * correct.double().mean().item(),
+        per_class=tuple((100 * hits.double() / totals).tolist()),
+        count=len(labels),
+        predictions=scores.predictions,
+        expected_calibration_error=reliability(scores.confidences, correct).expected_calibration_error,
+        negative_log_likelihood=scores.losses.double().mean().item(),
+        plan_entropy=entropy,
+    )
 
 
 @torch.no_grad()
@@ -69,18 +127,18 @@ def evaluate(
     """
     classes = class_weights(prompts, description_weight, mean_descriptions)
     uses_local = bool((local_weight > 0).any())
-    predictions, entropies = [], []
+    scores, entropies = [], []
     for chunk in images.chunks(_chunk_size(images, prompts, uses_local)):
         logits, weights = prompted_logits(
             chunk, prompts, classes, scale=scale, local_weight=local_weight, local_scorer=local_scorer
         )
         if weights is not None and local_scorer.transports:
             entropies.append(plan_entropy(weights / prompts.shape[2]).mean(-1).sum(-1))
-        predictions.append(logits.argmax(-1))
+        scores.append(score(logits, chunk.labels))
     entropy = (torch.stack(entropies).sum(0) / len(images)).tolist() if entropies else None
     return [
-        count(row, images.labels, prompts.shape[1], entropy[r] if entropy and local_weight[r] > 0 else None)
-        for r, row in enumerate(torch.cat(predictions, dim=1).cpu())
+        measure(Scores(*row), images.labels, prompts.shape[1], entropy[r] if entropy and local_weight[r] > 0 else None)
+        for r, row in enumerate(zip(*joined(scores), strict=True))
     ]
 
 
@@ -122,27 +180,17 @@ def prompted_logits(
     return logits + scale * local_weight[:, None, None] * local.score, local.weights
 
 
-def count(predictions: Tensor, labels: Tensor, n_classes: int, entropy: float | None = None) -> Evaluation:
-    """Accuracies from predictions (n,), on the CPU, and labels (n,)."""
-    labels = labels.cpu()
-    correct = predictions == labels
-    totals = torch.bincount(labels, minlength=n_classes)
-    hits = torch.bincount(labels[correct], minlength=n_classes)
-    return Evaluation(
-        accuracy=100 * correct.double().mean().item(),
-        per_class=tuple((100 * hits.double() / totals).tolist()),
-        count=len(labels),
-        predictions=predictions,
-        plan_entropy=entropy,
-    )
+def zero_shot(classifier: Tensor, images: ImageFeatures, *, scale: float) -> Evaluation:
+    """Classify by the nearest of the class features (C, D): a template's, or `mean_feature` of descriptions.
 
-
-def zero_shot(classifier: Tensor, images: ImageFeatures) -> Evaluation:
-    """Classify by the nearest of the class features (C, D): a template's, or `mean_feature` of descriptions."""
-    predictions = [
-        (_on(classifier, chunk.global_features) @ classifier.T).argmax(-1).cpu() for chunk in images.chunks(MAX_IMAGES)
+    Args:
+        scale: CLIP's logit scale, which makes cosines logits.
+    """
+    scores = [
+        score(scale * (_on(classifier, chunk.global_features) @ classifier.T), chunk.labels)
+        for chunk in images.chunks(MAX_IMAGES)
     ]
-    return count(torch.cat(predictions), images.labels, len(classifier))
+    return measure(joined(scores), images.labels, len(classifier))
 
 
 def _chunk_size(images: ImageFeatures, prompts: Tensor, uses_local: bool) -> int:

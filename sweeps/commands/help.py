@@ -8,7 +8,7 @@ import typer
 
 from dualpt.core.errors import UserError
 from dualpt.search_spaces.shipped import shipped_ablations, shipped_folder
-from dualpt.sweeps.commands.options import Json, Overrides, new_app, out
+from dualpt.sweeps.commands.options import Json, new_app, out
 
 app = new_app()
 files = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode="rich")
@@ -56,36 +56,59 @@ def show(name: Annotated[str, typer.Argument(help="Name of a sweep or an ablatio
     epilog="Examples: [bold]dualpt settings[/] · [bold]dualpt settings --resolved demo trials=20 > mine.yaml[/]"
 )
 def settings(
-    overrides: Overrides = None,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[METHOD | KEY=VALUE...]",
+            help="A method on frozen features, or FILE.py: list its own options alone. With --resolved: overrides.",
+        ),
+    ] = None,
     file: Annotated[
         str | None,
         typer.Option("--resolved", metavar="FILE", help="Print a sweep or ablation as it would run: every value."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List every key with its default, allowed values and meaning: those of a setting, then those of a sweep.
+    """List every key with its default, allowed values and meaning: a setting's, then a sweep's.
 
     With --resolved, print a sweep or an ablation with every key's value; what is printed is a file that runs.
     """
-    from dualpt.sweeps.tools.settings import as_yaml, loaded, resolved, setting_rows, show_rows, sweep_rows
+    from dualpt.sweeps.tools.settings import method_rows, setting_rows, show_rows, sweep_rows
 
+    given = words or []
     if file is not None:
-        from dualpt.search_spaces.overrides import parse_overrides
-
-        sweep = loaded(file, parse_overrides(overrides or []))
-        document = resolved(sweep)
-        for remark in sweep.remarks:
-            print(f"# {remark}" if not as_json else remark, file=sys.stderr)
-        print(json.dumps(document) if as_json else as_yaml(document).rstrip())
+        _print_resolved(file, given, as_json)
         return
+    overrides = [word for word in given if "=" in word]
     if overrides:
         raise UserError(f"{overrides[0]}: overrides belong to a sweep; name it with --resolved FILE")
+    if len(given) > 1:
+        raise UserError(f"{given[1]}: name one method at a time")
+    if given:
+        tables = {f"options of {given[0]}": method_rows(given[0])}
+    else:
+        tables = {
+            "a setting: `train`, and `setting:` of a sweep": setting_rows(),
+            "a sweep: `sweep`, `ablate`": sweep_rows(),
+        }
     if as_json:
-        print(json.dumps([*setting_rows(), *sweep_rows()]))
+        print(json.dumps([row for rows in tables.values() for row in rows]))
         return
-    show_rows(out, "a setting: `train`, and `setting:` of a sweep", setting_rows())
-    out.print()
-    show_rows(out, "a sweep: `sweep`, `ablate`", sweep_rows())
+    for title, rows in tables.items():
+        show_rows(out, title, rows)
+        out.print()
+
+
+def _print_resolved(file: str, overrides: list[str], as_json: bool) -> None:
+    """Print a sweep or an ablation with every key's value; what the overrides fixed goes to stderr."""
+    from dualpt.search_spaces.overrides import parse_overrides
+    from dualpt.sweeps.tools.settings import as_yaml, loaded, resolved
+
+    sweep = loaded(file, parse_overrides(overrides))
+    document = resolved(sweep)
+    for remark in sweep.remarks:
+        print(remark if as_json else f"# {remark}", file=sys.stderr)
+    print(json.dumps(document) if as_json else as_yaml(document).rstrip())
 
 
 @app.command()

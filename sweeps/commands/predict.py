@@ -33,7 +33,7 @@ def predict(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the predictions to a file.")] = None,
     store: Store = DEFAULT_STORE,
 ) -> None:
-    """Classify images with learned prompts.
+    """Classify images with learned prompts, or with the classifier of another method.
 
     Exit codes: 0 all images classified, 2 usage or no image that can be read, 3 some cannot be read (they are listed).
     """

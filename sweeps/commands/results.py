@@ -71,6 +71,9 @@ def figure(
     shots: Annotated[
         int | None, typer.Option(min=0, help="Shots of the figure; the largest finished by default.")
     ] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="Metric of curves, radar, pareto and ranks; the protocol's own by default.")
+    ] = None,
     protocol: Annotated[str | None, typer.Option(help="Needed where a sweep holds cells of several.")] = None,
     common: Annotated[bool, typer.Option("--common", help="Compare on what all the sweeps cover.")] = False,
     store: Store = DEFAULT_STORE,
@@ -79,7 +82,9 @@ def figure(
     """Draw one figure: methods over shots, datasets or ranks, or the search and the training behind them."""
     from dualpt.sweeps.comparison.draw import draw
 
-    draw(out, kind, names, output, shots=shots, protocol=protocol, common=common, store=store, study=study)
+    draw(
+        out, kind, names, output, shots=shots, metric=metric, protocol=protocol, common=common, store=store, study=study
+    )
 
 
 @app.command(

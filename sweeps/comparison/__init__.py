@@ -4,6 +4,7 @@
 - `selection`: the cells that a comparison is over.
 - `tables`, `values`, `labels`: methods by datasets. `published`: rows from papers.
 - `claims`, `statistics`: what the cells support against a baseline. `effects`: of an ablation's factors.
+- `searched`: corrections of those claims for the search behind a selected setting.
 - `selection_basis`, `plan_remarks`: what a best candidate rests on, and plans that did not converge.
 - `plain`: a table as rows of text, which `formats` writes. `figures`: the pictures.
 

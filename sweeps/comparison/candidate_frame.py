@@ -16,7 +16,7 @@ def candidates_frame(cells: pd.DataFrame) -> pd.DataFrame:
     """One row a candidate, by name: the keys that vary among candidates, numbers as numbers, and `value`.
 
     Args:
-        cells: a sweep's cells, read with all setting keys as columns (`frames.read_frame(…, SETTING_KEYS)`).
+        cells: a sweep's cells, read with all setting keys as columns (`frames.read_frame(…, None)`).
 
     Raises:
         UserError: fewer than two candidates, or none that varies.
@@ -25,8 +25,10 @@ def candidates_frame(cells: pd.DataFrame) -> pd.DataFrame:
     if searched.empty or VAL_ACCURACY not in searched or searched["trial"].nunique() < 2:
         raise UserError("figures of a search need at least two judged candidates (`dualpt status`)")
     by_trial = searched.groupby("trial", sort=True)
-    settings = by_trial[list(SETTING_KEYS)].first()
-    varying = [key for key in SETTING_KEYS if settings[key].nunique(dropna=False) > 1]
+    methods = set(searched["method"].dropna())
+    keys = [key for key in map(str, cells) if key in SETTING_KEYS or key.partition(".")[0] in methods]
+    settings = by_trial[keys].first()
+    varying = [key for key in keys if settings[key].nunique(dropna=False) > 1]
     frame = settings[varying].apply(_as_numbers)
     if searched.groupby("trial")["shots"].first().nunique() > 1:
         frame["data.shots"] = by_trial["shots"].first()

@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 
 from dualpt.core.data.catalog import MINI_GRID
 from dualpt.core.errors import UserError
-from dualpt.core.results import HARMONIC_MEAN
+from dualpt.core.results import HARMONIC_MEAN, Measure, measure_of
 from dualpt.sweeps.comparison.labels import method_title
 from dualpt.sweeps.comparison.plain import PlainTable, p_text
+from dualpt.sweeps.comparison.searched.candidate_cells import Search
+from dualpt.sweeps.comparison.searched.correction import Selected, corrected_p
 from dualpt.sweeps.comparison.statistics import (
     LEVEL,
     Interval,
@@ -26,6 +29,7 @@ from dualpt.sweeps.comparison.tables import shots_text
 from dualpt.sweeps.comparison.values import Array, Grid, method_values
 
 ALPHA = 1 - LEVEL
+NO_SEARCHES: Mapping[str, Search] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,15 @@ class Claims:
     """Methods with missing cells: a paired test has no place for them."""
     mini: bool
     metric: str
-    comparisons: int
+    search_words: tuple[str, ...] = ()
+    """How p was corrected for the search behind a selected setting."""
+    comparisons: int = 0
     """Over which p is corrected: those of every number of shots that is shown beside this one."""
+
+    @property
+    def measure(self) -> Measure:
+        """What is compared, and which way is better."""
+        return measure_of(self.metric)
 
     def tables(self) -> list[PlainTable]:
         """The comparison with the baseline, and the mean ranks."""
@@ -55,12 +66,21 @@ class Claims:
         return [*_method_lines(self), *_limits(self)]
 
 
-def claims_of(cells: pd.DataFrame, grid: Grid, baseline: str, *, shots: int, metric: str) -> Claims:
+def claims_of(
+    cells: pd.DataFrame,
+    grid: Grid,
+    baseline: str,
+    *,
+    shots: int,
+    metric: str,
+    searches: Mapping[str, Search] = NO_SEARCHES,
+) -> Claims:
     """Hold every method against a baseline at one number of shots.
 
     Args:
         cells: comparable cells (see `frames`).
         baseline: a method's name.
+        searches: sweep -> its candidates; selected settings are compared with regard to them.
 
     Raises:
         UserError: fewer than two datasets, or a baseline that lacks a cell.
@@ -74,27 +94,47 @@ def claims_of(cells: pd.DataFrame, grid: Grid, baseline: str, *, shots: int, met
             "run the sweep again, or choose another baseline"
         )
     others = {method: values for method, values in results.items() if method != baseline}
+    lower_is_better = measure_of(metric).lower_is_better
+    paired = compare_paired(others, results[baseline], lower_is_better=lower_is_better)
+    side = Selected.of(baseline, cells, searches)
+    corrections = {
+        method: corrected
+        for method, values in others.items()
+        for selected in [(Selected.of(method, cells, searches), side)]
+        if (corrected := corrected_p(values, results[baseline], selected, grid, shots=shots, metric=metric))
+    }
+    paired |= {method: replace(paired[method], search_p=corrected.p) for method, corrected in corrections.items()}
+    (paired,) = corrected_together([paired])
     return Claims(
         title=f"{metric} at {shots_text(shots)}: statistics against {method_title(baseline)}",
         baseline=baseline,
         n_datasets=len(grid.datasets),
         n_seeds=len(grid.seeds),
-        paired=compare_paired(others, results[baseline]),
-        ranks=rank_methods(results) if len(results) > 2 else None,
+        paired=paired,
+        ranks=rank_methods(results, lower_is_better=lower_is_better) if len(results) > 2 else None,
         left_out=left_out,
         mini=all(name in MINI_GRID for name in grid.datasets),
         metric=metric,
+        search_words=tuple(dict.fromkeys(corrected.words for corrected in corrections.values())),
         comparisons=len(others),
     )
 
 
-def claims_at(cells: pd.DataFrame, grid: Grid, baseline: str, *, shots: Sequence[int], metric: str) -> list[Claims]:
+def claims_at(
+    cells: pd.DataFrame,
+    grid: Grid,
+    baseline: str,
+    *,
+    shots: Sequence[int],
+    metric: str,
+    searches: Mapping[str, Search] = NO_SEARCHES,
+) -> list[Claims]:
     """`claims_of` at each number of shots, corrected together: a page of tables is one family of comparisons.
 
     Raises:
         UserError: as `claims_of`.
     """
-    found = [claims_of(cells, grid, baseline, shots=k, metric=metric) for k in shots]
+    found = [claims_of(cells, grid, baseline, shots=k, metric=metric, searches=searches) for k in shots]
     total = sum(one.comparisons for one in found)
     corrected = corrected_together([one.paired for one in found])
     return [replace(one, paired=paired, comparisons=total) for one, paired in zip(found, corrected, strict=True)]
@@ -121,16 +161,20 @@ def _paired_table(claims: Claims) -> PlainTable:
         "datasets higher/lower",
         "probability of being better",
         "p",
+        *(("p (search)",) if claims.search_words else ()),
         "p (Holm)",
     )
+    digits = claims.measure.digits
     rows, records = [], []
     for method, found in claims.paired.items():
         low, high = found.better_interval.low, found.better_interval.high
         better = f"{found.better:.2f} [{low:.2f}, {high:.2f}]"
         counts = f"{found.higher}/{found.lower}"
         title = method_title(method)
-        ps = (p_text(found.p), p_text(found.holm))
-        rows.append((title, f"{found.difference:+.1f}", str(found.interval), counts, better, *ps))
+        shown = (found.p, *((found.search_p,) if claims.search_words else ()), found.holm)
+        ps = tuple(map(p_text, shown))
+        difference = f"{found.difference:+.{digits}f}"
+        rows.append((title, difference, found.interval.text(digits), counts, better, *ps))
         records.append({"method": title, "baseline": method_title(claims.baseline), **asdict(found)})
     return PlainTable(claims.title, head, tuple(rows), tuple(records), claims.words())
 
@@ -153,17 +197,19 @@ def _rank_table(claims: Claims, ranks: Ranks) -> PlainTable:
 
 def _method_lines(claims: Claims) -> list[str]:
     baseline, lines = method_title(claims.baseline), []
+    digits, unit = claims.measure.digits, claims.measure.difference_unit
     for method, found in claims.paired.items():
         title, low, high = method_title(method), found.interval.low, found.interval.high
         word = "above" if found.difference > 0 else "below"
         verdict = claim(found.interval, found.holm)
         if verdict == "yes":
-            lines.append(f"{title} is {word} {baseline} by {abs(found.difference):.1f} points on average over datasets")
+            size = f"{abs(found.difference):.{digits}f} {unit}"
+            lines.append(f"{title} is {word} {baseline} by {size} on average over datasets")
         elif verdict == "perhaps":
             lines.append(f"{title}: perhaps {word} {baseline}, but {doubt(found.interval, found.holm)}; no claim")
         else:
-            points = f"from {low:+.1f} to {high:+.1f} points"
-            lines.append(f"{title} cannot be told from {baseline}: any difference {points} fits the results")
+            size = f"from {low:+.{digits}f} to {high:+.{digits}f} {unit}"
+            lines.append(f"{title} cannot be told from {baseline}: any difference {size} fits the results")
     return lines
 
 
@@ -179,6 +225,9 @@ def _limits(claims: Claims) -> list[str]:
         f"Wilcoxon over datasets, corrected by Holm for {comparisons} comparison{'s' * (comparisons != 1)}"
         f"{' over all numbers of shots' * (comparisons > len(claims.paired))}"
     ]
+    lines += claims.search_words
+    if claims.search_words:
+        lines.append("a selected setting's interval is not corrected for its search; a claim needs p (Holm) as well")
     least = min(1.0, smallest_p(n) * comparisons)
     if least > ALPHA:
         lines.append(
@@ -187,6 +236,8 @@ def _limits(claims: Claims) -> list[str]:
         )
     if seeds == 1:
         lines.append("a single seed: how much another draw would change is not measured, and intervals leave it out")
+    if claims.measure.lower_is_better:
+        lines.append(f"lower is better: a method below the baseline has the better {claims.measure.title}")
     if claims.metric == HARMONIC_MEAN:
         lines.append("tests take each dataset's own H, so their difference is that of the mean of H")
     lines += [f"{method_title(method)} is left out: it lacks cells" for method in claims.left_out]

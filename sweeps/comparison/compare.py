@@ -15,8 +15,8 @@ from dualpt.core.errors import UserError, nearest
 from dualpt.core.results import (
     COMPARED_METRICS,
     HARMONIC_MEAN,
+    MEASURES,
     TEST_ACCURACY,
-    target_accuracy,
 )
 from dualpt.sweeps.comparison.formats.documents import AnyTable, to_csv, to_document, to_markdown
 from dualpt.sweeps.comparison.formats.latex import to_latex, to_latex_document
@@ -39,8 +39,8 @@ from dualpt.sweeps.comparison.tables import (
 from dualpt.sweeps.outputs import check_file
 
 FORMATS = ("table", "markdown", "latex", "latex-document", "csv", "json")
-TARGET_METRIC = re.compile(target_accuracy(".+"))
-"""The metric of one target; whether it is recorded, the table says."""
+TARGET_METRIC = re.compile(f"target/.+/({'|'.join(MEASURES)})")
+"""A measure on one target; whether it is recorded, the table says."""
 
 
 def compare_sweeps(
@@ -66,11 +66,11 @@ def compare_sweeps(
             path that cannot be written.
     """
     check_output(form, output)
-    known_metric = None if metric is not None and TARGET_METRIC.fullmatch(metric) else metric
-    _check_words(metric=(known_metric, COMPARED_METRICS), protocol=(protocol, get_args(Protocol)))
+    check_metric(metric)
+    _check_words(protocol=(protocol, get_args(Protocol)))
     frames = {name: read_frame(name, store, BACKBONE_PARAMS if published else ()) for name in dict.fromkeys(names)}
     selection = select(frames, protocol=protocol, common=common)
-    beside = published_for(selection) if published else None
+    beside = published_for(selection) if published else ()
     tables = comparison_tables(
         selection, shots=shots, all_shots=all_shots, metric=metric, baseline=baseline, published=beside
     )
@@ -93,7 +93,7 @@ def comparison_tables(
     all_shots: bool = False,
     metric: str | None = None,
     baseline: str | None = None,
-    published: Published | None = None,
+    published: Sequence[Published] = (),
 ) -> list[AnyTable]:
     """The tables that the protocol asks for, the one by datasets first.
 
@@ -122,24 +122,28 @@ def comparison_tables(
         metrics = HALVES[::-1] if selection.protocol == "base-to-new" and metric is None else (shown,)
         own = [comparison(cells, grid, shots=k, metric=m) for m in metrics]
         own += [base_to_new(cells, grid, shots=k)] if len(metrics) > 1 else []
-        tables += own if published is None else [_beside(table, published, selection, k) for table in own]
+        tables += [_beside(table, published, selection, k) for table in own] if published else own
         if chosen is not None:
             tables.append(differences(cells, grid, chosen, shots=k, metric=shown))
     statistics = [] if chosen is None or by_target else _statistics(selection, chosen, counts or [0], shown)
     if all_shots and selection.protocol not in TRANSFER_PROTOCOLS:
         averages = by_shots(cells, grid, metric=shown)
-        tables.append(averages if published is None else _beside(averages, published, selection, None))
+        tables.append(_beside(averages, published, selection, None) if published else averages)
     return [replace(tables[0], remarks=(*tables[0].remarks, *selection.remarks)), *tables[1:], *statistics]
 
 
 def _statistics(selection: Selection, baseline: str, shots: Sequence[int], metric: str) -> list[PlainTable]:
     from dualpt.sweeps.comparison.claims import claims_at  # SciPy and statsmodels, which take a second
 
-    found = claims_at(selection.cells, selection.grid, baseline, shots=shots, metric=metric)
+    found = claims_at(
+        selection.cells, selection.grid, baseline, shots=shots, metric=metric, searches=selection.searches
+    )
     return [table for one in found for table in one.tables()]
 
 
-def _beside(table: ComparisonTable, published: Published, selection: Selection, shots: int | None) -> ComparisonTable:
+def _beside(
+    table: ComparisonTable, published: Sequence[Published], selection: Selection, shots: int | None
+) -> ComparisonTable:
     return joined(table, published_rows(published, table, datasets=selection.datasets, shots=shots))
 
 
@@ -183,6 +187,16 @@ def check_output(form: str, output: Path | None) -> None:
     _check_words(format=(form, FORMATS))
     if output is not None:
         check_file(output, "--output")
+
+
+def check_metric(metric: str | None) -> None:
+    """Refuse the name of a metric that no cell can have.
+
+    Raises:
+        UserError: in one line, with the nearest name.
+    """
+    if metric is None or not TARGET_METRIC.fullmatch(metric):
+        _check_words(metric=(metric, COMPARED_METRICS))
 
 
 def _check_words(**words: tuple[str | None, Sequence[str]]) -> None:

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from dualpt.core.config import SETTING_KEYS
 from dualpt.core.errors import UserError, nearest
-from dualpt.core.results import BASE_ACCURACY
+from dualpt.core.results import BASE_ACCURACY, measure_of
 from dualpt.sweeps.comparison.candidate_frame import candidates_frame
 from dualpt.sweeps.comparison.claims import paired_results
-from dualpt.sweeps.comparison.compare import own_metric
+from dualpt.sweeps.comparison.compare import check_metric, own_metric
 from dualpt.sweeps.comparison.figures import curves, methods, search, training
 from dualpt.sweeps.comparison.figures.style import check_path, leading, save
 from dualpt.sweeps.comparison.frames import finished_shots, read_frame
@@ -38,6 +37,7 @@ def draw(
     output: Path,
     *,
     shots: int | None = None,
+    metric: str | None = None,
     protocol: str | None = None,
     common: bool = False,
     store: str,
@@ -46,27 +46,62 @@ def draw(
     """Draw a figure and write it, PNG, PDF or SVG by the suffix.
 
     Raises:
-        UserError: an unknown kind, suffix, store or sweep, several sweeps where one is shown, or nothing to draw.
+        UserError: an unknown suffix, or a fault that `drawn` finds.
     """
-    if kind not in KINDS:
-        raise UserError(f"unknown figure '{kind}'{nearest(kind, KINDS)} (known: {', '.join(KINDS)})")
+    _check_kind(kind)
     check_path(output, "--output")
+    figure = drawn(kind, names, shots=shots, protocol=protocol, common=common, metric=metric, store=store, study=study)
+    save(figure, output)
+    console.print(f"  figure: {output}", highlight=False, markup=False)
+
+
+def drawn(
+    kind: str,
+    names: Sequence[str],
+    *,
+    shots: int | None = None,
+    protocol: str | None = None,
+    common: bool = False,
+    metric: str | None = None,
+    store: str,
+    study: str,
+) -> "Figure":
+    """A figure of recorded sweeps.
+
+    Raises:
+        UserError: an unknown kind, metric, store or sweep, several sweeps where one is shown, a metric where the kind
+            has its own, or nothing to draw.
+    """
+    _check_kind(kind)
+    check_metric_of(kind, metric)
     if kind in ONE_SWEEP and len(names) > 1:
         raise UserError(f"'{kind}' shows one sweep; name one of {', '.join(names)}")
     if kind == "importance":
-        figure = _importance(names[0], study)
-    elif kind in ("parallel", "slices"):
-        candidates = candidates_frame(read_frame(names[0], store, SETTING_KEYS))
-        figure = (search.parallel_coordinates if kind == "parallel" else search.slices)(candidates)
-    else:
-        frames = {name: read_frame(name, store) for name in dict.fromkeys(names)}
-        selection = select(frames, protocol=protocol, common=common)
-        if kind == "training":
-            figure = training_figure(selection, open_reader(store).loss_curves, shots)
-        else:
-            figure = COMPARISONS[kind](selection, shots)
-    save(figure, output)
-    console.print(f"  figure: {output}", highlight=False, markup=False)
+        return _importance(names[0], study)
+    if kind in ("parallel", "slices"):
+        candidates = candidates_frame(read_frame(names[0], store, None))
+        return (search.parallel_coordinates if kind == "parallel" else search.slices)(candidates)
+    frames = {name: read_frame(name, store) for name in dict.fromkeys(names)}
+    selection = select(frames, protocol=protocol, common=common)
+    if kind == "training":
+        return training_figure(selection, open_reader(store).loss_curves, shots)
+    return COMPARISONS[kind](selection, shots, metric)
+
+
+def check_metric_of(kind: str, metric: str | None) -> None:
+    """Refuse a metric that does not exist, and any where the kind of figure has its own.
+
+    Raises:
+        UserError: as said, in one line.
+    """
+    check_metric(metric)
+    if metric is not None and kind not in OF_ANY_METRIC:
+        raise UserError(f"--metric: '{kind}' has its own; remove it, or draw {', '.join(OF_ANY_METRIC)}")
+
+
+def _check_kind(kind: str) -> None:
+    if kind not in KINDS:
+        raise UserError(f"unknown figure '{kind}'{nearest(kind, KINDS)} (known: {', '.join(KINDS)})")
 
 
 def _shots_of(selection: Selection, shots: int | None, metric: str) -> int:
@@ -76,40 +111,41 @@ def _shots_of(selection: Selection, shots: int | None, metric: str) -> int:
     return chosen
 
 
-def _curves(selection: Selection, shots: int | None) -> "Figure":
+def _curves(selection: Selection, shots: int | None, metric: str | None) -> "Figure":
     if shots is not None:
         raise UserError("--shots: curves show every number of shots; remove it")
-    metric = own_metric(selection.protocol)
-    return curves.few_shot_curves(selection.cells, selection.grid, metric=metric)
+    shown = metric or own_metric(selection.protocol)
+    return curves.few_shot_curves(selection.cells, selection.grid, metric=shown)
 
 
-def _scatter(selection: Selection, shots: int | None) -> "Figure":
+def _scatter(selection: Selection, shots: int | None, metric: str | None) -> "Figure":
     if selection.protocol != "base-to-new":
         raise UserError(f"'scatter' shows base against new accuracy, and these cells are of {selection.protocol}")
     at = _shots_of(selection, shots, BASE_ACCURACY)
     return methods.base_new_scatter(selection.cells, selection.grid, shots=at)
 
 
-def _radar(selection: Selection, shots: int | None) -> "Figure":
-    metric = own_metric(selection.protocol)
-    at = _shots_of(selection, shots, metric)
-    return methods.radar(selection.cells, selection.grid, shots=at, metric=metric)
+def _radar(selection: Selection, shots: int | None, metric: str | None) -> "Figure":
+    shown = metric or own_metric(selection.protocol)
+    at = _shots_of(selection, shots, shown)
+    return methods.radar(selection.cells, selection.grid, shots=at, metric=shown)
 
 
-def _pareto(selection: Selection, shots: int | None) -> "Figure":
+def _pareto(selection: Selection, shots: int | None, metric: str | None) -> "Figure":
     if shots is not None:
         raise UserError("--shots: the front is over every number of shots; remove it")
-    metric = own_metric(selection.protocol)
-    return methods.shots_pareto(selection.cells, selection.grid, metric=metric)
+    shown = metric or own_metric(selection.protocol)
+    return methods.shots_pareto(selection.cells, selection.grid, metric=shown)
 
 
-def _ranks(selection: Selection, shots: int | None) -> "Figure":
-    metric = own_metric(selection.protocol)
-    at = _shots_of(selection, shots, metric)
-    results, _ = paired_results(selection.cells, selection.grid, shots=at, metric=metric)
+def _ranks(selection: Selection, shots: int | None, metric: str | None) -> "Figure":
+    shown = metric or own_metric(selection.protocol)
+    at = _shots_of(selection, shots, shown)
+    results, _ = paired_results(selection.cells, selection.grid, shots=at, metric=shown)
     if len(results) < 3 or len(selection.datasets) < 2:
         raise UserError("ranks need at least three methods without missing cells, on two datasets or more")
-    return methods.critical_difference(rank_methods(results), title=f"{metric} at {shots_text(at)}")
+    ranks = rank_methods(results, lower_is_better=measure_of(shown).lower_is_better)
+    return methods.critical_difference(ranks, title=f"{shown} at {shots_text(at)}")
 
 
 def training_figure(selection: Selection, loss_curves: LossCurves, shots: int | None = None) -> "Figure":
@@ -141,11 +177,13 @@ def _importance(name: str, study: str) -> "Figure":
     return search.importances(found.shares, judged=found.judged, doubtful=found.doubtful)
 
 
-COMPARISONS: dict[str, Callable[[Selection, int | None], "Figure"]] = {
+COMPARISONS: dict[str, Callable[[Selection, int | None, str | None], "Figure"]] = {
     "curves": _curves,
     "scatter": _scatter,
     "radar": _radar,
     "pareto": _pareto,
     "ranks": _ranks,
 }
+OF_ANY_METRIC = ("curves", "radar", "pareto", "ranks")
+"""Kinds that show whatever metric is asked for."""
 KINDS = (*COMPARISONS, *ONE_SWEEP)

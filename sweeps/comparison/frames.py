@@ -15,7 +15,8 @@ from dualpt.sweeps.comparison.labels import remember_titles
 from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.planning.data_notes import read_data_notes
 from dualpt.sweeps.planning.declared import MissingCell, missing_cells
-from dualpt.sweeps.records import CellRow
+from dualpt.sweeps.planning.search_record import read_search_record
+from dualpt.sweeps.records import CellRow, recorded_keys
 from dualpt.sweeps.stores import is_new, masked
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 DATA_NOTES = "data notes"
 """Key of a frame's `attrs`: what its sweep recorded of its datasets (`DataNotes`)."""
+SEARCH_RECORD = "search"
+"""Key of a frame's `attrs`: how its sweep searched (`SearchRecord`)."""
 
 
 def open_ledger(store: str) -> "Ledger":
@@ -39,11 +42,12 @@ def open_ledger(store: str) -> "Ledger":
     return Ledger(store)
 
 
-def read_frame(name: str, store: str, params: Sequence[str] = ()) -> pd.DataFrame:
+def read_frame(name: str, store: str, params: Sequence[str] | None = ()) -> pd.DataFrame:
     """All recorded cells of a sweep, one row each, and those that its last launch declared and never began.
 
     Args:
-        params: keys of the setting that become columns by their dotted names, as text; None where they are inactive.
+        params: keys of the setting that become columns by their dotted names, as text, empty where they are inactive;
+            None is every key that some cell has.
 
     Raises:
         UserError: the store does not exist, or holds no such sweep (the nearest is named).
@@ -51,27 +55,32 @@ def read_frame(name: str, store: str, params: Sequence[str] = ()) -> pd.DataFram
     reader = open_reader(store)
     experiment = reader.named_experiment(name)
     rows, sweep = reader.shown_cells(experiment, params), reader.sweep_row(experiment)
-    declared, data_notes = (sweep.declared, sweep.data_notes) if sweep else ("", "")
-    return cells_frame(name, rows, missing_cells(declared, rows), params, data_notes)
+    if sweep is None:
+        return cells_frame(name, rows, params=params)
+    return cells_frame(name, rows, missing_cells(sweep.declared, rows), params, sweep.data_notes, sweep.search)
 
 
 def cells_frame(
     name: str,
     rows: Sequence[CellRow],
     missing: Sequence[MissingCell] = (),
-    params: Sequence[str] = (),
+    params: Sequence[str] | None = (),
     data_notes: str = "",
+    search: str = "",
 ) -> pd.DataFrame:
     """The frame of a sweep's cells; those that never began have the status `MISSING`.
 
     Args:
         data_notes: what the sweep recorded of its datasets; titles in it hold from now on.
+        search: what it recorded of its search.
     """
-    found = [{"sweep": name, **row.flat(), **{key: row.params.get(key) for key in params}} for row in rows]
+    keys = recorded_keys(row.params for row in rows) if params is None else params
+    found = [{"sweep": name, **row.flat(), **{key: row.params.get(key) for key in keys}} for row in rows]
     frame = pd.DataFrame([*found, *({"sweep": name, **cell.flat()} for cell in missing)])
     noted = read_data_notes(data_notes)
     remember_titles(noted.titles)
     frame.attrs[DATA_NOTES] = noted
+    frame.attrs[SEARCH_RECORD] = read_search_record(search)
     return frame
 
 

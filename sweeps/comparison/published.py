@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import pandas as pd
 
 from dualpt.core.data.catalog import REAL_GRID
 from dualpt.core.errors import UserError
 from dualpt.core.files.yaml_reader import read_yaml
-from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, harmonic_mean
+from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, harmonic_mean
 from dualpt.sweeps.comparison.labels import AVERAGE
 from dualpt.sweeps.comparison.selection import Selection
 from dualpt.sweeps.comparison.tables import MEAN_OF_H, ComparisonTable, Entry
@@ -35,11 +36,17 @@ class PublishedMethod:
     paper: str
     """The paper of the method."""
     accuracies: Mapping[str, Mapping[int, Accuracies]]
+    averages: Mapping[str, Mapping[int, float]]
+    """Metric -> shots -> percent over the eleven datasets, where their own numbers are not published."""
+    rerun_by: str | None
+    """Whose paper ran it again; None where the numbers are its authors'."""
+    flags: Sequence[str]
+    """How its numbers were selected, where not on validation images alone."""
 
     @property
     def row(self) -> str:
         """Its name in a table."""
-        return f"{self.title} (published)"
+        return f"{self.title} (published)" if self.rerun_by is None else f"{self.title} (rerun by {self.rerun_by})"
 
     def at(self, metric: str, shots: int) -> Accuracies:
         """Accuracies at a number of shots; zero-shot ones stand at all. Empty where none was published."""
@@ -48,6 +55,12 @@ class PublishedMethod:
             return {dataset: harmonic_mean(base[dataset], new[dataset]) for dataset in base if dataset in new}
         by_shots = self.accuracies.get(metric, {})
         return by_shots.get(shots) or by_shots.get(0) or {}
+
+    def average(self, metric: str, shots: int, datasets: Sequence[str]) -> float | None:
+        """Mean accuracy over datasets, or the published one where they are the eleven; None where some are missing."""
+        if set(datasets) == set(REAL_GRID) and shots in self.averages.get(metric, {}):
+            return self.averages[metric][shots]
+        return _mean(self.at(metric, shots), datasets)
 
 
 @dataclass(frozen=True)
@@ -58,6 +71,8 @@ class Published:
     backbone: str
     """Architecture without suffixes such as `-quickgelu`."""
     tabulated_by: str
+    seeds: str
+    """What the numbers are means over."""
     methods: tuple[PublishedMethod, ...]
     remarks: Mapping[str, str]
     """Method -> what is to be known of its numbers."""
@@ -70,21 +85,33 @@ def load_published() -> list[Published]:
 
 def _read(path: Path) -> Published:
     document = read_yaml(path)
-    datasets = document["datasets"]
-    methods = []
-    for title, declared in document["methods"].items():
-        accuracies = {
-            metric: {int(shots): dict(zip(datasets, values, strict=True)) for shots, values in by_shots.items()}
-            for metric, by_shots in declared.items()
-            if metric != "paper"
-        }
-        methods.append(PublishedMethod(title, declared["paper"], accuracies))
-    remarks = document.get("remarks", {})
-    return Published(document["protocol"], document["backbone"], document["tabulated_by"], tuple(methods), remarks)
+    return Published(
+        protocol=document["protocol"],
+        backbone=document["backbone"],
+        tabulated_by=document["tabulated_by"],
+        seeds=document.get("seeds", "means over three seeds"),
+        methods=tuple(_read_method(title, one, document["datasets"]) for title, one in document["methods"].items()),
+        remarks=document.get("remarks", {}),
+    )
 
 
-def published_for(selection: Selection) -> Published:
-    """The published table that may stand beside the selected cells.
+def _read_method(title: str, declared: Mapping[str, Any], datasets: Sequence[str]) -> PublishedMethod:
+    """A method's numbers: per metric and shots a list in the order of datasets, or their average alone."""
+    accuracies: dict[str, dict[int, Accuracies]] = {}
+    averages: dict[str, dict[int, float]] = {}
+    for metric in (TEST_ACCURACY, BASE_ACCURACY, NEW_ACCURACY):
+        for shots, values in declared.get(metric, {}).items():
+            if isinstance(values, list):
+                accuracies.setdefault(metric, {})[int(shots)] = dict(zip(datasets, values, strict=True))
+            else:
+                averages.setdefault(metric, {})[int(shots)] = values
+    return PublishedMethod(
+        title, declared["paper"], accuracies, averages, declared.get("rerun_by"), declared.get("flags", ())
+    )
+
+
+def published_for(selection: Selection) -> tuple[Published, ...]:
+    """The published tables that may stand beside the selected cells; at least one.
 
     Args:
         selection: of a frame that was read with `BACKBONE_PARAMS`.
@@ -98,11 +125,10 @@ def published_for(selection: Selection) -> Published:
     if not tables:
         raise UserError(f"--published: no published table of {selection.protocol} ships")
     own = sorted(set(selection.cells[BACKBONE_NAME].dropna()))
-    for table in tables:
-        if all(_same_family(name, table.backbone) for name in own):
-            _check_weights(selection.cells)
-            return table
-    known = " or ".join(table.backbone for table in tables)
+    if found := tuple(table for table in tables if all(_same_family(name, table.backbone) for name in own)):
+        _check_weights(selection.cells)
+        return found
+    known = " or ".join(dict.fromkeys(table.backbone for table in tables))
     raise UserError(f"--published: published with {known}, and these cells with {', '.join(own)}")
 
 
@@ -116,33 +142,48 @@ def _check_weights(cells: pd.DataFrame) -> None:
 
 
 def published_rows(
-    published: Published, table: ComparisonTable, *, datasets: Sequence[str], shots: int | None
+    published: Sequence[Published], table: ComparisonTable, *, datasets: Sequence[str], shots: int | None
 ) -> ComparisonTable:
     """The published methods with the columns of a table: by dataset, by shots (shots None), or base, new and H.
 
     Averages are taken over `datasets`, the table's own.
     """
     entries: dict[tuple[str, str], Entry | None] = {}
-    for method in published.methods:
-        for column in table.columns:
-            value = _value(method, table, column, datasets, shots)
-            entries[method.row, column] = None if value is None else Entry(value, None, 0)
-    shown = [m for m in published.methods if any(entries[m.row, column] is not None for column in table.columns)]
-    papers = "; ".join(f"{method.title} {method.paper}" for method in shown)
-    remarks = [f"published rows: means over three seeds as tabulated by {published.tabulated_by}; papers: {papers}"]
-    remarks += [f"{title}: {remark}" for title, remark in published.remarks.items()]
+    remarks: list[str] = []
+    for source in published:
+        for method in source.methods:
+            for column in table.columns:
+                value = _value(method, table, column, datasets, shots)
+                entries[method.row, column] = None if value is None else Entry(value, None, 0)
+        remarks += _remarks(source, [m for m in source.methods if _is_shown(m, entries, table)])
+    shown = [m.row for source in published for m in source.methods if _is_shown(m, entries, table)]
     return ComparisonTable(
         title=table.title,
         metric=table.metric,
-        methods=tuple(method.row for method in shown),
+        methods=tuple(shown),
         columns=table.columns,
         entries=entries,
         missing={},
         untrained=frozenset(),
         heads=table.heads,
-        published=frozenset(method.row for method in shown),
+        published=frozenset(shown),
         remarks=tuple(remarks),
     )
+
+
+def _is_shown(method: PublishedMethod, entries: Mapping[tuple[str, str], Entry | None], table: ComparisonTable) -> bool:
+    return any(entries[method.row, column] is not None for column in table.columns)
+
+
+def _remarks(source: Published, shown: Sequence[PublishedMethod]) -> list[str]:
+    """Where the shown rows are from, and what is to be known of them; nothing where none is shown."""
+    if not shown:
+        return []
+    papers = "; ".join(f"{method.title} {method.paper}" for method in shown)
+    remarks = [f"published rows: {source.seeds} as tabulated by {source.tabulated_by}; papers: {papers}"]
+    remarks += [f"{method.row}: {', '.join(method.flags)}" for method in shown if method.flags]
+    titles = {method.title for method in shown}
+    return remarks + [f"{title}: {remark}" for title, remark in source.remarks.items() if title in titles]
 
 
 def _value(
@@ -161,8 +202,8 @@ def _value(
 def _average(method: PublishedMethod, metric: str, shots: int, datasets: Sequence[str]) -> float | None:
     """The average over datasets; that of H is the harmonic mean of averages, as the field reports it."""
     if metric != HARMONIC_MEAN:
-        return _mean(method.at(metric, shots), datasets)
-    base, new = (_mean(method.at(half, shots), datasets) for half in (BASE_ACCURACY, NEW_ACCURACY))
+        return method.average(metric, shots, datasets)
+    base, new = (method.average(half, shots, datasets) for half in (BASE_ACCURACY, NEW_ACCURACY))
     return None if base is None or new is None else harmonic_mean(base, new)
 
 

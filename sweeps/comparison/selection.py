@@ -1,7 +1,7 @@
 """Which recorded cells may stand in one table: one protocol, one grid, and what is unfinished said aloud."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -11,6 +11,7 @@ from dualpt.core.results import PLAN_ERROR
 from dualpt.sweeps.comparison.frames import DATA_NOTES, comparable_cells, grid_of
 from dualpt.sweeps.comparison.labels import of_sweep
 from dualpt.sweeps.comparison.plan_remarks import error_remarks
+from dualpt.sweeps.comparison.searched.candidate_cells import Search, search_of
 from dualpt.sweeps.comparison.values import Grid
 from dualpt.sweeps.planning.data_notes import DataNotes
 
@@ -25,6 +26,8 @@ class Selection:
     """In the field's order of columns."""
     shots: tuple[int, ...]
     seeds: tuple[int, ...]
+    searches: Mapping[str, Search] = field(default_factory=dict)
+    """Sweep -> the candidates that its selected setting was chosen from."""
     remarks: tuple[str, ...] = ()
     """Which sweeps are unfinished, what was recorded of their datasets, whose transport plans have not converged."""
 
@@ -59,7 +62,16 @@ def select(frames: dict[str, pd.DataFrame], *, protocol: str | None = None, comm
     if PLAN_ERROR in cells:
         measured = cells[cells[PLAN_ERROR].notna()]
         remarks += error_remarks(zip(measured["trial"].map(str), measured[PLAN_ERROR].map(float), strict=True))
-    return Selection(cells, next(iter(protocols.values())), tuple(datasets), tuple(shots), tuple(seeds), tuple(remarks))
+    shown = next(iter(protocols.values()))
+    return Selection(
+        cells,
+        protocol=shown,
+        datasets=tuple(datasets),
+        shots=tuple(shots),
+        seeds=tuple(seeds),
+        searches={name: search_of(frame, shown) for name, frame in frames.items()},
+        remarks=tuple(remarks),
+    )
 
 
 def _of_protocol(name: str, frame: pd.DataFrame, protocol: str | None) -> pd.DataFrame:

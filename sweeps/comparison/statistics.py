@@ -34,8 +34,12 @@ class Interval:
     low: float
     high: float
 
+    def text(self, digits: int = 1) -> str:
+        """`[-0.3, +1.2]`"""
+        return f"[{self.low:+.{digits}f}, {self.high:+.{digits}f}]"
+
     def __str__(self) -> str:
-        return f"[{self.low:+.1f}, {self.high:+.1f}]"
+        return self.text()
 
 
 Claim = Literal["yes", "perhaps", "no"]
@@ -50,7 +54,7 @@ def claim(interval: Interval, corrected_p: float) -> Claim:
 
 @dataclass(frozen=True)
 class PairedResult:
-    """A method held against a baseline, in points."""
+    """A method held against a baseline, in the metric's unit."""
 
     difference: float
     """Mean over datasets of the mean over seeds."""
@@ -64,8 +68,10 @@ class PairedResult:
     better_interval: Interval
     p: float
     """Two-sided Wilcoxon signed-rank test over datasets."""
+    search_p: float
+    """`p` corrected for the search that selected one of the two; `p` where none did."""
     holm: float
-    """`p` corrected for the number of comparisons that are read together."""
+    """`search_p` corrected for the number of comparisons that are read together."""
 
 
 @dataclass(frozen=True)
@@ -97,21 +103,24 @@ class Ranks:
         return found
 
 
-def compare_paired(results: Mapping[str, Array], baseline: Array, *, seed: int = 0) -> dict[str, PairedResult]:
+def compare_paired(
+    results: Mapping[str, Array], baseline: Array, *, lower_is_better: bool = False, seed: int = 0
+) -> dict[str, PairedResult]:
     """Hold methods against a baseline.
 
     Args:
-        results: method -> (D, S) accuracies in percent, complete.
+        results: method -> (D, S) values of a metric, complete.
         baseline: (D, S).
+        lower_is_better: which way `PairedResult.better` counts.
         seed: of the bootstrap.
     """
-    differences = {method: _rounded(values - baseline) for method, values in results.items()}
+    differences = {method: rounded(values - baseline) for method, values in results.items()}
     ps = {method: wilcoxon(difference.mean(axis=1)) for method, difference in differences.items()}
     corrected = dict(zip(ps, holm(list(ps.values())), strict=True))
     found = {}
     for method, difference in differences.items():
-        by_dataset = _rounded(difference.mean(axis=1))
-        better = _better(difference)
+        by_dataset = rounded(difference.mean(axis=1))
+        better = _better(-difference if lower_is_better else difference)
         found[method] = PairedResult(
             difference=float(by_dataset.mean()),
             interval=hierarchical_interval(difference, seed=seed),
@@ -120,6 +129,7 @@ def compare_paired(results: Mapping[str, Array], baseline: Array, *, seed: int =
             better=float(better.mean()),
             better_interval=hierarchical_interval(better, seed=seed),
             p=ps[method],
+            search_p=ps[method],
             holm=corrected[method],
         )
     return found
@@ -127,12 +137,12 @@ def compare_paired(results: Mapping[str, Array], baseline: Array, *, seed: int =
 
 def corrected_together(families: Sequence[Mapping[str, PairedResult]]) -> list[dict[str, PairedResult]]:
     """The same comparisons, with Holm's correction over all of them: as one family, where they are read together."""
-    corrected = iter(holm([found.p for family in families for found in family.values()]))
+    corrected = iter(holm([found.search_p for family in families for found in family.values()]))
     return [{method: replace(found, holm=next(corrected)) for method, found in family.items()} for family in families]
 
 
-def _rounded(values: Array) -> Array:
-    """Accuracies are ratios of counts: equal ones may differ in their last bits, which are neither higher nor lower."""
+def rounded(values: Array) -> Array:
+    """Equal accuracies, ratios of counts, may differ in their last bits: that is neither higher nor lower."""
     return np.round(values, 9)
 
 
@@ -169,15 +179,15 @@ def wilcoxon(differences: Array) -> float:
 
     Exact by all sign patterns up to `EXACT_DATASETS` datasets, else the normal approximation. 1 where all are zero.
     """
-    rounded = _rounded(differences)
-    if not np.any(rounded):
+    known = rounded(differences)
+    if not np.any(known):
         return 1.0
-    if len(rounded) > EXACT_DATASETS:
-        return float(stats.wilcoxon(rounded, zero_method="zsplit", method="approx").pvalue)
-    ranks = stats.rankdata(np.abs(rounded))[rounded != 0]  # half of a zero's rank goes to either side, whatever happens
+    if len(known) > EXACT_DATASETS:
+        return float(stats.wilcoxon(known, zero_method="zsplit", method="approx").pvalue)
+    ranks = stats.rankdata(np.abs(known))[known != 0]  # half of a zero's rank goes to either side, whatever happens
     patterns = (np.arange(2 ** len(ranks))[:, None] >> np.arange(len(ranks))) & 1
     away = np.abs(patterns @ ranks - ranks.sum() / 2)
-    observed = abs(ranks[rounded[rounded != 0] > 0].sum() - ranks.sum() / 2)
+    observed = abs(ranks[known[known != 0] > 0].sum() - ranks.sum() / 2)
     return float(np.mean(away >= observed - 1e-9))
 
 
@@ -191,15 +201,15 @@ def holm(ps: Sequence[float]) -> list[float]:
     return [float(p) for p in multipletests(list(ps), method="holm")[1]] if ps else []
 
 
-def rank_methods(results: Mapping[str, Array]) -> Ranks:
+def rank_methods(results: Mapping[str, Array], *, lower_is_better: bool = False) -> Ranks:
     """Rank methods on each dataset by their mean over seeds; Friedman's test and Nemenyi's critical difference.
 
     Args:
         results: method -> (D, S), complete; at least three methods.
     """
     methods = tuple(results)
-    accuracies = _rounded(np.stack([values.mean(axis=1) for values in results.values()], axis=1))
-    return rank_accuracies(methods, accuracies)
+    means = rounded(np.stack([values.mean(axis=1) for values in results.values()], axis=1))
+    return rank_accuracies(methods, -means if lower_is_better else means)
 
 
 def rank_accuracies(methods: Sequence[str], accuracies: Array) -> Ranks:

@@ -11,7 +11,15 @@ import numpy as np
 import pandas as pd
 
 from dualpt.core.errors import UserError
-from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TARGET_MEAN, TEST_ACCURACY
+from dualpt.core.results import (
+    BASE_ACCURACY,
+    HARMONIC_MEAN,
+    NEW_ACCURACY,
+    TARGET_MEAN,
+    TEST_ACCURACY,
+    Measure,
+    measure_of,
+)
 from dualpt.sweeps.comparison.frames import finished_shots, untrained_methods
 from dualpt.sweeps.comparison.labels import AVERAGE, column_title, method_title, ordered_methods
 from dualpt.sweeps.comparison.values import Array, Grid, check_finished, method_values, seed_averages
@@ -24,7 +32,7 @@ MEAN_OF_H = "mean of H"
 
 @dataclass(frozen=True)
 class Entry:
-    """One accuracy of a table, or a difference of two, in percent or points."""
+    """One value of a table, or a difference of two."""
 
     mean: float
     spread: float | None
@@ -32,10 +40,10 @@ class Entry:
     n: int
     """Seeds behind the mean; 0 where a published number does not say."""
 
-    def text(self, *, signed: bool = False) -> str:
+    def text(self, *, digits: int = 1, signed: bool = False) -> str:
         """`61.3 ± 0.4`; a difference with its sign."""
-        mean = f"{self.mean:+.1f}" if signed else f"{self.mean:.1f}"
-        return mean if self.spread is None else f"{mean} ± {self.spread:.1f}"
+        mean = f"{self.mean:+.{digits}f}" if signed else f"{self.mean:.{digits}f}"
+        return mean if self.spread is None else f"{mean} ± {self.spread:.{digits}f}"
 
     def __str__(self) -> str:
         return self.text()
@@ -57,11 +65,16 @@ class ComparisonTable:
     heads: Mapping[str, str] = field(default_factory=dict)
     """Column -> its title, where it is not a dataset."""
     baseline: str | None = None
-    """The method that entries are differences to; None where they are accuracies."""
+    """The method that entries are differences to; None where they are values."""
     published: frozenset[str] = frozenset()
     """Rows that others have measured."""
     remarks: tuple[str, ...] = ()
     """What a reader must know besides n, spread and missing cells."""
+
+    @property
+    def measure(self) -> Measure:
+        """What the entries are, and which way is better."""
+        return measure_of(self.metric)
 
     def head(self, column: str) -> str:
         """The title of a column."""
@@ -70,7 +83,7 @@ class ComparisonTable:
     def text(self, method: str, column: str) -> str:
         """An entry as it is shown; a dash where cells are missing."""
         entry = self.entries[method, column]
-        return "–" if entry is None else entry.text(signed=self.baseline is not None)
+        return "–" if entry is None else entry.text(digits=self.measure.digits, signed=self.baseline is not None)
 
     def means(self, column: str) -> dict[str, float | None]:
         """Method -> its mean in a column; None where cells are missing."""
@@ -79,21 +92,27 @@ class ComparisonTable:
     def place(self, method: str, column: str) -> int | None:
         """1 for the best mean of a column, 2 for the second best, else None; means that are shown alike share a place.
 
-        Differences have no places: they would only repeat those of the accuracies.
+        Differences have no places: they would only repeat those of the values.
         """
         entry = self.entries[method, column]
         if entry is None or self.baseline is not None:
             return None
-        shown = {round(other.mean, 1) for m in self.methods if (other := self.entries[m, column]) is not None}
-        leading = sorted(shown, reverse=True)[:2]
-        mean = round(entry.mean, 1)
+        digits = self.measure.digits
+        shown = {round(other.mean, digits) for m in self.methods if (other := self.entries[m, column]) is not None}
+        leading = sorted(shown, reverse=not self.measure.lower_is_better)[:2]
+        mean = round(entry.mean, digits)
         return leading.index(mean) + 1 if len(shown) > 1 and mean in leading else None
 
     def notes(self) -> list[str]:
         """What a reader must know: seeds, spread, what is missing."""
         own = [(m, entry.n) for (m, _), entry in self.entries.items() if entry is not None and m not in self.published]
         counts = " or ".join(map(str, sorted({n for _, n in own}))) or "no"
-        unit = "accuracy in percent" if self.baseline is None else "difference in points, paired by dataset and seed"
+        measure = self.measure
+        unit = f"{measure.title} in {measure.unit}"
+        if self.baseline is not None:
+            unit = f"difference in {measure.difference_unit}, paired by dataset and seed"
+        if measure.lower_is_better:
+            unit += "; lower is better"
         notes = [f"{unit}; mean ± standard deviation over seeds, n = {counts}"]
         if self.baseline is None:
             notes.append("best of a column bold, second best underlined")

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from dualpt.core.learned.inspection.similarity import DescriptionSimilarity
 from dualpt.core.learned.inspection.vocabulary import NearestWords
+from dualpt.core.training.calibration import BINS
 from dualpt.sweeps.inspecting.measurements import Measurements, SetMeasurements
 
 SHOWN_CLASSES = 12
@@ -28,10 +29,11 @@ class TextTable:
 
 
 def cell_tables(measured: Measurements) -> list[TextTable]:
-    """All tables: words, descriptions where there are any, and the confusions of each test set."""
+    """All tables: words, descriptions where there are any, calibration, and the confusions of each test set."""
     tables = [word_table(measured.words, measured.prompts.cell.setting.prompt.class_specific)]
     if measured.descriptions is not None:
         tables.append(description_table(measured.descriptions, measured.prompts.class_names))
+    tables.append(calibration_table(measured.tests))
     return tables + [confusion_table(test) for test in measured.tests]
 
 
@@ -72,6 +74,26 @@ def description_table(similarity: DescriptionSimilarity, names: Sequence[str]) -
         f"of {len(names)} classes are nearest to their own. Classes with the smallest difference of the two come first."
     )
     return TextTable("similarity of prompts to descriptions", heads, rows, reading, 5, SHOWN_CLASSES)
+
+
+def calibration_table(tests: Sequence[SetMeasurements]) -> TextTable:
+    """One row per test set."""
+    heads = ("test set", "accuracy", "mean confidence", "ECE", "NLL")
+    rows = [
+        (
+            test.name,
+            f"{test.accuracy:.1f}",
+            f"{100 * test.reliability.mean_confidence:.1f}",
+            f"{test.reliability.expected_calibration_error:.1f}",
+            f"{test.negative_log_likelihood:.3f}",
+        )
+        for test in tests
+    ]
+    reading = (
+        f"Accuracy, confidence and expected calibration error (ECE, {BINS} bins of equal width) in percent; negative "
+        "log-likelihood (NLL) in nats."
+    )
+    return TextTable("calibration", heads, rows, reading)
 
 
 def confusion_table(test: SetMeasurements) -> TextTable:

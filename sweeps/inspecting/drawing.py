@@ -1,17 +1,16 @@
-"""The pictures of an inspection: where prompts look, what is confused, which descriptions prompts resemble."""
+"""The pictures of an inspection: where prompts look, confused classes, reliability, resemblance to descriptions."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from matplotlib.colors import Normalize
 
 from dualpt.core.learned.inspection.patches import PatchMaps
+from dualpt.core.training.calibration import BINS
+from dualpt.sweeps.comparison.figures.style import PlainFigure, figure_of
 from dualpt.sweeps.inspecting.measurements import Look, Measurements, SetMeasurements
 from dualpt.sweeps.names import figure_text
 
@@ -41,9 +40,8 @@ def draw_looks(measured: SetMeasurements, form: str | None, path: Path) -> None:
     n_prompts = min(MOST_PROMPTS, len(rows[0][2].similarity))
     kinds = ["similarity", *([] if form in (None, "ot") else [f"{form} weights"]), PLAN]
     columns = 1 + len(kinds) * n_prompts
-    figure, axes = plt.subplots(
-        len(rows), columns, figsize=(TILE * columns, TILE * len(rows) + 0.9), squeeze=False, layout="constrained"
-    )
+    figure = PlainFigure(figsize=(TILE * columns, TILE * len(rows) + 0.9), layout="constrained")
+    axes = figure.subplots(len(rows), columns, squeeze=False)
     for (look, name, maps), line in zip(rows, axes, strict=True):
         first = name == look.maps[0][0]
         _show_image(line[0], look.pixels if first else None)
@@ -98,9 +96,8 @@ def draw_confusions(measured: SetMeasurements, path: Path) -> None:
     """One row a confused pair: its images, the most confidently wrong first."""
     columns = max(sum(i in measured.images for i in pair.images) for pair in measured.confusions)
     rows = len(measured.confusions)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(TILE * columns + 2.6, TILE * rows + 0.2), squeeze=False, layout="constrained"
-    )
+    figure = PlainFigure(figsize=(TILE * columns + 2.6, TILE * rows + 0.2), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
     for pair, line in zip(measured.confusions, axes, strict=True):
         images = [measured.images[i] for i in pair.images if i in measured.images]
         for place, axis in enumerate(line):
@@ -111,13 +108,32 @@ def draw_confusions(measured: SetMeasurements, path: Path) -> None:
     _save(figure, path)
 
 
+def draw_reliability(measured: SetMeasurements, path: Path) -> None:
+    """Accuracy against confidence in bins, and beneath it the share of images in each bin."""
+    found, width = measured.reliability, 1 / BINS
+    filled = found.counts > 0
+    centres = ((torch.arange(BINS) + 0.5) * width).numpy()
+    confidence, accuracy = found.confidence[filled].numpy(), found.accuracy[filled].numpy()
+    bar: dict[str, Any] = {"width": width, "edgecolor": "white", "linewidth": 0.5}
+    figure = PlainFigure(figsize=(4.2, 5.0), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    above.bar(centres[filled.numpy()], accuracy, color="#0072B2", label="accuracy", **bar)
+    above.plot(confidence, accuracy, "o", color="black", markersize=3, label="mean confidence")
+    above.plot([0, 1], [0, 1], color="0.4", linestyle="--", linewidth=1, label="perfectly calibrated")
+    above.set(ylim=(0, 1), ylabel="accuracy")
+    above.legend(loc="upper left", frameon=False, fontsize=8)
+    below.bar(centres, (found.counts / found.counts.sum()).numpy(), color="0.6", **bar)
+    below.set(xlim=(0, 1), xlabel="confidence", ylabel="share of images")
+    _save(figure, path)
+
+
 def draw_descriptions(measured: Measurements, path: Path) -> None:
     """Every class's mean prompt against every class's mean description."""
     assert measured.descriptions is not None
     matrix = measured.descriptions.by_class.numpy()
     names = [figure_text(name) for name in measured.prompts.class_names]
     side = min(12.0, 3.2 + 0.28 * len(names))
-    figure, axis = plt.subplots(figsize=(side + 1, side), layout="constrained")
+    figure, axis = figure_of((side + 1, side))
     image = axis.imshow(matrix, cmap=MAP)
     if len(names) <= MOST_LABELS:
         axis.set_xticks(np.arange(len(names)), names, rotation=90, fontsize=8)
@@ -130,4 +146,3 @@ def draw_descriptions(measured: Measurements, path: Path) -> None:
 
 def _save(figure: "Figure", path: Path) -> None:
     figure.savefig(path, dpi=150)
-    plt.close(figure)

@@ -50,7 +50,7 @@ def inspect_cell(
     """
     ledger = open_ledger(store)
     row = find_cell(ledger, name)
-    prompts = prompts_of(ledger, row, overrides)
+    prompts = prompts_of(ledger, row, overrides)  # other methods have neither words nor patches to show
     folder = out or Path("outputs") / file_name(f"inspect-{row.trial}-{row.dataset}-{row.shots}shot-seed{row.seed}")
     writable_folder(folder, "--out")
     from dualpt.core.running.cell_runner import CellRunner
@@ -76,7 +76,7 @@ def inspect_cell(
 
 
 def _draw(measured: Any, setting: Setting, folder: Path) -> list[Picture]:
-    from dualpt.sweeps.inspecting.drawing import draw_confusions, draw_descriptions, draw_looks
+    from dualpt.sweeps.inspecting.drawing import draw_confusions, draw_descriptions, draw_looks, draw_reliability
 
     pictures = []
     form = setting.alignment.local_form if uses_local(setting) else None
@@ -88,6 +88,9 @@ def _draw(measured: Any, setting: Setting, folder: Path) -> list[Picture]:
             draw_confusions(test, folder / f"confusions-{test.name}.png")
             reading = "Images of the most confused pairs, the most confidently wrong first."
             pictures.append(Picture(f"confused classes, {test.name} set", f"confusions-{test.name}.png", reading))
+        draw_reliability(test, folder / f"reliability-{test.name}.png")
+        reading = "Bars below the diagonal: more confident than right. Grey: how many images are that confident."
+        pictures.append(Picture(f"reliability, {test.name} set", f"reliability-{test.name}.png", reading))
     if measured.descriptions is not None:
         draw_descriptions(measured, folder / "descriptions.png")
         reading = (

@@ -19,6 +19,7 @@ from dualpt.core.learned.inspection.vocabulary import NearestWords, nearest_word
 from dualpt.core.learned.prompts import LearnedPrompts
 from dualpt.core.running.cell_runner import CellRunner
 from dualpt.core.running.frozen_parts import Count
+from dualpt.core.training.calibration import Reliability
 
 NEAREST = 3
 """Vocabulary words shown for each context token."""
@@ -47,6 +48,9 @@ class SetMeasurements:
     accuracy: float
     """In percent."""
     n_images: int
+    reliability: Reliability
+    negative_log_likelihood: float
+    """Mean over images, in nats."""
     confusions: list[Confusion]
     images: dict[int, Tensor]
     """Pixels of the images that confusions show, by their place in the test set."""
@@ -128,6 +132,8 @@ def _measure_set(
         class_names=classifier.class_names[classes],
         accuracy=judged.accuracy,
         n_images=len(files),
+        reliability=judged.reliability,
+        negative_log_likelihood=judged.scores.losses.double().mean().item(),
         confusions=confusions,
         images={i: _pixels(files[i], classifier) for pair in confusions for i in pair.images[:PAIR_IMAGES]},
         looks=[_look(files[i], pairs[i].tolist(), classifier) for i in chosen[:images]],

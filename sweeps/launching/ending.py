@@ -9,5 +9,7 @@ COMPLETE, SOME_FAILED, BUDGET_SPENT, INTERRUPTED = 0, 3, 4, 130
 
 
 def command_line() -> str:
-    """What the user has typed, to be typed again."""
+    """What the user has typed, to be typed again; of a notebook, that is not known."""
+    if hasattr(sys, "ps1"):  # Python and IPython set it where a user types
+        return "the same call"
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])

@@ -242,6 +242,7 @@ def open_dispatcher(
     from dualpt.sweeps.ledger.fixed_setting import fixed_text, fixed_values
     from dualpt.sweeps.ledger.mlflow import Ledger
     from dualpt.sweeps.planning.declared import declaration
+    from dualpt.sweeps.planning.search_record import recorded_search
     from dualpt.sweeps.racing import NO_RACE, Race, race_of
     from dualpt.sweeps.search import Candidates
 
@@ -263,6 +264,8 @@ def open_dispatcher(
         ledger.mark_fixed(dispatcher.sweep_run, fixed_text(sweep))
         if launched is not None:
             ledger.record_launch(dispatcher.sweep_run, launched, fixed_values(sweep))
+        if search is not None:
+            ledger.mark_search(dispatcher.sweep_run, recorded_search(search, row))
 
     dispatcher = Dispatcher(
         sweep,

@@ -96,10 +96,21 @@ def status_of(reader: SweepReader, name: str) -> SweepStatus:
     Raises:
         UserError: there is no such sweep.
     """
-    from dualpt.sweeps.ledger.heartbeat import launch_from
-
     experiment = reader.named_experiment(name)
     rows, sweep = reader.shown_cells(experiment, ()), reader.sweep_row(experiment)
+    return status_from(name, rows, sweep, reader.pruned_trials(experiment))
+
+
+def status_from(
+    name: str, rows: "Sequence[CellRow]", sweep: "SweepRow | None", pruned: Sequence[str] = ()
+) -> SweepStatus:
+    """How far a sweep is whose cells have been read.
+
+    Args:
+        pruned: names of the candidates that its race has given up.
+    """
+    from dualpt.sweeps.ledger.heartbeat import launch_from
+
     last = None if sweep is None else launch_from(sweep.launch)
     ended = "NONE" if sweep is None else sweep.status
     missing = missing_cells(sweep.declared, rows) if sweep is not None else []
@@ -113,7 +124,7 @@ def status_of(reader: SweepReader, name: str) -> SweepStatus:
         killed=counts["KILLED"] + counts["RUNNING"],
         trials=_by_trial(rows),
         missing=len(missing),
-        pruned=reader.pruned_trials(experiment),
+        pruned=list(pruned),
         reasons=dict(Counter(row.failure or "unknown" for row in rows if row.status == "FAILED").most_common()),
         **_best(sweep, rows),
     )

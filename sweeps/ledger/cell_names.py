@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any, cast
 from dualpt.core.cell import Cell
 from dualpt.core.config import Protocol, Setting
 from dualpt.core.errors import UserError, nearest
-from dualpt.sweeps.ledger.contents import CONTEXTS_FILE, SETTING_FILE
+from dualpt.core.method_catalog import PROMPT, ZERO_SHOT
+from dualpt.sweeps.ledger.contents import CLASSIFIER_FILE, CONTEXTS_FILE, SETTING_FILE
 from dualpt.sweeps.records import MOVABLE, CellRow
 from dualpt.sweeps.stores import masked
 
 if TYPE_CHECKING:
+    from dualpt.core.learned.fitted import LearnedClassifier
     from dualpt.core.learned.prompts import LearnedPrompts
     from dualpt.sweeps.ledger.mlflow import Ledger
 
@@ -97,15 +99,43 @@ def prompts_of(ledger: "Ledger", row: CellRow, overrides: Mapping[str, Any]) -> 
     """
     from dualpt.core.learned.prompts import load_prompts
 
-    if not row.finished:
-        reason = f": {row.failure}" if row.failure else ""
-        raise UserError(f"cell {_place(row)} is {row.status.lower()}{reason}; choose a finished one")
-    if row.params.get("method") != "prompt":
-        raise UserError(f"cell {_place(row)} is zero-shot: it learned no prompts; choose a trained method's cell")
+    _check_trained(row)
+    if row.params.get("method") != PROMPT:
+        method = row.params.get("method")
+        raise UserError(f"cell {_place(row)} is of {method}: it learned no prompts; `dualpt predict` can use it")
     cell = cell_of(ledger, row, overrides)
     with tempfile.TemporaryDirectory(prefix="dualpt-") as folder:
         prompts = load_prompts(_artifact(ledger, row, CONTEXTS_FILE, Path(folder)), cell)
     return replace(prompts, cell=cell)
+
+
+def classifier_of(ledger: "Ledger", row: CellRow, overrides: Mapping[str, Any]) -> "LearnedClassifier":
+    """What a cell of a method on frozen features learned, with places on this machine in `overrides`.
+
+    Raises:
+        UserError: the cell did not finish, its file is missing, or the code of its method is gone or has changed.
+    """
+    from dualpt.core.learned.fitted import load_classifier
+
+    _check_trained(row)
+    check_movable(overrides)
+    with tempfile.TemporaryDirectory(prefix="dualpt-") as folder:
+        learned = load_classifier(_artifact(ledger, row, CLASSIFIER_FILE, Path(folder)))
+    return replace(learned, cell=replace(learned.cell, setting=learned.cell.setting.with_values(overrides)))
+
+
+def learned_of(ledger: "Ledger", row: CellRow, overrides: Mapping[str, Any]) -> "LearnedPrompts | LearnedClassifier":
+    """What a cell learned, prompts or a classifier of frozen features; arguments and errors as of either."""
+    return (prompts_of if row.params.get("method") == PROMPT else classifier_of)(ledger, row, overrides)
+
+
+def _check_trained(row: CellRow) -> None:
+    if not row.finished:
+        reason = f": {row.failure}" if row.failure else ""
+        raise UserError(f"cell {_place(row)} is {row.status.lower()}{reason}; choose a finished one")
+    if row.params.get("method") in ZERO_SHOT:
+        remedy = "choose a trained method's cell"
+        raise UserError(f"cell {_place(row)} is zero-shot: it learned no prompts and no classifier; {remedy}")
 
 
 def _artifact(ledger: "Ledger", row: CellRow, name: str, folder: Path) -> Path:

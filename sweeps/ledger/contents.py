@@ -21,7 +21,7 @@ CURVE_POINTS = 100
 LONGEST_TAG = 5000
 """Characters of a tag that every tracking store keeps whole."""
 LOSS = "train/loss"
-CONTEXTS_FILE, SETTING_FILE = "contexts.safetensors", "setting.json"
+CONTEXTS_FILE, CLASSIFIER_FILE, SETTING_FILE = "contexts.safetensors", "classifier.safetensors", "setting.json"
 
 
 class Point(NamedTuple):
@@ -84,7 +84,7 @@ def cell_points(result: "CellResult") -> list[Point]:
 
 
 def cell_files(keyed: KeyedCell, result: "CellResult") -> dict[str, bytes]:
-    """A cell's files by name: the resolved setting, the accuracy of every class, the learned contexts.
+    """A cell's files by name: the resolved setting, the accuracy of every class, the learned contexts or classifier.
 
     Made in memory, since a full disk must not cost a trained cell. Never the backbone: contexts are some kilobytes, and
     the frozen towers are named in the setting.
@@ -95,6 +95,10 @@ def cell_files(keyed: KeyedCell, result: "CellResult") -> dict[str, bytes]:
         from dualpt.core.learned.prompts import prompts_file
 
         files[CONTEXTS_FILE] = prompts_file(prompts, {"cell_key": keyed.key, **cell_params(keyed.cell)})
+    if result.learned is not None:
+        from dualpt.core.learned.fitted import classifier_file
+
+        files[CLASSIFIER_FILE] = classifier_file(result.learned, {"cell_key": keyed.key, **cell_params(keyed.cell)})
     return files
 
 
@@ -154,6 +158,7 @@ def read_sweep(run: Any, description: str) -> SweepRow:
         data_notes=_text_in(tags, records.DATA_TAG),
         fixed=tags.get(records.FIXED_TAG, ""),
         launched=_text_in(tags, records.LAUNCHED_TAG),
+        search=tags.get(records.SEARCH_TAG, ""),
     )
 
 

@@ -12,7 +12,14 @@ from dualpt.core.errors import UserError, nearest
 from dualpt.sweeps import records
 from dualpt.sweeps.ledger.contents import LOSS, loss_curve, read_cell, read_sweep, read_trial
 from dualpt.sweeps.ledger.readable import rows_of, sweep_of
-from dualpt.sweeps.ledger.sql import StoredExperiment, read_deleted, read_experiments, read_histories, read_runs
+from dualpt.sweeps.ledger.sql import (
+    StoredExperiment,
+    read_deleted,
+    read_experiments,
+    read_histories,
+    read_params,
+    read_runs,
+)
 from dualpt.sweeps.records import CellRow, SweepRow, TrialRow, latest
 from dualpt.sweeps.stores import absolute_uri, examine, masked
 
@@ -54,6 +61,10 @@ class SweepReader(ABC):
         """The training losses of cells by epoch; empty where one trained nothing, and where it was reused."""
 
     @abstractmethod
+    def params_of(self, run_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        """The parameters of runs; for some cells of a sweep whose rows were read without."""
+
+    @abstractmethod
     def _experiment_ids(self) -> list[str]:
         """All experiments that were not deleted."""
 
@@ -87,7 +98,7 @@ class SweepReader(ABC):
         deleted in MLflow.
         """
         everywhere = self._experiment_ids()
-        runs = self._cell_runs(everywhere, finished_only=True, params=PLACE_PARAMS)
+        runs = self._cell_runs(everywhere, finished_only=True, params=[*PLACE_PARAMS, "method"])
         deleted = self._deleted_trials(everywhere)
         rows = rows_of((run for run in runs if run.data.tags.get(records.SCHEMA_TAG) == records.SCHEMA), read_cell)
         known = [row for row in rows if row.trial_run_id not in deleted]
@@ -185,6 +196,10 @@ class DatabaseReader(SweepReader):
     def loss_curves(self, run_ids: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
         histories = read_histories(self.uri, run_ids, LOSS)
         return {run_id: loss_curve(histories.get(run_id, ())) for run_id in run_ids}
+
+    def params_of(self, run_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        found = read_params(self.uri, run_ids)
+        return {run_id: found.get(run_id, {}) for run_id in run_ids}
 
     def _of(self, experiment: str) -> StoredExperiment:
         return next(found for found in self._experiments.values() if found.experiment_id == experiment)

@@ -129,6 +129,22 @@ def read_histories(uri: str, run_ids: Sequence[str], metric: str) -> dict[str, l
     return found
 
 
+def read_params(uri: str, run_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Run -> its parameters by name; a run without any is left out.
+
+    Raises:
+        UserError: as of `read_runs`.
+    """
+    query = text("SELECT run_uuid, key, value FROM params WHERE run_uuid IN :runs")
+    found: dict[str, dict[str, str]] = {}
+    with _connected(uri) as connection:
+        for start in range(0, len(run_ids), MOST_NAMED):
+            given = {"runs": list(run_ids[start : start + MOST_NAMED])}
+            for run_id, key, value in connection.execute(query.bindparams(bindparam("runs", expanding=True)), given):
+                found.setdefault(run_id, {})[key] = value
+    return found
+
+
 @contextlib.contextmanager
 def _connected(uri: str) -> Iterator[Connection]:
     try:

@@ -80,6 +80,8 @@ def data_notes(sweep: LoadedSweep, plan: SweepPlan) -> DataNotes:
         if dataset.info.kind == "own" and dataset.info.title != dataset.name:
             titles[dataset.name] = dataset.info.title
         split = dataset.split
+        if split.note:
+            notes[dataset.name][split.note] = None
         paths = list(dict.fromkeys(item.path for item in (*split.train, *split.val, *split.test)))
         digests = shared_index().known(dataset.image_root, paths)
         notes[dataset.name] |= dict.fromkeys(find_duplicates(split, digests).notes())

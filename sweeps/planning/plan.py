@@ -6,15 +6,15 @@ Pure: reads no file and loads neither torch, Ray nor MLflow.
 import math
 import statistics
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
-from dualpt.core.cell import Cell, pack_of
+from dualpt.core.cell import Cell, check_serves, pack_of
 from dualpt.core.config import Protocol, Setting
 from dualpt.core.data.catalog import dataset_info, expand_datasets
 from dualpt.core.data.protocols import targets_of
-from dualpt.core.presets import method_setting
+from dualpt.core.presets import find_method, method_setting
 from dualpt.search_spaces.sweep import LoadedSweep, Variant
 from dualpt.sweeps.records import CellRow, KeyedCell, Kind
 
@@ -89,8 +89,8 @@ def plan_sweep(sweep: LoadedSweep) -> SweepPlan:
 
 def plan_baseline(name: str, sweep: LoadedSweep) -> TrialPlan:
     """A published method over the whole grid, with the file's fixed values beneath its own."""
-    setting = method_setting(name, sweep.file.base_values())
-    return TrialPlan(name, "baseline", setting, grid_cells(sweep, setting))
+    setting = method_setting(name, sweep.file.base_values(), sweep.file.grid.protocol)
+    return TrialPlan(find_method(name)[0], "baseline", setting, grid_cells(sweep, setting))
 
 
 def plan_variant(variant: Variant, sweep: LoadedSweep) -> TrialPlan:
@@ -127,7 +127,11 @@ def plan_cells(
     """All cells of one setting in one fixed order, cheap ones first: by shots, then classes, then as listed.
 
     Zero-shot methods draw no sample, so they have one cell per dataset. `targets` are those of `core.data.protocols`.
+
+    Raises:
+        UserError: an unknown dataset, or a method on frozen features under a protocol that it doesn't serve.
     """
+    check_serves(setting, protocol, shots)
     root = setting.data.folder
     names = sorted(expand_datasets(datasets, root), key=lambda name: classes_of(name, root))
     tested = {name: targets_of(protocol, name, targets, root) for name in names}
@@ -203,19 +207,29 @@ class MeanSeconds:
     overall: float
     by_place: Mapping[tuple[str, int], float]
     """By dataset and shots."""
+    by_method: Mapping[str, "MeanSeconds"] = field(default_factory=dict)
+    """By the methods of which some are recorded: one on frozen features takes a thousandth of a prompt's time."""
 
     def of(self, cell: Cell) -> float:
-        """What cells of its dataset and shots took on average, else what all took."""
-        return self.by_place.get((cell.dataset, cell.shots), self.overall)
+        """What cells of its method, dataset and shots took on average, else what the nearest to these took."""
+        mean = self.by_method.get(cell.setting.method_name, self)
+        return mean.by_place.get((cell.dataset, cell.shots), mean.overall)
 
 
 def mean_seconds(rows: Iterable[CellRow]) -> MeanSeconds | None:
     """The means over cells that were trained where they are recorded; None where there is none."""
+    trained = [row for row in rows if row.shots > 0 and row.reused_from is None and math.isfinite(row.seconds)]
+    if not trained:
+        return None
+    methods: dict[str, list[CellRow]] = {}
+    for row in trained:
+        methods.setdefault(row.params.get("method", ""), []).append(row)
+    return replace(_means(trained), by_method={method: _means(each) for method, each in methods.items()})
+
+
+def _means(rows: Iterable[CellRow]) -> MeanSeconds:
     taken: dict[tuple[str, int], list[float]] = {}
     for row in rows:
-        if row.shots > 0 and row.reused_from is None and math.isfinite(row.seconds):
-            taken.setdefault((row.dataset, row.shots), []).append(row.seconds)
-    if not taken:
-        return None
+        taken.setdefault((row.dataset, row.shots), []).append(row.seconds)
     overall = statistics.fmean(seconds for each in taken.values() for seconds in each)
     return MeanSeconds(overall, {place: statistics.fmean(seconds) for place, seconds in taken.items()})

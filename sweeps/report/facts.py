@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
-from dualpt.core.config import SETTING_KEYS
 from dualpt.core.data.catalog import MINI_GRID, REAL_GRID
 from dualpt.core.results import VAL_ACCURACY
 from dualpt.sweeps import records
@@ -177,13 +176,15 @@ def candidates(rows: Sequence[CellRow], selected: str | None, basis: SelectionBa
 
 def varied(settings: Sequence[Mapping[str, str]]) -> list[str]:
     """The keys in which settings differ, in the order of the configuration."""
-    return [key for key in (*SETTING_KEYS, records.SHOTS_PARAM) if len({s.get(key) for s in settings}) > 1]
+    keys = (*records.recorded_keys(settings), records.SHOTS_PARAM)
+    return [key for key in keys if len({one.get(key) for one in settings}) > 1]
 
 
 def setting_table(rows: Sequence[CellRow]) -> Table:
     """Every active key of every method over the whole grid."""
     trials = {row.trial: row.params for row in rows if row.kind != "search"}
-    keys = [key for key in SETTING_KEYS if any(key in params for params in trials.values())]
+    known = records.recorded_keys(trials.values())
+    keys = [key for key in known if any(key in params for params in trials.values())]
     lines = []
     for key in keys:
         values = {params.get(key, "") for params in trials.values()}

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from rich.console import Console
 
 from dualpt.core.errors import UserError
-from dualpt.core.results import CellMetrics
+from dualpt.core.results import COMPARED_METRICS, measure_of
 from dualpt.sweeps.comparison.frames import cells_frame, open_ledger
 from dualpt.sweeps.comparison.labels import column_title, method_title
 from dualpt.sweeps.comparison.selection_basis import SelectionBasis, selection_basis
@@ -34,11 +34,6 @@ if TYPE_CHECKING:
 PAGE = "report.html"
 ARTIFACT_FOLDER = "report"
 """Where the page and its files stand among the artifacts of the sweep's run."""
-ACCURACIES = tuple(
-    field.alias
-    for name, field in CellMetrics.model_fields.items()
-    if field.alias and name.endswith(("accuracy", "mean"))
-)
 KEY_DIGITS = 12
 """Digits of a run id on the page: enough for `dualpt inspect`."""
 
@@ -101,7 +96,7 @@ def render(rows: Sequence[CellRow], sweep: SweepRow, loss_curves: "LossCurves", 
         study: for the importances of searched parameters.
     """
     missing = missing_cells(sweep.declared, rows)
-    frame = cells_frame(sweep.name, rows, missing, data_notes=sweep.data_notes)
+    frame = cells_frame(sweep.name, rows, missing, data_notes=sweep.data_notes, search=sweep.search)
     here = Path(__file__).parent
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(here),
@@ -172,7 +167,7 @@ def _unfinished(totals: facts.Totals, sweep: SweepRow) -> str:
 
 def _cells(rows: Sequence[CellRow]) -> dict[str, Any]:
     """All cells for the page's script: columns, and rows as lists."""
-    metrics = [name for name in ACCURACIES if any(name in row.metrics for row in rows)]
+    metrics = [name for name in COMPARED_METRICS if any(name in row.metrics for row in rows)]
     fixed: list[dict[str, Any]] = [
         {"title": "method", "choose": True},
         {"title": "kind", "choose": True},
@@ -182,7 +177,10 @@ def _cells(rows: Sequence[CellRow]) -> dict[str, Any]:
         {"title": "seed", "numeric": True, "choose": True},
         {"title": "status", "choose": True},
     ]
-    columns = [*fixed, *({"title": metric, "numeric": True, "digits": 2} for metric in metrics)]
+    columns = [
+        *fixed,
+        *({"title": metric, "numeric": True, "digits": measure_of(metric).digits + 1} for metric in metrics),
+    ]
     columns += [{"title": "seconds", "numeric": True, "digits": 2}, {"title": "run"}, {"title": "reason"}]
     lines = [
         [

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from dualpt.core.config import SETTING_KEYS
 from dualpt.core.errors import UserError
 from dualpt.sweeps.comparison.compare import comparison_tables, rendered
 from dualpt.sweeps.comparison.formats.documents import AnyTable
@@ -137,7 +136,7 @@ def _figures(selection: Selection, folder: Path) -> list[Figure]:
     drawn = []
     for kind, alternative in ALTERNATIVES.items():
         try:
-            figure = COMPARISONS[kind](selection, None)
+            figure = COMPARISONS[kind](selection, None, None)
         except (
             UserError
         ):  # each kind needs its own protocol, numbers of shots or methods: those that do not fit are absent
@@ -169,7 +168,7 @@ def search_figures(name: str, rows: Sequence[CellRow], study: str, folder: Path)
     from dualpt.sweeps.search import parameter_importances
 
     try:
-        candidates = candidates_frame(cells_frame(name, rows, params=SETTING_KEYS))
+        candidates = candidates_frame(cells_frame(name, rows, params=None))
     except UserError as error:
         return [], f"no figures of the search: {error}"
     figures = [

@@ -153,7 +153,7 @@ def _counts(report: "Examination") -> list[str]:
 
 
 def _notes(report: "Examination") -> list[str]:
-    notes = []
+    notes = [report.split_note] if report.split_note else []
     if report.repeated:
         notes.append(f"{len(report.repeated)} images listed twice: {listing(report.repeated)}")
     if report.namesakes:

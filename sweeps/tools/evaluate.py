@@ -120,7 +120,7 @@ def _fill(
 
 
 def _evaluate(ledger: "Ledger", runner: "CellRunner", row: CellRow, overrides: Mapping[str, Any]) -> "CellResult":
-    """The cell's result from its stored contexts, or of its zero-shot method.
+    """The cell's result from its stored contexts; of methods that take seconds, run again.
 
     Raises:
         UserError: its contexts, data or weights are missing, or others than it was run with.
@@ -130,7 +130,7 @@ def _evaluate(ledger: "Ledger", runner: "CellRunner", row: CellRow, overrides: M
     runner.check([cell])
     if row.origin.get(NUMERICS_TAG) == str(NUMERICS_VERSION) and runner.key(cell) != row.key:
         raise UserError("its images, descriptions or weights have changed since it was run")
-    if cell.setting.method != "prompt":
+    if not cell.setting.learns_prompts:
         (result,) = runner.run([cell])
         return result
     return runner.evaluate(cell, prompts_of(ledger, row, overrides).contexts)

@@ -55,13 +55,21 @@ def sweep_cells(sweep: LoadedSweep) -> list[Cell]:
     cells = [cell for baseline in plan_sweep(sweep).baselines for cell in baseline.cells]
     if sweep.file.search is None:
         return cells
-    deciding = [parameter for parameter in sweep.space if parameter.key.startswith(SEARCHED_KEYS)]
+    deciding = [parameter for parameter in sweep.space if _decides(parameter, sweep.reference)]
     for ends in itertools.product(*map(_deciding_values, deciding)):
         values: dict[str, Value] = {}
         for parameter, end in zip(deciding, ends, strict=True):
             values |= {key: allowed[0] for key, allowed in parameter.when.items()} | {parameter.key: end}
         cells += grid_cells(sweep, sweep.reference.with_values(values, source="search.space"))
     return cells
+
+
+def _decides(parameter: Parameter, reference: Setting) -> bool:
+    """Whether a parameter decides which features a setting reads."""
+    if parameter.key not in reference.own_keys:
+        return parameter.key.startswith(SEARCHED_KEYS)
+    ends = (reference.with_values({parameter.key: end}, source="search.space") for end in parameter.ends)
+    return len({str(setting.reads) for setting in ends}) > 1
 
 
 def _deciding_values(parameter: Parameter) -> tuple[Value, ...]:
@@ -166,7 +174,8 @@ def _estimate_row(one: "FeatureEstimate") -> dict[str, Any]:
         "precision": section.precision,
         "local": one.need.local,
         "dataset": one.need.dataset.name,
-        "view": one.need.view,
+        "view": one.need.view and one.need.view.number,
+        "min_crop_area": one.need.view and one.need.view.min_area,
         "images": len(one.need.items),
         "missing": one.missing,
         "bytes": one.bytes,

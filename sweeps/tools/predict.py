@@ -1,4 +1,4 @@
-"""`dualpt predict`: learned prompts on any images."""
+"""`dualpt predict`: learned prompts and classifiers on any images."""
 
 import csv
 import io
@@ -18,12 +18,13 @@ from dualpt.core.errors import UserError, nearest
 from dualpt.core.files.regular import check_regular
 from dualpt.sweeps.comparison.frames import open_ledger
 from dualpt.sweeps.console import progress_bar
-from dualpt.sweeps.ledger.cell_names import find_cell, prompts_of
+from dualpt.sweeps.ledger.cell_names import find_cell, learned_of
 from dualpt.sweeps.outputs import check_file
 from dualpt.sweeps.records import MOVABLE
 
 if TYPE_CHECKING:
-    from dualpt.core.learned.classifier import ClassScore
+    from dualpt.core.learned.fitted import LearnedClassifier
+    from dualpt.core.learned.image_classifier import ClassScore, ImageClassifier
     from dualpt.core.learned.prompts import LearnedPrompts
 
 FORMATS = ("table", "csv", "json")
@@ -57,7 +58,7 @@ def predict(
 
     Args:
         cell: a recorded cell, as `dualpt.sweeps.ledger.cell_names.find_cell` understands it; or
-        contexts: a file of learned prompts, as `dualpt train --save` writes it.
+        contexts: a file of learned prompts or of a classifier, as `dualpt train --save` writes it.
         classes: a file with other class names, one per line.
 
     Returns:
@@ -71,11 +72,8 @@ def predict(
     files, others = image_files(images)
     if output is not None:
         check_file(output, "--output")
-    prompts = _prompts(cell, contexts, store, overrides)
-    names = None if classes is None else _class_names(classes)
-    from dualpt.core.learned.classifier import PromptClassifier
-
-    classifier = PromptClassifier(prompts, class_names=names)
+    learned = _learned(cell, contexts, store, overrides)
+    classifier = classifier_of(learned, None if classes is None else _class_names(classes))
     predictions = []
     with progress_bar(console, quiet=form != "table" or not console.is_terminal) as bar:
         task = bar.add_task("classifying", total=len(files))
@@ -125,21 +123,46 @@ def image_files(given: Iterable[Path]) -> tuple[list[Path], int]:
     return list(files), others
 
 
-def _prompts(cell: str | None, contexts: Path | None, store: str, overrides: Mapping[str, Any]) -> "LearnedPrompts":
+def _learned(
+    cell: str | None, contexts: Path | None, store: str, overrides: Mapping[str, Any]
+) -> "LearnedPrompts | LearnedClassifier":
     if (cell is None) == (contexts is None):
         raise UserError("give the prompts once: --cell ID from a store, or --contexts FILE from `dualpt train --save`")
     if cell is not None:
         ledger = open_ledger(store)
-        return prompts_of(ledger, find_cell(ledger, cell), overrides)
+        return learned_of(ledger, find_cell(ledger, cell), overrides)
+    assert contexts is not None
+    return learned_in(contexts, overrides)
+
+
+def learned_in(file: Path, overrides: Mapping[str, Any]) -> "LearnedPrompts | LearnedClassifier":
+    """The prompts or the classifier of a file, with places on this machine in `overrides`.
+
+    Raises:
+        UserError: not such a file, or an override of what it was learned with.
+    """
+    from dualpt.core.learned.fitted import holds_classifier, load_classifier
     from dualpt.core.learned.prompts import load_prompts
 
-    assert contexts is not None
-    prompts = load_prompts(contexts)
+    learned = load_classifier(file) if holds_classifier(file) else load_prompts(file)
     for key in overrides:
         if key not in MOVABLE:
-            raise UserError(f"{key}: learned prompts keep their setting; only {', '.join(MOVABLE)} may be given")
-    setting = prompts.cell.setting.with_values(overrides)
-    return replace(prompts, cell=replace(prompts.cell, setting=setting))
+            raise UserError(f"{key}: what was learned keeps its setting; only {', '.join(MOVABLE)} may be given")
+    setting = learned.cell.setting.with_values(overrides)
+    return replace(learned, cell=replace(learned.cell, setting=setting))
+
+
+def classifier_of(
+    learned: "LearnedPrompts | LearnedClassifier", names: Sequence[str] | None, device: str = "auto"
+) -> "ImageClassifier":
+    """What classifies images by it; arguments and errors as of either kind."""
+    from dualpt.core.learned.classifier import PromptClassifier
+    from dualpt.core.learned.feature_classifier import FeatureClassifier
+    from dualpt.core.learned.prompts import LearnedPrompts
+
+    if isinstance(learned, LearnedPrompts):
+        return PromptClassifier(learned, class_names=names, device=device)
+    return FeatureClassifier(learned, class_names=names, device=device)
 
 
 def _class_names(path: Path) -> list[str]:

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from dualpt.core.config import Section, Setting
 from dualpt.core.errors import UserError, nearest
+from dualpt.core.method_catalog import BUILT_IN, canonical, load_method
 from dualpt.search_spaces.ablation import ABLATION_KEYS, load_ablation
 from dualpt.search_spaces.documents.extending import read_extended
 from dualpt.search_spaces.documents.resolving import resolved_document
@@ -22,11 +23,16 @@ from dualpt.search_spaces.sweep import LoadedSweep, SweepFile
 from dualpt.search_spaces.sweep_file import load_sweep, override
 from dualpt.sweeps.stores import masked
 
+HIDDEN = ("own",)
+"""Fields that are no keys: a method's own options are listed by its name."""
+
 
 def setting_rows(model: type[Section] = Setting, prefix: str = "") -> list[dict[str, str]]:
     """Every key of a setting: name, default, allowed values and meaning, all as text."""
     rows = []
     for name, info in model.model_fields.items():
+        if name in HIDDEN:
+            continue
         annotation = info.annotation
         if isinstance(annotation, type) and issubclass(annotation, Section):
             rows += setting_rows(annotation, f"{prefix}{name}.")
@@ -102,6 +108,18 @@ def show_rows(console: Console, title: str, rows: Sequence[Mapping[str, str]]) -
         default, values, meaning = (escape(row[name]) for name in ("default", "values", "meaning"))
         table.add_row(escape(row["key"]), f"[bold]{default}[/] [dim]({values})[/] {meaning}")
     console.print(table)
+
+
+def method_rows(spec: str) -> list[dict[str, str]]:
+    """The options of a method on frozen features, by name or file, as `setting_rows` gives keys.
+
+    Raises:
+        UserError: no such method, or one without options of its own.
+    """
+    method = load_method(canonical(spec)) if spec not in BUILT_IN else None
+    if method is None or not method.option_names:
+        raise UserError(f"{spec}: has no options of its own; `dualpt settings` lists those of every setting")
+    return setting_rows(method.definition.options, f"{method.name}.")
 
 
 def _values(annotation: Any, metadata: list[Any]) -> str:

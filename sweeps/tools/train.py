@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 from rich.console import Console
 from rich.table import Table
 
-from dualpt.core.cell import Cell
+from dualpt.core.cell import Cell, check_serves
 from dualpt.core.config import Protocol
 from dualpt.core.data.catalog import dataset_info
 from dualpt.core.data.protocols import TARGET, targets_of
@@ -47,19 +47,10 @@ def train_once(
     cells = cells_of(dataset, shots, seeds, method, protocol, targets, overrides)
     if save is not None:
         writable_folder(save, "--save")
-    from dualpt.core.running.cell_runner import CellRunner
-
-    runner = CellRunner()
-    quiet = as_json or not console.is_terminal
-    with showing_progress(console, quiet, "drawing") as show:
-        runner.prepare_data(cells, show)  # `check` would draw mini datasets silently
-        runner.check(cells)
-        runner.prepare(cells, show)
-        show(0, None, "training")
-        results = runner.run(cells, lambda epoch, epochs: show(epoch, epochs, "training"))
+    results = train_cells(cells, console, quiet=as_json or not console.is_terminal)
     if save is not None:
         for result in results:
-            _save(result, save)
+            save_result(result, save)
     if as_json:
         print(json.dumps([_summary(result) for result in results], allow_nan=False))
     else:
@@ -67,6 +58,23 @@ def train_once(
     failures = [result.failure for result in results if result.failure]
     if failures:
         raise UserError(f"{len(failures)} of {len(results)} seeds failed: {failures[0]}")
+
+
+def train_cells(cells: Sequence[Cell], console: Console, *, quiet: bool) -> "list[CellResult]":
+    """Train the seeds of one setting as replicas, and judge them.
+
+    Raises:
+        UserError: any fault of the setting or of its data, before training.
+    """
+    from dualpt.core.running.cell_runner import CellRunner
+
+    runner = CellRunner()
+    with showing_progress(console, quiet, "drawing") as show:
+        runner.prepare_data(cells, show)  # `check` would draw mini datasets silently
+        runner.check(cells)
+        runner.prepare(cells, show)
+        show(0, None, "training")
+        return runner.run(cells, lambda epoch, epochs: show(epoch, epochs, "training"))
 
 
 def cells_of(
@@ -83,17 +91,42 @@ def cells_of(
     Raises:
         UserError: any fault of the words.
     """
-    if protocol not in get_args(Protocol):
-        raise UserError(f"--protocol: unknown protocol '{protocol}'{nearest(protocol, get_args(Protocol))}")
-    numbers = _seeds(seeds)
     values = parse_overrides(overrides)
     n_shots = _shots(shots, values.pop("data.shots", None))
-    setting = method_setting(method).with_values(values, source="override")
+    return cells_for(dataset, n_shots, _seeds(seeds), method, protocol, _words(targets), values)
+
+
+def cells_for(
+    dataset: str,
+    shots: int,
+    seeds: Sequence[int],
+    method: str,
+    protocol: str,
+    targets: Sequence[str] | None,
+    values: Mapping[str, Any],
+) -> list[Cell]:
+    """The cells of one setting on one dataset, one per seed.
+
+    Args:
+        values: keys of the setting over the method's.
+
+    Raises:
+        UserError: any fault of the values.
+    """
+    if protocol not in get_args(Protocol):
+        raise UserError(f"--protocol: unknown protocol '{protocol}'{nearest(protocol, get_args(Protocol))}")
+    numbers = list(dict.fromkeys(seeds))
+    if not numbers:
+        raise UserError("--seeds: give at least one")
+    if min(numbers) < 0:  # Python's generators take a seed's absolute value: -1 would draw the sample of 1
+        raise UserError(f"--seeds: seeds are 0 or larger, found {min(numbers)}")
+    setting = method_setting(method, protocol=cast(Protocol, protocol)).with_values(values, source="override")
     if not setting.trains:
-        n_shots, numbers = 0, [0]
+        shots, numbers = 0, [0]
+    check_serves(setting, cast(Protocol, protocol), [shots])
     name = dataset_info(dataset, setting.data.folder).name
-    tested = targets_of(cast(Protocol, protocol), name, _words(targets), setting.data.folder)
-    return [Cell(setting, name, cast(Protocol, protocol), n_shots, seed, tested) for seed in numbers]
+    tested = targets_of(cast(Protocol, protocol), name, targets, setting.data.folder)
+    return [Cell(setting, name, cast(Protocol, protocol), shots, seed, tested) for seed in numbers]
 
 
 def _words(text: str | None) -> list[str] | None:
@@ -102,12 +135,9 @@ def _words(text: str | None) -> list[str] | None:
 
 def _seeds(text: str) -> list[int]:
     try:
-        numbers = [int(seed) for seed in text.split(",")]
+        return [int(seed) for seed in text.split(",")]
     except ValueError:
         raise UserError(f"--seeds: expected whole numbers such as 1,2,3, found '{text}'") from None
-    if min(numbers) < 0:  # Python's generators take a seed's absolute value: -1 would draw the sample of 1
-        raise UserError(f"--seeds: seeds are 0 or larger, found {min(numbers)}")
-    return list(dict.fromkeys(numbers))
 
 
 def _shots(option: int | None, override: Any) -> int:
@@ -142,15 +172,23 @@ def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
-def _save(result: "CellResult", folder: Path) -> None:
+def save_result(result: "CellResult", folder: Path) -> list[Path]:
+    """Write a cell's metrics and setting as JSON and its contexts, if it learned any; the files are returned."""
+    from dualpt.core.learned.fitted import save_classifier
     from dualpt.core.learned.prompts import save_prompts
 
     cell = result.cell
     stem = f"{cell.dataset}-{cell.protocol}-{cell.shots}shot-seed{cell.seed}"
     document = {**_summary(result), "setting": cell.setting.flat()}
-    (folder / f"{stem}.json").write_text(json.dumps(document, indent=1, allow_nan=False))
+    files = [folder / f"{stem}.json"]
+    files[0].write_text(json.dumps(document, indent=1, allow_nan=False))
     if (prompts := result.prompts) is not None:
-        save_prompts(folder / f"{stem}.safetensors", prompts, {"cell_key": result.key})
+        files.append(folder / f"{stem}.safetensors")
+        save_prompts(files[1], prompts, {"cell_key": result.key})
+    if result.learned is not None:
+        files.append(folder / f"{stem}.safetensors")
+        save_classifier(files[1], result.learned, {"cell_key": result.key})
+    return files
 
 
 def _print(console: Console, results: "Sequence[CellResult]", save: Path | None) -> None:
@@ -169,7 +207,7 @@ def _print(console: Console, results: "Sequence[CellResult]", save: Path | None)
             line = f"  {name}: weakest classes (seed {results[0].cell.seed}): {weakest}"
             console.print(line, highlight=False, markup=False)
     if save is not None:
-        console.print(f"  contexts and metrics in {save}/", highlight=False, markup=False)
+        console.print(f"  what was learned, and metrics, in {save}/", highlight=False, markup=False)
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -114,11 +114,12 @@ def share_of(measured: Measured, cpus_per_gpu: float, cpus_per_trial: float, set
 
 
 def heaviest_pack(cells: Sequence[Cell]) -> list[Cell]:
-    """The cells, in all their seeds, that take the most memory: by classes, then tokens per class, then shots."""
+    """The cells, in all their seeds, that take the most memory: prompts first, by classes, tokens per class, shots."""
 
-    def weight(cell: Cell) -> tuple[int, int, int]:
-        prompt = cell.setting.prompt
-        return classes_of(cell.dataset, cell.setting.data.folder), prompt.n_prompts * prompt.context_length, cell.shots
+    def weight(cell: Cell) -> tuple[bool, int, int, int]:
+        prompt, learned = cell.setting.prompt, cell.setting.learns_prompts
+        tokens = prompt.n_prompts * prompt.context_length if learned else 0
+        return learned, classes_of(cell.dataset, cell.setting.data.folder), tokens, cell.shots
 
     trained = [cell for cell in cells if cell.setting.trains]
     if not trained:
@@ -175,6 +176,7 @@ def _measure(worker: "WorkerConfig", cells: Sequence[Cell]) -> Measured | None:
 
 
 def _one_epoch(cell: Cell) -> Cell:
+    """The cell with one epoch of training; a method on frozen features has its own number, and takes seconds."""
     setting = cell.setting.with_values({"optim.epochs": 1}, source="run.gpus_per_trial: auto")
     return Cell(setting, cell.dataset, cell.protocol, cell.shots, cell.seed)
 

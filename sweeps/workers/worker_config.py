@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import ray
 
 from dualpt.core.errors import UserError
+from dualpt.core.method_files import MethodFile, adopt, files_here
 from dualpt.sweeps.stores import file_store_refusal, sqlite_path
 from dualpt.sweeps.workers.versions import mismatch, versions_here
 
@@ -32,13 +33,16 @@ class WorkerConfig:
     versions: Mapping[str, str] = field(default_factory=versions_here)
     """What the driver runs, and its workers must (`dualpt.sweeps.workers.versions`)."""
     patience: float = PATIENCE
+    methods: tuple[MethodFile, ...] = field(default_factory=files_here)
+    """Users' own methods as the driver read them."""
 
     def check_here(self) -> None:
-        """Find whether this process can do what the driver counts on.
+        """Find whether this process can do what the driver counts on, and take over users' own methods.
 
         Raises:
             UserError: other versions than the driver's, or a tracking store that is a file on another machine.
         """
+        adopt(self.methods)
         host = socket.gethostname()
         if (difference := mismatch(self.versions, versions_here(), host)) is not None:
             raise UserError(difference)

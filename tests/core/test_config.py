@@ -1,11 +1,15 @@
 """Settings: unknown keys, wrong types, and which knobs identify a setting."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from dualpt.core.cell import Cell, pack_of
 from dualpt.core.config import ACTIVE_WHEN, SETTING_KEYS, Setting
 from dualpt.core.errors import UserError
 from dualpt.core.presets import METHODS, method_setting
+from tests.core.own_method import SOURCE
 
 
 @pytest.mark.parametrize(
@@ -57,7 +61,7 @@ def test_every_method_is_a_setting_of_its_own() -> None:
 
 def test_a_trained_method_stays_one_over_any_shared_values() -> None:
     shared = {"method": "zero-shot"}
-    kept = {name for name in METHODS if method_setting(name, shared).method == "prompt"}
+    kept = {name for name in METHODS if method_setting(name, shared).trains}
     assert kept == set(METHODS) - {"zero-shot", "zero-shot-descriptions"}
 
 
@@ -86,3 +90,57 @@ def test_coop_from_words_is_coop_with_a_context_of_four_words() -> None:
     plain, words = method_setting("coop").flat(), method_setting("coop-words").flat()
     differs = {key: words[key] for key in words if words[key] != plain[key]}
     assert differs == {"prompt.context_length": 4, "prompt.init": "a photo of a"}
+
+
+class TestMethodsOnFeatures:
+    def test_their_options_are_keys(self) -> None:
+        setting = Setting().with_values({"method": "gda", "gda.alpha": 2.5})
+        assert setting.flat()["gda.alpha"] == 2.5
+        assert setting.active()["gda.alpha"] == 2.5
+        assert set(setting.keys) == {*SETTING_KEYS, *setting.own_keys}
+        assert Setting().with_values(setting.flat()) == setting
+        assert hash(setting) == hash(Setting().with_values(setting.flat()))
+
+    def test_what_shapes_prompts_does_not_matter_to_them(self) -> None:
+        active = method_setting("gda").active()
+        sections = {key.split(".")[0] for key in active}
+        assert sections == {"method", "backbone", "gda"}
+        assert "backbone.local_features" not in active
+
+    def test_a_change_of_method_begins_with_its_defaults(self) -> None:
+        gda = Setting().with_values({"method": "gda", "gda.alpha": 2.5})
+        assert gda.with_values({"method": "tip-adapter"}).with_values({"method": "gda"}).flat()["gda.alpha"] is None
+        assert gda.with_values({"method": "prompt"}) == Setting()
+
+    @pytest.mark.parametrize(
+        ("values", "said"),
+        [
+            ({"method": "gdaa"}, "unknown method 'gdaa'; did you mean 'gda'?"),
+            ({"gda.alpha": 1.0}, "gda.alpha belongs to the method gda, and this setting's is prompt"),
+            ({"method": "gda", "clap.views": 1}, "clap.views belongs to the method clap, and this setting's is gda"),
+            ({"method": "gda", "gda.alfa": 1.0}, "unknown key 'gda.alfa'; did you mean 'gda.alpha'?"),
+            ({"method": "gda", "gda.alpha": "much"}, "gda.alpha: input should be a valid number (given: 'much')"),
+            ({"method": 3}, "method: input should be a valid string (given: 3)"),
+        ],
+    )
+    def test_each_fault_is_one_line(self, values: dict[str, Any], said: str) -> None:
+        with pytest.raises(UserError) as caught:
+            Setting().with_values(values, source="file")
+        assert str(caught.value).startswith(f"file: {said}")
+
+    def test_a_users_own_is_told_by_its_content(self, tmp_path: Path) -> None:
+        one, copy, other = (tmp_path / name for name in ("one.py", "copy.py", "other.py"))
+        for path in (one, copy):
+            path.write_text(SOURCE)
+        other.write_text(SOURCE + "# changed\n")
+        settings = [Setting().with_values({"method": str(path)}) for path in (one, copy, other)]
+        active = [setting.active() for setting in settings]
+        assert active[0] == active[1] != active[2]
+        assert active[0]["method"] == "pulled"
+        assert {setting.method_name for setting in settings} == {"pulled"}
+        assert settings[0].flat()["method"] == str(one)
+
+    def test_shared_options_of_other_methods_are_left_out(self) -> None:
+        shared = {"method": "gda", "gda.alpha": 2.0, "backbone.precision": "bf16"}
+        assert method_setting("gda", shared).flat()["gda.alpha"] == 2.0
+        assert method_setting("coop", shared) == method_setting("coop", {"backbone.precision": "bf16"})

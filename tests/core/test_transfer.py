@@ -43,6 +43,7 @@ def test_cross_dataset_reports_every_target_and_their_mean(miniature: Path, runn
     assert metrics["target/mean/accuracy"] == pytest.approx(
         fmean(metrics[f"target/{name}/accuracy"] for name in targets)
     )
+    assert metrics["target/mean/nll"] == pytest.approx(fmean(metrics[f"target/{name}/nll"] for name in targets))
     assert {"val/accuracy", "test/accuracy"} <= set(metrics)
     assert set(result.per_class["target/UCF101"]) == {"Apply_Eye_Makeup", "Archery"}
     for name in targets:
@@ -56,6 +57,8 @@ def test_zero_shot_on_targets_is_zero_shot_on_each(miniature: Path, runner: Cell
         (own,) = run(runner, Cell(moved.cell.setting, name, "few-shot", 0, 0))
         assert accuracy == own.metrics.test_accuracy
         assert moved.per_class[f"target/{name}"] == own.per_class["test"]
+        for measure in ("balanced_accuracy", "ece", "nll"):
+            assert moved.metrics.by_name()[f"target/{name}/{measure}"] == own.metrics.by_name()[f"test/{measure}"]
 
 
 def test_domain_generalization_tests_on_all_four_variants(miniature: Path, runner: CellRunner) -> None:

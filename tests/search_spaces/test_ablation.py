@@ -194,3 +194,19 @@ def test_names_that_look_the_same_are_refused() -> None:
     composed, decomposed = "caf\u00e9", "cafe\u0301"
     with pytest.raises(UserError, match="two variants are named"):
         ablation(variants={composed: {"alignment.llm_weight": 0}, decomposed: {"prompt.n_prompts": 1}})
+
+
+def test_a_method_on_features_is_ablated_by_its_options(tmp_path: Path) -> None:
+    declared = {
+        "name": "a",
+        "grid": {"datasets": ["mini-pets"], "shots": [4]},
+        "setting": {"method": "gda"},
+        "factors": {"gda.views": [10, 1], "crop": {"tight": {"gda.min_crop_area": 0.9}, "authors": {}}},
+    }
+    loaded = check_ablation(declared, source="test")
+    assert [variant.name for variant in loaded.sweep.variants[1:]] == ["gda.views = 1", "tight crop"]
+    named = {**declared, "factors": None, "variants": {"cached": {"method": "tip-adapter", "changes": ["method"]}}}
+    named.pop("factors")
+    assert check_ablation(named, source="test").sweep.variants[1].setting.method == "tip-adapter"
+    with pytest.raises(UserError, match=r"clap\.views belongs to the method clap, and this setting's is gda"):
+        check_ablation({**declared, "factors": {"crop": {"a": {"clap.views": 3}, "b": {}}}}, source="test")

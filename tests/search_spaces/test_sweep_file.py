@@ -8,12 +8,14 @@ from dualpt import search_spaces
 from dualpt.core.config import Value
 from dualpt.core.errors import UserError
 from dualpt.core.files.yaml_reader import read_yaml
+from dualpt.core.presets import method_setting
 from dualpt.search_spaces.constraints import parse_constraint
 from dualpt.search_spaces.listed_points import grid_points
 from dualpt.search_spaces.overrides import parse_overrides, parse_value
 from dualpt.search_spaces.parameters import ChoiceParameter, FloatParameter, IntParameter
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.search_spaces.sweep_file import load_sweep
+from tests.core.own_method import SOURCE
 
 GOOD = """
 name: trial
@@ -100,8 +102,11 @@ def test_overrides_reach_grid_search_and_setting(good: Path) -> None:
         ),
         ("search.space.alignment.topk={int: [1, 9], when: {alignment.local_form: [[topk]]}}", "local_form: expected a"),
         ("search.space.alignment.topk={int: [1, 9], when: {alignment.local_form: []}}", "local_form: expected a value"),
-        ("method=zero-shot", "setting.method: a sweep searches learned prompts; list other methods under 'baselines'"),
-        ("search.space.method={choice: [prompt]}", "search.space.method: a sweep searches learned prompts; list other"),
+        (
+            "method=zero-shot",
+            "setting.method: a sweep searches a method that is trained; list others under 'baselines'",
+        ),
+        ("search.space.method={choice: [prompt]}", "search.space.method: a sweep searches one method; list others"),
         ("search.seeds=[-1]", "search.seeds.0: input should be greater than or equal to 0"),
         ("search.seeds=[1, 1]", "search.seeds: must be a list without repeats"),
         ("search.shots=[]", "search.shots: must be a list without repeats and not empty"),
@@ -170,7 +175,7 @@ def test_each_fault_is_one_line(good: Path, override: str, said: str) -> None:
         ("name: a\n? [a]\n: 1", "bad.yaml:2: a key must be a word, found a sequence"),
         ("name: a\nsetting: [1]", "bad.yaml: setting: expected a mapping of keys, found [1]"),
         ("name: 2024-99-99", "nothing to run"),
-        ("name: a\nmethod: zero-shot", "unknown key 'method'; a sweep searches learned prompts; list other"),
+        ("name: a\nmethod: zero-shot", "unknown key 'method'; a sweep searches a method that is trained; list"),
         ("name: a\nsetting: {method: zero-shot}\nbaselines: [coop]", "bad.yaml: setting.method: a sweep searches"),
     ],
 )
@@ -420,3 +425,89 @@ def test_every_shipped_file_loads() -> None:
     assert shipped
     for path in shipped:
         assert load_sweep(path).file.description, f"{path.name} lacks a description"
+
+
+class TestMethodsOnFeatures:
+    def load(self, folder: Path, text: str, *overrides: str) -> LoadedSweep:
+        path = folder / "features.yaml"
+        path.write_text("name: features\ngrid: {datasets: [mini-pets], shots: [4]}\n" + text)
+        return load_sweep(path, parse_overrides(list(overrides)))
+
+    SEARCH = """
+setting: {method: tip-adapter}
+search:
+  trials: 3
+  space:
+    tip-adapter.alpha: {float: [0.1, 10], log: true}
+    tip-adapter.beta: {float: [1, 8]}
+  constraints: [tip-adapter.alpha * tip-adapter.beta <= 20]
+  start_from: [{tip-adapter.alpha: 1.0, tip-adapter.beta: 5.5}]
+"""
+
+    def test_one_is_searched_like_prompts(self, tmp_path: Path) -> None:
+        sweep = self.load(tmp_path, self.SEARCH)
+        assert [parameter.key for parameter in sweep.space] == ["tip-adapter.alpha", "tip-adapter.beta"]
+        assert sweep.constraints[0].holds({"tip-adapter.alpha": 2, "tip-adapter.beta": 8})
+        assert not sweep.constraints[0].holds({"tip-adapter.alpha": 10, "tip-adapter.beta": 8})
+        assert sweep.start_points[0].point == {"tip-adapter.alpha": 1.0, "tip-adapter.beta": 5.5}
+
+    def test_options_of_baselines_are_theirs_alone(self, tmp_path: Path) -> None:
+        sweep = self.load(tmp_path, "setting: {gda.views: 3}\nbaselines: [gda, coop]")
+        assert sweep.reference.method == "prompt"
+        assert method_setting("gda", sweep.file.base_values()).flat()["gda.views"] == 3
+
+    def test_overrides_know_their_keys(self, tmp_path: Path) -> None:
+        sweep = self.load(tmp_path, self.SEARCH, "tip-adapter.views=2")
+        assert sweep.reference.flat()["tip-adapter.views"] == 2
+        sweep = self.load(
+            tmp_path, "setting: {method: gda}\nsearch: {space: {gda.alpha: {float: [0, 1]}}}", "gda.views=2"
+        )
+        assert sweep.reference.flat()["gda.views"] == 2
+
+    def test_a_users_own_is_read_from_its_file(self, tmp_path: Path) -> None:
+        own = tmp_path / "own.py"
+        own.write_text(SOURCE)
+        text = f"setting: {{method: {own}}}\nbaselines: [{own}]\nsearch: {{space: {{pulled.pull: {{float: [0, 9]}}}}}}"
+        sweep = self.load(tmp_path, text)
+        assert [parameter.key for parameter in sweep.space] == ["pulled.pull"]
+        assert self.load(tmp_path, f"baselines: [{own}]", "pulled.pull=3").file.base_values() == {"pulled.pull": 3}
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("baselines: [gdaa]", "baselines: unknown method 'gdaa'; did you mean 'gda'?"),
+            ("baselines: [nothing.py]", "nothing.py: no such file of a method"),
+            ("setting: {gda.views: 3}\nbaselines: [coop]", "setting: gda.views belongs to the method gda, and this"),
+            ("setting: {gda.views: many}\nbaselines: [gda]", "gda.views: input should be a valid integer"),
+            (
+                "setting: {method: gda}\nsearch: {space: {clap.views: {int: [1, 3]}}}",
+                "search.space: clap.views belongs to the method clap, and this setting's is gda",
+            ),
+            (
+                "setting: {method: gda}\nsearch: {space: {gda.alpa: {float: [1, 3]}}}",
+                "search.space: unknown key 'gda.alpa'; did you mean 'gda.alpha'?",
+            ),
+            (
+                "setting: {method: gda}\nsearch: {space: {gda.alpha: {float: [-1, 3]}}}",
+                "search.space.gda.alpha: gda.alpha: input should be greater than or equal to 0",
+            ),
+            (
+                "setting: {method: gda}\nsearch: {space: {alignment.topk: {int: [1, 3]}}}",
+                "search.space.alignment.topk: changes nothing",
+            ),
+            (
+                "setting: {method: gda}\nsearch: {start_from: [coop], space: {gda.alpha: {float: [1, 3]}}}",
+                "search.start_from: coop: method is prompt there and gda in this sweep",
+            ),
+        ],
+    )
+    def test_each_fault_is_one_line(self, tmp_path: Path, text: str, said: str) -> None:
+        with pytest.raises(UserError) as caught:
+            self.load(tmp_path, text)
+        assert said in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+    def test_a_protocol_that_one_does_not_serve(self, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match="tip-adapter: can't be judged under protocol base-to-new"):
+            self.load(tmp_path, "baselines: [tip-adapter]", "protocol=base-to-new")
+        self.load(tmp_path, "baselines: [gda]", "protocol=base-to-new")

@@ -28,6 +28,7 @@ class FakeResult:
     per_class: dict[str, dict[str, float]]
     loss_curve: tuple[float, ...] = (2.0, 1.0, 0.5)
     prompts: None = None
+    learned: None = None
     provenance: None = None
     sample_fingerprint: str | None = "0123456789abcdef" * 4
     failure: str | None = None

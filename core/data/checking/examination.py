@@ -27,6 +27,8 @@ class Examination:
     """Whether its folder is there."""
     fault: str | None = None
     """Why the split cannot be read, or None."""
+    split_note: str = ""
+    """What a reader of results must know of the split itself."""
     n_classes: int | None = None
     n_images: tuple[int, int, int] | None = None
     """Images listed in train, val and test."""
@@ -106,6 +108,7 @@ def examine(
         info.name,
         own=own,
         found=True,
+        split_note=split.note,
         n_classes=len(split.class_names),
         n_images=(train, val, test),
         n_distinct=len(paths),

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dualpt.core.training.calibration import Reliability, reliability
+from dualpt.core.training.evaluate import Scores, score
+
 
 @dataclass(frozen=True)
 class Confusion:
@@ -37,6 +40,17 @@ class Judgement:
     def accuracy(self) -> float:
         """In percent."""
         return 100 * (self.predictions == self.labels).double().mean().item()
+
+    @property
+    def scores(self) -> Scores:
+        """As the cell's own metrics are measured."""
+        return score(self.logits, self.labels)
+
+    @property
+    def reliability(self) -> Reliability:
+        """Images by confidence."""
+        scores = self.scores
+        return reliability(scores.confidences, scores.predictions == self.labels)
 
     def confusions(self, count: int) -> list[Confusion]:
         """The `count` directed pairs with most images, then with the largest share of their class."""

@@ -9,7 +9,7 @@ from dualpt.core.errors import UserError
 from dualpt.sweeps.comparison.figures.style import (
     COLOURS,
     DASHES,
-    LEVEL_LABELS,
+    axis_label,
     leading,
     legend_below,
     legend_name,
@@ -42,12 +42,12 @@ def few_shot_curves(cells: pd.DataFrame, grid: Grid, *, metric: str) -> "Figure"
     shown = (AVERAGE, *grid.datasets)
     figure, axes = panels(len(shown))
     last = tables[shots[-1]]
-    methods = leading(last.means(AVERAGE))
+    methods = leading(last.means(AVERAGE), lower_is_better=last.measure.lower_is_better)
     for axis, column in zip(axes, shown, strict=True):
         _panel(axis, tables, column, methods)
     for axis in axes[-4:]:
         axis.set_xlabel("shots per class")
-    figure.supylabel(LEVEL_LABELS[metric])
+    figure.supylabel(axis_label(metric))
     legend_below(figure, axes, len(last.methods))
     return figure
 

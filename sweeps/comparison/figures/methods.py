@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import pandas as pd
 
 from dualpt.core.errors import UserError
-from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY
+from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, measure_of
 from dualpt.sweeps.comparison.figures.style import (
-    LEVEL_LABELS,
+    PlainFigure,
+    axis_label,
     broken,
+    figure_of,
     leading,
     legend_below,
     legend_name,
@@ -45,7 +46,7 @@ def base_new_scatter(cells: pd.DataFrame, grid: Grid, *, shots: int) -> "Figure"
     """
     table = base_to_new(cells, grid, shots=shots)
     points = {m: (table.entries[m, BASE_ACCURACY], table.entries[m, NEW_ACCURACY]) for m in table.methods}
-    figure, axis = plt.subplots(figsize=(5.2, 4.6), layout="constrained")
+    figure, axis = figure_of((5.2, 4.6))
     for index, method in enumerate(leading(table.means(HARMONIC_MEAN))):
         base, new = points[method]
         if base is None or new is None:
@@ -63,7 +64,7 @@ def base_new_scatter(cells: pd.DataFrame, grid: Grid, *, shots: int) -> "Figure"
     if not axis.containers:
         raise UserError("no method has all cells of base-to-new: an average needs every dataset and seed")
     _lines_of_equal_h(axis)
-    axis.set(xlabel=LEVEL_LABELS[BASE_ACCURACY], ylabel=LEVEL_LABELS[NEW_ACCURACY])
+    axis.set(xlabel=axis_label(BASE_ACCURACY), ylabel=axis_label(NEW_ACCURACY))
     axis.set_title(f"{len(grid.datasets)} datasets, {shots_text(shots)}")
     axis.grid(alpha=0.3)
     legend_below(figure, [axis], len(points))
@@ -100,13 +101,16 @@ def radar(cells: pd.DataFrame, grid: Grid, *, shots: int, metric: str) -> "Figur
     means = {method: values for method, values in means.items() if len(values) == len(datasets)}
     if not means:
         raise UserError(f"no method has a finished {metric} on every dataset")
-    known, means = len(means), {method: means[method] for method in leading({m: fmean(v) for m, v in means.items()})}
-    lows, highs = ([end(column) for column in zip(*means.values(), strict=True)] for end in (min, max))
+    known, lower_is_better = len(means), table.measure.lower_is_better
+    shown = leading({m: fmean(v) for m, v in means.items()}, lower_is_better=lower_is_better)
+    means = {method: means[method] for method in shown}
+    ends = (max, min) if lower_is_better else (min, max)
+    worst, best = ([end(column) for column in zip(*means.values(), strict=True)] for end in ends)
     angles = [2 * math.pi * place / len(datasets) for place in range(len(datasets))]
-    figure = plt.figure(figsize=(8.0, 7.2), layout="constrained")
+    figure = PlainFigure(figsize=(8.0, 7.2), layout="constrained")
     axis = figure.add_subplot(projection="polar")
     for index, (method, values) in enumerate(means.items()):
-        spokes = [_on_spoke(v, low, high) for v, low, high in zip(values, lows, highs, strict=True)]
+        spokes = [_on_spoke(v, low, high) for v, low, high in zip(values, worst, best, strict=True)]
         axis.plot(
             [*angles, angles[0]],
             [*spokes, spokes[0]],
@@ -114,7 +118,9 @@ def radar(cells: pd.DataFrame, grid: Grid, *, shots: int, metric: str) -> "Figur
             **line_style(index, method),
         )
     heads = [figure_text(table.head(dataset)) for dataset in datasets]
-    names = [f"{head}\n{low:.0f} – {high:.0f}" for head, low, high in zip(heads, lows, highs, strict=True)]
+    digits = table.measure.digits - 1
+    ranges = [f"{low:.{digits}f} – {high:.{digits}f}" for low, high in zip(worst, best, strict=True)]
+    names = [f"{head}\n{span}" for head, span in zip(heads, ranges, strict=True)]
     axis.set_xticks(angles, names, fontsize=8)
     axis.tick_params(axis="x", pad=14)
     axis.set_yticks([])
@@ -124,13 +130,13 @@ def radar(cells: pd.DataFrame, grid: Grid, *, shots: int, metric: str) -> "Figur
     return figure
 
 
-def _on_spoke(value: float, low: float, high: float) -> float:
+def _on_spoke(value: float, worst: float, best: float) -> float:
     """0.2 for the worst method of a dataset, 1 for the best."""
-    return 0.2 + 0.8 * (value - low) / (high - low) if high > low else 1.0
+    return 0.2 + 0.8 * (value - worst) / (best - worst) if best != worst else 1.0
 
 
 def shots_pareto(cells: pd.DataFrame, grid: Grid, *, metric: str) -> "Figure":
-    """Average accuracy against shots: every method at every number of shots, and the front that none betters.
+    """Average of a metric against shots: every method at every number of shots, and the front that none betters.
 
     Raises:
         UserError: no finished cell of a trained method, or no average.
@@ -144,29 +150,32 @@ def shots_pareto(cells: pd.DataFrame, grid: Grid, *, metric: str) -> "Figure":
     ]
     if not points:
         raise UserError(f"no method has a finished {metric} on every dataset and seed: no average to draw")
-    averages = {m: max(mean for _, mean, method in points if method == m) for m in dict.fromkeys(p[2] for p in points)}
-    methods = leading(averages)
-    figure, axis = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
+    lower_is_better = measure_of(metric).lower_is_better
+    best = min if lower_is_better else max
+    averages = {m: best(mean for _, mean, method in points if method == m) for m in dict.fromkeys(p[2] for p in points)}
+    methods = leading(averages, lower_is_better=lower_is_better)
+    figure, axis = figure_of((6.4, 4.4))
     for shots, mean, method in (point for point in points if point[2] in methods):
         style = point_style(methods.index(method))
         axis.plot(shots, mean, linestyle="", label=legend_name(method), **style)
-    front = pareto_front([(shots, mean) for shots, mean, _ in points])
+    front = pareto_front([(shots, mean) for shots, mean, _ in points], lower_is_better=lower_is_better)
     axis.step(*zip(*front, strict=True), where="post", color="0.4", linewidth=1, zorder=0, label="Pareto front")
     axis.set_xscale("symlog", base=2, linthresh=1)
     axis.set_xticks([0, *tables], ["0", *map(str, tables)])
     axis.minorticks_off()
-    axis.set(xlabel="shots per class", ylabel=f"average {LEVEL_LABELS[metric]}")
+    axis.set(xlabel="shots per class", ylabel=f"average {axis_label(metric)}")
     axis.grid(alpha=0.3)
     legend_below(figure, [axis], len(averages))
     return figure
 
 
-def pareto_front(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
-    """Of (shots, accuracy): those that no point betters with as few shots, from few to many."""
+def pareto_front(points: Sequence[tuple[int, float]], *, lower_is_better: bool = False) -> list[tuple[int, float]]:
+    """Of (shots, value): those that no point betters with as few shots, from few to many."""
+    sign = -1 if lower_is_better else 1
     front: list[tuple[int, float]] = []
-    for shots, accuracy in sorted(points, key=lambda point: (point[0], -point[1])):
-        if not front or accuracy > front[-1][1]:
-            front.append((shots, accuracy))
+    for shots, value in sorted(points, key=lambda point: (point[0], -sign * point[1])):
+        if not front or sign * value > sign * front[-1][1]:
+            front.append((shots, value))
     return front
 
 
@@ -177,7 +186,7 @@ def critical_difference(ranks: Ranks, *, title: str = "") -> "Figure":
     groups = ranks.groups()
     half = -(-k // 2)
     depth = 0.6 + 0.28 * len(groups)
-    figure, axis = plt.subplots(figsize=(8.0, 1.6 + 0.32 * half + 0.18 * len(groups)), layout="constrained")
+    figure, axis = figure_of((8.0, 1.6 + 0.32 * half + 0.18 * len(groups)))
     axis.set(xlim=(k + 0.4, 0.6), ylim=(depth + half * 0.6 + 0.2, -1.6))
     axis.axis("off")
     axis.plot([1, k], [0, 0], color="black", linewidth=1)

@@ -3,15 +3,15 @@
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.ticker import MaxNLocator
 
 from dualpt.core.errors import UserError
 from dualpt.core.results import VAL_ACCURACY
 from dualpt.sweeps.comparison.candidate_frame import VALUE, is_number, spans_decades
-from dualpt.sweeps.comparison.figures.style import COLOURS, LEVEL_LABELS, SEQUENCE, panels
+from dualpt.sweeps.comparison.figures.style import COLOURS, SEQUENCE, axis_label, figure_of, panels
 from dualpt.sweeps.names import figure_text
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ def parallel_coordinates(candidates: pd.DataFrame) -> "Figure":
     """
     keys = [str(key) for key in candidates if key != VALUE]
     scaled = pd.DataFrame({key: _places(candidates[key])[0] for key in [*keys, VALUE]})
-    figure, axis = plt.subplots(figsize=(max(6.0, 1.6 * (len(keys) + 1)), 4.8), layout="constrained")
-    colours, best = plt.get_cmap(SEQUENCE), candidates[VALUE].idxmax()
+    figure, axis = figure_of((max(6.0, 1.6 * (len(keys) + 1)), 4.8))
+    colours, best = colormaps[SEQUENCE], candidates[VALUE].idxmax()
     for name, row in scaled.sort_values(VALUE).iterrows():
         width = 3.0 if name == best else 1.1
         axis.plot(row.to_numpy(), color=colours(0.15 + 0.85 * row[VALUE]), linewidth=width)
@@ -73,12 +73,12 @@ def slices(candidates: pd.DataFrame) -> "Figure":
     keys = [str(key) for key in candidates if key != VALUE]
     figure, axes = panels(len(keys), height=2.7)
     order = np.linspace(0.15, 0.85, len(candidates))
-    colours = plt.get_cmap(SEQUENCE)(order)
+    colours = colormaps[SEQUENCE](order)
     best = candidates[VALUE].idxmax()
     for axis, key in zip(axes, keys, strict=True):
         _slice(axis, candidates, key, colours, best)
         axis.set_title(key, fontsize=9)
-    figure.supylabel(LEVEL_LABELS[VAL_ACCURACY])
+    figure.supylabel(axis_label(VAL_ACCURACY))
     figure.suptitle(f"{len(candidates)} candidates, the later the darker; a star marks the best", fontsize=10)
     return figure
 
@@ -117,7 +117,7 @@ def importances(shares: Mapping[str, float], *, judged: int, doubtful: Collectio
     if not shares:
         raise UserError("importances need a search of at least one parameter and several judged candidates")
     ordered = sorted(shares.items(), key=lambda item: item[1])
-    figure, axis = plt.subplots(figsize=(6.4, 1.2 + 0.34 * len(ordered)), layout="constrained")
+    figure, axis = figure_of((6.4, 1.2 + 0.34 * len(ordered)))
     bars = axis.barh([key for key, _ in ordered], [share for _, share in ordered], color=COLOURS[0])
     axis.bar_label(bars, [f"{share:.2f}{' *' * (key in doubtful)}" for key, share in ordered], padding=3, fontsize=8)
     axis.set(xlabel="share of what parameters account for (PED-ANOVA)", xlim=(0, 1.1 * max(shares.values())))

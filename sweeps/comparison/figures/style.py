@@ -1,24 +1,25 @@
-"""How figures look: colours that the colour-blind tell apart, markers and dashes that grey leaves, and saving."""
+"""How figures look: colours that the colour-blind tell apart, markers and dashes that grey leaves, and saving.
 
+Figures are made without pyplot, which keeps every figure until it is closed, chooses a backend for the whole process,
+and is not safe in threads: a notebook keeps its own backend, and a server may draw.
+"""
+
+import io
 import math
 import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
 from dualpt.core.errors import UserError
-from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, VAL_ACCURACY
+from dualpt.core.results import HARMONIC_MEAN, measure_of
 from dualpt.sweeps.comparison.labels import is_selected, method_title
 from dualpt.sweeps.names import figure_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 # Okabe and Ito's palette without its yellow, which white paper swallows.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
@@ -35,14 +36,39 @@ LINE = 0.2
 LONGEST_LINE = 34
 """Characters of a line of the legend; longer names are broken."""
 SUFFIXES = (".png", ".pdf", ".svg")
-LEVEL_LABELS = {
-    TEST_ACCURACY: "test accuracy (%)",
-    BASE_ACCURACY: "accuracy on base classes (%)",
-    NEW_ACCURACY: "accuracy on new classes (%)",
-    HARMONIC_MEAN: "harmonic mean of base and new accuracy (%)",
-    VAL_ACCURACY: "validation accuracy (%)",
+ON_IMAGES = {
+    "test": "test {}",
+    "base": "{} on base classes",
+    "new": "{} on new classes",
+    "val": "validation {}",
+    "target/mean": "{}, mean over targets",
 }
-"""Metric -> axis label."""
+"""Images that a metric is measured on, as its name begins -> what an axis calls a measure on them."""
+
+
+def axis_label(metric: str) -> str:
+    """`test accuracy (%)`, `negative log-likelihood on base classes (nats)`."""
+    if metric == HARMONIC_MEAN:
+        return "harmonic mean of base and new accuracy (%)"
+    measure, images = measure_of(metric), metric.rpartition("/")[0]
+    name = ON_IMAGES.get(images, f"{{}} on {figure_text(images.removeprefix('target/'))}").format(measure.title)
+    return f"{name} ({'%' if measure.unit == 'percent' else measure.unit})"
+
+
+class PlainFigure(Figure):
+    """A figure that pyplot knows nothing of; notebooks show it where it is the value of a cell."""
+
+    def _repr_png_(self) -> bytes:
+        """IPython's protocol; its inline backend has a printer for figures, which is then used instead."""
+        image = io.BytesIO()
+        self.savefig(image, format="png", dpi=80)
+        return image.getvalue()
+
+
+def figure_of(size: tuple[float, float]) -> "tuple[Figure, Axes]":
+    """A figure of a single panel, its width and height in inches."""
+    figure = PlainFigure(figsize=size, layout="constrained")
+    return figure, figure.subplots()
 
 
 def line_style(index: int, method: str) -> dict[str, Any]:
@@ -66,15 +92,17 @@ def panels(count: int, *, width: float = 3.4, height: float = 2.5, most: int = 4
     columns = max(1, min(most, count))
     rows = -(-count // columns)
     size = (width * columns, height * rows + 0.8)
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    figure = PlainFigure(figsize=size, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat[count:]:
         axis.axis("off")
     return figure, list(axes.flat[:count])
 
 
-def leading(averages: Mapping[str, float | None]) -> list[str]:
+def leading(averages: Mapping[str, float | None], *, lower_is_better: bool = False) -> list[str]:
     """The methods that a figure shows, in the order given: those with the best averages where there are too many."""
-    best = sorted(averages, key=lambda method: -math.inf if (mean := averages[method]) is None else mean)
+    sign = -1 if lower_is_better else 1
+    best = sorted(averages, key=lambda method: -math.inf if (mean := averages[method]) is None else sign * mean)
     kept = set(best[-MOST_METHODS:])
     return [method for method in averages if method in kept]
 
@@ -120,7 +148,7 @@ def check_path(path: Path, option: str) -> None:
 
 
 def save(figure: "Figure", path: Path, option: str = "--output") -> Path:
-    """Write a figure, PNG, PDF or SVG by its suffix, and close it.
+    """Write a figure, PNG, PDF or SVG by its suffix.
 
     Raises:
         UserError: a suffix that is not written, or a path that cannot be.
@@ -131,6 +159,4 @@ def save(figure: "Figure", path: Path, option: str = "--output") -> Path:
         figure.savefig(path, dpi=150)
     except OSError as error:
         raise UserError(f"{option}: {path} cannot be written ({error.strerror})") from None
-    finally:
-        plt.close(figure)
     return path

@@ -102,6 +102,11 @@ class Ledger(LaunchLedger, CellLedger, SweepReader):
         """Write on the sweep's run what is to be said of its datasets (`dualpt.sweeps.planning.data_notes`)."""
         self._write_text(sweep_run, records.DATA_TAG, text)
 
+    @patient
+    def mark_search(self, sweep_run: str, text: str) -> None:
+        """Write on the sweep's run how it searches (`dualpt.sweeps.planning.search_record`)."""
+        self._client.set_tag(sweep_run, records.SEARCH_TAG, text)
+
     def _write_text(self, sweep_run: str, tag: str, text: str) -> None:
         known = self._client.get_run(sweep_run).data.tags
         if not text and tag not in known:
@@ -250,6 +255,11 @@ class Ledger(LaunchLedger, CellLedger, SweepReader):
         """The training losses of cells by epoch; empty where one trained nothing, and where it was reused."""
         histories = {run_id: self._client.get_metric_history(run_id, LOSS) for run_id in run_ids}
         return {run: loss_curve((point.step, point.value) for point in points) for run, points in histories.items()}
+
+    @patient
+    def params_of(self, run_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        """The parameters of runs."""
+        return {run_id: dict(self._client.get_run(run_id).data.params) for run_id in run_ids}
 
     @patient
     def selected_settings(self, name: str) -> list[Mapping[str, Any]]:

@@ -268,3 +268,15 @@ def test_a_real_architecture_builds_offline(name: str, width: int, positions: in
     features, local = encode(backbone, "value")
     assert features.shape == (3, width)
     assert local.shape == (3, positions, width)
+
+
+def test_norms_are_those_of_raw_features() -> None:
+    backbone = load_backbone("mini-clip")
+    images = torch.randn(3, 3, *backbone.image_size)
+    plain, hidden = backbone.encode(images, None), backbone.encode(images, "hidden")
+    with torch.no_grad():
+        raw = backbone.model.visual(images)
+    assert torch.allclose(plain.global_features * plain.norms[:, None], raw, atol=1e-5)
+    assert hidden.beside is not None
+    assert hidden.beside.shape == (3, backbone.hidden_width)
+    assert torch.allclose(hidden.beside @ backbone.projection, raw, atol=1e-4)

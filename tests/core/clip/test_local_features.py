@@ -8,7 +8,13 @@ import torch
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from torch import Tensor, nn
 
-from dualpt.core.clip.local_features import has_local_features, image_features, n_positions
+from dualpt.core.clip.local_features import (
+    has_local_features,
+    hidden_features,
+    image_features,
+    n_positions,
+    projection,
+)
 
 TEXT = CLIPTextCfg(context_length=16, vocab_size=60, width=16, heads=2, layers=1)
 TOWERS = {
@@ -157,3 +163,11 @@ def test_other_towers_are_not_accepted() -> None:
     for config in (pooler, qk_norm):
         assert not has_local_features(CLIP(embed_dim=16, vision_cfg=config, text_cfg=TEXT).visual)
     assert not has_local_features(nn.Linear(2, 2))
+
+
+def test_hidden_features_are_projected_to_the_global_ones(model: CLIP) -> None:
+    visual, images = model.visual, pictures(model)
+    plain, last = visual(images), projection(visual)
+    assert last is not None
+    assert torch.allclose(hidden_features(visual, images) @ last, plain)
+    assert torch.equal(visual(images), plain)  # the tower is as it was

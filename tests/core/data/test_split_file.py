@@ -125,3 +125,17 @@ def test_what_is_no_file_is_one_line(tmp_path: Path, make: Any, kind: str) -> No
 def test_without_an_image_folder_absolute_paths_have_no_meaning(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is absolute"):
         read_split_file(write(tmp_path, with_first("/data/dtd/images/banded/1.jpg")))
+
+
+def test_a_split_drawn_in_place_of_the_fields_says_so(tmp_path: Path) -> None:
+    parts = {"train": [["a.jpg", 0, "a"]], "val": [], "test": [["b.jpg", 0, "a"]]}
+    file = tmp_path / "split.json"
+    file.write_text(json.dumps(parts))
+    plain = read_split_file(file)
+    assert plain.note == ""
+    file.write_text(json.dumps({**parts, "not_the_fields_split": "drawn with seed 1"}))
+    drawn = read_split_file(file)
+    assert drawn.note == "not the field's split (drawn with seed 1)"
+    assert drawn.fingerprint == plain.fingerprint
+    file.write_text(json.dumps({**parts, "not_the_fields_split": ["\u0007"]}))
+    assert read_split_file(file).note == "not the field's split"

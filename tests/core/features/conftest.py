@@ -38,13 +38,13 @@ def store(tmp_path: Path) -> FeatureStore:
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Sizes of the batches that were encoded: at most 8 images, each in a file of its own."""
     sizes: list[int] = []
-    encode = Backbone.encode_images
+    encode = Backbone.encode
 
     def counted(self: Backbone, images: Tensor, local: object) -> object:
         sizes.append(len(images))
         return encode(self, images, local)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Backbone, "encode_images", counted)
+    monkeypatch.setattr(Backbone, "encode", counted)
     monkeypatch.setattr(encoding, "BATCH_IMAGES", 8)
     monkeypatch.setattr(encoding, "FILE_BYTES", 0)
     return sizes

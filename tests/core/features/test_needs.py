@@ -18,7 +18,7 @@ class TestNeeds:
         return Cell(method_setting(method).with_values(values), "mini-tiles", "few-shot", 2, 1)
 
     def test_views_are_of_training_images_alone(self) -> None:
-        by_view = {need.view: len(need.items) for need in needs_of([self.cell(data__views=2)])}
+        by_view = {need.view and need.view.number: len(need.items) for need in needs_of([self.cell(data__views=2)])}
         plain = {need.view: len(need.items) for need in needs_of([self.cell()])}
         online = {need.view: len(need.items) for need in needs_of([self.cell(data__views=0)])}
         assert set(by_view) == {None, 0, 1}

@@ -17,6 +17,7 @@ from PIL import Image
 
 from dualpt.core.arrays import ImageFeatures
 from dualpt.core.clip.backbone import backbone_facts, load_backbone
+from dualpt.core.data.images import View, decode
 from dualpt.core.errors import StorageError, UserError
 from dualpt.core.features import encoding
 from dualpt.core.features import store as feature_store
@@ -54,7 +55,7 @@ class TestStore:
     def test_what_features_depend_on_is_kept_apart(self, store, backbone, image_root, items, encoded) -> None:
         smaller = replace(backbone.preprocess, resize_mode="squash")
         for other in (backbone, tiny_backbone(1), replace(backbone, preprocess=smaller)):
-            for local, view in (("value", None), ("tokens", None), ("value", 0), ("value", 1)):
+            for local, view in (("value", None), ("tokens", None), ("value", View(0)), ("value", View(1))):
                 before = len(encoded)
                 store.features(other, NAME, image_root, items[:4], local, view)
                 assert len(encoded) == before + 1
@@ -88,10 +89,10 @@ class TestStore:
         assert agrees(found, expected(backbone, image_root, items), atol=0.03)
 
     def test_views_are_crops_and_the_same_again(self, store, backbone, image_root, items, tmp_path) -> None:
-        views = [store.features(backbone, NAME, image_root, items, "value", view) for view in (None, 0, 1)]
+        views = [store.features(backbone, NAME, image_root, items, "value", view) for view in (None, View(0), View(1))]
         for one, other in ((0, 1), (1, 2), (0, 2)):
             assert not torch.allclose(views[one].global_features, views[other].global_features, atol=1e-3)
-        again = FeatureStore(tmp_path / "again").features(backbone, NAME, image_root, items[::-1], "value", 1)
+        again = FeatureStore(tmp_path / "again").features(backbone, NAME, image_root, items[::-1], "value", View(1))
         assert torch.allclose(again.global_features.flip(0), views[2].global_features, atol=1e-6)
 
 
@@ -223,7 +224,7 @@ def test_fast_builds_leave_few_files(store, backbone, image_root, items, monkeyp
     store.features(backbone, NAME, image_root, items, "value")
     assert len(list(store.root.rglob("*.safetensors"))) == 1
     monkeypatch.setattr(encoding, "FILE_SECONDS", 0.0)  # a batch takes longer
-    store.features(backbone, NAME, image_root, items, "value", view=1)
+    store.features(backbone, NAME, image_root, items, "value", view=View(1))
     assert len(list(store.root.rglob("view-001/*.safetensors"))) == 5
 
 
@@ -278,12 +279,12 @@ from dualpt.core.features.store import FeatureStore
 from tests.core.features.tiny import NAME, TEXTURES, tiny_backbone
 
 encoding.BATCH_IMAGES, encoding.FILE_SECONDS = 4, 0.0
-encode = Backbone.encode_images
+encode = Backbone.encode
 def slow(self, images, local):
     time.sleep(float(sys.argv[4]))
     print(len(images), flush=True)
     return encode(self, images, local)
-Backbone.encode_images = slow
+Backbone.encode = slow
 split = read_split(TEXTURES, Path(sys.argv[1]))
 store = FeatureStore(Path(sys.argv[2]))
 root = TEXTURES.image_root(Path(sys.argv[1]))
@@ -326,7 +327,62 @@ def test_facts_are_those_of_the_backbone(name: str) -> None:
     facts = backbone_facts(name, "random", "bf16")
     if name == "mini-clip":
         loaded = load_backbone(name, "random", "bf16")
-        fields = ("name", "weights_fingerprint", "preprocess", "precision", "width", "n_positions")
+        fields = ("name", "weights_fingerprint", "preprocess", "precision", "width", "n_positions", "hidden_width")
         assert all(getattr(facts, field) == getattr(loaded, field) for field in fields)
     else:
         assert (facts.width, facts.n_positions) == {"ViT-B-16": (512, 196), "RN50": (1024, 49)}[name]
+
+
+class TestNorms:
+    """Norms of raw features: kept with every new row, and missing in rows of former versions."""
+
+    def test_they_are_kept_with_every_row(self, filled, backbone, image_root, items, encoded) -> None:
+        found = filled.features(backbone, NAME, image_root, items[::-1], None, norms=True)
+        pixels = torch.stack([backbone.preprocess.plain(decode(image_root / item.path)) for item in items[::-1]])
+        with torch.no_grad():
+            raw = backbone.model.visual(pixels)
+        assert encoded == []
+        assert torch.allclose(found.global_features * found.norms[:, None], raw, atol=1e-5)
+        assert filled.features(backbone, NAME, image_root, items, None).norms is None
+
+    def test_older_rows_are_of_use_to_all_that_do_not_read_them(
+        self, store, backbone, image_root, items, encoded, caplog
+    ) -> None:
+        write_without_norms(store, backbone, image_root, items)
+        encoded.clear()
+        assert len(store.features(backbone, NAME, image_root, items, None)) == len(items)
+        assert encoded == []
+        assert store.missing(backbone, NAME, image_root, items, None, norms=True)[0] != []
+        found = store.features(backbone, NAME, image_root, items, None, norms=True)
+        assert sum(encoded) == len(items)
+        assert f"{len(items)} images were stored by a version that kept no norms" in caplog.text
+        assert (found.norms > 0).all()
+        again = FeatureStore(store.root)
+        assert again.features(backbone, NAME, image_root, items, None, norms=True).norms.equal(found.norms)
+        assert sum(encoded) == len(items)
+        assert verify_store(store.root).rows == len(items)
+
+
+def write_without_norms(store, backbone, image_root, items) -> None:
+    """Rows as a version before norms wrote them."""
+    global_features, _ = expected(backbone, image_root, items)
+    folder = store._folder(backbone, NAME, None, None)
+    with folder.locked():
+        folder.describe()
+        folder.add(store._keys(image_root, items), [global_features])
+
+
+def test_crops_of_another_least_area_are_other_views(store, backbone, image_root, items) -> None:
+    views = [store.features(backbone, NAME, image_root, items, None, View(0, area)) for area in (0.08, 0.5)]
+    assert not torch.allclose(views[0].global_features, views[1].global_features, atol=1e-3)
+    assert {path.name for path in store.root.rglob("view-*") if path.is_dir()} == {"view-000", "view-000-area-0.5"}
+
+
+def test_hidden_features_are_kept_where_they_are_read(store, backbone, image_root, items, encoded) -> None:
+    found = store.features(backbone, NAME, image_root, items, "hidden")
+    assert found.local_features.shape == (len(items), backbone.hidden_width)
+    raw = torch.nn.functional.normalize(found.local_features @ backbone.projection, dim=-1)
+    assert torch.allclose(raw, found.global_features, atol=1e-5)
+    encoded.clear()
+    assert store.features(backbone, NAME, image_root, items, None).local_features is None
+    assert encoded == []  # global features are kept beside them

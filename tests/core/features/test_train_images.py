@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from dualpt.core.arrays import ImageFeatures, StoredRows
+from dualpt.core.data.images import View
 from dualpt.core.errors import UserError
 from dualpt.core.features import folder as feature_folder
 from dualpt.core.features.train_images import CachedTrainImages, OnlineTrainImages, view_of
@@ -118,7 +119,7 @@ class TestRowsOnDisk:
 
     def test_training_batches(self, filled, backbone, image_root, items) -> None:
         shuffled = items[::-3]
-        views = [filled.features(backbone, NAME, image_root, shuffled, "value", view) for view in (None, 0)]
+        views = [filled.features(backbone, NAME, image_root, shuffled, "value", view) for view in (None, View(0))]
         whole = [ImageFeatures(v.global_features, v.local_features[:], v.labels) for v in views]
         rows, paths = torch.tensor([[0, 5, 2], [3, 3, 1]]), [item.path for item in shuffled]
         for count in (1, 2):

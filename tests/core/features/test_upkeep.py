@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from dualpt.core.data.images import View
 from dualpt.core.errors import StorageError, UserError
 from dualpt.core.features.store import FeatureStore
 from dualpt.core.features.upkeep import collect_garbage, list_store, verify_store
@@ -156,7 +157,7 @@ class TestStoresThatCannotBeWritten:
         with pytest.raises(
             StorageError, match=r"cannot be written \(Read-only file system\); make room, or set DUALPT_CACHE"
         ):
-            FeatureStore(filled.root).features(backbone, NAME, image_root, items, "value", view=1)
+            FeatureStore(filled.root).features(backbone, NAME, image_root, items, "value", view=View(1))
 
     def test_so_are_damage_and_collection(self, filled, monkeypatch) -> None:
         flip(next(filled.root.rglob("*.safetensors")), -1)

@@ -1,6 +1,7 @@
 """The glue: protocols, packs, keys, and each bad input as one line before any training."""
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -62,6 +63,9 @@ def test_base_to_new_divides_the_classes(runner: CellRunner) -> None:
     assert set(result.per_class["base"]).isdisjoint(result.per_class["new"])
     base, new = metrics.base_accuracy, metrics.new_accuracy
     assert metrics.harmonic_mean == pytest.approx(2 * base * new / (base + new))
+    assert set(metrics.beside_accuracy) == {
+        f"{half}/{measure}" for half in ("base", "new") for measure in ("balanced_accuracy", "ece", "nll")
+    }
 
 
 def test_zero_shot_trains_nothing(runner: CellRunner) -> None:
@@ -71,6 +75,7 @@ def test_zero_shot_trains_nothing(runner: CellRunner) -> None:
         assert result.metrics.val_accuracy is None
         assert result.metrics.test_accuracy is not None
         assert result.metrics.test_accuracy > 100 / 8
+        assert 0 < result.metrics.beside_accuracy["test/nll"] < math.log(8)
 
 
 @pytest.mark.parametrize("views", [0, 1, 3])
@@ -113,7 +118,7 @@ class TestStartFromAFile:
 
 
 def test_cells_that_may_not_share_steps_are_refused(runner: CellRunner) -> None:
-    with pytest.raises(ValueError, match="share everything but seed"):
+    with pytest.raises(ValueError, match="share everything but their seed"):
         runner.run([cell(), cell(prompt__n_prompts=3)])
 
 

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from rich.console import Console
@@ -126,8 +125,8 @@ def test_base_to_new_writes_base_new_and_h(monkeypatch: pytest.MonkeyPatch, caps
 
 def test_base_to_new_curves_show_the_harmonic_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     labels = []
-    close = plt.close
-    monkeypatch.setattr(style.plt, "close", lambda figure: (labels.append(figure.get_supylabel()), close(figure)))
+    save = style.save
+    monkeypatch.setattr(style, "save", lambda figure, *to: (labels.append(figure.get_supylabel()), save(figure, *to)))
     compare(monkeypatch, BASE_TO_NEW, figure=tmp_path / "new" / "curves.png")
     assert labels == ["harmonic mean of base and new accuracy (%)"]
     assert (tmp_path / "new" / "curves.png").stat().st_size > 10_000

@@ -17,6 +17,7 @@ from dualpt.sweeps.comparison.candidate_frame import VALUE, candidates_frame
 from dualpt.sweeps.comparison.figures.curves import few_shot_curves
 from dualpt.sweeps.comparison.figures.methods import critical_difference, pareto_front, shots_pareto
 from dualpt.sweeps.comparison.figures.search import importances
+from dualpt.sweeps.comparison.figures.style import MOST_METHODS, axis_label, leading
 from dualpt.sweeps.comparison.figures.training import training_curves
 from dualpt.sweeps.comparison.statistics import Ranks
 from dualpt.sweeps.comparison.values import Grid
@@ -106,6 +107,32 @@ def test_the_pareto_front_keeps_what_no_fewer_shots_better() -> None:
     assert pareto_front([(4, 65.0), (0, 60.0), (1, 58.0), (16, 65.0), (4, 66.0)]) == [(0, 60.0), (4, 66.0)]
 
 
+def test_of_errors_the_front_and_the_leading_methods_are_the_lowest() -> None:
+    points = [(4, 1.2), (0, 1.5), (1, 1.6), (16, 1.2), (4, 1.1)]
+    assert pareto_front(points, lower_is_better=True) == [(0, 1.5), (4, 1.1)]
+    averages = {f"method-{i}": float(i) for i in range(MOST_METHODS + 2)}
+    assert leading(averages)[-1] == f"method-{MOST_METHODS + 1}"
+    assert leading(averages, lower_is_better=True) == list(averages)[:MOST_METHODS]
+
+
+@pytest.mark.parametrize(
+    ("metric", "label"),
+    [
+        ("test/accuracy", "test accuracy (%)"),
+        ("new/ece", "expected calibration error on new classes (%)"),
+        ("target/mean/nll", "negative log-likelihood, mean over targets (nats)"),
+        ("target/EuroSAT/balanced_accuracy", "balanced accuracy on EuroSAT (%)"),
+    ],
+)
+def test_every_metric_has_an_axis(metric: str, label: str) -> None:
+    assert axis_label(metric) == label
+
+
+def test_a_kind_with_its_own_metric_refuses_another(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--metric: 'scatter' has its own"):
+        draw.draw(Console(), "scatter", ["mine"], tmp_path / "a.png", metric="test/nll", store="none", study="none")
+
+
 def test_long_names_stay_inside_and_too_many_methods_are_the_leading_ones(tmp_path: Path) -> None:
     frame = pd.concat(
         [cells().assign(trial=f"a variant with a rather long name, which says what it is, {n}") for n in range(20)]
@@ -117,11 +144,10 @@ def test_long_names_stay_inside_and_too_many_methods_are_the_leading_ones(tmp_pa
         shown = [text.get_text().replace("\n", " ") for text in legend.get_texts()]
         assert [name for name in shown if name.endswith(("is, 4", "is, 3"))] == [shown[0]]
         assert legend.get_title().get_text() == "the 16 of 20 methods with the best averages"
-        figure.canvas.draw()
+        figure.draw_without_rendering()
         box = legend.get_window_extent()
         assert box.x0 >= 0
         assert box.x1 <= figure.bbox.width
-        plt.close(figure)
 
 
 def test_the_critical_difference_diagram_names_every_method_with_its_rank() -> None:
@@ -131,7 +157,6 @@ def test_the_critical_difference_diagram_names_every_method_with_its_rank() -> N
     assert {"a  1.20", "b  2.60", "c  2.20"} <= texts
     bars = [line for line in figure.axes[0].lines if line.get_linewidth() == 4]
     assert len(bars) == 1  # b and c alone are not told apart
-    plt.close(figure)
 
 
 def test_training_curves_draw_the_mean_of_seeds() -> None:
@@ -142,7 +167,6 @@ def test_training_curves_draw_the_mean_of_seeds() -> None:
     )
     (line,) = figure.axes[0].lines
     assert line.get_xydata().tolist() == [[1, 3], [2, 1.5]]
-    plt.close(figure)
     with pytest.raises(UserError, match="no cell of these shots has recorded a loss curve"):
         training_curves({}, averages={}, title="t")
 
@@ -151,10 +175,8 @@ def test_importances_are_bars_from_most_to_least() -> None:
     figure = importances({"a": 0.7, "b": 0.3}, judged=9)
     assert [bar.get_width() for bar in figure.axes[0].patches] == [0.3, 0.7]
     assert figure.get_supxlabel() == ""
-    plt.close(figure)
     figure = importances({"a": 0.7, "b": 0.3}, judged=9, doubtful=["b"])
     assert [text.get_text() for text in figure.axes[0].texts] == ["0.30 *", "0.70"]
     assert figure.get_supxlabel().startswith("* few candidates")
-    plt.close(figure)
     with pytest.raises(UserError, match="importances need a search"):
         importances({}, judged=0)

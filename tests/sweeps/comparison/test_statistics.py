@@ -173,6 +173,16 @@ def test_paired_results_count_datasets_and_pairs() -> None:
     assert found["better"].interval.low <= found["better"].difference <= found["better"].interval.high
 
 
+def test_where_lower_is_better_the_lower_wins_and_ranks_first() -> None:
+    baseline = np.full((6, 3), 1.0)
+    lower, higher = baseline - 0.2, baseline + 0.2
+    found = compare_paired({"lower": lower, "higher": higher}, baseline, lower_is_better=True)
+    assert (found["lower"].better, found["higher"].better) == (1.0, 0.0)
+    assert (found["lower"].difference, found["lower"].lower) == (pytest.approx(-0.2), 6)
+    ranks = rank_methods({"lower": lower, "baseline": baseline, "higher": higher}, lower_is_better=True)
+    assert ranks.mean_ranks == (1.0, 2.0, 3.0)
+
+
 def test_equal_methods_share_ranks() -> None:
     values = np.random.default_rng(6).normal(size=(5, 2))
     ranks = rank_methods({"a": values, "b": values, "c": values})

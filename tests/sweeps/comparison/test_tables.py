@@ -50,6 +50,18 @@ def test_entries_are_mean_and_sample_deviation_over_seeds(cells: pd.DataFrame) -
     assert (average.mean, average.spread, average.n) == (pytest.approx(53.0), pytest.approx(1.5), 3)
 
 
+def test_of_errors_and_likelihoods_the_lowest_is_best_and_shown_in_its_own_digits(cells: pd.DataFrame) -> None:
+    nll = {"zero-shot": 1.2345, "coop": 0.9875, BEST: 0.9871}
+    cells = cells.assign(**{"test/nll": cells["trial"].map(nll)})
+    table = comparison(comparable_cells(cells), Grid(DATASETS, SEEDS), shots=16, metric="test/nll")
+    assert [table.place(method, "mini-pets") for method in (BEST, "coop", "zero-shot")] == [1, 2, None]
+    assert table.text("zero-shot", "mini-pets") == "1.234"
+    assert table.notes()[0].startswith("negative log-likelihood in nats; lower is better")
+    differ = differences(comparable_cells(cells), Grid(DATASETS, SEEDS), "coop", shots=16, metric="test/nll")
+    assert differ.text("zero-shot", "mini-pets").startswith("+0.247")
+    assert differ.notes()[0].startswith("difference in nats")
+
+
 def test_a_method_that_lacks_a_cell_has_no_average_and_says_so(cells: pd.DataFrame) -> None:
     table = comparison(comparable_cells(cells), Grid(DATASETS, SEEDS), shots=16)
     assert table.entries[BEST, AVERAGE] is None

@@ -153,3 +153,9 @@ def test_a_long_text_is_kept_in_parts(declare: Declare, log: Path) -> None:
         row = ledger.sweep_row(experiment)
         assert row is not None
         assert row.data_notes == text
+
+
+def test_a_split_that_is_not_the_fields_is_named(root: Path) -> None:
+    file = root / "leaves" / "split.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "not_the_fields_split": "drawn with seed 1"}))
+    assert "My [Leaves]: not the field's split (drawn with seed 1)" in noted(sweep_of(root, "leaves")).lines()

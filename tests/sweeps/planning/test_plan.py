@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from dualpt.core.errors import UserError
 from dualpt.core.presets import method_setting
 from dualpt.sweeps.planning.plan import count, estimate_seconds, into_packs, plan_cells, plan_sweep
 from dualpt.sweeps.records import CellRow, KeyedCell, grid_metrics, latest, setting_hash
+from tests.core.own_method import SOURCE
 from tests.sweeps.fake_runner import fake_key
 from tests.sweeps.small_sweep import Declare
 
@@ -172,3 +174,23 @@ def test_planning_loads_nothing_heavy() -> None:
         "print([m for m in ('torch', 'ray', 'mlflow') if m in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_seconds_are_those_of_the_method() -> None:
+    """A method on frozen features takes a thousandth of what a prompt takes."""
+    rows = [
+        replace(ROW, params={"method": method}, seconds=seconds, dataset=dataset)
+        for method, seconds in (("prompt", 20.0), ("gda", 0.02))
+        for dataset in ("mini-pets", "mini-cars")
+    ]
+    cells = [Cell(method_setting(name), "mini-pets", "few-shot", 4, 1) for name in ("coop", "gda", "clap")]
+    assert [estimate_seconds([cell], 0, rows) for cell in cells] == pytest.approx([20.0, 0.02, 10.01])
+
+
+def test_a_users_own_runs_under_its_name(tmp_path: Path, declare: Declare) -> None:
+    own = tmp_path / "own.py"
+    own.write_text(SOURCE)
+    baselines = plan_sweep(declare(baselines=["gda", str(own)])).baselines
+    assert [(one.name, len(one.cells)) for one in baselines] == [("gda", 6), ("pulled", 6)]
+    with pytest.raises(UserError, match="pulled: can't be judged under protocol cross-dataset"):
+        plan_cells(baselines[1].setting, ["mini-pets"], "cross-dataset", [4], [1])

@@ -74,7 +74,10 @@ def evaluated(store: Path, runner: CellRunner) -> int:
     return evaluate_sweep(Console(quiet=True), "tiny", {}, store=f"sqlite:///{store}", as_json=True, runner=runner)
 
 
-@pytest.mark.parametrize("metric", ["plan_entropy", "target/mini-pets/accuracy", "val/accuracy"])
+@pytest.mark.parametrize(
+    "metric",
+    ["plan_entropy", "target/mini-pets/accuracy", "val/accuracy", "test/ece", "test/nll", "target/mini-pets/nll"],
+)
 def test_what_is_filled_in_is_what_training_recorded(
     store: Path, runner: CellRunner, capsys: pytest.CaptureFixture[str], metric: str
 ) -> None:

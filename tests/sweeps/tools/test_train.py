@@ -10,7 +10,7 @@ from rich.console import Console
 from dualpt.core.errors import UserError
 from dualpt.core.results import CellMetrics
 from dualpt.core.running.cell_runner import CellResult
-from dualpt.sweeps.tools.train import _save, _summary, cells_of, train_once
+from dualpt.sweeps.tools.train import _summary, cells_of, save_result, train_once
 
 
 def cells(shots: int | None = None, seeds: str = "1", overrides: tuple[str, ...] = ()) -> list[tuple[int, int]]:
@@ -52,7 +52,7 @@ def test_values_without_a_number_are_null_in_json(tmp_path: Path) -> None:
     metrics = CellMetrics(test_accuracy=50.0, train_loss=float("nan"))
     result = CellResult(cell, "key", metrics, {"test": {"beagle": 50.0, "pug": float("nan")}})
     assert _summary(result)["train/loss"] is None
-    _save(result, tmp_path)
+    save_result(result, tmp_path)
     (path,) = tmp_path.iterdir()
 
     def refuse(constant: str) -> None:

@@ -24,7 +24,7 @@ from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.moving.move import export_sweep, import_archive
 from dualpt.sweeps.records import KeyedCell
 from dualpt.sweeps.tools.predict import FORMATS, image_files, predict
-from dualpt.sweeps.tools.train import _save
+from dualpt.sweeps.tools.train import save_result
 from tests.sweeps.services import MlflowServer
 
 QUIET = Console(quiet=True)
@@ -48,11 +48,24 @@ def store(fresh_stores: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
         trial = ledger.open_trial(experiment, sweep, "tiny", name, "baseline", setting)
         for result in runner.run(cells):
             ledger.record(trial, KeyedCell(result.cell, result.key), result, 0.1)
-            _save(result, folder)
+            save_result(result, folder)
     failed = Cell(method_setting("coop").with_values(quick), "mini-tiles", "few-shot", 1, 1)
     trial = ledger.open_trial(experiment, sweep, "tiny", "coop", "baseline", failed.setting)
     ledger.record_failure(trial, KeyedCell(failed, "f" * 64), "the loss became nan")
+    record_features(ledger, runner, folder)
     return ledger.uri
+
+
+def record_features(ledger: Ledger, runner: CellRunner, folder: Path) -> None:
+    """A cell of a method on frozen features, in a sweep of its own."""
+    cell = Cell(method_setting("gda"), "mini-tiles", "few-shot", 2, 1)
+    runner.prepare([cell])
+    experiment = ledger.experiment("features")
+    sweep = ledger.open_sweep(experiment, "features")
+    trial = ledger.open_trial(experiment, sweep, "features", "gda", "baseline", cell.setting)
+    (result,) = runner.run([cell])
+    ledger.record(trial, KeyedCell(cell, result.key), result, 0.1)
+    save_result(result, folder)
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +183,35 @@ def test_a_cell_and_its_saved_file_predict_the_same(store: str, images: Path, tm
     assert found[0][0]["error"] is None
 
 
+def test_a_method_on_features_predicts_from_its_cell_its_file_and_an_archive(
+    store: str, images: Path, tmp_path: Path
+) -> None:
+    archive, imported = tmp_path / "features.zip", f"sqlite:///{tmp_path / 'imported.db'}"
+    export_sweep(Ledger(store), "features", archive)
+    import_archive(archive, imported)
+    file = contexts_file(store).with_name("mini-tiles-few-shot-2shot-seed1.safetensors")
+    found = []
+    for where, source in (
+        (store, {"cell": "features/gda"}),
+        (store, {"contexts": file}),
+        (imported, {"cell": "features"}),
+    ):
+        output = tmp_path / f"{len(found)}.json"
+        assert ask(where, [images / "a.png"], form="json", output=output, **source) == 0
+        found.append(json.loads(output.read_text()))
+    assert found[0] == found[1] == found[2]
+    assert len(found[0][0]["predictions"]) == 2
+
+
+def test_what_a_method_on_features_cannot_do_is_one_line(store: str, images: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"cell gda/mini-tiles/2/1 is of gda: it learned no prompts; `dualpt predict`"):
+        inspect_cell(QUIET, "features/gda", store=store, out=tmp_path / "looks", images=1, overrides={})
+    assert not (tmp_path / "looks").exists()
+    (tmp_path / "names.txt").write_text("cat\ndog\n")
+    with pytest.raises(UserError, match="gda: new classes need"):
+        ask(store, [images / "a.png"], cell="features/gda", classes=tmp_path / "names.txt")
+
+
 def test_image_files_are_those_of_folders_and_any_that_are_named(images: Path) -> None:
     files, others = image_files([images / "notes.txt", images])
     assert [file.name for file in files] == ["notes.txt", "a.png", "broken.jpg", "b.png"]
@@ -197,12 +239,14 @@ def test_a_server_gives_what_the_store_behind_it_gave(
     store: str, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Runs and artifacts come over HTTP alone: the sweep is moved to the server, and used from there."""
-    archive = tmp_path / "tiny.zip"
-    export_sweep(Ledger(store), "tiny", archive)
+    archives = {name: tmp_path / f"{name}.zip" for name in ("tiny", "features")}
+    for name, archive in archives.items():
+        export_sweep(Ledger(store), name, archive)
     server = MlflowServer(tmp_path, f"sqlite:///{tmp_path / 'server.db'}")
     try:
         server.await_answer()
-        import_archive(archive, server.uri)
+        for archive in archives.values():
+            import_archive(archive, server.uri)
         assert told_by(server.uri, images, tmp_path, capsys) == told_by(store, images, tmp_path, capsys)
     finally:
         server.kill()

@@ -14,6 +14,7 @@ from dualpt.core.learned.inspection.confusion import Judgement
 from dualpt.core.learned.inspection.patches import patch_grid, patch_maps
 from dualpt.core.learned.inspection.similarity import description_similarity
 from dualpt.core.learned.inspection.vocabulary import nearest_words
+from dualpt.core.training.evaluate import measure, score
 from tests.core.training.scorers import local_scorer
 
 
@@ -52,6 +53,15 @@ def test_confusions_are_counted_and_the_surest_mistakes_come_first() -> None:
     assert (first.true, first.predicted, first.images, first.share) == (0, 1, (1, 0), 0.5)
     assert [(pair.true, pair.predicted) for pair in rest] == [(1, 0), (0, 2)]
     assert judged.surest(2) == [5, 2]
+
+
+def test_reliability_and_likelihood_are_those_of_the_cells_metrics() -> None:
+    logits = torch.randn(40, 4, generator=torch.Generator().manual_seed(3))
+    labels = torch.randint(4, (40,), generator=torch.Generator().manual_seed(4))
+    judged, measured = Judgement(logits, labels), measure(score(logits, labels), labels, 4)
+    assert judged.reliability.expected_calibration_error == measured.expected_calibration_error
+    assert judged.scores.losses.double().mean().item() == measured.negative_log_likelihood
+    assert judged.reliability.mean_confidence == pytest.approx(logits.softmax(-1).max(-1).values.mean().item())
 
 
 @pytest.mark.parametrize("form", get_args(LocalForm))

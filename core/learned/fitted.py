@@ -1,0 +1,175 @@
+"""What a method on frozen features learned, as a file that explains itself.
+
+    learned = load_classifier("classifier.safetensors")
+    classifier = FeatureClassifier(learned)          # `dualpt.core.learned.feature_classifier`
+
+The file is a safetensors file of the classifier's tensors; what explains it is one JSON document in its metadata.
+"""
+
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
+
+from dualpt.core.cell import Cell
+from dualpt.core.config import Protocol, Setting, Value, one_line
+from dualpt.core.errors import UserError
+from dualpt.core.files.tensor_file import read_tensors, tensors_as_bytes, write_tensors
+from dualpt.core.method_catalog import ROOM
+from dualpt.core.methods.interface import Classifier
+
+DOCUMENT = "dualpt.classifier"
+SCHEMA = 1
+WHAT = "a file of a learned classifier"
+
+
+@dataclass(frozen=True, eq=False)
+class LearnedClassifier:
+    """What fitting leaves, and what it was fitted for."""
+
+    classifier: Classifier
+    """Of one cell, R = 1."""
+    cell: Cell
+    cell_key: str
+    class_names: tuple[str, ...]
+    """Of the classes it was fitted to, by label; of base-to-new the base classes alone."""
+    template: str
+    """That class names were put into, `{}` being the name."""
+    weights: str
+    """SHA-256 of the frozen CLIP's weights, whose features it classifies."""
+    chosen: Mapping[str, float]
+    """Options that were chosen on validation images."""
+
+
+class _Document(BaseModel):
+    """The metadata as it stands in the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: int
+    classifier: str
+    """Its class as MODULE:NAME; of a user's own file the name alone."""
+    source: str | None
+    """SHA-256 of the file of a method that doesn't ship."""
+    setting: dict[str, Value]
+    dataset: str
+    protocol: Protocol
+    shots: int
+    seed: int
+    cell_key: str
+    class_names: tuple[str, ...]
+    template: str
+    weights: str
+    chosen: dict[str, float]
+
+
+def save_classifier(path: Path, learned: LearnedClassifier, about: Mapping[str, str] | None = None) -> None:
+    """Write the file; `about` is further metadata for readers."""
+    write_tensors(path, _tensors(learned), _metadata(learned, about))
+
+
+def classifier_file(learned: LearnedClassifier, about: Mapping[str, str] | None = None) -> bytes:
+    """The content of the file that `save_classifier` writes, for what stores it elsewhere."""
+    return tensors_as_bytes(_tensors(learned), _metadata(learned, about))
+
+
+def holds_classifier(path: Path) -> bool:
+    """Whether a safetensors file holds a classifier, and not a prompt's contexts.
+
+    Raises:
+        UserError: it can't be read.
+    """
+    return DOCUMENT in read_tensors(path, "a file of learned contexts or of a classifier")[1]
+
+
+def load_classifier(path: Path | str, method: str | None = None) -> LearnedClassifier:
+    """Read what `save_classifier` wrote: a cell's `classifier.safetensors`, or what `dualpt train --save` left.
+
+    Args:
+        path: the file.
+        method: where a user's own method lies now (`FILE.py`), if not where it lay then.
+
+    Raises:
+        UserError: the file is missing or damaged, or its method is gone or has changed.
+    """
+    path = Path(path)
+    tensors, metadata = read_tensors(path, WHAT)
+    try:
+        written = json.loads(metadata[DOCUMENT])
+        if written["schema_version"] != SCHEMA:
+            raise UserError(
+                f"{path}: a classifier of schema version {written['schema_version']}, this dualpt reads {SCHEMA}; use "
+                "the version that wrote it"
+            )
+        document = _Document.model_validate(written)
+    except ValidationError as error:
+        raise UserError(f"{path}: not {WHAT} ({one_line(error)})") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not {WHAT} ({error!r})") from None
+    values = document.setting if method is None else {**document.setting, "method": method}
+    setting = Setting().with_values(values, source=str(path))
+    if setting.definition.sha256 != document.source:
+        raise UserError(
+            f"{path}: the code of {setting.method} is not the one it was learned with (SHA-256 "
+            f"{str(document.source)[:16]}…); give the file as it was then"
+        )
+    kind = _class_of(document.classifier, setting, path)
+    if set(tensors) != {one.name for one in fields(kind)}:
+        raise UserError(f"{path}: holds {', '.join(sorted(tensors))}, and {kind.__name__} has other tensors")
+    written_for = Cell(setting, document.dataset, document.protocol, document.shots, document.seed)
+    return LearnedClassifier(
+        kind(**tensors),
+        written_for,
+        document.cell_key,
+        document.class_names,
+        document.template,
+        document.weights,
+        document.chosen,
+    )
+
+
+def _tensors(learned: LearnedClassifier) -> dict[str, Tensor]:
+    return {
+        name: tensor.cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in learned.classifier.tensors().items()
+    }
+
+
+def _metadata(learned: LearnedClassifier, about: Mapping[str, str] | None) -> dict[str, str]:
+    cell, kind = learned.cell, type(learned.classifier)
+    shipped = kind.__module__.startswith(f"{ROOM}.")
+    document = _Document(
+        schema_version=SCHEMA,
+        classifier=f"{kind.__module__}:{kind.__name__}" if shipped else kind.__name__,
+        source=cell.setting.definition.sha256,
+        setting=cell.setting.flat(),
+        dataset=cell.dataset,
+        protocol=cell.protocol,
+        shots=cell.shots,
+        seed=cell.seed,
+        cell_key=learned.cell_key,
+        class_names=learned.class_names,
+        template=learned.template,
+        weights=learned.weights,
+        chosen=dict(learned.chosen),
+    )
+    return {**(about or {}), DOCUMENT: document.model_dump_json()}
+
+
+def _class_of(spec: str, setting: Setting, path: Path) -> type[Classifier]:
+    """The class of a classifier: one of the project's, or of the method's own module; no other code is looked at."""
+    module, _, name = spec.rpartition(":")
+    if module and not module.startswith(f"{ROOM}."):
+        raise UserError(f"{path}: names a classifier of {module}, which holds no methods")
+    try:
+        found = getattr(importlib.import_module(module or setting.definition.definition.__module__), name)
+    except (ImportError, AttributeError):
+        raise UserError(f"{path}: this version has no classifier {spec}; use the one that wrote it") from None
+    if not (isinstance(found, type) and issubclass(found, Classifier)):
+        raise UserError(f"{path}: {spec} is no classifier")
+    return found

@@ -1,0 +1,204 @@
+"""Methods on frozen features by name: what tables call them, and where their code lies.
+
+Their modules are imported when a setting names them, so nothing here loads torch before one is used.
+"""
+
+import importlib
+import inspect
+import re
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel, ValidationError
+
+from dualpt.core.errors import UserError, nearest
+from dualpt.core.files.fingerprint import file_sha256
+from dualpt.core.method_files import absolute, check_declared, is_file_spec, read_definition
+
+Group = Literal["zero-shot", "training-free", "adapter", "prompt"]
+"""How tables group methods: none sees an image, a closed form, an adapter trained on features, learned prompts."""
+
+ROOM = "dualpt.core.methods"
+ENTRY_POINTS = "dualpt.methods"
+"""Group of entry points by which a package offers methods."""
+NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+PROMPT = "prompt"
+ZERO_SHOT = ("zero-shot", "zero-shot-descriptions")
+BUILT_IN = (PROMPT, *ZERO_SHOT)
+"""Methods that are no classes: learned prompts, whose knobs are sections of the setting, and zero-shot classifiers."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method that ships."""
+
+    name: str
+    module: str
+    """Below `core.methods`."""
+    title: str
+    short_title: str
+    group: Group
+
+
+CATALOGUE: dict[str, Entry] = {
+    entry.name: entry
+    for entry in (
+        Entry("nearest-mean", "training_free.nearest_mean", "Nearest class mean", "NCM", "training-free"),
+        Entry("least-squares", "training_free.least_squares", "Least-squares probe", "LSQ", "training-free"),
+        Entry("tip-adapter", "training_free.tip_adapter", "Tip-Adapter", "Tip", "training-free"),
+        Entry("gda", "training_free.gda", "GDA", "GDA", "training-free"),
+        Entry("proker", "training_free.proker", "ProKeR", "ProKeR", "training-free"),
+        Entry("ss-text", "training_free.ss_text", "SS-Text", "SS-Text", "training-free"),
+        Entry("linear-probe", "adapters.linear_probe", "Linear probe", "LP", "adapter"),
+        Entry("clip-adapter", "adapters.clip_adapter", "CLIP-Adapter", "CLIP-Ad.", "adapter"),
+        Entry("tip-adapter-f", "adapters.tip_adapter_f", "Tip-Adapter-F", "Tip-F", "adapter"),
+        Entry("taskres", "adapters.task_res", "TaskRes", "TaskRes", "adapter"),
+        Entry("zs-lp", "adapters.zs_lp", "ZS-LP", "ZS-LP", "adapter"),
+        Entry("clap", "adapters.clap", "CLAP", "CLAP", "adapter"),
+        Entry("lp-plus-plus", "adapters.lp_plus_plus", "LP++", "LP++", "adapter"),
+        Entry("rla", "adapters.rla", "RLA", "RLA", "adapter"),
+        Entry("prolip", "adapters.prolip", "ProLIP", "ProLIP", "adapter"),
+    )
+}
+"""In the order of tables."""
+
+
+class Reads(Protocol):
+    """What `dualpt.core.methods.interface.Needs` declares."""
+
+    @property
+    def views(self) -> int: ...
+    @property
+    def min_crop_area(self) -> float: ...
+    @property
+    def norms(self) -> bool: ...
+    @property
+    def hidden(self) -> bool: ...
+
+
+_OWN_NAMES: set[str] = set()
+"""Of the users' files that this process has loaded."""
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedMethod:
+    """A method whose code has been imported."""
+
+    definition: type[Any]
+    """The subclass of `dualpt.core.methods.interface.Method`."""
+    path: str | None = None
+    """Of a user's own file."""
+    sha256: str | None = None
+    """Of the file that defines it, where that does not ship; part of every cell's key."""
+
+    @property
+    def name(self) -> str:
+        return str(self.definition.name)
+
+    @property
+    def option_names(self) -> tuple[str, ...]:
+        options: type[BaseModel] = self.definition.options
+        return tuple(options.model_fields)
+
+    @cached_property
+    def instance(self) -> Any:
+        """The one object that serves every cell."""
+        return self.definition()
+
+    def options(self, values: dict[str, Any]) -> Any:
+        """Typed options.
+
+        Raises:
+            ValidationError: an unknown option, a wrong type, or a value out of range.
+        """
+        return self.definition.options(**values)
+
+    def reads(self, values: dict[str, Any]) -> Reads:
+        """What it reads under these options."""
+        needs: Reads = self.instance.needs(self.options(values))
+        return needs
+
+
+def canonical(spec: str) -> str:
+    """The name of a method as settings hold it: files by their absolute path."""
+    return absolute(spec) if is_file_spec(spec) else spec
+
+
+@cache
+def load_method(spec: str) -> LoadedMethod:
+    """Import a method on frozen features.
+
+    Args:
+        spec: a name of the catalogue or of an entry point, or `canonical` of a file.
+
+    Raises:
+        UserError: no such method (the nearest is named), or one whose code is faulty; one line.
+    """
+    if spec in CATALOGUE:
+        return LoadedMethod(_import(f"{ROOM}.{CATALOGUE[spec].module}", spec))
+    if is_file_spec(spec):
+        definition, file = read_definition(spec)
+        return _checked(LoadedMethod(definition, file.path, file.sha256), file.path)
+    offered = installed()
+    if spec in offered:
+        try:
+            definition = offered[spec].load()
+        except Exception as error:
+            fault = f"{type(error).__name__}: {error}"
+            raise UserError(f"method {spec}: entry point {offered[spec].value}: {fault}") from None
+        loaded = _checked(LoadedMethod(definition, sha256=_source_of(definition)), f"entry point {spec}")
+        if loaded.name != spec:
+            raise UserError(f"entry point {spec}: its method is named '{loaded.name}'; both should be one")
+        return loaded
+    known = (*BUILT_IN, *CATALOGUE, *offered)
+    raise UserError(f"unknown method '{spec}'{nearest(spec, known)} (known: {', '.join(known)}, or FILE.py)")
+
+
+@cache
+def installed() -> dict[str, EntryPoint]:
+    """Methods that installed packages offer, by name."""
+    return {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+
+
+def owner_of(key: str) -> str | None:
+    """The method that a dotted key belongs to, of all that are known; None for other keys."""
+    owner = key.partition(".")[0]
+    return owner if owner in CATALOGUE or owner in installed() or owner in _OWN_NAMES else None
+
+
+def _import(module: str, name: str) -> type[Any]:
+    """The class of that name in a module of the project."""
+    members = vars(importlib.import_module(module)).values()
+    found: type[Any] = next(one for one in members if isinstance(one, type) and vars(one).get("name") == name)
+    return found
+
+
+def _checked(method: LoadedMethod, place: str) -> LoadedMethod:
+    """Refuse what no file of this project could be: titles that are missing, a name that is taken, odd options."""
+    definition = method.definition
+    check_declared(definition, place, {"name": str, "title": str, "short_title": str, "protocols": frozenset})
+    if not NAME.fullmatch(method.name):
+        raise UserError(f"{place}: name '{method.name}': use lower-case letters, digits and single hyphens")
+    if method.name in (*CATALOGUE, *BUILT_IN):
+        raise UserError(f"{place}: name '{method.name}' is taken by a method that ships; choose another")
+    try:
+        defaults = method.options({}).model_dump()
+    except ValidationError as error:
+        option = ".".join(map(str, error.errors()[0]["loc"]))
+        raise UserError(f"{place}: option {option} needs a default") from None
+    for option, value in defaults.items():
+        if not isinstance(value, str | int | float | bool | None):
+            raise UserError(f"{place}: option {option}: a word, a number, true, false or none, found {value!r}")
+    if foreign := set(definition.packable) - set(defaults):
+        raise UserError(f"{place}: packable names no option '{min(foreign)}'{nearest(min(foreign), defaults)}")
+    _OWN_NAMES.add(method.name)
+    return method
+
+
+def _source_of(definition: type[Any]) -> str:
+    """SHA-256 of the file that defines an installed method."""
+    return file_sha256(Path(inspect.getfile(definition)))

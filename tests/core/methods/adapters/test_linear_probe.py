@@ -1,0 +1,178 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sklearn.linear_model
+import torch
+from torch.nn import functional as F
+
+from dualpt.core.errors import UserError
+from dualpt.core.methods.adapters import linear_probe
+from dualpt.core.methods.adapters.linear_probe import LinearProbe, LinearProbeOptions, LogisticRegression
+from dualpt.core.methods.interface import Images, Labelled, Support
+from tests.core.methods.clip_like import C, D, R, V, agree, cell_of, clip_like_support, new_images
+
+METHOD = LinearProbe()
+
+
+def of_sklearn(support: Support, r: int, penalty: float, **settings: float) -> sklearn.linear_model.LogisticRegression:
+    features, labels = support.images.directions[r].flatten(0, 1).double(), support.labels[r].repeat(V)
+    settings = {"max_iter": 5000, **settings}
+    return sklearn.linear_model.LogisticRegression(C=penalty, **settings).fit(features.numpy(), labels.numpy())
+
+
+def published_search(support: Support, r: int) -> float:
+    """C of one cell by the published search, with every fit at its minimum."""
+    assert support.val is not None
+    images, labels = support.val.images.directions[r].numpy(), support.val.labels[r].numpy()
+
+    def right(fit: sklearn.linear_model.LogisticRegression) -> float:
+        return float(np.mean(fit.predict(images) == labels))
+
+    listed = [1e6, 1e4, 1e2, 1, 1e-2, 1e-4, 1e-6]
+    peak = listed[int(np.argmax([right(of_sklearn(support, r, one, tol=1e-7)) for one in listed]))]
+    left, right_end = 1e-1 * peak, 1e1 * peak
+    chosen = peak
+    for _ in range(8):
+        fits = of_sklearn(support, r, left, tol=1e-7), of_sklearn(support, r, right_end, tol=1e-7)
+        middle = 10 ** (0.5 * (np.log10(left) + np.log10(right_end)))
+        if right(fits[0]) < right(fits[1]):
+            chosen, left = right_end, middle
+        else:
+            chosen, right_end = left, middle
+    return chosen
+
+
+@pytest.mark.parametrize("penalty", [1e-4, 0.1, 1.0, 10.0, 100.0])
+def test_the_minimum_is_scikit_learns(penalty: float) -> None:
+    support = clip_like_support()
+    features = support.images.directions.flatten(1, 2).double()
+    labels = support.labels.repeat(1, V)
+    fitted = LogisticRegression(features, labels, n_classes=C, tolerance=1e-8, iterations=5000).fit([penalty] * R)
+    for r in range(R):
+        theirs = of_sklearn(support, r, penalty, tol=1e-8)
+        np.testing.assert_allclose(fitted.weights[r], theirs.coef_, rtol=0, atol=1e-4 * abs(theirs.coef_).max())
+        centred = theirs.intercept_ - theirs.intercept_.mean()
+        np.testing.assert_allclose(fitted.bias[r] - fitted.bias[r].mean(), centred, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("penalty", [1e-4, 0.1, 1.0])
+def test_probabilities_are_scikit_learns_at_the_tolerance_of_both(penalty: float) -> None:
+    support, images = clip_like_support(), new_images()
+    classifier = METHOD.fit(support, [LinearProbeOptions(inverse_penalty=penalty)] * R).classifier
+    probabilities = classifier.logits(images).softmax(dim=-1)
+    for r in range(R):
+        theirs = of_sklearn(support, r, penalty).predict_proba(images.directions.numpy())
+        np.testing.assert_allclose(probabilities[r], theirs, rtol=0, atol=5e-3)
+
+
+def test_the_gradient_agrees_with_autograd() -> None:
+    support = clip_like_support()
+    features, labels = support.images.directions.flatten(1, 2).double(), support.labels.repeat(1, V)
+    penalties = torch.tensor([0.01, 1.0, 100.0], dtype=torch.float64)
+    objective = linear_probe._Objective(features, labels, penalties)
+    x = torch.randn(R, (D + 1) * C, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    value, gradient = objective(x.detach(), torch.arange(R))
+    weights, bias = x.view(R, D + 1, C)[:, :-1], x.view(R, D + 1, C)[:, -1]
+    for r in range(R):
+        loss = F.cross_entropy(features[r] @ weights[r] + bias[r], labels[r])
+        loss = loss + weights[r].square().sum() / (2 * penalties[r] * features.shape[1])
+        assert float(value[r]) == pytest.approx(float(loss.detach()), rel=1e-12)
+        (expected,) = torch.autograd.grad(loss, x, retain_graph=True)
+        torch.testing.assert_close(gradient[r], expected[r])
+    some, their_gradient = objective(x.detach()[[2, 0]], torch.tensor([2, 0]))
+    torch.testing.assert_close(some, value[[2, 0]])
+    torch.testing.assert_close(their_gradient, gradient[[2, 0]])
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_the_search_is_the_published_one(seed: int) -> None:
+    support = clip_like_support(seed=seed, n_images=14)
+    assert support.val is not None
+    features, labels = support.images.directions.flatten(1, 2).double(), support.labels.repeat(1, V)
+    val = Labelled(Images(support.val.images.directions.double()), support.val.labels)
+    regression = LogisticRegression(features, labels, n_classes=C, tolerance=1e-7, iterations=5000)
+    found = linear_probe._search(regression, val)
+    for r in range(R):
+        assert 10 ** float(found.log_penalties[r]) == pytest.approx(published_search(support, r), rel=1e-6)
+    again = regression.fit((10**found.log_penalties).tolist())
+    torch.testing.assert_close(found.classifier.weights, again.weights, rtol=1e-6, atol=1e-6)
+
+
+def test_it_says_what_the_search_chose() -> None:
+    support = clip_like_support()
+    fitted = METHOD.fit(support, [LinearProbeOptions()] * R)
+    chosen = [one["inverse_penalty"] for one in fitted.chosen]
+    assert len(set(chosen)) > 1
+    for r, penalty in enumerate(chosen):
+        assert 1e-7 * (1 - 1e-9) <= penalty <= 1e7 * (1 + 1e-9)
+        again = METHOD.fit(cell_of(support, r), [LinearProbeOptions(inverse_penalty=penalty)])
+        torch.testing.assert_close(again.classifier.logits(new_images())[0], fitted.classifier.logits(new_images())[r])
+
+
+@pytest.mark.parametrize("penalty", [1.0, None])
+def test_a_cell_gets_packed_what_it_gets_alone(penalty: float | None) -> None:
+    support = clip_like_support()
+    options = LinearProbeOptions(inverse_penalty=penalty)
+    packed = METHOD.fit(support, [options] * R)
+    for r in range(R):
+        alone = METHOD.fit(cell_of(support, r), [options])
+        agree(packed.classifier, alone.classifier, r)
+        assert packed.chosen[r : r + 1] == alone.chosen
+
+
+def test_without_validation_images_the_penalty_must_be_set() -> None:
+    assert METHOD.needs(LinearProbeOptions()).validation
+    assert not METHOD.needs(LinearProbeOptions(inverse_penalty=1.0)).validation
+    with pytest.raises(UserError, match=r"no validation images to choose linear-probe\.inverse_penalty on; set it"):
+        METHOD.fit(clip_like_support(val=False), [LinearProbeOptions()] * R)
+
+
+def test_one_class_is_refused_and_an_absent_one_is_not() -> None:
+    support, options = clip_like_support(), [LinearProbeOptions(inverse_penalty=1.0)] * R
+    with pytest.raises(UserError, match="linear-probe tells classes apart"):
+        METHOD.fit(replace(support, raw_text=support.raw_text[:1], labels=0 * support.labels), options)
+    support.labels[:] = support.labels.clamp(max=5)
+    assert (METHOD.fit(support, options).classifier.logits(new_images()).argmax(dim=-1) < 6).all()
+
+
+def test_a_feature_that_is_not_finite_fails_its_cell_alone() -> None:
+    support, options = clip_like_support(), [LinearProbeOptions(inverse_penalty=1.0)] * R
+    expected = METHOD.fit(support, options).classifier
+    support.images.directions[1, 2, 3, 4] = torch.nan
+    fitted = METHOD.fit(support, options)
+    assert fitted.failures == [None, "a training feature is not finite", None]
+    for r in (0, 2):
+        agree(fitted.classifier, expected.of_cell(r), r)
+
+
+def test_it_reads_one_large_crop_and_no_norms() -> None:
+    needs = METHOD.needs(LinearProbeOptions())
+    assert (needs.views, needs.min_crop_area, needs.norms) == (1, 0.5, False)
+
+
+@pytest.mark.parametrize(("dataset", "accuracy"), [("dtd", 70.6), ("oxford_pets", 86.4), ("oxford_flowers", 97.4)])
+def test_real_features(shared_data: Path, dataset: str, accuracy: float) -> None:
+    """16 shots of CLIP ViT-B/16, C chosen on the published validation split; scikit-learn with the same C is near."""
+    keys, values, val, val_labels, test, truth = (
+        torch.load(shared_data / "clip_features" / dataset / f"{name}.pt", map_location="cpu", weights_only=True)
+        for name in ("keys_16shots", "values_16shots", "val_f", "val_l", "test_f", "test_l")
+    )
+    features, labels = F.normalize(keys.T.float(), dim=-1), values.argmax(dim=1)
+    support = Support(
+        images=Images(features[None, None]),
+        labels=labels[None],
+        raw_text=torch.zeros(values.shape[1], features.shape[1]),
+        scale=100.0,
+        seeds=[0],
+        val=Labelled(Images(F.normalize(val.float(), dim=-1)[None]), val_labels.long()[None]),
+    )
+    fitted = METHOD.fit(support, [LinearProbeOptions()])
+    images = F.normalize(test.float(), dim=-1)
+    mine = 100 * (fitted.classifier.logits(Images(images))[0].argmax(dim=-1) == truth).double().mean().item()
+    assert mine == pytest.approx(accuracy, abs=0.3)
+    theirs = sklearn.linear_model.LogisticRegression(C=fitted.chosen[0]["inverse_penalty"], max_iter=1000)
+    assert mine == pytest.approx(
+        100 * theirs.fit(features.numpy(), labels.numpy()).score(images.numpy(), truth.numpy()), abs=0.5
+    )

@@ -1,0 +1,69 @@
+"""Small features like CLIP's: images and texts in two narrow cones, raw norms of about 10, overlapping classes."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dualpt.core.methods.interface import Classifier, Images, Labelled, Support
+
+R, V, N, M, C, D, W = 3, 4, 28, 21, 7, 16, 24
+
+
+def clip_like_support(*, cells: int = R, views: int = V, n_images: int = N, val: bool = True, seed: int = 0) -> Support:
+    """`cells` draws of `n_images` images of C classes, with M validation images each."""
+    draw = torch.Generator().manual_seed(seed)
+    projection = torch.randn(W, D, generator=draw) / W**0.5
+    centres = torch.randn(C, W, generator=draw)
+    cone = 2 * torch.randn(W, generator=draw)
+
+    def images(labels: Tensor) -> Images:
+        return as_images(3 * (cone + centres[labels] + torch.randn(*labels.shape, W, generator=draw)), projection)
+
+    def labels(n: int) -> Tensor:
+        return torch.stack([torch.arange(n)[torch.randperm(n, generator=draw)] % C for _ in range(cells)])
+
+    of_train, of_val = labels(n_images), labels(M)
+    text = centres @ projection + 2 * torch.randn(D, generator=draw) + torch.randn(C, D, generator=draw)
+    return Support(
+        images=images(of_train[:, None].expand(-1, views, -1)),
+        labels=of_train,
+        raw_text=4 * text,
+        scale=20.0,
+        seeds=range(cells),
+        val=Labelled(images(of_val), of_val) if val else None,
+        projection=projection,
+    )
+
+
+def as_images(hidden: Tensor, projection: Tensor) -> Images:
+    raw = hidden @ projection
+    return Images(F.normalize(raw, dim=-1), raw.norm(dim=-1), hidden)
+
+
+def cell_of(support: Support, r: int) -> Support:
+    """One cell alone."""
+    alone = replace(support, images=_row(support.images, r), labels=support.labels[r : r + 1], seeds=[support.seeds[r]])
+    if support.val is None:
+        return alone
+    return replace(alone, val=Labelled(_row(support.val.images, r), support.val.labels[r : r + 1]))
+
+
+def _row(images: Images, r: int) -> Images:
+    hidden = None if images.hidden is None else images.hidden[r : r + 1]
+    return Images(images.directions[r : r + 1], images.norms[r : r + 1], hidden)
+
+
+def new_images(seed: int = 1) -> Images:
+    """(40,) images to classify."""
+    val = clip_like_support(cells=2, seed=seed).val
+    assert val is not None
+    assert val.images.hidden is not None
+    return Images(*(one.flatten(0, 1)[:40] for one in (val.images.directions, val.images.norms, val.images.hidden)))
+
+
+def agree(packed: Classifier, alone: Classifier, r: int) -> None:
+    """Cell r of a pack has the classifier that it gets alone."""
+    for name, tensor in alone.tensors().items():
+        torch.testing.assert_close(packed.of_cell(r).tensors()[name], tensor, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,176 @@
+"""Methods on frozen features from cells to results: packs, protocols, what they read, and faults."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from dualpt.core.cell import Cell, check_serves, pack_of
+from dualpt.core.config import Value
+from dualpt.core.data.images import View, decode
+from dualpt.core.errors import UserError
+from dualpt.core.features.needs import needs_of
+from dualpt.core.inputs.key import cell_key
+from dualpt.core.inputs.reading import CellInputs
+from dualpt.core.learned.feature_classifier import FeatureClassifier
+from dualpt.core.learned.fitted import classifier_file, load_classifier
+from dualpt.core.presets import method_setting
+from dualpt.core.running.cell_runner import CellResult, CellRunner
+from dualpt.core.running.feature_fits import NOT_FINITE, support_of
+from tests.core.own_method import SOURCE
+
+PACKED = ("nearest-mean", "least-squares", "tip-adapter", "gda", "ss-text", "proker")
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory: pytest.TempPathFactory) -> CellRunner:
+    torch.set_num_threads(1)
+    return CellRunner(cache=tmp_path_factory.mktemp("store"), device="cpu")
+
+
+def cell(method: str, seed: int = 1, protocol: str = "few-shot", shots: int = 2, **more: Value) -> Cell:
+    setting = method_setting(method, protocol=protocol)  # type: ignore[arg-type]
+    own = {f"{setting.method_name}.{key}": value for key, value in more.items()}
+    return Cell(setting.with_values(own), "mini-tiles", protocol, shots, seed)  # type: ignore[arg-type]
+
+
+def run(runner: CellRunner, *cells: Cell) -> list[CellResult]:
+    runner.prepare_data(cells)
+    runner.check(cells)
+    runner.prepare(cells)
+    return runner.run(cells)
+
+
+@pytest.mark.parametrize("method", PACKED)
+def test_a_pack_gives_what_its_cells_give_alone(runner: CellRunner, method: str) -> None:
+    cells = [cell(method, seed) for seed in (1, 2, 3)]
+    packed = run(runner, *cells)
+    for one, alone in zip(packed, (run(runner, each)[0] for each in cells), strict=True):
+        assert one.metrics.test_accuracy == pytest.approx(alone.metrics.test_accuracy, abs=0.5)
+        assert one.metrics.val_accuracy == pytest.approx(alone.metrics.val_accuracy, abs=2.0)
+        assert (one.key, one.sample_fingerprint) == (alone.key, alone.sample_fingerprint)
+    assert len({one.key for one in packed}) == 3
+
+
+def test_a_result_is_that_of_a_cell(runner: CellRunner) -> None:
+    (result,) = run(runner, cell("nearest-mean"))
+    metrics = result.metrics
+    assert result.failure is None
+    assert metrics.train_loss is None
+    assert metrics.test_balanced_accuracy is not None
+    assert metrics.train_seconds > 0
+    assert metrics.test_accuracy is not None
+    assert metrics.test_accuracy > 50
+    assert set(result.per_class) == {"test"}
+    assert len(result.per_class["test"]) == 8
+
+
+def test_what_is_saved_classifies_as_the_cell_was_judged(runner: CellRunner, tmp_path: Path) -> None:
+    for method in ("gda", "tip-adapter", "least-squares"):
+        (result,) = run(runner, one := cell(method))
+        assert result.learned is not None
+        path = tmp_path / f"{method}.safetensors"
+        path.write_bytes(classifier_file(result.learned))
+        classifier = FeatureClassifier(load_classifier(path), device="cpu")
+        inputs = CellInputs(one)
+        images = runner.features(one.setting, inputs.source, inputs.data.tests["test"])
+        accuracy = 100 * (classifier.logits(images).argmax(-1) == images.labels).double().mean().item()
+        assert accuracy == pytest.approx(result.metrics.test_accuracy)
+
+
+def test_new_classes_are_classified_by_their_names(runner: CellRunner) -> None:
+    with pytest.raises(UserError, match=r"gda: new classes need gda\.covariance=class-mean"):
+        check_serves(method_setting("gda"), "base-to-new", [2])
+    (result,) = run(runner, cell("gda", protocol="base-to-new"))
+    base, new = result.metrics.base_accuracy, result.metrics.new_accuracy
+    assert base is not None
+    assert new is not None
+    assert min(base, new) > 25  # four classes each
+    assert result.metrics.harmonic_mean == pytest.approx(2 * base * new / (base + new))
+    assert result.learned is not None
+    assert result.learned.class_names == result.class_names[:4]
+
+
+def test_other_datasets_are_classified_by_their_names(runner: CellRunner) -> None:
+    source = cell("clip-adapter", protocol="cross-dataset")
+    transferred = Cell(source.setting, source.dataset, "cross-dataset", 2, 1, ("mini-pets",))
+    (result,) = run(runner, transferred)
+    assert set(result.metrics.targets) == {"mini-pets"}
+
+
+def test_views_are_read_as_the_method_crops_them(runner: CellRunner) -> None:
+    one = cell("gda", views=2, min_crop_area=0.25)
+    views = {need.view for need in needs_of([one])}
+    assert views == {None, View(0, 0.25), View(1, 0.25)}
+    run(runner, one)
+    support = support_of(runner, [CellInputs(one)])
+    assert support.images.directions.shape[:3] == (1, 2, 16)
+    assert not torch.equal(support.images.directions[:, 0], support.images.directions[:, 1])
+    assert cell_key(one) != cell_key(cell("gda", views=2, min_crop_area=0.5))
+
+
+def test_raw_features_are_the_towers(runner: CellRunner) -> None:
+    one = cell("tip-adapter", views=0)
+    run(runner, one)
+    support = support_of(runner, [CellInputs(one)])
+    backbone = runner.towers_of(one.setting).backbone
+    inputs = CellInputs(one)
+    pixels = [backbone.preprocess.plain(decode(inputs.source.image_root / item.path)) for item in inputs.data.train]
+    with torch.no_grad():
+        raw = backbone.model.visual(torch.stack(pixels))
+    assert torch.allclose(support.images.raw[0, 0], raw, atol=1e-4)
+    assert support.raw_text.norm(dim=-1).sub(1).abs().max() > 0.01
+
+
+def test_hidden_features_come_with_their_projection(runner: CellRunner) -> None:
+    one = cell("prolip", views=0)
+    run(runner, one)
+    support = support_of(runner, [CellInputs(one)])
+    assert support.images.hidden is not None
+    assert support.projection is not None
+    raw = torch.nn.functional.normalize(support.images.hidden @ support.projection, dim=-1)
+    assert torch.allclose(raw, support.images.directions, atol=1e-5)
+
+
+def test_options_that_are_packable_may_differ_within_a_pack(tmp_path: Path, runner: CellRunner) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(SOURCE)
+    one, other = (cell(str(path), pull=pull) for pull in (0.0, 50.0))
+    assert pack_of(one) == pack_of(other)
+    packed = run(runner, one, other)
+    alone = [run(runner, each)[0] for each in (one, other)]
+    accuracies = [result.metrics.test_accuracy for result in packed]
+    assert accuracies == [result.metrics.test_accuracy for result in alone]
+    assert accuracies[0] != accuracies[1]
+    assert pack_of(cell("gda")) != pack_of(cell("gda", views=3))
+
+
+def test_a_fault_of_a_users_own_names_its_line(tmp_path: Path, runner: CellRunner) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(SOURCE.replace("support.text", "support.texts"))
+    with pytest.raises(UserError, match=r"own\.py:21: AttributeError: 'Support' object has no attribute 'texts'"):
+        run(runner, cell(str(path)))
+
+
+def test_a_classifier_that_is_not_finite_fails_its_cell(tmp_path: Path, runner: CellRunner) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(
+        SOURCE.replace("support.scale * weights", "weights / torch.tensor(support.seeds)[:, None, None].sub(1)")
+    )
+    failed, sound = run(runner, cell(str(path), 1), cell(str(path), 2))
+    assert failed.failure == NOT_FINITE
+    assert failed.metrics.test_accuracy is None
+    assert failed.learned is None
+    assert sound.failure is None
+    assert sound.metrics.test_accuracy is not None
+
+
+def test_protocols_and_shots_that_a_method_is_not_made_for(tmp_path: Path) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(SOURCE.replace('source = "a test"', 'source = "a test"\n    min_shots = 2'))
+    setting = method_setting(str(path))
+    check_serves(setting, "few-shot", [4, 2])
+    with pytest.raises(UserError, match="pulled: can't be judged under protocol base-to-new, since it serves few-shot"):
+        check_serves(setting, "base-to-new", [2])
+    with pytest.raises(UserError, match="pulled: needs at least 2 shots, found 1"):
+        check_serves(setting, "few-shot", [4, 1])
