@@ -116,7 +116,8 @@ class Comparison:
         cells = self.selection.cells
         chosen = find_method(baseline, dict.fromkeys(cells["trial"]), "baseline")
         at, judged = self._at(shots, metric)
-        found = claims_of(cells, self.selection.grid, chosen, shots=at, metric=judged)
+        searches = self.selection.searches
+        found = claims_of(cells, self.selection.grid, chosen, shots=at, metric=judged, searches=searches)
         rows = {
             method: {
                 "difference": paired.difference,

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from dualpt.core.learned.classifier import ClassScore
+from dualpt.core.learned.image_classifier import ClassScore
 from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY
 from dualpt.sweeps.comparison import draw
 from dualpt.sweeps.comparison.compare import FORMATS, comparison_tables, rendered, show_tables
@@ -64,7 +64,7 @@ def selection() -> Selection:
 @pytest.mark.parametrize("kind", draw.COMPARISONS)
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
 def test_figures_show_any_name(kind: str, suffix: str, selection: Selection, tmp_path: Path) -> None:
-    figure = draw.COMPARISONS[kind](selection, None)
+    figure = draw.COMPARISONS[kind](selection, None, None)
     shown = "".join(text.get_text() for text in figure.findobj(plt.Text)) + "".join(
         text.get_text() for legend in figure.legends for text in legend.get_texts()
     )

@@ -84,7 +84,7 @@ def test_other_classes_are_served_by_shared_contexts(contexts: Path, pixels: np.
 
 
 def test_only_places_may_be_given_beside_the_file(contexts: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"optim\.epochs: learned prompts keep their setting"):
+    with pytest.raises(UserError, match=r"optim\.epochs: what was learned keeps its setting"):
         load_classifier(contexts, optim__epochs=3)
     with pytest.raises(UserError, match=r"no\.safetensors"):
         load_classifier(tmp_path / "no.safetensors")
