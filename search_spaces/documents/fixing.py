@@ -5,6 +5,7 @@ from typing import Any
 
 from dualpt.core.config import Setting, flatten
 from dualpt.core.errors import UserError
+from dualpt.core.method_catalog import owner_of
 from dualpt.search_spaces.constraints import parse_constraint
 from dualpt.search_spaces.parameters import Parameter, parse_parameter
 from dualpt.search_spaces.space_checks import can_matter
@@ -56,9 +57,9 @@ def _idle(
 ) -> list[str]:
     """Searched keys that mattered and no longer do."""
     place = f"{source}: search.space"
-    before = {key: parse_parameter(key, spec, place) for key, spec in space.items()}
-    reference = Setting().with_values(setting, source=source)
-    free = Setting().with_values({key: value for key, value in setting.items() if key not in fixed}, source=source)
+    reference = _reference(setting, source)
+    free = _reference({key: value for key, value in setting.items() if key not in fixed}, source)
+    before = {key: parse_parameter(key, spec, place, reference) for key, spec in space.items()}
     idle: list[str] = []
     while True:
         parameters = [before[key] for key in left if key not in idle]
@@ -73,6 +74,13 @@ def _idle(
         idle += more
 
 
+def _reference(values: Mapping[str, Any], source: str) -> Setting:
+    """The setting that is searched, without the options of methods that run beside it as baselines."""
+    begun = Setting().with_values({key: value for key, value in values.items() if key == "method"}, source)
+    own = (None, begun.method_name)
+    return begun.with_values({key: value for key, value in values.items() if owner_of(key) in own}, source)
+
+
 def _exists(parameter: Parameter, space: Collection[Parameter], reference: Setting) -> bool:
     """Whether a parameter's condition can hold, as far as keys that aren't searched decide."""
     searched, values = {other.key for other in space}, reference.flat()
@@ -83,9 +91,10 @@ def _constraints(declared: Any, space: Collection[str], left: Collection[str], s
     """Those that still say something of a searched key."""
     if not isinstance(declared, list):
         return declared
-    values, kept = Setting().with_values(setting, source=source).flat(), []
+    reference, kept = _reference(setting, source), []
+    values = reference.flat()
     for text in declared:
-        constraint = parse_constraint(text, space, f"{source}: search.constraints")
+        constraint = parse_constraint(text, space, f"{source}: search.constraints", reference.keys)
         if constraint.keys & set(left):
             kept.append(text)
         elif not constraint.holds(values):

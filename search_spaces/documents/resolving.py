@@ -4,9 +4,6 @@ from typing import Any
 
 from dualpt.search_spaces.sweep import LoadedSweep, SweepFile
 
-ELSEWHERE = ("method",)
-"""Keys of a setting that a file doesn't give under `setting`."""
-
 
 def resolved_document(sweep: LoadedSweep) -> dict[str, Any]:
     """Every key of a sweep or an ablation in the order of its file, defaults included.
@@ -17,8 +14,9 @@ def resolved_document(sweep: LoadedSweep) -> dict[str, Any]:
     document = sweep.file.model_dump(mode="json")
     searched = {parameter.key for parameter in sweep.space}
     setting: dict[str, Any] = {}
-    for key, value in sweep.reference.flat().items():
-        if key not in searched and key not in ELSEWHERE:
+    # what the file fixes beyond its reference are options of its baselines
+    for key, value in {**sweep.file.base_values(), **sweep.reference.flat()}.items():
+        if key not in searched:
             section, _, name = key.rpartition(".")
             (setting.setdefault(section, {}) if section else setting)[name] = value
     document["setting"] = setting

@@ -56,3 +56,11 @@ def test_nothing_left_to_search_is_one_line() -> None:
     others = [space.format(key) for key in keys(demo()) - set(fixed)]
     with pytest.raises(UserError, match=r"fixes .*prompt.n_prompts, and nothing is left to search"):
         demo(*others, *(f"{key}={value}" for key, value in fixed.items()))
+
+
+def test_an_option_of_a_method_on_frozen_features_too() -> None:
+    space = ["search.space={tip-adapter-f.epochs: {int: [9, 20]}, tip-adapter-f.alpha: {float: [1, 3]}}"]
+    other = ["method=tip-adapter-f", "baselines=[proker]", "proker.views=0"]
+    sweep = demo("search.constraints=[]", "search.start_from=[]", *other, *space, "tip-adapter-f.epochs=15")
+    assert keys(sweep) == {"tip-adapter-f.alpha"}
+    assert dict(sweep.reference.own)["epochs"] == 15
