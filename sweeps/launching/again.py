@@ -9,7 +9,7 @@ from dualpt.search_spaces.sweep import LoadedSweep, Origin, Run
 from dualpt.search_spaces.sweep_file import load_document
 from dualpt.sweeps.ledger.launch_record import LaunchRecord, record_from
 from dualpt.sweeps.ledger.opening import open_reader
-from dualpt.sweeps.stores import masked
+from dualpt.sweeps.stores import is_new, masked
 
 STORE, STUDY = "run.tracking_uri", "run.study_storage"
 MASKED = "***"
@@ -39,6 +39,8 @@ def ablation_again(name: str, overrides: Mapping[str, Any]) -> LoadedAblation:
 
 def _declared(name: str, overrides: Mapping[str, Any], kind: str) -> tuple[dict[str, Any], Origin]:
     store = str(overrides.get(STORE) or Run().tracking_uri)
+    if is_new(store):
+        raise UserError(f"--again: {masked(store)}: no such tracking store here; name the sweep's with {STORE}=…")
     record = record_from(open_reader(store).read_sweep(name).launched)
     if record is None or not record.document:
         raise UserError(
@@ -55,6 +57,6 @@ def _declared(name: str, overrides: Mapping[str, Any], kind: str) -> tuple[dict[
 
 
 def _at_home(record: LaunchRecord, store: str) -> dict[str, Any]:
-    """The document with the store where it was found, which may have moved since."""
+    """The document with the store where it was found: it may have moved since."""
     run = dict(record.document.get("run") or {})
     return {**record.document, "run": {**run, "tracking_uri": store}}

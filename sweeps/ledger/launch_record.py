@@ -16,7 +16,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-import dualpt
+from dualpt import core
 from dualpt.core.recipes import NUMERIC_PACKAGES
 from dualpt.search_spaces.documents.resolving import resolved_document
 from dualpt.search_spaces.sweep import LoadedSweep
@@ -72,8 +72,8 @@ class LaunchRecord:
         return {"launch.json": json.dumps(asdict(self), indent=1), "file.yaml": self.text, "resolved.yaml": resolved}
 
     def facts(self) -> dict[str, str]:
-        """What a reader asks first, as words by what they are."""
-        dirty = " with changes that are not committed" if self.dirty else ""
+        """What a reader asks first: name -> value, both as text; what is not known is left out."""
+        dirty = " with uncommitted changes" if self.dirty else ""
         found = {
             "command": self.command,
             "file": self.file,
@@ -146,7 +146,7 @@ def _code() -> tuple[str, bool | None]:
 
     A package installed below someone's project isn't one of that project's files.
     """
-    folder = Path(dualpt.__path__[0]).resolve()
+    folder = Path(core.__path__[0]).resolve()
     try:
         _git(folder, "ls-files", "--error-unmatch", "__init__.py")
         commit = _git(folder, "rev-parse", "HEAD")

@@ -1,6 +1,7 @@
 """A sweep is launched again from its store alone, and how it was launched is on record without its secrets."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from dualpt.sweeps.launching.again import ablation_again, sweep_again
 from dualpt.sweeps.launching.launch import open_dispatcher
 from dualpt.sweeps.ledger.launch_record import launch_record
 from dualpt.sweeps.ledger.mlflow import Ledger
+from dualpt.sweeps.moving.move import export_sweep, import_archive
 from dualpt.sweeps.planning.plan import plan_sweep
 from tests.sweeps.fake_runner import fake_key
 from tests.sweeps.running import finish, quiet
@@ -89,6 +91,18 @@ def test_what_is_recorded(store: str, tmp_path: Path, monkeypatch: pytest.Monkey
 def _artifacts(ledger: Ledger, run_id: str, name: str) -> str:
     found = [file.path for file in ledger._client.list_artifacts(run_id, "launches")]
     return f"{found[0]}/{name}"
+
+
+def test_an_export_carries_it(store: str, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    other = f"sqlite:///{shutil.copy(tmp_path / 'mlflow.db', tmp_path / 'elsewhere')}"
+    sweep = launched(load_sweep(written(tmp_path), {"trials": 3}))
+    export_sweep(Ledger(store), "small", tmp_path / "small.zip")
+    import_archive(tmp_path / "small.zip", other)
+    assert sweep_again("small", {"run.tracking_uri": other}).space == sweep.space
+    ledger = Ledger(other)
+    run_id = ledger.read_sweep("small").run_id
+    assert ledger.artifact(run_id, _artifacts(ledger, run_id, "file.yaml"), tmp_path)
 
 
 def test_an_ablation_too(store: str, tmp_path: Path, declare: Declare) -> None:
