@@ -66,7 +66,7 @@ def launch(
     Args:
         sweep: a checked sweep file.
         console: where progress and the outcome are printed.
-        progress: False prints nothing.
+        progress: False prints nothing but what overrides changed beyond their values, on stderr.
         runner: makes a runner, once here and once in every worker process; must be picklable.
         key: the cell key, as the runner computes it.
         notes: reads what is to be said of the sweep's datasets.
@@ -83,8 +83,9 @@ def launch(
     with only_launch(file.run.tracking_uri, file.name), SweepProgress(console, enabled=progress) as shown:
         if "tracking_uri" not in file.run.model_fields_set and os.environ.get("MLFLOW_TRACKING_URI"):
             shown.note(f"runs are kept in {escape(masked(file.run.tracking_uri))}, as MLFLOW_TRACKING_URI says")
+        say = shown.note if progress else _on_stderr  # what changes the results is said in any case
         for remark in sweep.remarks:
-            shown.note(escape(remark))
+            say(escape(remark))
         _begin_alone(file.run.tracking_uri, file.name, shown)
         recorded = cells_on_record(file.run.tracking_uri, file.name)
         finished = {row.key for row in recorded if row.finished}
@@ -110,6 +111,10 @@ def launch(
     if progress:
         report(outcome, console)
     return outcome
+
+
+def _on_stderr(line: str) -> None:
+    Console(stderr=True).print(f"  {line}", highlight=False, soft_wrap=True)
 
 
 def without_new_candidates(sweep: LoadedSweep, recorded: "Sequence[CellRow]") -> LoadedSweep:
