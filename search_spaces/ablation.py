@@ -17,10 +17,11 @@ from unicodedata import normalize
 
 from dualpt.core.config import Setting, Value, flatten, uses_descriptions
 from dualpt.core.errors import UserError, nearest
-from dualpt.core.files.yaml_reader import read_yaml
 from dualpt.core.presets import METHODS, method_setting
 from dualpt.search_spaces.designs import Design, Factor, factorial, one_at_a_time, resolution
-from dualpt.search_spaces.sweep import LoadedSweep, SweepFile, Variant
+from dualpt.search_spaces.documents.extending import read_extended
+from dualpt.search_spaces.shipped import shipped_ablation_or_path
+from dualpt.search_spaces.sweep import LoadedSweep, Origin, SweepFile, Variant
 from dualpt.search_spaces.sweep_file import check_grid, in_full, override
 
 ABLATION_KEYS = ("reference", "variants", "design", "factors", "generators", "pack")
@@ -68,15 +69,26 @@ def load_ablation(path: Path, overrides: Mapping[str, Any] | None = None) -> Loa
     Raises:
         UserError: one line that names the file, the key and the remedy.
     """
-    declared = read_yaml(path)
-    given = in_full(overrides or {})
+    origin = Origin("ablation", str(path), path.read_text(encoding="utf-8") if path.is_file() else "", overrides or {})
+    return load_ablation_document(read_extended(path, shipped_ablation_or_path, override), origin, str(path))
+
+
+def load_ablation_document(declared: Mapping[str, Any], origin: Origin, source: str) -> LoadedAblation:
+    """An ablation from what its file declares, with the overrides of `origin` over it (see `load_ablation`).
+
+    Args:
+        source: what declares it, for error messages.
+    """
+    given = in_full(origin.overrides)
     for key in given:
         if key.split(".")[0] in (*ABLATION_KEYS, "search") and key != "pack":
-            raise UserError(f"{path}: '{key}' cannot be overridden in an ablation; change it in a copy of the file")
+            raise UserError(f"{source}: '{key}' cannot be overridden in an ablation; change it in a copy of the file")
     pack = {"pack": given.pop("pack")} if "pack" in given else {}
     shared = {key: value for key, value in declared.items() if key not in ABLATION_KEYS}
     design = {key: value for key, value in declared.items() if key in ABLATION_KEYS}
-    return check_ablation({**override(shared, given, path), **design, **pack}, source=str(path))
+    document = {**override(shared, given, source), **design, **pack}
+    ablation = check_ablation(document, source)
+    return replace(ablation, sweep=replace(ablation.sweep, origin=replace(origin, document=document)))
 
 
 def check_ablation(declared: Mapping[str, Any], source: str) -> LoadedAblation:
@@ -88,7 +100,8 @@ def check_ablation(declared: Mapping[str, Any], source: str) -> LoadedAblation:
             hint = f"; did you mean 'setting.{key}'?" if key in Setting.model_fields else ""
             raise UserError(f"{source}: unknown key '{key}'{hint or nearest(key, (*SHARED_KEYS, *ABLATION_KEYS))}")
     sweep = check_grid({key: value for key, value in declared.items() if key not in ABLATION_KEYS}, source)
-    sweep = replace(sweep, pack=_pack(declared.get("pack", "auto"), source))
+    origin = Origin("ablation", source, document=declared)
+    sweep = replace(sweep, pack=_pack(declared.get("pack", "auto"), source), origin=origin)
     title = declared.get("reference", "reference")
     _check_name(title, f"{source}: reference")
     reference = Variant(title, sweep.reference, {}, is_reference=True)

@@ -41,14 +41,14 @@ def check_space(space: Sequence[Parameter], fixed: Collection[str], reference: S
             raise UserError(f"{place}: is searched and also fixed in 'setting'; remove one")
         for key, values in parameter.when.items():
             _check_condition(place, key, values, space, reference)
-        if parameter.key in ACTIVE_WHEN and not _can_matter(parameter.key, space, reference):
+        if not can_matter(parameter.key, space, reference):
             raise UserError(
                 f"{place}: changes nothing, because the rest of the setting switches it off; remove it, or search or "
                 "set what switches it on"
             )
 
 
-def _can_matter(key: str, space: Sequence[Parameter], reference: Setting) -> bool:
+def can_matter(key: str, space: Sequence[Parameter], reference: Setting) -> bool:
     """Whether some corner of the space lets a key change a result: a dead knob wastes a search.
 
     Tried are the corners of all first and of all last ends, each with up to two parameters moved to any of their ends.
@@ -58,6 +58,8 @@ def _can_matter(key: str, space: Sequence[Parameter], reference: Setting) -> boo
     starts = [dict(each[0] for each in ends), dict(each[-1] for each in ends)]
     moves = chain.from_iterable(combinations(chain.from_iterable(ends), count) for count in range(3))
     corners = ({**start, **dict(moved)} for moved in moves for start in starts)
+    if key not in ACTIVE_WHEN:
+        return True
     return any(ACTIVE_WHEN[key](reference.with_values(corner)) for corner in corners)
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
@@ -114,6 +114,21 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What a checked sweep was read from: enough to record it, and to launch it again."""
+
+    kind: Literal["sweep", "ablation"] = "sweep"
+    file: str = ""
+    """Path of the file; empty where a program declared the sweep."""
+    text: str = ""
+    """The file as written."""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """Given over the file, by key."""
+    document: Mapping[str, Any] = field(default_factory=dict)
+    """All that is declared: the file, what it extends beneath it, and the overrides over it."""
+
+
+@dataclass(frozen=True)
 class LoadedSweep:
     """A sweep file that has passed every check that needs no data."""
 
@@ -128,6 +143,9 @@ class LoadedSweep:
     """Of an ablation (`dualpt.search_spaces.ablation`): its reference and its variants."""
     pack: int | Literal["auto"] = "auto"
     """How many variants of an ablation may share the steps of a pack; a search has `search.pack`."""
+    origin: Origin = Origin()
+    remarks: tuple[str, ...] = ()
+    """What the overrides changed beyond the values given: to be said before anything runs."""
 
     def base(self) -> Point:
         """All values of the reference, by dotted key; where shots are searched, with the grid's most."""

@@ -12,17 +12,19 @@ from dualpt.core.config import SETTING_KEYS, Section, Setting, flatten, one_line
 from dualpt.core.data.catalog import expand_datasets
 from dualpt.core.data.protocols import targets_of
 from dualpt.core.errors import UserError, nearest
-from dualpt.core.files.yaml_reader import read_yaml
 from dualpt.core.method_catalog import canonical, load_method, owner_of
 from dualpt.core.method_files import is_file_spec
 from dualpt.core.presets import method_setting
 from dualpt.search_spaces.constraints import parse_constraint
+from dualpt.search_spaces.documents.extending import read_extended
+from dualpt.search_spaces.documents.fixing import fix_searched
 from dualpt.search_spaces.parameters import SHOTS
 from dualpt.search_spaces.search_checks import check_constraints, check_packing, check_racing, check_sampler, whole_grid
 from dualpt.search_spaces.search_section import Search
+from dualpt.search_spaces.shipped import shipped_or_path
 from dualpt.search_spaces.space_checks import check_space
 from dualpt.search_spaces.start_points import declared_start_points
-from dualpt.search_spaces.sweep import Grid, LoadedSweep, Run, SweepFile
+from dualpt.search_spaces.sweep import Grid, LoadedSweep, Origin, Run, SweepFile
 
 METHOD_REMEDY = "a sweep searches a method that is trained; list others under 'baselines'"
 
@@ -49,9 +51,30 @@ def load_sweep(path: Path, overrides: Mapping[str, Any] | None = None) -> Loaded
     Raises:
         UserError: one line that names the file, the key and the remedy.
     """
-    given = in_full(overrides or {})
+    origin = Origin("sweep", str(path), path.read_text(encoding="utf-8") if path.is_file() else "", overrides or {})
+    return load_document(read_extended(path, shipped_or_path, override), origin, str(path))
+
+
+def load_document(document: dict[str, Any], origin: Origin, source: str) -> LoadedSweep:
+    """A sweep from what its file declares, with the overrides of `origin` over it (see `load_sweep`).
+
+    Args:
+        source: what declares it, for error messages.
+    """
+    given = in_full(origin.overrides)
     following = [axis for axis in AXES if f"grid.{axis}" in given and f"search.{axis}" not in given]
-    return check_sweep(override(read_yaml(path), given, path), source=str(path), following=following)
+    declared, remarks = fix_searched(override(document, given, source), given, source)
+    sweep = check_sweep(declared, source=source, following=following)
+    return replace(sweep, origin=replace(origin, document=_as_cut(declared, sweep, following)), remarks=remarks)
+
+
+def _as_cut(declared: dict[str, Any], sweep: LoadedSweep, following: Collection[str]) -> dict[str, Any]:
+    """The document with the lists of the search that have followed the grid's, so that it loads on its own."""
+    if sweep.file.search is None:
+        return declared
+    cut = {axis: getattr(sweep.file.search, axis) for axis in following}
+    search = {**declared["search"], **cut}
+    return {**declared, "search": {key: value for key, value in search.items() if key not in cut or value is not None}}
 
 
 def in_full(overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,7 +97,7 @@ def check_sweep(declared: Mapping[str, Any], source: str, following: Collection[
     sweep = check_grid(declared, source, following)
     if not sweep.file.baselines and sweep.file.search is None:
         raise UserError(f"{source}: nothing to run: give baselines, a search, or both")
-    return sweep
+    return replace(sweep, origin=Origin(file=source, document=declared))
 
 
 def check_grid(declared: Mapping[str, Any], source: str, following: Collection[str] = ()) -> LoadedSweep:
@@ -179,7 +202,7 @@ def _members(axis: str, values: Iterable[Any], place: str, root: Path | None) ->
         raise UserError(f"{place}: {error}") from None
 
 
-def override(declared: dict[str, Any], overrides: Mapping[str, Any], path: Path) -> dict[str, Any]:
+def override(declared: dict[str, Any], overrides: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
     """Apply overrides: `grid.*`, `search.*`, `run.*`, `name` to the file itself, all else to its `setting`."""
     setting = _section(declared, "setting", f"{path}: setting")
     try:
@@ -197,6 +220,7 @@ def override(declared: dict[str, Any], overrides: Mapping[str, Any], path: Path)
             if section == "search" and rest.startswith("space."):
                 space = _section(inner, "space", f"{path}: search.space")
                 inner["space"] = {**space, rest.removeprefix("space."): value}
+                inner["space"] = {name: spec for name, spec in inner["space"].items() if spec is not None}
             else:
                 single = rest in (*AXES, "targets") and value is not None and not isinstance(value, list)
                 inner[rest] = [value] if single else value

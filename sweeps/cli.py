@@ -32,6 +32,7 @@ app = typer.Typer(
     name="dualpt",
     help="Sweeps and ablations of dual-aligned prompt tuning (DuAl-PT) of CLIP over eleven datasets.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     epilog="Settings are key=value with dotted names, for example [bold]alignment.llm_weight=4 prompt.n_prompts=2[/]; "
@@ -95,15 +96,20 @@ def _usage_fault(error: Any) -> str:
     return f"{said} (see `{error.ctx.command_path} --help`)" if said and error.ctx else said
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"dualpt {version('dualpt')}")
+        raise typer.Exit
+
+
 @app.callback()
 def _before_any_command(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
 ) -> None:
-    if version:
-        from importlib.metadata import version as installed
-
-        print(f"dualpt {installed('dualpt')}")
-        raise typer.Exit
     without_telemetry()
 
 

@@ -50,6 +50,9 @@ parts, `dualpt.grid.1` and so on, and this tag is empty."""
 DATA_TAG = "dualpt.data"
 """On a sweep: titles of the user's own datasets, and what a reader of results must know of each dataset
 (`dualpt.sweeps.planning.data_notes`); in parts where it is long, as `GRID_TAG`."""
+LAUNCHED_TAG = "dualpt.launched"
+"""On a sweep: how it was last launched (`dualpt.sweeps.ledger.launch_record`); in parts where it is long, as
+`GRID_TAG`."""
 SEARCH_TAG = "dualpt.search"
 """On a sweep: how its launches searched (`dualpt.sweeps.planning.search_record`)."""
 REUSED_TAG = "dualpt.reused_from"
@@ -154,6 +157,8 @@ class SweepRow:
     """What is recorded of its datasets (`dualpt.sweeps.planning.data_notes`)."""
     fixed: str = ""
     """The fixed setting that its launches share; empty for sweeps of former versions."""
+    launched: str = ""
+    """How it was last launched (`dualpt.sweeps.ledger.launch_record`); empty for sweeps of former versions."""
     search: str = ""
     """How its launches searched (`dualpt.sweeps.planning.search_record`); empty without a search, and for sweeps of
     former versions."""

@@ -19,6 +19,9 @@ app = new_app()
 def ablate(
     file: Annotated[str, typer.Argument(help="An ablation file, or the name of one that ships (see `dualpt spaces`).")],
     overrides: Overrides = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="FILE is the name of a recorded ablation: launch it as it was.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan: cells, finished ones, time.")] = False,
     progress: Annotated[bool, typer.Option(help="Live progress.")] = True,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the tables to a file too.")] = None,
@@ -40,6 +43,12 @@ def ablate(
     if form is not None and output is None:
         raise UserError("--format: belongs to --output; name the file with -o FILE")
     form = "markdown" if form is None else form
-    loaded = load_ablation(shipped_ablation_or_path(file), parse_overrides(overrides or []))
+    values = parse_overrides(overrides or [])
+    if again:
+        from dualpt.sweeps.launching.again import ablation_again
+
+        loaded = ablation_again(file, values)
+    else:
+        loaded = load_ablation(shipped_ablation_or_path(file), values)
     code = run_ablation(out, loaded, dry_run=dry_run, progress=progress, output=output, form=form, as_json=as_json)
     raise typer.Exit(code)

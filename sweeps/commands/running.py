@@ -53,11 +53,15 @@ def train(
 @app.command(
     epilog="Examples: [bold]dualpt sweep mini-grid --dry-run[/] · "
     "[bold]dualpt sweep my.yaml data.root=/data datasets=[DescribableTextures] trials=40[/] · "
+    "[bold]dualpt sweep --again demo trials=20[/] · "
     "[bold]dualpt sweep mini-grid search.racing=asha --simulate --gpus 1,4 --trials 10,1000[/]"
 )
 def sweep(
     file: Annotated[str, typer.Argument(help="A sweep file, or the name of one that ships (see `dualpt spaces`).")],
     overrides: Overrides = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="FILE is the name of a recorded sweep: launch it as it was, from the store.")
+    ] = False,
     only_failed: Annotated[
         bool, typer.Option("--only-failed", help="Train nothing but the cells that are on record as failed.")
     ] = False,
@@ -92,7 +96,13 @@ def sweep(
         raise UserError("--trials: belongs to --simulate; a launch takes trials=N")
     if sum((simulate, dry_run, only_failed)) > 1:
         raise UserError("--simulate, --dry-run and --only-failed: give one of them")
-    loaded = load_sweep(shipped_or_path(file), parse_overrides(overrides or []))
+    values = parse_overrides(overrides or [])
+    if again:
+        from dualpt.sweeps.launching.again import sweep_again
+
+        loaded = sweep_again(file, values)
+    else:
+        loaded = load_sweep(shipped_or_path(file), values)
     if simulate:
         sizes = [] if trials is None else whole_numbers(trials, "--trials")
         workers = whole_numbers("1,4,16" if gpus is None else gpus, "--gpus")

@@ -29,7 +29,9 @@ from dualpt.sweeps.launching.earlier_launches import (
     selected_before,
     study_fits,
 )
+from dualpt.sweeps.launching.ending import command_line
 from dualpt.sweeps.launching.outcome import LaunchOutcome, launch_outcome, report
+from dualpt.sweeps.ledger.launch_record import LaunchRecord, launch_record
 from dualpt.sweeps.planning.data_notes import DataNotes, ReadNotes, data_notes
 from dualpt.sweeps.planning.plan import SweepPlan, TrialPlan, count, grid_cells, judged_cells, plan_sweep
 from dualpt.sweeps.stores import StoreUnavailable, examine, examine_study, is_new, masked, only_launch
@@ -64,7 +66,7 @@ def launch(
     Args:
         sweep: a checked sweep file.
         console: where progress and the outcome are printed.
-        progress: False prints nothing.
+        progress: False prints nothing but what overrides changed beyond their values, on stderr.
         runner: makes a runner, once here and once in every worker process; must be picklable.
         key: the cell key, as the runner computes it.
         notes: reads what is to be said of the sweep's datasets.
@@ -73,7 +75,7 @@ def launch(
     Raises:
         UserError: anything the user can fix, found before the first cell is trained where that is possible.
     """
-    file = sweep.file
+    file, launched = sweep.file, launch_record(sweep, command_line())
     plan = plan_sweep(sweep)
     examine_stores(sweep)
     refuse_another_file(sweep)
@@ -81,6 +83,9 @@ def launch(
     with only_launch(file.run.tracking_uri, file.name), SweepProgress(console, enabled=progress) as shown:
         if "tracking_uri" not in file.run.model_fields_set and os.environ.get("MLFLOW_TRACKING_URI"):
             shown.note(f"runs are kept in {escape(masked(file.run.tracking_uri))}, as MLFLOW_TRACKING_URI says")
+        say = shown.note if progress else _on_stderr  # what changes the results is said in any case
+        for remark in sweep.remarks:
+            say(escape(remark))
         _begin_alone(file.run.tracking_uri, file.name, shown)
         recorded = cells_on_record(file.run.tracking_uri, file.name)
         finished = {row.key for row in recorded if row.finished}
@@ -97,7 +102,7 @@ def launch(
                 shown.note(escape(line))
             wanted = only.__contains__ if only is not None else lambda key: key not in finished
             _check_and_prepare(sweep, plan, wanted, runner, key, shown)
-        driver = _open_driver(sweep, plan, runner, key, shown, start_points, only, noted)
+        driver = _open_driver(sweep, plan, runner, key, shown, start_points, only, noted, launched)
         driver.run()
         with contextlib.suppress(StoreUnavailable):  # the next launch finds them
             _deliver_artifacts(file.run.tracking_uri, shown.note)
@@ -106,6 +111,10 @@ def launch(
     if progress:
         report(outcome, console)
     return outcome
+
+
+def _on_stderr(line: str) -> None:
+    Console(stderr=True).print(f"  {line}", highlight=False, soft_wrap=True)
 
 
 def without_new_candidates(sweep: LoadedSweep, recorded: "Sequence[CellRow]") -> LoadedSweep:
@@ -224,16 +233,18 @@ def open_dispatcher(
     start_points: Sequence[StartPoint] = (),
     noted: DataNotes | None = None,
     only: frozenset[str] | None = None,
+    launched: LaunchRecord | None = None,
 ) -> "Dispatcher":
     """Open the study and the ledger; both are created here, before any worker can look.
 
     Args:
         noted: what is to be recorded of the sweep's datasets.
         only: keys of the only cells that may be trained; None is all.
+        launched: what is to be recorded of how it is launched.
     """
     from dualpt.sweeps.dispatch.dispatcher import Dispatcher
     from dualpt.sweeps.dispatch.interfaces import NO_CANDIDATES, CandidateSource
-    from dualpt.sweeps.ledger.fixed_setting import fixed_text
+    from dualpt.sweeps.ledger.fixed_setting import fixed_text, fixed_values
     from dualpt.sweeps.ledger.mlflow import Ledger
     from dualpt.sweeps.planning.declared import declaration
     from dualpt.sweeps.planning.search_record import recorded_search
@@ -256,6 +267,8 @@ def open_dispatcher(
         if noted is not None:
             ledger.describe_data(dispatcher.sweep_run, noted.recorded(row.data_notes if row is not None else ""))
         ledger.mark_fixed(dispatcher.sweep_run, fixed_text(sweep))
+        if launched is not None:
+            ledger.record_launch(dispatcher.sweep_run, launched, fixed_values(sweep))
         if search is not None:
             ledger.mark_search(dispatcher.sweep_run, recorded_search(search, row))
 
@@ -285,13 +298,14 @@ def _open_driver(
     start_points: Sequence[StartPoint],
     only: frozenset[str] | None,
     noted: DataNotes,
+    launched: LaunchRecord,
 ) -> "Driver":
     from dualpt.sweeps.launching.driver import Driver
     from dualpt.sweeps.workers.gpu_shares import heaviest_pack
 
     def reopen(ledger: "Ledger") -> "Dispatcher":
         recorded = cells_on_record(sweep.file.run.tracking_uri, sweep.file.name)
-        return open_dispatcher(sweep, plan, recorded, key, shown, ledger, start_points, noted, only)
+        return open_dispatcher(sweep, plan, recorded, key, shown, ledger, start_points, noted, only, launched)
 
     cells = [*(cell for baseline in plan.baselines for cell in baseline.cells), *_corner_cells(sweep)]
     return Driver(sweep.file, reopen, runner, heaviest_pack(cells), shown)

@@ -71,13 +71,13 @@ def _show_plan(
     counts = count(plan, finished_anywhere(uri), own, key, given_up(sweep, key))
     noted = notes(sweep, plan)
     if as_json:
-        extra: dict[str, Any] = {"notes": noted.lines()}
+        extra: dict[str, Any] = {"notes": [*sweep.remarks, *noted.lines()]}
         if features is not None:
             extra["features"] = asdict(features(sweep))
         print(json.dumps({"name": sweep.file.name, **asdict(counts), "missing": counts.missing, **extra}))
         return
     _print_plan(sweep, plan, counts, console)
-    _print_notes(noted, console)
+    _print_notes(sweep, noted, console)
     if features is not None:
         from dualpt.sweeps.tools.features import describe
 
@@ -124,12 +124,12 @@ def _print_plan(sweep: LoadedSweep, plan: SweepPlan, counts: PlanCounts, console
     console.print(f"  training time on one worker: {time}", highlight=False, markup=False)
 
 
-def _print_notes(noted: DataNotes, console: Console) -> None:
+def _print_notes(sweep: LoadedSweep, noted: DataNotes, console: Console) -> None:
     if noted.judged is not None:
         fewest, most = noted.judged
         images = str(fewest) if fewest == most else f"{fewest} to {most}"
         console.print(
             f"  candidates are judged on {images} validation images in each cell", highlight=False, markup=False
         )
-    for line in noted.lines():
+    for line in (*sweep.remarks, *noted.lines()):
         console.print(f"  [yellow]note[/] {escape(line)}", highlight=False, soft_wrap=True)

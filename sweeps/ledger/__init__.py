@@ -7,7 +7,7 @@ Writing:
 - `mlflow`: the ledger itself, the only room (with `moving.runs`) that speaks to MLflow.
 - `outbox`: results kept as files while they cannot be recorded.
 - `heartbeat`: signs of life of the launch that runs a sweep, on the sweep's run.
-- `fixed_setting`: what all launches of one sweep must share.
+- `fixed_setting`: what all launches of one sweep must share. `launch_record`: how each was launched.
 
 Reading:
 

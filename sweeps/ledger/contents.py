@@ -157,6 +157,7 @@ def read_sweep(run: Any, description: str) -> SweepRow:
         declared=declared_in(tags),
         data_notes=_text_in(tags, records.DATA_TAG),
         fixed=tags.get(records.FIXED_TAG, ""),
+        launched=_text_in(tags, records.LAUNCHED_TAG),
         search=tags.get(records.SEARCH_TAG, ""),
     )
 

@@ -17,8 +17,14 @@ SHOWN = 3
 """Keys that the refusal names."""
 
 
+def fixed_values(sweep: LoadedSweep) -> dict[str, object]:
+    """The fixed setting: every key that can change a result, without places on a machine and searched keys."""
+    searched = {parameter.key for parameter in sweep.space}
+    return {k: v for k, v in sweep.reference.active().items() if k not in MOVABLE and k not in searched}
+
+
 def fixed_text(sweep: LoadedSweep) -> str:
-    """The fixed setting as recorded: every key that can change a result, without places on a machine."""
+    """The reference as recorded: every key that can change a result, without places on a machine."""
     return json.dumps({key: _short(value) for key, value in sweep.reference.active().items() if key not in MOVABLE})
 
 

@@ -26,6 +26,7 @@ from dualpt.sweeps.planning.data_notes import read_data_notes
 from dualpt.sweeps.planning.declared import missing_cells
 from dualpt.sweeps.records import CellRow, SweepRow
 from dualpt.sweeps.report import facts
+from dualpt.sweeps.report.launch_table import launch_table
 from dualpt.sweeps.report.sections import oracle_gaps, results_of, search_figures
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ def render(rows: Sequence[CellRow], sweep: SweepRow, loss_curves: "LossCurves", 
         coverage=facts.coverage([*rows, *missing]),
         failures=facts.failures([*rows, *missing]),
         costs=facts.costs(rows),
+        launch=launch_table(sweep.launched),
         provenance=facts.provenance(rows),
         samples=facts.samples(rows),
         cells=_script_json(_cells(rows)),

@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from dualpt.sweeps.stores.addresses import masked
+
 CARRIED = re.compile(
     r"MLFLOW_TRACKING_(USERNAME|PASSWORD|TOKEN|AUTH|AWS_SIGV4|INSECURE_TLS|SERVER_CERT_PATH|CLIENT_CERT_PATH)"
     r"|MLFLOW_(S3|GCS|ARTIFACT|BOTO|HTTP_REQUEST)_\w+|MLFLOW_WORKSPACE"
@@ -21,6 +23,11 @@ CARRIED = re.compile(
 """Names that are carried; what a cloud gives a single machine for itself is not."""
 FILES = re.compile(r"\w+_(PATH|FILE|BUNDLE)|GOOGLE_APPLICATION_CREDENTIALS|PGPASSFILE|PGSSL(ROOTCERT|CERT|KEY)")
 """Names whose values are paths: of use only where the file is there too."""
+
+SECRET = re.compile(r"PASSWORD|PASSWD|TOKEN|SECRET|ACCESS_KEY|API_KEY|CONNECTION_STRING", re.IGNORECASE)
+"""Variables whose values are never written down."""
+SHORTEST_SECRET = 4
+"""Characters from which a value is told from a word that happens to be the same."""
 
 
 class Credentials(dict[str, str]):
@@ -45,3 +52,11 @@ def adopt(credentials: Mapping[str, str]) -> None:
     for name, value in credentials.items():
         if not FILES.fullmatch(name) or Path(value).exists():
             os.environ[name] = value
+
+
+def without_secrets(text: str, environment: Mapping[str, str] = os.environ) -> str:
+    """A text with the passwords of its addresses, and the values that this process would log in with, as `***`."""
+    secrets = [value for name, value in environment.items() if SECRET.search(name) and len(value) >= SHORTEST_SECRET]
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return masked(text)

@@ -21,8 +21,12 @@ from tests.sweeps.fake_runner import FakeRunner, fake_key
 
 def open_dispatcher(sweep: LoadedSweep, only: frozenset[str] | None = None) -> Dispatcher:
     recorded = cells_on_record(sweep.file.run.tracking_uri, sweep.file.name)
-    shown = SweepProgress(Console(quiet=True), enabled=False)
-    return open_for(sweep, plan_sweep(sweep), recorded, fake_key, shown, only=only)
+    return open_for(sweep, plan_sweep(sweep), recorded, fake_key, quiet(), only=only)
+
+
+def quiet() -> SweepProgress:
+    """Progress that shows nothing."""
+    return SweepProgress(Console(quiet=True), enabled=False)
 
 
 def train_here(sweep: LoadedSweep, log: Path, *, stop_after: int | None = None, workers: int = 1) -> Dispatcher:

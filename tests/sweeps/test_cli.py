@@ -5,14 +5,19 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from dualpt import search_spaces
+from dualpt.core.config import SETTING_KEYS
+from dualpt.search_spaces.shipped import shipped_or_path
+from dualpt.search_spaces.sweep_file import load_sweep
 from dualpt.sweeps.cli import app
 from dualpt.sweeps.launching.outcome import LaunchOutcome, report
+from dualpt.sweeps.tools.settings import loaded
 from tests.command_line import answer
 from tests.sweeps.running import finished
 
@@ -56,7 +61,53 @@ def test_every_command_has_help(command: list[str]) -> None:
     assert "Usage" in result.out
 
 
+def printed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """What a command prints, run in this process."""
+    app(list(words), standalone_mode=False)
+    return capsys.readouterr().out
+
+
+def test_the_version_needs_no_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert printed(capsys, "--version") == f"dualpt {version('dualpt')}\n"
+
+
+@pytest.mark.parametrize("command", [[], ["sweep"], ["spaces"], ["spaces", "show"], ["cluster", "check"]])
+def test_h_is_help_everywhere(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
+    assert printed(capsys, *command, "-h") == printed(capsys, *command, "--help")
+
+
+def test_a_shipped_file_is_shown_to_be_copied(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    copy = tmp_path / "mine.yaml"
+    copy.write_text(printed(capsys, "spaces", "show", "demo"))
+    assert load_sweep(copy).file == load_sweep(shipped_or_path("demo")).file
+    listed = json.loads(printed(capsys, "spaces", "--json"))
+    assert {("demo", "sweep"), ("components", "ablation")} <= {(one["name"], one["kind"]) for one in listed}
+
+
+@pytest.mark.parametrize("file", ["demo", "components"])
+def test_resolved_settings_are_a_file_that_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path, file: str) -> None:
+    written = tmp_path / "mine.yaml"
+    written.write_text(printed(capsys, "settings", "--resolved", file, "seeds=[7]", "optim.momentum=0.5"))
+    again = loaded(str(written), {})
+    assert (again.file.grid.seeds, again.reference.optim.momentum) == ([7], 0.5)
+    assert again.space == loaded(file, {}).space
+
+
+def test_keys_are_never_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr("dualpt.sweeps.commands.help.out", Console(file=shown, width=80))
+    app(["settings"], standalone_mode=False)
+    lines = shown.getvalue().splitlines()
+    keys = {*SETTING_KEYS, "run.tracking_uri", "search.race_confidence", "grid.targets"}
+    assert {line.split()[0] for line in lines if line and line[0] != " "} >= keys
+
+
 FAULTS = [
+    (["spaces", "show", "demoo"], "did you mean 'demo'?"),
+    (["settings", "trials=3"], "trials=3: overrides belong to a sweep; name it with --resolved FILE"),
+    (["settings", "gda", "clap"], "clap: name one method at a time"),
+    (["settings", "--resolved", "demo", "optim.learning_rat=1"], "did you mean 'optim.learning_rate'?"),
+    (["sweep", "--again", "demo"], "no such tracking store here; name the sweep's with run.tracking_uri=…"),
     (["sweep", "demoo"], "did you mean 'demo'?"),
     (["sweep", "demo", "optim.learning_rat=1"], "did you mean 'optim.learning_rate'?"),
     (["sweep", "demo", "datasets=[mini-pet]"], "did you mean 'mini-pets'?"),

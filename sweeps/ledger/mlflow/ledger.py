@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Metric, Param, Run, RunTag, ViewType
+from mlflow.entities import Metric, Param, Run, ViewType
 
 from dualpt.core.config import Setting
 from dualpt.core.errors import UserError
@@ -31,17 +31,15 @@ from dualpt.sweeps.ledger.contents import (
 from dualpt.sweeps.ledger.mlflow.cells import CellLedger
 from dualpt.sweeps.ledger.mlflow.client import id_of, level, patient
 from dualpt.sweeps.ledger.mlflow.errors import ArtifactsRefused
+from dualpt.sweeps.ledger.mlflow.launches import LaunchLedger
 from dualpt.sweeps.ledger.readable import rows_of, sweep_of
 from dualpt.sweeps.ledger.reading import SweepReader, check_schema, deleted
 from dualpt.sweeps.ledger.sql import StoredRun, is_readable_by_sql, read_deleted, read_runs
 from dualpt.sweeps.records import CellRow, Status, SweepRow, TrialRef, TrialRow, grid_metrics, latest, setting_hash
 from dualpt.sweeps.stores import masked
 
-TAGS_PER_CALL = 100
-"""Most that MLflow takes."""
 
-
-class Ledger(CellLedger, SweepReader):
+class Ledger(LaunchLedger, CellLedger, SweepReader):
     """The tracking store, opened for one process."""
 
     @patient
@@ -113,9 +111,7 @@ class Ledger(CellLedger, SweepReader):
         known = self._client.get_run(sweep_run).data.tags
         if not text and tag not in known:
             return
-        tags = [RunTag(key, value) for key, value in text_tags(tag, text, known).items()]
-        for start in range(0, len(tags), TAGS_PER_CALL):
-            self._client.log_batch(sweep_run, tags=tags[start : start + TAGS_PER_CALL])
+        self._write_tags(sweep_run, text_tags(tag, text, known))
 
     @patient
     def mark_fixed(self, sweep_run: str, text: str) -> None:

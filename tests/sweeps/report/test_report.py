@@ -15,9 +15,11 @@ from rich.console import Console
 from dualpt.core.errors import UserError
 from dualpt.sweeps.comparison.frames import cells_frame
 from dualpt.sweeps.comparison.searched.oracle import MEANING
+from dualpt.sweeps.ledger.launch_record import LaunchRecord
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.records import CellRow
 from dualpt.sweeps.report import facts
+from dualpt.sweeps.report.launch_table import launch_table
 from dualpt.sweeps.report.report import render, report_sweep
 from dualpt.sweeps.report.sections import oracle_gaps
 from tests.sweeps.report.synthetic import SWEEP, cells, loss_curves
@@ -92,6 +94,18 @@ def test_provenance_says_what_is_mixed_or_not_recorded(rows: list[CellRow]) -> N
         for i, row in enumerate(rows)
     ]
     assert "differ in device" in facts.provenance(other).notes[0]
+
+
+def test_how_it_was_launched_is_shown() -> None:
+    (absent,) = texts(launch_table(""))
+    assert absent == ["launch", "not on record: a former version ran it"]
+    resolved = {"search": {"sampler": "tpe", "space": {"prompt.n_prompts": {"int": [1, 2]}}}}
+    record = LaunchRecord(command="dualpt sweep demo", commit="f" * 40, dirty=True, host="node1", resolved=resolved)
+    shown = dict(texts(launch_table(record.as_text())))
+    assert shown["command"] == "dualpt sweep demo"
+    assert shown["commit"] == f"{'f' * 40} with uncommitted changes"
+    assert shown["sampler"] == "tpe"
+    assert shown["searched: prompt.n_prompts"] == '{"int": [1, 2]}'
 
 
 def test_two_samples_of_one_place_are_marked(rows: list[CellRow]) -> None:

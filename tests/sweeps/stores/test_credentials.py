@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dualpt.sweeps.stores.credentials import adopt, credentials_here
+from dualpt.sweeps.stores.credentials import adopt, credentials_here, without_secrets
 
 SECRET = "hush"
 
@@ -49,3 +49,17 @@ def test_a_path_counts_only_where_its_file_is(tmp_path: Path, monkeypatch: pytes
     assert os.environ["AWS_SHARED_CREDENTIALS_FILE"] == "of this machine"
     assert os.environ["GOOGLE_APPLICATION_CREDENTIALS"] == str(here)
     assert os.environ["MLFLOW_TRACKING_TOKEN"] == "t"
+
+
+def test_a_text_is_written_down_without_secrets() -> None:
+    environment = {
+        "AWS_SECRET_ACCESS_KEY": "abc/def+ghi",
+        "MLFLOW_TRACKING_TOKEN": "t0k",
+        "HOME": "/home/me",
+        "X": "abcdefg",
+    }
+    text = "store=postgresql://me:word@host/db key=abc/def+ghi abcdefg /home/me t0k"
+    masked = "store=postgresql://me:***@host/db key=*** abcdefg /home/me t0k"
+    assert without_secrets(text, environment) == masked, (
+        "a value of three letters is no secret that could be told apart"
+    )
