@@ -16,6 +16,17 @@ TRAINED: dict[str, Value] = {"method": "prompt"}
 NO_LLM: dict[str, Value] = {"alignment.llm_weight": 0.0, "inference.description_weight": 0.0}
 NO_LOCAL: dict[str, Value] = {"alignment.local_weight": 0.0, "inference.local_weight": 0.0}
 
+TRANSPORT: dict[str, Value] = {
+    **TRAINED,
+    "prompt.n_prompts": 4,
+    "alignment.local_form": "ot",
+    "alignment.local_weight": 1.0,
+    "alignment.ot_marginals": "uniform",
+    "alignment.ot_epsilon": 0.1,
+    "inference.local_weight": 1.0,
+    **NO_LLM,
+}
+
 
 @dataclass(frozen=True)
 class Baseline:
@@ -47,20 +58,18 @@ METHODS: dict[str, Baseline] = {
             **NO_LOCAL,
         },
     ),
-    "plot": Baseline(
+    "plot": Baseline(  # its logits: CHENGY12/PLOT@728539f, plot-coop/trainers/plot.py
         "PLOT",
         "PLOT",
         {
-            **TRAINED,
-            "prompt.n_prompts": 4,
-            "alignment.local_form": "ot",
-            "alignment.local_weight": 1.0,
-            "alignment.ot_marginals": "uniform",
-            "alignment.ot_epsilon": 0.1,
-            "inference.local_weight": 1.0,
-            **NO_LLM,
+            **TRANSPORT,
+            "backbone.local_features": "tokens",
+            "alignment.cross_entropy": "summed",
+            "alignment.global_weight": None,
+            "inference.global_weight": None,
         },
     ),
+    "plot-global": Baseline("PLOT with global logits", "PLOT global", TRANSPORT),
     "kgcoop": Baseline(
         "KgCoOp",
         "Kg-CoOp",

@@ -27,6 +27,12 @@ MINI_STEPS = {1: 60, 2: 75, 4: 90, 8: 120, 16: 160}
 """Steps by shots, as in `COOP_EPOCHS`; the mini recipe trains as many whole epochs as reach them."""
 
 
+def global_weight_on(dataset: str, weight: float | None) -> float:
+    """The weight of global logits on a dataset. None is PLOT's rule (CHENGY12/PLOT@728539f, plot.py): they are added on
+    ImageNet alone."""
+    return weight if weight is not None else float(dataset == COOP_IMAGENET)
+
+
 @dataclass(frozen=True)
 class Recipe:
     learning_rate: float

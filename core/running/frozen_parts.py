@@ -142,7 +142,7 @@ class FrozenParts:
 
     def towers_of(self, setting: Setting) -> Towers:
         """The frozen CLIP of a setting, loaded once per process."""
-        section = setting.backbone
+        section = setting.backbone.model_copy(update={"local_features": "value"})  # which are read, no weight says
         if section not in self._towers:
             backbone = load_backbone(section.name, section.pretrained, section.precision, self._device)
             self._towers[section] = Towers(backbone, TextTower(backbone.model, backbone.tokenizer))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dualpt.core.cell import Cell, pack_of
+from dualpt.core.cell import Cell, check_serves, pack_of
 from dualpt.core.config import ACTIVE_WHEN, SETTING_KEYS, Setting
 from dualpt.core.errors import UserError
 from dualpt.core.presets import METHODS, method_setting
@@ -69,6 +69,26 @@ def test_kgcoop_is_the_published_setting() -> None:
     alignment = method_setting("kgcoop").alignment
     assert (alignment.llm_form, alignment.llm_target, alignment.llm_weight) == ("cosine", "template", 8.0)
     assert alignment.local_weight == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"alignment.global_weight": 0.0, "alignment.local_weight": 0.0}, "no label enters the loss"),
+        ({"inference.global_weight": 0.0, "inference.local_weight": 0.0}, "there are no logits"),
+    ],
+)
+def test_prompts_without_any_logits_are_refused(values: dict[str, float], said: str) -> None:
+    setting = method_setting("dualpt").with_values(values)
+    with pytest.raises(UserError, match=said):
+        check_serves(setting, "few-shot", [4])
+
+
+def test_logits_that_are_summed_matter_only_where_that_is_another_loss() -> None:
+    coop = method_setting("coop")
+    assert coop.with_values({"alignment.cross_entropy": "summed"}).active() == coop.active()
+    dualpt = method_setting("dualpt")
+    assert dualpt.with_values({"alignment.cross_entropy": "summed"}).active() != dualpt.active()
 
 
 def test_weights_decay_as_in_dassl_though_no_recipe_names_it() -> None:

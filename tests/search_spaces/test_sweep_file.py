@@ -414,7 +414,7 @@ def test_two_objectives_are_refused_where_one_is_known(tmp_path: Path, words: li
 
 def test_packs_of_settings_that_cannot_share_steps_are_refused(tmp_path: Path) -> None:
     space = "search.space={prompt.n_prompts: {int: [1, 4]}}"
-    with pytest.raises(UserError, match=r"search.pack: replicas may differ in alignment.llm_weight"):
+    with pytest.raises(UserError, match=r"search.pack: replicas may differ in alignment.global_weight, al"):
         searched(tmp_path, space, "search.pack=4")
     searched(tmp_path, space, "search.pack=auto")
 
