@@ -31,7 +31,7 @@ Value = str | int | float | bool | None
 
 Protocol = Literal["few-shot", "base-to-new", "cross-dataset", "domain-generalization"]
 LlmForm = Literal["cosine", "ot", "contrastive", "kl"]
-LlmTarget = Literal["descriptions", "template"]
+LlmTarget = Literal["descriptions", "template", "kgcoop-template"]
 LocalForm = Literal["ot", "topk", "multiscale", "attention", "uniform"]
 CrossEntropy = Literal["separate", "summed"]
 Marginals = Literal["uniform", "unbalanced"]
@@ -81,7 +81,8 @@ class AlignmentSection(Section):
     llm_form: LlmForm = "cosine"
     """Form of the alignment with descriptions."""
     llm_target: LlmTarget = "descriptions"
-    """What prompts are aligned with: LLM-written descriptions, or the hand-written template (KgCoOp)."""
+    """What prompts are aligned with: LLM-written descriptions, or the hand-written template; KgCoOp's differs from
+    CoOp's on DescribableTextures."""
     local_weight: float = Field(0.5, ge=0, le=1000)
     """Weight of the cross-entropy on local logits; 0 switches it off."""
     local_form: LocalForm = "attention"
@@ -118,7 +119,8 @@ class InferenceSection(Section):
 
 class OptimSection(Section):
     recipe: RecipeName = "mini"
-    """Source of what is left unset below: the field's recipe (CoOp), or a short one tuned on the mini grid."""
+    """Source of what is left unset below: the field's recipe (CoOp), KgCoOp's, or a short one tuned on the
+    mini grid."""
     learning_rate: float | None = Field(None, gt=0, le=10)
     """SGD learning rate after the warm-up epoch; None takes the recipe's."""
     batch_size: int | None = Field(None, ge=1, le=4096)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
-RecipeName = Literal["coop", "mini"]
+RecipeName = Literal["coop", "kgcoop", "mini"]
 
 NUMERICS_VERSION = 2
 """Part of every cell's key; raise it when a change to `core` moves the numbers, so that stored results are never mixed
@@ -20,6 +20,11 @@ COOP_EPOCHS = {1: 50, 2: 100, 4: 100, 8: 200, 16: 200}
 """Epochs by shots; other numbers of shots take the epochs of the next listed one."""
 COOP_IMAGENET = "ImageNet"
 COOP_IMAGENET_EPOCHS = 50
+
+KGCOOP_LEARNING_RATE = 0.002
+KGCOOP_BATCH_SIZE = 128
+KGCOOP_EPOCHS = 100
+"""At every number of shots and on ImageNet too (htyao89/KgCoOp@c43ccc3: vit_b16_ep100_ctxv1.yaml)."""
 
 MINI_LEARNING_RATE = 0.002
 MINI_BATCH_SIZE = 32
@@ -64,6 +69,9 @@ def resolve_recipe(
         case "coop":
             learning_rate, batch_size = learning_rate or COOP_LEARNING_RATE, batch_size or COOP_BATCH_SIZE
             whole = COOP_IMAGENET_EPOCHS if dataset == COOP_IMAGENET else _by_shots(COOP_EPOCHS, shots)
+        case "kgcoop":
+            learning_rate, batch_size = learning_rate or KGCOOP_LEARNING_RATE, batch_size or KGCOOP_BATCH_SIZE
+            whole = KGCOOP_EPOCHS
         case "mini":
             learning_rate, batch_size = learning_rate or MINI_LEARNING_RATE, batch_size or MINI_BATCH_SIZE
             whole = math.ceil(_by_shots(MINI_STEPS, shots) / steps_per_epoch(n_images, batch_size))

@@ -203,7 +203,7 @@ def _each(value: object) -> Sequence[object]:
 def alignment_target(text: ClassText, llm_target: LlmTarget, device: torch.device) -> Target:
     """What prompts are aligned with in training."""
     match llm_target:
-        case "template":
+        case "template" | "kgcoop-template":
             return template_target(text, device)
         case "descriptions":
             return descriptions_target(text, "alignment.llm_weight", device)

@@ -11,7 +11,7 @@ from dualpt.core.learned.scorers import llm_alignment, local_scorer
 from dualpt.core.presets import method_setting
 from dualpt.core.recipes import global_weight_on
 from dualpt.core.training.evaluate import evaluate
-from dualpt.core.training.objective import Objective
+from dualpt.core.training.objective import Objective, Target
 
 R, B, C, N, P, D = 2, 5, 3, 4, 7, 16
 SCALE = 30.0
@@ -59,7 +59,7 @@ def plot() -> Setting:
     return method_setting("plot").with_values({"alignment.ot_iterations": SWEEPS})
 
 
-def objective(setting: Setting, dataset: str) -> Objective:
+def objective(setting: Setting, dataset: str, target: Target | None = None) -> Objective:
     alignment = setting.alignment
     every = torch.ones(R, dtype=torch.float64)
     return Objective(
@@ -70,7 +70,7 @@ def objective(setting: Setting, dataset: str) -> Objective:
         local_scorer=local_scorer(alignment),
         llm_weight=alignment.llm_weight * every,
         llm=llm_alignment(alignment),
-        target=None,
+        target=target,
     )
 
 
@@ -102,6 +102,23 @@ def test_plot_classifies_as_published(dataset: str) -> None:
         logits = published(PROMPTS, r, dataset)
         assert torch.equal(found.predictions, logits.argmax(-1))
         assert found.negative_log_likelihood == pytest.approx(F.cross_entropy(logits, LABELS[r]).item(), rel=1e-5)
+
+
+def test_kgcoop_steps_as_published() -> None:
+    """htyao89/KgCoOp@c43ccc3, trainers/kgcoop.py: `CustomCLIP.forward` and `forward_backward`."""
+    setting, template = method_setting("kgcoop"), unit(C, D, seed=5)
+    ours, theirs = (PROMPTS[:, :, :1].clone().requires_grad_() for _ in range(2))
+    losses = objective(setting, "OxfordPets", Target(template[:, None], torch.ones(C, 1, dtype=torch.bool)))(
+        ours, IMAGES, None, LABELS
+    )
+    expected = []
+    for r in range(R):
+        text_features = theirs[r, :, 0] / theirs[r, :, 0].norm(dim=-1, keepdim=True)
+        score = 1.0 - torch.mean(torch.nn.CosineSimilarity(dim=1, eps=1e-7)(text_features, template))
+        expected.append(F.cross_entropy(SCALE * IMAGES[r] @ text_features.t(), LABELS[r]) + 8.0 * score)
+    assert losses.tolist() == pytest.approx([loss.item() for loss in expected], abs=1e-9)
+    (gradient,) = torch.autograd.grad(losses.sum(), ours)
+    torch.testing.assert_close(gradient, torch.autograd.grad(sum(expected), theirs)[0], atol=1e-9, rtol=1e-7)  # type: ignore[arg-type]
 
 
 def test_plot_reads_ordinary_tokens_and_plot_global_is_what_plot_was() -> None:
