@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from dualpt.core.config import Protocol, Setting
+from dualpt.core.config import Protocol, Setting, has_cross_entropy, has_logits
 from dualpt.core.errors import UserError
 
 PACKABLE = frozenset(
     {
         "alignment.llm_weight",
+        "alignment.global_weight",
         "alignment.local_weight",
+        "inference.global_weight",
         "inference.local_weight",
         "inference.description_weight",
         "optim.learning_rate",
@@ -49,11 +51,13 @@ def packable_keys(setting: Setting) -> frozenset[str]:
 
 
 def check_serves(setting: Setting, protocol: Protocol, shots: Sequence[int]) -> None:
-    """Refuse a protocol or a number of shots that the method isn't made for.
+    """Refuse a protocol or a number of shots that the method isn't made for, and prompts without any logits.
 
     Raises:
         UserError: naming the method and what it takes, or its options that don't serve the protocol.
     """
+    if setting.learns_prompts:
+        check_terms(setting)
     if not setting.fits_features:
         return
     definition, name = setting.definition.definition, setting.definition.name
@@ -64,6 +68,23 @@ def check_serves(setting: Setting, protocol: Protocol, shots: Sequence[int]) -> 
     if (fewest := min(shots)) < definition.min_shots:
         raise UserError(
             f"{name}: needs at least {definition.min_shots} shots, found {fewest}; raise or leave out shots"
+        )
+
+
+def check_terms(setting: Setting) -> None:
+    """Refuse prompts that no label trains, and prompts that classify by nothing.
+
+    Raises:
+        UserError: naming the weights, of which one must be above 0.
+    """
+    if not has_cross_entropy(setting):
+        raise UserError(
+            "alignment.global_weight and alignment.local_weight are 0, so no label enters the loss; raise one"
+        )
+    if not has_logits(setting):
+        raise UserError(
+            "inference.global_weight, inference.local_weight and inference.description_weight are 0, so there are no "
+            "logits; raise one"
         )
 
 

@@ -31,8 +31,9 @@ Value = str | int | float | bool | None
 
 Protocol = Literal["few-shot", "base-to-new", "cross-dataset", "domain-generalization"]
 LlmForm = Literal["cosine", "ot", "contrastive", "kl"]
-LlmTarget = Literal["descriptions", "template"]
+LlmTarget = Literal["descriptions", "template", "kgcoop-template"]
 LocalForm = Literal["ot", "topk", "multiscale", "attention", "uniform"]
+CrossEntropy = Literal["separate", "summed"]
 Marginals = Literal["uniform", "unbalanced"]
 ClassTokenPosition = Literal["end", "middle", "front"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -80,11 +81,16 @@ class AlignmentSection(Section):
     llm_form: LlmForm = "cosine"
     """Form of the alignment with descriptions."""
     llm_target: LlmTarget = "descriptions"
-    """What prompts are aligned with: LLM-written descriptions, or the hand-written template (KgCoOp)."""
+    """What prompts are aligned with: LLM-written descriptions, or the hand-written template; KgCoOp's differs from
+    CoOp's on DescribableTextures."""
     local_weight: float = Field(0.5, ge=0, le=1000)
     """Weight of the cross-entropy on local logits; 0 switches it off."""
     local_form: LocalForm = "attention"
     """How patch similarities become one score per class."""
+    global_weight: float | None = Field(1.0, ge=0, le=1000)
+    """Weight of global logits in training; 0 leaves them out, null is PLOT's rule: 1 on ImageNet, 0 elsewhere."""
+    cross_entropy: CrossEntropy = "separate"
+    """The weighted sum of a cross-entropy on global and one on local logits, or one on the weighted sum of both."""
     topk: int = Field(4, ge=1, le=1024)
     """Patches averaged by `local_form: topk`, and by the first prompt of `multiscale`."""
     topk_step: int = Field(4, ge=1, le=1024)
@@ -105,13 +111,16 @@ class AlignmentSection(Section):
 class InferenceSection(Section):
     local_weight: float = Field(0.5, ge=0, le=100)
     """Weight of local logits at test."""
+    global_weight: float | None = Field(1.0, ge=0, le=100)
+    """Weight of global logits at test; 0 and null as in `alignment.global_weight`."""
     description_weight: float = Field(0.0, ge=0, le=100)
     """Weight of the mean description's logits at test."""
 
 
 class OptimSection(Section):
     recipe: RecipeName = "mini"
-    """Source of what is left unset below: the field's recipe (CoOp), or a short one tuned on the mini grid."""
+    """Source of what is left unset below: the field's recipe (CoOp), KgCoOp's, or a short one tuned on the
+    mini grid."""
     learning_rate: float | None = Field(None, gt=0, le=10)
     """SGD learning rate after the warm-up epoch; None takes the recipe's."""
     batch_size: int | None = Field(None, ge=1, le=4096)
@@ -356,6 +365,17 @@ def uses_local(setting: Setting) -> bool:
     return _learns_prompts(setting) and (setting.alignment.local_weight > 0 or setting.inference.local_weight > 0)
 
 
+def has_cross_entropy(setting: Setting) -> bool:
+    """Whether labels enter the loss of a setting that learns prompts."""
+    return setting.alignment.global_weight != 0 or setting.alignment.local_weight > 0
+
+
+def has_logits(setting: Setting) -> bool:
+    """Whether a setting that learns prompts has any logits at test."""
+    at_test = setting.inference
+    return at_test.global_weight != 0 or at_test.local_weight > 0 or at_test.description_weight > 0
+
+
 def uses_llm(setting: Setting) -> bool:
     """Whether the alignment with descriptions (or the template) is in the loss."""
     return _learns_prompts(setting) and setting.alignment.llm_weight > 0
@@ -371,6 +391,18 @@ def tests_with_descriptions(setting: Setting) -> bool:
     """Whether classifying needs descriptions, of the classes of every test set."""
     at_test = _learns_prompts(setting) and setting.inference.description_weight > 0
     return at_test or setting.method == "zero-shot-descriptions"
+
+
+def _weighs_global(section: Literal["alignment", "inference"]) -> Callable[[Setting], bool]:
+    """Whether global logits have another weight than 1, which they had before it could be set: recorded settings and
+    keys of cells stay what they were."""
+    return lambda setting: _learns_prompts(setting) and getattr(setting, section).global_weight != 1
+
+
+def sums_logits(setting: Setting) -> bool:
+    """Whether logits are summed before the cross-entropy, and that differs from the cross-entropies' sum."""
+    alone = setting.alignment.local_weight == 0 and setting.alignment.global_weight == 1
+    return _learns_prompts(setting) and setting.alignment.cross_entropy == "summed" and not alone
 
 
 def _local_form(*forms: LocalForm) -> Callable[[Setting], bool]:
@@ -399,6 +431,9 @@ ACTIVE_WHEN: dict[str, Callable[[Setting], bool]] = {
     "alignment.llm_form": uses_llm,
     "alignment.llm_target": uses_llm,
     "alignment.local_form": uses_local,
+    "alignment.global_weight": _weighs_global("alignment"),
+    "alignment.cross_entropy": sums_logits,
+    "inference.global_weight": _weighs_global("inference"),
     "alignment.topk": _local_form("topk", "multiscale"),
     "alignment.topk_step": lambda setting: _local_form("multiscale")(setting) and setting.prompt.n_prompts > 1,
     "alignment.attention_beta": _local_form("attention"),

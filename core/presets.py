@@ -5,7 +5,7 @@ is its name alone: its authors' recipe is the default of its own options.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dualpt.core.config import Protocol, Setting, Value
 from dualpt.core.errors import UserError, nearest
@@ -15,6 +15,23 @@ from dualpt.core.method_files import is_file_spec
 TRAINED: dict[str, Value] = {"method": "prompt"}
 NO_LLM: dict[str, Value] = {"alignment.llm_weight": 0.0, "inference.description_weight": 0.0}
 NO_LOCAL: dict[str, Value] = {"alignment.local_weight": 0.0, "inference.local_weight": 0.0}
+
+COOP: dict[str, Value] = {**TRAINED, "prompt.n_prompts": 1, **NO_LLM, **NO_LOCAL}
+WORDS: dict[str, Value] = {"prompt.context_length": 4, "prompt.init": "a photo of a"}
+"""As KaiyangZhou/CoOp@ff61507 trains CoOp where other classes or datasets are tested (scripts/cocoop/base2new_train.sh,
+xd_train.sh: `vit_b16_ctxv1`), and htyao89/KgCoOp@c43ccc3 KgCoOp everywhere (`vit_b16_ep100_ctxv1`)."""
+BEYOND_TRAINING: tuple[Protocol, ...] = ("base-to-new", "cross-dataset", "domain-generalization")
+"""Protocols that test other classes or datasets than were trained on."""
+TRANSPORT: dict[str, Value] = {
+    **TRAINED,
+    "prompt.n_prompts": 4,
+    "alignment.local_form": "ot",
+    "alignment.local_weight": 1.0,
+    "alignment.ot_marginals": "uniform",
+    "alignment.ot_epsilon": 0.1,
+    "inference.local_weight": 1.0,
+    **NO_LLM,
+}
 
 
 @dataclass(frozen=True)
@@ -26,6 +43,8 @@ class Baseline:
     """For the heads of narrow columns."""
     values: Mapping[str, Value]
     """By dotted key."""
+    by_protocol: Mapping[Protocol, Mapping[str, Value]] = field(default_factory=dict)
+    """Values that its authors give it under a protocol."""
 
 
 METHODS: dict[str, Baseline] = {
@@ -34,41 +53,30 @@ METHODS: dict[str, Baseline] = {
         "zero-shot descriptions", "zero shot desc.", {"method": "zero-shot-descriptions"}
     ),
     **{one.name: Baseline(one.title, one.short_title, {"method": one.name}) for one in CATALOGUE.values()},
-    "coop": Baseline("CoOp", "CoOp", {**TRAINED, "prompt.n_prompts": 1, **NO_LLM, **NO_LOCAL}),
-    "coop-words": Baseline(  # as CoCoOp trains CoOp for base-to-new and transfer (arXiv 2203.05557, section 4)
-        "CoOp (a photo of a)",
-        "CoOp words",
-        {
-            **TRAINED,
-            "prompt.n_prompts": 1,
-            "prompt.context_length": 4,
-            "prompt.init": "a photo of a",
-            **NO_LLM,
-            **NO_LOCAL,
-        },
-    ),
-    "plot": Baseline(
+    "coop": Baseline("CoOp", "CoOp", COOP, dict.fromkeys(BEYOND_TRAINING, WORDS)),
+    "coop-words": Baseline("CoOp (a photo of a)", "CoOp words", {**COOP, **WORDS}),
+    "plot": Baseline(  # its logits: CHENGY12/PLOT@728539f, plot-coop/trainers/plot.py
         "PLOT",
         "PLOT",
         {
-            **TRAINED,
-            "prompt.n_prompts": 4,
-            "alignment.local_form": "ot",
-            "alignment.local_weight": 1.0,
-            "alignment.ot_marginals": "uniform",
-            "alignment.ot_epsilon": 0.1,
-            "inference.local_weight": 1.0,
-            **NO_LLM,
+            **TRANSPORT,
+            "backbone.local_features": "tokens",
+            "alignment.cross_entropy": "summed",
+            "alignment.global_weight": None,
+            "inference.global_weight": None,
         },
     ),
+    "plot-global": Baseline("PLOT with global logits", "PLOT global", TRANSPORT),
     "kgcoop": Baseline(
         "KgCoOp",
         "Kg-CoOp",
         {
             **TRAINED,
             "prompt.n_prompts": 1,
+            **WORDS,
+            "optim.recipe": "kgcoop",
             "alignment.llm_form": "cosine",
-            "alignment.llm_target": "template",
+            "alignment.llm_target": "kgcoop-template",
             "alignment.llm_weight": 8.0,
             "inference.description_weight": 0.0,
             **NO_LOCAL,
@@ -112,7 +120,8 @@ def method_setting(name: str, shared: Mapping[str, Value] | None = None, protoco
     if start.fits_features and protocol is not None:
         theirs = start.definition.definition.by_protocol.get(protocol, {})
         start = start.with_values({f"{start.method_name}.{key}": value for key, value in theirs.items()}, source)
-    return start.with_values({**without_options(shared or {}, but=owners), **method.values}, source)
+    published = {**method.values, **(method.by_protocol.get(protocol, {}) if protocol else {})}
+    return start.with_values({**without_options(shared or {}, but=owners), **published}, source)
 
 
 def without_options(values: Mapping[str, Value], but: Collection[str] = ()) -> dict[str, Value]:

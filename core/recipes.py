@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
-RecipeName = Literal["coop", "mini"]
+RecipeName = Literal["coop", "kgcoop", "mini"]
 
 NUMERICS_VERSION = 2
 """Part of every cell's key; raise it when a change to `core` moves the numbers, so that stored results are never mixed
@@ -21,10 +21,21 @@ COOP_EPOCHS = {1: 50, 2: 100, 4: 100, 8: 200, 16: 200}
 COOP_IMAGENET = "ImageNet"
 COOP_IMAGENET_EPOCHS = 50
 
+KGCOOP_LEARNING_RATE = 0.002
+KGCOOP_BATCH_SIZE = 128
+KGCOOP_EPOCHS = 100
+"""At every number of shots and on ImageNet too (htyao89/KgCoOp@c43ccc3: vit_b16_ep100_ctxv1.yaml)."""
+
 MINI_LEARNING_RATE = 0.002
 MINI_BATCH_SIZE = 32
 MINI_STEPS = {1: 60, 2: 75, 4: 90, 8: 120, 16: 160}
 """Steps by shots, as in `COOP_EPOCHS`; the mini recipe trains as many whole epochs as reach them."""
+
+
+def global_weight_on(dataset: str, weight: float | None) -> float:
+    """The weight of global logits on a dataset. None is PLOT's rule (CHENGY12/PLOT@728539f, plot.py): they are added on
+    ImageNet alone."""
+    return weight if weight is not None else float(dataset == COOP_IMAGENET)
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,9 @@ def resolve_recipe(
         case "coop":
             learning_rate, batch_size = learning_rate or COOP_LEARNING_RATE, batch_size or COOP_BATCH_SIZE
             whole = COOP_IMAGENET_EPOCHS if dataset == COOP_IMAGENET else _by_shots(COOP_EPOCHS, shots)
+        case "kgcoop":
+            learning_rate, batch_size = learning_rate or KGCOOP_LEARNING_RATE, batch_size or KGCOOP_BATCH_SIZE
+            whole = KGCOOP_EPOCHS
         case "mini":
             learning_rate, batch_size = learning_rate or MINI_LEARNING_RATE, batch_size or MINI_BATCH_SIZE
             whole = math.ceil(_by_shots(MINI_STEPS, shots) / steps_per_epoch(n_images, batch_size))

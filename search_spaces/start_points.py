@@ -31,7 +31,11 @@ def declared_start_points(sweep: LoadedSweep, source: str) -> tuple[StartPoint, 
             if entry not in METHODS:
                 hint = nearest(entry, METHODS) or "; give a method, sweep:NAME or {key: value}"
                 raise UserError(f"{source}: unknown method '{entry}'{hint}")
-            points.append(start_point(sweep, entry, method_setting(entry, sweep.file.base_values()), source))
+            points.append(
+                start_point(
+                    sweep, entry, method_setting(entry, sweep.file.base_values(), sweep.file.grid.protocol), source
+                )
+            )
         elif not entry.removeprefix(SWEEP):
             raise UserError(f"{source}: '{entry}' names no sweep; write sweep:NAME")
     return tuple(points)

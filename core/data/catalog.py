@@ -58,6 +58,11 @@ class DatasetInfo:
         return root / self.folder / self.image_folder
 
     @property
+    def kgcoop_template(self) -> str:
+        """What KgCoOp aligns prompts with: CoOp's template, but on DTD (htyao89/KgCoOp@c43ccc3: trainers/kgcoop.py)."""
+        return _TEXTURE if self.name == "DescribableTextures" else self.template
+
+    @property
     def bank_name(self) -> str:
         """File name in a description bank."""
         return f"{self.described_as or self.name}.json"
@@ -87,7 +92,9 @@ def _real(
     )
 
 
-_PET, _FLOWER, _AIRCRAFT = (f"a photo of a {{}}, a type of {kind}." for kind in ("pet", "flower", "aircraft"))
+_PET, _FLOWER, _AIRCRAFT, _TEXTURE = (
+    f"a photo of a {{}}, a type of {kind}." for kind in ("pet", "flower", "aircraft", "texture")
+)
 _FOOD, _SATELLITE, _ACTION = (
     "a photo of {}, a type of food.",
     "a centered satellite photo of {}.",

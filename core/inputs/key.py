@@ -6,10 +6,11 @@ and the version of the trainer's numerics. Places (data root, cache folder, devi
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import cast
 
 from dualpt.core.cell import Cell
 from dualpt.core.clip.weights import find_weights
-from dualpt.core.config import Protocol, Setting
+from dualpt.core.config import Protocol, Setting, Value
 from dualpt.core.data.digests import shared_index
 from dualpt.core.data.protocols import CellData
 from dualpt.core.data.splits import Item
@@ -17,7 +18,7 @@ from dualpt.core.descriptions.reading import bank_fingerprint
 from dualpt.core.files.fingerprint import fingerprint, rows_fingerprint
 from dualpt.core.inputs.reading import CellInputs, Dataset, draw_once
 from dualpt.core.prompts.init_path import init_identity
-from dualpt.core.recipes import NUMERICS_VERSION
+from dualpt.core.recipes import NUMERICS_VERSION, global_weight_on
 
 HASHED_BY_CONTENT = {"backbone.pretrained", "descriptions.per_class"}
 """Keys whose effect is hashed directly: the weights and the sentences."""
@@ -45,6 +46,7 @@ def key_of(inputs: CellInputs) -> str:
     if setting.learns_prompts:
         settings["prompt.init"] = init_identity(setting.prompt.init)
         settings = {key: value for key, value in settings.items() if key not in RESOLVED_BY_RECIPE}
+        settings |= _global_weights(settings, cell.dataset)
         settings |= {
             "optim.learning_rate": inputs.recipe.learning_rate,
             "optim.batch_size": inputs.recipe.batch_size,
@@ -68,6 +70,12 @@ def key_of(inputs: CellInputs) -> str:
         targets = (inputs.datasets[name] for name in cell.targets)
         identity["targets"] = [[*_class_texts(target), described.get(target.name)] for target in targets]
     return fingerprint(identity)
+
+
+def _global_weights(settings: Mapping[str, Value], dataset: str) -> dict[str, float]:
+    """The weights of global logits, where they are part of the key, as they are on the dataset."""
+    keys = ("alignment.global_weight", "inference.global_weight")
+    return {key: global_weight_on(dataset, cast("float | None", settings[key])) for key in keys if key in settings}
 
 
 def _reads(setting: Setting) -> list[object]:

@@ -8,6 +8,7 @@ context tokens, W text width, P patches, K descriptions per class, D joint width
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ from dualpt.core.learned.image_classifier import IMAGES_AT_ONCE, ImageClassifier
 from dualpt.core.learned.prompts import LearnedPrompts
 from dualpt.core.learned.scorers import local_scorer
 from dualpt.core.prompts.encoder import PromptEncoder, check_prompt_lengths
+from dualpt.core.recipes import global_weight_on
 from dualpt.core.training.alignment import mean_feature
 from dualpt.core.training.evaluate import class_weights, prompted_logits
 
@@ -105,12 +107,14 @@ class PromptClassifier(ImageClassifier):
         return features
 
     def _describe(self, prompts: LearnedPrompts) -> Tensor:
-        """(1, C, D): class features with the description term, where it has a weight at test."""
-        weight = torch.tensor([self.setting.inference.description_weight], device=self.tower.device)
+        """(1, C, D): class features and the description term, as they are weighted at test."""
+        on_device = partial(torch.tensor, device=self.tower.device)
+        weight = on_device([self.setting.inference.description_weight])
+        global_weight = on_device([global_weight_on(prompts.cell.dataset, self.setting.inference.global_weight)])
         descriptions = None
         if prompts.sentences is not None and bool(weight > 0):
             descriptions = mean_feature(*encode_bank(self.tower, prompts.sentences, self.class_names))
-        return class_weights(self.prompt_features[None], weight, descriptions)
+        return class_weights(self.prompt_features[None], global_weight, weight, descriptions)
 
 
 def _check_class_names(prompts: LearnedPrompts, class_names: Sequence[str] | None) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dualpt.core.arrays import ClassText
 from dualpt.core.cell import Cell, pack_of
-from dualpt.core.config import Setting
+from dualpt.core.config import Setting, sums_logits
 from dualpt.core.data.protocols import TARGET
 from dualpt.core.descriptions.bank import Sentences
 from dualpt.core.inputs.key import cell_key, key_of
@@ -24,6 +24,7 @@ from dualpt.core.learned.prompts import LearnedPrompts
 from dualpt.core.learned.scorers import llm_alignment, local_scorer
 from dualpt.core.prompts.encoder import PromptEncoder
 from dualpt.core.provenance import Provenance, provenance_of
+from dualpt.core.recipes import global_weight_on
 from dualpt.core.results import CellMetrics, harmonic_mean
 from dualpt.core.running.feature_fits import FeatureFit, fit_cells, pool_of
 from dualpt.core.running.frozen_parts import FrozenParts
@@ -119,6 +120,7 @@ class CellRunner(FrozenParts):
             encode,
             local_scorer(alignment),
             tower.logit_scale,
+            global_weight=one([global_weight_on(cell.dataset, setting.inference.global_weight)]),
             local_weight=one([setting.inference.local_weight]),
             description_weight=one([setting.inference.description_weight]),
             plan_probe=PlanProbe(
@@ -161,7 +163,12 @@ class CellRunner(FrozenParts):
             tests=self.test_sets(first),
             seeds=[cell.seed for cell in cells],
             llm_weight=[cell.setting.alignment.llm_weight for cell in cells],
+            global_weight=[global_weight_on(cell.dataset, cell.setting.alignment.global_weight) for cell in cells],
             local_weight=[cell.setting.alignment.local_weight for cell in cells],
+            cross_entropy="summed" if sums_logits(setting) else "separate",
+            inference_global_weight=[
+                global_weight_on(cell.dataset, cell.setting.inference.global_weight) for cell in cells
+            ],
             inference_local_weight=[cell.setting.inference.local_weight for cell in cells],
             inference_description_weight=[cell.setting.inference.description_weight for cell in cells],
             context_length=prompt.context_length,

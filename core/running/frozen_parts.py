@@ -11,7 +11,8 @@ from dualpt.core.arrays import ClassText, ImageFeatures, TestSet
 from dualpt.core.cell import Cell
 from dualpt.core.clip.backbone import Backbone, load_backbone
 from dualpt.core.clip.text_tower import TextTower
-from dualpt.core.config import BackboneSection, Setting, uses_local
+from dualpt.core.config import BackboneSection, Setting, uses_llm, uses_local
+from dualpt.core.data.catalog import DatasetInfo
 from dualpt.core.data.images import View
 from dualpt.core.data.splits import Item
 from dualpt.core.descriptions.reading import encode_bank, encode_template, name_tokens
@@ -142,7 +143,7 @@ class FrozenParts:
 
     def towers_of(self, setting: Setting) -> Towers:
         """The frozen CLIP of a setting, loaded once per process."""
-        section = setting.backbone
+        section = setting.backbone.model_copy(update={"local_features": "value"})  # which are read, no weight says
         if section not in self._towers:
             backbone = load_backbone(section.name, section.pretrained, section.precision, self._device)
             self._towers[section] = Towers(backbone, TextTower(backbone.model, backbone.tokenizer))
@@ -160,16 +161,16 @@ class FrozenParts:
         """Names, descriptions and template of the classes of `train` or of a test set, encoded once per process."""
         setting, dataset, classes = inputs.cell.setting, inputs.dataset_of(part), inputs.data.classes[part]
         sentences = inputs.sentences(dataset.name) if dataset.name in inputs.described else None
-        key = (setting.backbone, dataset, (classes.start, classes.stop), sentences)
+        template = _template(setting, dataset.info)
+        key = (setting.backbone, dataset, (classes.start, classes.stop), sentences, template)
         if key not in self._texts:
             names = inputs.class_names(part)
             towers = self.towers_of(setting)
             descriptions, mask = (None, None)
             if sentences is not None:
                 descriptions, mask = encode_bank(towers.text, sentences[classes], names)
-            template = encode_template(towers.text, dataset.info.template, names)
             tokens = name_tokens(towers.backbone.tokenizer, names)
-            self._texts[key] = ClassText(tokens, descriptions, mask, template)
+            self._texts[key] = ClassText(tokens, descriptions, mask, encode_template(towers.text, template, names))
         return self._texts[key]
 
     def features(
@@ -213,6 +214,13 @@ class FrozenParts:
     def _test_set(self, inputs: CellInputs, name: str) -> TestSet:
         images = self.features(inputs.cell.setting, inputs.dataset_of(name), inputs.data.tests[name])
         return TestSet(images, self.class_text(inputs, name))
+
+
+def _template(setting: Setting, info: DatasetInfo) -> str:
+    """The template that classes are written in, for prompts to be aligned with and for classifiers."""
+    if uses_llm(setting) and setting.alignment.llm_target == "kgcoop-template":
+        return info.kgcoop_template
+    return info.template
 
 
 def _check_start(inputs: CellInputs, towers: Towers) -> None:

@@ -107,17 +107,19 @@ def evaluate(
     prompts: Tensor,
     *,
     scale: float,
+    global_weight: Tensor,
     local_weight: Tensor,
     local_scorer: LocalScorer,
     description_weight: Tensor,
     mean_descriptions: Tensor | None,
 ) -> list[Evaluation]:
-    """Classify by global + local_weight * local + description_weight * description logits.
+    """Classify by global_weight * global + local_weight * local + description_weight * description logits.
 
     Args:
         images: n images, the same for every replica; read chunk by chunk.
         prompts: Prompt features (R, C, N, D).
         scale: CLIP's logit scale.
+        global_weight: (R,)
         local_weight, description_weight: (R,); a term whose weights are all zero is not computed.
         local_scorer: How patch similarities become one score per class.
         mean_descriptions: Normalised (C, D); None where every `description_weight` is zero.
@@ -125,7 +127,7 @@ def evaluate(
     Returns:
         One evaluation per replica.
     """
-    classes = class_weights(prompts, description_weight, mean_descriptions)
+    classes = class_weights(prompts, global_weight, description_weight, mean_descriptions)
     uses_local = bool((local_weight > 0).any())
     scores, entropies = [], []
     for chunk in images.chunks(_chunk_size(images, prompts, uses_local)):
@@ -142,12 +144,14 @@ def evaluate(
     ]
 
 
-def class_weights(prompts: Tensor, description_weight: Tensor, mean_descriptions: Tensor | None) -> Tensor:
+def class_weights(
+    prompts: Tensor, global_weight: Tensor, description_weight: Tensor, mean_descriptions: Tensor | None
+) -> Tensor:
     """What image features are compared with (R, C, D): both terms are linear in f, and one classifier holds both.
 
     Arguments as in `evaluate`.
     """
-    classes = mean_feature(prompts)
+    classes = global_weight[:, None, None] * mean_feature(prompts)
     if mean_descriptions is None:
         return classes
     return classes + description_weight[:, None, None] * mean_descriptions

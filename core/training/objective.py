@@ -4,6 +4,7 @@ Shapes: R replicas, B images, C classes, N prompts per class, P patches, K descr
 features are L2-normalised; `scale` is CLIP's logit scale s.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple, assert_never
 
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from dualpt.core.arrays import ClassText
+from dualpt.core.config import CrossEntropy
 from dualpt.core.errors import UserError
 from dualpt.core.training.alignment import (
     LlmAlignment,
@@ -99,12 +101,15 @@ def template_target(text: ClassText, device: torch.device) -> Target:
 
 
 class Objective:
-    """The training loss of each replica: CE(global) + local_weight * CE(local) + llm_weight * L_llm.
+    """The training loss of each replica: global_weight * CE(global) + local_weight * CE(local) + llm_weight * L_llm.
 
-    A term whose weight is zero in every replica is not computed.
+    Where logits are `summed`, as in PLOT (arXiv 2210.01253), the first two terms are one, CE(global_weight * global +
+    local_weight * local). A term whose weight is zero in every replica is not computed.
 
     Args:
         scale: CLIP's logit scale.
+        global_weight: Weights of global logits (R,); None is 1 for all.
+        cross_entropy: Whether cross-entropies or logits are summed.
         local_weight: Weights of the cross-entropy on local logits (R,).
         local_scorer: How patch similarities become one score per class.
         llm_weight: Weights of the alignment with descriptions (R,).
@@ -121,11 +126,16 @@ class Objective:
         llm_weight: Tensor,
         llm: LlmAlignment,
         target: Target | None,
+        global_weight: Tensor | None = None,
+        cross_entropy: CrossEntropy = "separate",
     ) -> None:
         uses_llm = bool((llm_weight > 0).any())
         if uses_llm and target is None:
             raise ValueError("llm_weight > 0 needs a target")
         self.uses_local = bool((local_weight > 0).any())
+        self._global_weight = torch.ones_like(local_weight) if global_weight is None else global_weight
+        self._uses_global = bool((self._global_weight > 0).any())
+        self._cross_entropy = cross_entropy
         self._scale = scale
         self._local_weight = local_weight
         self._local_scorer = local_scorer
@@ -148,15 +158,27 @@ class Objective:
         """
         class_features = mean_feature(prompts)
         logits = class_logits(images, class_features, self._scale)
-        loss = cross_entropy(logits, labels)
+        terms = [(self._global_weight, logits)] if self._uses_global else []
         if self.uses_local:
             if patches is None:
                 raise ValueError("local_weight > 0 needs local image features")
-            local_logits = self._scale * local_class_scores(patches, prompts, self._local_scorer)
-            loss = loss + self._local_weight * cross_entropy(local_logits, labels)
+            terms.append((self._local_weight, self._scale * local_class_scores(patches, prompts, self._local_scorer)))
+        loss = self._label_loss(terms, labels)
         if self._target is not None:
             loss = loss + self._llm_weight * self._llm_loss(self._target, prompts, class_features, images, logits)
         return loss
+
+    def _label_loss(self, terms: Sequence[tuple[Tensor, Tensor]], labels: Tensor) -> Tensor:
+        """(R,) from the terms' weights (R,) and logits (R, B, C)."""
+        match self._cross_entropy:
+            case "separate":
+                losses = [weight * cross_entropy(logits, labels) for weight, logits in terms]
+                return torch.stack(losses).sum(0)
+            case "summed":
+                weighted = [weight[:, None, None] * logits for weight, logits in terms]
+                return cross_entropy(torch.stack(weighted).sum(0), labels)
+            case _:
+                assert_never(self._cross_entropy)
 
     def _llm_loss(
         self, target: Target, prompts: Tensor, class_features: Tensor, images: Tensor, logits: Tensor

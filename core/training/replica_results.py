@@ -60,6 +60,8 @@ class Judge:
     """Of the names of any classes."""
     local_scorer: LocalScorer
     scale: float
+    global_weight: Tensor
+    """(R,)"""
     local_weight: Tensor
     """(R,)"""
     description_weight: Tensor
@@ -91,6 +93,7 @@ class Judge:
     def _only(self, replicas: list[int]) -> "Judge":
         return replace(
             self,
+            global_weight=self.global_weight[replicas],
             local_weight=self.local_weight[replicas],
             description_weight=self.description_weight[replicas],
             plan_probe=self.plan_probe.of(replicas),
@@ -139,6 +142,7 @@ class Judge:
             prompts,
             scale=self.scale,
             local_scorer=self.local_scorer,
+            global_weight=self.global_weight,
             local_weight=self.local_weight,
             description_weight=self.description_weight,
             mean_descriptions=mean_descriptions,

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dualpt.core.arrays import ClassText, ImageFeatures, TestSet, TrainImages
 from dualpt.core.clip.text_tower import TextTower
-from dualpt.core.config import ClassTokenPosition, LlmTarget
+from dualpt.core.config import ClassTokenPosition, CrossEntropy, LlmTarget
 from dualpt.core.errors import UserError
 from dualpt.core.prompts.encoder import PromptEncoder, initial_contexts
 from dualpt.core.recipes import NUMERICS_VERSION
@@ -37,6 +37,7 @@ NOT_OF_THE_STEPS = frozenset(
         "val",
         "val_samples",
         "tests",
+        "inference_global_weight",
         "inference_local_weight",
         "inference_description_weight",
         "report",
@@ -45,6 +46,9 @@ NOT_OF_THE_STEPS = frozenset(
     }
 )
 """Arguments of `train` that a checkpoint does not depend on, or (the frozen features) that its path stands for."""
+
+ADDED_LATER: dict[str, object] = {"global_weight": 1.0, "cross_entropy": "separate"}
+"""Arguments that came after the first checkpoints were written, and what every replica then trained with."""
 
 
 def train(
@@ -73,6 +77,9 @@ def train(
     sgd: SGDOptions,
     batch_size: int,
     epochs: int,
+    global_weight: Sequence[float] | None = None,
+    inference_global_weight: Sequence[float] | None = None,
+    cross_entropy: CrossEntropy = "separate",
     report: Callable[[Progress], None] | None = None,
     checkpoint: Path | None = None,
     checkpoint_every: int = 10,
@@ -93,6 +100,7 @@ def train(
         seeds, llm_weight, local_weight, inference_*: One value per replica.
         llm: How prompts are aligned with descriptions.
         local_scorer: How patch similarities become one score per class.
+        global_weight, inference_global_weight: One value per replica; None is 1 for all.
         sgd: Learning rates, one per replica, and the rest of the optimiser.
         report: Called after every epoch.
         checkpoint: File from which a killed run with the same arguments continues; rewritten every
@@ -105,8 +113,12 @@ def train(
         UserError: the setting does not fit the data: a prompt too long, more top patches than an image has, a target
             of the alignment that is missing, class-specific contexts for classes not trained on.
     """
+    global_weight, inference_global_weight = (
+        [1.0] * len(seeds) if weight is None else weight for weight in (global_weight, inference_global_weight)
+    )
     run = _fingerprint({name: value for name, value in locals().items() if name not in NOT_OF_THE_STEPS})
     _check(seeds, samples, llm_weight, local_weight, inference_local_weight, inference_description_weight)
+    _check(seeds, samples, global_weight, inference_global_weight)
     _check_classes(class_specific, text, tests)
     per_replica = partial(torch.tensor, dtype=torch.float32, device=tower.device)
 
@@ -130,6 +142,8 @@ def train(
     target = alignment_target(text, llm.llm_target, tower.device) if any(llm_weight) else None
     objective = Objective(
         scale=tower.logit_scale,
+        global_weight=per_replica(global_weight),
+        cross_entropy=cross_entropy,
         local_weight=per_replica(local_weight),
         local_scorer=local_scorer,
         llm_weight=per_replica(llm_weight),
@@ -151,6 +165,7 @@ def train(
         encode,
         local_scorer,
         tower.logit_scale,
+        global_weight=per_replica(inference_global_weight),
         local_weight=per_replica(inference_local_weight),
         description_weight=per_replica(inference_description_weight),
         plan_probe=PlanProbe(
@@ -175,15 +190,20 @@ def _fingerprint(arguments: dict[str, Any]) -> str:
         if isinstance(value, LlmAlignment | LocalScorer | SGDOptions):
             knobs = {field.name: (getattr(value, field.name), field.default) for field in fields(value)}
             named |= {key: knob for key, (knob, default) in knobs.items() if default is MISSING or knob != default}
-        else:
+        elif name not in ADDED_LATER or any(one != ADDED_LATER[name] for one in _each(value)):
             named[name] = value
     return fingerprint_of(named)
+
+
+def _each(value: object) -> Sequence[object]:
+    """A value per replica, or the one value of all."""
+    return value if isinstance(value, list | tuple) else [value]
 
 
 def alignment_target(text: ClassText, llm_target: LlmTarget, device: torch.device) -> Target:
     """What prompts are aligned with in training."""
     match llm_target:
-        case "template":
+        case "template" | "kgcoop-template":
             return template_target(text, device)
         case "descriptions":
             return descriptions_target(text, "alignment.llm_weight", device)

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from dualpt.core.cell import Cell, pack_of
-from dualpt.core.config import ACTIVE_WHEN, SETTING_KEYS, Setting
+from dualpt.core.cell import Cell, check_serves, pack_of
+from dualpt.core.config import ACTIVE_WHEN, SETTING_KEYS, Protocol, Setting
 from dualpt.core.errors import UserError
 from dualpt.core.presets import METHODS, method_setting
+from dualpt.core.recipes import resolve_recipe
 from tests.core.own_method import SOURCE
 
 
@@ -66,9 +67,41 @@ def test_a_trained_method_stays_one_over_any_shared_values() -> None:
 
 
 def test_kgcoop_is_the_published_setting() -> None:
-    alignment = method_setting("kgcoop").alignment
-    assert (alignment.llm_form, alignment.llm_target, alignment.llm_weight) == ("cosine", "template", 8.0)
+    setting = method_setting("kgcoop", {"optim.recipe": "coop"})
+    alignment = setting.alignment
+    assert (alignment.llm_form, alignment.llm_target, alignment.llm_weight) == ("cosine", "kgcoop-template", 8.0)
     assert alignment.local_weight == 0
+    assert (setting.prompt.init, setting.prompt.context_length) == ("a photo of a", 4)
+    recipe = resolve_recipe(setting.optim.recipe, dataset="OxfordPets", shots=4, n_images=148)
+    assert (recipe.learning_rate, recipe.batch_size, recipe.epochs) == (0.002, 128, 100)
+
+
+@pytest.mark.parametrize("protocol", ["base-to-new", "cross-dataset", "domain-generalization"])
+def test_coop_begins_with_words_where_other_classes_or_datasets_are_tested(protocol: Protocol) -> None:
+    shared = {"prompt.context_length": 16}
+    assert method_setting("coop", shared, protocol) == method_setting("coop-words", shared)
+    few_shot = method_setting("coop", shared, "few-shot")
+    assert (few_shot.prompt.init, few_shot.prompt.context_length) == (None, 16)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"alignment.global_weight": 0.0, "alignment.local_weight": 0.0}, "no label enters the loss"),
+        ({"inference.global_weight": 0.0, "inference.local_weight": 0.0}, "there are no logits"),
+    ],
+)
+def test_prompts_without_any_logits_are_refused(values: dict[str, float], said: str) -> None:
+    setting = method_setting("dualpt").with_values(values)
+    with pytest.raises(UserError, match=said):
+        check_serves(setting, "few-shot", [4])
+
+
+def test_logits_that_are_summed_matter_only_where_that_is_another_loss() -> None:
+    coop = method_setting("coop")
+    assert coop.with_values({"alignment.cross_entropy": "summed"}).active() == coop.active()
+    dualpt = method_setting("dualpt")
+    assert dualpt.with_values({"alignment.cross_entropy": "summed"}).active() != dualpt.active()
 
 
 def test_weights_decay_as_in_dassl_though_no_recipe_names_it() -> None:

@@ -31,7 +31,7 @@ def test_mini_reaches_its_steps_in_whole_epochs(shots, n_images):
     assert steps - steps_per_epoch(n_images, MINI_BATCH_SIZE) < MINI_STEPS[shots]
 
 
-@pytest.mark.parametrize("name", ["coop", "mini"])
+@pytest.mark.parametrize("name", ["coop", "kgcoop", "mini"])
 def test_what_is_set_wins_over_the_recipe(name):
     recipe = resolve_recipe(name, dataset="dtd", shots=1, n_images=47, learning_rate=0.5, batch_size=8, epochs=3)
     assert (recipe.learning_rate, recipe.batch_size, recipe.epochs) == (0.5, 8, 3)

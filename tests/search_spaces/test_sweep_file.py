@@ -425,9 +425,7 @@ def test_start_points_are_points_of_the_space(tmp_path: Path) -> None:
     rate = "search.space.optim.learning_rate={float: [0.001, 0.1], log: true}"
     (coop,) = searched(tmp_path, rate, "search.start_from=[coop]").start_points
     assert coop.point["optim.learning_rate"] == 0.002, "the recipe's"
-    with pytest.raises(
-        UserError, match=r"kgcoop: alignment.llm_target is template there and descriptions in this sweep"
-    ):
+    with pytest.raises(UserError, match=r"kgcoop: prompt.context_length is 4 there and 16 in this sweep"):
         searched(tmp_path, "search.start_from=[kgcoop]")
     with pytest.raises(UserError, match=r"coop: violates 'alignment.llm_weight > 0'"):
         searched(tmp_path, "search.start_from=[coop]", "search.constraints=[alignment.llm_weight > 0]")
@@ -447,7 +445,7 @@ def test_two_objectives_are_refused_where_one_is_known(tmp_path: Path, words: li
 
 def test_packs_of_settings_that_cannot_share_steps_are_refused(tmp_path: Path) -> None:
     space = "search.space={prompt.n_prompts: {int: [1, 4]}}"
-    with pytest.raises(UserError, match=r"search.pack: replicas may differ in alignment.llm_weight"):
+    with pytest.raises(UserError, match=r"search.pack: replicas may differ in alignment.global_weight, al"):
         searched(tmp_path, space, "search.pack=4")
     searched(tmp_path, space, "search.pack=auto")
 

@@ -16,6 +16,8 @@ KEYS = (
     "768782e60cff2d5d06c9323af878fcd2daf00cad62c65131a0f721b5b0a9fef7",
 )
 """As the version before `CellInputs` computed them."""
+FORMER_PLOT = "53fc3b3e4e83544cdae5f972c09ab3466b88b09924a1c9cda8ca89591f079242"
+"""Of `plot` before its logits could be without the global term."""
 NAMES = {"eurosat/2750": "EuroSAT", "ucf101/UCF-101-midframes": "UCF101"}
 
 
@@ -46,6 +48,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("dualpt", "few-shot", (), KEYS[0]),
         ("coop", "base-to-new", (), KEYS[1]),
         ("zero-shot-descriptions", "cross-dataset", ("UCF101",), KEYS[2]),
+        ("plot-global", "few-shot", (), FORMER_PLOT),
     ],
 )
 def test_keys_do_not_move(data: Path, method: str, protocol: str, targets: tuple[str, ...], key: str) -> None:
@@ -54,3 +57,12 @@ def test_keys_do_not_move(data: Path, method: str, protocol: str, targets: tuple
     setting = method_setting(method, values)
     shots, seed = (2, 1) if setting.method == "prompt" else (0, 0)
     assert cell_key(Cell(setting, "EuroSAT", protocol, shots, seed, targets)) == key  # type: ignore[arg-type]
+
+
+def test_plots_rule_for_global_logits_has_the_key_of_the_weight_that_it_gives(data: Path) -> None:
+    values = {"data.root": str(data), "backbone.name": "ViT-B-32", "backbone.pretrained": str(data / "weights.bin")}
+    plot = method_setting("plot", values)
+    zero = plot.with_values({"alignment.global_weight": 0.0, "inference.global_weight": 0.0})
+    one = plot.with_values({"alignment.global_weight": 1.0, "inference.global_weight": 1.0})
+    rule, without, with_it = (cell_key(Cell(setting, "EuroSAT", "few-shot", 2, 1)) for setting in (plot, zero, one))
+    assert rule == without != with_it

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from dualpt.core.cell import Cell
 from dualpt.core.config import Value
+from dualpt.core.descriptions.reading import encode_template
 from dualpt.core.errors import UserError
 from dualpt.core.inputs.key import cell_key
+from dualpt.core.inputs.reading import CellInputs, split_of
 from dualpt.core.presets import method_setting
 from dualpt.core.prompts.contexts_file import save_contexts
 from dualpt.core.running.cell_runner import CellResult, CellRunner
@@ -276,6 +279,24 @@ def test_more_shots_than_images_takes_all_of_a_class(photographs: Path, tmp_path
     assert len(data_of(many).train) == 8
     (result,) = run(CellRunner(cache=tmp_path / "store", device="cpu"), many)
     assert result.failure is None
+
+
+def test_kgcoop_is_aligned_with_its_own_template_of_textures(photographs: Path, tmp_path: Path) -> None:
+    """CoOp writes "{} texture." and so does zero-shot CLIP; KgCoOp "a photo of a {}, a type of texture."."""
+    runner = CellRunner(cache=tmp_path / "store", device="cpu")
+
+    def template(method: str) -> Tensor:
+        setting = method_setting(method).with_values({**QUICK, "data.root": str(photographs)})
+        text = runner.class_text(CellInputs(Cell(setting, "DescribableTextures", "few-shot", 2, 1)), "train")
+        assert text.template is not None
+        return text.template
+
+    tower = runner.towers_of(method_setting("kgcoop")).text
+    names = split_of(
+        method_setting("coop").with_values({"data.root": str(photographs)}), "DescribableTextures"
+    ).class_names
+    for method, words in (("kgcoop", "a photo of a {}, a type of texture."), ("coop", "{} texture.")):
+        torch.testing.assert_close(template(method), encode_template(tower, words, names))
 
 
 def test_class_contexts_have_none_for_new_classes(runner: CellRunner) -> None:

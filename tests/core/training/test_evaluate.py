@@ -30,11 +30,12 @@ IMAGES = ImageFeatures(
 SCORER = local_scorer("ot")
 
 
-def run(images=IMAGES, local=(1.0, 0.0, 0.5), described=(0.0, 2.0, 1.0), local_scorer=SCORER):
+def run(images=IMAGES, local=(1.0, 0.0, 0.5), described=(0.0, 2.0, 1.0), local_scorer=SCORER, of_image=None):
     return evaluate(
         images,
         PROMPTS[: len(local)],
         scale=SCALE,
+        global_weight=torch.tensor(of_image or [1.0] * len(local)),
         local_weight=torch.tensor(local),
         local_scorer=local_scorer,
         description_weight=torch.tensor(described),
@@ -42,9 +43,9 @@ def run(images=IMAGES, local=(1.0, 0.0, 0.5), described=(0.0, 2.0, 1.0), local_s
     )
 
 
-def expected_logits(r, local, described):
+def expected_logits(r, local, described, of_image=1.0):
     classes = mean_feature(PROMPTS[r])
-    logits = SCALE * IMAGES.global_features @ classes.T
+    logits = of_image * SCALE * IMAGES.global_features @ classes.T
     logits = logits + described * SCALE * IMAGES.global_features @ DESCRIPTIONS.T
     return logits + local * SCALE * SCORER(patch_similarity(IMAGES.local_features[None], PROMPTS[r : r + 1])).score[0]
 
@@ -76,6 +77,15 @@ def test_plan_entropy_is_the_mean_over_images_and_classes_where_plans_are_used()
     assert entropies[2] == pytest.approx(plan_entropy(plan).mean().item(), abs=1e-5)
     topk = run(local_scorer=local_scorer("topk", topk=2))
     assert all(evaluation.plan_entropy is None for evaluation in topk)
+
+
+def test_without_global_weight_logits_are_the_other_terms():
+    weights = (0.0, 0.0, 0.3)
+    for r, (evaluation, of_image, local, described) in enumerate(
+        zip(run(of_image=weights), weights, (1.0, 0.0, 0.5), (0.0, 2.0, 1.0), strict=True)
+    ):
+        loss = F.cross_entropy(expected_logits(r, local, described, of_image), IMAGES.labels).item()
+        assert evaluation.negative_log_likelihood == pytest.approx(loss, rel=1e-5)
 
 
 def test_without_local_weight_no_local_features_are_needed():
