@@ -5,6 +5,7 @@
   `splits` checks it.
 - `sampling`, `protocols`: the few-shot draw, and what each protocol trains and tests on.
 - `images`, `digests`: decoding, and fingerprints of image files. `text_files`: text, or one line that says why not.
+- `preparing`: a data root filled from folders and archives that people have.
 - `checking`: faults of splits and images.
 
 May use `mini`, `config` and `files`.
