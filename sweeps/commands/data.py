@@ -141,6 +141,14 @@ def prepare(
     splits: Annotated[
         list[Path] | None, typer.Option(help="Folder that holds split files, as a clone of gallop or LDC.")
     ] = None,
+    make_split: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="SEED",
+            help="Draw a split where the field's is nowhere; every table says it isn't the field's.",
+        ),
+    ] = None,
     copy: Annotated[
         bool, typer.Option("--copy/--link", help="Copy images, or link to where they lie, which takes no room.")
     ] = False,
@@ -156,5 +164,7 @@ def prepare(
     """
     from dualpt.sweeps.tools.prepare import prepare_data
 
-    fine = prepare_data(out, words or [], sources, root, splits=splits or [], copy=copy, dry_run=dry_run)
+    fine = prepare_data(
+        out, words or [], sources, root, splits=splits or [], make_split=make_split, copy=copy, dry_run=dry_run
+    )
     raise typer.Exit(0 if fine else 3)

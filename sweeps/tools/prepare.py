@@ -32,6 +32,7 @@ def prepare_data(
     root: Path,
     *,
     splits: Sequence[Path],
+    make_split: int | None,
     copy: bool,
     dry_run: bool,
 ) -> bool:
@@ -43,6 +44,7 @@ def prepare_data(
         sources: folders and archives that hold the datasets.
         root: the data root; made if need be.
         splits: folders that hold split files.
+        make_split: seed of a split to draw where the field's is nowhere.
         copy: copy files in place of linking to them.
         dry_run: only show what would be done.
 
@@ -59,7 +61,7 @@ def prepare_data(
             finish_interrupted(root / dataset_info(name).folder)
     with showing_progress(console, not console.is_terminal, "looking around"):
         places = look_around(tops, [folder.expanduser() for folder in splits], root)
-        plans = plan_datasets(places, root, asked or PREPARED)
+        plans = plan_datasets(places, root, asked or PREPARED, make_split)
     _print_plans(console, plans, copy)
     for line in places.sources.unreadable:
         console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)

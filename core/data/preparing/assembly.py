@@ -169,7 +169,7 @@ def links_for(files: Mapping[str, str], solid: Iterable[str] = ()) -> dict[str, 
 
     Args:
         files: path in the dataset's folder -> absolute path of the file.
-        solid: folders that exist and stay folders.
+        solid: folders that stay folders, and those above them.
 
     Returns:
         Path of a link -> the file or folder it leads to. A folder's link also shows what else lies there, which no
@@ -182,7 +182,8 @@ def links_for(files: Mapping[str, str], solid: Iterable[str] = ()) -> dict[str, 
         for step in above:
             node = node.folders.setdefault(step, _Node())
         node.files[name] = source
-    return _links_below(top, "", frozenset(solid))
+    parts = (path.split("/") for path in solid)
+    return _links_below(top, "", frozenset("/".join(each[:n]) for each in parts for n in range(1, len(each) + 1)))
 
 
 class _Node:
@@ -198,13 +199,9 @@ def _links_below(node: _Node, path: str, solid: frozenset[str]) -> dict[str, str
     links = {f"{path}{name}": source for name, source in node.files.items()}
     for name, inner in node.folders.items():
         below = f"{path}{name}"
-        source = None if _has_solid(below, solid) else _one_folder(inner)
+        source = None if below in solid else _one_folder(inner)
         links |= {below: source} if source is not None else _links_below(inner, f"{below}/", solid)
     return links
-
-
-def _has_solid(path: str, solid: frozenset[str]) -> bool:
-    return path in solid or any(one.startswith(f"{path}/") for one in solid)
 
 
 def _one_folder(node: _Node) -> str | None:

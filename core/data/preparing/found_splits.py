@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dualpt.core.data.catalog import DatasetInfo
 from dualpt.core.data.preparing.glances import Glance, lists_in
-from dualpt.core.data.preparing.layouts import CLONES, archive_of
+from dualpt.core.data.preparing.layouts import archive_of
 from dualpt.core.data.preparing.survey import Survey
 from dualpt.core.data.readers import read_aircraft
 from dualpt.core.data.split_file import NOT_THE_FIELDS, parse_split
@@ -187,11 +187,3 @@ def difference(info: DatasetInfo, split: Split) -> str:
     if differing:
         return f"has {', '.join(differing)}"
     return "has as many classes and images, but other images in the parts, other names or another order"
-
-
-def how_to_get(info: DatasetInfo) -> str:
-    """The remedy for a split file that is nowhere."""
-    return (
-        f"the split file {info.split_file} is missing: {CLONES}; name its folder by --splits, or draw a split with "
-        f"--make-split SEED, which is labelled '{NOT_THE_FIELDS}' in every table"
-    )

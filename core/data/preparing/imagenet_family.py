@@ -184,7 +184,8 @@ def _val_parts(survey: Survey, glances: Sequence[Glance]) -> Iterator[_Part]:
             sorted_into = _truth(survey)
             targets = {f"images/val/{_class_of(name, sorted_into)}/{name}": f"{folder}/{name}" for name in sorted(flat)}
             source = Source("the flat validation images", folder, len(flat))
-            yield _Part(source, "images/val", files=targets, classes=frozenset(sorted_into.values()))
+            solid = sorted({path.rpartition("/")[0] for path in targets})
+            yield _Part(source, "images/val", targets, solid=solid, classes=frozenset(sorted_into.values()))
     for look in glances:
         if any(VAL_IMAGE.fullmatch(path.rpartition("/")[2]) for path in look.images):
             truth = _truth(survey)
@@ -331,4 +332,4 @@ def _from_kit(found: Mapping[str, bytes], source: Path) -> dict[int, str]:
         wnids = {int(number): str(wnid) for number, wnid, children in pairs if int(children) == 0}
         return {n: wnids[int(line)] for n, line in enumerate(found[TRUTH].split(), start=1)}
     except Exception as error:  # scipy raises anything on a damaged file
-        raise UserError(f"{source}: the development kit can't be read ({error:.100}); fetch it again") from None
+        raise UserError(f"{source}: the development kit can't be read ({error!s:.100}); fetch it again") from None

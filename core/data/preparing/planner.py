@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from dualpt.core.data.catalog import IMAGENET_VARIANTS, REAL_GRID, DatasetInfo, dataset_info
-from dualpt.core.data.preparing.found_splits import Listing, find_listing, how_to_get
+from dualpt.core.data.preparing.drawn_split import drawn_split, how_to_get
+from dualpt.core.data.preparing.found_splits import Listing, find_listing
 from dualpt.core.data.preparing.glances import Glance, glance
 from dualpt.core.data.preparing.imagenet_family import plan_family
 from dualpt.core.data.preparing.layouts import KNOWN, archive_of, found_as, whose_layout
@@ -17,11 +18,14 @@ from dualpt.core.data.preparing.name_match import Found, NameIndex, find_images
 from dualpt.core.data.preparing.standing import Standing, standing
 from dualpt.core.data.preparing.steps import ArchiveStep, DatasetPlan, Source
 from dualpt.core.data.preparing.survey import Survey, survey
+from dualpt.core.data.preparing.traps import find_traps
 from dualpt.core.data.splits import listing
 from dualpt.core.errors import UserError
 
 PREPARED = (*REAL_GRID, *IMAGENET_VARIANTS)
 """The datasets that can be prepared, in the order of tables."""
+MOST_TRAPS = 3
+"""Lines about unusable copies of one dataset; a copy may have thousands of folders."""
 LEAST_FOUND = 0.5
 """Share of a split's images below which a dataset isn't taken: no result on it would mean anything."""
 
@@ -51,35 +55,41 @@ def look_around(tops: Sequence[Path], splits: Sequence[Path], root: Path) -> Pla
     return Places(sources, (lists, sources), tuple(map(glance, sources.archives)))
 
 
-def plan_datasets(places: Places, root: Path, names: Collection[str] = PREPARED) -> list[DatasetPlan]:
+def plan_datasets(
+    places: Places, root: Path, names: Collection[str] = PREPARED, make_split: int | None = None
+) -> list[DatasetPlan]:
     """Decide what will be done for each dataset.
 
     Args:
         places: what was found.
         root: the data root; it need not exist.
         names: the datasets asked for.
+        make_split: seed of a split to draw where the field's is nowhere; None to refuse the dataset.
 
     Returns:
         The plans, in the order of tables.
     """
     by_split = [info for info in map(dataset_info, PREPARED) if info.name in names and _has_listing(info)]
-    plans = {plan.info.name: plan for plan in _plan_listed(by_split, places, root)}
+    plans = {plan.info.name: plan for plan in _plan_listed(by_split, places, root, make_split)}
     if any(name not in plans for name in names):
         plans |= {plan.info.name: plan for plan in plan_family(places.sources, places.lists, places.glances, root)}
-    return [plans[name] for name in PREPARED if name in names]
+    traps = find_traps(places.sources)
+    return [_with_traps(plans[name], traps.get(name, ())) for name in PREPARED if name in names]
 
 
 def _has_listing(info: DatasetInfo) -> bool:
     return info.layout in ("split file", "aircraft")
 
 
-def _plan_listed(infos: Sequence[DatasetInfo], places: Places, root: Path) -> list[DatasetPlan]:
+def _plan_listed(infos: Sequence[DatasetInfo], places: Places, root: Path, make_split: int | None) -> list[DatasetPlan]:
     """Plan the datasets whose images a file lists."""
     listings: dict[str, Listing] = {}
     plans: dict[str, DatasetPlan] = {}
     for info in infos:
         try:
             found = find_listing(info, root, places.lists, places.glances)
+            if found is None and make_split is not None:
+                found = drawn_split(info, places.sources, make_split)
         except UserError as fault:
             plans[info.name] = DatasetPlan(info=info, state="refused", remedy=str(fault))
             continue
@@ -181,11 +191,12 @@ def _nothing_new(base: DatasetPlan, there: Standing, places: Places) -> DatasetP
 
 
 def _not_found(info: DatasetInfo, places: Places, remarks: tuple[str, ...] = ()) -> DatasetPlan:
-    """No image was found; an archive that its name announces is said why not."""
+    """No image was found; what looks like the dataset is said why it isn't."""
+    get = f"get {KNOWN[info.name].get}"
     faults = [look.fault for look in places.glances if look.fault and archive_of(look.path.name) == info.name]
     if faults:
         return DatasetPlan(info=info, state="refused", remarks=remarks, remedy=faults[0])
-    return DatasetPlan(info=info, state="absent", remarks=remarks, remedy=f"get {KNOWN[info.name].get}")
+    return DatasetPlan(info=info, state="absent", remarks=remarks, remedy=get)
 
 
 def _without_listing(info: DatasetInfo, places: Places) -> DatasetPlan:
@@ -196,6 +207,13 @@ def _without_listing(info: DatasetInfo, places: Places) -> DatasetPlan:
         return _not_found(info, places)
     sources = tuple(Source("by its name", path, None) for path in sorted(looks, key=len)[:1])
     return DatasetPlan(info=info, state="refused", sources=sources, remedy=how_to_get(info))
+
+
+def _with_traps(plan: DatasetPlan, traps: Sequence[str]) -> DatasetPlan:
+    """Say of a dataset that can't be prepared which copies of it were found, and why they can't be used."""
+    if plan.state not in ("absent", "refused") or not traps:
+        return plan
+    return replace(plan, state="refused", remarks=(*plan.remarks, *traps[:MOST_TRAPS]))
 
 
 def _incomplete(plan: DatasetPlan) -> DatasetPlan:
