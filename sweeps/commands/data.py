@@ -1,4 +1,4 @@
-"""`dualpt data prepare`, `check`, `draw`, `show` and `add`. Heavy imports stay inside, for a quick `--help`."""
+"""`dualpt data prepare`, `check`, `doctor`, `draw`, `show` and `add`. Heavy imports stay inside them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ from dualpt.sweeps.commands.options import Json, new_app, out
 
 app = new_app()
 data = new_app()
-app.add_typer(data, name="data", help="Prepare, check, draw, show and add datasets.")
+app.add_typer(data, name="data", help="Prepare, check, diagnose, draw, show and add datasets.")
 
 Words = Annotated[
     list[str] | None,
@@ -47,6 +47,24 @@ def check(
     names, root = names_and_root(datasets, root)
     fine = check_datasets(out, names, root, deep=deep, published=published, as_json=as_json)
     raise typer.Exit(0 if fine else 3)
+
+
+@data.command(epilog="Example: [bold]dualpt data doctor DATA[/]")
+def doctor(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="ROOT", help="The data root; also as --root or data.root=FOLDER.")
+    ] = None,
+    root: Root = None,
+) -> None:
+    """Say why a data root doesn't work: what lies there in place of what should, and what to do about it.
+
+    Nothing is written. Exit codes: 0 all that is there is fine, 2 usage, 3 some is not.
+    """
+    from dualpt.sweeps.tools.data_doctor import diagnose_root
+    from dualpt.sweeps.tools.words import names_and_root
+
+    names, root = names_and_root(words, root)
+    raise typer.Exit(0 if diagnose_root(out, names, root) else 3)
 
 
 @data.command(epilog="Example: [bold]dualpt data draw OxfordPets --root DATA --shots 4 --seed 1 --json[/]")

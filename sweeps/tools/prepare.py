@@ -98,7 +98,7 @@ def _print_plans(console: Console, plans: Sequence[DatasetPlan], copy: bool) -> 
     console.print(table)
     for plan in plans:
         lines = [f"{source.found_as}: {source.path}" for source in plan.sources]
-        for line in (*lines, *plan.remarks, *([plan.remedy] if plan.remedy else [])):
+        for line in (*lines, *plan.remarks, *plan.traps, *([plan.remedy] if plan.remedy else [])):
             console.print(f"  {plan.info.name}: {line}", markup=False, highlight=False, soft_wrap=True)
 
 

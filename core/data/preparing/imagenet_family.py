@@ -150,7 +150,7 @@ def _plan_of(name: str, parts: Sequence[_Part], names: bytes | None, root: Path,
         files=files,
         solid=(*(path for part in parts for path in part.solid), *there.folders),
         archives=tuple(step for part in parts for step in part.archives),
-        texts={CLASS_NAMES_FILE: names},
+        texts={} if (root / info.folder / CLASS_NAMES_FILE).exists() else {CLASS_NAMES_FILE: names},
     )
 
 

@@ -145,7 +145,12 @@ KNOWN: Mapping[str, KnownCopies] = {
     ),
     "ImageNet": KnownCopies(
         archives=(r"ilsvrc2012_img_(train|val).*\.tar",),
-        folders={r"/imagenet/images": _COOP, r"/ilsvrc/data/cls-loc": "Kaggle's folder", r"/imagenet": _TV},
+        folders={
+            r"/imagenet/images": _COOP,
+            r"/ilsvrc/data/cls-loc": "Kaggle's folder",
+            r"/imagenet": _TV,
+            r"": "sorted class folders",
+        },
         get="ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz from image-net.org",
     ),
     "ImageNetV2": KnownCopies(

@@ -213,7 +213,7 @@ def _with_traps(plan: DatasetPlan, traps: Sequence[str]) -> DatasetPlan:
     """Say of a dataset that can't be prepared which copies of it were found, and why they can't be used."""
     if plan.state not in ("absent", "refused") or not traps:
         return plan
-    return replace(plan, state="refused", remarks=(*plan.remarks, *traps[:MOST_TRAPS]))
+    return replace(plan, state="refused", traps=tuple(traps[:MOST_TRAPS]))
 
 
 def _incomplete(plan: DatasetPlan) -> DatasetPlan:

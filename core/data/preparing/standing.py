@@ -47,23 +47,35 @@ def _leads(link: Path, target: str) -> bool:
 
 
 def _folders_and_links(folder: Path, ours: Mapping[str, str]) -> tuple[tuple[str, ...], list[str]]:
-    """Folders, and links to folders that no earlier run made, by path in the folder; links aren't followed."""
-    folders, foreign = [], []
-    for above, names, _ in os.walk(folder):
-        names[:] = [name for name in names if not name.startswith(".")]
-        for name in names:
-            path = Path(above, name).relative_to(folder).as_posix()
-            if not os.path.islink(os.path.join(above, name)):
+    """Folders, and links that no earlier run made, by path in the folder; links aren't followed."""
+    folders: list[str] = []
+    foreign: list[str] = []
+    waiting = [""]
+    while waiting:
+        above = waiting.pop()
+        for entry in _visible(folder / above):
+            path = f"{above}/{entry.name}".lstrip("/")
+            if entry.is_dir(follow_symlinks=False):
                 folders.append(path)
-            elif path not in ours:
+                waiting.append(path)
+            elif entry.is_symlink() and path not in ours:
                 foreign.append(path)
     return tuple(folders), foreign
 
 
+def _visible(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError:  # no such folder, or one that may not be read
+        return []
+
+
 def _in_the_way(folder: Path, links: Iterable[str], missing: Iterable[str]) -> Iterator[str]:
-    """Links that missing images would lie behind."""
-    above = {"/".join(parts[:n]) for path in missing for parts in [path.split("/")] for n in range(1, len(parts))}
-    return (str(folder / link) for link in links if link in above)
+    """Links that lie where missing images belong, or folders above them: they lead to where those aren't."""
+    parts = [path.split("/") for path in missing]
+    wanted = {"/".join(each[:n]) for each in parts for n in range(1, len(each) + 1)}
+    return (str(folder / link) for link in links if link in wanted)
 
 
 def _linked(paths: Iterable[str], missing: frozenset[str], links: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -54,6 +54,8 @@ class DatasetPlan:
     split_fingerprint: str = ""
     remarks: tuple[str, ...] = ()
     """What is unusual about it."""
+    traps: tuple[str, ...] = ()
+    """Copies that were found and can't be used, each with the reason."""
     remedy: str = ""
     """Why it can't be prepared, or what to get."""
 

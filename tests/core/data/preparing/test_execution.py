@@ -173,6 +173,19 @@ def test_a_link_of_the_users_own_is_not_written_through(places: tuple[Path, Path
     assert plan.remedy == f"{root / 'dtd/images'} is a link; remove it and run again"
 
 
+def test_a_link_to_nowhere_is_said_and_an_earlier_runs_is_replaced(places: tuple[Path, Path, Path]) -> None:
+    source, root, direct = places
+    (root / "dtd/images").mkdir(parents=True)
+    (root / "dtd/images/banded").symlink_to("/nowhere")
+    assert plan_of(TEXTURES, source, root).remedy == f"{root / 'dtd/images/banded'} is a link; remove it and run again"
+    shutil.rmtree(root)
+    prepare(TEXTURES, source, root)
+    moved = source.rename(source.with_name("moved"))
+    assert not (root / "dtd/images").exists()
+    assert prepare(TEXTURES, moved, root).state == "ready"
+    assert fingerprints(TEXTURES, root) == fingerprints(TEXTURES, direct)
+
+
 def test_images_that_lie_in_the_data_root_stay(places: tuple[Path, Path, Path]) -> None:
     source, root, direct = places
     write(root / "dtd", {"images/banded/banded_0002.jpg": b"mine", "images/banded/note.txt": b"mine too"})

@@ -39,7 +39,7 @@ def test_it_is_refused_with_the_reason(name: str, path: str, tmp_path: Path) -> 
     write(tmp_path / "source", {path: b"?"} | lists_of(name))
     plan = plan_of(name, tmp_path / "source", tmp_path / "root")
     assert plan.state == "refused"
-    assert any(UNUSABLE[name][path] in remark for remark in plan.remarks), plan
+    assert any(UNUSABLE[name][path] in line for line in plan.traps), plan
     assert plan.remedy.startswith("get ")
 
 
