@@ -6,6 +6,7 @@
 - `sampling`, `protocols`: the few-shot draw, and what each protocol trains and tests on.
 - `draw_files`: draws as the field's own files, written and read without running anything.
 - `images`, `digests`: decoding, and fingerprints of image files. `text_files`: text, or one line that says why not.
+- `preparing`: a data root filled from folders and archives that people have.
 - `checking`: faults of splits and images.
 
 May use `mini`, `config` and `files`.

@@ -43,7 +43,7 @@ def read_split(info: DatasetInfo, root: Path, *, images: bool = True) -> Split:
             read = read_table_file if info.layout == "table" else read_split_file
             return read(folder / info.split_file, f"the split file of {info.name}", prefix)
         case "aircraft":
-            return _read_aircraft(folder)
+            return read_aircraft(folder)
         case "imagenet":
             return read_imagenet(folder, image_root)
         case "wnid folders":
@@ -56,7 +56,7 @@ def read_split(info: DatasetInfo, root: Path, *, images: bool = True) -> Split:
             assert_never(info.layout)
 
 
-def _read_aircraft(folder: Path) -> Split:
+def read_aircraft(folder: Path) -> Split:
     """`variants.txt`, whose line index is the label, and `images_variant_{train,val,test}.txt`."""
     variants = read_lines(folder / "variants.txt", "the list of FGVCAircraft's class names")
     labels = {name: label for label, name in enumerate(variants)}

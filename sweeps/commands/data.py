@@ -1,4 +1,4 @@
-"""`dualpt data check`, `draw`, `show` and `add`. Heavy imports stay inside the commands, for a quick `--help`."""
+"""`dualpt data prepare`, `check`, `doctor`, `draw`, `show` and `add`. Heavy imports stay inside them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ from dualpt.sweeps.commands.options import Json, new_app, out
 
 app = new_app()
 data = new_app()
-app.add_typer(data, name="data", help="Check, draw, show and add datasets.")
+app.add_typer(data, name="data", help="Prepare, check, diagnose, draw, show and add datasets.")
 
 Words = Annotated[
     list[str] | None,
@@ -47,6 +47,24 @@ def check(
     names, root = names_and_root(datasets, root)
     fine = check_datasets(out, names, root, deep=deep, published=published, as_json=as_json)
     raise typer.Exit(0 if fine else 3)
+
+
+@data.command(epilog="Example: [bold]dualpt data doctor DATA[/]")
+def doctor(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="ROOT", help="The data root; also as --root or data.root=FOLDER.")
+    ] = None,
+    root: Root = None,
+) -> None:
+    """Say why a data root doesn't work: what lies there in place of what should, and what to do about it.
+
+    Nothing is written. Exit codes: 0 all that is there is fine, 2 usage, 3 some is not.
+    """
+    from dualpt.sweeps.tools.data_doctor import diagnose_root
+    from dualpt.sweeps.tools.words import names_and_root
+
+    names, root = names_and_root(words, root)
+    raise typer.Exit(0 if diagnose_root(out, names, root) else 3)
 
 
 @data.command(
@@ -150,3 +168,49 @@ def add(
         raise UserError("--root: give the data root, the FOLDER whose datasets.yaml gets the entry")
     entry = {"folder": folder, "images": images, "split": split, "template": template, "title": title}
     add_dataset(out, name, root, entry)
+
+
+@data.command(
+    epilog="Examples: [bold]dualpt data prepare --from ~/torchvision --root DATA --dry-run[/] · "
+    "[bold]dualpt data prepare --from ~/downloads --splits ~/gallop --root DATA[/]"
+)
+def prepare(
+    root: Annotated[Path, typer.Option(help="The data root to fill; datasets that lie there already stay.")],
+    sources: Annotated[
+        list[Path],
+        typer.Option("--from", help="Folder that holds datasets or their archives; can be given repeatedly."),
+    ],
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[DATASET|FOLDER]...", help="Datasets, all by default; and more folders to look into."),
+    ] = None,
+    splits: Annotated[
+        list[Path] | None, typer.Option(help="Folder that holds split files, as a clone of gallop or LDC.")
+    ] = None,
+    make_split: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="SEED",
+            help="Draw a split where the field's is nowhere; every table says it isn't the field's.",
+        ),
+    ] = None,
+    copy: Annotated[
+        bool, typer.Option("--copy/--link", help="Copy images, or link to where they lie, which takes no room.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what was found and what would be done.")
+    ] = False,
+) -> None:
+    """Fill a data root from datasets that lie in other folders and archives, and check it.
+
+    They are recognised by the names of their images, linked to or copied, and extracted. Nothing is downloaded, and
+    nothing is written to the folders looked into. Run it again after an interruption, or once more is there. Exit
+    codes: 0 all that was found is fine, 2 usage, 3 some is not.
+    """
+    from dualpt.sweeps.tools.prepare import prepare_data
+
+    fine = prepare_data(
+        out, words or [], sources, root, splits=splits or [], make_split=make_split, copy=copy, dry_run=dry_run
+    )
+    raise typer.Exit(0 if fine else 3)

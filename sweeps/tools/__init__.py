@@ -1,6 +1,7 @@
 """Commands that need no sweep, each a module: `dualpt data`, `features`, `train`, `predict`, `evaluate`, `doctor`.
 
 - `data`, `draws`, `words`: datasets checked, shown and registered; few-shot draws; the words of those commands.
+- `prepare`, `data_doctor`: a data root filled from what lies elsewhere; why one doesn't work.
 - `features`: the feature store built and looked after.
 - `train`: one setting on one dataset. `predict`: learned prompts on any images.
 - `evaluate`: metrics that finished cells lack. `doctor`: is this machine ready? `settings`: every knob, listed.
