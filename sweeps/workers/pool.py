@@ -100,7 +100,7 @@ def train_all(
 
 def worker_class(config: WorkerConfig, credentials: Credentials) -> type[SweepWorker]:
     """The trainable, with what workers need apart from Tune's configuration, of which copies are written to disk."""
-    trainable = tune.with_parameters(SweepWorker, worker=config, credentials=credentials)
+    trainable: type[SweepWorker] = tune.with_parameters(SweepWorker, worker=config, credentials=credentials)
     trainable.__qualname__ = SweepWorker.__qualname__  # Ray's dashboard would show `with_parameters.<locals>._Inner`
     return trainable
 

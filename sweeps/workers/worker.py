@@ -53,8 +53,11 @@ class SweepWorker(tune.Trainable):
     `left`, how many packs of the unit are left. A step without a unit waits a moment for one.
     """
 
-    def setup(self, config: dict[str, Any], *, worker: WorkerConfig, credentials: Credentials) -> None:
-        """
+    def setup(  # type: ignore[override]
+        self, config: dict[str, Any], *, worker: WorkerConfig, credentials: Credentials
+    ) -> None:
+        """Take what `tune.with_parameters` adds to Tune's configuration.
+
         Args:
             config: the worker's number. Tune writes copies of it to disk, so nothing secret belongs there.
             worker: what to train with; the address of the tracking store in it may hold a password.
