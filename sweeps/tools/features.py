@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,10 +89,11 @@ def feature_costs(sweep: LoadedSweep) -> FeatureCosts:
 
     store = FeatureStore(store_folder())
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    known_facts = cache(backbone_facts)  # it builds the architecture, and a sweep asks once for every dataset and draw
 
     def facts_of(setting: Setting) -> Encoder:
         section = setting.backbone
-        return backbone_facts(section.name, section.pretrained, section.precision)
+        return known_facts(section.name, section.pretrained, section.precision)
 
     def pace_of(need: FeatureNeed, _: object) -> float | None:
         return store.pace.known(encoder_title(facts_of(need.setting), need.local, device))

@@ -9,11 +9,13 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from dualpt.core.cell import Cell
+from dualpt.core.clip import backbone
 from dualpt.core.errors import UserError
-from dualpt.search_spaces.sweep_file import check_sweep
+from dualpt.search_spaces.shipped import shipped_or_path
+from dualpt.search_spaces.sweep_file import check_sweep, load_sweep
 from dualpt.sweeps.cli import app
 from dualpt.sweeps.commands.options import out
-from dualpt.sweeps.tools.features import FeatureCosts, describe, sweep_cells
+from dualpt.sweeps.tools.features import FeatureCosts, describe, feature_costs, sweep_cells
 from tests.core.features.tiny import flip
 
 DATASET = ["--dataset", "mini-tiles", "--shots", "1", "--seeds", "1,2"]
@@ -133,3 +135,12 @@ def test_costs_are_told_in_one_line() -> None:
     assert describe(FeatureCosts(0, 0, 0.0)) == "all features are stored"
     assert describe(FeatureCosts(50_000, 10_085_000_000, 1200.0)) == "50000 images to encode, 10.1 GB, about 20 min"
     assert describe(FeatureCosts(7, 1_300_000, None)) == "7 images to encode, 1.3 MB, unknown until the first build"
+
+
+def test_an_estimate_builds_an_architecture_once(private_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does so to know its width; a sweep asks for each dataset, number of shots and seed."""
+    built: list[str] = []
+    real = backbone.backbone_facts
+    monkeypatch.setattr(backbone, "backbone_facts", lambda name, *rest: (built.append(name), real(name, *rest))[1])
+    feature_costs(load_sweep(shipped_or_path("demo"), {"grid.datasets": ["mini-tiles", "mini-pets"]}))
+    assert built == ["mini-clip"]
