@@ -10,15 +10,15 @@ from pathlib import Path
 
 from dualpt.core.data.catalog import IMAGENET_VARIANTS, REAL_GRID, DatasetInfo, dataset_info
 from dualpt.core.data.preparing.drawn_split import drawn_split, how_to_get
-from dualpt.core.data.preparing.found_splits import Listing, find_listing
-from dualpt.core.data.preparing.glances import Glance, glance
-from dualpt.core.data.preparing.imagenet_family import plan_family
-from dualpt.core.data.preparing.layouts import KNOWN, archive_of, found_as, whose_layout
-from dualpt.core.data.preparing.name_match import Found, NameIndex, find_images
+from dualpt.core.data.preparing.imagenet_family import CLASS_TAR, plan_family
+from dualpt.core.data.preparing.sources.found_splits import Listing, find_listing
+from dualpt.core.data.preparing.sources.glances import Glance, glance
+from dualpt.core.data.preparing.sources.layouts import KNOWN, archive_of, found_as, whose_layout
+from dualpt.core.data.preparing.sources.name_match import Found, NameIndex, find_images
+from dualpt.core.data.preparing.sources.survey import Survey, survey
+from dualpt.core.data.preparing.sources.traps import find_traps
 from dualpt.core.data.preparing.standing import Standing, standing
 from dualpt.core.data.preparing.steps import ArchiveStep, DatasetPlan, Source
-from dualpt.core.data.preparing.survey import Survey, survey
-from dualpt.core.data.preparing.traps import find_traps
 from dualpt.core.data.splits import listing
 from dualpt.core.errors import UserError
 
@@ -39,7 +39,7 @@ class Places:
     lists: tuple[Survey, ...]
     """Of all folders that may hold split files, those of `--splits` first."""
     glances: tuple[Glance, ...]
-    """Into the archives in `sources`."""
+    """Into the archives in `sources`, but for ImageNet's thousand, whose names say everything."""
 
 
 def look_around(tops: Sequence[Path], splits: Sequence[Path], root: Path) -> Places:
@@ -52,7 +52,8 @@ def look_around(tops: Sequence[Path], splits: Sequence[Path], root: Path) -> Pla
     given = {top.absolute() for top in tops}
     sources = survey(tops, "--from", None if absolute in given else absolute)
     lists = survey(splits, "--splits")
-    return Places(sources, (lists, sources), tuple(map(glance, sources.archives)))
+    looked_into = (path for path in sources.archives if not CLASS_TAR.fullmatch(path.name))
+    return Places(sources, (lists, sources), tuple(map(glance, looked_into)))
 
 
 def plan_datasets(

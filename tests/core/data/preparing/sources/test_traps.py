@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from dualpt.core.data.preparing.planner import PREPARED, look_around, plan_datasets
-from dualpt.core.data.preparing.survey import survey
-from dualpt.core.data.preparing.traps import find_traps
+from dualpt.core.data.preparing.sources.survey import survey
+from dualpt.core.data.preparing.sources.traps import find_traps
 from tests.core.data.preparing.miniatures import (
     OTHER_REPOSITORIES,
     SPLIT_FILES,

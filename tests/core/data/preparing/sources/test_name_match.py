@@ -2,7 +2,7 @@
 
 import pytest
 
-from dualpt.core.data.preparing.name_match import NameIndex, find_images, is_image
+from dualpt.core.data.preparing.sources.name_match import NameIndex, find_images, is_image
 
 
 def found(folders: dict[str, list[str]], wanted: dict[str, list[str]]) -> dict[str, list[tuple[str, dict[str, str]]]]:
