@@ -1,10 +1,8 @@
 """`dualpt data prepare`: what people have on disk, recognised and assembled into CoOp's layout; nothing is downloaded.
 
-- `survey`, `archives`, `glances`: what lies in folders, in archives, and at an archive's beginning.
-- `layouts`: the copies of each dataset that people have. `found_splits`: split files, and whether they are the field's.
+- `sources`: what lies in the folders and archives that a user names.
 - `drawn_split`: a split of our own where the field's can't be had, labelled so.
-- `name_match`: images recognised by the names that a split lists. `imagenet_family`: those divided by folders.
-- `traps`: copies that look right and can't be used.
+- `imagenet_family`: datasets divided by folders. `validation_order`: what sorts ImageNet's flat validation images.
 - `standing`: what a data root holds already. `planner`: what will be done, as `steps`.
 - `execution`: doing it. `assembly`: files on their way into a dataset's folder. `manifest`: the record that stays.
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from random import Random
 
 from dualpt.core.data.catalog import DatasetInfo
-from dualpt.core.data.preparing.archives import members
-from dualpt.core.data.preparing.found_splits import Listing
-from dualpt.core.data.preparing.layouts import CLONES, archive_of, whose_layout
-from dualpt.core.data.preparing.name_match import is_image
-from dualpt.core.data.preparing.survey import Survey
+from dualpt.core.data.preparing.sources.archives import members
+from dualpt.core.data.preparing.sources.found_splits import Listing
+from dualpt.core.data.preparing.sources.layouts import CLONES, archive_of, whose_layout
+from dualpt.core.data.preparing.sources.name_match import is_image
+from dualpt.core.data.preparing.sources.survey import Survey
 from dualpt.core.data.split_file import DRAWN_KEY, NOT_THE_FIELDS, parse_split
 
 TRAIN_SHARE, VAL_SHARE = 0.5, 0.2

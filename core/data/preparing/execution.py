@@ -6,11 +6,11 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dualpt.core.data.preparing.archives import UnmarkedEnd, chunks, members
 from dualpt.core.data.preparing.assembly import Assembly, links_for, pieces_of
-from dualpt.core.data.preparing.layouts import KNOWN
 from dualpt.core.data.preparing.manifest import Manifest, load_manifest, sha256
 from dualpt.core.data.preparing.planner import LEAST_FOUND
+from dualpt.core.data.preparing.sources.archives import UnmarkedEnd, chunks, members
+from dualpt.core.data.preparing.sources.layouts import KNOWN
 from dualpt.core.data.preparing.steps import ArchiveStep, DatasetPlan
 from dualpt.core.data.splits import listing
 from dualpt.core.errors import StorageError, UserError

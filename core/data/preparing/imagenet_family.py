@@ -1,12 +1,9 @@
 """ImageNet and its four variants: the folders decide, so class folders are found and not file names.
 
-`val` comes flat in its archive and is sorted into classes by the development kit, by Kaggle's `LOC_val_solution.csv`
-or by a list of 50,000 WordNet ids; without one of them it is refused. Files that aren't images are left out, since
-every visible file in a class folder counts as one.
+`val` comes flat in its archive, and is refused without what sorts it (`validation_order`). Files that aren't images are
+left out, since every visible file in a class folder counts as one.
 """
 
-import csv
-import io
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,23 +11,20 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from dualpt.core.data.catalog import IMAGENET_VARIANTS, dataset_info
 from dualpt.core.data.class_folders import CLASS_NAMES_FILE, read_wnid_names
-from dualpt.core.data.preparing.glances import Glance, lists_in
-from dualpt.core.data.preparing.layouts import KNOWN, found_as
-from dualpt.core.data.preparing.name_match import is_image
+from dualpt.core.data.preparing.sources.glances import Glance
+from dualpt.core.data.preparing.sources.layouts import KNOWN, found_as
+from dualpt.core.data.preparing.sources.name_match import is_image
+from dualpt.core.data.preparing.sources.survey import WNID, Survey
 from dualpt.core.data.preparing.standing import standing
 from dualpt.core.data.preparing.steps import ArchiveStep, DatasetPlan, Source
-from dualpt.core.data.preparing.survey import WNID, Survey
+from dualpt.core.data.preparing.validation_order import VAL_IMAGE, class_of, validation_order
 from dualpt.core.data.readers import read_split
 from dualpt.core.data.splits import listing
 from dualpt.core.errors import UserError
 
-VAL_IMAGE = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
-TRUTH, META = "ILSVRC2012_validation_ground_truth.txt", "meta.mat"
-KAGGLE_TRUTH, SYNSET_TRUTH = "LOC_val_solution.csv", "imagenet_2012_validation_synset_labels.txt"
 NUMBER = re.compile(r"\d{1,3}")
 """ImageNet-V2's folders."""
 CLASS_TAR = re.compile(r"(n\d{8})\.tar")
@@ -44,10 +38,6 @@ MARKS: Mapping[str, re.Pattern[str]] = {
 """How the path to a variant's class folders looks in lower case."""
 OTHER_V2 = re.compile(r"threshold|top-?images")
 """ImageNet-V2's other two samplings, on which no published number of the field rests."""
-NOT_SORTED = (
-    f"the validation images lie flat, and what sorts them is missing: put ILSVRC2012_devkit_t12.tar.gz (or Kaggle's "
-    f"{KAGGLE_TRUTH}) beside them"
-)
 NO_NAMES = (
     f"the class names are missing: {CLASS_NAMES_FILE} with lines '<wnid> <name>' (the link in CoOp's DATASETS.md, or "
     "gallop/datasets/files/imagenet_clip_classnames.txt of github.com/MarcLafon/gallop); name its folder by --splits"
@@ -89,11 +79,10 @@ def plan_family(survey: Survey, beside: Sequence[Survey], glances: Sequence[Glan
         root: the data root, whose own list of class names also serves.
     """
     names = class_names(beside) or _names_in(root)
-    plans = [_there("ImageNet", root) or _plan_imagenet(survey, glances, names, root)]
-    for name in IMAGENET_VARIANTS:
-        parts = list(islice(_variant_parts(name, survey, glances), 1))
-        plans.append(_there(name, root) or _plan_of(name, parts, names, root))
-    return plans
+    return [
+        _there("ImageNet", root) or _plan_imagenet(survey, glances, names, root),
+        *(_there(name, root) or _plan_variant(name, survey, glances, names, root) for name in IMAGENET_VARIANTS),
+    ]
 
 
 def _there(name: str, root: Path) -> DatasetPlan | None:
@@ -106,24 +95,35 @@ def _there(name: str, root: Path) -> DatasetPlan | None:
     return DatasetPlan(info=info, state="there", n_listed=len(split.train) + len(split.test))
 
 
+def _holds_folders(folder: Path) -> bool:
+    """Whether a part of ImageNet lies in the data root already."""
+    return folder.is_dir() and any(each.is_dir() for each in folder.iterdir())
+
+
 def _names_in(root: Path) -> bytes | None:
     path = root / dataset_info("ImageNet").folder / CLASS_NAMES_FILE
     return path.read_bytes() if path.is_file() else None
 
 
-def _plan_imagenet(survey: Survey, glances: Sequence[Glance], names: bytes | None, root: Path) -> DatasetPlan:
-    train = next(iter(_train_parts(survey, glances)), None)
+def _plan_variant(name: str, survey: Survey, glances: Sequence[Glance], names: bytes | None, root: Path) -> DatasetPlan:
     try:
-        val = next(iter(_val_parts(survey, glances)), None)
+        return _plan_of(name, list(islice(_variant_parts(name, survey, glances), 1)), names, root)
     except UserError as fault:
-        return DatasetPlan(
-            info=dataset_info("ImageNet"),
-            state="refused",
-            sources=(train.source,) if train else (),
-            remedy=str(fault),
-        )
+        return DatasetPlan(info=dataset_info(name), state="refused", remedy=str(fault))
+
+
+def _plan_imagenet(survey: Survey, glances: Sequence[Glance], names: bytes | None, root: Path) -> DatasetPlan:
+    info = dataset_info("ImageNet")
+    try:
+        train = next(_train_parts(survey, glances), None)
+        val = next(_val_parts(survey, glances), None)
+    except UserError as fault:
+        return DatasetPlan(info=info, state="refused", remedy=str(fault))
     parts = [part for part in (train, val) if part is not None]
-    absent = [name for name, part in (("train", train), ("val", val)) if part is None]
+    if not parts:
+        return _plan_of(info.name, parts, names, root)
+    found = (("train", train), ("val", val))
+    absent = [name for name, part in found if part is None and not _holds_folders(info.image_root(root) / name)]
     lacking = f"{' and '.join(absent)} images are missing; get {KNOWN['ImageNet'].get}" if absent else ""
     if train and val and train.classes and val.classes and (odd := sorted(train.classes ^ val.classes)):
         lacking = f"class folders {listing(odd)} are in one of train and val only; complete them"
@@ -181,14 +181,14 @@ def _val_parts(survey: Survey, glances: Sequence[Glance]) -> Iterator[_Part]:
     for folder, files in survey.files.items():
         flat = [name for name in files if VAL_IMAGE.fullmatch(name)]
         if flat:
-            sorted_into = _truth(survey)
-            targets = {f"images/val/{_class_of(name, sorted_into)}/{name}": f"{folder}/{name}" for name in sorted(flat)}
+            sorted_into = validation_order(survey)
+            targets = {f"images/val/{class_of(name, sorted_into)}/{name}": f"{folder}/{name}" for name in sorted(flat)}
             source = Source("the flat validation images", folder, len(flat))
             solid = sorted({path.rpartition("/")[0] for path in targets})
             yield _Part(source, "images/val", targets, solid=solid, classes=frozenset(sorted_into.values()))
     for look in glances:
         if any(VAL_IMAGE.fullmatch(path.rpartition("/")[2]) for path in look.images):
-            truth = _truth(survey)
+            truth = validation_order(survey)
             source = Source("the original archive", str(look.path), None)
             step = ArchiveStep(look.path, partial(_to_sorted, truth))
             yield _Part(source, "images/val", archives=[step], classes=frozenset(truth.values()))
@@ -241,7 +241,7 @@ def _which(folder: str, survey: Survey) -> str | None:
     if re.fullmatch(r"(ilsvrc2012_img_)?val(idation)?", last):
         return "val"
     first = next((name for name in survey.folders[folder] if WNID.fullmatch(name)), "")
-    image = next(iter(sorted(filter(is_image, os.listdir(os.path.join(folder, first))))), "")
+    image = next(iter(sorted(name for name, _ in _visible(os.path.join(folder, first)) if is_image(name))), "")
     if VAL_IMAGE.fullmatch(image):
         return "val"
     return "train" if re.fullmatch(rf"{first}_\d+\.JPEG", image) else None
@@ -255,11 +255,10 @@ def _class_folders(
     names = sorted(classes if classes is not None else filter(WNID.fullmatch, inner))
     files, n_images, solid = {}, 0, []
     for name in names:
-        with os.scandir(os.path.join(folder, name)) as entries:
-            visible = [(entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith(".")]
-        images = [each for each, is_folder in visible if not is_folder and is_image(each)]
+        there = _visible(os.path.join(folder, name))
+        images = [each for each, is_folder in there if not is_folder and is_image(each)]
         n_images += len(images)
-        if len(images) == len(visible):
+        if len(images) == len(there):
             files[f"{target}/{name}"] = f"{folder}/{name}"
         else:
             solid.append(f"{target}/{name}")
@@ -268,6 +267,19 @@ def _class_folders(
         solid.append(target)  # other folders would count as classes
     label = found_as(dataset, folder.removesuffix("/train").removesuffix("/val"))
     return _Part(Source(label, folder, n_images), target, files=files, solid=solid, classes=frozenset(names))
+
+
+def _visible(folder: str) -> list[tuple[str, bool]]:
+    """Names in a folder, and whether each is a folder.
+
+    Raises:
+        UserError: it can't be listed.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return [(entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be listed ({error.strerror}); set its permissions") from None
 
 
 # ---- where a member of an archive goes
@@ -285,51 +297,4 @@ def _to_folder(folder: str, path: str) -> str | None:
 
 def _to_sorted(truth: Mapping[int, str], path: str) -> str | None:
     name = path.rpartition("/")[2]
-    return f"images/val/{_class_of(name, truth)}/{name}" if VAL_IMAGE.fullmatch(name) else None
-
-
-def _class_of(name: str, truth: Mapping[int, str]) -> str:
-    found = VAL_IMAGE.fullmatch(name)
-    assert found is not None
-    if int(found[1]) not in truth:
-        raise UserError(f"{name}: what sorts ImageNet's validation images doesn't list it; fetch the kit again")
-    return truth[int(found[1])]
-
-
-# ---- what sorts the validation images
-
-
-def _truth(survey: Survey) -> dict[int, str]:
-    """Number of a validation image, from 1 -> its class's WordNet id.
-
-    Raises:
-        UserError: nothing that says so was found, or it can't be read.
-    """
-    for path in survey.named(TRUTH):
-        if (meta := path.parent / META).is_file():
-            return _from_kit({TRUTH: path.read_bytes(), META: meta.read_bytes()}, path)
-    for path in survey.named(KAGGLE_TRUTH):
-        rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
-        return {int(row["ImageId"][-8:]): row["PredictionString"].split()[0] for row in rows}
-    for path in survey.named(SYNSET_TRUTH):
-        return dict(enumerate(path.read_text(encoding="utf-8").split(), start=1))
-    for archive in survey.archives:
-        if "devkit" in archive.name.lower():
-            found = lists_in(archive, (TRUTH, META))
-            if len(found) == 2:
-                return _from_kit(found, archive)
-    raise UserError(NOT_SORTED)
-
-
-def _from_kit(found: Mapping[str, bytes], source: Path) -> dict[int, str]:
-    """Numbers of the kit are not those of sorted WordNet ids: `meta.mat` translates them."""
-    from scipy.io import loadmat
-
-    try:
-        file: Any = io.BytesIO(found[META])  # its stubs know only paths
-        synsets: Any = loadmat(file, squeeze_me=True)["synsets"]
-        pairs = zip(synsets["ILSVRC2012_ID"], synsets["WNID"], synsets["num_children"], strict=True)
-        wnids = {int(number): str(wnid) for number, wnid, children in pairs if int(children) == 0}
-        return {n: wnids[int(line)] for n, line in enumerate(found[TRUTH].split(), start=1)}
-    except Exception as error:  # scipy raises anything on a damaged file
-        raise UserError(f"{source}: the development kit can't be read ({error!s:.100}); fetch it again") from None
+    return f"images/val/{class_of(name, truth)}/{name}" if VAL_IMAGE.fullmatch(name) else None

@@ -3,27 +3,29 @@
 The split file comes first, then the images that it lists: by their names in folders, and what folders lack in archives.
 """
 
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from dualpt.core.data.catalog import IMAGENET_VARIANTS, REAL_GRID, DatasetInfo, dataset_info
 from dualpt.core.data.preparing.drawn_split import drawn_split, how_to_get
-from dualpt.core.data.preparing.found_splits import Listing, find_listing
-from dualpt.core.data.preparing.glances import Glance, glance
-from dualpt.core.data.preparing.imagenet_family import plan_family
-from dualpt.core.data.preparing.layouts import KNOWN, archive_of, found_as, whose_layout
-from dualpt.core.data.preparing.name_match import Found, NameIndex, find_images
+from dualpt.core.data.preparing.imagenet_family import CLASS_TAR, plan_family
+from dualpt.core.data.preparing.sources.found_splits import Listing, find_listing
+from dualpt.core.data.preparing.sources.glances import Glance, glance
+from dualpt.core.data.preparing.sources.layouts import KNOWN, archive_of, found_as, whose_layout
+from dualpt.core.data.preparing.sources.name_match import Found, NameIndex, find_images
+from dualpt.core.data.preparing.sources.survey import Survey, survey
+from dualpt.core.data.preparing.sources.traps import find_traps
 from dualpt.core.data.preparing.standing import Standing, standing
 from dualpt.core.data.preparing.steps import ArchiveStep, DatasetPlan, Source
-from dualpt.core.data.preparing.survey import Survey, survey
-from dualpt.core.data.preparing.traps import find_traps
 from dualpt.core.data.splits import listing
 from dualpt.core.errors import UserError
 
 PREPARED = (*REAL_GRID, *IMAGENET_VARIANTS)
 """The datasets that can be prepared, in the order of tables."""
+BY_NAME_ONLY = "is called like an archive of it, but doesn't begin with its images; unpack it if they are further on"
 MOST_TRAPS = 3
 """Lines about unusable copies of one dataset; a copy may have thousands of folders."""
 LEAST_FOUND = 0.5
@@ -39,7 +41,7 @@ class Places:
     lists: tuple[Survey, ...]
     """Of all folders that may hold split files, those of `--splits` first."""
     glances: tuple[Glance, ...]
-    """Into the archives in `sources`."""
+    """Into the archives in `sources`, but for ImageNet's thousand, whose names say everything."""
 
 
 def look_around(tops: Sequence[Path], splits: Sequence[Path], root: Path) -> Places:
@@ -52,7 +54,8 @@ def look_around(tops: Sequence[Path], splits: Sequence[Path], root: Path) -> Pla
     given = {top.absolute() for top in tops}
     sources = survey(tops, "--from", None if absolute in given else absolute)
     lists = survey(splits, "--splits")
-    return Places(sources, (lists, sources), tuple(map(glance, sources.archives)))
+    looked_into = (path for path in sources.archives if not CLASS_TAR.fullmatch(path.name))
+    return Places(sources, (lists, sources), tuple(map(glance, looked_into)))
 
 
 def plan_datasets(
@@ -74,7 +77,7 @@ def plan_datasets(
     if any(name not in plans for name in names):
         plans |= {plan.info.name: plan for plan in plan_family(places.sources, places.lists, places.glances, root)}
     traps = find_traps(places.sources)
-    return [_with_traps(plans[name], traps.get(name, ())) for name in PREPARED if name in names]
+    return [_with_traps(plans[name], traps.get(name, ()), places) for name in PREPARED if name in names]
 
 
 def _has_listing(info: DatasetInfo) -> bool:
@@ -166,18 +169,23 @@ def _from_archives(
     if not missing:
         return ()
     target = partial(_target, index, info.name, inside, missing)
-    looks = (look for look in glances if any(_key(index, info.name, path) for path in look.images))
-    return tuple(ArchiveStep(look.path, target) for look in looks if not look.fault)
+    looks = (look for look in glances if not look.fault and info.name in find_images(_by_folder(look.images), index))
+    return tuple(ArchiveStep(look.path, target) for look in looks)
 
 
-def _key(index: NameIndex, dataset: str, path: str) -> str | None:
-    folder, _, name = path.rpartition("/")
-    return next((match.key for match in index.match(folder, name) if match.dataset == dataset), None)
+def _by_folder(paths: Iterable[str]) -> dict[str, list[str]]:
+    """Folder -> names of files."""
+    folders: defaultdict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        folders[folder].append(name)
+    return folders
 
 
 def _target(index: NameIndex, dataset: str, inside: str, missing: Collection[str], path: str) -> str | None:
     """Where a member of an archive belongs; None if it is no missing image of the dataset."""
-    key = _key(index, dataset, path)
+    folder, _, name = path.rpartition("/")
+    key = next((match.key for match in index.match(folder, name) if match.dataset == dataset), None)
     return f"{inside}{key}" if key is not None and f"{inside}{key}" in missing else None
 
 
@@ -209,11 +217,14 @@ def _without_listing(info: DatasetInfo, places: Places) -> DatasetPlan:
     return DatasetPlan(info=info, state="refused", sources=sources, remedy=how_to_get(info))
 
 
-def _with_traps(plan: DatasetPlan, traps: Sequence[str]) -> DatasetPlan:
+def _with_traps(plan: DatasetPlan, traps: Sequence[str], places: Places) -> DatasetPlan:
     """Say of a dataset that can't be prepared which copies of it were found, and why they can't be used."""
-    if plan.state not in ("absent", "refused") or not traps:
-        return plan
-    return replace(plan, state="refused", traps=tuple(traps[:MOST_TRAPS]))
+    if plan.state in ("absent", "refused") and traps:
+        return replace(plan, state="refused", traps=tuple(traps[:MOST_TRAPS]))
+    if plan.state == "absent":  # an `images.tar.gz` may be anybody's
+        named = [path for path in places.sources.archives if archive_of(path.name) == plan.info.name]
+        return replace(plan, traps=tuple(f"{path}: {BY_NAME_ONLY}" for path in named[:MOST_TRAPS]))
+    return plan
 
 
 def _incomplete(plan: DatasetPlan) -> DatasetPlan:

@@ -10,7 +10,7 @@ from dualpt.core.data.catalog import dataset_info
 from dualpt.core.data.preparing.drawn_split import drawn_split
 from dualpt.core.data.preparing.execution import carry_out
 from dualpt.core.data.preparing.planner import look_around, plan_datasets
-from dualpt.core.data.preparing.survey import survey
+from dualpt.core.data.preparing.sources.survey import survey
 from dualpt.core.data.readers import read_split
 from dualpt.core.data.splits import PARTS, Split
 from tests.core.data.preparing.miniatures import ARCHIVES, NAMES, TORCHVISION, images_of, in_folder, write

@@ -71,11 +71,21 @@ def test_what_sorts_them_is_missing(tmp_path: Path) -> None:
     )
 
 
-def test_a_damaged_kit(tmp_path: Path) -> None:
-    write(tmp_path / "source", TRAIN | FLAT | NAMES | in_folder("data", {**development_kit(), "meta.mat": b"?"}))
+@pytest.mark.parametrize(
+    ("damaged", "fault"),
+    [
+        ({**development_kit(), "meta.mat": b"?"}, "can't be read (Mat file appears to be truncated)"),
+        ({"LOC_val_solution.csv": b"ImageId\nx\n"}, "LOC_val_solution.csv: can't be read"),
+        ({"LOC_val_solution.csv": b""}, "doesn't say the classes of ImageNet's validation images"),
+        ({"imagenet_2012_validation_synset_labels.txt": b"tench"}, "doesn't say the classes"),
+        ({"imagenet_2012_validation_synset_labels.txt": b"n01440764"}, "doesn't list it; fetch the kit again"),
+    ],
+)
+def test_what_sorts_them_is_damaged(damaged: dict[str, bytes], fault: str, tmp_path: Path) -> None:
+    write(tmp_path / "source", TRAIN | FLAT | NAMES | damaged)
     plan = plan_of("ImageNet", tmp_path / "source", tmp_path / "root")
     assert plan.state == "refused"
-    assert "the development kit can't be read" in plan.remedy
+    assert fault in plan.remedy
     assert "\n" not in plan.remedy
 
 
@@ -89,6 +99,17 @@ def test_a_tar_per_class(tmp_path: Path) -> None:
         write(source, {f"train/{wnid}.tar": tar_of(inside)})
     prepare("ImageNet", source, root)
     assert fingerprints("ImageNet", root) == fingerprints("ImageNet", direct)
+
+
+def test_validation_images_for_a_root_that_has_the_others(tmp_path: Path) -> None:
+    root, direct = tmp_path / "root", tmp_path / "direct"
+    write_direct(direct, "ImageNet")
+    write(root / "imagenet/images", TRAIN)
+    write(root / "imagenet", NAMES)
+    write(tmp_path / "source", FLAT | SORTERS["Kaggle's solution"])
+    prepare("ImageNet", tmp_path / "source", root)
+    assert fingerprints("ImageNet", root) == fingerprints("ImageNet", direct)
+    assert not (root / "imagenet/images/val").is_symlink()
 
 
 def test_files_that_are_no_images_are_left_out(tmp_path: Path) -> None:

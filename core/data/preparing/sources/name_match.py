@@ -70,6 +70,8 @@ class NameIndex:
     def match(self, folder: str, name: str) -> list[Match]:
         """The datasets that list a file; at most one each.
 
+        Names without a folder count only where no dataset lists the file with its folder.
+
         Args:
             folder: its folder's path, with forward slashes.
             name: its file name.
@@ -77,7 +79,8 @@ class NameIndex:
         matches: dict[str, Match] = {}
         for above, table in self._tables(folder):
             for dataset, key in table.get(name, ()):
-                matches.setdefault(dataset, Match(dataset, key, above))
+                if "/" in key or not matches:
+                    matches.setdefault(dataset, Match(dataset, key, above))
         if not matches and name in self._by_name:
             dataset, key = self._by_name[name]
             return [Match(dataset, key, folder)]

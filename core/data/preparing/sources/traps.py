@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from dualpt.core.data.preparing.survey import Survey
+from dualpt.core.data.preparing.sources.survey import Survey
 
 LOOKED_AT = 40
 """Files of a folder: where names went wrong, all of them did."""

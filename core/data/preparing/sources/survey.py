@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dualpt.core.data.preparing.archives import is_archive
+from dualpt.core.data.preparing.sources.archives import is_archive
 from dualpt.core.errors import UserError
 
 WNID = re.compile(r"n\d{8}")

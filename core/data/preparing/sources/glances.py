@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from dualpt.core.data.preparing.archives import UnmarkedEnd, chunks, members
-from dualpt.core.data.preparing.name_match import is_image
+from dualpt.core.data.preparing.sources.archives import UnmarkedEnd, chunks, members
+from dualpt.core.data.preparing.sources.name_match import is_image
 from dualpt.core.errors import UserError
 
 FIRST_IMAGES, FIRST_FILES = 2000, 20_000

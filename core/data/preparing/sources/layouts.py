@@ -144,7 +144,10 @@ KNOWN: Mapping[str, KnownCopies] = {
         get=f"UCF-101-midframes.zip (the link in CoOp's DATASETS.md, or {MIRROR}); videos alone hold no middle frames",
     ),
     "ImageNet": KnownCopies(
-        archives=(r"ilsvrc2012_img_(train|val).*\.tar",),
+        archives=(
+            r"ilsvrc2012_img_(train|val).*\.tar",
+            r"imagenet-object-localization.*",
+        ),
         folders={
             r"/imagenet/images": _COOP,
             r"/ilsvrc/data/cls-loc": "Kaggle's folder",

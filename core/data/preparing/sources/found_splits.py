@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 
 from dualpt.core.data.catalog import DatasetInfo
-from dualpt.core.data.preparing.glances import Glance, lists_in
-from dualpt.core.data.preparing.layouts import archive_of
-from dualpt.core.data.preparing.survey import Survey
+from dualpt.core.data.preparing.sources.glances import Glance, lists_in
+from dualpt.core.data.preparing.sources.layouts import archive_of
+from dualpt.core.data.preparing.sources.survey import Survey
 from dualpt.core.data.readers import read_aircraft
 from dualpt.core.data.split_file import NOT_THE_FIELDS, parse_split
 from dualpt.core.data.splits import PARTS, Split

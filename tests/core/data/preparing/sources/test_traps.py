@@ -5,15 +5,17 @@ from pathlib import Path
 import pytest
 
 from dualpt.core.data.preparing.planner import PREPARED, look_around, plan_datasets
-from dualpt.core.data.preparing.survey import survey
-from dualpt.core.data.preparing.traps import find_traps
+from dualpt.core.data.preparing.sources.survey import survey
+from dualpt.core.data.preparing.sources.traps import find_traps
 from tests.core.data.preparing.miniatures import (
+    ARCHIVES,
     OTHER_REPOSITORIES,
     SPLIT_FILES,
     TORCHVISION,
     images_of,
     in_folder,
     lists_of,
+    tar_of,
     write,
 )
 from tests.core.data.preparing.preparing import fingerprints, plan_of, prepare
@@ -86,6 +88,21 @@ def test_folders_that_only_lie_otherwise_are_taken(layout: str, tmp_path: Path) 
 def test_missing_lists_of_aircraft_are_named(tmp_path: Path) -> None:
     write(tmp_path / "source", in_folder("a/data/images", images_of("FGVCAircraft")))
     assert "variants.txt and images_variant" in plan_of("FGVCAircraft", tmp_path / "source", tmp_path / "root").remedy
+
+
+def test_foods_archive_is_not_read_for_aircraft(tmp_path: Path) -> None:
+    source, root = tmp_path / "source", tmp_path / "root"
+    write(source, ARCHIVES["Food101"]("Food101") | lists_of("FGVCAircraft") | lists_of("Food101"))
+    plans = {plan.info.name: plan for plan in plan_datasets(look_around([source], [], root), root)}
+    assert plans["Food101"].state == "ready"
+    assert (plans["FGVCAircraft"].state, plans["FGVCAircraft"].archives) == ("absent", ())
+
+
+def test_an_archive_that_only_its_name_announces(tmp_path: Path) -> None:
+    write(tmp_path / "source", {"images.tar.gz": tar_of({"cub/001.jpg": b"?"})} | lists_of("OxfordPets"))
+    plan = plan_of("OxfordPets", tmp_path / "source", tmp_path / "root")
+    assert plan.state == "absent"
+    assert plan.traps[0].startswith(f"{tmp_path}/source/images.tar.gz: is called like an archive of it")
 
 
 def test_one_folder_with_everything(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from dualpt.core.data.catalog import dataset_info
-from dualpt.core.data.preparing.found_splits import FIELD_SPLITS, Listing, find_listing, judge
-from dualpt.core.data.preparing.glances import glance
-from dualpt.core.data.preparing.survey import survey
+from dualpt.core.data.preparing.sources.found_splits import FIELD_SPLITS, Listing, find_listing, judge
+from dualpt.core.data.preparing.sources.glances import glance
+from dualpt.core.data.preparing.sources.survey import survey
 from dualpt.core.data.readers import read_split
 from dualpt.core.errors import UserError
 from tests.core.data.preparing.miniatures import SPLIT_FILES, images_of, lists_of, tar_of, write

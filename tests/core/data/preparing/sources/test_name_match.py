@@ -2,7 +2,7 @@
 
 import pytest
 
-from dualpt.core.data.preparing.name_match import NameIndex, find_images, is_image
+from dualpt.core.data.preparing.sources.name_match import NameIndex, find_images, is_image
 
 
 def found(folders: dict[str, list[str]], wanted: dict[str, list[str]]) -> dict[str, list[tuple[str, dict[str, str]]]]:
@@ -54,6 +54,12 @@ def test_foods_numbers_are_no_aircraft() -> None:
     food = ["0034309.jpg", "1005649.jpg", "1011328.jpg"]
     assert found({"/food/apple_pie": food}, aircraft) == {}
     assert list(found({"/data/images": ["0034309.jpg", "0034310.jpg"]}, aircraft)) == ["FGVCAircraft"]
+
+
+def test_a_name_with_its_folder_comes_before_a_bare_one() -> None:
+    index = NameIndex({"FGVCAircraft": ["0034309.jpg"], "Food101": ["apple_pie/0034309.jpg"]})
+    assert [match.dataset for match in index.match("food-101/images/apple_pie", "0034309.jpg")] == ["Food101"]
+    assert [match.dataset for match in index.match("data/images", "0034309.jpg")] == ["FGVCAircraft"]
 
 
 def test_the_folder_with_the_most_comes_first() -> None:

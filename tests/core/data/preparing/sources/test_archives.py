@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dualpt.core.data.preparing.archives import UnmarkedEnd, chunks, is_archive, members
+from dualpt.core.data.preparing.sources.archives import UnmarkedEnd, chunks, is_archive, members
 from dualpt.core.errors import UserError
 from tests.core.data.preparing.miniatures import tar_of, zip_of
 
@@ -106,13 +106,13 @@ def test_no_device(tmp_path: Path, kind: bytes) -> None:
 
 class TestSizes:
     def test_a_bomb(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("dualpt.core.data.preparing.archives.ALLOWANCE", 2**16)
+        monkeypatch.setattr("dualpt.core.data.preparing.sources.archives.ALLOWANCE", 2**16)
         for name, packed in (("a.tgz", tar_of({"a.jpg": bytes(2**21)}, "w:gz")), ("a.zip", deflated(bytes(2**21)))):
             (tmp_path / name).write_bytes(packed)
             assert "unpacks to more than 20 times its size" in fault(tmp_path / name)
 
     def test_a_member_larger_than_any_image(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("dualpt.core.data.preparing.archives.LARGEST_MEMBER", 4)
+        monkeypatch.setattr("dualpt.core.data.preparing.sources.archives.LARGEST_MEMBER", 4)
         (tmp_path / "a.tar").write_bytes(tar_of({"a.jpg": b"large"}))
         assert "'a.jpg' has 5 bytes, more than any image" in fault(tmp_path / "a.tar")
 

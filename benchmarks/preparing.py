@@ -1,0 +1,79 @@
+"""A data root prepared by links against copying its files, and checked: Food101's numbers of classes and images.
+
+Files are small, which favours copying: real images are ten times as large.
+"""
+
+import json
+import resource
+import shutil
+import tempfile
+from pathlib import Path
+
+from benchmarks.measuring import Row, Run, counted, duration, ratio
+from dualpt.core.data.catalog import dataset_info
+from dualpt.core.data.checking.examination import examine
+from dualpt.core.data.preparing.execution import carry_out
+from dualpt.core.data.preparing.planner import look_around, plan_datasets
+from dualpt.core.data.splits import PARTS
+
+DATASET = dataset_info("Food101")
+N_CLASSES, IMAGES_PER_CLASS = 100, 1000
+FILE_BYTES = 4096
+
+
+def prepared_root(run: Run) -> list[Row]:
+    """Time `data prepare` by links, a copy of the same tree, and `data check`."""
+    per_class = 4 if run.quick else IMAGES_PER_CLASS
+    before = _peak_mib()
+    with tempfile.TemporaryDirectory(prefix="dualpt-bench-") as folder:
+        have, split = Path(folder, "have"), Path(folder, "clone")
+        n_files = _build(have, split, per_class)
+        root, copy, linked = (Path(folder, name) for name in ("root", "copy", "linked"))
+        seconds = run.side_by_side(
+            {
+                "links": lambda: _prepare(have, split, root),
+                "copy": lambda: _copy(have, copy),
+                "a link per file": lambda: _prepare(have, split, linked, folders_exist=True),
+                "check": lambda: examine(DATASET, root),
+            }
+        )
+    return [
+        ratio("prepare/links", f"{n_files} files: copied / linked", seconds["copy"], seconds["links"], "at least 10"),
+        ratio("prepare/file links", "copied / a link per file", seconds["copy"], seconds["a link per file"]),
+        duration("prepare/check", "data check of them", seconds["check"], "at most 20"),
+        counted("prepare/memory", "peak memory grows by", _peak_mib() - before, "MiB"),
+    ]
+
+
+def _build(have: Path, split: Path, per_class: int) -> int:
+    parts: dict[str, list[tuple[str, int, str]]] = {part: [] for part in PARTS}
+    for label in range(N_CLASSES):
+        images = have / "Food101" / "images" / f"class_{label:03d}"
+        images.mkdir(parents=True)
+        for number in range(per_class):
+            (images / f"{label}{number:04d}.jpg").write_bytes(b"\xff\xd8" * (FILE_BYTES // 2))
+            part = PARTS[number % 4 % 3]
+            parts[part].append((f"{images.name}/{label}{number:04d}.jpg", label, images.name))
+    split.mkdir()
+    (split / DATASET.split_file).write_text(json.dumps(parts))
+    return N_CLASSES * per_class
+
+
+def _prepare(have: Path, split: Path, root: Path, *, folders_exist: bool = False) -> None:
+    """From nothing, as the first run does; class folders that exist already get a link per file."""
+    shutil.rmtree(root, ignore_errors=True)
+    if folders_exist:
+        for label in range(N_CLASSES):
+            (DATASET.image_root(root) / f"class_{label:03d}").mkdir(parents=True)
+    (plan,) = plan_datasets(look_around([have], [split], root), root, [DATASET.name])
+    carry_out(plan, root, copy=False, progress=lambda done: None)
+
+
+def _copy(have: Path, copy: Path) -> None:
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(have, copy)
+
+
+def _peak_mib() -> float:
+    """Most memory that this process ever held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
