@@ -39,11 +39,12 @@ class Problem:
         ot_iterations: int = 20,
     ) -> None:
         device = backbone.device
-        self.names, self.replicas = names, replicas
         self.tower = TextTower(backbone.model, backbone.tokenizer)
+        full_stop = backbone.tokenizer.encode(".")
+        self.names, self.replicas = [(*name, *full_stop) for name in names], replicas
         self.prompts = PromptEncoder(
             self.tower,
-            names,
+            self.names,
             context_length=CONTEXT_LENGTH,
             class_token_position=position,
             class_specific=class_specific,
@@ -109,11 +110,11 @@ class Problem:
 
     def _plain_features(self) -> Tensor:
         """CoOp's way: every prompt padded to 77 positions and encoded whole by open_clip's own layers. (C, D)."""
-        tower, period = self.tower, self.tower.tokenizer.encode(".")
+        tower = self.tower
         ids = torch.zeros(len(self.names), tower.context_length, dtype=torch.int64)
         ends = []
         for row, name in zip(ids, self.names, strict=True):
-            prompt = [tower.start_token, *[0] * CONTEXT_LENGTH, *name, *period, tower.end_token]
+            prompt = [tower.start_token, *[0] * CONTEXT_LENGTH, *name, tower.end_token]
             row[: len(prompt)] = torch.tensor(prompt)
             ends.append(len(prompt) - 1)
         frozen = tower.embed(ids)

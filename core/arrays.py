@@ -116,7 +116,7 @@ class ClassText:
     """The text side of one list of classes."""
 
     name_tokens: tuple[tuple[int, ...], ...]
-    """BPE ids of each class name, without start and end tokens."""
+    """BPE ids of each class name and its full stop, without start and end tokens."""
     descriptions: Tensor | None = None
     """(C, K, D); rows beyond a class's own number of sentences are zero and masked."""
     description_mask: Tensor | None = None

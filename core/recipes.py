@@ -7,9 +7,13 @@ from typing import Literal, assert_never
 
 RecipeName = Literal["coop", "kgcoop", "mini"]
 
-NUMERICS_VERSION = 2
+NUMERICS_VERSION = 3
 """Part of every cell's key; raise it when a change to `core` moves the numbers, so that stored results are never mixed
 with new ones. It stands here, and not in the trainer, because keys are computed without torch."""
+
+LETTERS_NUMERICS = 2
+"""The version of cells in which no prompt's class name ends in punctuation: version 3 moved the others alone, since it
+tokenises a name and the full stop behind it as one text."""
 
 NUMERIC_PACKAGES = ("dualpt", "torch", "torchvision", "open_clip_torch")
 """Packages whose versions can move a number."""

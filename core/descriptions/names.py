@@ -33,6 +33,11 @@ def display_name(name: str) -> str:
     return name.replace("_", " ")
 
 
+def ends_in_punctuation(name: str) -> bool:
+    """Whether a class name ends in neither letter nor digit: CLIP's tokenizer may then join a full stop to it."""
+    return not display_name(name).rstrip()[-1:].isalnum()
+
+
 def words_of(text: str) -> list[str]:
     """Words in lower case, without punctuation."""
     return re.findall(r"\w+", normal_name(text))

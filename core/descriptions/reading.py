@@ -108,8 +108,11 @@ def bank_fingerprint(sentences: Sentences) -> str:
 
 
 def name_tokens(tokenizer: "Tokenizer", class_names: Sequence[str]) -> tuple[tuple[int, ...], ...]:
-    """BPE ids of each class name, without start and end tokens."""
-    return tuple(tuple(tokenizer.encode(display_name(name))) for name in class_names)
+    """BPE ids of each class name and the full stop behind it, as one text without start and end tokens.
+
+    As in CoOp, whose prompts end in `name + "."`: a name that ends in a bracket shares a token with the full stop.
+    """
+    return tuple(tuple(tokenizer.encode(f"{display_name(name)}.")) for name in class_names)
 
 
 def encode_template(tower: "TextTower", template: str, class_names: Sequence[str], *, raw: bool = False) -> "Tensor":

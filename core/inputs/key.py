@@ -14,11 +14,12 @@ from dualpt.core.config import Protocol, Setting, Value
 from dualpt.core.data.digests import shared_index
 from dualpt.core.data.protocols import CellData
 from dualpt.core.data.splits import Item
+from dualpt.core.descriptions.names import ends_in_punctuation
 from dualpt.core.descriptions.reading import bank_fingerprint
 from dualpt.core.files.fingerprint import fingerprint, rows_fingerprint
 from dualpt.core.inputs.reading import CellInputs, Dataset, draw_once
 from dualpt.core.prompts.init_path import init_identity
-from dualpt.core.recipes import NUMERICS_VERSION, global_weight_on
+from dualpt.core.recipes import LETTERS_NUMERICS, NUMERICS_VERSION, global_weight_on
 
 HASHED_BY_CONTENT = {"backbone.pretrained", "descriptions.per_class"}
 """Keys whose effect is hashed directly: the weights and the sentences."""
@@ -56,7 +57,7 @@ def key_of(inputs: CellInputs) -> str:
     weights = find_weights(setting.backbone.name, setting.backbone.pretrained)
     datasets, protocol, shots, seed = inputs.draw
     identity = {
-        "numerics": NUMERICS_VERSION,
+        "numerics": numerics_of(inputs),
         "settings": settings,
         "weights": [weights.fingerprint, {name: weights.preprocess.get(name) for name in PREPROCESSING}],
         "dataset": _class_texts(inputs.source),
@@ -70,6 +71,14 @@ def key_of(inputs: CellInputs) -> str:
         targets = (inputs.datasets[name] for name in cell.targets)
         identity["targets"] = [[*_class_texts(target), described.get(target.name)] for target in targets]
     return fingerprint(identity)
+
+
+def numerics_of(inputs: CellInputs) -> int:
+    """The version of the numerics in which the cell's numbers last moved."""
+    if not inputs.cell.setting.learns_prompts:
+        return LETTERS_NUMERICS
+    names = (name for dataset in inputs.datasets.values() for name in dataset.split.class_names)
+    return NUMERICS_VERSION if any(map(ends_in_punctuation, names)) else LETTERS_NUMERICS
 
 
 def _global_weights(settings: Mapping[str, Value], dataset: str) -> dict[str, float]:

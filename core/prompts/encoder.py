@@ -24,7 +24,7 @@ class PromptEncoder:
 
     Args:
         tower: The frozen text encoder.
-        name_tokens: BPE ids of each class name (C sequences).
+        name_tokens: BPE ids of each class name and its full stop (C sequences).
         context_length: Context tokens per prompt, L.
         class_token_position: The name after the context, in its middle (after the first L // 2 tokens), or before it.
         class_specific: One context per class instead of one shared by all classes.
@@ -47,11 +47,11 @@ class PromptEncoder:
         self._class_specific = class_specific
         (period,) = tower.tokenizer.encode(".")
         prompts = []
-        for c, name in enumerate(name_tokens):
+        for c, tokens in enumerate(name_tokens):
             first = tower.vocabulary + (c * context_length if class_specific else 0)
             context = range(first, first + context_length)
-            body = arrange(context, name, class_token_position)
-            prompts.append([tower.start_token, *body, period, tower.end_token])
+            name, stop = without_stop(tokens, period)
+            prompts.append([tower.start_token, *arrange(context, name, class_token_position), *stop, tower.end_token])
         self._prompts = (PromptParts if tower.can_share_prefixes else _FullPrompts)(tower, prompts)
 
     @property
@@ -120,6 +120,12 @@ class _FullPrompts:
         return self._tower.encode_full(x, self._ends.repeat(len(rows))).view(len(rows), len(self._ends), -1)
 
 
+def without_stop(tokens: Sequence[int], period: int) -> tuple[Sequence[int], Sequence[int]]:
+    """A name and its full stop, which is empty where the name's last token holds it; both stay together then, wherever
+    the name stands, as in CoOp."""
+    return (tokens[:-1], tokens[-1:]) if tokens[-1] == period else (tokens, ())
+
+
 def arrange(context: Sequence[int], name: Sequence[int], position: ClassTokenPosition) -> list[int]:
     """Context and name in reading order.
 
@@ -138,7 +144,7 @@ def check_prompt_lengths(
         UserError: naming the class with the longest name, and the most context tokens that fit.
     """
     longest = max(range(len(names)), key=lambda c: len(name_tokens[c]))
-    length = context_length + len(name_tokens[longest]) + 3  # start token, period, end token
+    length = context_length + len(name_tokens[longest]) + 2  # start token, end token
     excess = length - tower.context_length
     if excess > 0:
         raise UserError(

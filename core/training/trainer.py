@@ -7,7 +7,7 @@ Shapes: R replicas, C classes, N prompts per class, L context tokens, W text wid
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, assert_never
@@ -19,8 +19,8 @@ from dualpt.core.arrays import ClassText, ImageFeatures, TestSet, TrainImages
 from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.config import ClassTokenPosition, CrossEntropy, LlmTarget
 from dualpt.core.errors import UserError
-from dualpt.core.prompts.encoder import PromptEncoder, initial_contexts
-from dualpt.core.recipes import NUMERICS_VERSION
+from dualpt.core.prompts.encoder import PromptEncoder, initial_contexts, without_stop
+from dualpt.core.recipes import LETTERS_NUMERICS, NUMERICS_VERSION
 from dualpt.core.training.alignment import LlmAlignment, LocalScorer
 from dualpt.core.training.checkpoint import Checkpoint, fingerprint_of
 from dualpt.core.training.fit import Progress, epoch_batches, fit
@@ -116,7 +116,10 @@ def train(
     global_weight, inference_global_weight = (
         [1.0] * len(seeds) if weight is None else weight for weight in (global_weight, inference_global_weight)
     )
-    run = _fingerprint({name: value for name, value in locals().items() if name not in NOT_OF_THE_STEPS})
+    arguments = {name: value for name, value in locals().items() if name not in NOT_OF_THE_STEPS}
+    (period,) = tower.tokenizer.encode(".")
+    arguments["text"], numerics = _as_numbered(text, period)
+    run = _fingerprint(arguments, numerics)
     _check(seeds, samples, llm_weight, local_weight, inference_local_weight, inference_description_weight)
     _check(seeds, samples, global_weight, inference_global_weight)
     _check_classes(class_specific, text, tests)
@@ -179,13 +182,13 @@ def train(
     return judge.results(state, seeds, text, val, val_samples, tests)
 
 
-def _fingerprint(arguments: dict[str, Any]) -> str:
+def _fingerprint(arguments: dict[str, Any], numerics: int) -> str:
     """What a checkpoint belongs to: the arguments, with the knobs of `llm`, `local_scorer` and `sgd` by their names.
 
     A knob that has a default came after the first checkpoints were written: it counts where it is set to something
     else, and those checkpoints stay valid.
     """
-    named: dict[str, object] = {"numerics": NUMERICS_VERSION}
+    named: dict[str, object] = {"numerics": numerics}
     for name, value in arguments.items():
         if isinstance(value, LlmAlignment | LocalScorer | SGDOptions):
             knobs = {field.name: (getattr(value, field.name), field.default) for field in fields(value)}
@@ -193,6 +196,17 @@ def _fingerprint(arguments: dict[str, Any]) -> str:
         elif name not in ADDED_LATER or any(one != ADDED_LATER[name] for one in _each(value)):
             named[name] = value
     return fingerprint_of(named)
+
+
+def _as_numbered(text: ClassText, period: int) -> tuple[ClassText, int]:
+    """Classes as the version in which their numbers last moved held them, and that version.
+
+    Names were without their full stops before one could be part of a name's last token.
+    """
+    parts = [without_stop(tokens, period) for tokens in text.name_tokens]
+    if not all(stop for _, stop in parts):
+        return text, NUMERICS_VERSION
+    return replace(text, name_tokens=tuple(tuple(name) for name, _ in parts)), LETTERS_NUMERICS
 
 
 def _each(value: object) -> Sequence[object]:

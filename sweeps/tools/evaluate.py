@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from dualpt.core.errors import UserError
-from dualpt.core.inputs.reading import data_of
-from dualpt.core.recipes import NUMERICS_VERSION
+from dualpt.core.inputs.key import numerics_of
+from dualpt.core.inputs.reading import CellInputs, data_of
 from dualpt.sweeps.comparison.frames import open_ledger
 from dualpt.sweeps.console import progress_bar
 from dualpt.sweeps.ledger.cell_names import cell_of, check_movable, prompts_of
@@ -128,7 +128,8 @@ def _evaluate(ledger: "Ledger", runner: "CellRunner", row: CellRow, overrides: M
     cell = _with_targets(cell_of(ledger, row, overrides), row)
     runner.prepare_data([cell])
     runner.check([cell])
-    if row.origin.get(NUMERICS_TAG) == str(NUMERICS_VERSION) and runner.key(cell) != row.key:
+    same_numerics = int(row.origin.get(NUMERICS_TAG, 0)) >= numerics_of(CellInputs(cell))
+    if same_numerics and runner.key(cell) != row.key:
         raise UserError("its images, descriptions or weights have changed since it was run")
     if not cell.setting.learns_prompts:
         (result,) = runner.run([cell])

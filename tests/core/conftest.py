@@ -63,7 +63,7 @@ def tokenizer() -> SimpleTokenizer:
 
 @pytest.fixture(scope="session")
 def name_tokens(tokenizer: SimpleTokenizer) -> tuple[tuple[int, ...], ...]:
-    return tuple(tuple(tokenizer.encode(name)) for name in NAMES)
+    return tuple(tuple(tokenizer.encode(f"{name}.")) for name in NAMES)
 
 
 @pytest.fixture(scope="session")
@@ -123,15 +123,16 @@ def _encode_one(
 ) -> Tensor:
     """One prompt (D,) from its context (L, W)."""
     text: Any = getattr(model, "text", model)
-    start, period, end = ([tokenizer.sot_token_id], tokenizer.encode("."), [tokenizer.eot_token_id])
+    start, end = [tokenizer.sot_token_id], [tokenizer.eot_token_id]
+    n_stop = int(name[-1] == tokenizer.encode(".")[0])
     embed = text.token_embedding
     before = {"end": len(context), "middle": len(context) // 2, "front": 0}[position]
     pieces = [
         embed(torch.tensor(start)),
         context[:before],
-        embed(torch.tensor(list(name))),
+        embed(torch.tensor(list(name[: len(name) - n_stop]))),
         context[before:],
-        embed(torch.tensor(period + end)),
+        embed(torch.tensor([*name[len(name) - n_stop :], *end])),
     ]
     prompt = torch.cat(pieces)
     padding = embed(torch.zeros(77 - len(prompt), dtype=torch.int64))

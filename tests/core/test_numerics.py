@@ -74,7 +74,7 @@ def both_features(backbone: Backbone, images: Tensor) -> tuple[Tensor, Tensor]:
 
 def prompts_of(backbone: Backbone, contexts: Tensor) -> Tensor:
     tower = TextTower(backbone.model, backbone.tokenizer)
-    names = [backbone.tokenizer.encode(name) for name in NAMES]
+    names = [backbone.tokenizer.encode(f"{name}.") for name in NAMES]
     return PromptEncoder(tower, names, context_length=contexts.shape[2]).encode(contexts)
 
 
@@ -198,10 +198,12 @@ class TestTextTowersThatAreNotCausal:
         tokenizer = SimpleTokenizer(context_length=64)
         tower = TextTower(model, tokenizer)
         words, names = tokenizer.encode("a photo of a"), [tokenizer.encode(name) for name in NAMES]
+        (period,) = tokenizer.encode(".")
         contexts = tower.embed(torch.tensor(words)).expand(1, 1, -1, -1)
-        encoder = PromptEncoder(tower, names, context_length=4, class_token_position=position)
+        stopped = [[*name, period] for name in names]
+        encoder = PromptEncoder(tower, stopped, context_length=4, class_token_position=position)
         before = {"end": 4, "middle": 2, "front": 0}[position]
-        start, end = tokenizer.sot_token_id, [*tokenizer.encode("."), tokenizer.eot_token_id]
+        start, end = tokenizer.sot_token_id, [period, tokenizer.eot_token_id]
         tokens = [[start, *words[:before], *name, *words[before:], *end] for name in names]
         expected = model.encode_text(self.padded(tokens), normalize=True)
         assert (encoder.encode(contexts)[0, :, 0] - expected).abs().max() <= 1e-5

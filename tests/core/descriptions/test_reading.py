@@ -179,5 +179,5 @@ class TestEncoding:
     def test_names_have_blanks_for_underscores(self) -> None:
         tokenizer = SimpleTokenizer()
         snow_finch, marlet = name_tokens(tokenizer, ("snow_finch", "marlet"))
-        assert list(snow_finch) == tokenizer.encode("snow finch")
-        assert list(marlet) == tokenizer.encode("marlet")
+        assert list(snow_finch) == tokenizer.encode("snow finch.")
+        assert list(marlet) == tokenizer.encode("marlet.")

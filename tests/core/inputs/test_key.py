@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from dualpt.core.cell import Cell
-from dualpt.core.inputs.key import cell_key
+from dualpt.core.inputs.key import cell_key, numerics_of
+from dualpt.core.inputs.reading import CellInputs
 from dualpt.core.presets import method_setting
 
 CLASSES = {"eurosat/2750": ("Forest", "River"), "ucf101/UCF-101-midframes": ("Archery", "Biking")}
@@ -57,6 +58,20 @@ def test_keys_do_not_move(data: Path, method: str, protocol: str, targets: tuple
     setting = method_setting(method, values)
     shots, seed = (2, 1) if setting.method == "prompt" else (0, 0)
     assert cell_key(Cell(setting, "EuroSAT", protocol, shots, seed, targets)) == key  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("name", "moved"), [("Forest (green)", True), ("Forest 2", False), ("Forêt", False)])
+@pytest.mark.parametrize(("method", "reads_names"), [("coop", True), ("zero-shot", False)])
+def test_numbers_of_names_that_end_in_punctuation_moved_alone(
+    data: Path, name: str, moved: bool, method: str, reads_names: bool
+) -> None:
+    split = data / "eurosat" / "split_zhou_EuroSAT.json"
+    split.write_text(split.read_text().replace(', "Forest"]', f', "{name}"]'))
+    setting = method_setting(method, {"data.root": str(data)})
+    shots, seed = (2, 1) if setting.trains else (0, 0)
+    inputs = CellInputs(Cell(setting, "EuroSAT", "few-shot", shots, seed))
+    assert name in inputs.source.split.class_names
+    assert numerics_of(inputs) == (3 if moved and reads_names else 2)
 
 
 def test_plots_rule_for_global_logits_has_the_key_of_the_weight_that_it_gives(data: Path) -> None:

@@ -9,9 +9,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dualpt.core.clip.text_tower import TextTower
+from dualpt.core.descriptions.reading import name_tokens as name_tokens_of
 from dualpt.core.errors import UserError
 from dualpt.core.prompts import parts, trie
-from dualpt.core.prompts.encoder import PromptEncoder, arrange, check_prompt_lengths, initial_contexts
+from dualpt.core.prompts.encoder import (
+    PromptEncoder,
+    arrange,
+    check_prompt_lengths,
+    initial_contexts,
+    without_stop,
+)
 
 NAMES = ("golden retriever", "cat", "Boeing 737-800", "black and white striped cloth", "sea", "forget-me-not")
 WIDTH, JOINT_WIDTH = 64, 32
@@ -182,7 +189,7 @@ def test_arrangements():
 
 def test_a_prompt_that_does_not_fit_names_the_class_and_the_remedy(tower, name_tokens):
     longest = max(map(len, name_tokens))
-    fits = 77 - longest - 3
+    fits = 77 - longest - 2
     check_prompt_lengths(tower, name_tokens, NAMES, fits)
     with pytest.raises(UserError, match=rf"'Boeing 737-800'.* {fits} or fewer") as error:
         check_prompt_lengths(tower, name_tokens, NAMES, fits + 1)
@@ -216,3 +223,20 @@ def test_contexts_from_words_are_the_words_then_noise(tower, tokenizer):
     assert 0 < (second[:4] - words).abs().max() < 0.2  # equal prompts would stay equal for ever
     cut = initial_contexts(tower, seeds=[1], n_prompts=1, context_length=2, init="a photo of a")
     assert torch.equal(cut[0, 0], words[:2])
+
+
+@pytest.mark.parametrize("name", ["kite (bird of prey)", "drumstick", "etc.", "St. Bernard"])
+@pytest.mark.parametrize("position", ["end", "middle", "front"])
+def test_prompts_are_tokenised_as_in_coop(tower, tokenizer, name, position):
+    """KaiyangZhou/CoOp@ff61507, trainers/coop.py: `PromptLearner` tokenises "X X X X name." and cuts it into pieces."""
+    context = [tower.vocabulary + i for i in range(4)]
+    text = tokenizer.encode("X X X X " + name + ".")
+    suffix, name_len = [*text[4:], tower.end_token], len(tokenizer.encode(name))
+    expected = {
+        "end": [*context, *suffix],
+        "middle": [*context[:2], *suffix[:name_len], *context[2:], *suffix[name_len:]],
+        "front": [*suffix[:name_len], *context, *suffix[name_len:]],
+    }[position]
+    (tokens,) = name_tokens_of(tokenizer, [name])
+    ours, stop = without_stop(tokens, tokenizer.encode(".")[0])
+    assert [*arrange(context, ours, position), *stop, tower.end_token] == expected

@@ -17,7 +17,6 @@ from torch.nn import functional as F
 
 from dualpt.core.arrays import ClassText, ImageFeatures, TestSet
 from dualpt.core.errors import UserError
-from dualpt.core.recipes import NUMERICS_VERSION
 from dualpt.core.training import trainer
 from dualpt.core.training.alignment import LlmAlignment, LocalScorer
 from dualpt.core.training.checkpoint import fingerprint_of
@@ -275,7 +274,7 @@ def test_a_knob_added_later_leaves_earlier_checkpoints_valid(arguments):
     scorer = local_scorer("ot")
     grown = Grown(**dataclasses.asdict(scorer))
     before, after, changed = (
-        trainer._fingerprint({"seeds": [1], "local_scorer": each})
+        trainer._fingerprint({"seeds": [1], "local_scorer": each}, 2)
         for each in (scorer, grown, dataclasses.replace(grown, sharpness=2.0))
     )
     assert before == after != changed
@@ -284,9 +283,9 @@ def test_a_knob_added_later_leaves_earlier_checkpoints_valid(arguments):
 def test_knobs_count_in_a_checkpoint_by_their_own_names():
     """As the trainer's flat arguments were fingerprinted before they were gathered."""
     scorer = local_scorer("ot", topk=3)
-    flat = {"seeds": [1], "numerics": NUMERICS_VERSION, **dataclasses.asdict(scorer)}
+    flat = {"seeds": [1], "numerics": 2, **dataclasses.asdict(scorer)}
     del flat["topk_step"]  # came later
-    assert trainer._fingerprint({"seeds": [1], "local_scorer": scorer}) == fingerprint_of(flat)
+    assert trainer._fingerprint({"seeds": [1], "local_scorer": scorer}, 2) == fingerprint_of(flat)
 
 
 def test_a_finished_checkpoint_only_evaluates(arguments, tmp_path):
@@ -372,3 +371,14 @@ def test_missing_inputs_are_named(arguments):
         train(**(arguments | {"local_form": "topk", "topk": PATCHES + 1}))
     with pytest.raises(ValueError, match="one value per replica"):
         train(**(arguments | {"seeds": [1, 2]}))
+
+
+def test_checkpoints_from_before_full_stops_were_joined_stay_valid(tokenizer):
+    """Names were handed over without full stops, and version 2 was that of all."""
+    (period,) = tokenizer.encode(".")
+    bare = ClassText((tuple(tokenizer.encode("torlet")), (5, 7)), template=torch.ones(2, 4))
+    stopped = dataclasses.replace(bare, name_tokens=tuple((*name, period) for name in bare.name_tokens))
+    former, numerics = trainer._as_numbered(stopped, period)
+    assert (former.name_tokens, numerics) == (bare.name_tokens, 2)
+    joined = dataclasses.replace(bare, name_tokens=(tuple(tokenizer.encode("kite (bird of prey).")), (5, 7, period)))
+    assert trainer._as_numbered(joined, period) == (joined, 3)
