@@ -45,7 +45,12 @@ def compare(
     from dualpt.sweeps.comparison.compare import compare_sweeps, show_candidates
 
     if candidates:
-        given = {"--shots": shots, "--all-shots": all_shots, "--metric": metric, "--protocol": protocol}
+        given: dict[str, object] = {
+            "--shots": shots,
+            "--all-shots": all_shots,
+            "--metric": metric,
+            "--protocol": protocol,
+        }
         given |= {"--baseline": baseline, "--common": common, "--published": published, "--figure": figure}
         if others := [option for option, value in given.items() if value not in (None, False)]:
             raise UserError(f"{others[0]}: is of the table of methods; leave it or --candidates out")
