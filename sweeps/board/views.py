@@ -6,7 +6,7 @@ trial.
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from dualpt.core.data.catalog import MINI_GRID, REAL_GRID
 from dualpt.core.results import VAL_ACCURACY
 from dualpt.sweeps import records
 from dualpt.sweeps.comparison.labels import column_title, method_title, remember_titles
+from dualpt.sweeps.comparison.searched.candidate_ranks import candidate_settings, is_judged
 from dualpt.sweeps.launching.status import SweepStatus, status_from
 from dualpt.sweeps.ledger.reading import SweepReader
 from dualpt.sweeps.planning.data_notes import read_data_notes
@@ -84,7 +85,7 @@ def sweep_view(reader: SweepReader, name: str, rows: Sequence[CellRow]) -> Sweep
     datasets = in_order({row.dataset for row in rows} | {cell.dataset for cell in missing})
     trials, keys = _trials(reader, rows, missing, datasets, status)
     trained = sorted({(row.dataset, row.shots) for row in rows if row.finished and row.shots})
-    said = {name: value for name, value in asdict(status).items() if name not in ("trials", "best_basis")}
+    said = {name: value for name, value in asdict(status).items() if name not in ("trials", "candidates", "best_basis")}
     return SweepView(
         name=name,
         description="" if sweep is None else sweep.description,
@@ -125,7 +126,7 @@ def _trials(
         counts = [[0] * len(STATES) for _ in datasets]
         for one in cells:
             counts[columns[one.dataset]][states[one.status]] += 1
-        values = [c.metrics[VAL_ACCURACY] for c in cells if isinstance(c, CellRow) and c.finished and _judged(c)]
+        values = [c.metrics[VAL_ACCURACY] for c in cells if isinstance(c, CellRow) and c.finished and is_judged(c)]
         trials.append(
             Trial(
                 name=name,
@@ -142,20 +143,6 @@ def _trials(
     kinds = ("baseline", "reference", "variant", "best", "search")
     trials.sort(key=lambda trial: (kinds.index(trial.kind) if trial.kind in kinds else len(kinds), trial.name))
     return trials, keys
-
-
-def candidate_settings(reader: SweepReader, rows: Sequence[CellRow]) -> dict[str, Mapping[str, str]]:
-    """Candidate -> the parameters of one of its cells."""
-    first: dict[str, str] = {}
-    for row in rows:
-        if row.kind == "search":
-            first.setdefault(row.trial, row.run_id)
-    params = reader.params_of(list(first.values()))
-    return {trial: params[run_id] for trial, run_id in first.items()}
-
-
-def _judged(row: CellRow) -> bool:
-    return math.isfinite(row.metrics.get(VAL_ACCURACY, math.nan))
 
 
 def _value(text: str) -> float | str:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from dualpt.core.errors import UserError
 from dualpt.sweeps.commands.options import DEFAULT_STORE, DEFAULT_STUDY, Json, Store, Study, new_app, out
 
 app = new_app()
@@ -33,6 +34,9 @@ def compare(
     oracle: Annotated[
         bool, typer.Option("--oracle", help="Add what each search would have given had it selected on test.")
     ] = False,
+    candidates: Annotated[
+        bool, typer.Option("--candidates", help="Instead: what a search has tried, ranked, with the searched values.")
+    ] = False,
     form: Annotated[
         str, typer.Option("--format", help="table, markdown, latex, latex-document, csv or json.")
     ] = "table",
@@ -41,8 +45,21 @@ def compare(
     store: Store = DEFAULT_STORE,
 ) -> None:
     """Print the table: methods by datasets and average, mean and spread over seeds with n."""
-    from dualpt.sweeps.comparison.compare import compare_sweeps
+    from dualpt.sweeps.comparison.compare import compare_sweeps, show_candidates
 
+    if candidates:
+        given: dict[str, object] = {
+            "--shots": shots,
+            "--all-shots": all_shots,
+            "--metric": metric,
+            "--protocol": protocol,
+        }
+        given |= {"--baseline": baseline, "--common": common, "--published": published}
+        given |= {"--oracle": oracle, "--figure": figure}
+        if others := [option for option, value in given.items() if value not in (None, False)]:
+            raise UserError(f"{others[0]}: belongs to the table of methods; leave it or --candidates out")
+        show_candidates(out, names, form=form, output=output, store=store)
+        return
     compare_sweeps(
         out,
         names,

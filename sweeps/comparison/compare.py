@@ -21,11 +21,13 @@ from dualpt.core.results import (
 )
 from dualpt.sweeps.comparison.formats.documents import AnyTable, to_csv, to_document, to_markdown
 from dualpt.sweeps.comparison.formats.latex import to_latex, to_latex_document
-from dualpt.sweeps.comparison.formats.terminal import print_plain, print_table
+from dualpt.sweeps.comparison.formats.terminal import print_notes, print_plain, print_table
 from dualpt.sweeps.comparison.frames import finished_shots, read_frame
 from dualpt.sweeps.comparison.labels import find_method
 from dualpt.sweeps.comparison.plain import PlainTable
 from dualpt.sweeps.comparison.published import BACKBONE_PARAMS, Published, published_for, published_rows
+from dualpt.sweeps.comparison.searched.candidate_ranks import read_candidates
+from dualpt.sweeps.comparison.searched.candidate_table import NOTES, candidate_grid, candidate_table, winner_lines
 from dualpt.sweeps.comparison.selection import Selection, select
 from dualpt.sweeps.comparison.tables import (
     HALVES,
@@ -37,6 +39,7 @@ from dualpt.sweeps.comparison.tables import (
     differences,
     joined,
 )
+from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.outputs import check_file
 
 FORMATS = ("table", "markdown", "latex", "latex-document", "csv", "json")
@@ -88,6 +91,31 @@ def compare_sweeps(
     show_tables(console, tables, form=form, output=output)
     if figure is not None:
         console.print(f"  figure: {figure}", highlight=False, markup=False)
+
+
+def show_candidates(console: Console, names: Sequence[str], *, form: str, output: Path | None, store: str) -> None:
+    """Print (or write) the candidates of sweeps with their ranks, validation accuracies and searched values.
+
+    Raises:
+        UserError: no such store or sweep, one that searched nothing, or a path that cannot be written.
+    """
+    check_output(form, output)
+    reader, found = open_reader(store), {}
+    for name in dict.fromkeys(names):
+        experiment = reader.named_experiment(name)
+        rows, sweep = reader.shown_cells(experiment, ()), reader.sweep_row(experiment)
+        found[name] = read_candidates(reader, experiment, rows, sweep)
+        if not found[name]:
+            raise UserError(f"--candidates: '{name}' has no candidate on record: it searched nothing so far")
+    if form != "table" or output is not None:
+        _write(rendered([candidate_table(name, found[name]) for name in found], form), output, console)
+        return
+    for name, candidates in found.items():
+        console.print(name, style="bold", markup=False)
+        console.print(candidate_grid(candidates, console, shown=None))
+        print_notes(list(NOTES), console)
+        for line in winner_lines(candidates):
+            console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 def comparison_tables(

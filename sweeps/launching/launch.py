@@ -106,15 +106,27 @@ def launch(
         driver.run()
         with contextlib.suppress(StoreUnavailable):  # the next launch finds them
             _deliver_artifacts(file.run.tracking_uri, shown.note)
-    rows = cells_on_record(file.run.tracking_uri, file.name)
-    outcome = launch_outcome(file.name, driver, rows, noted.judged)
+    outcome = _outcome(sweep, driver, noted)
     if progress:
         report(outcome, console)
     return outcome
 
 
+def _outcome(sweep: LoadedSweep, driver: "Driver", noted: DataNotes) -> LaunchOutcome:
+    """What came of the launch, from what is on record now."""
+    from dualpt.sweeps.comparison.searched.candidate_ranks import read_candidates
+    from dualpt.sweeps.ledger.opening import open_reader
+
+    name, reader = sweep.file.name, open_reader(sweep.file.run.tracking_uri)
+    experiment = reader.named_experiment(name)
+    rows = reader.shown_cells(experiment)
+    candidates = read_candidates(reader, experiment, rows, reader.sweep_row(experiment))
+    return launch_outcome(name, driver, rows, noted.judged, candidates)
+
+
 def _on_stderr(line: str) -> None:
-    Console(stderr=True).print(f"  {line}", highlight=False, soft_wrap=True)
+    """Print a note, which is markup as those of `SweepProgress` are."""
+    Console(stderr=True).print(f"  {line}", highlight=False, markup=True, soft_wrap=True)
 
 
 def without_new_candidates(sweep: LoadedSweep, recorded: "Sequence[CellRow]") -> LoadedSweep:

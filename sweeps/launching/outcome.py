@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from dualpt.sweeps.comparison.plan_remarks import plan_remarks
+from dualpt.sweeps.comparison.searched.candidate_ranks import Candidate
+from dualpt.sweeps.comparison.searched.candidate_table import candidate_grid, more_text, record, winner_lines
 from dualpt.sweeps.comparison.selection_basis import SelectionBasis, accuracy_text, selection_basis
 from dualpt.sweeps.launching.ending import BUDGET_SPENT, COMPLETE, INTERRUPTED, SOME_FAILED, command_line
 
@@ -41,6 +43,8 @@ class LaunchOutcome:
     """What that is the mean and the highest of."""
     plan_remarks: tuple[str, ...] = ()
     """Which trials' transport plans are far from converged."""
+    candidates: tuple[Candidate, ...] = ()
+    """All that the search has tried, the best first."""
 
     @property
     def exit_code(self) -> int:
@@ -52,16 +56,21 @@ class LaunchOutcome:
 
     def summary(self) -> dict[str, Any]:
         """For programs."""
-        return {**asdict(self), "exit_code": self.exit_code}
+        return {**asdict(self), "candidates": list(map(record, self.candidates)), "exit_code": self.exit_code}
 
 
 def launch_outcome(
-    name: str, driver: "Driver", rows: "Sequence[CellRow]", validation_images: tuple[int, int] | None
+    name: str,
+    driver: "Driver",
+    rows: "Sequence[CellRow]",
+    validation_images: tuple[int, int] | None,
+    candidates: Sequence[Candidate],
 ) -> LaunchOutcome:
     """
     Args:
         rows: the sweep's cells on record.
         validation_images: fewest and most by which a candidate is judged in one cell.
+        candidates: those on record (`read_candidates`).
     """
     dispatcher = driver.dispatcher
     counts, best = dispatcher.counts, dispatcher.best
@@ -79,11 +88,16 @@ def launch_outcome(
         best_value=None if best is None else best[1],
         best_basis=None if best is None else selection_basis(rows, best[0], validation_images),
         plan_remarks=tuple(plan_remarks(rows)),
+        candidates=tuple(candidates),
     )
 
 
 def report(outcome: LaunchOutcome, console: Console) -> None:
-    """Two or three lines: what was done, what was found, how to go on."""
+    """What was done, what candidates were tried, what was found, how to go on."""
+    if outcome.candidates:
+        console.print(candidate_grid(outcome.candidates, console))
+        if more := more_text(outcome.name, outcome.candidates):
+            console.print(f"  {more}", highlight=False, markup=False)
     done = outcome.trained + outcome.reused + outcome.kept
     before = outcome.kept + outcome.reused
     known = "none was known" if not before else "1 was known" if before == 1 else f"{before} were known"
@@ -98,9 +112,6 @@ def report(outcome: LaunchOutcome, console: Console) -> None:
             highlight=False,
             markup=False,
         )
-    if outcome.best is not None and outcome.best_value is not None:
-        accuracy = accuracy_text(outcome.best_value, outcome.best_basis)
-        console.print(f"  best candidate {outcome.best}: {accuracy}", highlight=False, markup=False, soft_wrap=True)
     for remark in outcome.plan_remarks:
         console.print(f"  [yellow]note[/] {escape(remark)}", highlight=False, soft_wrap=True)
     if outcome.interrupted:
@@ -110,3 +121,8 @@ def report(outcome: LaunchOutcome, console: Console) -> None:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     elif outcome.failed:
         console.print("  the same command tries the failed cells again", highlight=False)
+    if outcome.best is not None and outcome.best_value is not None:
+        accuracy = accuracy_text(outcome.best_value, outcome.best_basis)
+        console.print(f"  best candidate {outcome.best}: {accuracy}", highlight=False, markup=False, soft_wrap=True)
+    for line in winner_lines(outcome.candidates):
+        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)

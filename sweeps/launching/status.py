@@ -8,12 +8,14 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rich import box
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
 from dualpt.core.errors import UserError
+from dualpt.sweeps.comparison.searched.candidate_ranks import Candidate, read_candidates
+from dualpt.sweeps.comparison.searched.candidate_table import candidate_grid, more_text, record, winner_lines
 from dualpt.sweeps.comparison.selection_basis import SelectionBasis, accuracy_text, selection_basis
 from dualpt.sweeps.console import readable_seconds
 from dualpt.sweeps.ledger.opening import open_reader
@@ -66,6 +68,12 @@ class SweepStatus:
     """Its mean validation accuracy, in percent."""
     best_basis: SelectionBasis | None = None
     """What that is the mean and the highest of."""
+    candidates: tuple[Candidate, ...] = ()
+    """All that the search has tried, the best first."""
+
+    def document(self) -> dict[str, Any]:
+        """For programs."""
+        return {**asdict(self), "candidates": list(map(record, self.candidates))}
 
 
 def show_status(console: Console, name: str | None, *, store: str, as_json: bool, watch: bool = False) -> None:
@@ -85,7 +93,7 @@ def show_status(console: Console, name: str | None, *, store: str, as_json: bool
         return
     found = [status_of(reader, sweep) for sweep in ([name] if name is not None else reader.sweeps())]
     if as_json:
-        print(json.dumps({status.name: asdict(status) for status in found}))
+        print(json.dumps({status.name: status.document() for status in found}))
     else:
         console.print(detailed(found[0], console) if name is not None else _listed(found))
 
@@ -98,7 +106,8 @@ def status_of(reader: SweepReader, name: str) -> SweepStatus:
     """
     experiment = reader.named_experiment(name)
     rows, sweep = reader.shown_cells(experiment, ()), reader.sweep_row(experiment)
-    return status_from(name, rows, sweep, reader.pruned_trials(experiment))
+    status = status_from(name, rows, sweep, reader.pruned_trials(experiment))
+    return replace(status, candidates=tuple(read_candidates(reader, experiment, rows, sweep, status.running)))
 
 
 def status_from(
@@ -202,8 +211,17 @@ def detailed(status: SweepStatus, console: Console) -> Group:
         lines.insert(0, "  " + ", ".join(f"{number} {dataset}" for number, dataset in enumerate(datasets, start=1)))
     if status.best is not None and status.best_value is not None:
         lines.append(f"  best candidate {status.best}: {accuracy_text(status.best_value, status.best_basis)}")
-    lines += [f"  {count} failed: {reason}" for reason, count in list(status.reasons.items())[:SHOWN_REASONS]]
-    return Group(table, *map(escape, lines))
+    lines += [f"  {line}" for line in winner_lines(status.candidates)]
+    failed = [f"  {count} failed: {reason}" for reason, count in list(status.reasons.items())[:SHOWN_REASONS]]
+    return Group(table, *_candidates(status, console), *map(escape, [*failed, *lines]))
+
+
+def _candidates(status: SweepStatus, console: Console) -> list[RenderableType]:
+    """Nothing where nothing is searched."""
+    if not status.candidates:
+        return []
+    more = more_text(status.name, status.candidates)
+    return [candidate_grid(status.candidates, console), *([f"  {escape(more)}"] if more else [])]
 
 
 def _by_dataset(status: SweepStatus, datasets: Sequence[str], heads: Sequence[str], look: box.Box) -> Table:

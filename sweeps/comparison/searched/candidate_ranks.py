@@ -1,0 +1,158 @@
+"""The candidates of a search as people ask for them: rank, validation accuracy, searched values, cells, state."""
+
+import math
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from dualpt.core.results import VAL_ACCURACY
+from dualpt.sweeps import records
+from dualpt.sweeps.ledger.launch_record import record_from
+from dualpt.sweeps.ledger.reading import SweepReader
+from dualpt.sweeps.records import CellRow, SweepRow, TrialRow
+
+State = Literal["selected", "judged", "in training", "given up", "failed", "unfinished"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One setting that a search has tried. Test accuracy takes no part in a search and isn't here."""
+
+    name: str
+    rank: int | None
+    """1 is the best, among those judged on everything; None for the others."""
+    value: float | None
+    """Mean validation accuracy over its finished cells, in percent."""
+    standard_error: float | None
+    """Of that mean, in points; None for fewer than two cells. Datasets differ, and that is in it."""
+    finished: int
+    cells: int
+    """The most that any candidate was judged on."""
+    state: State
+    values: Mapping[str, str]
+    """Searched key -> value; a key is absent where it doesn't matter beside the other values."""
+
+    def words(self) -> str:
+        """Its values as overrides are typed."""
+        return " ".join(f"{key}={'null' if value == 'None' else value}" for key, value in self.values.items())
+
+
+def read_candidates(
+    reader: SweepReader,
+    experiment: str,
+    rows: Sequence[CellRow],
+    sweep: SweepRow | None,
+    running: Collection[str] = (),
+) -> list[Candidate]:
+    """The candidates of a sweep's search, the best first; none where nothing was searched.
+
+    Args:
+        experiment: the sweep's.
+        rows: its shown cells; their parameters aren't used.
+        sweep: its run.
+        running: names of trials in training.
+    """
+    if all(row.kind != "search" for row in rows):
+        return []
+    settings = candidate_settings(reader, rows)
+    keys = searched_keys("" if sweep is None else sweep.launched, settings)
+    best = None if sweep is None else sweep.best
+    return candidates_of(rows, settings, keys, reader.trials(experiment), best=best, running=running)
+
+
+def candidate_settings(reader: SweepReader, rows: Sequence[CellRow]) -> dict[str, Mapping[str, str]]:
+    """Candidate -> the parameters of one of its cells."""
+    first: dict[str, str] = {}
+    for row in rows:
+        if row.kind == "search":
+            first.setdefault(row.trial, row.run_id)
+    params = reader.params_of(list(first.values()))
+    return {trial: params[run_id] for trial, run_id in first.items()}
+
+
+def is_judged(row: CellRow) -> bool:
+    """Whether it has a validation accuracy that a mean can include."""
+    return math.isfinite(row.metrics.get(VAL_ACCURACY, math.nan))
+
+
+def searched_keys(launched: str, settings: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Every searched key: those of the last launch's space, and those in which candidates of earlier ones differ.
+
+    Args:
+        launched: `SweepRow.launched`.
+        settings: candidate -> its recorded parameters.
+    """
+    record = record_from(launched)
+    space = {} if record is None else record.space
+    known = (*records.recorded_keys(settings.values()), records.SHOTS_PARAM)
+    return [key for key in known if key in space or len({one.get(key) for one in settings.values()}) > 1]
+
+
+def candidates_of(
+    rows: Sequence[CellRow],
+    settings: Mapping[str, Mapping[str, str]],
+    keys: Sequence[str],
+    trials: Sequence[TrialRow],
+    *,
+    best: str | None,
+    running: Collection[str],
+) -> list[Candidate]:
+    """See `read_candidates`; `best` counts as selected too."""
+    own: dict[str, list[CellRow]] = defaultdict(list)
+    for row in rows:
+        if row.kind == "search":
+            own[row.trial].append(row)
+    candidates = [trial for trial in trials if trial.ref.kind == "search" and not trial.superseded]
+    pruned = {trial.ref.name for trial in candidates if trial.pruned}
+    selected = {trial.ref.name for trial in candidates if trial.selected} | {best}
+    most = max((sum(row.finished and is_judged(row) for row in cells) for cells in own.values()), default=0)
+    found = []
+    for name, cells in own.items():
+        done = [row.metrics[VAL_ACCURACY] for row in cells if row.finished and is_judged(row)]
+        found.append(
+            Candidate(
+                name=name,
+                rank=None,
+                value=statistics.fmean(done) if done else None,
+                standard_error=statistics.stdev(done) / math.sqrt(len(done)) if len(done) > 1 else None,
+                finished=len(done),
+                cells=most,
+                state=_state(name, cells, len(done) == most, selected, pruned, running),
+                values={key: settings[name][key] for key in keys if key in settings.get(name, {})},
+            )
+        )
+    return _ranked(found)
+
+
+def _state(
+    name: str,
+    cells: Sequence[CellRow],
+    complete: bool,
+    selected: Collection[str | None],
+    pruned: Collection[str],
+    running: Collection[str],
+) -> State:
+    statuses = Counter(row.status for row in cells)
+    if name in running:
+        return "in training"
+    if name in pruned:
+        return "given up"
+    if statuses["FAILED"]:
+        return "failed"
+    if not complete:
+        return "unfinished"
+    return "selected" if name in selected else "judged"
+
+
+def _ranked(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Those judged on everything with their ranks, a selected one before its equals; then the others."""
+
+    def order(one: Candidate) -> tuple[float, bool, str]:
+        return (-(one.value or 0.0), one.state != "selected", one.name)
+
+    whole = sorted((one for one in candidates if one.state in ("selected", "judged")), key=order)
+    others = [one for one in candidates if one.state not in ("selected", "judged")]
+    others.sort(key=lambda one: (-one.finished, -(one.value or 0.0), one.name))
+    return [*(replace(one, rank=place) for place, one in enumerate(whole, start=1)), *others]

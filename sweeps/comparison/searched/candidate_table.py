@@ -1,0 +1,134 @@
+"""Candidates as a table: in a terminal of any width, and for documents."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+
+from dualpt.sweeps.comparison.plain import PlainTable
+from dualpt.sweeps.comparison.searched.candidate_ranks import Candidate
+
+FACTS = ("rank", "trial", "val/accuracy", "cells", "state")
+NUMBERS = ("rank", "val/accuracy", "cells")
+SHOWN = 10
+"""Candidates that a launch and `status` list; `compare --candidates` lists all."""
+UNBOUNDED = 10_000
+"""Columns of a terminal that any table fits."""
+NOTES = (
+    "validation accuracy in percent, mean ± standard error over a candidate's cells; test accuracy takes no part",
+    "ranked are those judged on every cell; a value's blank: it doesn't matter beside the candidate's others",
+)
+
+
+def candidate_table(title: str, candidates: Sequence[Candidate]) -> PlainTable:
+    """All candidates with a column per searched key, for documents and programs."""
+    keys = _keys(candidates)
+    rows = tuple((*_facts(one), *(_short(one.values.get(key, "")) for key in keys)) for one in candidates)
+    return PlainTable(title, (*FACTS, *keys), rows, tuple(map(record, candidates)), NOTES)
+
+
+def record(one: Candidate) -> dict[str, Any]:
+    """A candidate for programs: unrounded, numbers as numbers."""
+    return {
+        "rank": one.rank,
+        "trial": one.name,
+        "val/accuracy": one.value,
+        "standard_error": one.standard_error,
+        "finished": one.finished,
+        "cells": one.cells,
+        "state": one.state,
+        "values": {key: _number(value) for key, value in one.values.items()},
+    }
+
+
+def candidate_grid(candidates: Sequence[Candidate], console: Console, shown: int | None = SHOWN) -> Table | Group:
+    """The candidates for a terminal: a column per searched key where that fits, else the values below each.
+
+    Args:
+        shown: how many of the best; None is all.
+    """
+    listed = candidates[:shown]
+    keys = _keys(listed)
+    short = _last_words(keys)
+    for heads in (keys, short):
+        grid = _by_key(listed, keys, heads)
+        if console.measure(grid, options=console.options.update(max_width=UNBOUNDED)).maximum <= console.width:
+            return grid
+    return _one_below_another(listed, dict(zip(keys, short, strict=True)))
+
+
+def _by_key(listed: Sequence[Candidate], keys: Sequence[str], heads: Sequence[str]) -> Table:
+    grid = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for head in (*FACTS, *heads):
+        grid.add_column(escape(head), no_wrap=True, justify="right" if head in NUMBERS else "left")
+    for one in listed:
+        grid.add_row(*map(escape, _facts(one)), *(escape(_short(one.values.get(key, ""))) for key in keys))
+    return grid
+
+
+def _one_below_another(listed: Sequence[Candidate], names: Mapping[str, str]) -> Group:
+    """A line of facts per candidate, and below it the values by the names of their keys."""
+    rows = [FACTS, *map(_facts, listed)]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(FACTS))]
+
+    def line(row: Sequence[str]) -> str:
+        parts = zip(FACTS, row, widths, strict=True)
+        return "  ".join(text.rjust(width) if head in NUMBERS else text.ljust(width) for head, text, width in parts)
+
+    parts: list[RenderableType] = ["", f"[bold]{line(FACTS)}[/]"]
+    for one in listed:
+        values = " ".join(f"{names[key]}={_short(value)}" for key, value in one.values.items())
+        parts += [escape(line(_facts(one))), Padding(escape(values), (0, 0, 0, widths[0] + 2))]
+    return Group(*parts, "")
+
+
+def more_text(name: str, candidates: Sequence[Candidate], shown: int = SHOWN) -> str:
+    """Where the candidates are that a table has left out; empty where it has all."""
+    left = len(candidates) - shown
+    return "" if left <= 0 else f"{left} more candidates: dualpt compare {name} --candidates"
+
+
+def winner_lines(candidates: Sequence[Candidate]) -> list[str]:
+    """The searched values of what was selected, as they are typed; one line per selected candidate."""
+    return [f"{one.name}: {one.words()}" for one in candidates if one.state == "selected"]
+
+
+def _keys(candidates: Sequence[Candidate]) -> list[str]:
+    """The searched keys, in the order of the configuration."""
+    found = dict.fromkeys(key for one in candidates for key in one.values)
+    first = max(candidates, key=lambda one: len(one.values)).values if candidates else {}
+    return [*first, *(key for key in found if key not in first)]
+
+
+def _last_words(keys: Sequence[str]) -> list[str]:
+    """Each key's last word, or the key in full where two end in the same."""
+    last = [key.rpartition(".")[2] for key in keys]
+    return [word if last.count(word) == 1 else key for key, word in zip(keys, last, strict=True)]
+
+
+def _facts(one: Candidate) -> tuple[str, ...]:
+    spread = "" if one.standard_error is None else f" ± {one.standard_error:.1f}"
+    value = "–" if one.value is None else f"{one.value:.1f}{spread}"
+    rank = "–" if one.rank is None else str(one.rank)
+    return (rank, one.name, value, f"{one.finished}/{one.cells}", one.state)
+
+
+def _number(value: str) -> float | int | str:
+    """A number where the text is one that JSON can hold."""
+    try:
+        found = float(value)
+    except ValueError:
+        return value
+    whole = value.lstrip("+-").isdecimal()
+    return int(value) if whole else found if math.isfinite(found) else value
+
+
+def _short(value: str) -> str:
+    """A value with four significant digits."""
+    found = _number(value)
+    return f"{found:.4g}" if isinstance(found, float) else value

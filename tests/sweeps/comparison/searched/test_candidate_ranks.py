@@ -1,0 +1,89 @@
+"""Candidates by rank and state: those judged on everything first, whatever a race or a fault left of the others."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dualpt.sweeps.comparison.searched.candidate_ranks import candidates_of, read_candidates, searched_keys
+from dualpt.sweeps.ledger.launch_record import LaunchRecord
+from dualpt.sweeps.ledger.mlflow import Ledger
+from dualpt.sweeps.records import CellRow, Status, TrialRef, TrialRow
+from tests.sweeps.report.synthetic import cells
+from tests.sweeps.running import train_here
+from tests.sweeps.small_sweep import Declare
+
+BASE = next(row for row in cells(1200) if row.kind == "search")
+KEY = "alignment.llm_weight"
+
+
+def cell(trial: str, dataset: str, accuracy: float, status: Status = "FINISHED") -> CellRow:
+    metrics = {"val/accuracy": accuracy} if status == "FINISHED" else {}
+    return replace(BASE, trial=trial, dataset=dataset, status=status, metrics=metrics)
+
+
+def trial(name: str, *, pruned: bool = False) -> TrialRow:
+    return TrialRow(TrialRef("1", name, "s", name, "search", "0" * 16), "FINISHED", superseded=False, pruned=pruned)
+
+
+def judged(name: str, *accuracies: float) -> list[CellRow]:
+    return [cell(name, dataset, value) for dataset, value in zip(("a", "b", "c"), accuracies, strict=False)]
+
+
+def test_ranks_go_to_those_judged_on_everything() -> None:
+    rows = [
+        *judged("first", 50, 60, 70),
+        *judged("equal", 60, 60, 60),
+        *judged("better", 70, 70, 70),
+        *judged("lucky", 99),
+        *judged("cut-off", 98, 98),
+        *[*judged("broken", 97, 97), cell("broken", "c", 0, "FAILED")],
+        *judged("begun", 96),
+    ]
+    trials = [trial(name, pruned=name == "lucky") for name in ("first", "equal", "better", "lucky", "cut-off", "begun")]
+    settings = {row.trial: {KEY: "2.0"} for row in rows}
+    found = candidates_of(rows, settings, [KEY], trials, best="equal", running=["begun"])
+    assert [(one.name, one.rank, one.state) for one in found] == [
+        ("better", 1, "judged"),
+        ("equal", 2, "selected"),
+        ("first", 3, "judged"),
+        ("cut-off", None, "unfinished"),
+        ("broken", None, "failed"),
+        ("lucky", None, "given up"),
+        ("begun", None, "in training"),
+    ]
+    first = found[2]
+    assert (first.value, first.finished, first.cells) == (60.0, 3, 3)
+    assert first.standard_error == pytest.approx(10 / 3**0.5)
+    assert found[-1].standard_error is None, "a single cell has no spread"
+
+
+def test_every_searched_key_is_shown_even_where_candidates_agree() -> None:
+    settings = {"one": {KEY: "1", "optim.epochs": "5"}, "two": {KEY: "1", "optim.epochs": "6"}}
+    assert searched_keys("", settings) == ["optim.epochs"], "a former version kept no space"
+    record = LaunchRecord(resolved={"search": {"space": {KEY: {"int": [1, 2]}}}})
+    assert searched_keys(record.as_text(), settings) == [KEY, "optim.epochs"]
+
+
+def test_candidates_of_a_trained_sweep(declare: Declare, log: Path) -> None:
+    sweep = declare()
+    train_here(sweep, log)
+    ledger = Ledger(sweep.file.run.tracking_uri)
+    experiment, row = ledger.named_experiment("small"), ledger.read_sweep("small")
+    found = read_candidates(ledger, experiment, ledger.shown_cells(experiment, ()), row)
+    assert [one.rank for one in found] == [1, 2, 3, 4]
+    assert [one.name for one in found if one.state == "selected"] == [row.best]
+    assert found[0].name == row.best
+    assert f"{found[0].value:.2f}" == row.best_value
+    for one in found:
+        assert ("alignment.topk" in one.values) == (one.values["alignment.local_form"] == "topk")
+        assert one.cells == one.finished == 3
+    assert found[0].words().startswith(f"{KEY}=")
+
+
+def test_a_sweep_without_a_search_has_none(declare: Declare, log: Path) -> None:
+    sweep = declare(search=None)
+    train_here(sweep, log)
+    ledger = Ledger(sweep.file.run.tracking_uri)
+    experiment = ledger.named_experiment("small")
+    assert read_candidates(ledger, experiment, ledger.shown_cells(experiment), ledger.read_sweep("small")) == []
