@@ -5,6 +5,7 @@
   `splits` checks it.
 - `sampling`, `protocols`: the few-shot draw, and what each protocol trains and tests on.
 - `images`, `digests`: decoding, and fingerprints of image files. `text_files`: text, or one line that says why not.
+- `imported_split`: labels, class names and draws of features that were computed elsewhere.
 - `checking`: faults of splits and images.
 
 May use `mini`, `config` and `files`.

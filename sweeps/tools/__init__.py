@@ -1,7 +1,7 @@
 """Commands that need no sweep, each a module: `dualpt data`, `features`, `train`, `predict`, `evaluate`, `doctor`.
 
 - `data`, `words`: datasets checked, drawn, shown and registered; the words of those commands.
-- `features`: the feature store built and looked after.
+- `features`: the feature store built and looked after. `feature_imports`: features that somebody else computed.
 - `train`: one setting on one dataset. `predict`: learned prompts on any images.
 - `evaluate`: metrics that finished cells lack. `doctor`: is this machine ready? `settings`: every knob, listed.
 - `leftovers`: what killed processes left on this machine (`dualpt doctor --clean`).
