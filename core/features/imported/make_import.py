@@ -26,9 +26,9 @@ from dualpt.core.features.imported.cache_layouts import Cache, CachedPart, mean_
 from dualpt.core.files.locations import write_atomically
 from dualpt.core.files.tensor_file import content_sha256, tensors_as_bytes
 
-ONE_ROW = "a training image is one feature, the mean of its random crops"
-NO_NORMS = "norms of raw features aren't known, so methods that read raw features read normalised ones"
-UNCOMPARED = "the order of rows was compared with no split file"
+ONE_ROW = "a training image is the mean of its crops"
+NO_NORMS = "methods on raw features read normalised ones"
+UNCOMPARED = "row order not held against a split file"
 
 
 @dataclass(frozen=True)
@@ -322,13 +322,12 @@ def _paths(split: Split | None, complete: bool) -> dict[str, tuple[str, ...]]:
 def _notes(cache: Cache, train: _Train, declared: Declared, raw: bool) -> tuple[str, ...]:
     notes = []
     if train.averaged:
-        notes.append(ONE_ROW if train.crops is None else f"{ONE_ROW}, of which {len(train.crops)} are there too")
+        notes.append(ONE_ROW if train.crops is None else f"{ONE_ROW}, {len(train.crops)} of which are there too")
     if not train.complete:
         most = max(draw.shots for draw in train.draws)
-        smaller = f"; fewer shots are drawn of these {most}" if most > 1 else ""
-        notes.append(f"at {most} shots, every seed trains on the same images{smaller}")
+        notes.append(f"one draw of {most} shots for all seeds" + (", and fewer are drawn of it" if most > 1 else ""))
     if cache.text is not None:
-        notes.append(f"text features are those of {Path(cache.text_place).name}, normalised")
+        notes.append(f"text features of {Path(cache.text_place).name}, normalised")
     if not raw:
         notes.append(NO_NORMS)
     if declared.split is None:

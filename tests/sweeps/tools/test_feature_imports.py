@@ -41,6 +41,23 @@ def test_from_a_folder_to_numbers(tmp_path: Path) -> None:
     assert first["sample_fingerprint"] != second["sample_fingerprint"]
 
 
+def test_a_sweep_plans_its_cells_and_says_what_they_read(tmp_path: Path) -> None:
+    importing(write_tip_cache(tmp_path / "tip"), "--out", tmp_path / "out")
+    file = tmp_path / "sweep.yaml"
+    file.write_text(
+        f"name: imported\ngrid: {{datasets: [{DATASET}], shots: [4, 16], seeds: [1, 2]}}\n"
+        f"setting: {{backbone.name: {BACKBONE}}}\nbaselines: [nearest-mean, gda-image]\n"
+    )
+    store = f"run.tracking_uri=sqlite:///{tmp_path}/mlflow.db"
+    code, said = call("sweep", file, f"data.features={tmp_path}/out", store, "--dry-run", "--no-progress")
+    assert code == 0, said
+    assert "8 cells, 0 finished, 8 to train" in said
+    assert "one draw of 16 shots for all seeds" in " ".join(said.split())
+    code, said = call("sweep", file, f"data.features={tmp_path}/out", store, "baselines=[coop]", "--dry-run")
+    assert code == 1
+    assert "need a text tower" in said
+
+
 def test_json_says_what_was_imported(tmp_path: Path) -> None:
     code, said = importing(write_tip_cache(tmp_path / "tip"), "--out", tmp_path / "out", "--seed", 3, "--json")
     assert code == 0, said
