@@ -102,4 +102,4 @@ def _shape(setting: Setting) -> str:
     """The setting's part of `pack_of`; a trial asks for it once per cell."""
     packable = packable_keys(setting)
     active = {key: value for key, value in setting.active().items() if key not in packable}
-    return json.dumps([active, setting.data.root, setting.descriptions.bank], sort_keys=True)
+    return json.dumps([active, setting.data.root, setting.data.features, setting.descriptions.bank], sort_keys=True)

@@ -140,6 +140,8 @@ class OptimSection(Section):
 class DataSection(Section):
     root: str | None = None
     """Folder that holds the datasets. Mini datasets lie in the cache folder unless a mini grid lies here."""
+    features: str | None = None
+    """Folder of imported features (`dualpt features import`), read in place of images and weights."""
     views: int = Field(1, ge=0, le=1000)
     """Cached views per training image: 1 is the plain centre crop, V > 1 draws from V random crops and flips, 0 crops
     and encodes again at every step."""
@@ -148,6 +150,11 @@ class DataSection(Section):
     def folder(self) -> Path | None:
         """`root` as a path."""
         return None if self.root is None else Path(self.root).expanduser()
+
+    @property
+    def imports(self) -> Path | None:
+        """`features` as a path."""
+        return None if self.features is None else Path(self.features).expanduser()
 
 
 class DescriptionsSection(Section):
@@ -257,8 +264,8 @@ class Setting(Section):
     def active(self) -> dict[str, Value]:
         """The keys that can change the result, by dotted name: what identifies a setting.
 
-        Locations (`data.root`, `descriptions.bank`) are left out: cell keys hash the content and not its place. So are
-        knobs that the rest of the setting switches off, so CoOp with `alignment.topk: 3` is CoOp.
+        Locations (`data.root`, `data.features`, `descriptions.bank`) are left out: cell keys hash the content and not
+        its place. So are knobs that the rest of the setting switches off, so CoOp with `alignment.topk: 3` is CoOp.
         """
         active = {
             key: value
@@ -347,7 +354,7 @@ def one_line(error: ValidationError, prefix: str = "") -> str:
 
 
 SETTING_KEYS: tuple[str, ...] = tuple(Setting().flat())
-LOCATIONS = frozenset({"data.root", "descriptions.bank"})
+LOCATIONS = frozenset({"data.root", "data.features", "descriptions.bank"})
 METHOD_SOURCE = "method.source"
 """Among the active keys, what a user's own method is told by: the SHA-256 of its file, wherever that lies."""
 
@@ -358,6 +365,10 @@ def _always(setting: Setting) -> bool:
 
 def _learns_prompts(setting: Setting) -> bool:
     return setting.learns_prompts
+
+
+def _loads_towers(setting: Setting) -> bool:
+    return setting.data.features is None
 
 
 def uses_local(setting: Setting) -> bool:
@@ -427,6 +438,8 @@ ACTIVE_WHEN: dict[str, Callable[[Setting], bool]] = {
     },
     "optim.epoch_scale": lambda setting: _learns_prompts(setting) and setting.optim.epochs is None,
     "data.views": _learns_prompts,
+    "backbone.pretrained": _loads_towers,
+    "backbone.precision": _loads_towers,
     "backbone.local_features": uses_local,
     "alignment.llm_form": uses_llm,
     "alignment.llm_target": uses_llm,

@@ -51,6 +51,7 @@ CATALOGUE: dict[str, Entry] = {
         Entry("least-squares", "training_free.least_squares", "Least-squares probe", "LSQ", "training-free"),
         Entry("tip-adapter", "training_free.tip_adapter", "Tip-Adapter", "Tip", "training-free"),
         Entry("gda", "training_free.gda", "GDA", "GDA", "training-free"),
+        Entry("gda-image", "training_free.gda_image", "GDA, images alone", "GDA img.", "training-free"),
         Entry("proker", "training_free.proker", "ProKeR", "ProKeR", "training-free"),
         Entry("ss-text", "training_free.ss_text", "SS-Text", "SS-Text", "training-free"),
         Entry("linear-probe", "adapters.linear_probe", "Linear probe", "LP", "adapter"),
@@ -78,6 +79,8 @@ class Reads(Protocol):
     def norms(self) -> bool: ...
     @property
     def hidden(self) -> bool: ...
+    @property
+    def text(self) -> bool: ...
 
 
 _OWN_NAMES: set[str] = set()

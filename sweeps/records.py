@@ -73,7 +73,7 @@ NOTE_TAG = "mlflow.note.content"
 FIXED_TAG = "dualpt.fixed_setting"
 """On a sweep: the fixed setting that its launches share (`dualpt.sweeps.ledger.fixed_setting`)."""
 
-MOVABLE = ("data.root", "descriptions.bank", "backbone.pretrained")
+MOVABLE = ("data.root", "data.features", "descriptions.bank", "backbone.pretrained")
 """Keys that say where things are on a machine: they may be given again for a finished cell, and for a later launch."""
 
 DATASET_PARAM, PROTOCOL_PARAM, SHOTS_PARAM, SEED_PARAM = "data.dataset", "data.protocol", "data.shots", "data.seed"

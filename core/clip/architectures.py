@@ -36,6 +36,11 @@ def architecture_config(name: str) -> Config:
     return supported(get_model_config(name), f"backbone.name: {name}")
 
 
+def joint_width(name: str) -> int | None:
+    """D of an open_clip architecture; None for other names."""
+    return int(get_model_config(name)["embed_dim"]) if name in list_models() else None
+
+
 def supported(config: Config, named: str) -> Config:
     """The configuration as open_clip's `CLIP` takes it.
 

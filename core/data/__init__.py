@@ -7,6 +7,7 @@
 - `draw_files`: draws as the field's own files, written and read without running anything.
 - `images`, `digests`: decoding, and fingerprints of image files. `text_files`: text, or one line that says why not.
 - `preparing`: a data root filled from folders and archives that people have.
+- `imported_split`: labels, class names and draws of features that were computed elsewhere.
 - `checking`: faults of splits and images.
 
 May use `mini`, `config` and `files`.

@@ -27,21 +27,30 @@ class FewShotSample:
     """SHA-256 over (path, label) of train, then val: a seed alone does not say what was drawn."""
 
 
-def draw_few_shot(split: Split, shots: int, seed: int) -> FewShotSample:
+def draw_few_shot(split: Split, shots: int, seed: int, among: Sequence[Item] | None = None) -> FewShotSample:
     """Draw `shots` training and min(shots, 4) validation images per class.
 
     Where the split has no validation images (ImageNet), validation shots are drawn from the training images that the
     training draw left over; the training sample is the field's either way.
+
+    Args:
+        among: training images to draw from, in place of all of the split's.
     """
     generator = random.Random(seed)  # the same sequence as random.seed(seed), without disturbing other users of it
-    train = _draw(split.train, shots, generator)
+    pool = split.train if among is None else among
+    train = _draw(pool, shots, generator)
     val_source: Sequence[Item] = split.val
     if not val_source:
         drawn = set(train)
-        val_source = [item for item in split.train if item not in drawn]
+        val_source = [item for item in pool if item not in drawn]
     val = _draw(val_source, min(shots, MAX_VAL_SHOTS), generator)
+    return FewShotSample(tuple(train), tuple(val), sample_fingerprint(train, val))
+
+
+def sample_fingerprint(train: Sequence[Item], val: Sequence[Item]) -> str:
+    """That of a draw (`FewShotSample.fingerprint`)."""
     rows = ((part, item.path, item.label) for part, items in (("train", train), ("val", val)) for item in items)
-    return FewShotSample(tuple(train), tuple(val), rows_fingerprint(rows))
+    return rows_fingerprint(rows)
 
 
 def _draw(items: Sequence[Item], shots: int, generator: random.Random) -> list[Item]:

@@ -9,6 +9,7 @@
 - `former`: the growing files of the former layout, which are read and no longer written.
 - `upkeep`: what the store holds, whether it is sound, and what may be deleted.
 - `pace`: how fast this machine encoded before.
+- `imported`: features that somebody else computed, in place of the store's.
 
 The room reads images and frozen CLIPs, and writes to the store's folder alone. It knows datasets, classes and settings
 only through `needs`.

@@ -83,7 +83,10 @@ def train_views(setting: Setting) -> tuple[View | None, ...]:
 
 
 def needs_of(cells: Iterable[Cell]) -> list[FeatureNeed]:
-    """What the cells read, each image once; those with local features first, since global ones are stored with them."""
+    """What the cells read of the store, each image once.
+
+    Those with local features come first, since global ones are stored with them.
+    """
     wanted: dict[tuple[object, ...], tuple[Setting, Dataset, View | None, dict[Item, None]]] = {}
 
     def want(setting: Setting, dataset: Dataset, view: View | None, items: Sequence[Item]) -> None:
@@ -91,7 +94,7 @@ def needs_of(cells: Iterable[Cell]) -> list[FeatureNeed]:
         images = wanted.setdefault(group, (setting, dataset, view, {}))[3]
         images.update((item._replace(label=0), None) for item in items)
 
-    for inputs in map(CellInputs, cells):
+    for inputs in map(CellInputs, (cell for cell in cells if cell.setting.data.features is None)):
         data, setting = inputs.data, inputs.cell.setting
         want(setting, inputs.source, None, data.val)
         for test, items in data.tests.items():

@@ -10,13 +10,14 @@ from typing import cast
 
 from dualpt.core.cell import Cell
 from dualpt.core.clip.weights import find_weights
-from dualpt.core.config import Protocol, Setting, Value
+from dualpt.core.config import Protocol, Value
 from dualpt.core.data.digests import shared_index
 from dualpt.core.data.protocols import CellData
 from dualpt.core.data.splits import Item
 from dualpt.core.descriptions.names import ends_in_punctuation
 from dualpt.core.descriptions.reading import bank_fingerprint
 from dualpt.core.files.fingerprint import fingerprint, rows_fingerprint
+from dualpt.core.inputs.import_limits import crops_read
 from dualpt.core.inputs.reading import CellInputs, Dataset, draw_once
 from dualpt.core.prompts.init_path import init_identity
 from dualpt.core.recipes import LETTERS_NUMERICS, NUMERICS_VERSION, global_weight_on
@@ -54,19 +55,18 @@ def key_of(inputs: CellInputs) -> str:
             "optim.epochs": inputs.recipe.epochs,
         }
     described = {name: bank_fingerprint(inputs.sentences(name)) for name in inputs.described}
-    weights = find_weights(setting.backbone.name, setting.backbone.pretrained)
     datasets, protocol, shots, seed = inputs.draw
     identity = {
         "numerics": numerics_of(inputs),
         "settings": settings,
-        "weights": [weights.fingerprint, {name: weights.preprocess.get(name) for name in PREPROCESSING}],
+        "weights": _weights(inputs),
         "dataset": _class_texts(inputs.source),
         "cell": [protocol, shots, seed],
         "images": [_trained_pixels(datasets, protocol, shots, seed), _tested_pixels(datasets, protocol)],
         "descriptions": described.get(cell.dataset),
     }
     if setting.fits_features:
-        identity["reads"] = _reads(setting)
+        identity["reads"] = _reads(inputs)
     if cell.targets:
         targets = (inputs.datasets[name] for name in cell.targets)
         identity["targets"] = [[*_class_texts(target), described.get(target.name)] for target in targets]
@@ -87,9 +87,21 @@ def _global_weights(settings: Mapping[str, Value], dataset: str) -> dict[str, fl
     return {key: global_weight_on(dataset, cast("float | None", settings[key])) for key in keys if key in settings}
 
 
-def _reads(setting: Setting) -> list[object]:
+def _weights(inputs: CellInputs) -> list[object]:
+    """What features come from: weights and how images are prepared for them, or what was imported, with its scale."""
+    setting, source = inputs.cell.setting, inputs.source
+    if source.is_imported:
+        return ["imported", source.imported.fingerprint]
+    weights = find_weights(setting.backbone.name, setting.backbone.pretrained)
+    return [weights.fingerprint, {name: weights.preprocess.get(name) for name in PREPROCESSING}]
+
+
+def _reads(inputs: CellInputs) -> list[object]:
     """How a method on frozen features reads images, and which revision of its code does."""
+    setting = inputs.cell.setting
     reads = setting.reads
+    if inputs.source.is_imported:
+        return [setting.definition.definition.revision, crops_read(setting, inputs.source.imported), reads.norms]
     return [setting.definition.definition.revision, reads.views, reads.min_crop_area, reads.norms, reads.hidden]
 
 
@@ -113,14 +125,17 @@ def _tested_pixels(datasets: tuple[Dataset, ...], protocol: Protocol) -> str:
 
 
 def _pixels(datasets: tuple[Dataset, ...], data: CellData, parts: Mapping[str, Sequence[Item]]) -> str:
-    index = shared_index()
-    image_roots = {dataset.name: dataset.image_root for dataset in datasets}
+    by_name = {dataset.name: dataset for dataset in datasets}
     return rows_fingerprint(
         (part, item.label, digest)
         for part, items in parts.items()
-        for item, digest in zip(
-            items,
-            index.digests(image_roots[data.datasets.get(part, datasets[0].name)], [item.path for item in items]),
-            strict=True,
-        )
+        for item, digest in zip(items, _digests(by_name[data.datasets.get(part, datasets[0].name)], items), strict=True)
     )
+
+
+def _digests(dataset: Dataset, items: Sequence[Item]) -> list[str]:
+    """What images hold: a digest of each file, or the row of an import."""
+    paths = [item.path for item in items]
+    if dataset.is_imported:
+        return [f"{dataset.imported.fingerprint} {path}" for path in paths]
+    return shared_index().digests(dataset.image_root, paths)

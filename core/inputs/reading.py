@@ -13,14 +13,16 @@ from dualpt.core.cell import Cell
 from dualpt.core.config import Protocol, Setting, tests_with_descriptions, uses_descriptions
 from dualpt.core.data.catalog import DatasetInfo, dataset_info
 from dualpt.core.data.checking.image_faults import check_depth
+from dualpt.core.data.imported_split import ImportedSplit, find_import
 from dualpt.core.data.protocols import CellData, check_source, divide
 from dualpt.core.data.readers import read_split
-from dualpt.core.data.sampling import draw_few_shot
+from dualpt.core.data.sampling import FewShotSample, draw_few_shot
 from dualpt.core.data.splits import Item, Split, check_files
 from dualpt.core.descriptions.bank import Sentences
 from dualpt.core.descriptions.reading import read_bank
 from dualpt.core.errors import UserError
 from dualpt.core.files.locations import cache_root, temporary_root
+from dualpt.core.inputs.import_limits import check_import
 from dualpt.core.mini.grid import MANIFEST_NAME, ensure_mini_grid, is_drawn
 from dualpt.core.recipes import Recipe, resolve_recipe
 
@@ -30,10 +32,13 @@ EMBEDDED_BANKS = Path(__file__).parents[1] / "data" / "banks"
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset that has been found: what is known of it, and the data root it lies in."""
+    """A dataset that has been found: what is known of it, and where its images or its imported features lie."""
 
     info: DatasetInfo
     root: Path
+    """The data root, or the folder of imports."""
+    is_imported: bool = False
+    """Whether there are features in place of images."""
 
     @property
     def name(self) -> str:
@@ -51,7 +56,24 @@ class Dataset:
         Raises:
             UserError: the split cannot be read.
         """
-        return _read_once(self)
+        return self.imported.split if self.is_imported else _read_once(self)
+
+    @property
+    def imported(self) -> ImportedSplit:
+        """What its imported features are; only where it `is_imported`.
+
+        Raises:
+            UserError: the folder holds none of this dataset, or a file that nothing imported.
+        """
+        return find_import(self.root, self.name)
+
+    def draw(self, shots: int, seed: int) -> FewShotSample:
+        """A few-shot sample.
+
+        Raises:
+            UserError: imported features of fewer images.
+        """
+        return self.imported.draw(shots, seed) if self.is_imported else draw_few_shot(self.split, shots, seed)
 
 
 def mini_root() -> Path:
@@ -92,12 +114,16 @@ def _without_trace(root: Path, dataset: str, temporary: Path) -> Path:
 
 
 def find_dataset(setting: Setting, name: str) -> Dataset:
-    """The dataset by its registry name, in the setting's data root.
+    """The dataset by its registry name, in the setting's data root or among its imported features.
 
     Raises:
-        UserError: no such dataset, or a real one without a data root.
+        UserError: no such dataset, a real one without a data root, or imported features that the setting can't use.
     """
     info = info_of(setting, name)
+    if (imports := setting.data.imports) is not None:
+        dataset = Dataset(info, imports, is_imported=True)
+        check_import(setting, dataset.imported)
+        return dataset
     return Dataset(info, data_root(setting, info))
 
 
@@ -181,7 +207,7 @@ def draw_once(datasets: tuple[Dataset, ...], protocol: Protocol, shots: int, see
     source, *targets = datasets
     if shots:
         check_source(source.info)
-    sample = draw_few_shot(source.split, shots, seed) if shots else None
+    sample = source.draw(shots, seed) if shots else None
     return divide(protocol, source.name, source.split, sample, {target.name: target.split for target in targets})
 
 
@@ -255,7 +281,7 @@ def mini_datasets_of(cells: Iterable[CellInputs]) -> dict[Path, list[str]]:
     wanted: dict[Path, dict[str, None]] = {}
     for inputs in cells:
         for dataset in inputs.datasets.values():
-            if dataset.info.kind == "mini":
+            if dataset.info.kind == "mini" and not dataset.is_imported:
                 wanted.setdefault(dataset.root, {})[dataset.name] = None
     return {root: list(names) for root, names in wanted.items()}
 
@@ -278,6 +304,8 @@ def check_cell_files(cells: Iterable[CellInputs]) -> None:
         if setting.prompt.class_specific and inputs.cell.protocol != "few-shot" and setting.learns_prompts:
             raise UserError("prompt.class_specific: other classes would have no context; use protocol=few-shot")
     for dataset, items in needed.items():
+        if dataset.is_imported:
+            continue
         check_files(items, dataset.image_root)
         if dataset.info.kind == "own":  # published numbers are of the field's loader, whatever it makes of an image
             check_depth(items, dataset.image_root)

@@ -38,6 +38,8 @@ class Needs:
     """Whether the lengths of raw features are read (`Images.norms`, `Images.raw`)."""
     hidden: bool = False
     """Whether features before the projection into the joint space are read."""
+    text: bool = True
+    """Whether the class names' text features are read; without, `Support.raw_text` may be (C, 0)."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Support:
     labels: Tensor
     """(R, N) int64"""
     raw_text: Tensor
-    """(C, D): mean over templates of the text tower's outputs, not normalised."""
+    """(C, D): mean over templates of the text tower's outputs, not normalised; (C, 0) where there are none."""
     scale: float
     """CLIP's logit scale, exp of its temperature; 100 for OpenAI's weights."""
     seeds: Sequence[int]

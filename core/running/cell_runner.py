@@ -23,7 +23,7 @@ from dualpt.core.learned.fitted import LearnedClassifier
 from dualpt.core.learned.prompts import LearnedPrompts
 from dualpt.core.learned.scorers import llm_alignment, local_scorer
 from dualpt.core.prompts.encoder import PromptEncoder
-from dualpt.core.provenance import Provenance, provenance_of
+from dualpt.core.provenance import Provenance
 from dualpt.core.recipes import global_weight_on
 from dualpt.core.results import CellMetrics, harmonic_mean
 from dualpt.core.running.feature_fits import FeatureFit, fit_cells, pool_of
@@ -193,7 +193,7 @@ class CellRunner(FrozenParts):
 
     def _run_zero_shot(self, inputs: CellInputs) -> CellResult:
         setting = inputs.cell.setting
-        scale, evaluations = self.towers_of(setting).text.logit_scale, {}
+        scale, evaluations = self.scale_of(inputs), {}
         for name, test in self.test_sets(inputs).items():
             classifier = _zero_shot_classifier(setting, test.text)
             evaluations[name] = zero_shot(classifier, test.images, scale=scale)
@@ -202,7 +202,7 @@ class CellRunner(FrozenParts):
             key=key_of(inputs),
             metrics=CellMetrics(**_measures(evaluations)),
             per_class=_per_class(inputs, evaluations),
-            provenance=self._provenance(setting),
+            provenance=self.provenance_of(inputs),
         )
 
     def _result(self, inputs: CellInputs, result: TrainResult) -> CellResult:
@@ -226,11 +226,11 @@ class CellRunner(FrozenParts):
             failure=result.failure,
             class_names=inputs.source.split.class_names,
             sentences=inputs.sentences(cell.dataset) if cell.setting.inference.description_weight else None,
-            provenance=self._provenance(cell.setting),
+            provenance=self.provenance_of(inputs),
         )
 
     def _fitted(self, inputs: CellInputs, fit: FeatureFit) -> CellResult:
-        cell, key, provenance = inputs.cell, key_of(inputs), self._provenance(inputs.cell.setting)
+        cell, key, provenance = inputs.cell, key_of(inputs), self.provenance_of(inputs)
         metrics = CellMetrics(
             val_accuracy=None if fit.val is None else fit.val.accuracy,
             train_loss=fit.losses[-1] if fit.losses else None,
@@ -258,10 +258,6 @@ class CellRunner(FrozenParts):
             provenance=provenance,
             learned=None if fit.failure else learned,
         )
-
-    def _provenance(self, setting: Setting) -> Provenance:
-        backbone = self.towers_of(setting).backbone
-        return provenance_of(backbone.weights_fingerprint, backbone.device)
 
 
 def _zero_shot_classifier(setting: Setting, text: ClassText) -> Tensor:

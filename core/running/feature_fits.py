@@ -13,7 +13,6 @@ from torch import Tensor
 
 from dualpt.core.arrays import ImageFeatures
 from dualpt.core.data.splits import Item
-from dualpt.core.features.needs import train_views
 from dualpt.core.inputs.reading import CellInputs
 from dualpt.core.method_files import naming_its_line
 from dualpt.core.methods.interface import Classifier, Fitted, Images, Labelled, Method, Support
@@ -80,19 +79,18 @@ def fit_cells(parts: FrozenParts, pack: Sequence[CellInputs]) -> list[FeatureFit
 def support_of(parts: FrozenParts, pack: Sequence[CellInputs]) -> Support:
     """What the cells' method is given of their images and classes."""
     first, setting = pack[0], pack[0].cell.setting
-    towers = parts.towers_of(setting)
-    device = towers.text.device
+    device = parts.device_of(first)
     pool, samples = pool_of([inputs.data.train for inputs in pack])
-    views = [Images.of(parts.features(setting, first.source, pool, view), device) for view in train_views(setting)]
+    views = [Images.of(parts.features(setting, first.source, pool, view), device) for view in parts.train_views(first)]
     rows = samples.to(device)
     return Support(
         images=_gathered(views, rows),
         labels=torch.tensor([item.label for item in pool], device=device)[rows],
         raw_text=parts.raw_text(first, "train").to(device),
-        scale=towers.text.logit_scale,
+        scale=parts.scale_of(first),
         seeds=[inputs.cell.seed for inputs in pack],
         val=_validation(parts, pack, device),
-        projection=towers.backbone.projection if setting.reads.hidden else None,
+        projection=parts.towers_of(setting).backbone.projection if setting.reads.hidden else None,
     )
 
 

@@ -19,6 +19,7 @@ from dualpt.core.descriptions.reading import encode_bank, encode_template, name_
 from dualpt.core.errors import UserError
 from dualpt.core.features.encoding import measure_pace
 from dualpt.core.features.folder import check_room
+from dualpt.core.features.imported.import_rows import ImportRows
 from dualpt.core.features.needs import (
     FeatureEstimate,
     FeatureNeed,
@@ -33,12 +34,14 @@ from dualpt.core.features.segment import ImageKey
 from dualpt.core.features.store import FeatureStore, encoder_title
 from dualpt.core.features.train_images import CachedTrainImages, OnlineTrainImages
 from dualpt.core.files.locations import cache_root
+from dualpt.core.inputs.import_limits import crops_read
 from dualpt.core.inputs.reading import CellInputs, Dataset, check_cell_files, mini_datasets_of
 from dualpt.core.learned.scorers import local_scorer
 from dualpt.core.mini.grid import ensure_mini_grid
 from dualpt.core.prompts.contexts_file import read_start
 from dualpt.core.prompts.encoder import check_prompt_lengths
 from dualpt.core.prompts.init_path import init_path
+from dualpt.core.provenance import Provenance, provenance_of
 
 Count = Callable[[int, int, str], None]
 """Called with done, total and what is being done."""
@@ -61,6 +64,7 @@ class FrozenParts:
     def __init__(self, *, cache: Path | None = None, device: str = "auto") -> None:
         self._store = FeatureStore((cache or cache_root()) / "features")
         self._device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        self._imports: dict[str, ImportRows] = {}
         self._towers: dict[BackboneSection, Towers] = {}
         self._texts: dict[tuple[object, ...], ClassText] = {}
         self._raw_texts: dict[tuple[object, ...], Tensor] = {}
@@ -71,10 +75,13 @@ class FrozenParts:
         Raises:
             UserError: one line naming the file or key and the remedy.
         """
-        all_inputs = [CellInputs(cell) for cell in cells]
+        every = [CellInputs(cell) for cell in cells]
+        all_inputs = [inputs for inputs in every if not inputs.source.is_imported]
         for one in _one_per(all_inputs, lambda cell: cell.setting.backbone):
             self.towers_of(one.cell.setting)
-        check_cell_files(all_inputs)
+        check_cell_files(every)
+        for dataset in dict.fromkeys(one for inputs in every for one in inputs.datasets.values() if one.is_imported):
+            self._rows_of(dataset)
         for one in _one_per(all_inputs, lambda cell: (cell.setting, cell.dataset, cell.protocol, cell.targets)):
             setting = one.cell.setting
             towers = self.towers_of(setting)
@@ -149,6 +156,32 @@ class FrozenParts:
             self._towers[section] = Towers(backbone, TextTower(backbone.model, backbone.tokenizer))
         return self._towers[section]
 
+    def device_of(self, inputs: CellInputs) -> torch.device:
+        """Where the features of a cell are computed with."""
+        return (
+            torch.device(self._device) if inputs.source.is_imported else self.towers_of(inputs.cell.setting).text.device
+        )
+
+    def scale_of(self, inputs: CellInputs) -> float:
+        """CLIP's logit scale."""
+        if inputs.source.is_imported:
+            return inputs.source.imported.scale
+        return self.towers_of(inputs.cell.setting).text.logit_scale
+
+    def provenance_of(self, inputs: CellInputs) -> Provenance:
+        """What a cell's numbers are computed with; of imported features, their hash stands for the weights'."""
+        if inputs.source.is_imported:
+            return provenance_of(inputs.source.imported.fingerprint, torch.device(self._device))
+        backbone = self.towers_of(inputs.cell.setting).backbone
+        return provenance_of(backbone.weights_fingerprint, backbone.device)
+
+    def _rows_of(self, dataset: Dataset) -> ImportRows:
+        """The features of an import, read once per process as long as their content stays the same."""
+        about = dataset.imported
+        if about.fingerprint not in self._imports:
+            self._imports[about.fingerprint] = ImportRows(about)
+        return self._imports[about.fingerprint]
+
     def _backbone_of(self, setting: Setting) -> Backbone:
         return self.towers_of(setting).backbone
 
@@ -160,6 +193,8 @@ class FrozenParts:
     def class_text(self, inputs: CellInputs, part: str) -> ClassText:
         """Names, descriptions and template of the classes of `train` or of a test set, encoded once per process."""
         setting, dataset, classes = inputs.cell.setting, inputs.dataset_of(part), inputs.data.classes[part]
+        if dataset.is_imported:
+            return ClassText(((),) * (classes.stop - classes.start), template=self._rows_of(dataset).text(classes))
         sentences = inputs.sentences(dataset.name) if dataset.name in inputs.described else None
         template = _template(setting, dataset.info)
         key = (setting.backbone, dataset, (classes.start, classes.stop), sentences, template)
@@ -181,7 +216,10 @@ class FrozenParts:
         view: View | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> ImageFeatures:
-        """Features of the items in order, from the store; computed where they are missing."""
+        """Features of the items in order: imported ones, or from the store, computed where they are missing."""
+        if dataset.is_imported:
+            crop = None if view is None else view.number
+            return self._rows_of(dataset).features(items, crop, reads_norms(setting))
         return self._store.features(
             self._backbone_of(setting),
             dataset.name,
@@ -194,13 +232,25 @@ class FrozenParts:
         )
 
     def raw_text(self, inputs: CellInputs, part: str) -> Tensor:
-        """The template's features (C, D) of the classes of `train` or of a test set, at their lengths."""
+        """The template's features (C, D) of the classes of `train` or of a test set, at their lengths.
+
+        Of imported ones the lengths are 1; (C, 0) where there are none.
+        """
         setting, dataset, classes = inputs.cell.setting, inputs.dataset_of(part), inputs.data.classes[part]
+        if dataset.is_imported:
+            return self._rows_of(dataset).text(classes)
         key = (setting.backbone, dataset, (classes.start, classes.stop))
         if key not in self._raw_texts:
             tower, names = self.towers_of(setting).text, inputs.class_names(part)
             self._raw_texts[key] = encode_template(tower, dataset.info.template, names, raw=True)
         return self._raw_texts[key]
+
+    def train_views(self, inputs: CellInputs) -> tuple[View | None, ...]:
+        """The views that a method on frozen features reads of training images; None is the one feature of an image."""
+        setting = inputs.cell.setting
+        if not inputs.source.is_imported:
+            return train_views(setting)
+        return tuple(map(View, range(crops_read(setting, inputs.source.imported)))) or (None,)
 
     def train_images(
         self, setting: Setting, dataset: Dataset, pool: tuple[Item, ...]

@@ -1,4 +1,4 @@
-"""`dualpt features build`, `ls`, `verify` and `gc`. Heavy imports stay inside the commands, for a quick `--help`."""
+"""`dualpt features build`, `import`, `ls`, `verify` and `gc`. Heavy imports stay inside, for a quick `--help`."""
 
 from functools import partial
 from pathlib import Path
@@ -78,6 +78,55 @@ def build(
         )
         cells = [cell for name in names for cell in wanted(name)]
     build_features(out, cells, dry_run=dry_run, as_json=as_json)
+
+
+@features.command(
+    name="import",
+    epilog="Example: [bold]dualpt features import caches/dtd --dataset DescribableTextures --backbone ViT-B/16[/]",
+)
+def import_features(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FOLDER [data.root=FOLDER]", help="The cached features; data.root is where the split file lies."
+        ),
+    ],
+    dataset: Annotated[str, typer.Option(help="Whose features they are, e.g. DescribableTextures.")],
+    backbone: Annotated[str, typer.Option(help="What computed them, e.g. ViT-B-16; settings name it the same.")],
+    to: Annotated[
+        Path | None, typer.Option("--out", help="Folder of imports, one file per dataset; in the cache by default.")
+    ] = None,
+    split: Annotated[Path | None, typer.Option(help="The dataset's split file, in place of the data root's.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws that the features are of.")] = 1,
+    logit_scale: Annotated[float, typer.Option(min=1e-3, help="CLIP's logit scale; 100 for OpenAI's weights.")] = 100.0,
+    raw: Annotated[bool, typer.Option("--raw", help="Rows aren't normalised; their norms are kept.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Take over features that somebody else computed: Tip-Adapter's, APE's and TIMO's caches, or arrays by name.
+
+    They are checked against the dataset, and kept as one file. Methods that need no pixels and no text tower run on
+    them with data.features=FOLDER. Nothing in the files is executed.
+    """
+    from dualpt.core.errors import UserError
+    from dualpt.sweeps.tools.feature_imports import import_folder
+    from dualpt.sweeps.tools.words import names_and_root
+
+    folders, root = names_and_root(words, None)
+    if len(folders) != 1:
+        raise UserError("features import: give one folder of cached features")
+    import_folder(
+        out,
+        Path(folders[0]),
+        dataset,
+        backbone,
+        root=root,
+        split_file=split,
+        to=to,
+        seed=seed,
+        scale=logit_scale,
+        raw=raw,
+        as_json=as_json,
+    )
 
 
 @features.command(name="ls", epilog="Example: [bold]dualpt features ls --json[/]")

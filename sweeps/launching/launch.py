@@ -192,6 +192,8 @@ def examine_stores(sweep: LoadedSweep) -> None:
 
 def draw_mini_datasets(sweep: LoadedSweep, *, console: Console, progress: bool = True) -> None:
     """Draw the sweep's mini datasets that are not on disk, with progress; cell keys would draw them silently."""
+    if sweep.reference.data.features is not None:
+        return
     for root, names in mini_datasets_of(map(CellInputs, grid_cells(sweep, sweep.reference))).items():
         with SweepProgress(console, enabled=progress) as shown:
             ensure_mini_grid(root, names, shown.preparing)

@@ -2,7 +2,7 @@
 
 - `data`, `draws`, `words`: datasets checked, shown and registered; few-shot draws; the words of those commands.
 - `prepare`, `data_doctor`: a data root filled from what lies elsewhere; why one doesn't work.
-- `features`: the feature store built and looked after.
+- `features`: the feature store built and looked after. `feature_imports`: features that somebody else computed.
 - `train`: one setting on one dataset. `predict`: learned prompts on any images.
 - `evaluate`: metrics that finished cells lack. `doctor`: is this machine ready? `settings`: every knob, listed.
 - `leftovers`: what killed processes left on this machine (`dualpt doctor --clean`).

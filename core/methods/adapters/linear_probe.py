@@ -51,7 +51,7 @@ class LinearProbe(Method[LinearProbeOptions]):
 
     def needs(self, options: LinearProbeOptions) -> Needs:
         validation = options.inverse_penalty is None
-        return Needs(views=options.views, min_crop_area=options.min_crop_area, validation=validation)
+        return Needs(options.views, options.min_crop_area, validation, text=False)
 
     def fit(self, support: Support, options: Sequence[LinearProbeOptions]) -> Fitted:
         check_classes(support, self.name)

@@ -65,7 +65,7 @@ class LeastSquares(Method[LeastSquaresOptions]):
 
     def needs(self, options: LeastSquaresOptions) -> Needs:
         views, min_crop_area = options.views, options.min_crop_area
-        return Needs(views=views, min_crop_area=min_crop_area, validation=options.l2 is None, norms=True)
+        return Needs(views=views, min_crop_area=min_crop_area, validation=options.l2 is None, norms=True, text=False)
 
     def fit(self, support: Support, options: Sequence[LeastSquaresOptions]) -> Fitted:
         check_classes(support, self.name)

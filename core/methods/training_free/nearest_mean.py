@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch.nn import functional as F
 
-from dualpt.core.methods.interface import Fitted, Group, LinearClassifier, Method, MethodOptions, Support
+from dualpt.core.methods.interface import Fitted, Group, LinearClassifier, Method, MethodOptions, Needs, Support
 
 
 class NearestMean(Method[MethodOptions]):
@@ -21,6 +21,9 @@ class NearestMean(Method[MethodOptions]):
     short_title = "NCM"
     group: ClassVar[Group] = "training-free"
     source = "arXiv 1703.05175, section 2.2, on fixed features"
+
+    def needs(self, options: MethodOptions) -> Needs:
+        return Needs(text=False)
 
     def fit(self, support: Support, options: Sequence[MethodOptions]) -> Fitted:
         sums = support.one_hot.mT @ support.images.directions[:, 0]

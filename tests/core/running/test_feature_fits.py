@@ -7,16 +7,20 @@ import torch
 
 from dualpt.core.cell import Cell, check_serves, pack_of
 from dualpt.core.config import Value
+from dualpt.core.data.catalog import dataset_info
 from dualpt.core.data.images import View, decode
 from dualpt.core.errors import UserError
+from dualpt.core.features.imported.make_import import Declared, make_import, write_import
 from dualpt.core.features.needs import needs_of
 from dualpt.core.inputs.key import cell_key
 from dualpt.core.inputs.reading import CellInputs
 from dualpt.core.learned.feature_classifier import FeatureClassifier
 from dualpt.core.learned.fitted import classifier_file, load_classifier
 from dualpt.core.presets import method_setting
+from dualpt.core.running import frozen_parts
 from dualpt.core.running.cell_runner import CellResult, CellRunner
 from dualpt.core.running.feature_fits import NOT_FINITE, support_of
+from tests.core.features.imported import caches
 from tests.core.own_method import SOURCE
 
 PACKED = ("nearest-mean", "least-squares", "tip-adapter", "gda", "ss-text", "proker")
@@ -174,3 +178,65 @@ def test_protocols_and_shots_that_a_method_is_not_made_for(tmp_path: Path) -> No
         check_serves(setting, "base-to-new", [2])
     with pytest.raises(UserError, match="pulled: needs at least 2 shots, found 1"):
         check_serves(setting, "few-shot", [4, 1])
+
+
+def imported_cell(folder: Path, method: str, seed: int = 1, shots: int = 16, protocol: str = "few-shot") -> Cell:
+    values: dict[str, Value] = {"data.features": str(folder), "backbone.name": caches.BACKBONE}
+    setting = method_setting(method, protocol=protocol).with_values(values)  # type: ignore[arg-type]
+    shots, seed = (shots, seed) if setting.trains else (0, 0)
+    return Cell(setting, caches.DATASET, protocol, shots, seed)  # type: ignore[arg-type]
+
+
+def test_imported_features_give_the_formulas_numbers(runner: CellRunner, tmp_path: Path) -> None:
+    folder = caches.imports(tmp_path, text=True)
+    train, test = caches.part(16, seed=16), caches.part(40, seed=104)
+    means = torch.nn.functional.normalize(
+        torch.stack([train.rows[train.labels == c].mean(0) for c in range(8)]), dim=-1
+    )
+    for method, weights in (("nearest-mean", means), ("zero-shot", caches.text_features())):
+        (result,) = run(runner, imported_cell(folder, method))
+        wanted = 100 * ((test.rows @ weights.T).argmax(1) == test.labels).float().mean()
+        assert result.metrics.test_accuracy == pytest.approx(wanted.item(), abs=0.4)
+    assert 40 < result.metrics.test_accuracy < 100
+
+
+def test_no_tower_and_no_image_is_read(runner: CellRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frozen_parts, "load_backbone", None)
+    folder = caches.imports(tmp_path, text=True, views=3)
+    cells = [imported_cell(folder, "gda", seed, shots) for shots in (4, 16) for seed in (1, 2)]
+    assert needs_of(cells) == []
+    for pack in (cells[:2], cells[2:]):
+        assert all(result.failure is None for result in run(runner, *pack))
+    by_name = run(runner, imported_cell(folder, "clip-adapter", shots=4, protocol="base-to-new"))[0].metrics
+    assert by_name.harmonic_mean is not None
+
+
+def test_packed_imported_cells_give_what_each_gives_alone(runner: CellRunner, tmp_path: Path) -> None:
+    folder = caches.imports(tmp_path, text=True, views=2, ending="_unnormed")
+    for method in ("tip-adapter", "gda-image", "least-squares", "taskres"):
+        cells = [imported_cell(folder, method, seed, shots=2) for seed in (1, 2, 3)]
+        packed = run(runner, *cells)
+        for one, alone in zip(packed, (run(runner, each)[0] for each in cells), strict=True):
+            assert one.metrics.test_accuracy == pytest.approx(alone.metrics.test_accuracy, abs=0.5)
+        assert len({one.key for one in packed}) == 3
+
+
+REFERENCE = {
+    "DescribableTextures": ("dtd", 66.49, 71.75),
+    "OxfordPets": ("oxford_pets", 84.55, 90.19),
+    "OxfordFlowers": ("oxford_flowers", 95.25, 97.65),
+}
+"""Folder of real CLIP ViT-B/16 features; accuracy of the nearest mean and of GDA's image part on them."""
+
+
+@pytest.mark.parametrize("dataset", REFERENCE)
+def test_real_features_give_the_known_accuracies(
+    runner: CellRunner, shared_data: Path, tmp_path: Path, dataset: str
+) -> None:
+    name, nearest, gda = REFERENCE[dataset]
+    made = make_import(shared_data / "clip_features" / name, Declared(dataset_info(dataset), "ViT-B-16"))
+    write_import(made, tmp_path)
+    for method, wanted in (("nearest-mean", nearest), ("gda-image", gda)):
+        values: dict[str, Value] = {"data.features": str(tmp_path), "backbone.name": "ViT-B-16"}
+        (result,) = run(runner, Cell(method_setting(method).with_values(values), dataset, "few-shot", 16, 1))
+        assert result.metrics.test_accuracy == pytest.approx(wanted, abs=0.005)

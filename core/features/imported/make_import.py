@@ -1,0 +1,335 @@
+"""From a folder of cached features to one file per dataset, which cells read in place of images and weights.
+
+Shapes: N training rows, V crops, n rows, D joint width, C classes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dualpt.core.clip.architectures import joint_width
+from dualpt.core.data.catalog import DatasetInfo
+from dualpt.core.data.imported_split import METADATA, ImportedSplit, StoredDraw, find_import, import_file
+from dualpt.core.data.splits import PARTS, Split
+from dualpt.core.errors import UserError
+from dualpt.core.features.imported.cache_checks import (
+    check_against_split,
+    check_shots,
+    check_width,
+    checked_labels,
+    checked_rows,
+)
+from dualpt.core.features.imported.cache_layouts import Cache, CachedPart, mean_direction, read_cache
+from dualpt.core.files.locations import write_atomically
+from dualpt.core.files.tensor_file import content_sha256, tensors_as_bytes
+
+ONE_ROW = "a training image is the mean of its crops"
+NO_NORMS = "methods on raw features read normalised ones"
+UNCOMPARED = "row order not held against a split file"
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What no file says, and the user does."""
+
+    info: DatasetInfo
+    backbone: str
+    split: Split | None = None
+    """The dataset's; None where its files aren't there."""
+    seed: int = 1
+    """Of the draws; 1 in the scripts of Tip-Adapter, APE and GDA."""
+    scale: float = 100.0
+    """CLIP's logit scale."""
+    raw: bool = False
+    """Whether rows aren't normalised, whatever their files' names say."""
+
+    @property
+    def n_classes(self) -> int | None:
+        return self.info.n_classes if self.split is None else len(self.split.class_names)
+
+
+@dataclass(frozen=True)
+class MadeImport:
+    """An import that is not written yet."""
+
+    about: ImportedSplit
+    tensors: Mapping[str, Tensor]
+    unread: tuple[str, ...]
+    """Files of the folder that it takes nothing from."""
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Features and labels of one part, checked."""
+
+    directions: Tensor
+    """(n, D)"""
+    norms: Tensor
+    """(n,)"""
+    labels: Tensor
+    """(n,)"""
+    place: str
+    labels_place: str
+    raw: bool
+
+
+def make_import(folder: Path, declared: Declared) -> MadeImport:
+    """Read and check a folder of cached features; nothing is written.
+
+    Raises:
+        UserError: nothing that is known is there, or features that can't be the dataset's; one line.
+    """
+    cache = _with_test(read_cache(folder), declared.info)
+    parts = {part: _rows(found, declared) for part in ("val", "test") if (found := getattr(cache, part)) is not None}
+    if "test" not in parts:
+        raise UserError(
+            f"{folder}: holds no test features; add test_f.pt and test_l.pt, or test_features and test_labels"
+        )
+    train = _train(cache, declared)
+    if train is None:
+        raise UserError(f"{folder}: holds no training features; add keys_16shots.pt and values_16shots.pt, or the like")
+    rows = {"train": train.rows, **parts}
+    widths = [(one.place, one.directions.shape[1]) for one in rows.values()]
+    if cache.text is not None:
+        widths.append((cache.text_place, cache.text.shape[-1]))
+    check_width(widths, declared.backbone, joint_width(declared.backbone))
+    _check_parts(parts, declared)
+    n_classes = declared.n_classes or 1 + max(int(one.labels.max()) for one in rows.values())
+    raw = all(one.raw for one in rows.values())
+    text = _text(cache, n_classes)
+    about = ImportedSplit(
+        dataset=declared.info.name,
+        backbone=declared.backbone,
+        width=train.rows.directions.shape[1],
+        class_names=_class_names(cache, declared, n_classes),
+        labels={part: tuple(one.labels.tolist()) for part, one in rows.items()},
+        paths=_paths(declared.split, train.complete),
+        draws=train.draws,
+        complete=train.complete,
+        crops=0 if train.crops is None else len(train.crops),
+        raw=raw,
+        text=Path(cache.text_place).name if text is not None else "",
+        scale=declared.scale,
+        notes=_notes(cache, train, declared, raw),
+    )
+    tensors = {part: one.directions for part, one in rows.items()}
+    if raw:
+        tensors |= {f"{part}_norms": one.norms for part, one in rows.items()}
+    if train.crops is not None:
+        tensors["train_crops"] = train.crops
+        if raw and train.crop_norms is not None:
+            tensors["train_crop_norms"] = train.crop_norms
+    if text is not None:
+        tensors["text"] = text
+    _ = about.split  # labels that no split has are refused before anything is written
+    return MadeImport(about, tensors, cache.unread)
+
+
+def write_import(made: MadeImport, folder: Path) -> Path:
+    """Write the import into a folder of imports, complete or not at all.
+
+    Raises:
+        UserError: the folder holds other features of the dataset; StorageError: it can't be written.
+    """
+    path, metadata = import_file(folder, made.about.dataset), {METADATA: made.about.metadata()}
+    if path.exists():
+        if find_import(folder, made.about.dataset).fingerprint == content_sha256(made.tensors, metadata):
+            return path
+        raise UserError(
+            f"{path}: holds other features of {made.about.dataset}, which finished cells may have read; remove it, or "
+            "give another folder as --out"
+        )
+    write_atomically(
+        path, tensors_as_bytes(made.tensors, metadata), remedy="make room, or give another folder as --out"
+    )
+    return path
+
+
+@dataclass(frozen=True)
+class _Train:
+    rows: _Rows
+    draws: tuple[StoredDraw, ...]
+    complete: bool
+    crops: Tensor | None
+    """(V, N, D), normalised."""
+    crop_norms: Tensor | None
+    """(V, N)"""
+    averaged: bool
+    """Whether a row is the mean of an image's crops."""
+
+
+def _with_test(cache: Cache, info: DatasetInfo) -> Cache:
+    """ImageNet's test images are its `val`, and are cached under that name."""
+    if info.layout == "imagenet" and cache.test is None:
+        return replace(cache, val=None, test=cache.val)
+    return cache
+
+
+def _rows(part: CachedPart, declared: Declared) -> _Rows:
+    raw = part.raw or declared.raw
+    directions, norms = checked_rows(part, raw)
+    labels = checked_labels(part, len(directions), declared.n_classes)
+    return _Rows(directions, norms, labels, part.place, part.labels_place, raw)
+
+
+def _check_parts(parts: Mapping[str, _Rows], declared: Declared) -> None:
+    """Hold validation and test rows against the split, or their numbers against the published ones."""
+    for part, rows in parts.items():
+        if declared.split is not None:
+            check_against_split(rows.labels, getattr(declared.split, part), rows.labels_place)
+        elif declared.info.n_images is not None:
+            published = declared.info.n_images[PARTS.index(part)]
+            if published and len(rows.labels) != published:
+                count = f"{len(rows.labels)} rows, and {declared.info.name} has {published} images in '{part}'"
+                raise UserError(f"{rows.place}: {count}; check --dataset")
+
+
+def _train(cache: Cache, declared: Declared) -> _Train | None:
+    """Training rows of all numbers of shots that are there, one after another."""
+    every = sorted({*cache.train, *cache.crops}, key=lambda shots: shots or 0)
+    pools, crops, crop_norms, draws, complete = [], [], [], [], False
+    start = 0
+    for shots in every:
+        rows, views, norms = _pool(cache.train.get(shots), cache.crops.get(shots), declared)
+        is_all = shots is None and len(rows.labels) == _n_train(declared)
+        if is_all and declared.split is not None:
+            check_against_split(rows.labels, declared.split.train, rows.labels_place)
+        if not is_all:
+            k = shots or int(rows.labels.bincount().max())
+            check_shots(rows.labels, k, _available(declared), rows.place)
+            draws.append(StoredDraw(k, declared.seed, tuple(range(start, start + len(rows.labels)))))
+        complete |= is_all
+        pools.append(rows)
+        crops.append(views)
+        crop_norms.append(norms)
+        start += len(rows.labels)
+    if complete and len(pools) > 1:
+        raise UserError(f"{pools[0].place}: all training images and draws of them; keep one of the two")
+    if not pools:
+        return None
+    averaged = cache.layout != "arrays by name"
+    return _Train(_joined(pools), tuple(draws), complete, _joined_crops(crops), _joined_crops(crop_norms), averaged)
+
+
+def _pool(
+    one: CachedPart | None, crops: CachedPart | None, declared: Declared
+) -> tuple[_Rows, Tensor | None, Tensor | None]:
+    """One row per image and, where there are crops, these (V, n, D) and their norms (V, n).
+
+    Without the row, it is the mean of the crops.
+    """
+    rows = None if one is None else _rows(one, declared)
+    if crops is None:
+        assert rows is not None
+        return rows, None, None
+    every = _rows(crops, declared)
+    n_images = len(every.labels) // _n_views(every, rows)
+    by_view = every.labels.view(-1, n_images)
+    expected = by_view[0] if rows is None else rows.labels
+    if (by_view != expected).any():
+        raise UserError(
+            f"{every.labels_place}: the images of later passes aren't those of the first; save them in order"
+        )
+    views = every.directions.unflatten(0, by_view.shape)
+    if rows is None:
+        mean = (every.directions * every.norms[:, None]).unflatten(0, by_view.shape).mean(0)
+        norms = mean.norm(dim=1)
+        rows = _Rows(mean / norms[:, None], norms, expected, every.place, every.labels_place, every.raw)
+    return rows, views, every.norms.unflatten(0, by_view.shape)
+
+
+def _n_views(crops: _Rows, rows: _Rows | None) -> int:
+    """How often each image occurs among crops: the labels of one pass come again and again."""
+    total, labels = len(crops.labels), crops.labels
+    if rows is not None:
+        if total % len(rows.labels):
+            raise UserError(
+                f"{crops.place}: {total} rows, no multiple of the {len(rows.labels)} images of {rows.place}"
+            )
+        return total // len(rows.labels)
+    for n_images in range(1, total + 1):
+        if total % n_images == 0 and labels[:n_images].unique().numel() == labels.unique().numel():
+            by_view = labels.view(-1, n_images)
+            if (by_view == by_view[0]).all():
+                return total // n_images
+    return 1
+
+
+def _n_train(declared: Declared) -> int | None:
+    if declared.split is not None:
+        return len(declared.split.train)
+    return None if declared.info.n_images is None else declared.info.n_images[0]
+
+
+def _available(declared: Declared) -> Tensor | None:
+    if declared.split is None:
+        return None
+    labels = torch.tensor([item.label for item in declared.split.train])
+    return labels.bincount(minlength=len(declared.split.class_names))
+
+
+def _joined(pools: list[_Rows]) -> _Rows:
+    first = pools[0]
+    directions, norms, labels = (
+        torch.cat([getattr(one, name) for one in pools]) for name in ("directions", "norms", "labels")
+    )
+    return _Rows(directions, norms, labels, first.place, first.labels_place, all(one.raw for one in pools))
+
+
+def _joined_crops(crops: list[Tensor | None]) -> Tensor | None:
+    """Those of all pools, as many views as the one with the fewest has; None where one has none."""
+    there = [one for one in crops if one is not None]
+    if len(there) < len(crops):
+        return None
+    fewest = min(len(one) for one in there)
+    return torch.cat([one[:fewest] for one in there], dim=1)
+
+
+def _text(cache: Cache, n_classes: int) -> Tensor | None:
+    """Text features (C, D), normalised."""
+    if cache.text is None:
+        return None
+    if cache.text.ndim not in (2, 3) or len(cache.text) != n_classes:
+        found = tuple(cache.text.shape)
+        raise UserError(f"{cache.text_place}: text features of shape {found}, and there are {n_classes} classes")
+    flat = cache.text.reshape(-1, cache.text.shape[-1])
+    checked_rows(CachedPart(flat, flat, cache.text_place, cache.text_place), raw=True)
+    return mean_direction(cache.text)
+
+
+def _class_names(cache: Cache, declared: Declared, n_classes: int) -> tuple[str, ...]:
+    if declared.split is not None:
+        return declared.split.class_names
+    if cache.class_names and len(cache.class_names) != n_classes:
+        raise UserError(
+            f"{len(cache.class_names)} class names for {n_classes} classes; complete them or leave them out"
+        )
+    return cache.class_names or tuple(f"class {label}" for label in range(n_classes))
+
+
+def _paths(split: Split | None, complete: bool) -> dict[str, tuple[str, ...]]:
+    """Those of the images where rows and images are known to correspond, and each path names one row."""
+    if split is None:
+        return {}
+    named = {part: tuple(item.path for item in getattr(split, part)) for part in PARTS if part != "train" or complete}
+    every = [path for paths in named.values() for path in paths]
+    return named if len(set(every)) == len(every) else {}
+
+
+def _notes(cache: Cache, train: _Train, declared: Declared, raw: bool) -> tuple[str, ...]:
+    notes = []
+    if train.averaged:
+        notes.append(ONE_ROW if train.crops is None else f"{ONE_ROW}, {len(train.crops)} of which are there too")
+    if not train.complete:
+        most = max(draw.shots for draw in train.draws)
+        notes.append(f"one draw of {most} shots for all seeds" + (", and fewer are drawn of it" if most > 1 else ""))
+    if cache.text is not None:
+        notes.append(f"text features of {Path(cache.text_place).name}, normalised")
+    if not raw:
+        notes.append(NO_NORMS)
+    if declared.split is None:
+        notes.append(UNCOMPARED)
+    return tuple(notes)

@@ -1,0 +1,114 @@
+"""`dualpt features import`: features that somebody else computed, made ready for sweeps."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from dualpt.core.config import Setting
+from dualpt.core.data.catalog import DatasetInfo, dataset_info
+from dualpt.core.data.imported_split import ImportedSplit
+from dualpt.core.data.readers import read_split
+from dualpt.core.data.split_file import read_split_file
+from dualpt.core.data.splits import PARTS, Split
+from dualpt.core.errors import UserError, nearest
+from dualpt.core.files.locations import cache_root
+from dualpt.core.inputs.reading import find_dataset
+
+
+def import_folder(
+    console: Console,
+    folder: Path,
+    dataset: str,
+    backbone: str,
+    *,
+    root: Path | None,
+    split_file: Path | None,
+    to: Path | None,
+    seed: int,
+    scale: float,
+    raw: bool,
+    as_json: bool,
+) -> None:
+    """Read, check and write the features of one dataset, and say what they can be used for.
+
+    Raises:
+        UserError: any fault of the folder, before anything is written; one line.
+    """
+    from dualpt.core.features.imported.make_import import Declared, make_import, write_import
+
+    info = dataset_info(dataset, None if root is None else root.expanduser())
+    name = _architecture(backbone)
+    split = _split(info, root, split_file)
+    declared = Declared(info, name, split, seed, scale, raw)
+    made = make_import(folder.expanduser(), declared)
+    target = to.expanduser() if to is not None else cache_root() / "imported" / name
+    path = write_import(made, target)
+    if as_json:
+        print(json.dumps({"file": str(path), "features": str(target), **_summary(made.about), "unread": made.unread}))
+        return
+    for line in _lines(made.about, made.unread, path, target):
+        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _architecture(name: str) -> str:
+    """The name that `backbone.name` has for an architecture; others stay as they are, unless they look mistyped.
+
+    Raises:
+        UserError: a name close to one that is known, or one that can't name a folder.
+    """
+    from open_clip import list_models
+
+    plain = name.strip().replace("/", "-")  # OpenAI writes ViT-B/16
+    known = ["mini-clip", *list_models()]
+    if plain in known:
+        return plain
+    if hint := nearest(plain, known):
+        raise UserError(f"--backbone: unknown architecture '{name}'{hint}")
+    if not plain or plain.startswith(".") or not plain.isprintable() or "\\" in plain:
+        raise UserError(f"--backbone: '{name}' can't name a backbone; write it as ViT-B-16")
+    return plain
+
+
+def _split(info: DatasetInfo, root: Path | None, split_file: Path | None) -> Split | None:
+    """The dataset's split, which needs no images; None where nothing says where it lies."""
+    if split_file is not None:
+        return read_split_file(split_file, "the split file", f"{info.folder}/{info.image_folder}".rstrip("/"))
+    if info.kind == "mini":
+        return find_dataset(Setting(), info.name).split
+    return None if root is None else read_split(info, root.expanduser(), images=False)
+
+
+def _summary(about: ImportedSplit) -> dict[str, Any]:
+    return {
+        "dataset": about.dataset,
+        "backbone": about.backbone,
+        "width": about.width,
+        "classes": len(about.class_names),
+        "rows": {part: len(about.labels.get(part, ())) for part in PARTS},
+        "crops": about.crops,
+        "draws": [{"shots": draw.shots, "seed": draw.seed} for draw in about.draws],
+        "complete": about.complete,
+        "raw": about.raw,
+        "text": about.text or None,
+        "notes": about.notes,
+    }
+
+
+def _lines(about: ImportedSplit, unread: tuple[str, ...], path: Path, target: Path) -> list[str]:
+    rows = ", ".join(f"{part} {len(about.labels.get(part, ()))}" for part in PARTS)
+    text = f"text features from {about.text}" if about.text else "no text features: methods that need them can't run"
+    numbers = Counter(draw.shots for draw in about.draws)
+    draws = ", ".join(f"{shots}" + (f" ({n} seeds)" if n > 1 else "") for shots, n in sorted(numbers.items()))
+    return [
+        f"{about.dataset}, {about.backbone}: {rows} rows of width {about.width}, {len(about.class_names)} classes",
+        *([f"draws of {draws} shots"] if draws else []),
+        text,
+        *about.notes,
+        *([f"not read: {', '.join(unread)}"] if unread else []),
+        f"kept in {path}",
+        f"next: dualpt train --dataset {about.dataset} --method nearest-mean data.features={target} "
+        f"backbone.name={about.backbone}",
+    ]

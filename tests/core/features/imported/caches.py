@@ -1,0 +1,89 @@
+"""Folders of cached features as other people's scripts write them: Gaussian clusters with mini-tiles' numbers."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize, one_hot
+
+from dualpt.core.data.catalog import dataset_info
+from dualpt.core.features.imported.make_import import Declared, MadeImport, make_import, write_import
+
+DATASET, BACKBONE, WIDTH, CLASSES = "mini-tiles", "toy", 12, 8
+COUNTS = {"train": 20, "val": 8, "test": 40}
+"""Images per class in mini-tiles."""
+
+
+@dataclass(frozen=True)
+class Part:
+    raw: Tensor
+    """(n, D)"""
+    labels: Tensor
+    """(n,)"""
+
+    @property
+    def rows(self) -> Tensor:
+        return normalize(self.raw, dim=-1)
+
+
+def part(per_class: int, seed: int, noise: float = 0.6) -> Part:
+    generator = torch.Generator().manual_seed(seed)
+    centres = torch.randn(CLASSES, WIDTH, generator=torch.Generator().manual_seed(99))
+    labels = torch.arange(CLASSES).repeat_interleave(per_class)
+    noises = torch.randn(len(labels), WIDTH, generator=generator)
+    return Part(3 * (centres[labels] + noise * noises), labels)
+
+
+def crops_of(keys: Part, views: int) -> Tensor:
+    """(V, n, D), raw, whose mean is the keys'."""
+    generator = torch.Generator().manual_seed(5)
+    noise = torch.randn(views, *keys.raw.shape, generator=generator)
+    return keys.raw + 0.3 * (noise - noise.mean(0))
+
+
+def write_tip_cache(
+    folder: Path, shots: tuple[int, ...] = (16,), text: bool = False, views: int = 0, ending: str = ""
+) -> Path:
+    """As Tip-Adapter, APE and TIMO do; `ending` is TIMO's `_unnormed` for raw rows."""
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def save(name: str, tensor: Tensor) -> None:
+        torch.save(tensor, folder / f"{name}.pt")
+
+    def kept(raw: Tensor) -> Tensor:
+        return (raw if ending else normalize(raw, dim=-1)).half()
+
+    for k in shots:
+        keys = part(k, seed=k)
+        save(f"keys_{k}shots{ending}", kept(keys.raw).mT)
+        save(f"values_{k}shots{ending}", one_hot(keys.labels).half())
+        if views:
+            save(f"{k}_vecs_f{ending}", kept(crops_of(keys, views)).flatten(0, 1))
+            save(f"{k}_labels_f{ending}", keys.labels.repeat(views))
+    for name in ("val", "test"):
+        found = part(COUNTS[name], seed=len(name) + 100)
+        save(f"{name}_f{ending}", kept(found.raw))
+        save(f"{name}_l{ending}", found.labels)
+    if text:
+        save("text_weights_t", text_features().mT.half())
+    return folder
+
+
+def text_features() -> Tensor:
+    """(C, D), normalised and not quite the classes' centres."""
+    return normalize(part(1, seed=3, noise=1.0).raw, dim=-1)
+
+
+def declared(**more: object) -> Declared:
+    return Declared(dataset_info(DATASET), BACKBONE, **more)  # type: ignore[arg-type]
+
+
+def made(folder: Path, **more: object) -> MadeImport:
+    return make_import(folder, declared(**more))
+
+
+def imports(folder: Path, **how: object) -> Path:
+    """A folder of imports with mini-tiles in it."""
+    write_import(made(write_tip_cache(folder / "cache", **how)), folder / "imports")  # type: ignore[arg-type]
+    return folder / "imports"

@@ -1,0 +1,119 @@
+"""`dualpt features import`, and cells trained on what it wrote, from the command line."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from dualpt.sweeps.cli import app
+from tests.core.features.imported.caches import BACKBONE, DATASET, write_tip_cache
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUALPT_CACHE", str(tmp_path / "cache"))
+
+
+def call(*words: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, [*map(str, words)])
+    said = str(result.exception) if result.exception is not None and result.exit_code else result.output
+    return result.exit_code, said
+
+
+def importing(folder: Path, *more: object) -> tuple[int, str]:
+    return call("features", "import", folder, "--dataset", DATASET, "--backbone", BACKBONE, *more)
+
+
+def test_from_a_folder_to_numbers(tmp_path: Path) -> None:
+    code, said = importing(write_tip_cache(tmp_path / "tip", text=True))
+    assert code == 0, said
+    assert "train 128, val 64, test 320 rows of width 12, 8 classes" in said
+    assert "text features from text_weights_t.pt" in said
+    features = tmp_path / "cache" / "imported" / BACKBONE
+    assert f"data.features={features} backbone.name={BACKBONE}" in said
+    words = (f"data.features={features}", f"backbone.name={BACKBONE}", "--json")
+    code, said = call("train", "--dataset", DATASET, "--method", "gda", "--seeds", "1,2", "--shots", 4, *words)
+    assert code == 0, said
+    first, second = json.loads(said)
+    assert first["test/accuracy"] > 40
+    assert first["sample_fingerprint"] != second["sample_fingerprint"]
+
+
+def test_a_sweep_plans_its_cells_and_says_what_they_read(tmp_path: Path) -> None:
+    importing(write_tip_cache(tmp_path / "tip"), "--out", tmp_path / "out")
+    file = tmp_path / "sweep.yaml"
+    file.write_text(
+        f"name: imported\ngrid: {{datasets: [{DATASET}], shots: [4, 16], seeds: [1, 2]}}\n"
+        f"setting: {{backbone.name: {BACKBONE}}}\nbaselines: [nearest-mean, gda-image]\n"
+    )
+    store = f"run.tracking_uri=sqlite:///{tmp_path}/mlflow.db"
+    code, said = call("sweep", file, f"data.features={tmp_path}/out", store, "--dry-run", "--no-progress")
+    assert code == 0, said
+    assert "8 cells, 0 finished, 8 to train" in said
+    assert "one draw of 16 shots for all seeds" in " ".join(said.split())
+    code, said = call("sweep", file, f"data.features={tmp_path}/out", store, "baselines=[coop]", "--dry-run")
+    assert code == 1
+    assert "need a text tower" in said
+
+
+def test_json_says_what_was_imported(tmp_path: Path) -> None:
+    code, said = importing(write_tip_cache(tmp_path / "tip"), "--out", tmp_path / "out", "--seed", 3, "--json")
+    assert code == 0, said
+    content = json.loads(said)
+    assert content["draws"] == [{"shots": 16, "seed": 3}]
+    assert content["text"] is None
+    assert content["rows"] == {"train": 128, "val": 64, "test": 320}
+    assert Path(content["file"]).is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("--backbone", "ViT-B/61"), "unknown architecture 'ViT-B/61'; did you mean"),
+        (("--dataset", "EuroSAT"), "8 classes, and the dataset has 10; check --dataset"),
+        (("--dataset", "EuroSATT"), "did you mean 'EuroSAT'"),
+        (("data.views=3",), "data.views means nothing here"),
+        (("another",), "give one folder"),
+    ],
+)
+def test_faults_are_one_line_and_leave_nothing(tmp_path: Path, words: tuple[str, ...], line: str) -> None:
+    write_tip_cache(tmp_path / "tip")
+    code, said = importing(tmp_path / "tip", "--out", tmp_path / "out", *words)
+    assert code == 1
+    assert line in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_split_file_is_held_against_the_rows(tmp_path: Path) -> None:
+    write_tip_cache(tmp_path / "tip")
+    torch.save(torch.load(tmp_path / "tip" / "val_l.pt").flip(0), tmp_path / "tip" / "val_l.pt")
+    parts = {
+        part: [[f"{part}{c}-{i}.png", c, f"kind {c}"] for c in range(8) for i in range(count)]
+        for part, count in (("train", 20), ("val", 8), ("test", 40))
+    }
+    (tmp_path / "split.json").write_text(json.dumps(parts))
+    code, said = importing(tmp_path / "tip", "--split", tmp_path / "split.json")
+    assert code == 1
+    assert "row 0 has label 7, and the split's image there 0: the same labels in another order" in said
+
+
+def test_methods_without_what_they_need_are_refused(tmp_path: Path) -> None:
+    importing(write_tip_cache(tmp_path / "tip"), "--out", tmp_path / "out")
+    for method, line in (
+        ("gda", "gda: needs text features"),
+        ("dualpt", "need a text tower"),
+        ("prolip", "projection"),
+    ):
+        code, said = call(
+            "train",
+            "--dataset",
+            DATASET,
+            "--method",
+            method,
+            f"data.features={tmp_path}/out",
+            f"backbone.name={BACKBONE}",
+        )
+        assert code == 1
+        assert line in said
