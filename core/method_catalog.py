@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from dualpt.core.errors import UserError, nearest
 from dualpt.core.files.fingerprint import file_sha256
-from dualpt.core.method_files import absolute, check_declared, is_file_spec, read_definition
+from dualpt.core.method_files import absolute, check_declared, forget, is_file_spec, read_definition
 
 Group = Literal["zero-shot", "training-free", "adapter", "prompt"]
 """How tables group methods: none sees an image, a closed form, an adapter trained on features, learned prompts."""
@@ -159,6 +159,12 @@ def load_method(spec: str) -> LoadedMethod:
         return loaded
     known = (*BUILT_IN, *CATALOGUE, *offered)
     raise UserError(f"unknown method '{spec}'{nearest(spec, known)} (known: {', '.join(known)}, or FILE.py)")
+
+
+def read_files_again() -> None:
+    """Let files of users' own methods count as they are now: somebody may have edited one since it was read."""
+    forget()
+    load_method.cache_clear()
 
 
 @cache

@@ -61,6 +61,11 @@ def adopt(files: Iterable[MethodFile]) -> None:
     _CONTENTS.update({file.path: file.content for file in files})
 
 
+def forget() -> None:
+    """Read every file again where it is next named."""
+    _CONTENTS.clear()
+
+
 def read_definition(spec: str) -> tuple[type[Any], MethodFile]:
     """The `Method` subclass that an absolute spec names.
 

@@ -10,6 +10,7 @@ import pandas as pd
 from rich.console import Console
 
 from dualpt.core.errors import UserError
+from dualpt.core.method_catalog import read_files_again
 from dualpt.sweeps.console import without_telemetry
 from dualpt.sweeps.notebook.classifying import Classifier, dotted
 from dualpt.sweeps.notebook.recorded import RecordedSweep, load
@@ -48,6 +49,7 @@ def train(
 
     if not 0 < shots == int(shots):
         raise UserError(f"shots: expected a whole number from 1 on, found {shots}")
+    read_files_again()  # a notebook's kernel outlives edits of a method of one's own
     cells = cells_for(dataset, shots, seeds, method, protocol, targets, dotted(settings))
     results = train_cells(cells, Console(), quiet=not progress)
     if all(result.failure for result in results):
@@ -144,6 +146,7 @@ def sweep(file: str | Path, *, progress: bool = False, only_failed: bool = False
     from dualpt.sweeps.launching.launch import draw_mini_datasets, launch
 
     without_telemetry()
+    read_files_again()
     loaded = load_sweep(shipped_or_path(str(file)), dotted(overrides))
     console = Console(quiet=not progress)
     draw_mini_datasets(loaded, console=console, progress=progress)

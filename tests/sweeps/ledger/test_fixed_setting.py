@@ -6,9 +6,11 @@ import pytest
 from rich.console import Console
 
 from dualpt.core.errors import UserError
+from dualpt.core.method_catalog import read_files_again
 from dualpt.sweeps.launching.earlier_launches import refuse_another_file
 from dualpt.sweeps.launching.preview import dry_run
 from dualpt.sweeps.ledger.mlflow import Ledger
+from tests.core.own_method import SOURCE as OWN
 from tests.sweeps.fake_runner import fake_key
 from tests.sweeps.running import train_here
 from tests.sweeps.small_sweep import Declare
@@ -22,6 +24,16 @@ def test_another_fixed_setting_is_refused_with_its_keys(declare: Declare, log: P
     with pytest.raises(UserError, match="another fixed setting"):
         dry_run(other, console=Console(quiet=True), key=fake_key)
     refuse_another_file(declare(search=None, setting={"optim.epochs": 3}, name="another"))
+
+
+def test_an_edited_method_of_ones_own_is_another_one(declare: Declare, log: Path, tmp_path: Path) -> None:
+    file = tmp_path / "pulled.py"
+    file.write_text(OWN)
+    train_here(declare(search=None, setting={"method": str(file)}), log)
+    file.write_text(OWN + "# edited\n")
+    read_files_again()
+    with pytest.raises(UserError, match=r"another fixed setting \(method.source: .* there, .* here\)"):
+        refuse_another_file(declare(search=None, setting={"method": str(file)}))
 
 
 def test_growth_and_places_are_the_same_sweep(declare: Declare, log: Path) -> None:

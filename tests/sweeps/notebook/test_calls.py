@@ -7,9 +7,11 @@ import pytest
 
 import dualpt
 from dualpt.core.errors import UserError
+from dualpt.core.method_catalog import load_method
 from dualpt.sweeps.launching import launch as launching
 from dualpt.sweeps.notebook.calls import Trained, sweep, train
 from dualpt.sweeps.tools.train import cells_of
+from tests.core.own_method import SOURCE
 from tests.sweeps.running import finished, train_here
 from tests.sweeps.small_sweep import Declare
 
@@ -97,3 +99,13 @@ def test_a_sweep_that_is_refused_is_an_exception(tmp_path: Path) -> None:
         sweep("mini-gird")
     with pytest.raises(UserError, match="did you mean 'trials'"):
         sweep("mini-grid", search__trial=3)
+
+
+def test_an_edited_method_of_ones_own_is_read_again(tmp_path: Path) -> None:
+    """A notebook's kernel has read the file as it was."""
+    file = tmp_path / "own.py"
+    file.write_text(SOURCE)
+    load_method(str(file))
+    file.write_text("class Own(:\n")
+    with pytest.raises(UserError, match=r"own\.py:1: invalid syntax"):
+        train("mini-tiles", method=str(file), shots=1)
