@@ -4,6 +4,7 @@ Shapes: C classes, N prompts per class, L context tokens, W text width.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -18,6 +19,8 @@ from dualpt.core.files.tensor_file import read_tensors, tensors_as_bytes, write_
 
 COOP_KEY = "ctx"
 """Name of the contexts in the prompt learners of CoOp and its descendants, after the names of modules."""
+BEHIND_KEY = "token_suffix"
+"""Name, in the same module, of the embeddings of what stands behind the contexts."""
 
 
 def save_contexts(path: Path, contexts: Tensor, metadata: Mapping[str, str] | None = None) -> None:
@@ -57,7 +60,7 @@ def read_start(path: Path, shape: tuple[int, ...]) -> Tensor:
     Raises:
         UserError: the file cannot be read, holds no contexts, or contexts of another shape.
     """
-    contexts = load_contexts(path)[0] if path.suffix == ".safetensors" else _coop_contexts(path)
+    contexts = load_contexts(path)[0] if path.suffix == ".safetensors" else read_coop(path, "prompt.init").contexts
     found = tuple(contexts.shape)
     if path.suffix != ".safetensors" and contexts.ndim == len(shape) - 1 and shape[-3] == 1:
         contexts = contexts.unsqueeze(-3)  # CoOp has one prompt per class and no dimension for it
@@ -66,14 +69,32 @@ def read_start(path: Path, shape: tuple[int, ...]) -> Tensor:
     return contexts.float()
 
 
-def _coop_contexts(path: Path) -> Tensor:
-    """(L, W), or (C, L, W) where class-specific; PLOT's are (N, L, W)."""
+@dataclass(frozen=True, eq=False)
+class CoopPrompts:
+    """What a checkpoint of CoOp's prompt learner, or of a descendant's, holds."""
+
+    contexts: Tensor
+    """(L, W), or (C, L, W) where class-specific; PLOT's are (N, L, W). float32."""
+    behind: Tensor | None
+    """(C, 77 - 1 - L, W): token embeddings of each class's name, period, end and padding; not in every checkpoint."""
+
+
+def read_coop(path: Path, option: str) -> CoopPrompts:
+    """Read a checkpoint that Dassl wrote (`model.pth.tar-50`), none of whose code is run.
+
+    Args:
+        path: the checkpoint.
+        option: where the user named it, for an error.
+
+    Raises:
+        UserError: the file cannot be read, or holds no contexts.
+    """
     check_regular(path)
     try:
         check_fetched(path)
         content = read_torch_file(path)
     except (UnpicklingError, OSError, RuntimeError, EOFError, ValueError):
-        raise UserError(f"prompt.init: {path} is neither learned contexts (.safetensors) nor a torch file") from None
+        raise UserError(f"{option}: {path} is neither learned contexts (.safetensors) nor a torch file") from None
     state: Any = content.get("state_dict", content) if isinstance(content, Mapping) else {}
     found = {
         key: value
@@ -82,12 +103,13 @@ def _coop_contexts(path: Path) -> Tensor:
     }
     if len(found) != 1:
         raise UserError(
-            f"prompt.init: {path} holds no contexts (one tensor '{COOP_KEY}', as in CoOp's prompt learner); name such "
+            f"{option}: {path} holds no contexts (one tensor '{COOP_KEY}', as in CoOp's prompt learner); name such "
             "a file, or words"
         )
-    (contexts,) = found.values()
+    ((key, contexts),) = found.items()
     _check_finite(contexts, path)
-    return contexts.to(torch.float32)
+    behind = state.get(f"{str(key).removesuffix(COOP_KEY)}{BEHIND_KEY}")
+    return CoopPrompts(contexts.to(torch.float32), behind.float() if isinstance(behind, Tensor) else None)
 
 
 def _check_finite(contexts: Tensor, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`dualpt export` and `import`. Heavy imports stay inside the commands, for a quick `--help`."""
+"""`dualpt export`, `import` and `import-prompts`. Heavy imports stay inside the commands, for a quick `--help`."""
 
 import json
 from pathlib import Path
@@ -70,3 +70,30 @@ def import_command(
             f"  {done.superseded} trials have the name of another setting here: recorded, and not shown in tables",
             highlight=False,
         )
+
+
+@app.command(
+    "import-prompts",
+    epilog="Example: [bold]dualpt import-prompts output/eurosat/CoOp/rn50_16shots/nctx16_cscFalse_ctpend/seed1/"
+    "prompt_learner/model.pth.tar-50 --dataset EuroSAT --out coop.safetensors data.root=DATA backbone.name=RN50[/]",
+)
+def import_prompts_command(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of the prompt learner, model.pth.tar-50.")],
+    dataset: Annotated[str, typer.Option(help="The dataset it was trained on.")],
+    file: Annotated[Path, typer.Option("--out", help="The file of learned prompts to write.")],
+    values: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="data.root, backbone.name, prompt.class_token_position, …"),
+    ] = None,
+    method: Annotated[str, typer.Option(help="coop, coop-words or kgcoop.")] = "coop",
+    shots: Annotated[int | None, typer.Option(min=1, help="Shots; by default as the folders say (16shots).")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed; by default as the folders say (seed1).")] = None,
+) -> None:
+    """Turn a checkpoint of CoOp's or KgCoOp's into a file for `dualpt predict --contexts`.
+
+    It is checked against its dataset and backbone, and none of its code is run.
+    """
+    from dualpt.search_spaces.overrides import parse_overrides
+    from dualpt.sweeps.tools.import_prompts import import_prompts
+
+    import_prompts(out, checkpoint, method, dataset, shots, seed, parse_overrides(values or []), file)

@@ -1,7 +1,7 @@
 """What a data root holds of a dataset already, and what in it may not be touched."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,8 +71,10 @@ def _visible(folder: Path) -> list[os.DirEntry[str]]:
         return []
 
 
-def _in_the_way(folder: Path, links: Iterable[str], missing: Iterable[str]) -> Iterator[str]:
+def _in_the_way(folder: Path, links: Sequence[str], missing: Iterable[str]) -> Iterator[str]:
     """Links that lie where missing images belong, or folders above them: they lead to where those aren't."""
+    if not links:
+        return iter(())
     parts = [path.split("/") for path in missing]
     wanted = {"/".join(each[:n]) for each in parts for n in range(1, len(each) + 1)}
     return (str(folder / link) for link in links if link in wanted)

@@ -109,11 +109,12 @@ def find_images(folders: Mapping[str, Iterable[str]], index: NameIndex) -> dict[
     """
     found: defaultdict[str, dict[str, Found]] = defaultdict(dict)
     for folder, names in folders.items():
-        images = [name for name in names if is_image(name)]
-        matches = [(name, match) for name in images for match in index.match(folder, name)]
+        listed = list(names)
+        matches = [(name, match) for name in listed for match in index.match(folder, name)]
         bare = Counter(match.dataset for _, match in matches if "/" not in match.key)
+        least = LEAST_SHARE * sum(map(is_image, listed)) if bare else 0
         for name, match in matches:
-            if "/" not in match.key and bare[match.dataset] < LEAST_SHARE * len(images):
+            if "/" not in match.key and bare[match.dataset] < least:
                 continue  # another dataset's images, of which some happen to have such names
             place = found[match.dataset].setdefault(match.above, Found(match.above))
             place.files.setdefault(match.key, f"{folder}/{name}" if folder else name)
