@@ -283,7 +283,7 @@ def test_files_that_are_missing_are_said_and_export_refuses(
         row = next(row for row in ledger.read_cells("small") if row.trial == "coop")
         with pytest.raises(UserError, match=r"has no setting.json .*copy the mlartifacts folder"):
             cell_of(ledger, row, {})
-        with pytest.raises(UserError, match=r"its selected setting has no setting.json"):
+        with pytest.raises(UserError, match=r"the setting of 'best' has no setting.json"):
             ledger.trial_settings("small")
         with pytest.raises(UserError, match="--without-files"):
             export_sweep(ledger, "small", tmp_path / "a.zip")
