@@ -57,7 +57,8 @@ class Search(Section):
     constraints: list[str] = Field(default_factory=list)
     """What every candidate must satisfy, such as `prompt.context_length * prompt.n_prompts <= 32`."""
     start_from: list[str | dict[str, Any]] = Field(default_factory=list)
-    """Candidates to begin with: published methods, `sweep:NAME` (what that sweep selected), or `{key: value}`."""
+    """Candidates to begin with: published methods, `sweep:NAME` (what that sweep selected), `sweep:NAME/TRIAL`, or
+    `{key: value}`."""
     racing: Racing = "none"
     """Give up candidates after some of the datasets: successive halving, or a paired test against the best."""
     race_datasets: int | None = Field(None, ge=1)

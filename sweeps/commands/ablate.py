@@ -7,6 +7,7 @@ import typer
 
 from dualpt.core.errors import UserError
 from dualpt.search_spaces.shipped import shipped_ablation_or_path
+from dualpt.search_spaces.sweep import Run
 from dualpt.sweeps.commands.options import Json, Overrides, new_app, out
 
 app = new_app()
@@ -14,7 +15,8 @@ app = new_app()
 
 @app.command(
     epilog="Examples: [bold]dualpt ablate components --dry-run[/] · "
-    "[bold]dualpt ablate factorial-2x2 shots=[16] datasets=\\[mini-pets,mini-cars][/]"
+    "[bold]dualpt ablate factorial-2x2 shots=[16] datasets=\\[mini-pets,mini-cars][/] · "
+    "[bold]dualpt ablate components --from demo name=demo-components[/]"
 )
 def ablate(
     file: Annotated[str, typer.Argument(help="An ablation file, or the name of one that ships (see `dualpt spaces`).")],
@@ -22,6 +24,14 @@ def ablate(
     again: Annotated[
         bool, typer.Option("--again", help="FILE is the name of a recorded ablation: launch it as it was.")
     ] = False,
+    recorded: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="SWEEP[/TRIAL]",
+            help="The reference: what a sweep selected, or a trial's setting.",
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan: cells, finished ones, time.")] = False,
     progress: Annotated[bool, typer.Option(help="Live progress.")] = True,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the tables to a file too.")] = None,
@@ -44,6 +54,13 @@ def ablate(
         raise UserError("--format: belongs to --output; name the file with -o FILE")
     form = "markdown" if form is None else form
     values = parse_overrides(overrides or [])
+    if again and recorded is not None:
+        raise UserError(f"--from {recorded}: --again keeps the reference on record; give one of them")
+    if recorded is not None:
+        from dualpt.sweeps.ledger.trial_settings import trial_values
+
+        store = str(values.get("run.tracking_uri") or Run().tracking_uri)
+        values = trial_values(store, recorded) | values
     if again:
         from dualpt.sweeps.launching.again import ablation_again
 

@@ -8,7 +8,16 @@ import typer
 
 from dualpt.core.errors import UserError
 from dualpt.search_spaces.shipped import shipped_or_path
-from dualpt.sweeps.commands.options import Json, Overrides, SettingValues, new_app, out, whole_numbers
+from dualpt.sweeps.commands.options import (
+    DEFAULT_STORE,
+    Json,
+    Overrides,
+    SettingValues,
+    Store,
+    new_app,
+    out,
+    whole_numbers,
+)
 
 app = new_app()
 
@@ -24,7 +33,11 @@ def demo() -> None:
     raise typer.Exit(run_demo(out))
 
 
-@app.command(epilog="Example: [bold]dualpt train --dataset mini-pets --shots 16 --method dualpt optim.epochs=40[/]")
+@app.command(
+    epilog="Examples: [bold]dualpt train --dataset mini-pets --shots 16 --method dualpt optim.epochs=40[/] · "
+    "[bold]dualpt train --from demo --dataset mini-cars[/] · "
+    "[bold]dualpt train --from demo/trial-003 --dataset mini-cars[/]"
+)
 def train(
     dataset: Annotated[str, typer.Option(help="Dataset name, e.g. mini-pets or DescribableTextures.")],
     overrides: SettingValues = None,
@@ -33,8 +46,14 @@ def train(
     ] = None,
     seeds: Annotated[str, typer.Option(help="Seeds trained together as replicas: 1,2,3 or 1-10 or draws(10).")] = "1",
     method: Annotated[
-        str, typer.Option(help="A published method, or dualpt: the starting point of the setting.")
-    ] = "dualpt",
+        str | None,
+        typer.Option(help="A published method, or dualpt: the starting point of the setting.", show_default="dualpt"),
+    ] = None,
+    recorded: Annotated[
+        str | None,
+        typer.Option("--from", metavar="SWEEP[/TRIAL]", help="Start from what a sweep selected, or a trial's setting."),
+    ] = None,
+    store: Store = DEFAULT_STORE,
     protocol: Annotated[
         str, typer.Option(help="few-shot, base-to-new, cross-dataset or domain-generalization.")
     ] = "few-shot",
@@ -45,9 +64,15 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train and judge one setting on one dataset, without Ray or MLflow."""
+    from dualpt.sweeps.ledger.trial_settings import trial_setting
     from dualpt.sweeps.tools.train import train_once
 
-    train_once(out, dataset, shots, seeds, method, protocol, targets, overrides or [], save, as_json)
+    if recorded is not None and method is not None:
+        raise UserError(f"--method {method}: --from {recorded} brings its own; give one of them")
+    start = method or "dualpt" if recorded is None else trial_setting(store, recorded)
+    if recorded is not None and not as_json:
+        out.print(f"  the setting of {recorded}", highlight=False, markup=False)
+    train_once(out, dataset, shots, seeds, start, protocol, targets, overrides or [], save, as_json)
 
 
 @app.command(

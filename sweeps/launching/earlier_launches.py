@@ -58,10 +58,10 @@ def finished_anywhere(uri: str) -> "list[CellRow]":
 
 
 def selected_before(sweep: LoadedSweep) -> list[StartPoint]:
-    """What the earlier sweeps selected that this search starts from.
+    """What the earlier sweeps selected, or the trials of theirs, that this search starts from.
 
     Raises:
-        UserError: there is no such sweep in the store, or its setting lies outside this search's space.
+        UserError: there is no such sweep or trial in the store, or its setting lies outside this search's space.
     """
     names = [] if sweep.file.search is None else sweep.file.search.earlier_sweeps
     if not names:
@@ -75,7 +75,7 @@ def selected_before(sweep: LoadedSweep) -> list[StartPoint]:
     ledger = Ledger(uri)
     for name in names:
         try:
-            settings = ledger.selected_settings(name)
+            settings = list(ledger.trial_settings(name).values())
         except UserError as error:
             raise UserError(f"{place}: {error}") from None
         for number, values in enumerate(settings):

@@ -14,5 +14,5 @@ Reading:
 - `reading`: what tables ask of any store; `opening` chooses how a given store is read.
 - `readable`: damaged runs are left out, and named.
 - `sql`: runs of a store that is a database, in four queries and without MLflow.
-- `cell_names`: the recorded cell that a user names, its setting and its prompts.
+- `cell_names`: the recorded cell that a user names, its setting and its prompts. `trial_settings`: a trial's setting.
 """

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 def train(
     dataset: str,
     *,
-    method: str = "dualpt",
+    method: str | None = None,
+    start_from: str | None = None,
+    store: str | None = None,
     shots: int = 16,
     seeds: Sequence[int] = (1,),
     protocol: str = "few-shot",
@@ -34,7 +36,9 @@ def train(
 
     Args:
         dataset: `mini-pets`, `DescribableTextures`, …
-        method: a published method, or `dualpt`: the starting point of the setting.
+        method: a published method: the starting point of the setting; `dualpt` by default.
+        start_from: in place of `method`: `SWEEP`, what that sweep selected, or `SWEEP/TRIAL`.
+        store: where that sweep is; by default that of $MLFLOW_TRACKING_URI, or `sqlite:///mlflow.db`.
         shots: training images per class.
         seeds: trained together, as replicas of the same steps.
         protocol: few-shot, base-to-new, cross-dataset or domain-generalization.
@@ -45,12 +49,17 @@ def train(
     Raises:
         UserError: any fault of the setting or of its data, before training; or every seed failed.
     """
+    from dualpt.search_spaces.sweep import Run
+    from dualpt.sweeps.ledger.trial_settings import trial_setting
     from dualpt.sweeps.tools.train import cells_for, train_cells
 
     if not 0 < shots == int(shots):
         raise UserError(f"shots: expected a whole number from 1 on, found {shots}")
     read_files_again()  # a notebook's kernel outlives edits of a method of one's own
-    cells = cells_for(dataset, shots, seeds, method, protocol, targets, dotted(settings))
+    if start_from is not None and method is not None:
+        raise UserError(f"method={method!r}: start_from={start_from!r} brings its own; give one of them")
+    start = method or "dualpt" if start_from is None else trial_setting(store or Run().tracking_uri, start_from)
+    cells = cells_for(dataset, shots, seeds, start, protocol, targets, dotted(settings))
     results = train_cells(cells, Console(), quiet=not progress)
     if all(result.failure for result in results):
         raise UserError(f"{dataset}: all {len(results)} seeds failed: {results[0].failure}")

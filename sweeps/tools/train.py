@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dualpt.core.cell import Cell, check_serves
-from dualpt.core.config import Protocol
+from dualpt.core.config import Protocol, Setting
 from dualpt.core.data.catalog import dataset_info
 from dualpt.core.data.protocols import TARGET, targets_of
 from dualpt.core.errors import UserError, nearest
@@ -33,7 +33,7 @@ def train_once(
     dataset: str,
     shots: int | None,
     seeds: str,
-    method: str,
+    method: str | Setting,
     protocol: str,
     targets: str | None,
     overrides: list[str],
@@ -82,7 +82,7 @@ def cells_of(
     dataset: str,
     shots: int | None,
     seeds: str,
-    method: str,
+    method: str | Setting,
     protocol: str,
     targets: str | None,
     overrides: list[str],
@@ -101,7 +101,7 @@ def cells_for(
     dataset: str,
     shots: int,
     seeds: Sequence[int],
-    method: str,
+    method: str | Setting,
     protocol: str,
     targets: Sequence[str] | None,
     values: Mapping[str, Any],
@@ -109,6 +109,7 @@ def cells_for(
     """The cells of one setting on one dataset, one per seed.
 
     Args:
+        method: a published one, or a setting to start from.
         values: keys of the setting over the method's.
 
     Raises:
@@ -121,7 +122,8 @@ def cells_for(
         raise UserError("--seeds: give at least one")
     if min(numbers) < 0:  # Python's generators take a seed's absolute value: -1 would draw the sample of 1
         raise UserError(f"--seeds: seeds are 0 or larger, found {min(numbers)}")
-    setting = method_setting(method, protocol=cast(Protocol, protocol)).with_values(values, source="override")
+    start = method if isinstance(method, Setting) else method_setting(method, protocol=cast(Protocol, protocol))
+    setting = start.with_values(values, source="override")
     if not setting.trains:
         shots, numbers = 0, [0]
     check_serves(setting, cast(Protocol, protocol), [shots])

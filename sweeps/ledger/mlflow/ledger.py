@@ -14,7 +14,7 @@ from typing import Any
 from mlflow.entities import Metric, Param, Run, ViewType
 
 from dualpt.core.config import Setting
-from dualpt.core.errors import UserError
+from dualpt.core.errors import UserError, nearest
 from dualpt.sweeps import records
 from dualpt.sweeps.ledger.attempts import LONGEST_REASON
 from dualpt.sweeps.ledger.contents import (
@@ -262,25 +262,35 @@ class Ledger(LaunchLedger, CellLedger, SweepReader):
         return {run_id: dict(self._client.get_run(run_id).data.params) for run_id in run_ids}
 
     @patient
-    def selected_settings(self, name: str) -> list[Mapping[str, Any]]:
-        """What an earlier sweep selected: every key of its best setting, or of each of its Pareto front.
+    def trial_settings(self, name: str) -> dict[str, Mapping[str, Any]]:
+        """Every key of the settings that a name stands for, by trial.
+
+        Args:
+            name: `SWEEP/TRIAL`, or `SWEEP`: its best setting, or each of its Pareto front.
 
         Raises:
-            UserError: there is no such sweep, or it has selected nothing yet.
+            UserError: there is no such sweep or trial, or the sweep has selected nothing yet.
         """
-        experiment_id = self.named_experiment(name)
-        best = [row.ref for row in self.trials(experiment_id) if row.ref.kind == "best" and not row.superseded]
-        if not best:
-            raise UserError(f"sweep '{name}' in {masked(self.uri)} has selected no setting yet; finish it first")
+        sweep, _, trial = name.partition("/")
+        shown = [row.ref for row in self.trials(self.named_experiment(sweep)) if not row.superseded]
+        wanted = [ref for ref in shown if (ref.name == trial if trial else ref.kind == "best")]
+        if not wanted and trial:
+            known = dict.fromkeys(ref.name for ref in shown)
+            raise UserError(
+                f"sweep '{sweep}' in {masked(self.uri)} has no trial '{trial}'{nearest(trial, known)} "
+                f"(recorded: {', '.join(known) or 'none'})"
+            )
+        if not wanted:
+            raise UserError(f"sweep '{sweep}' in {masked(self.uri)} has selected no setting yet; finish it first")
         with tempfile.TemporaryDirectory(prefix="dualpt-") as folder:
-            found = []
-            for ref in best:  # each is read at once: fetched files share a name
+            found = {}
+            for ref in wanted:  # each is read at once: fetched files share a name
                 if (path := self.artifact(ref.run_id, SETTING_FILE, Path(folder))) is None:
                     raise UserError(
-                        f"sweep '{name}' in {masked(self.uri)}: its selected setting has no {SETTING_FILE}; "
+                        f"sweep '{sweep}' in {masked(self.uri)}: the setting of '{ref.name}' has no {SETTING_FILE}; "
                         f"{self.whereabouts(ref.run_id)}"
                     )
-                found.append(read_setting(path))
+                found[ref.name] = read_setting(path)
             return found
 
     @patient

@@ -253,7 +253,7 @@ def test_a_copied_store_reads_its_own_artifacts(sweep: LoadedSweep, moved: str, 
     found = copy.artifact(row.run_id, "setting.json", tmp_path)
     assert found is not None
     assert tmp_path / "moved store" in found.parents
-    assert copy.selected_settings("small") == original.selected_settings("small")
+    assert copy.trial_settings("small") == original.trial_settings("small")
     assert export_sweep(copy, "small", tmp_path / "a.zip") == export_sweep(original, "small", tmp_path / "b.zip")
 
 
@@ -283,8 +283,8 @@ def test_files_that_are_missing_are_said_and_export_refuses(
         row = next(row for row in ledger.read_cells("small") if row.trial == "coop")
         with pytest.raises(UserError, match=r"has no setting.json .*copy the mlartifacts folder"):
             cell_of(ledger, row, {})
-        with pytest.raises(UserError, match=r"its selected setting has no setting.json"):
-            ledger.selected_settings("small")
+        with pytest.raises(UserError, match=r"the setting of 'best' has no setting.json"):
+            ledger.trial_settings("small")
         with pytest.raises(UserError, match="--without-files"):
             export_sweep(ledger, "small", tmp_path / "a.zip")
         assert not (tmp_path / "a.zip").exists()
