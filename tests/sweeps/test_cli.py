@@ -239,17 +239,17 @@ def test_train_prints_json_and_saves_contexts(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("ray")
-def test_sweep_then_compare_then_again(tmp_path: Path) -> None:
+def test_sweep_then_compare_then_again(here: Path) -> None:
     """The main job in small, through real Ray, Optuna and MLflow: train, table, figure; then nothing is left to do."""
     words = ["sweep", "demo", *TINY, "trials=2", "search.shots=[1]", "baselines=[zero-shot, coop]", "--json"]
-    first = dualpt(tmp_path, *words)
+    first = dualpt(here, *words)
     assert first.returncode == 0, first.stderr
     assert json.loads(first.stdout)["failed"] == 0
-    table = dualpt(tmp_path, "compare", "demo", "--format", "json", "--figure", "curves.png")
-    (document,) = json.loads(table.stdout[: table.stdout.rindex("}") + 1])["tables"]
+    table = answer(("compare", "demo", "--format", "json", "--figure", "curves.png")).out
+    (document,) = json.loads(table[: table.rindex("}") + 1])["tables"]
     assert {row["method"] for row in document["rows"]} >= {"zero-shot CLIP", "CoOp", "best of the sweep"}
-    assert (tmp_path / "curves.png").stat().st_size > 10_000
-    again = json.loads(dualpt(tmp_path, *words).stdout)
+    assert (here / "curves.png").stat().st_size > 10_000
+    again = json.loads(answer(tuple(words)).out)
     assert again["trained"] == 0
-    status = json.loads(dualpt(tmp_path, "status", "--json").stdout)
+    status = json.loads(answer(("status", "--json")).out)
     assert (status["demo"]["launch"], status["demo"]["failed"], status["demo"]["killed"]) == ("FINISHED", 0, 0)

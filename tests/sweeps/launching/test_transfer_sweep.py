@@ -11,6 +11,7 @@ import pytest
 
 from dualpt.core.data.catalog import MINI_GRID
 from dualpt.sweeps.records import grid_metrics
+from tests.command_line import answer
 from tests.sweeps.running import shown, train_here
 from tests.sweeps.small_sweep import Declare
 
@@ -58,16 +59,18 @@ baselines: [zero-shot, coop]
 
 
 @pytest.mark.slow
-def test_a_sweep_over_the_real_layouts(miniature: Path, tmp_path: Path) -> None:
+@pytest.mark.xdist_group("ray")
+def test_a_sweep_over_the_real_layouts(miniature: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All eleven readers through real Ray and MLflow; the plan of the shipped transfer over the four variants."""
-    (tmp_path / "real.yaml").write_text(REAL)
+    monkeypatch.chdir(tmp_path)
+    Path("real.yaml").write_text(REAL)
     words = ("sweep", "real.yaml", f"data.root={miniature}", "--json")
-    assert json.loads(dualpt(tmp_path, *words, "--dry-run"))["missing"] == 22
+    assert json.loads(answer((*words, "--dry-run")).out)["missing"] == 22
     assert json.loads(dualpt(tmp_path, *words))["trained"] == 22
-    (table,) = json.loads(dualpt(tmp_path, "compare", "real", "--format", "json"))["tables"]
+    (table,) = json.loads(answer(("compare", "real", "--format", "json")).out)["tables"]
     assert table["missing"] == {"zero-shot CLIP": 0, "CoOp": 0}
     # one shot: the miniature has no more images to validate on
     small = ("backbone.name=mini-clip", "backbone.pretrained=null", "backbone.precision=fp32", "shots=[1]")
     for name in ("real-domain-generalization", "real-cross-dataset"):
-        plan = json.loads(dualpt(tmp_path, "sweep", name, f"data.root={miniature}", *small, "--dry-run", "--json"))
+        plan = json.loads(answer(("sweep", name, f"data.root={miniature}", *small, "--dry-run", "--json")).out)
         assert plan["cells"] == 2 + 6 * 3 + 20 + 3  # baselines, candidates, the selected setting
