@@ -41,13 +41,16 @@ def train(
     targets: Annotated[
         str | None, typer.Option(help="Comma-separated datasets that cross-dataset tests on; the other ten by default.")
     ] = None,
+    selection: Annotated[
+        str | None, typer.Option(help="Judged by: validation, support-holdout, support-cv or none.")
+    ] = None,
     save: Annotated[Path | None, typer.Option(help="Folder for learned contexts and metrics.")] = None,
     as_json: Json = False,
 ) -> None:
     """Train and judge one setting on one dataset, without Ray or MLflow."""
     from dualpt.sweeps.tools.train import train_once
 
-    train_once(out, dataset, shots, seeds, method, protocol, targets, overrides or [], save, as_json)
+    train_once(out, dataset, shots, seeds, method, protocol, targets, overrides or [], save, as_json, selection)
 
 
 @app.command(
