@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from dualpt.core.config import Protocol, Setting, has_cross_entropy, has_logits
 from dualpt.core.errors import UserError
+from dualpt.core.selection_rules import SelectionRule, divides, least_left
 
 PACKABLE = frozenset(
     {
@@ -33,6 +34,8 @@ class Cell:
     seed: int
     targets: tuple[str, ...] = ()
     """Other datasets that it is tested on, under the protocols that have targets."""
+    selection: SelectionRule = "validation"
+    """By which images it is judged, and its method's own options are chosen."""
 
     @property
     def label(self) -> str:
@@ -50,25 +53,69 @@ def packable_keys(setting: Setting) -> frozenset[str]:
     return frozenset(f"{method.name}.{option}" for option in method.definition.packable)
 
 
-def check_serves(setting: Setting, protocol: Protocol, shots: Sequence[int]) -> None:
-    """Refuse a protocol or a number of shots that the method isn't made for, and prompts without any logits.
+def chooses(setting: Setting) -> bool:
+    """Whether its method leaves options to be chosen on images that judge."""
+    return setting.fits_features and setting.reads.validation
+
+
+def selection_of(setting: Setting, asked: SelectionRule, *, searched: bool) -> SelectionRule:
+    """How a cell of a sweep is judged: not at all where nothing selects its setting and its method chooses nothing.
+
+    Args:
+        asked: the sweep's rule.
+        searched: whether the setting is a candidate of a search, or what one selected.
+    """
+    if asked == "validation" or not setting.trains:
+        return "validation"
+    return asked if searched or chooses(setting) else "none"
+
+
+def check_serves(
+    setting: Setting, protocol: Protocol, shots: Sequence[int], selection: SelectionRule = "validation"
+) -> None:
+    """Refuse a protocol, shots or a selection that the method isn't made for, and prompts without any logits.
 
     Raises:
         UserError: naming the method and what it takes, or its options that don't serve the protocol.
     """
     if setting.learns_prompts:
         check_terms(setting)
+    fewest = min(shots)
+    if setting.trains and divides(selection) and fewest < 2:
+        raise UserError(
+            f"selection {selection}: 1 shot can't be divided, since nothing would be left to train on; give 2 shots or "
+            "more, or selection: none with a fixed recipe"
+        )
     if not setting.fits_features:
         return
+    _check_choices(setting, selection)
     definition, name = setting.definition.definition, setting.definition.name
     if protocol not in definition.protocols:
         served = ", ".join(sorted(definition.protocols))
         raise UserError(f"{name}: can't be judged under protocol {protocol}, since it serves {served} alone")
     setting.definition.instance.check(setting.definition.options(dict(setting.own)), protocol)
-    if (fewest := min(shots)) < definition.min_shots:
+    if fewest < definition.min_shots:
         raise UserError(
             f"{name}: needs at least {definition.min_shots} shots, found {fewest}; raise or leave out shots"
         )
+    if (left := least_left(fewest, selection)) < definition.min_shots:
+        raise UserError(
+            f"{name}: needs at least {definition.min_shots} shots, and selection {selection} leaves {left} of "
+            f"{fewest} to train on; raise shots, or choose another selection"
+        )
+
+
+def _check_choices(setting: Setting, selection: SelectionRule) -> None:
+    """Refuse a method that chooses options where a selection shows it no images to choose by."""
+    if not chooses(setting) or selection in ("validation", "support-holdout"):
+        return
+    options = [f"{setting.definition.name}.{option}" for option, value in setting.own if value is None]
+    remedy = f"set {' and '.join(options)}, or choose selection: support-holdout"
+    if selection == "none":
+        raise UserError(f"{setting.definition.name}: chooses options by images, and selection none has none; {remedy}")
+    raise UserError(
+        f"{setting.definition.name}: chooses options on one set of images, and support-cv has several; {remedy}"
+    )
 
 
 def check_terms(setting: Setting) -> None:
@@ -94,7 +141,9 @@ def pack_of(cell: Cell) -> str:
     Cells that use local features or descriptions never share steps with cells that do not: a weight of zero would
     still pay for the others' forward pass.
     """
-    return f"{_shape(cell.setting)} {json.dumps([cell.dataset, cell.protocol, cell.shots, cell.targets])}"
+    return (
+        f"{_shape(cell.setting)} {json.dumps([cell.dataset, cell.protocol, cell.shots, cell.targets, cell.selection])}"
+    )
 
 
 @lru_cache(maxsize=4096)

@@ -11,6 +11,7 @@ from dualpt.core.config import Protocol, Section, Setting, Value, flatten
 from dualpt.core.errors import UserError
 from dualpt.core.method_catalog import BUILT_IN, owner_of
 from dualpt.core.presets import find_method
+from dualpt.core.selection_rules import SelectionRule
 from dualpt.search_spaces.constraints import Constraint
 from dualpt.search_spaces.parameters import SHOTS, Parameter, parse_parameter
 from dualpt.search_spaces.points import Point, StartPoint
@@ -30,6 +31,9 @@ class Grid(Section):
     belongs to, or ImageNet's four variants."""
     shots: Shots = Field([16])
     """Training images per class."""
+    selection: SelectionRule = "validation"
+    """By which images a search selects, and methods choose their own options: the few-shot validation images, one shot
+    per class held out of the support set, folds of it, or none."""
     seeds: Seeds = Field([1, 2, 3])
     """Seeds of the few-shot draw, the initial context and the batch order: numbers, ranges such as `1-10`, or
     `draws(10)`, which is 1 to 10."""

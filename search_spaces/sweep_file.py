@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from dualpt.core.cell import check_serves
+from dualpt.core.cell import check_serves, selection_of
 from dualpt.core.config import SETTING_KEYS, Section, Setting, flatten, one_line
 from dualpt.core.data.catalog import expand_datasets
 from dualpt.core.data.protocols import targets_of
@@ -35,6 +35,7 @@ AXES = ("datasets", "shots", "seeds")
 SHORTHANDS = {
     "datasets": "grid.datasets",
     "protocol": "grid.protocol",
+    "selection": "grid.selection",
     "seeds": "grid.seeds",
     "shots": "grid.shots",
     "targets": "grid.targets",
@@ -153,10 +154,17 @@ def _check_methods(file: SweepFile, reference: Setting, source: str) -> None:
     Raises:
         UserError: naming the method.
     """
+    grid, searched = file.grid, file.search is not None
+    if searched and grid.selection == "none":
+        raise UserError(
+            f"{source}: grid.selection: none is one fixed recipe, and a search has nothing to select by; remove "
+            "'search', or choose validation, support-holdout or support-cv"
+        )
     try:
-        settings = [method_setting(name, file.base_values(), file.grid.protocol) for name in file.baselines]
-        for setting in (*settings, reference):
-            check_serves(setting, file.grid.protocol, file.grid.shots)
+        settings = [(method_setting(name, file.base_values(), grid.protocol), False) for name in file.baselines]
+        for setting, selected in (*settings, (reference, searched)):
+            rule = selection_of(setting, grid.selection, searched=selected)
+            check_serves(setting, grid.protocol, grid.shots, rule)
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
 

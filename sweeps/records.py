@@ -79,6 +79,8 @@ MOVABLE = ("data.root", "data.features", "descriptions.bank", "backbone.pretrain
 DATASET_PARAM, PROTOCOL_PARAM, SHOTS_PARAM, SEED_PARAM = "data.dataset", "data.protocol", "data.shots", "data.seed"
 TARGETS_PARAM = "data.targets"
 """Only on cells whose protocol has targets."""
+SELECTION_PARAM = "data.selection"
+"""Only on cells that are not judged by the few-shot validation images (`dualpt.core.selection_rules`)."""
 
 Kind = Literal["baseline", "search", "best", "reference", "variant"]
 """A published method over the whole grid, a candidate over the judged part, the selected setting over the whole; of
@@ -207,10 +209,15 @@ class CellRow:
         A metric that is infinite is missing there, like one that is not a number: no mean includes it, and tables note
         it.
         """
+        selection = self.params.get(SELECTION_PARAM, "validation" if self.shots else None)
         identity = ("trial", "kind", "dataset", "protocol", "shots", "seed", "status", "seconds", "key", "run_id")
-        return {name: getattr(self, name) for name in (*identity, "failure", "reused_from")} | {
-            name: value if math.isfinite(value) else math.nan for name, value in self.metrics.items()
-        }
+        return (
+            {name: getattr(self, name) for name in (*identity, "failure", "reused_from")}
+            | {
+                "selection": selection,
+            }
+            | {name: value if math.isfinite(value) else math.nan for name, value in self.metrics.items()}
+        )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The few-shot draw behind every published number, and the base-to-new division of classes.
+"""The few-shot draw behind every published number, its division, and the base-to-new division of classes.
 
 The draw is CoOp's: `random` seeded once, training shots first and then min(shots, 4) validation shots; classes in the
 order of their first appearance in the split file; `random.sample` where a class has enough images, and all of its
@@ -7,14 +7,17 @@ images, without touching the generator, where it has not. Shots are not nested.
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from dualpt.core.data.splits import Item, Split
 from dualpt.core.files.fingerprint import rows_fingerprint
+from dualpt.core.selection_rules import MOST_FOLDS
 
 MAX_VAL_SHOTS = 4
 """Validation images per class, at most."""
+Division = tuple[tuple[Item, ...], tuple[Item, ...]]
+"""A support set divided: images to train on, and those held out."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,40 @@ def _draw(items: Sequence[Item], shots: int, generator: random.Random) -> list[I
     for group in by_label.values():
         drawn += generator.sample(group, shots) if len(group) >= shots else group
     return drawn
+
+
+def held_out(items: Sequence[Item], seed: int) -> Division:
+    """Hold one image of every class out of a support set, drawn at random; the only image of a class stays.
+
+    Args:
+        seed: of the draw that the support set is; what is held out follows from it, by a stream of its own.
+    """
+    return _divided(items, {items[order[0]] for order in _shuffled(items, seed, "held out") if len(order) > 1})
+
+
+def folds(items: Sequence[Item], seed: int) -> list[Division]:
+    """Divide a support set for cross-validation: of every class, each image is held out once.
+
+    There are `MOST_FOLDS` folds, or as many as the largest class has images; parts of a class differ by one image at
+    most. The only image of a class is never held out: there would be none to train on.
+    """
+    orders = [order for order in _shuffled(items, seed, "folds") if len(order) > 1]
+    count = min(MOST_FOLDS, max(map(len, orders), default=0))
+    return [_divided(items, {items[row] for order in orders for row in order[fold::count]}) for fold in range(count)]
+
+
+def _divided(items: Sequence[Item], held: Collection[Item]) -> Division:
+    """In the order of the draw."""
+    return tuple(item for item in items if item not in held), tuple(item for item in items if item in held)
+
+
+def _shuffled(items: Sequence[Item], seed: int, purpose: str) -> list[list[int]]:
+    """The rows of each class in random order; a stream of its own for each purpose, whoever drew before."""
+    by_label: defaultdict[int, list[int]] = defaultdict(list)
+    for row, item in enumerate(items):
+        by_label[item.label].append(row)
+    generator = random.Random(f"{purpose}/{seed}")  # a text is seeded by its SHA-512, on every platform
+    return [generator.sample(rows, len(rows)) for rows in by_label.values()]
 
 
 def n_base_classes(n_classes: int) -> int:

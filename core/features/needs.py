@@ -96,7 +96,8 @@ def needs_of(cells: Iterable[Cell]) -> list[FeatureNeed]:
 
     for inputs in map(CellInputs, (cell for cell in cells if cell.setting.data.features is None)):
         data, setting = inputs.data, inputs.cell.setting
-        want(setting, inputs.source, None, data.val)
+        for judging in (data, *inputs.judging):
+            want(setting, inputs.source, None, judging.val)
         for test, items in data.tests.items():
             want(setting, inputs.dataset_of(test), None, items)
         if setting.trains:

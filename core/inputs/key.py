@@ -56,17 +56,20 @@ def key_of(inputs: CellInputs) -> str:
         }
     described = {name: bank_fingerprint(inputs.sentences(name)) for name in inputs.described}
     datasets, protocol, shots, seed = inputs.draw
+    val = cell.selection == "validation"
     identity = {
         "numerics": numerics_of(inputs),
         "settings": settings,
         "weights": _weights(inputs),
         "dataset": _class_texts(inputs.source),
         "cell": [protocol, shots, seed],
-        "images": [_trained_pixels(datasets, protocol, shots, seed), _tested_pixels(datasets, protocol)],
+        "images": [_trained_pixels(datasets, protocol, shots, seed, val), _tested_pixels(datasets, protocol)],
         "descriptions": described.get(cell.dataset),
     }
     if setting.fits_features:
         identity["reads"] = _reads(inputs)
+    if not val:
+        identity["selection"] = cell.selection
     if cell.targets:
         targets = (inputs.datasets[name] for name in cell.targets)
         identity["targets"] = [[*_class_texts(target), described.get(target.name)] for target in targets]
@@ -111,10 +114,10 @@ def _class_texts(dataset: Dataset) -> list[object]:
 
 
 @cache
-def _trained_pixels(datasets: tuple[Dataset, ...], protocol: Protocol, shots: int, seed: int) -> str:
-    """Fingerprint of the training and validation images: their labels and the content of their files."""
+def _trained_pixels(datasets: tuple[Dataset, ...], protocol: Protocol, shots: int, seed: int, val: bool) -> str:
+    """Fingerprint of the training images and, with `val`, of the validation images: labels and content of files."""
     data = draw_once(datasets, protocol, shots, seed)
-    return _pixels(datasets, data, {"train": data.train, "val": data.val})
+    return _pixels(datasets, data, {"train": data.train, "val": data.val} if val else {"train": data.train})
 
 
 @cache

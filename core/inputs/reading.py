@@ -5,7 +5,7 @@ per process.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from dualpt.core.data.checking.image_faults import check_depth
 from dualpt.core.data.imported_split import ImportedSplit, find_import
 from dualpt.core.data.protocols import CellData, check_source, divide
 from dualpt.core.data.readers import read_split
-from dualpt.core.data.sampling import FewShotSample, draw_few_shot
+from dualpt.core.data.sampling import FewShotSample, draw_few_shot, folds, held_out
 from dualpt.core.data.splits import Item, Split, check_files
 from dualpt.core.descriptions.bank import Sentences
 from dualpt.core.descriptions.reading import read_bank
@@ -152,8 +152,25 @@ class CellInputs:
 
     @property
     def data(self) -> CellData:
-        """The drawn sample and the test sets, divided by the cell's protocol."""
-        return draw_once(*self.draw)
+        """The drawn sample and the test sets, divided by the cell's protocol.
+
+        Without validation images where the cell's selection may not see those of the split.
+        """
+        drawn = draw_once(*self.draw)
+        return drawn if self.cell.selection == "validation" else replace(drawn, val=())
+
+    @cached_property
+    def judging(self) -> tuple[CellData, ...]:
+        """The support set, divided: each is fitted on `train` and judged on `val`. Empty where it isn't divided."""
+        data, seed = self.data, self.cell.seed
+        match self.cell.selection:
+            case "validation" | "none":
+                return ()
+            case "support-holdout":
+                divisions = [held_out(data.train, seed)]
+            case "support-cv":
+                divisions = folds(data.train, seed)
+        return tuple(replace(data, train=kept, val=held) for kept, held in divisions if held)
 
     @cached_property
     def recipe(self) -> Recipe:

@@ -2,6 +2,7 @@
 
 - `cell_runner`: trains and evaluates packs of cells.
 - `feature_fits`: packs of cells of methods on frozen features.
+- `within_support`: cells that are judged within their support set.
 - `frozen_parts`: what cells share in one process: frozen CLIPs, text features of classes, the feature store.
 
 May import every room of `core`.

@@ -4,7 +4,7 @@ A `CellRunner` trains packs of cells as replicas of the same steps, on the froze
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from torch import Tensor
 from dualpt.core.arrays import ClassText
 from dualpt.core.cell import Cell, pack_of
 from dualpt.core.config import Setting, sums_logits
-from dualpt.core.data.protocols import TARGET
+from dualpt.core.data.protocols import TARGET, CellData
 from dualpt.core.descriptions.bank import Sentences
 from dualpt.core.inputs.key import cell_key, key_of
 from dualpt.core.inputs.reading import CellInputs
@@ -28,6 +28,8 @@ from dualpt.core.recipes import global_weight_on
 from dualpt.core.results import CellMetrics, harmonic_mean
 from dualpt.core.running.feature_fits import FeatureFit, fit_cells, pool_of
 from dualpt.core.running.frozen_parts import FrozenParts
+from dualpt.core.running.within_support import Judged, fit_within, train_within
+from dualpt.core.selection_rules import divides
 from dualpt.core.training.alignment import mean_feature
 from dualpt.core.training.checkpoint import TrainState
 from dualpt.core.training.evaluate import Evaluation, zero_shot
@@ -93,10 +95,22 @@ class CellRunner(FrozenParts):
         pack = [CellInputs(cell) for cell in cells]
         if not cells[0].setting.trains:
             return [self._run_zero_shot(inputs) for inputs in pack]
+        if divides(cells[0].selection):
+            return self._judged_within(pack, report, checkpoint)
         if cells[0].setting.fits_features:
             return [self._fitted(inputs, fit) for inputs, fit in zip(pack, fit_cells(self, pack), strict=True)]
-        results = self._train(pack, report, checkpoint)
+        results = self._train(pack, [inputs.data for inputs in pack], True, report, checkpoint)
         return [self._result(inputs, result) for inputs, result in zip(pack, results, strict=True)]
+
+    def _judged_within(
+        self, pack: Sequence[CellInputs], report: Callable[[int, int], None] | None, checkpoint: Path | None
+    ) -> list[CellResult]:
+        """Tested on what all shots teach, judged by divisions of the support set."""
+        if pack[0].cell.setting.fits_features:
+            fits = zip(pack, fit_within(self, pack), strict=True)
+            return [_judged_by(self._fitted(inputs, fit), judged) for inputs, (fit, judged) in fits]
+        trained = zip(pack, train_within(pack, partial(self._train, pack), report, checkpoint), strict=True)
+        return [_judged_by(self._result(inputs, result), judged) for inputs, (result, judged) in trained]
 
     def evaluate(self, cell: Cell, contexts: Tensor) -> CellResult:
         """Evaluate learned contexts as at the end of their training. The result has no loss and no training time.
@@ -142,11 +156,16 @@ class CellRunner(FrozenParts):
         return self._result(inputs, result)
 
     def _train(
-        self, pack: Sequence[CellInputs], report: Callable[[int, int], None] | None, checkpoint: Path | None
+        self,
+        pack: Sequence[CellInputs],
+        data: Sequence[CellData],
+        tested: bool,
+        report: Callable[[int, int], None] | None,
+        checkpoint: Path | None,
     ) -> list[TrainResult]:
+        """Train a pack on the data of each cell, by the recipes of all their shots."""
         first, cells = pack[0], [inputs.cell for inputs in pack]
         setting = first.cell.setting
-        data = [inputs.data for inputs in pack]
         recipes = [inputs.recipe for inputs in pack]
         prompt, optim = setting.prompt, setting.optim
         pool, samples = pool_of([one.train for one in data])
@@ -160,7 +179,7 @@ class CellRunner(FrozenParts):
             samples=samples,
             val=self.features(setting, first.source, val_pool) if val_pool else None,
             val_samples=val_samples if val_pool else None,
-            tests=self.test_sets(first),
+            tests=self.test_sets(first) if tested else {},
             seeds=[cell.seed for cell in cells],
             llm_weight=[cell.setting.alignment.llm_weight for cell in cells],
             global_weight=[global_weight_on(cell.dataset, cell.setting.alignment.global_weight) for cell in cells],
@@ -258,6 +277,14 @@ class CellRunner(FrozenParts):
             provenance=provenance,
             learned=None if fit.failure else learned,
         )
+
+
+def _judged_by(result: CellResult, judged: Judged) -> CellResult:
+    """With what the divisions of the support set say; a setting that failed on one of them cannot be judged."""
+    seconds = result.metrics.train_seconds + judged.seconds
+    metrics = result.metrics.model_copy(update={"val_accuracy": judged.accuracy, "train_seconds": seconds})
+    failure = f"judged within its shots: {judged.failure}" if judged.failure else result.failure
+    return replace(result, metrics=metrics, failure=failure)
 
 
 def _zero_shot_classifier(setting: Setting, text: ClassText) -> Tensor:

@@ -6,12 +6,14 @@ Shapes: R cells, V views, P distinct images, N training images, M validation ima
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from dualpt.core.arrays import ImageFeatures
+from dualpt.core.data.protocols import CellData
 from dualpt.core.data.splits import Item
 from dualpt.core.inputs.reading import CellInputs
 from dualpt.core.method_files import naming_its_line
@@ -23,6 +25,7 @@ MAX_LOGITS = 2**25
 """Logits held at once, at most (128 MiB in float32); bounds memory, not results."""
 MAX_IMAGES = 4096
 NOT_FINITE = "its classifier has values that are not finite"
+NOTHING_CHOSEN: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -44,16 +47,28 @@ class FeatureFit:
     """By name of the test set; empty where the fit failed."""
 
 
-def fit_cells(parts: FrozenParts, pack: Sequence[CellInputs]) -> list[FeatureFit]:
+def fit_cells(
+    parts: FrozenParts,
+    pack: Sequence[CellInputs],
+    data: Sequence[CellData] | None = None,
+    chosen: Mapping[str, float] = NOTHING_CHOSEN,
+    *,
+    tested: bool = True,
+) -> list[FeatureFit]:
     """Fit the cells of one pack at once, and classify with what they learned.
+
+    Args:
+        data: of each cell, what to fit and judge on; None is the cell's own.
+        chosen: options in place of the settings', which left them open.
+        tested: whether the test sets are classified.
 
     Raises:
         UserError: data that the method can't use, or a fault in a user's own file, naming its line.
     """
     loaded = pack[0].cell.setting.definition
     method = cast("Method[Any]", loaded.instance)
-    options = [loaded.options(dict(inputs.cell.setting.own)) for inputs in pack]
-    support = support_of(parts, pack)
+    options = [loaded.options({**dict(inputs.cell.setting.own), **chosen}) for inputs in pack]
+    support = support_of(parts, pack, data)
     with naming_its_line(loaded.path):
         begun = time.perf_counter()
         fitted = method.fit(support, options)
@@ -61,7 +76,7 @@ def fit_cells(parts: FrozenParts, pack: Sequence[CellInputs]) -> list[FeatureFit
             torch.cuda.synchronize()
         seconds = (time.perf_counter() - begun) / len(pack)
         failures = _failures(fitted, len(pack))
-        vals, tests = _judged(parts, pack[0], method, fitted.classifier, support)
+        vals, tests = _judged(parts, pack[0], method, fitted.classifier, support, tested)
     return [
         FeatureFit(
             classifier=fitted.classifier.of_cell(r).on("cpu"),
@@ -76,11 +91,12 @@ def fit_cells(parts: FrozenParts, pack: Sequence[CellInputs]) -> list[FeatureFit
     ]
 
 
-def support_of(parts: FrozenParts, pack: Sequence[CellInputs]) -> Support:
-    """What the cells' method is given of their images and classes."""
+def support_of(parts: FrozenParts, pack: Sequence[CellInputs], data: Sequence[CellData] | None = None) -> Support:
+    """What the cells' method is given of their images and classes; `data` as of `fit_cells`."""
     first, setting = pack[0], pack[0].cell.setting
+    data = [inputs.data for inputs in pack] if data is None else data
     device = parts.device_of(first)
-    pool, samples = pool_of([inputs.data.train for inputs in pack])
+    pool, samples = pool_of([one.train for one in data])
     views = [Images.of(parts.features(setting, first.source, pool, view), device) for view in parts.train_views(first)]
     rows = samples.to(device)
     return Support(
@@ -89,7 +105,7 @@ def support_of(parts: FrozenParts, pack: Sequence[CellInputs]) -> Support:
         raw_text=parts.raw_text(first, "train").to(device),
         scale=parts.scale_of(first),
         seeds=[inputs.cell.seed for inputs in pack],
-        val=_validation(parts, pack, device),
+        val=_validation(parts, first, data, device),
         projection=parts.towers_of(setting).backbone.projection if setting.reads.hidden else None,
     )
 
@@ -101,11 +117,13 @@ def pool_of(samples: Sequence[tuple[Item, ...]]) -> tuple[tuple[Item, ...], Tens
     return tuple(places), torch.tensor(rows, dtype=torch.int64)
 
 
-def _validation(parts: FrozenParts, pack: Sequence[CellInputs], device: torch.device) -> Labelled | None:
-    pool, samples = pool_of([inputs.data.val for inputs in pack])
+def _validation(
+    parts: FrozenParts, first: CellInputs, data: Sequence[CellData], device: torch.device
+) -> Labelled | None:
+    pool, samples = pool_of([one.val for one in data])
     if not pool:
         return None
-    first, rows = pack[0], samples.to(device)
+    rows = samples.to(device)
     images = Images.of(parts.features(first.cell.setting, first.source, pool), device)
     labels = torch.tensor([item.label for item in pool], device=device)
     return Labelled(images.at(rows), labels[rows])
@@ -133,7 +151,12 @@ def _failures(fitted: Fitted, n_cells: int) -> list[str | None]:
 
 @torch.no_grad()
 def _judged(
-    parts: FrozenParts, inputs: CellInputs, method: "Method[Any]", classifier: Classifier, support: Support
+    parts: FrozenParts,
+    inputs: CellInputs,
+    method: "Method[Any]",
+    classifier: Classifier,
+    support: Support,
+    tested: bool,
 ) -> tuple[list[Evaluation | None], dict[str, list[Evaluation]]]:
     """Per cell, how it does on its validation images; by test set, how each cell does there."""
     vals: list[Evaluation | None] = [None] * len(support.labels)
@@ -142,7 +165,7 @@ def _judged(
             logits = classifier.of_cell(r).logits(val.images.at(r))[0]
             vals[r] = measure(joined([score(logits, labels)]), labels, logits.shape[-1])
     tests: dict[str, list[Evaluation]] = {}
-    for name, items in inputs.data.tests.items():
+    for name, items in inputs.data.tests.items() if tested else ():
         own = inputs.class_names(name) == inputs.class_names("train")
         raw_text = parts.raw_text(inputs, name).to(support.labels.device)
         serving = classifier if own else method.for_classes(classifier, raw_text, support.scale)

@@ -13,9 +13,9 @@ import pandas as pd
 from rich.console import Console
 
 from dualpt.core.data.protocols import TRANSFER_PROTOCOLS
-from dualpt.core.data.sampling import MAX_VAL_SHOTS
 from dualpt.core.errors import UserError
 from dualpt.core.results import VAL_ACCURACY
+from dualpt.core.selection_rules import IN_WORDS
 from dualpt.sweeps import records
 from dualpt.sweeps.claiming.commands import notes, training_command
 from dualpt.sweeps.comparison.claims import claims_of
@@ -187,7 +187,7 @@ def claim_of(
         reservations=(*_limits_of(claims.words(), claims.paired), *selection.remarks),
         metric=shown,
         protocol=selection.protocol,
-        selection=selection_words(),
+        selection="; ".join(IN_WORDS.get(rule, rule) for rule in selection.rules) or IN_WORDS["none"],
         shots=at,
         datasets=selection.datasets,
         seeds=selection.seeds,
@@ -207,13 +207,6 @@ def claim_of(
 def launch_facts(sweep: SweepRow) -> dict[str, str]:
     """Command, commit and software of the launch: what is on record of it, by name."""
     return {"commit": NOT_RECORDED, "description": sweep.description}
-
-
-def selection_words() -> str:
-    """What a search and a method's own hyperparameters could see."""
-    return (
-        f"validation: up to {MAX_VAL_SHOTS} validation images per class beside the shots (as many as shots below that)"
-    )
 
 
 def _sides(selection: Selection, method: str | None, baseline: str | None) -> tuple[str, str]:

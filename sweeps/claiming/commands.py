@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 
 from dualpt.core.config import METHOD_SOURCE
-from dualpt.sweeps.records import TARGETS_PARAM, CellRow, recorded_keys
+from dualpt.sweeps.records import SELECTION_PARAM, TARGETS_PARAM, CellRow, recorded_keys
 
 NAMED_BY_FILE = "the method is a user's own file: put its path in place of the name"
 
@@ -26,6 +26,8 @@ def training_command(rows: Sequence[CellRow]) -> str:
         options.append(f"--shots {first.shots} --seeds {seeds}")
     if targets := _targets(rows):
         options.append(f"--targets {shlex.quote(','.join(targets))}")
+    if (rule := first.params.get(SELECTION_PARAM)) is not None:
+        options.append(f"--selection {rule}")
     values = [
         f"{key}={AS_YAML.get(first.params[key], first.params[key])}"
         for key in recorded_keys([first.params])

@@ -28,6 +28,9 @@ def compare(
     protocol: Annotated[str | None, typer.Option(help="Needed where a sweep holds cells of several.")] = None,
     baseline: Annotated[str | None, typer.Option(help="A method, by name or title, to show differences to.")] = None,
     common: Annotated[bool, typer.Option("--common", help="Compare on what all the sweeps cover.")] = False,
+    mix_selections: Annotated[
+        bool, typer.Option("--mix-selections", help="Compare sweeps that selected by different images.")
+    ] = False,
     published: Annotated[
         bool, typer.Option("--published", help="Set published rows beside ours: real grid, CLIP ViT-B/16.")
     ] = False,
@@ -69,6 +72,7 @@ def compare(
         protocol=protocol,
         baseline=baseline,
         common=common,
+        mix_selections=mix_selections,
         published=published,
         oracle=oracle,
         form=form,

@@ -60,6 +60,9 @@ def train(
     targets: Annotated[
         str | None, typer.Option(help="Comma-separated datasets that cross-dataset tests on; the other ten by default.")
     ] = None,
+    selection: Annotated[
+        str | None, typer.Option(help="Judged by: validation, support-holdout, support-cv or none.")
+    ] = None,
     save: Annotated[Path | None, typer.Option(help="Folder for learned contexts and metrics.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -72,7 +75,7 @@ def train(
     start = method or "dualpt" if recorded is None else trial_setting(store, recorded)
     if recorded is not None and not as_json:
         out.print(f"  the setting of {recorded}", highlight=False, markup=False)
-    train_once(out, dataset, shots, seeds, start, protocol, targets, overrides or [], save, as_json)
+    train_once(out, dataset, shots, seeds, start, protocol, targets, overrides or [], save, as_json, selection)
 
 
 @app.command(

@@ -19,6 +19,7 @@ from dualpt.core.results import (
     MEASURES,
     TEST_ACCURACY,
 )
+from dualpt.core.selection_rules import IN_WORDS
 from dualpt.sweeps.comparison.formats.documents import AnyTable, to_csv, to_document, to_markdown
 from dualpt.sweeps.comparison.formats.latex import to_latex, to_latex_document
 from dualpt.sweeps.comparison.formats.terminal import print_notes, print_plain, print_table
@@ -57,6 +58,7 @@ def compare_sweeps(
     protocol: str | None = None,
     baseline: str | None = None,
     common: bool = False,
+    mix_selections: bool = False,
     published: bool = False,
     oracle: bool = False,
     form: str = "table",
@@ -74,7 +76,7 @@ def compare_sweeps(
     check_metric(metric)
     _check_words(protocol=(protocol, get_args(Protocol)))
     frames = {name: read_frame(name, store, BACKBONE_PARAMS if published else ()) for name in dict.fromkeys(names)}
-    selection = select(frames, protocol=protocol, common=common)
+    selection = select(frames, protocol=protocol, common=common, mix_selections=mix_selections)
     beside = published_for(selection) if published else ()
     tables = comparison_tables(
         selection, shots=shots, all_shots=all_shots, metric=metric, baseline=baseline, published=beside
@@ -161,7 +163,15 @@ def comparison_tables(
     if all_shots and selection.protocol not in TRANSFER_PROTOCOLS:
         averages = by_shots(cells, grid, metric=shown)
         tables.append(_beside(averages, published, selection, None) if published else averages)
-    return [replace(tables[0], remarks=(*tables[0].remarks, *selection.remarks)), *tables[1:], *statistics]
+    how = tuple(f"selection {IN_WORDS.get(rule, rule)}" for rule in selection.rules)
+    first = replace(tables[0], remarks=(*tables[0].remarks, *how, *selection.remarks))
+    all_of_them: list[AnyTable] = [first, *tables[1:], *statistics]
+    return [_headed(table, selection.rules) for table in all_of_them]
+
+
+def _headed(table: AnyTable, rules: Sequence[str]) -> AnyTable:
+    """With how settings were selected in its title, wherever that is not the field's way."""
+    return table if set(rules) <= {"validation"} else replace(table, title=f"{table.title}; {' and '.join(rules)}")
 
 
 def _statistics(selection: Selection, baseline: str, shots: Sequence[int], metric: str) -> list[PlainTable]:

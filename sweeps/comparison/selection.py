@@ -26,6 +26,8 @@ class Selection:
     """In the field's order of columns."""
     shots: tuple[int, ...]
     seeds: tuple[int, ...]
+    rules: tuple[str, ...] = ()
+    """By which images settings were selected and options chosen (`core.selection_rules`); several only where mixed."""
     searches: Mapping[str, Search] = field(default_factory=dict)
     """Sweep -> the candidates that its selected setting was chosen from."""
     remarks: tuple[str, ...] = ()
@@ -36,22 +38,36 @@ class Selection:
         return Grid(self.datasets, self.seeds)
 
 
-def select(frames: dict[str, pd.DataFrame], *, protocol: str | None = None, common: bool = False) -> Selection:
+def select(
+    frames: dict[str, pd.DataFrame],
+    *,
+    protocol: str | None = None,
+    common: bool = False,
+    mix_selections: bool = False,
+) -> Selection:
     """Put the cells of one or several sweeps into one frame that a table can be made from.
 
     Args:
         frames: sweep name -> its cells.
         protocol: needed where the sweeps hold cells of several.
         common: compare several sweeps on the datasets, shots and seeds that all of them cover.
+        mix_selections: compare sweeps whose settings were selected by different images.
 
     Raises:
-        UserError: a sweep without comparable cells, several protocols, or grids that differ.
+        UserError: a sweep without comparable cells, several protocols or selections, or grids that differ.
     """
     chosen = {name: _of_protocol(name, frame, protocol) for name, frame in frames.items()}
     protocols = {name: str(cells["protocol"].iloc[0]) for name, cells in chosen.items()}
     if len(set(protocols.values())) > 1:
         found = ", ".join(f"'{name}' has {word}" for name, word in protocols.items())
         raise UserError(f"the sweeps differ in protocol ({found}): compare one with --protocol, or fewer sweeps")
+    rules = {name: own for name, cells in chosen.items() if (own := _rules(cells))}
+    if len(set(rules.values())) > 1 and not mix_selections:
+        found = ", ".join(f"'{name}' has {' and '.join(words)}" for name, words in rules.items())
+        raise UserError(
+            f"the sweeps differ in selection ({found}), and one saw more images than another: compare fewer sweeps, or "
+            "set them side by side with `dualpt compare --mix-selections`"
+        )
     grids = {name: grid_of(cells) for name, cells in chosen.items()}
     if len(grids) > 1:
         chosen = _on_common_grid(chosen, grids) if common else _on_equal_grids(chosen, grids)
@@ -69,6 +85,7 @@ def select(frames: dict[str, pd.DataFrame], *, protocol: str | None = None, comm
         datasets=tuple(datasets),
         shots=tuple(shots),
         seeds=tuple(seeds),
+        rules=tuple(sorted({word for own in rules.values() for word in own})),
         searches={name: search_of(frame, shown) for name, frame in frames.items()},
         remarks=tuple(remarks),
     )
@@ -84,6 +101,14 @@ def _of_protocol(name: str, frame: pd.DataFrame, protocol: str | None) -> pd.Dat
     if protocol is not None and protocol not in recorded:
         raise UserError(f"--protocol: sweep '{name}' holds no cell of {protocol} (recorded: {', '.join(recorded)})")
     return cells[cells["protocol"] == (protocol or recorded[0])]
+
+
+def _rules(cells: pd.DataFrame) -> tuple[str, ...]:
+    """How a sweep selects; a fixed recipe beside what was selected selects nothing. Empty where nothing is trained."""
+    if "selection" not in cells:
+        return ("validation",)
+    found = {str(rule) for rule in cells["selection"].dropna()}
+    return tuple(sorted(found - {"none"} or found))
 
 
 Axes = tuple[list[str], list[int], list[int]]

@@ -16,8 +16,9 @@ from dualpt.core.cell import Cell
 from dualpt.core.config import Protocol, Setting
 from dualpt.core.errors import UserError, nearest
 from dualpt.core.method_catalog import PROMPT, ZERO_SHOT
+from dualpt.core.selection_rules import SelectionRule
 from dualpt.sweeps.ledger.contents import CLASSIFIER_FILE, CONTEXTS_FILE, SETTING_FILE
-from dualpt.sweeps.records import MOVABLE, CellRow
+from dualpt.sweeps.records import MOVABLE, SELECTION_PARAM, CellRow
 from dualpt.sweeps.stores import masked
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ def cell_of(ledger: "Ledger", row: CellRow, overrides: Mapping[str, Any]) -> Cel
         values = json.loads(source.read_text(encoding="utf-8"))
     setting = Setting().with_values(values, source=f"{SETTING_FILE} of run {row.run_id}")
     setting = setting.with_values(overrides)
-    return Cell(setting, row.dataset, cast(Protocol, row.protocol), row.shots, row.seed)
+    rule = cast(SelectionRule, row.params.get(SELECTION_PARAM, "validation"))
+    return Cell(setting, row.dataset, cast(Protocol, row.protocol), row.shots, row.seed, selection=rule)
 
 
 def prompts_of(ledger: "Ledger", row: CellRow, overrides: Mapping[str, Any]) -> "LearnedPrompts":

@@ -71,6 +71,8 @@ def cell_params(cell: Cell) -> dict[str, str]:
     }
     if cell.targets:
         own[records.TARGETS_PARAM] = ", ".join(cell.targets)
+    if cell.selection != "validation":
+        own[records.SELECTION_PARAM] = cell.selection
     return {key: str(value) for key, value in {**cell.setting.active(), **own}.items()}
 
 

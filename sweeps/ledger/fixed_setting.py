@@ -24,8 +24,10 @@ def fixed_values(sweep: LoadedSweep) -> dict[str, object]:
 
 
 def fixed_text(sweep: LoadedSweep) -> str:
-    """The reference as recorded: every key that can change a result, without places on a machine."""
-    return json.dumps({key: _short(value) for key, value in sweep.reference.active().items() if key not in MOVABLE})
+    """The fixed setting as recorded: every key that can change a result, without places on a machine."""
+    fixed = {key: _short(value) for key, value in sweep.reference.active().items() if key not in MOVABLE}
+    rule = sweep.file.grid.selection
+    return json.dumps(fixed if rule == "validation" else {**fixed, "grid.selection": _short(rule)})
 
 
 def refuse_other_file(sweep: LoadedSweep, recorded: str) -> None:

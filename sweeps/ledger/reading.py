@@ -23,7 +23,13 @@ from dualpt.sweeps.ledger.sql import (
 from dualpt.sweeps.records import CellRow, SweepRow, TrialRow, latest
 from dualpt.sweeps.stores import absolute_uri, examine, masked
 
-PLACE_PARAMS = (records.DATASET_PARAM, records.PROTOCOL_PARAM, records.SHOTS_PARAM, records.SEED_PARAM)
+PLACE_PARAMS = (
+    records.DATASET_PARAM,
+    records.PROTOCOL_PARAM,
+    records.SHOTS_PARAM,
+    records.SEED_PARAM,
+    records.SELECTION_PARAM,
+)
 """Parameters that say which cell a run is."""
 
 

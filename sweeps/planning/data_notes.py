@@ -7,7 +7,7 @@ training and test raise accuracy. Titles of own datasets are known to their data
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dualpt.core.cell import Cell
@@ -16,6 +16,7 @@ from dualpt.core.data.checking.validation import validation_of
 from dualpt.core.data.digests import shared_index
 from dualpt.core.errors import UserError
 from dualpt.core.inputs.reading import CellInputs
+from dualpt.core.selection_rules import divides
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.planning.plan import SweepPlan, grid_cells, judged_cells
 
@@ -69,7 +70,8 @@ def data_notes(sweep: LoadedSweep, plan: SweepPlan) -> DataNotes:
     notes: defaultdict[str, dict[str, None]] = defaultdict(dict)
     counts = []
     for inputs in map(CellInputs, judging):
-        cell, validation = inputs.cell, validation_of(inputs.data)
+        held = tuple(item for division in inputs.judging for item in division.val)
+        cell, validation = inputs.cell, validation_of(replace(inputs.data, val=held or inputs.data.val))
         if validation.n_images == 0:
             raise _nothing_to_select_by(cell)
         counts.append(validation.n_images)
@@ -97,6 +99,11 @@ def _judging_cells(sweep: LoadedSweep) -> list[Cell]:
 
 
 def _nothing_to_select_by(cell: Cell) -> UserError:
+    if divides(cell.selection):
+        return UserError(
+            f"search: no class of {cell.dataset} has two training images to divide, and selection {cell.selection} "
+            "has nothing to select by; leave it out of search.datasets"
+        )
     return UserError(
         f"search: {cell.dataset} has no validation image at {cell.shots} shot{'s' * (cell.shots != 1)}, and nothing to "
         "select by: its split lists none and training takes every image; add images to 'val', search at fewer shots "

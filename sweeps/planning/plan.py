@@ -10,11 +10,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
-from dualpt.core.cell import Cell, check_serves, pack_of
+from dualpt.core.cell import Cell, check_serves, pack_of, selection_of
 from dualpt.core.config import Protocol, Setting
 from dualpt.core.data.catalog import dataset_info, expand_datasets
 from dualpt.core.data.protocols import targets_of
 from dualpt.core.presets import find_method, method_setting
+from dualpt.core.selection_rules import SelectionRule
 from dualpt.search_spaces.sweep import LoadedSweep, Variant
 from dualpt.sweeps.records import CellRow, KeyedCell, Kind
 
@@ -90,20 +91,27 @@ def plan_sweep(sweep: LoadedSweep) -> SweepPlan:
 def plan_baseline(name: str, sweep: LoadedSweep) -> TrialPlan:
     """A published method over the whole grid, with the file's fixed values beneath its own."""
     setting = method_setting(name, sweep.file.base_values(), sweep.file.grid.protocol)
-    return TrialPlan(find_method(name)[0], "baseline", setting, grid_cells(sweep, setting))
+    return TrialPlan(find_method(name)[0], "baseline", setting, grid_cells(sweep, setting, searched=False))
 
 
 def plan_variant(variant: Variant, sweep: LoadedSweep) -> TrialPlan:
     """A variant of an ablation, or its reference, over the whole grid."""
     kind: Kind = "reference" if variant.is_reference else "variant"
-    return TrialPlan(variant.name, kind, variant.setting, grid_cells(sweep, variant.setting))
+    return TrialPlan(variant.name, kind, variant.setting, grid_cells(sweep, variant.setting, searched=False))
 
 
-def grid_cells(sweep: LoadedSweep, setting: Setting, shots: int | None = None) -> tuple[Cell, ...]:
-    """The whole grid, or its part at `shots`."""
+def grid_cells(
+    sweep: LoadedSweep, setting: Setting, shots: int | None = None, *, searched: bool = True
+) -> tuple[Cell, ...]:
+    """The whole grid, or its part at `shots`.
+
+    Args:
+        searched: whether the sweep's search proposed the setting.
+    """
     grid = sweep.file.grid
     at = grid.shots if shots is None else [shots]
-    return plan_cells(setting, grid.datasets, grid.protocol, at, grid.seeds, grid.targets)
+    rule = selection_of(setting, grid.selection, searched=searched and sweep.file.search is not None)
+    return plan_cells(setting, grid.datasets, grid.protocol, at, grid.seeds, grid.targets, rule)
 
 
 def judged_cells(sweep: LoadedSweep, setting: Setting, shots: int | None = None) -> tuple[Cell, ...]:
@@ -113,7 +121,8 @@ def judged_cells(sweep: LoadedSweep, setting: Setting, shots: int | None = None)
         return ()
     at = [shots] if shots is not None else search.shots or grid.shots
     datasets, seeds = search.datasets or grid.datasets, search.seeds or grid.seeds
-    return plan_cells(setting, datasets, grid.protocol, at, seeds, grid.targets)
+    rule = selection_of(setting, grid.selection, searched=True)
+    return plan_cells(setting, datasets, grid.protocol, at, seeds, grid.targets, rule)
 
 
 def plan_cells(
@@ -123,6 +132,7 @@ def plan_cells(
     shots: Sequence[int],
     seeds: Sequence[int],
     targets: Sequence[str] | None = None,
+    selection: SelectionRule = "validation",
 ) -> tuple[Cell, ...]:
     """All cells of one setting in one fixed order, cheap ones first: by shots, then classes, then as listed.
 
@@ -131,14 +141,17 @@ def plan_cells(
     Raises:
         UserError: an unknown dataset, or a method on frozen features under a protocol that it doesn't serve.
     """
-    check_serves(setting, protocol, shots)
+    check_serves(setting, protocol, shots, selection)
     root = setting.data.folder
     names = sorted(expand_datasets(datasets, root), key=lambda name: classes_of(name, root))
     tested = {name: targets_of(protocol, name, targets, root) for name in names}
     if not setting.trains:
         return tuple(Cell(setting, name, protocol, 0, 0, tested[name]) for name in names)
     return tuple(
-        Cell(setting, name, protocol, k, seed, tested[name]) for k in sorted(shots) for name in names for seed in seeds
+        Cell(setting, name, protocol, k, seed, tested[name], selection)
+        for k in sorted(shots)
+        for name in names
+        for seed in seeds
     )
 
 

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 from rich.console import Console
 from rich.table import Table
 
-from dualpt.core.cell import Cell, check_serves
+from dualpt.core.cell import Cell, check_serves, selection_of
 from dualpt.core.config import Protocol, Setting
 from dualpt.core.data.catalog import dataset_info
 from dualpt.core.data.protocols import TARGET, targets_of
 from dualpt.core.errors import UserError, nearest
 from dualpt.core.presets import method_setting
 from dualpt.core.seeds import parse_seeds
+from dualpt.core.selection_rules import SelectionRule
 from dualpt.search_spaces.overrides import parse_overrides
 from dualpt.sweeps.console import showing_progress
 from dualpt.sweeps.outputs import writable_folder
+from dualpt.sweeps.records import SELECTION_PARAM
 
 if TYPE_CHECKING:
     from dualpt.core.running.cell_runner import CellResult
@@ -39,13 +41,14 @@ def train_once(
     overrides: list[str],
     save: Path | None,
     as_json: bool,
+    selection: str | None = None,
 ) -> None:
     """Train the seeds of one setting as replicas, print what came out, and keep it where `save` says.
 
     Raises:
         UserError: any fault of the setting, of its data or of the folder `save`, before training.
     """
-    cells = cells_of(dataset, shots, seeds, method, protocol, targets, overrides)
+    cells = cells_of(dataset, shots, seeds, method, protocol, targets, overrides, selection)
     if save is not None:
         writable_folder(save, "--save")
     results = train_cells(cells, console, quiet=as_json or not console.is_terminal)
@@ -86,6 +89,7 @@ def cells_of(
     protocol: str,
     targets: str | None,
     overrides: list[str],
+    selection: str | None = None,
 ) -> list[Cell]:
     """The cells of one setting on one dataset, one per seed, as the command line gives them.
 
@@ -94,7 +98,8 @@ def cells_of(
     """
     values = parse_overrides(overrides)
     n_shots = _shots(shots, values.pop("data.shots", None))
-    return cells_for(dataset, n_shots, seeds_of(seeds), method, protocol, _words(targets), values)
+    rule = _selection(selection, values.pop(SELECTION_PARAM, None))
+    return cells_for(dataset, n_shots, seeds_of(seeds), method, protocol, _words(targets), values, rule)
 
 
 def cells_for(
@@ -105,12 +110,14 @@ def cells_for(
     protocol: str,
     targets: Sequence[str] | None,
     values: Mapping[str, Any],
+    selection: SelectionRule = "validation",
 ) -> list[Cell]:
     """The cells of one setting on one dataset, one per seed.
 
     Args:
         method: a published one, or a setting to start from.
         values: keys of the setting over the method's.
+        selection: by which images they are judged.
 
     Raises:
         UserError: any fault of the values.
@@ -126,10 +133,11 @@ def cells_for(
     setting = start.with_values(values, source="override")
     if not setting.trains:
         shots, numbers = 0, [0]
-    check_serves(setting, cast(Protocol, protocol), [shots])
+    rule = selection_of(setting, selection, searched=True)
+    check_serves(setting, cast(Protocol, protocol), [shots], rule)
     name = dataset_info(dataset, setting.data.folder).name
     tested = targets_of(cast(Protocol, protocol), name, targets, setting.data.folder)
-    return [Cell(setting, name, cast(Protocol, protocol), shots, seed, tested) for seed in numbers]
+    return [Cell(setting, name, cast(Protocol, protocol), shots, seed, tested, rule) for seed in numbers]
 
 
 def _words(text: str | None) -> list[str] | None:
@@ -159,6 +167,17 @@ def _shots(option: int | None, override: Any) -> int:
     return override
 
 
+def _selection(option: str | None, override: Any) -> SelectionRule:
+    """What `--selection` or the override `data.selection`, the name in the ledger, says."""
+    known = get_args(SelectionRule)
+    for place, word in (("--selection", option), (SELECTION_PARAM, override)):
+        if word is not None and word not in known:
+            raise UserError(f"{place}: unknown rule '{word}'{nearest(str(word), known)} (known: {', '.join(known)})")
+    if option is not None and override is not None and option != override:
+        raise UserError(f"--selection {option} and {SELECTION_PARAM}={override} differ; give one of them")
+    return cast(SelectionRule, option or override or "validation")
+
+
 def _summary(result: "CellResult") -> dict[str, object]:
     cell = result.cell
     return {
@@ -166,6 +185,7 @@ def _summary(result: "CellResult") -> dict[str, object]:
         "protocol": cell.protocol,
         "shots": cell.shots,
         "seed": cell.seed,
+        "selection": cell.selection,
         "cell_key": result.key,
         "sample_fingerprint": result.sample_fingerprint,
         "targets": list(cell.targets),

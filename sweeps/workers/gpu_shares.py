@@ -178,7 +178,7 @@ def _measure(worker: "WorkerConfig", cells: Sequence[Cell]) -> Measured | None:
 def _one_epoch(cell: Cell) -> Cell:
     """The cell with one epoch of training; a method on frozen features has its own number, and takes seconds."""
     setting = cell.setting.with_values({"optim.epochs": 1}, source="run.gpus_per_trial: auto")
-    return Cell(setting, cell.dataset, cell.protocol, cell.shots, cell.seed)
+    return Cell(setting, cell.dataset, cell.protocol, cell.shots, cell.seed, selection=cell.selection)
 
 
 def _cpus_beside_a_gpu() -> float:

@@ -542,3 +542,29 @@ search:
         with pytest.raises(UserError, match="tip-adapter: can't be judged under protocol base-to-new"):
             self.load(tmp_path, "baselines: [tip-adapter]", "protocol=base-to-new")
         self.load(tmp_path, "baselines: [gda]", "protocol=base-to-new")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["selection=none"], "grid.selection: none is one fixed recipe, and a search has nothing to select by"),
+        (["selection=support-holdout"], "selection support-holdout: 1 shot can't be divided"),
+        (
+            ["selection=support-cv", "shots=[4]", "baselines=[tip-adapter]"],
+            "and support-cv has several; set tip-adapter",
+        ),
+        (["selection=test"], "grid.selection"),
+    ],
+)
+def test_selections_that_cannot_be_are_one_line(good: Path, words: list[str], said: str) -> None:
+    with pytest.raises(UserError) as fault:
+        load_sweep(good, parse_overrides(words))
+    assert said in str(fault.value)
+    assert "\n" not in str(fault.value)
+
+
+def test_a_selection_is_a_key_of_the_grid(good: Path) -> None:
+    assert load_sweep(good).file.grid.selection == "validation"
+    assert load_sweep(good, parse_overrides(["selection=support-cv", "shots=[4]"])).file.grid.selection == "support-cv"
+    good.write_text(GOOD.split("search:")[0].replace("shots: [1, 16]", "shots: [1, 16], selection: none"))
+    assert load_sweep(good).file.grid.selection == "none"

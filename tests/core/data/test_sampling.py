@@ -8,7 +8,7 @@ import pytest
 
 from dualpt.core.data.catalog import dataset_info
 from dualpt.core.data.readers import read_split
-from dualpt.core.data.sampling import base_to_new, draw_few_shot, n_base_classes
+from dualpt.core.data.sampling import base_to_new, draw_few_shot, folds, held_out, n_base_classes
 from dualpt.core.data.splits import Item, Split, make_split
 
 PUBLISHED = {"dtd": "DescribableTextures", "eurosat": "EuroSAT", "oxford_pets": "OxfordPets"}
@@ -93,6 +93,35 @@ def test_the_sample_has_its_own_fingerprint() -> None:
     prints = {draw_few_shot(split, shots, seed).fingerprint for shots in (1, 2) for seed in (1, 2, 3)}
     assert len(prints) == 6
     assert draw_few_shot(split, 2, 3).fingerprint == draw_few_shot(split, 2, 3).fingerprint
+
+
+def test_one_image_of_every_class_is_held_out_and_an_only_one_stays() -> None:
+    support = items("train", "0001112")
+    kept, held = held_out(support, seed=1)
+    assert sorted(item.label for item in held) == [0, 1]
+    assert [item for item in support if item not in held] == list(kept)
+    assert held_out(support, seed=1) == (kept, held)
+    assert len({held_out(support, seed)[1] for seed in range(20)}) > 3
+
+
+@pytest.mark.parametrize(("labels", "count"), [("0011", 2), ("000111", 3), ("0" * 16 + "1" * 16, 4), ("0000011", 4)])
+def test_folds_hold_every_image_out_once(labels: str, count: int) -> None:
+    support = items("train", labels)
+    found = folds(support, seed=3)
+    assert len(found) == count
+    assert sorted(item for _, held in found for item in held) == sorted(support)
+    for kept, held in found:
+        assert set(kept) | set(held) == set(support)
+        assert not set(kept) & set(held)
+        assert {item.label for item in kept} == {item.label for item in support}
+        most = {label: labels.count(label) for label in set(labels)}
+        assert all(sum(i.label == int(label) for i in held) <= -(-n // count) for label, n in most.items())
+
+
+def test_an_only_image_is_never_held_out() -> None:
+    assert folds(items("train", "0123"), seed=1) == []
+    assert held_out(items("train", "012"), seed=1)[1] == ()
+    assert all(item.label == 0 for _, held in folds(items("train", "001"), seed=1) for item in held)
 
 
 @pytest.mark.parametrize(("n_classes", "n_base"), [(10, 5), (47, 24), (37, 19), (2, 1), (1, 1)])

@@ -39,6 +39,7 @@ def asked_for(command: str) -> list[Cell]:
             options.get("--protocol", "few-shot"),
             options.get("--targets"),
             overrides,
+            options.get("--selection"),
         )
     ]
 
@@ -67,6 +68,11 @@ def test_targets_are_those_of_every_source() -> None:
     found = asked_for(training_command(list(map(row, cells))))
     assert [set(cell.targets) for cell in found] == [set(cell.targets) for cell in cells]
     assert {cell.protocol for cell in found} == {"cross-dataset"}
+
+
+def test_selections_come_out_again() -> None:
+    cells = [Cell(method_setting("coop"), "mini-pets", "few-shot", 4, 1, selection="support-cv")]
+    assert asked_for(training_command(list(map(row, cells)))) == cells
 
 
 def test_what_the_command_leaves_to_the_reader_is_said() -> None:

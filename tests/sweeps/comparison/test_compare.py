@@ -167,3 +167,18 @@ def test_the_oracle_gap_is_a_table_of_its_own_after_the_others(monkeypatch: pyte
     assert "+5.0 ± 0.0" in shown[len(without) :]
     with pytest.raises(UserError, match="--oracle: sweep 'mine' searched nothing"):
         compare(monkeypatch, FEW_SHOT, oracle=True)
+
+
+def test_every_table_says_how_settings_were_selected(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usual = [{**one, "selection": "validation" if one["shots"] else None} for one in FEW_SHOT]
+    compare(monkeypatch, usual, form="json")
+    (table,) = json.loads(capsys.readouterr().out)["tables"]
+    assert any(note.startswith("selection validation: up to 4") for note in table["notes"])
+    assert "validation" not in table["title"]
+    held = [{**one, "selection": "support-holdout" if one["shots"] else None} for one in FEW_SHOT]
+    compare(monkeypatch, held, form="json", all_shots=True, baseline="zero-shot")
+    tables = json.loads(capsys.readouterr().out)["tables"]
+    assert len(tables) > 3
+    assert all(one["title"].endswith("; support-holdout") for one in tables)

@@ -73,3 +73,20 @@ def test_unfinished_sweeps_are_shown_as_such() -> None:
     cells.loc[0, "status"], cells.loc[1, "status"] = "RUNNING", "FAILED"
     assert select({"mine": cells}).remarks == ("sweep 'mine' is unfinished: cells 1 running, 1 failed",)
     assert select({"mine": sweep()}).remarks == ()
+
+
+def test_sweeps_that_select_by_different_images_are_not_mixed_unless_asked() -> None:
+    first, second = sweep(selection="validation"), sweep(("plot",), selection="support-cv")
+    with pytest.raises(
+        UserError, match=r"differ in selection .'a' has validation, 'b' has support-cv.*--mix-selections"
+    ):
+        select({"a": first, "b": second})
+    assert select({"a": first, "b": second}, mix_selections=True).rules == ("support-cv", "validation")
+
+
+def test_a_fixed_recipe_stands_beside_what_was_selected() -> None:
+    cells = pd.concat([sweep(selection="none"), sweep(("plot",), selection="support-holdout")])
+    zero = sweep(("zero-shot",), shots=(0,), seeds=(0,), selection=None)
+    assert select({"a": pd.concat([cells, zero])}).rules == ("support-holdout",)
+    assert select({"a": sweep(selection="none")}).rules == ("none",)
+    assert select({"a": sweep()}).rules == ("validation",)

@@ -9,6 +9,7 @@ from dualpt.core.errors import UserError
 from dualpt.core.method_catalog import read_files_again
 from dualpt.sweeps.launching.earlier_launches import refuse_another_file
 from dualpt.sweeps.launching.preview import dry_run
+from dualpt.sweeps.ledger.fixed_setting import fixed_text, refuse_other_file
 from dualpt.sweeps.ledger.mlflow import Ledger
 from tests.core.own_method import SOURCE as OWN
 from tests.sweeps.fake_runner import fake_key
@@ -64,3 +65,11 @@ def test_the_address_of_the_environment_is_the_store_where_none_is_given(
     assert declare().file.run.tracking_uri.startswith("sqlite:///")
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert declare(**{"run.tracking_uri": None}).file.run.tracking_uri == "sqlite:///mlflow.db"
+
+
+def test_a_name_belongs_to_one_selection(declare: Declare) -> None:
+    usual, held = declare(), declare(**{"grid.selection": "support-holdout"})
+    assert "selection" not in fixed_text(usual)
+    with pytest.raises(UserError, match=r"grid\.selection: not used there, support-holdout here"):
+        refuse_other_file(held, fixed_text(usual))
+    refuse_other_file(held, fixed_text(held))

@@ -12,7 +12,15 @@ from dualpt.core.config import Setting
 from dualpt.core.data.catalog import IMAGENET_VARIANTS
 from dualpt.core.errors import UserError
 from dualpt.core.presets import method_setting
-from dualpt.sweeps.planning.plan import count, estimate_seconds, into_packs, plan_cells, plan_sweep
+from dualpt.sweeps.planning.plan import (
+    count,
+    estimate_seconds,
+    grid_cells,
+    into_packs,
+    judged_cells,
+    plan_cells,
+    plan_sweep,
+)
 from dualpt.sweeps.records import CellRow, KeyedCell, grid_metrics, latest, setting_hash
 from tests.core.own_method import SOURCE
 from tests.sweeps.fake_runner import fake_key
@@ -194,3 +202,19 @@ def test_a_users_own_runs_under_its_name(tmp_path: Path, declare: Declare) -> No
     assert [(one.name, len(one.cells)) for one in baselines] == [("gda", 6), ("pulled", 6)]
     with pytest.raises(UserError, match="pulled: can't be judged under protocol cross-dataset"):
         plan_cells(baselines[1].setting, ["mini-pets"], "cross-dataset", [4], [1])
+
+
+def test_candidates_are_judged_as_the_grid_says_and_fixed_recipes_not_at_all(declare: Declare) -> None:
+    sweep = declare(**{"grid.selection": "support-holdout", "baselines": ["zero-shot", "coop", "tip-adapter"]})
+    plan = plan_sweep(sweep)
+    rules = {baseline.name: {cell.selection for cell in baseline.cells} for baseline in plan.baselines}
+    assert rules == {"zero-shot": {"validation"}, "coop": {"none"}, "tip-adapter": {"support-holdout"}}
+    judged, best = judged_cells(sweep, sweep.reference), grid_cells(sweep, sweep.reference)
+    assert {cell.selection for cell in (*judged, *best)} == {"support-holdout"}
+    assert set(judged) <= set(best)
+
+
+def test_by_default_cells_are_what_they_were(declare: Declare) -> None:
+    sweep = declare()
+    cells = [cell for baseline in plan_sweep(sweep).baselines for cell in baseline.cells]
+    assert {cell.selection for cell in (*cells, *grid_cells(sweep, sweep.reference))} == {"validation"}

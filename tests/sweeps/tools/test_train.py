@@ -60,3 +60,20 @@ def test_values_without_a_number_are_null_in_json(tmp_path: Path) -> None:
 
     document = json.loads(path.read_text(), parse_constant=refuse)
     assert document["per_class"] == {"test": {"beagle": 50.0, "pug": None}}
+
+
+def selections(option: str | None, *overrides: str, method: str = "coop", shots: int = 4) -> set[str]:
+    made = cells_of("mini-pets", shots, "1-2", method, "few-shot", None, list(overrides), option)
+    return {cell.selection for cell in made}
+
+
+def test_a_selection_has_one_meaning_in_two_spellings() -> None:
+    assert selections(None) == {"validation"}
+    assert selections("support-cv") == selections(None, "data.selection=support-cv") == {"support-cv"}
+    assert selections("support-cv", method="zero-shot") == {"validation"}
+    with pytest.raises(UserError, match=r"--selection none and data\.selection=support-cv differ"):
+        selections("none", "data.selection=support-cv")
+    with pytest.raises(UserError, match=r"--selection: unknown rule .support."):
+        selections("support")
+    with pytest.raises(UserError, match="1 shot can't be divided"):
+        selections("support-holdout", shots=1)
