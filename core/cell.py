@@ -61,9 +61,28 @@ def check_serves(setting: Setting, protocol: Protocol, shots: Sequence[int]) -> 
         served = ", ".join(sorted(definition.protocols))
         raise UserError(f"{name}: can't be judged under protocol {protocol}, since it serves {served} alone")
     setting.definition.instance.check(setting.definition.options(dict(setting.own)), protocol)
+    if setting.data.features is None:
+        check_rows(setting, max(1, setting.reads.views), min(shots))
     if (fewest := min(shots)) < definition.min_shots:
         raise UserError(
             f"{name}: needs at least {definition.min_shots} shots, found {fewest}; raise or leave out shots"
+        )
+
+
+def check_rows(setting: Setting, views: int, shots: int) -> None:
+    """Refuse fewer rows of a class than the method needs.
+
+    Args:
+        views: of each image, each a row.
+
+    Raises:
+        UserError: naming the method and the number.
+    """
+    name, rows = setting.definition.name, setting.reads.rows
+    if shots * views < rows:
+        raise UserError(
+            f"{name}: needs {rows} rows of each class, and finds {shots * views} (shots {shots}, views of an image "
+            f"{views}); raise the shots, or leave it out"
         )
 
 
