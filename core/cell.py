@@ -94,11 +94,14 @@ def check_serves(
         served = ", ".join(sorted(definition.protocols))
         raise UserError(f"{name}: can't be judged under protocol {protocol}, since it serves {served} alone")
     setting.definition.instance.check(setting.definition.options(dict(setting.own)), protocol)
+    left = least_left(fewest, selection)
+    if setting.data.features is None:
+        check_rows(setting, max(1, setting.reads.views), left)
     if fewest < definition.min_shots:
         raise UserError(
             f"{name}: needs at least {definition.min_shots} shots, found {fewest}; raise or leave out shots"
         )
-    if (left := least_left(fewest, selection)) < definition.min_shots:
+    if left < definition.min_shots:
         raise UserError(
             f"{name}: needs at least {definition.min_shots} shots, and selection {selection} leaves {left} of "
             f"{fewest} to train on; raise shots, or choose another selection"
@@ -132,6 +135,23 @@ def check_terms(setting: Setting) -> None:
         raise UserError(
             "inference.global_weight, inference.local_weight and inference.description_weight are 0, so there are no "
             "logits; raise one"
+        )
+
+
+def check_rows(setting: Setting, views: int, shots: int) -> None:
+    """Refuse fewer rows of a class than the method needs.
+
+    Args:
+        views: of each image, each a row.
+
+    Raises:
+        UserError: naming the method and the number.
+    """
+    name, rows = setting.definition.name, setting.reads.rows
+    if shots * views < rows:
+        raise UserError(
+            f"{name}: needs {rows} rows of each class, and finds {shots * views} (images {shots}, views of each "
+            f"{views}); raise the shots, or leave it out"
         )
 
 

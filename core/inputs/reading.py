@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
 
-from dualpt.core.cell import Cell
+from dualpt.core.cell import Cell, check_rows
 from dualpt.core.config import Protocol, Setting, tests_with_descriptions, uses_descriptions
 from dualpt.core.data.catalog import DatasetInfo, dataset_info
 from dualpt.core.data.checking.image_faults import check_depth
@@ -22,9 +22,10 @@ from dualpt.core.descriptions.bank import Sentences
 from dualpt.core.descriptions.reading import read_bank
 from dualpt.core.errors import UserError
 from dualpt.core.files.locations import cache_root, temporary_root
-from dualpt.core.inputs.import_limits import check_import
+from dualpt.core.inputs.import_limits import check_import, crops_read
 from dualpt.core.mini.grid import MANIFEST_NAME, ensure_mini_grid, is_drawn
 from dualpt.core.recipes import Recipe, resolve_recipe
+from dualpt.core.selection_rules import least_left
 
 EMBEDDED_BANKS = Path(__file__).parents[1] / "data" / "banks"
 """Description banks that ship with the project."""
@@ -139,6 +140,9 @@ class CellInputs:
         self.cell = cell
         self.datasets = {name: find_dataset(cell.setting, name) for name in (cell.dataset, *cell.targets)}
         """The source and the targets, by name."""
+        if self.source.is_imported and cell.setting.fits_features:
+            left = least_left(cell.shots, cell.selection)
+            check_rows(cell.setting, max(1, crops_read(cell.setting, self.source.imported)), left)
 
     @property
     def source(self) -> Dataset:

@@ -38,6 +38,8 @@ class Needs:
     """Whether the lengths of raw features are read (`Images.norms`, `Images.raw`)."""
     hidden: bool = False
     """Whether features before the projection into the joint space are read."""
+    rows: int = 1
+    """Rows of each class, of which every view of an image is one, that it needs at least."""
     text: bool = True
     """Whether the class names' text features are read; without, `Support.raw_text` may be (C, 0)."""
 

@@ -97,6 +97,9 @@ def import_features(
         Path | None, typer.Option("--out", help="Folder of imports, one file per dataset; in the cache by default.")
     ] = None,
     split: Annotated[Path | None, typer.Option(help="The dataset's split file, in place of the data root's.")] = None,
+    draws: Annotated[
+        Path | None, typer.Option(help="Dassl's split_fewshot: which images each draw has; FOLDER's own by default.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws that the features are of.")] = 1,
     logit_scale: Annotated[float, typer.Option(min=1e-3, help="CLIP's logit scale; 100 for OpenAI's weights.")] = 100.0,
     raw: Annotated[bool, typer.Option("--raw", help="Rows aren't normalised; their norms are kept.")] = False,
@@ -122,6 +125,7 @@ def import_features(
         root=root,
         split_file=split,
         to=to,
+        draws=draws,
         seed=seed,
         scale=logit_scale,
         raw=raw,

@@ -27,6 +27,7 @@ def import_folder(
     root: Path | None,
     split_file: Path | None,
     to: Path | None,
+    draws: Path | None,
     seed: int,
     scale: float,
     raw: bool,
@@ -37,13 +38,17 @@ def import_folder(
     Raises:
         UserError: any fault of the folder, before anything is written; one line.
     """
+    from dualpt.core.features.imported.fewshot_pickles import find_draws
     from dualpt.core.features.imported.make_import import Declared, make_import, write_import
 
     info = dataset_info(dataset, None if root is None else root.expanduser())
     name = _architecture(backbone)
     split = _split(info, root, split_file)
-    declared = Declared(info, name, split, seed, scale, raw)
-    made = make_import(folder.expanduser(), declared)
+    folder = folder.expanduser()
+    found = find_draws(folder if draws is None else draws.expanduser())
+    if draws is not None and not found:
+        raise UserError(f"--draws: {draws} holds no shot_K-seed_S.pkl, as Dassl's split_fewshot does")
+    made = make_import(folder, Declared(info, name, split, seed, scale, raw, found))
     target = to.expanduser() if to is not None else cache_root() / "imported" / name
     path = write_import(made, target)
     if as_json:

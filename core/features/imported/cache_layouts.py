@@ -100,7 +100,7 @@ def read_cache(folder: Path) -> Cache:
         hint = f"; did you mean a folder in it ({inside})?" if inside else ""
         raise UserError(f"{folder}: holds no cached features ({', '.join(SUFFIXES)}){hint}")
     stems = {path.stem.removesuffix(UNNORMED) for path in files.values() if path.suffix == ".pt"}
-    if any(KEYS.fullmatch(stem) or VECTORS.fullmatch(stem) for stem in stems) or "test_f" in stems:
+    if any(KEYS.fullmatch(stem) or VECTORS.fullmatch(stem) for stem in stems) or {"val_f", "test_f"} & stems:
         return _TorchCache(folder, files).read()
     return _named_arrays(files, folder)
 

@@ -3,7 +3,7 @@
 Shapes: N training rows, V crops, n rows, D joint width, C classes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from dualpt.core.features.imported.cache_checks import (
     checked_rows,
 )
 from dualpt.core.features.imported.cache_layouts import Cache, CachedPart, mean_direction, read_cache
+from dualpt.core.features.imported.fewshot_pickles import FewshotFile, rows_of_draw
 from dualpt.core.files.locations import write_atomically
 from dualpt.core.files.tensor_file import content_sha256, tensors_as_bytes
 
@@ -45,6 +46,8 @@ class Declared:
     """CLIP's logit scale."""
     raw: bool = False
     """Whether rows aren't normalised, whatever their files' names say."""
+    draws: Sequence[FewshotFile] = ()
+    """Draws that were kept as files of their own."""
 
     @property
     def n_classes(self) -> int | None:
@@ -107,7 +110,7 @@ def make_import(folder: Path, declared: Declared) -> MadeImport:
         class_names=_class_names(cache, declared, n_classes),
         labels={part: tuple(one.labels.tolist()) for part, one in rows.items()},
         paths=_paths(declared.split, train.complete),
-        draws=train.draws,
+        draws=_draws(train, declared),
         complete=train.complete,
         crops=0 if train.crops is None else len(train.crops),
         raw=raw,
@@ -256,6 +259,38 @@ def _n_views(crops: _Rows, rows: _Rows | None) -> int:
             if (by_view == by_view[0]).all():
                 return total // n_images
     return 1
+
+
+def _draws(train: _Train, declared: Declared) -> tuple[StoredDraw, ...]:
+    """Those that the features are of, with the validation images that files say, or those of files alone.
+
+    Raises:
+        UserError: files of draws without a split to find their images in, or of other images than the features'.
+    """
+    if not declared.draws:
+        return train.draws
+    if declared.split is None:
+        source = declared.draws[0].source
+        raise UserError(
+            f"{source}: names images, and no split says which rows are theirs; give data.root or --split FILE"
+        )
+    image_folder = f"{declared.info.folder}/{declared.info.image_folder}".rstrip("/")
+    kept = {(one.shots, one.seed): rows_of_draw(one, declared.split, image_folder) for one in declared.draws}
+    if train.complete:
+        return tuple(kept.values())
+    listed = declared.split.train
+    for draw in train.draws:
+        named = kept.get((draw.shots, draw.seed))
+        if named is None:
+            continue
+        labels = [listed[row].label for row in named.train]
+        if labels != train.rows.labels[list(draw.train)].tolist():
+            fault = f"the {draw.shots}-shot features aren't of the draw in shot_{draw.shots}-seed_{draw.seed}.pkl"
+            raise UserError(f"{train.rows.labels_place}: {fault}; give its --seed, or leave out --draws")
+    return tuple(
+        replace(draw, val=kept[draw.shots, draw.seed].val) if (draw.shots, draw.seed) in kept else draw
+        for draw in train.draws
+    )
 
 
 def _n_train(declared: Declared) -> int | None:

@@ -43,7 +43,7 @@ from dualpt.core.methods.interface import (
 ALPHAS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 """Candidates for alpha."""
 Covariance = Literal["shrunk", "class-mean"]
-ZERO = "gda: no class has two different rows, so the covariance is zero; raise the shots or gda.views"
+ZERO = "GDA: no class has two different rows, so the covariance is zero; raise the shots or the option views"
 
 NEW_CLASSES = "gda: new classes need gda.covariance=class-mean, as in its authors' base-to-new script"
 
@@ -92,7 +92,8 @@ class Gda(Method[GdaOptions]):
             raise UserError(NEW_CLASSES)
 
     def needs(self, options: GdaOptions) -> Needs:
-        return Needs(views=options.views, min_crop_area=options.min_crop_area, validation=options.alpha is None)
+        validation = options.alpha is None
+        return Needs(views=options.views, min_crop_area=options.min_crop_area, validation=validation, rows=2)
 
     def fit(self, support: Support, options: Sequence[GdaOptions]) -> Fitted:
         check_every_class(support, self.name)

@@ -32,7 +32,7 @@ class GdaImage(Method[GdaImageOptions]):
     options = GdaImageOptions
 
     def needs(self, options: GdaImageOptions) -> Needs:
-        return Needs(views=options.views, min_crop_area=options.min_crop_area, text=False)
+        return Needs(views=options.views, min_crop_area=options.min_crop_area, rows=2, text=False)
 
     def fit(self, support: Support, options: Sequence[GdaImageOptions]) -> Fitted:
         check_every_class(support, self.name)

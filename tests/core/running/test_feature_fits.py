@@ -180,6 +180,14 @@ def test_protocols_and_shots_that_a_method_is_not_made_for(tmp_path: Path) -> No
         check_serves(setting, "few-shot", [4, 1])
 
 
+def test_one_row_of_a_class_is_refused_before_anything_is_encoded() -> None:
+    one = method_setting("gda").with_values({"gda.views": 0})
+    with pytest.raises(UserError, match=r"gda: needs 2 rows of each class, and finds 1 \(images 1, views of each 1\)"):
+        check_serves(one, "few-shot", [1, 4])
+    check_serves(one, "few-shot", [2])
+    check_serves(method_setting("gda"), "few-shot", [1])
+
+
 def imported_cell(folder: Path, method: str, seed: int = 1, shots: int = 16, protocol: str = "few-shot") -> Cell:
     values: dict[str, Value] = {"data.features": str(folder), "backbone.name": caches.BACKBONE}
     setting = method_setting(method, protocol=protocol).with_values(values)  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
 from dualpt.core.data.catalog import dataset_info
+from dualpt.core.data.splits import Item, Split, make_split
 from dualpt.core.features.imported.make_import import Declared, MadeImport, make_import, write_import
 
 DATASET, BACKBONE, WIDTH, CLASSES = "mini-tiles", "toy", 12, 8
@@ -73,6 +74,16 @@ def write_tip_cache(
 def text_features() -> Tensor:
     """(C, D), normalised and not quite the classes' centres."""
     return normalize(part(1, seed=3, noise=1.0).raw, dim=-1)
+
+
+def split_of(order: list[int] | None = None) -> Split:
+    """A split with the numbers of mini-tiles, its classes in some order."""
+    labels = list(range(CLASSES)) if order is None else order
+    parts = {
+        name: [Item(f"{name}-{c}-{i}.png", c, f"kind {c}") for c in labels for i in range(count)]
+        for name, count in COUNTS.items()
+    }
+    return make_split(parts, Path("split.json"))
 
 
 def declared(**more: object) -> Declared:

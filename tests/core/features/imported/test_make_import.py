@@ -12,31 +12,20 @@ from torch.nn.functional import normalize
 
 from dualpt.core.data.catalog import dataset_info
 from dualpt.core.data.imported_split import find_import
-from dualpt.core.data.splits import Item, Split, make_split
 from dualpt.core.errors import UserError
 from dualpt.core.features.imported.make_import import NO_NORMS, UNCOMPARED, Declared, make_import, write_import
 from tests.core.features.imported.caches import (
     CLASSES,
-    COUNTS,
     DATASET,
     WIDTH,
     crops_of,
     declared,
     made,
     part,
+    split_of,
     text_features,
     write_tip_cache,
 )
-
-
-def split_of(order: list[int] | None = None) -> Split:
-    """A split with the numbers of mini-tiles, its classes in some order."""
-    labels = list(range(CLASSES)) if order is None else order
-    parts = {
-        name: [Item(f"{name}-{c}-{i}.png", c, f"kind {c}") for c in labels for i in range(count)]
-        for name, count in COUNTS.items()
-    }
-    return make_split(parts, Path("split.json"))
 
 
 def test_a_cache_becomes_an_import(tmp_path: Path) -> None:

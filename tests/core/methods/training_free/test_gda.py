@@ -129,7 +129,8 @@ def test_a_cell_gets_packed_what_it_gets_alone(options: GdaOptions) -> None:
 def test_estimates_that_do_not_exist_are_refused() -> None:
     one_each = clip_like_support(views=1, n_images=C)
     with pytest.raises(
-        UserError, match=r"no class has two different rows, so the covariance is zero; raise the shots or gda\.views"
+        UserError,
+        match=r"no class has two different rows, so the covariance is zero; raise the shots or the option views",
     ):
         METHOD.fit(one_each, [GdaOptions(alpha=1.0)] * R)
     with pytest.raises(UserError, match=r"class-mean needs two rows per class; raise the shots or gda\.views"):
