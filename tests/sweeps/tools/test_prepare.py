@@ -1,7 +1,6 @@
 """`dualpt data prepare` as it is typed."""
 
-import subprocess
-import sys
+import multiprocessing
 import time
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from dualpt.sweeps.cli import app
 from dualpt.sweeps.tools.prepare import only_one
 from tests.core.data.preparing.miniatures import ARCHIVES, SPLIT_FILES, TORCHVISION, lists_of, write
 from tests.core.data.preparing.preparing import snapshot
-
 
 SLOW = 8 * 2**20
 """Bytes of an image that takes long enough to be killed at the next."""
@@ -63,12 +61,13 @@ def test_a_killed_process_is_continued(tmp_path: Path) -> None:
         with path.open("r+b") as file:
             file.truncate(SLOW)
     words = ["--from", str(tmp_path / "have"), "--root", str(tmp_path / "root"), "--copy"]
-    process = subprocess.Popen([sys.executable, "-m", "dualpt.sweeps.cli", "data", "prepare", *words])
+    process = multiprocessing.get_context("fork").Process(target=prepare, args=words)
+    process.start()
     folder = tmp_path / "root/eurosat"
-    while process.poll() is None and not list(folder.rglob("*.jpg")):
+    while process.is_alive() and not list(folder.rglob("*.jpg")):
         time.sleep(0.01)
     process.kill()
-    process.wait()
+    process.join()
     kept = {path.name: path.stat().st_ino for path in folder.rglob("*.jpg")}
     assert prepare(*words).exit_code == 0
     found = {path.name: path for path in (folder / "2750").rglob("*.jpg")}
