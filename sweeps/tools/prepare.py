@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dualpt.core.data.catalog import dataset_info, expand_datasets
+from dualpt.core.data.catalog import GRIDS, dataset_info, expand_datasets
 from dualpt.core.data.preparing.assembly import finish_interrupted, links_for
 from dualpt.core.data.preparing.execution import carry_out
 from dualpt.core.data.preparing.planner import PREPARED, look_around, plan_datasets
@@ -95,8 +95,9 @@ def prepare_data(
 
 
 def _datasets_and_sources(words: Sequence[str]) -> tuple[tuple[str, ...], list[Path]]:
-    """Tell names of datasets from further sources, which exist as files or folders."""
-    further = [Path(word) for word in words if Path(word).expanduser().exists()]
+    """Tell names of datasets from further sources, which exist as files or folders; names come first."""
+    known = {*PREPARED, *GRIDS}
+    further = [Path(word) for word in words if word not in known and Path(word).expanduser().exists()]
     names = [word for word in words if Path(word) not in further]
     asked = expand_datasets(names) if names else ()
     if others := [name for name in asked if name not in PREPARED]:

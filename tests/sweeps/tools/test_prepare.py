@@ -121,6 +121,14 @@ def test_a_damaged_archive_does_not_stop_the_others(sources: Path) -> None:
     assert (sources / "root" / "oxford_pets" / "images").exists()
 
 
+def test_a_name_is_a_dataset_even_where_a_folder_is_called_so(sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (sources / "OxfordPets").mkdir()
+    monkeypatch.chdir(sources)
+    result = prepare("OxfordPets", "--from", "have", "--splits", "clone", f"data.root={sources / 'root'}")
+    assert result.exit_code == 0
+    assert [path.name for path in (sources / "root").iterdir()] == ["oxford_pets"]
+
+
 def test_further_folders_as_a_shell_leaves_them(sources: Path) -> None:
     (sources / "more").mkdir()
     (sources / "have" / "oxford-iiit-pet").rename(sources / "more" / "oxford-iiit-pet")
@@ -137,6 +145,8 @@ def test_further_folders_as_a_shell_leaves_them(sources: Path) -> None:
         (("--from", "nowhere", "--root", "root"), "--from: no folder or archive 'nowhere'"),
         (("--from", ".", "--root", "root", "--splits", "nowhere"), "--splits: no folder or archive 'nowhere'"),
         (("--from", ".", "--root", "file"), "--root: 'file' is a file"),
+        (("--from", "."), "--root: give the data root, the FOLDER to fill"),
+        (("--from", ".", "--root", "root", "data.rot=x"), "data.rot means nothing here"),
         (("--from", ".", "--root", "root", "Eurosat"), "did you mean 'EuroSAT'"),
         (("--from", ".", "--root", "root", "mini-pets"), "mini-pets: only the eleven and ImageNet's variants"),
     ],
