@@ -175,14 +175,19 @@ def add(
     "[bold]dualpt data prepare --from ~/downloads --splits ~/gallop --root DATA[/]"
 )
 def prepare(
-    root: Annotated[Path, typer.Option(help="The data root to fill; datasets that lie there already stay.")],
     sources: Annotated[
         list[Path],
         typer.Option("--from", help="Folder that holds datasets or their archives; can be given repeatedly."),
     ],
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[DATASET|FOLDER]...", help="Datasets, all by default; and more folders to look into."),
+        typer.Argument(
+            metavar="[DATASET|FOLDER]... [KEY=VALUE]...",
+            help="Datasets, all by default; more folders to look into; data.root=FOLDER is the same as --root.",
+        ),
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="The data root to fill; datasets that lie there already stay.")
     ] = None,
     splits: Annotated[
         list[Path] | None, typer.Option(help="Folder that holds split files, as a clone of gallop or LDC.")
@@ -208,9 +213,14 @@ def prepare(
     nothing is written to the folders looked into. Run it again after an interruption, or once more is there. Exit
     codes: 0 all that was found is fine, 2 usage, 3 some is not.
     """
+    from dualpt.core.errors import UserError
     from dualpt.sweeps.tools.prepare import prepare_data
+    from dualpt.sweeps.tools.words import names_and_root
 
+    names, root = names_and_root(words, root)
+    if root is None:
+        raise UserError("--root: give the data root, the FOLDER to fill")
     fine = prepare_data(
-        out, words or [], sources, root, splits=splits or [], make_split=make_split, copy=copy, dry_run=dry_run
+        out, names, sources, root, splits=splits or [], make_split=make_split, copy=copy, dry_run=dry_run
     )
     raise typer.Exit(0 if fine else 3)

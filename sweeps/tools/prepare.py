@@ -1,18 +1,22 @@
 """`dualpt data prepare`: what was found and what will be done, shown; then done, dataset by dataset, and checked."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dualpt.core.data.catalog import dataset_info, expand_datasets
+from dualpt.core.data.catalog import GRIDS, dataset_info, expand_datasets
 from dualpt.core.data.preparing.assembly import finish_interrupted, links_for
 from dualpt.core.data.preparing.execution import carry_out
 from dualpt.core.data.preparing.planner import PREPARED, look_around, plan_datasets
 from dualpt.core.data.preparing.steps import DatasetPlan
 from dualpt.core.errors import StorageError, UserError
+from dualpt.core.files.fingerprint import fingerprint
+from dualpt.core.files.locations import cache_root
 from dualpt.sweeps.console import showing_progress
 from dualpt.sweeps.tools.data import check_datasets
 
@@ -23,6 +27,21 @@ STATES = {
     "refused": "[red]can't be used[/]",
     "absent": "[dim]not found[/]",
 }
+
+
+@contextmanager
+def only_one(root: Path) -> Iterator[None]:
+    """Keep two runs for one data root on this machine apart: they would write the same unfinished files.
+
+    The lock is the operating system's, so a killed run leaves none behind.
+    """
+    lock = cache_root() / "locks" / f"prepare-{fingerprint(str(root.resolve()))[:32]}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(lock, timeout=0):
+            yield
+    except Timeout:
+        raise UserError(f"--root: another process is filling '{root}'; wait for it, and run again") from None
 
 
 def prepare_data(
@@ -49,25 +68,26 @@ def prepare_data(
         dry_run: only show what would be done.
 
     Raises:
-        UserError: a source that doesn't exist, or an unknown dataset; nothing has been written.
+        UserError: a source that doesn't exist, an unknown dataset, or another process that fills the data root.
     """
     root = root.expanduser()
     if root.exists() and not root.is_dir():
         raise UserError(f"--root: '{root}' is a file; give the folder that is to hold the datasets' folders")
     asked, further = _datasets_and_sources(words)
     tops = [source.expanduser() for source in (*sources, *further)]
-    if not dry_run:
-        for name in PREPARED:
-            finish_interrupted(root / dataset_info(name).folder)
-    with showing_progress(console, not console.is_terminal, "looking around"):
-        places = look_around(tops, [folder.expanduser() for folder in splits], root)
-        plans = plan_datasets(places, root, asked or PREPARED, make_split)
-    _print_plans(console, plans, copy)
-    for line in places.sources.unreadable:
-        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
-    if dry_run:
-        return all(plan.state != "refused" for plan in plans)
-    refused = _carry_out(console, plans, root, copy)
+    with nullcontext() if dry_run else only_one(root):
+        if not dry_run:
+            for name in PREPARED:
+                finish_interrupted(root / dataset_info(name).folder)
+        with showing_progress(console, not console.is_terminal, "looking around"):
+            places = look_around(tops, [folder.expanduser() for folder in splits], root)
+            plans = plan_datasets(places, root, asked or PREPARED, make_split)
+        _print_plans(console, plans, copy)
+        for line in places.sources.unreadable:
+            console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+        if dry_run:
+            return all(plan.state != "refused" for plan in plans)
+        refused = _carry_out(console, plans, root, copy)
     found = [plan.info.name for plan in plans if plan.state not in ("absent", "refused")]
     usable = [name for name in found if name not in refused]
     fine = check_datasets(console, usable, root, deep=False, published=False, as_json=False) if usable else True
@@ -75,8 +95,9 @@ def prepare_data(
 
 
 def _datasets_and_sources(words: Sequence[str]) -> tuple[tuple[str, ...], list[Path]]:
-    """Tell names of datasets from further sources, which exist as files or folders."""
-    further = [Path(word) for word in words if Path(word).expanduser().exists()]
+    """Tell names of datasets from further sources, which exist as files or folders; names come first."""
+    known = {*PREPARED, *GRIDS}
+    further = [Path(word) for word in words if word not in known and Path(word).expanduser().exists()]
     names = [word for word in words if Path(word) not in further]
     asked = expand_datasets(names) if names else ()
     if others := [name for name in asked if name not in PREPARED]:

@@ -16,6 +16,7 @@ from dualpt.core.data.digests import DIGEST_BYTES
 from dualpt.core.data.preparing.manifest import FILE_NAME, Manifest, load_manifest
 from dualpt.core.errors import StorageError, UserError
 from dualpt.core.files.locations import unwritable
+from dualpt.core.files.regular import check_regular
 
 STAGING = ".preparing-"
 REMEDY = "make room or set its permissions, and run again: what is done already is kept"
@@ -126,8 +127,9 @@ def pieces_of(file: str) -> Iterator[bytes]:
     """The bytes of a user's file.
 
     Raises:
-        UserError: it can't be read, which is no fault of the data root's disk.
+        UserError: it can't be read, or is a pipe or device; neither is a fault of the data root's disk.
     """
+    check_regular(Path(file))
     try:
         with open(file, "rb") as content:
             while piece := content.read(2**20):

@@ -76,7 +76,7 @@ def _fill(assembly: Assembly, plan: DatasetPlan, folder: Path, copy: bool, progr
 
 def _single_files(files: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """The files, those of class folders one by one."""
-    for path, source in files.items():
+    for path, source in sorted(files.items()):
         if os.path.isdir(source):
             names = sorted(name for name in os.listdir(source) if not name.startswith("."))
             yield from ((f"{path}/{name}", f"{source}/{name}") for name in names)

@@ -32,7 +32,7 @@ class Manifest:
 
     def save(self, folder: Path) -> None:
         """Write it into the dataset's folder."""
-        text = json.dumps(asdict(self), ensure_ascii=False, indent=1, sort_keys=True)
+        text = json.dumps(asdict(self), indent=1, sort_keys=True)
         write_atomically(folder / FILE_NAME, text + "\n", remedy="make room, or set its permissions")
 
 

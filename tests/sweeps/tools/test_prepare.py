@@ -1,5 +1,7 @@
 """`dualpt data prepare` as it is typed."""
 
+import multiprocessing
+import time
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,12 @@ from typer.testing import CliRunner
 from dualpt.core.data.catalog import IMAGENET_VARIANTS, REAL_GRID
 from dualpt.core.errors import UserError
 from dualpt.sweeps.cli import app
+from dualpt.sweeps.tools.prepare import only_one
 from tests.core.data.preparing.miniatures import ARCHIVES, SPLIT_FILES, TORCHVISION, lists_of, write
 from tests.core.data.preparing.preparing import snapshot
+
+SLOW = 8 * 2**20
+"""Bytes of an image that takes long enough to be killed at the next."""
 
 
 def prepare(*words: object) -> Result:
@@ -49,6 +55,40 @@ def test_from_folders_and_archives_to_a_checked_data_root(sources: Path) -> None
     assert again.stdout.count("there already") == len(REAL_GRID)
 
 
+def test_a_killed_process_is_continued(tmp_path: Path) -> None:
+    write(tmp_path / "have", TORCHVISION["EuroSAT"]("EuroSAT") | lists_of("EuroSAT"))
+    for path in (tmp_path / "have").rglob("*.jpg"):
+        with path.open("r+b") as file:
+            file.truncate(SLOW)
+    words = ["--from", str(tmp_path / "have"), "--root", str(tmp_path / "root"), "--copy"]
+    process = multiprocessing.get_context("fork").Process(target=prepare, args=words)
+    process.start()
+    folder = tmp_path / "root/eurosat"
+    while process.is_alive() and not list(folder.rglob("*.jpg")):
+        time.sleep(0.01)
+    process.kill()
+    process.join()
+    kept = {path.name: path.stat().st_ino for path in folder.rglob("*.jpg")}
+    assert prepare(*words).exit_code == 0
+    found = {path.name: path for path in (folder / "2750").rglob("*.jpg")}
+    assert {name: found[name].stat().st_ino for name in kept} == kept
+    assert all(
+        path.read_bytes() == (tmp_path / "have" / path.relative_to(tmp_path / "root")).read_bytes()
+        for path in found.values()
+    )
+    assert len(found) == 6
+    assert list(folder.glob(".*")) == []
+
+
+def test_two_at_once_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "have").mkdir()
+    words = ("--from", tmp_path / "have", "--root", tmp_path / "root")
+    with only_one(tmp_path / "root"):
+        with pytest.raises(UserError, match=r"another process is filling '.*root'; wait for it"):
+            prepare(*words)
+        assert prepare(*words, "--dry-run").exit_code == 0
+
+
 def test_what_is_missing_and_where_people_get_it(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     result = prepare("--from", tmp_path / "empty", "--root", tmp_path / "root")
@@ -81,6 +121,14 @@ def test_a_damaged_archive_does_not_stop_the_others(sources: Path) -> None:
     assert (sources / "root" / "oxford_pets" / "images").exists()
 
 
+def test_a_name_is_a_dataset_even_where_a_folder_is_called_so(sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (sources / "OxfordPets").mkdir()
+    monkeypatch.chdir(sources)
+    result = prepare("OxfordPets", "--from", "have", "--splits", "clone", f"data.root={sources / 'root'}")
+    assert result.exit_code == 0
+    assert [path.name for path in (sources / "root").iterdir()] == ["oxford_pets"]
+
+
 def test_further_folders_as_a_shell_leaves_them(sources: Path) -> None:
     (sources / "more").mkdir()
     (sources / "have" / "oxford-iiit-pet").rename(sources / "more" / "oxford-iiit-pet")
@@ -97,6 +145,8 @@ def test_further_folders_as_a_shell_leaves_them(sources: Path) -> None:
         (("--from", "nowhere", "--root", "root"), "--from: no folder or archive 'nowhere'"),
         (("--from", ".", "--root", "root", "--splits", "nowhere"), "--splits: no folder or archive 'nowhere'"),
         (("--from", ".", "--root", "file"), "--root: 'file' is a file"),
+        (("--from", "."), "--root: give the data root, the FOLDER to fill"),
+        (("--from", ".", "--root", "root", "data.rot=x"), "data.rot means nothing here"),
         (("--from", ".", "--root", "root", "Eurosat"), "did you mean 'EuroSAT'"),
         (("--from", ".", "--root", "root", "mini-pets"), "mini-pets: only the eleven and ImageNet's variants"),
     ],

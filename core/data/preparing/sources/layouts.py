@@ -66,7 +66,7 @@ KNOWN: Mapping[str, KnownCopies] = {
         folders={
             r"/stanford_cars": f"{_COOP} or torchvision's",
             r"/stanfordcars": _LORA,
-            r"/cars_train": "nested folders of a Kaggle mirror",
+            r"/cars_(train|test)": "nested folders of a Kaggle mirror",
         },
         get=f"cars_train and cars_test with five-digit names ({MIRROR}; Stanford's links are dead since 2023)",
     ),

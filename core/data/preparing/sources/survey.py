@@ -26,7 +26,7 @@ class Survey:
     """Folder -> names of its visible folders."""
     archives: list[Path] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
-    """Folders that can't be listed."""
+    """A line for each folder that can't be listed, or whose name can't be printed."""
 
     def named(self, name: str) -> list[Path]:
         """The files of a name, the least deep first; case counts."""
@@ -76,6 +76,10 @@ def _walk(top: Path, leave_out: Path | None, result: Survey, seen: set[tuple[int
         except OSError as error:
             result.unreadable.append(f"{folder}: cannot be listed ({error.strerror})")
             continue
+        odd = [name for name in inner if not name.isprintable()]
+        result.unreadable += [f"{folder}: left out {name!a}, a name that can't be printed; rename it" for name in odd]
+        inner = [name for name in inner if name.isprintable()]
+        files = [name for name in files if name.isprintable()]
         result.files[folder], result.folders[folder] = files, inner
         result.archives += [Path(folder, name) for name in sorted(files) if is_archive(name)]
         into = (name for name in inner if not WNID.fullmatch(name))

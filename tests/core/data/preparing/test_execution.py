@@ -1,6 +1,7 @@
 """A killed run continues, a second one does nothing, and the user's own tree is never written to."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -214,6 +215,16 @@ def test_a_full_disk_keeps_what_is_done(places: tuple[Path, Path, Path], monkeyp
     assert len(staged(root)) == 3
     prepare(TEXTURES, source, root, copy=True)
     assert fingerprints(TEXTURES, root) == fingerprints(TEXTURES, direct)
+
+
+def test_a_pipe_called_like_an_image_is_not_opened(places: tuple[Path, Path, Path]) -> None:
+    source, root, _ = places
+    image = next(source.rglob("banded_0002.jpg"))
+    image.unlink()
+    os.mkfifo(image)
+    with pytest.raises(UserError, match=r"banded_0002\.jpg: is a named pipe"):
+        prepare(TEXTURES, source, root, copy=True)
+    assert not (root / "dtd").exists()
 
 
 def test_a_manifest_of_another_version_is_as_none(places: tuple[Path, Path, Path]) -> None:
