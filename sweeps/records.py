@@ -138,6 +138,13 @@ class TrialRow:
     """Whether a race gave it up: its run is KILLED, its finished cells are kept."""
     selected: bool = False
     """Whether its setting is the best candidate's."""
+    aside: str = ""
+    """Of a superseded trial: `before 1`, `before 2`, … tell it from its namesakes; `before` for former versions'."""
+
+    @property
+    def shown_name(self) -> str:
+        """Its name; of a superseded one with what tells it apart: `trial-001 (before 1)`."""
+        return f"{self.ref.name} ({self.aside})" if self.superseded else self.ref.name
 
 
 @dataclass(frozen=True)

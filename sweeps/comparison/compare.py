@@ -27,7 +27,7 @@ from dualpt.sweeps.comparison.frames import finished_shots, read_frame
 from dualpt.sweeps.comparison.labels import find_method
 from dualpt.sweeps.comparison.plain import PlainTable
 from dualpt.sweeps.comparison.published import BACKBONE_PARAMS, Published, published_for, published_rows
-from dualpt.sweeps.comparison.searched.candidate_ranks import read_candidates
+from dualpt.sweeps.comparison.searched.candidate_ranks import read_candidates, read_set_aside
 from dualpt.sweeps.comparison.searched.candidate_table import NOTES, candidate_grid, candidate_table, winner_lines
 from dualpt.sweeps.comparison.selection import Selection, select
 from dualpt.sweeps.comparison.tables import (
@@ -106,7 +106,7 @@ def show_candidates(console: Console, names: Sequence[str], *, form: str, output
     for name in dict.fromkeys(names):
         experiment = reader.named_experiment(name)
         rows, sweep = reader.shown_cells(experiment, ()), reader.sweep_row(experiment)
-        found[name] = read_candidates(reader, experiment, rows, sweep)
+        found[name] = [*read_candidates(reader, experiment, rows, sweep), *read_set_aside(reader, experiment)]
         if not found[name]:
             raise UserError(f"--candidates: '{name}' has no candidate on record: it searched nothing so far")
     if form != "table" or output is not None:

@@ -93,6 +93,28 @@ def study_fits(sweep: LoadedSweep, key: Callable[[Cell], str]) -> bool:
     return study_fits(sweep, [key(cell) for cell in judged_cells(sweep, sweep.reference)])
 
 
+def set_aside(sweep: LoadedSweep, key: Callable[[Cell], str]) -> list[str]:
+    """What to say of recorded candidates that a launch will set aside or judge again; nothing where it goes on."""
+    if sweep.file.search is None:
+        return []
+    from dualpt.sweeps.search import study_change
+
+    change = study_change(sweep, [key(cell) for cell in judged_cells(sweep, sweep.reference)])
+    if change is None:
+        return []
+    name, count = sweep.file.name, f"{change.candidates} candidates"
+    if change.same_space:
+        return [
+            f"the cells that candidates of '{name}' are judged on have changed: its {count} are judged again; their "
+            f"cells stay on record, and the study as '{change.kept}'"
+        ]
+    return [
+        f"the search space of '{name}' has changed: its {count} are set aside as 'trial-001 (before 1)' and so on, "
+        f"and the study as '{change.kept}'; `dualpt compare {name} --candidates` shows them beside the new ones, and "
+        "name=… keeps both searches apart"
+    ]
+
+
 def given_up(sweep: LoadedSweep, key: Callable[[Cell], str]) -> list[str]:
     """Recorded candidates that the sweep's race has given up; without a race they are to be finished."""
     if sweep.file.search is None or sweep.file.search.racing == "none":

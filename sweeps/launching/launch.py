@@ -27,6 +27,7 @@ from dualpt.sweeps.launching.earlier_launches import (
     given_up,
     refuse_another_file,
     selected_before,
+    set_aside,
     study_fits,
 )
 from dualpt.sweeps.launching.ending import command_line
@@ -84,7 +85,7 @@ def launch(
         if "tracking_uri" not in file.run.model_fields_set and os.environ.get("MLFLOW_TRACKING_URI"):
             shown.note(f"runs are kept in {escape(masked(file.run.tracking_uri))}, as MLFLOW_TRACKING_URI says")
         say = shown.note if progress else _on_stderr  # what changes the results is said in any case
-        for remark in sweep.remarks:
+        for remark in (*sweep.remarks, *set_aside(sweep, key)):
             say(escape(remark))
         _begin_alone(file.run.tracking_uri, file.name, shown)
         recorded = cells_on_record(file.run.tracking_uri, file.name)
@@ -263,16 +264,19 @@ def open_dispatcher(
     from dualpt.sweeps.planning.declared import declaration
     from dualpt.sweeps.planning.search_record import recorded_search
     from dualpt.sweeps.racing import NO_RACE, Race, race_of
-    from dualpt.sweeps.search import Candidates
+    from dualpt.sweeps.search import Candidates, study_change
 
+    ledger = ledger or Ledger(sweep.file.run.tracking_uri)
     candidates: CandidateSource = NO_CANDIDATES
     race: Race = NO_RACE
     if (search := sweep.file.search) is not None:
         judged = judged_cells(sweep, sweep.reference)
         # By key: when images, descriptions or numerics change, candidates are judged again.
-        candidates = Candidates(sweep, search, [key(cell) for cell in judged], start_points)
+        judged_keys = [key(cell) for cell in judged]
+        if (change := study_change(sweep, judged_keys)) is not None and not change.same_space:
+            ledger.set_candidates_aside(ledger.experiment(sweep.file.name))
+        candidates = Candidates(sweep, search, judged_keys, start_points)
         race = race_of(search, len({cell.dataset for cell in judged}))
-    ledger = ledger or Ledger(sweep.file.run.tracking_uri)
 
     def declare(selected: Sequence[TrialPlan] = ()) -> None:
         row = ledger.sweep_row(dispatcher.experiment)

@@ -18,6 +18,7 @@ from dualpt.sweeps.launching.earlier_launches import (
     finished_anywhere,
     given_up,
     refuse_another_file,
+    set_aside,
     study_fits,
 )
 from dualpt.sweeps.launching.launch import draw_mini_datasets, examine_stores
@@ -69,15 +70,15 @@ def _show_plan(
     uri = sweep.file.run.tracking_uri
     own = [row for row in cells_on_record(uri, sweep.file.name) if row.finished] if study_fits(sweep, key) else []
     counts = count(plan, finished_anywhere(uri), own, key, given_up(sweep, key))
-    noted = notes(sweep, plan)
+    noted, said = notes(sweep, plan), [*sweep.remarks, *set_aside(sweep, key)]
     if as_json:
-        extra: dict[str, Any] = {"notes": [*sweep.remarks, *noted.lines()]}
+        extra: dict[str, Any] = {"notes": [*said, *noted.lines()]}
         if features is not None:
             extra["features"] = asdict(features(sweep))
         print(json.dumps({"name": sweep.file.name, **asdict(counts), "missing": counts.missing, **extra}))
         return
     _print_plan(sweep, plan, counts, console)
-    _print_notes(sweep, noted, console)
+    _print_notes(said, noted, console)
     if features is not None:
         from dualpt.sweeps.tools.features import describe
 
@@ -124,12 +125,12 @@ def _print_plan(sweep: LoadedSweep, plan: SweepPlan, counts: PlanCounts, console
     console.print(f"  training time on one worker: {time}", highlight=False, markup=False)
 
 
-def _print_notes(sweep: LoadedSweep, noted: DataNotes, console: Console) -> None:
+def _print_notes(said: Sequence[str], noted: DataNotes, console: Console) -> None:
     if noted.judged is not None:
         fewest, most = noted.judged
         images = str(fewest) if fewest == most else f"{fewest} to {most}"
         console.print(
             f"  candidates are judged on {images} validation images in each cell", highlight=False, markup=False
         )
-    for line in (*sweep.remarks, *noted.lines()):
+    for line in (*said, *noted.lines()):
         console.print(f"  [yellow]note[/] {escape(line)}", highlight=False, soft_wrap=True)

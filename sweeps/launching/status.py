@@ -70,6 +70,8 @@ class SweepStatus:
     """What that is the mean and the highest of."""
     candidates: tuple[Candidate, ...] = ()
     """All that the search has tried, the best first."""
+    set_aside: int = 0
+    """Candidates of searches over another space, whose names others may have."""
 
     def document(self) -> dict[str, Any]:
         """For programs."""
@@ -107,7 +109,9 @@ def status_of(reader: SweepReader, name: str) -> SweepStatus:
     experiment = reader.named_experiment(name)
     rows, sweep = reader.shown_cells(experiment, ()), reader.sweep_row(experiment)
     status = status_from(name, rows, sweep, reader.pruned_trials(experiment))
-    return replace(status, candidates=tuple(read_candidates(reader, experiment, rows, sweep, status.running)))
+    candidates = read_candidates(reader, experiment, rows, sweep, status.running)
+    aside = sum(trial.superseded and trial.ref.kind == "search" for trial in reader.trials(experiment))
+    return replace(status, candidates=tuple(candidates), set_aside=aside)
 
 
 def status_from(
@@ -211,6 +215,9 @@ def detailed(status: SweepStatus, console: Console) -> Group:
         lines.insert(0, "  " + ", ".join(f"{number} {dataset}" for number, dataset in enumerate(datasets, start=1)))
     if status.best is not None and status.best_value is not None:
         lines.append(f"  best candidate {status.best}: {accuracy_text(status.best_value, status.best_basis)}")
+    if status.set_aside:
+        listed = f"`dualpt compare {status.name} --candidates` lists them too"
+        lines.insert(0, f"  {status.set_aside} candidates of another search space are set aside; {listed}")
     lines += [f"  {line}" for line in winner_lines(status.candidates)]
     failed = [f"  {count} failed: {reason}" for reason, count in list(status.reasons.items())[:SHOWN_REASONS]]
     return Group(table, *_candidates(status, console), *map(escape, [*failed, *lines]))

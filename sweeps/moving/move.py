@@ -191,7 +191,7 @@ class _Import:
         if parent is not None:
             tags[records.PARENT_TAG] = parent
         if level == "trial" and run.tags[records.TRIAL_TAG] in {name for name, _ in self._trials}:
-            tags[records.SUPERSEDED_TAG] = "true"
+            tags[records.SUPERSEDED_TAG] = "true"  # its own label might be that of another one here
             self._tally["superseded"] += 1
         if source := tags.pop(records.REUSED_TAG, None):
             tags |= {records.REUSED_TAG: self._here[source]} if source in self._here else {}

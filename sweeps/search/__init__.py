@@ -10,5 +10,6 @@ May use `search_spaces`, `records` and `stores`; sees validation accuracies only
 
 from dualpt.sweeps.search.candidates import Candidates, Proposal, given_up, study_fits
 from dualpt.sweeps.search.importance import parameter_importances
+from dualpt.sweeps.search.studies import StudyChange, study_change
 
-__all__ = ["Candidates", "Proposal", "given_up", "parameter_importances", "study_fits"]
+__all__ = ["Candidates", "Proposal", "StudyChange", "given_up", "parameter_importances", "study_change", "study_fits"]

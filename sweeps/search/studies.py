@@ -1,7 +1,7 @@
 """Optuna studies: where they are stored, and which sweep, space and judged cells each is bound to."""
 
-import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import optuna
 from optuna.storages import BaseStorage, RDBStorage
@@ -20,10 +20,19 @@ from dualpt.sweeps.stores import absolute_uri, examine_study, is_database, is_ne
 from dualpt.sweeps.stores.server_lock import alone_in
 from dualpt.sweeps.stores.sqlite_files import make_if_new
 
-logger = logging.getLogger(__name__)
-
 CONTENT = ("trials", "studies")
 """Tables of a storage that hold what must not be lost."""
+
+
+@dataclass(frozen=True)
+class StudyChange:
+    """What a launch will do to the study on record, whose space or judged cells are others."""
+
+    candidates: int
+    same_space: bool
+    """Whether only the judged cells are others: candidates are then judged again."""
+    kept: str
+    """The name under which the study will be kept."""
 
 
 def open_study(sweep: LoadedSweep, judged: str) -> tuple[optuna.Study, tuple[FrozenTrial, ...]]:
@@ -48,17 +57,32 @@ def open_study(sweep: LoadedSweep, judged: str) -> tuple[optuna.Study, tuple[Fro
     if known:
         if known[attributes.SPACE] == space:
             before = tuple(study.get_trials(deepcopy=False))
-        kept = _set_aside(study, storage)
-        logger.warning(
-            "%s: %s have changed since the last launch: the earlier candidates are kept as study '%s'",
-            sweep.file.name,
-            "the cells that candidates are judged on" if before else "the search space or the fixed setting",
-            kept,
-        )
+        _set_aside(study, storage)
         study = _load(sweep, storage)
     study.set_user_attr(attributes.SPACE, space)
     study.set_user_attr(attributes.JUDGED, judged)
     return study, before
+
+
+def study_change(sweep: LoadedSweep, judged: Sequence[str]) -> StudyChange | None:
+    """What a launch will set aside; None where there is nothing, or it goes on with the study. Changes nothing.
+
+    Raises:
+        UserError: the study's storage cannot be used.
+    """
+    study = _recorded(sweep)
+    if study is None or not study.user_attrs:
+        return None
+    known = study.user_attrs
+    space, cells = _space_fingerprint(sweep), fingerprint(list(judged))
+    if (known.get(attributes.SPACE), known.get(attributes.JUDGED)) == (space, cells):
+        return None
+    trials = study.get_trials(deepcopy=False)
+    named = {trial.user_attrs[attributes.NAME] for trial in trials if attributes.NAME in trial.user_attrs}
+    if not named:
+        return None
+    kept = _free_name(study.study_name, open_storage(sweep.file.run.study_storage, to_write=False))
+    return StudyChange(len(named), known.get(attributes.SPACE) == space, kept)
 
 
 def recorded_study(sweep: LoadedSweep, judged: Sequence[str]) -> optuna.Study | None:
@@ -67,16 +91,22 @@ def recorded_study(sweep: LoadedSweep, judged: Sequence[str]) -> optuna.Study | 
     Raises:
         UserError: the study's storage cannot be used.
     """
-    if is_new(sweep.file.run.study_storage):
-        return None
-    try:
-        storage = open_storage(sweep.file.run.study_storage, to_write=False)
-        study = optuna.load_study(study_name=sweep.file.name, storage=storage)
-    except KeyError:  # no study of this name
+    if (study := _recorded(sweep)) is None:
         return None
     wanted = (_space_fingerprint(sweep), fingerprint(list(judged)))
     known = study.user_attrs
     return study if (known.get(attributes.SPACE), known.get(attributes.JUDGED)) == wanted else None
+
+
+def _recorded(sweep: LoadedSweep) -> optuna.Study | None:
+    """The study of the sweep's name, whatever it searched."""
+    if is_new(sweep.file.run.study_storage):
+        return None
+    try:
+        storage = open_storage(sweep.file.run.study_storage, to_write=False)
+        return optuna.load_study(study_name=sweep.file.name, storage=storage)
+    except KeyError:  # no study of this name
+        return None
 
 
 def open_storage(uri: str, *, to_write: bool = True) -> BaseStorage:
@@ -127,11 +157,9 @@ def _load(sweep: LoadedSweep, storage: BaseStorage) -> optuna.Study:
     return optuna.create_study(storage=storage, study_name=sweep.file.name, directions=directions, load_if_exists=True)
 
 
-def _set_aside(study: optuna.Study, storage: BaseStorage) -> str:
-    """Keep a study's history under another name, which is returned."""
-    taken = set(optuna.get_all_study_names(storage))
-    number = next(n for n in range(1, len(taken) + 2) if f"{study.study_name} (before {n})" not in taken)
-    kept = f"{study.study_name} (before {number})"
+def _set_aside(study: optuna.Study, storage: BaseStorage) -> None:
+    """Keep a study's history under another name."""
+    kept = _free_name(study.study_name, storage)
     optuna.copy_study(
         from_study_name=study.study_name,
         from_storage=storage,
@@ -139,4 +167,10 @@ def _set_aside(study: optuna.Study, storage: BaseStorage) -> str:
         to_study_name=kept,
     )
     optuna.delete_study(study_name=study.study_name, storage=storage)
-    return kept
+
+
+def _free_name(name: str, storage: BaseStorage) -> str:
+    """Under which a study of this name can be kept: `demo (before 1)`."""
+    taken = set(optuna.get_all_study_names(storage))
+    number = next(n for n in range(1, len(taken) + 2) if f"{name} (before {n})" not in taken)
+    return f"{name} (before {number})"

@@ -5,15 +5,18 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
+from dualpt.core.data.catalog import expand_datasets
+from dualpt.core.errors import UserError
 from dualpt.core.results import VAL_ACCURACY
 from dualpt.sweeps import records
 from dualpt.sweeps.ledger.launch_record import record_from
 from dualpt.sweeps.ledger.reading import SweepReader
-from dualpt.sweeps.records import CellRow, SweepRow, TrialRow
+from dualpt.sweeps.records import CellRow, SweepRow, TrialRow, latest
 
-State = Literal["selected", "judged", "in training", "given up", "failed", "unfinished"]
+State = Literal["selected", "judged", "in training", "given up", "failed", "unfinished", "set aside"]
 
 
 @dataclass(frozen=True)
@@ -57,9 +60,27 @@ def read_candidates(
     if all(row.kind != "search" for row in rows):
         return []
     settings = candidate_settings(reader, rows)
-    keys = searched_keys("" if sweep is None else sweep.launched, settings)
+    launched = "" if sweep is None else sweep.launched
+    keys = searched_keys(launched, settings)
     best = None if sweep is None else sweep.best
+    rows = judged_last(launched, rows)
     return candidates_of(rows, settings, keys, reader.trials(experiment), best=best, running=running)
+
+
+def read_set_aside(reader: SweepReader, experiment: str) -> list[Candidate]:
+    """Candidates whose name another setting has taken over: of a search over another space, or on other files.
+
+    They are ranked nowhere, since nothing says that they were judged on the same cells.
+    """
+    aside = {t.ref.run_id: t for t in reader.trials(experiment) if t.superseded and t.ref.kind == "search"}
+    if not aside:
+        return []
+    cells = [row for row in reader.cells(experiment, ()) if row.trial_run_id in aside]
+    rows = [replace(row, trial=aside[row.trial_run_id].shown_name) for row in latest(cells)]
+    settings = candidate_settings(reader, rows)
+    keys = searched_keys("", settings)
+    found = candidates_of(rows, settings, keys, (), best=None, running=())
+    return sorted((replace(one, rank=None, state="set aside") for one in found), key=lambda one: one.name)
 
 
 def candidate_settings(reader: SweepReader, rows: Sequence[CellRow]) -> dict[str, Mapping[str, str]]:
@@ -70,6 +91,30 @@ def candidate_settings(reader: SweepReader, rows: Sequence[CellRow]) -> dict[str
             first.setdefault(row.trial, row.run_id)
     params = reader.params_of(list(first.values()))
     return {trial: params[run_id] for trial, run_id in first.items()}
+
+
+def judged_last(launched: str, rows: Sequence[CellRow]) -> list[CellRow]:
+    """Rows on which the last launch judged candidates; all where that isn't known, or nothing would be left.
+
+    Args:
+        launched: `SweepRow.launched`.
+    """
+    record = record_from(launched)
+    if record is None or not (search := record.resolved.get("search")):
+        return list(rows)
+    grid, root = record.resolved["grid"], record.resolved["setting"]["data"]["root"]
+    axes = {axis: search.get(axis) or grid[axis] for axis in ("datasets", "shots", "seeds")}
+    try:
+        datasets = expand_datasets(axes["datasets"], None if root is None else Path(root))
+    except UserError:  # the user's own ones, whose folder is elsewhere now
+        return list(rows)
+    any_shots = records.SHOTS_PARAM in record.space
+    found = [
+        row
+        for row in rows
+        if row.dataset in datasets and row.seed in axes["seeds"] and (any_shots or row.shots in axes["shots"])
+    ]
+    return found or list(rows)
 
 
 def is_judged(row: CellRow) -> bool:

@@ -32,6 +32,7 @@ from dualpt.sweeps.ledger.mlflow.cells import CellLedger
 from dualpt.sweeps.ledger.mlflow.client import id_of, level, patient
 from dualpt.sweeps.ledger.mlflow.errors import ArtifactsRefused
 from dualpt.sweeps.ledger.mlflow.launches import LaunchLedger
+from dualpt.sweeps.ledger.mlflow.namesakes import NamesakeLedger
 from dualpt.sweeps.ledger.readable import rows_of, sweep_of
 from dualpt.sweeps.ledger.reading import SweepReader, check_schema, deleted
 from dualpt.sweeps.ledger.sql import StoredRun, is_readable_by_sql, read_deleted, read_runs
@@ -39,7 +40,7 @@ from dualpt.sweeps.records import CellRow, Status, SweepRow, TrialRef, TrialRow,
 from dualpt.sweeps.stores import masked
 
 
-class Ledger(LaunchLedger, CellLedger, SweepReader):
+class Ledger(LaunchLedger, NamesakeLedger, CellLedger, SweepReader):
     """The tracking store, opened for one process."""
 
     @patient
@@ -148,9 +149,8 @@ class Ledger(LaunchLedger, CellLedger, SweepReader):
         """The run of a trial: reopened where this setting has one, else a new one that supersedes its namesakes."""
         wanted = setting_hash(setting)
         namesakes = self._runs([experiment_id], f"{level('trial')} and tags.`{records.TRIAL_TAG}` = '{name}'")
-        for run in namesakes:
-            if run.data.tags[records.SETTING_TAG] != wanted:
-                self._client.set_tag(run.info.run_id, records.SUPERSEDED_TAG, "true")
+        same = [run for run in namesakes if run.data.tags[records.SETTING_TAG] == wanted]
+        self._supersede(namesakes, but=same)
         params = {key: str(value) for key, value in setting.flat().items()}
         for run in namesakes:
             if run.data.tags[records.SETTING_TAG] == wanted:
@@ -272,10 +272,11 @@ class Ledger(LaunchLedger, CellLedger, SweepReader):
             UserError: there is no such sweep or trial, or the sweep has selected nothing yet.
         """
         sweep, _, trial = name.partition("/")
-        shown = [row.ref for row in self.trials(self.named_experiment(sweep)) if not row.superseded]
-        wanted = [ref for ref in shown if (ref.name == trial if trial else ref.kind == "best")]
+        rows = self.trials(self.named_experiment(sweep))
+        named = [row.ref for row in rows if row.shown_name == trial][-1:]
+        wanted = named if trial else [row.ref for row in rows if row.ref.kind == "best" and not row.superseded]
         if not wanted and trial:
-            known = dict.fromkeys(ref.name for ref in shown)
+            known = dict.fromkeys(row.shown_name for row in rows)
             raise UserError(
                 f"sweep '{sweep}' in {masked(self.uri)} has no trial '{trial}'{nearest(trial, known)} "
                 f"(recorded: {', '.join(known) or 'none'})"

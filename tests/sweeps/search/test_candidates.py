@@ -13,7 +13,7 @@ import pytest
 from dualpt.core.errors import UserError
 from dualpt.search_spaces.samplers import SAMPLERS
 from dualpt.search_spaces.sweep import LoadedSweep
-from dualpt.sweeps.search import Candidates, Proposal, parameter_importances
+from dualpt.sweeps.search import Candidates, Proposal, StudyChange, parameter_importances, study_change
 from dualpt.sweeps.search.importance import Importances
 from dualpt.sweeps.search.studies import open_storage
 from tests.sweeps.small_sweep import Declare
@@ -131,8 +131,13 @@ def test_candidates_are_judged_again_when_the_grid_grows(declare: Declare) -> No
 def test_another_space_starts_a_new_study(declare: Declare) -> None:
     judge_all(candidates(declare()))
     space = {"alignment.llm_weight": {"choice": [1.0, 2.0, 3.0]}}
-    proposals = judge_all(candidates(declare(**{"search.space": space, "search.trials": 3})))
+    other = declare(**{"search.space": space, "search.trials": 3})
+    assert study_change(other, JUDGED) == StudyChange(4, same_space=False, kept="small (before 1)")
+    proposals = judge_all(candidates(other))
     assert {p.setting.alignment.llm_weight for p in proposals} == {1.0, 2.0, 3.0}
+    assert study_change(other, JUDGED) is None
+    assert study_change(declare(), JUDGED) == StudyChange(3, same_space=False, kept="small (before 2)")
+    assert study_change(other, []) == StudyChange(3, same_space=True, kept="small (before 2)")
 
 
 def test_the_best_candidate_is_selected(declare: Declare) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dualpt.sweeps.comparison.searched.candidate_ranks import candidates_of, read_candidates, searched_keys
+from dualpt.sweeps.comparison.searched.candidate_ranks import candidates_of, judged_last, read_candidates, searched_keys
 from dualpt.sweeps.ledger.launch_record import LaunchRecord
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.records import CellRow, Status, TrialRef, TrialRow
@@ -87,3 +87,17 @@ def test_a_sweep_without_a_search_has_none(declare: Declare, log: Path) -> None:
     ledger = Ledger(sweep.file.run.tracking_uri)
     experiment = ledger.named_experiment("small")
     assert read_candidates(ledger, experiment, ledger.shown_cells(experiment), ledger.read_sweep("small")) == []
+
+
+def test_ranks_are_over_the_cells_that_the_last_launch_judged_on() -> None:
+    rows = [
+        replace(cell("one", dataset, value), shots=shots, seed=1)
+        for dataset, shots, value in (("mini-pets", 4, 60.0), ("mini-cars", 4, 20.0), ("mini-pets", 16, 90.0))
+    ]
+    resolved = {
+        "grid": {"datasets": ["mini"], "shots": [4, 16], "seeds": [1, 2]},
+        "search": {"datasets": ["mini-pets"], "shots": [4], "seeds": None, "space": {KEY: {"int": [1, 2]}}},
+        "setting": {"data": {"root": None}},
+    }
+    assert judged_last(LaunchRecord(resolved=resolved).as_text(), rows) == rows[:1]
+    assert judged_last("", rows) == rows, "not known of a former version's sweep"
