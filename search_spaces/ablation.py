@@ -69,8 +69,9 @@ def load_ablation(path: Path, overrides: Mapping[str, Any] | None = None) -> Loa
     Raises:
         UserError: one line that names the file, the key and the remedy.
     """
-    origin = Origin("ablation", str(path), path.read_text(encoding="utf-8") if path.is_file() else "", overrides or {})
-    return load_ablation_document(read_extended(path, shipped_ablation_or_path, override), origin, str(path))
+    declared = read_extended(path, shipped_ablation_or_path, override)
+    origin = Origin("ablation", str(path), path.read_text(encoding="utf-8"), overrides or {})
+    return load_ablation_document(declared, origin, str(path))
 
 
 def load_ablation_document(declared: Mapping[str, Any], origin: Origin, source: str) -> LoadedAblation:

@@ -52,8 +52,9 @@ def load_sweep(path: Path, overrides: Mapping[str, Any] | None = None) -> Loaded
     Raises:
         UserError: one line that names the file, the key and the remedy.
     """
-    origin = Origin("sweep", str(path), path.read_text(encoding="utf-8") if path.is_file() else "", overrides or {})
-    return load_document(read_extended(path, shipped_or_path, override), origin, str(path))
+    document = read_extended(path, shipped_or_path, override)
+    origin = Origin("sweep", str(path), path.read_text(encoding="utf-8"), overrides or {})
+    return load_document(document, origin, str(path))
 
 
 def load_document(document: dict[str, Any], origin: Origin, source: str) -> LoadedSweep:
