@@ -10,6 +10,7 @@ import pandas as pd
 from rich.console import Console
 
 from dualpt.core.errors import UserError
+from dualpt.core.selection_rules import SelectionRule
 from dualpt.sweeps.console import without_telemetry
 from dualpt.sweeps.notebook.classifying import Classifier, dotted
 from dualpt.sweeps.notebook.recorded import RecordedSweep, load
@@ -26,6 +27,7 @@ def train(
     seeds: Sequence[int] = (1,),
     protocol: str = "few-shot",
     targets: Sequence[str] | None = None,
+    selection: SelectionRule = "validation",
     progress: bool = False,
     **settings: Any,
 ) -> "Trained":
@@ -38,17 +40,19 @@ def train(
         seeds: trained together, as replicas of the same steps.
         protocol: few-shot, base-to-new, cross-dataset or domain-generalization.
         targets: datasets that cross-dataset tests on; the rest of the grid by default.
+        selection: by which images it is judged: validation, support-holdout, support-cv or none.
         progress: whether a bar is shown.
         settings: keys of the setting with `__` for the dot, `optim__epochs=40`, or as `**{"optim.epochs": 40}`.
 
     Raises:
         UserError: any fault of the setting or of its data, before training; or every seed failed.
     """
-    from dualpt.sweeps.tools.train import cells_for, train_cells
+    from dualpt.sweeps.tools.train import cells_for, selection_rule, train_cells
 
     if not 0 < shots == int(shots):
         raise UserError(f"shots: expected a whole number from 1 on, found {shots}")
-    cells = cells_for(dataset, shots, seeds, method, protocol, targets, dotted(settings))
+    rule = selection_rule(selection, "selection")
+    cells = cells_for(dataset, shots, seeds, method, protocol, targets, dotted(settings), rule)
     results = train_cells(cells, Console(), quiet=not progress)
     if all(result.failure for result in results):
         raise UserError(f"{dataset}: all {len(results)} seeds failed: {results[0].failure}")
