@@ -11,6 +11,7 @@ from rich.console import Console
 
 from dualpt.core.errors import UserError
 from dualpt.core.method_catalog import read_files_again
+from dualpt.core.selection_rules import SelectionRule
 from dualpt.sweeps.console import without_telemetry
 from dualpt.sweeps.notebook.classifying import Classifier, dotted
 from dualpt.sweeps.notebook.recorded import RecordedSweep, load
@@ -29,6 +30,7 @@ def train(
     seeds: Sequence[int] = (1,),
     protocol: str = "few-shot",
     targets: Sequence[str] | None = None,
+    selection: SelectionRule = "validation",
     progress: bool = False,
     **settings: Any,
 ) -> "Trained":
@@ -43,6 +45,7 @@ def train(
         seeds: trained together, as replicas of the same steps.
         protocol: few-shot, base-to-new, cross-dataset or domain-generalization.
         targets: datasets that cross-dataset tests on; the rest of the grid by default.
+        selection: by which images it is judged: validation, support-holdout, support-cv or none.
         progress: whether a bar is shown.
         settings: keys of the setting with `__` for the dot, `optim__epochs=40`, or as `**{"optim.epochs": 40}`.
 
@@ -51,7 +54,7 @@ def train(
     """
     from dualpt.search_spaces.sweep import Run
     from dualpt.sweeps.ledger.trial_settings import trial_setting
-    from dualpt.sweeps.tools.train import cells_for, train_cells
+    from dualpt.sweeps.tools.train import cells_for, selection_rule, train_cells
 
     if not 0 < shots == int(shots):
         raise UserError(f"shots: expected a whole number from 1 on, found {shots}")
@@ -59,7 +62,8 @@ def train(
     if start_from is not None and method is not None:
         raise UserError(f"method={method!r}: start_from={start_from!r} brings its own; give one of them")
     start = method or "dualpt" if start_from is None else trial_setting(store or Run().tracking_uri, start_from)
-    cells = cells_for(dataset, shots, seeds, start, protocol, targets, dotted(settings))
+    rule = selection_rule(selection, "selection")
+    cells = cells_for(dataset, shots, seeds, start, protocol, targets, dotted(settings), rule)
     results = train_cells(cells, Console(), quiet=not progress)
     if all(result.failure for result in results):
         raise UserError(f"{dataset}: all {len(results)} seeds failed: {results[0].failure}")

@@ -1,6 +1,7 @@
 """`dualpt data draw`: few-shot samples printed, written as the field's files, and compared with such files."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from dualpt.core.data.draw_files import FOLDER, Draw, draw_file, read_draw, shot
 from dualpt.core.data.readers import read_split
 from dualpt.core.data.sampling import FewShotSample, draw_few_shot
 from dualpt.core.data.split_file import read_split_file
-from dualpt.core.data.splits import Item, Split
+from dualpt.core.data.splits import Item, Split, listing
 from dualpt.core.errors import UserError
 from dualpt.sweeps.outputs import writable_folder
 from dualpt.sweeps.tools.data import root_of
@@ -124,8 +125,17 @@ def _export(console: Console, source: Source, shots: int, seeds: Sequence[int], 
         console.print(
             f"  {one['file']}: fingerprint {one['fingerprint']}", highlight=False, markup=False, soft_wrap=True
         )
+    if short := _short_classes(source, shots):
+        line = f"  note: fewer than {shots} training images of {listing(short)}: each draw takes all of them"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     line = f"  {len(written)} draws of {source.name}; CoOp's code takes them where its data root holds these folders"
     console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _short_classes(source: Source, shots: int) -> list[str]:
+    """Classes that have fewer training images than are to be drawn."""
+    counts = Counter(item.label for item in source.split.train)
+    return [f"'{source.split.class_names[label]}' ({n})" for label, n in sorted(counts.items()) if n < shots]
 
 
 def _verify(console: Console, source: Source, folder: Path, as_json: bool) -> bool:

@@ -167,15 +167,23 @@ def _shots(option: int | None, override: Any) -> int:
     return override
 
 
+def selection_rule(word: object, place: str) -> SelectionRule:
+    """A rule by its name; the default for None.
+
+    Raises:
+        UserError: there is no such rule; `place` is where it was given.
+    """
+    known = get_args(SelectionRule)
+    if word is not None and word not in known:
+        raise UserError(f"{place}: unknown rule '{word}'{nearest(str(word), known)} (known: {', '.join(known)})")
+    return cast(SelectionRule, word or "validation")
+
+
 def _selection(option: str | None, override: Any) -> SelectionRule:
     """What `--selection` or the override `data.selection`, the name in the ledger, says."""
-    known = get_args(SelectionRule)
-    for place, word in (("--selection", option), (SELECTION_PARAM, override)):
-        if word is not None and word not in known:
-            raise UserError(f"{place}: unknown rule '{word}'{nearest(str(word), known)} (known: {', '.join(known)})")
     if option is not None and override is not None and option != override:
         raise UserError(f"--selection {option} and {SELECTION_PARAM}={override} differ; give one of them")
-    return cast(SelectionRule, option or override or "validation")
+    return selection_rule(option, "--selection") if override is None else selection_rule(override, SELECTION_PARAM)
 
 
 def _summary(result: "CellResult") -> dict[str, object]:

@@ -53,6 +53,8 @@ def test_what_was_trained_is_saved_and_loaded_as_a_classifier(trained: Trained, 
         ({"method": "cop"}, "did you mean 'coop'"),
         ({"seeds": ()}, "--seeds: give at least one"),
         ({"optim__epoch": 3}, "did you mean 'optim.epochs'"),
+        ({"selection": "test"}, "selection: unknown rule 'test'"),
+        ({"method": "coop", "shots": 1, "selection": "support-cv"}, "1 shot can't be divided"),
         ({"optim__epochs": 3, "optim.epochs": 4}, r"optim\.epochs is given twice"),
     ],
 )

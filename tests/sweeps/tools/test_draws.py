@@ -97,6 +97,11 @@ class TestExported:
         assert verified.exit_code == 0, verified.stdout
         assert verified.stdout.count("is our draw") > 0
 
+    def test_classes_that_run_out_of_images_are_named(self, miniature: Path, tmp_path: Path) -> None:
+        words = ("--root", miniature, "--export", tmp_path)
+        assert "fewer than" not in self.draw(*words, "--shots", 1).stdout
+        assert "note: fewer than 500 training images of '" in self.draw(*words, "--shots", 500).stdout
+
     def test_another_draw_is_said_to_differ(self, miniature: Path, tmp_path: Path) -> None:
         self.draw("--root", miniature, "--shots", 1, "--seed", 1, "--export", tmp_path)
         file = tmp_path / "oxford_pets" / "split_fewshot" / "shot_1-seed_1.pkl"
