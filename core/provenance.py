@@ -8,13 +8,16 @@ import torch
 
 from dualpt.core.recipes import NUMERIC_PACKAGES, NUMERICS_VERSION
 
+IMPORTED = "imported "
+"""Before the hash of imported features, which stands for the hash of the weights that gave them."""
+
 
 @dataclass(frozen=True)
 class Provenance:
     """Of one cell's numbers."""
 
     weights: str
-    """SHA-256 of the frozen CLIP's weights."""
+    """SHA-256 of the frozen CLIP's weights; of imported features, theirs behind `IMPORTED`."""
     device: str
     """`cpu`, or the accelerator's name."""
     software: str

@@ -15,6 +15,7 @@ from dualpt.core.config import BackboneSection
 from dualpt.core.data.checking.image_faults import decode_faithfully
 from dualpt.core.data.images import DECODERS
 from dualpt.core.errors import UserError
+from dualpt.core.provenance import IMPORTED
 
 IMAGES_AT_ONCE = 64
 """Images decoded and encoded together; bounds memory, not results."""
@@ -84,8 +85,13 @@ def open_backbone(section: BackboneSection, weights: str, what: str, device: str
         device: a torch device, or `auto` for a GPU where there is one.
 
     Raises:
-        UserError: it is missing, or has other weights.
+        UserError: it is missing, has other weights, or isn't known.
     """
+    if weights.startswith(IMPORTED):
+        raise UserError(
+            f"data.features: {what} learned on imported features, and which weights gave these isn't known; learn on "
+            "images with the weights to use (data.root, backbone.pretrained)"
+        )
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     backbone = load_backbone(section.name, section.pretrained, section.precision, device)

@@ -41,7 +41,7 @@ from dualpt.core.mini.grid import ensure_mini_grid
 from dualpt.core.prompts.contexts_file import read_start
 from dualpt.core.prompts.encoder import check_prompt_lengths
 from dualpt.core.prompts.init_path import init_path
-from dualpt.core.provenance import Provenance, provenance_of
+from dualpt.core.provenance import IMPORTED, Provenance, provenance_of
 
 Count = Callable[[int, int, str], None]
 """Called with done, total and what is being done."""
@@ -80,6 +80,8 @@ class FrozenParts:
         for one in _one_per(all_inputs, lambda cell: cell.setting.backbone):
             self.towers_of(one.cell.setting)
         check_cell_files(every)
+        for inputs in every:
+            _check_validation(inputs)
         for dataset in dict.fromkeys(one for inputs in every for one in inputs.datasets.values() if one.is_imported):
             self._rows_of(dataset)
         for one in _one_per(all_inputs, lambda cell: (cell.setting, cell.dataset, cell.protocol, cell.targets)):
@@ -171,7 +173,7 @@ class FrozenParts:
     def provenance_of(self, inputs: CellInputs) -> Provenance:
         """What a cell's numbers are computed with; of imported features, their hash stands for the weights'."""
         if inputs.source.is_imported:
-            return provenance_of(inputs.source.imported.fingerprint, torch.device(self._device))
+            return provenance_of(f"{IMPORTED}{inputs.source.imported.fingerprint}", torch.device(self._device))
         backbone = self.towers_of(inputs.cell.setting).backbone
         return provenance_of(backbone.weights_fingerprint, backbone.device)
 
@@ -271,6 +273,17 @@ def _template(setting: Setting, info: DatasetInfo) -> str:
     if uses_llm(setting) and setting.alignment.llm_target == "kgcoop-template":
         return info.kgcoop_template
     return info.template
+
+
+def _check_validation(inputs: CellInputs) -> None:
+    """Refuse a method that chooses options on validation images where a draw leaves none."""
+    cell, setting = inputs.cell, inputs.cell.setting
+    if cell.selection == "validation" and setting.fits_features and setting.reads.validation and not inputs.data.val:
+        undecided = [f"{setting.method_name}.{option}" for option, value in setting.own if value is None]
+        raise UserError(
+            f"{setting.method_name}: {cell.dataset} has no validation image at {cell.shots} shots to choose by; "
+            f"set {' and '.join(undecided) or 'them'}, or lower the shots"
+        )
 
 
 def _check_start(inputs: CellInputs, towers: Towers) -> None:

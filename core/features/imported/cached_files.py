@@ -19,7 +19,7 @@ from dualpt.core.files.regular import check_fetched, check_regular
 
 SUFFIXES = (".pt", ".pth", ".npz", ".npy", ".safetensors")
 OBJECTS = (
-    "{place}: holds objects other than tensors, which may run code when they are read, so it isn't; save plain tensors"
+    "{place}: holds objects other than tensors, or is damaged; objects may run code and aren't read; save plain tensors"
 )
 
 

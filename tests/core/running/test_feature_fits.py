@@ -16,6 +16,7 @@ from dualpt.core.inputs.key import cell_key
 from dualpt.core.inputs.reading import CellInputs
 from dualpt.core.learned.feature_classifier import FeatureClassifier
 from dualpt.core.learned.fitted import classifier_file, load_classifier
+from dualpt.core.methods.interface import Images
 from dualpt.core.presets import method_setting
 from dualpt.core.running import frozen_parts
 from dualpt.core.running.cell_runner import CellResult, CellRunner
@@ -227,6 +228,34 @@ def test_packed_imported_cells_give_what_each_gives_alone(runner: CellRunner, tm
         for one, alone in zip(packed, (run(runner, each)[0] for each in cells), strict=True):
             assert one.metrics.test_accuracy == pytest.approx(alone.metrics.test_accuracy, abs=0.5)
         assert len({one.key for one in packed}) == 3
+
+
+def test_what_was_learned_on_imported_features_names_no_weights(runner: CellRunner, tmp_path: Path) -> None:
+    (result,) = run(runner, imported_cell(caches.imports(tmp_path), "nearest-mean"))
+    assert result.learned is not None
+    path = tmp_path / "learned.safetensors"
+    path.write_bytes(classifier_file(result.learned))
+    learned = load_classifier(path)
+    test = caches.part(40, seed=104)
+    logits = learned.classifier.logits(Images(test.rows))[0]
+    accuracy = 100 * (logits.argmax(-1) == test.labels).double().mean().item()
+    assert accuracy == pytest.approx(result.metrics.test_accuracy, abs=0.4)
+    with pytest.raises(UserError, match="learned on imported features"):
+        FeatureClassifier(learned, device="cpu")
+
+
+def test_no_validation_image_is_found_before_anything_is_fitted(runner: CellRunner, tmp_path: Path) -> None:
+    cache = caches.write_tip_cache(tmp_path / "cache")
+    for name in ("val_f.pt", "val_l.pt"):
+        (cache / name).unlink()
+    write_import(caches.made(cache), tmp_path / "imports")
+    line = (
+        r"linear-probe: mini-tiles has no validation image at 16 shots to choose by; set linear-probe\.inverse_penalty"
+    )
+    with pytest.raises(UserError, match=line):
+        runner.check([imported_cell(tmp_path / "imports", "linear-probe")])
+    runner.check([imported_cell(tmp_path / "imports", "linear-probe", shots=8)])
+    runner.check([imported_cell(tmp_path / "imports", "nearest-mean")])
 
 
 REFERENCE = {
