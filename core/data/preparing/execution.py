@@ -117,14 +117,15 @@ def _check_enough(plan: DatasetPlan, made: _Made) -> None:
 
 
 def _manifest(plan: DatasetPlan, made: _Made, earlier: Manifest | None) -> Manifest:
-    """The record, with what stays of an earlier run; its links are all planned again."""
+    """The record, with what stays of an earlier run; where images are planned, so are its links."""
+    links = made.links if plan.files or earlier is None else earlier.links
     return Manifest(
         dataset=plan.info.name,
         sources=[
             *([] if earlier is None else earlier.sources),
             *({"found_as": source.found_as, "path": source.path, "images": source.n_files} for source in plan.sources),
         ],
-        links=made.links,
+        links=links,
         digests=({} if earlier is None else dict(earlier.digests)) | made.digests,
         lists=({} if earlier is None else dict(earlier.lists)) | {p: sha256(text) for p, text in plan.texts.items()},
         split_fingerprint=plan.split_fingerprint,

@@ -142,7 +142,7 @@ def _plan_one(
         solid=there.folders,
         archives=steps,
     )
-    return plan if not plan.missing else _incomplete(plan)
+    return plan if not plan.missing else _incomplete(plan, places)
 
 
 def _from_folders(
@@ -201,10 +201,14 @@ def _nothing_new(base: DatasetPlan, there: Standing, places: Places) -> DatasetP
 def _not_found(info: DatasetInfo, places: Places, remarks: tuple[str, ...] = ()) -> DatasetPlan:
     """No image was found; what looks like the dataset is said why it isn't."""
     get = f"get {KNOWN[info.name].get}"
-    faults = [look.fault for look in places.glances if look.fault and archive_of(look.path.name) == info.name]
-    if faults:
+    if faults := _faults(info, places):
         return DatasetPlan(info=info, state="refused", remarks=remarks, remedy=faults[0])
     return DatasetPlan(info=info, state="absent", remarks=remarks, remedy=get)
+
+
+def _faults(info: DatasetInfo, places: Places) -> tuple[str, ...]:
+    """Why archives that announce the dataset by their name can't be read."""
+    return tuple(look.fault for look in places.glances if look.fault and archive_of(look.path.name) == info.name)
 
 
 def _without_listing(info: DatasetInfo, places: Places) -> DatasetPlan:
@@ -220,15 +224,17 @@ def _without_listing(info: DatasetInfo, places: Places) -> DatasetPlan:
 def _with_traps(plan: DatasetPlan, traps: Sequence[str], places: Places) -> DatasetPlan:
     """Say of a dataset that can't be prepared which copies of it were found, and why they can't be used."""
     if plan.state in ("absent", "refused") and traps:
-        return replace(plan, state="refused", traps=tuple(traps[:MOST_TRAPS]))
+        return replace(plan, state="refused", traps=(*plan.traps, *traps[:MOST_TRAPS]))
     if plan.state == "absent":  # an `images.tar.gz` may be anybody's
         named = [path for path in places.sources.archives if archive_of(path.name) == plan.info.name]
         return replace(plan, traps=tuple(f"{path}: {BY_NAME_ONLY}" for path in named[:MOST_TRAPS]))
     return plan
 
 
-def _incomplete(plan: DatasetPlan) -> DatasetPlan:
+def _incomplete(plan: DatasetPlan, places: Places) -> DatasetPlan:
+    """Say what is missing, and which archives can't be read that may hold it."""
     lacking = sorted(plan.wanted - plan.files.keys())
     what = f"{len(lacking)} of {plan.n_listed} images are missing ({listing(lacking)}); get {KNOWN[plan.info.name].get}"
     taken = len(lacking) <= (1 - LEAST_FOUND) * plan.n_listed
-    return replace(plan, state="incomplete" if taken else "refused", remedy=what)
+    faults = _faults(plan.info, places)
+    return replace(plan, state="incomplete" if taken else "refused", traps=faults, remedy=what)

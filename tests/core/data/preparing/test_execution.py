@@ -95,6 +95,19 @@ def test_the_manifest_says_what_was_done(places: tuple[Path, Path, Path]) -> Non
     assert {len(digest) for digest in copied.digests.values()} == {32}
 
 
+def test_a_split_file_that_was_lost_is_put_back(places: tuple[Path, Path, Path]) -> None:
+    source, root, direct = places
+    prepare(TEXTURES, source, root)
+    before = load_manifest(root / "dtd")
+    (root / "dtd/split_zhou_DescribableTextures.json").unlink()
+    prepare(TEXTURES, source, root)
+    after = load_manifest(root / "dtd")
+    assert before is not None
+    assert after is not None
+    assert after.links == before.links
+    assert fingerprints(TEXTURES, root) == fingerprints(TEXTURES, direct)
+
+
 class TestMissingImages:
     def test_what_lies_elsewhere_completes_it_later(self, places: tuple[Path, Path, Path], tmp_path: Path) -> None:
         source, root, direct = places
@@ -113,6 +126,15 @@ class TestMissingImages:
         manifest = load_manifest(root / "dtd")
         assert manifest is not None
         assert all((root / "dtd" / path).is_symlink() for path in manifest.links)
+
+    def test_an_unreadable_archive_that_may_hold_them_is_named(self, places: tuple[Path, Path, Path]) -> None:
+        source, root, _ = places
+        next(source.rglob("banded_0002.jpg")).unlink()
+        (source / "dtd-r1.0.1.tar.gz").write_bytes(b"<html>")
+        plan = plan_of(TEXTURES, source, root)
+        assert plan.state == "incomplete"
+        (line,) = plan.traps
+        assert line.startswith(f"{source}/dtd-r1.0.1.tar.gz: is a web page, not an archive")
 
     def test_less_than_half_is_refused(self, places: tuple[Path, Path, Path]) -> None:
         source, root, _ = places
