@@ -6,6 +6,10 @@ from pathlib import Path
 
 from dualpt.core.errors import UserError
 
+STDOUT = Path("-")
+"""What `-o -` names."""
+FORM_OF_SUFFIX = {".md": "markdown", ".tex": "latex", ".csv": "csv", ".json": "json"}
+
 
 def writable_folder(folder: Path, option: str) -> None:
     """Make the folder, and a file in it for a moment.
@@ -22,11 +26,13 @@ def writable_folder(folder: Path, option: str) -> None:
 
 
 def check_file(file: Path, option: str) -> None:
-    """Find whether a file can be written, as far as that can be known; leaves nothing behind.
+    """Find whether a file can be written, as far as that can be known; leaves nothing behind. `-` always can.
 
     Raises:
         UserError: it cannot; the line names the option.
     """
+    if file == STDOUT:
+        return
     try:
         if file.is_dir():
             raise IsADirectoryError(errno.EISDIR, "Is a directory")
@@ -36,3 +42,34 @@ def check_file(file: Path, option: str) -> None:
             pass
     except OSError as error:
         raise UserError(f"{option}: {file} cannot be written ({error.strerror})") from None
+
+
+def write_document(text: str, file: Path, option: str) -> bool:
+    """Write a document, or print it where the file is `-`; returns whether a file was written.
+
+    Raises:
+        UserError: it cannot be written; the line names the option.
+    """
+    if file == STDOUT:
+        print(text.rstrip("\n"))
+        return False
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{option}: {file} cannot be written ({error.strerror})") from None
+    return True
+
+
+def form_of(given: str | None, as_json: bool, output: Path | None, default: str) -> str:
+    """The format that is meant: what `--format` or `--json` says, else what the file's suffix means, else `default`.
+
+    Raises:
+        UserError: the options contradict each other.
+    """
+    if as_json and given not in (None, "json"):
+        raise UserError(f"--format {given}: contradicts --json; give one of them")
+    if as_json:
+        return "json"
+    suffix = "" if output is None else FORM_OF_SUFFIX.get(output.suffix.lower(), "")
+    return given or suffix or default

@@ -9,6 +9,7 @@ from dualpt.core.errors import UserError
 from dualpt.search_spaces.shipped import shipped_ablation_or_path
 from dualpt.search_spaces.sweep import Run
 from dualpt.sweeps.commands.options import Json, Overrides, new_app, out
+from dualpt.sweeps.outputs import STDOUT, form_of
 
 app = new_app()
 
@@ -34,10 +35,12 @@ def ablate(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan: cells, finished ones, time.")] = False,
     progress: Annotated[bool, typer.Option(help="Live progress.")] = True,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the tables to a file too.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the tables to a file too; - is stdout.")
+    ] = None,
     form: Annotated[
         str | None,
-        typer.Option("--format", help="Of that file: markdown (the default), latex, latex-document, csv or json."),
+        typer.Option("--format", help="Of that file: markdown, latex, latex-document, csv or json; by its name."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -52,7 +55,9 @@ def ablate(
 
     if form is not None and output is None:
         raise UserError("--format: belongs to --output; name the file with -o FILE")
-    form = "markdown" if form is None else form
+    if as_json and output == STDOUT:
+        raise UserError("--output -: --json prints a document already; give one of them")
+    form = form_of(form, False, output, "markdown")
     values = parse_overrides(overrides or [])
     if again and recorded is not None:
         raise UserError(f"--from {recorded}: --again keeps the reference on record; give one of them")

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from dualpt.sweeps.commands.options import DEFAULT_STORE, Store, new_app, out
+from dualpt.sweeps.commands.options import DEFAULT_STORE, Json, Store, new_app, out
+from dualpt.sweeps.outputs import form_of
 
 app = new_app()
 
@@ -29,9 +30,14 @@ def predict(
         Path | None, typer.Option(help="Other class names than those learned for, one per line.")
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Classes shown for each image.")] = 3,
-    form: Annotated[str, typer.Option("--format", help="table, csv or json.")] = "table",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the predictions to a file.")] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", help="table, csv or json; by default the file's, .csv or .json.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the predictions to a file; - is stdout.")
+    ] = None,
     store: Store = DEFAULT_STORE,
+    as_json: Json = False,
 ) -> None:
     """Classify images with learned prompts, or with the classifier of another method.
 
@@ -50,7 +56,7 @@ def predict(
         overrides=parse_overrides(values),
         classes=classes,
         top=top,
-        form=form,
+        form=form_of(form, as_json, output, "table"),
         output=output,
     )
     raise typer.Exit(code)

@@ -7,6 +7,7 @@ import typer
 
 from dualpt.core.errors import UserError
 from dualpt.sweeps.commands.options import DEFAULT_STORE, DEFAULT_STUDY, Json, Store, Study, new_app, out
+from dualpt.sweeps.outputs import form_of
 
 app = new_app()
 
@@ -40,16 +41,22 @@ def compare(
     candidates: Annotated[
         bool, typer.Option("--candidates", help="Instead: what a search has tried, ranked, with the searched values.")
     ] = False,
-    form: Annotated[
-        str, typer.Option("--format", help="table, markdown, latex, latex-document, csv or json.")
-    ] = "table",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the tables to a file.")] = None,
+    given_form: Annotated[
+        str | None,
+        typer.Option("--format", help="table, markdown, latex, latex-document, csv or json; by the file's name."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write the tables to a file, .md, .tex, .csv or .json; - is stdout."),
+    ] = None,
     figure: Annotated[Path | None, typer.Option(help="Draw few-shot curves to .png, .pdf or .svg.")] = None,
     store: Store = DEFAULT_STORE,
+    as_json: Json = False,
 ) -> None:
     """Print the table: methods by datasets and average, mean and spread over seeds with n."""
     from dualpt.sweeps.comparison.compare import compare_sweeps, show_candidates
 
+    form = form_of(given_form, as_json, output, "table")
     if candidates:
         given: dict[str, object] = {
             "--shots": shots,

@@ -41,7 +41,7 @@ from dualpt.sweeps.comparison.tables import (
     joined,
 )
 from dualpt.sweeps.ledger.opening import open_reader
-from dualpt.sweeps.outputs import check_file
+from dualpt.sweeps.outputs import check_file, write_document
 
 FORMATS = ("table", "markdown", "latex", "latex-document", "csv", "json")
 TARGET_METRIC = re.compile(f"target/.+/({'|'.join(MEASURES)})")
@@ -258,9 +258,5 @@ def _write(text: str, output: Path | None, console: Console) -> None:
     if output is None:
         print(text)
         return
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"--output: {output} cannot be written ({error.strerror})") from None
-    console.print(f"  table: {output}", highlight=False, markup=False)
+    if write_document(text, output, "--output"):
+        console.print(f"  table: {output}", highlight=False, markup=False)

@@ -75,6 +75,10 @@ class ComparisonTable:
     """Rows that others have measured."""
     remarks: tuple[str, ...] = ()
     """What a reader must know besides n, spread and missing cells."""
+    shots: int | None = None
+    """Training images per class; None where columns are numbers of shots."""
+    seeds: tuple[int, ...] = ()
+    """The grid's."""
 
     @property
     def measure(self) -> Measure:
@@ -120,7 +124,7 @@ class ComparisonTable:
             unit += "; lower is better"
         notes = [f"{unit}; mean ± standard deviation over seeds, n = {counts}"]
         if self.baseline is None:
-            notes.append("best of a column bold, second best underlined")
+            notes.append("best method bold, second best underlined")
         if self.metric == HARMONIC_MEAN and AVERAGE in self.columns:
             notes.append("Average: per seed, H of the averaged base and new accuracies, as the field reports it")
         if any(n == 1 and method in self.untrained for method, n in own):
@@ -151,7 +155,10 @@ def comparison(cells: pd.DataFrame, grid: Grid, *, shots: int, metric: str = TES
     missing = {method: int(np.isnan(own).sum()) for method, own in values.items()}
     title = f"{metric} at {shots_text(shots)}"
     columns = (*grid.datasets, AVERAGE)
-    return ComparisonTable(title, metric, tuple(values), columns, entries, missing, untrained_methods(cells))
+    untrained = untrained_methods(cells)
+    return ComparisonTable(
+        title, metric, tuple(values), columns, entries, missing, untrained, shots=shots, seeds=grid.seeds
+    )
 
 
 def differences(
@@ -196,7 +203,9 @@ def by_shots(cells: pd.DataFrame, grid: Grid, *, metric: str = TEST_ACCURACY) ->
     remark = f"averages over {len(grid.datasets)} datasets"
     title = f"{metric} by shots"
     columns, remarks = tuple(heads), (remark,)
-    return ComparisonTable(title, metric, methods, columns, entries, missing, untrained, heads, remarks=remarks)
+    return ComparisonTable(
+        title, metric, methods, columns, entries, missing, untrained, heads, remarks=remarks, seeds=grid.seeds
+    )
 
 
 def _distinct_missing(tables: Mapping[int, ComparisonTable], method: str, untrained: bool) -> int:
@@ -227,7 +236,19 @@ def base_to_new(cells: pd.DataFrame, grid: Grid, *, shots: int) -> ComparisonTab
     )
     title = f"base-to-new at {shots_text(shots)}"
     columns, untrained = tuple(heads), untrained_methods(cells)
-    return ComparisonTable(title, HARMONIC_MEAN, methods, columns, entries, missing, untrained, heads, remarks=remarks)
+    return ComparisonTable(
+        title,
+        HARMONIC_MEAN,
+        methods,
+        columns,
+        entries,
+        missing,
+        untrained,
+        heads,
+        remarks=remarks,
+        shots=shots,
+        seeds=grid.seeds,
+    )
 
 
 def cross_dataset(cells: pd.DataFrame, *, source: str, shots: int, seeds: tuple[int, ...]) -> ComparisonTable:
@@ -249,7 +270,9 @@ def cross_dataset(cells: pd.DataFrame, *, source: str, shots: int, seeds: tuple[
     heads = {**heads, TEST_ACCURACY: f"{heads[TEST_ACCURACY]} (source)", TARGET_MEAN: "Average of targets"}
     title = f"trained on {column_title(source)} at {shots_text(shots)}"
     untrained = untrained_methods(own)
-    return ComparisonTable(title, TARGET_MEAN, methods, tuple(heads), entries, missing, untrained, heads)
+    return ComparisonTable(
+        title, TARGET_MEAN, methods, tuple(heads), entries, missing, untrained, heads, shots=shots, seeds=seeds
+    )
 
 
 def target_metrics(cells: pd.DataFrame) -> list[str]:

@@ -19,7 +19,7 @@ from dualpt.core.files.regular import check_regular
 from dualpt.sweeps.comparison.frames import open_ledger
 from dualpt.sweeps.console import progress_bar
 from dualpt.sweeps.ledger.cell_names import find_cell, learned_of
-from dualpt.sweeps.outputs import check_file
+from dualpt.sweeps.outputs import STDOUT, check_file, write_document
 from dualpt.sweeps.records import MOVABLE
 
 if TYPE_CHECKING:
@@ -179,15 +179,8 @@ def _show(predictions: Sequence[Prediction], form: str, output: Path | None, con
         print_predictions(predictions, console)
         return
     text = _json(predictions) if form == "json" else _csv(predictions)
-    if output is None:
-        print(text, end="")
-        return
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"--output: {output} cannot be written ({error.strerror})") from None
-    console.print(f"  {len(predictions)} images: {output}", highlight=False, markup=False)
+    if write_document(text, output or STDOUT, "--output"):
+        console.print(f"  {len(predictions)} images: {output}", highlight=False, markup=False)
 
 
 def print_predictions(predictions: Sequence[Prediction], console: Console) -> None:

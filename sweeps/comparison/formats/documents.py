@@ -31,6 +31,8 @@ def to_frame(table: ComparisonTable) -> pd.DataFrame:
             "n": 0 if entry is None else entry.n,
             "place": table.place(method, column),
             "published": method in table.published,
+            "shots": int(column) if table.shots is None else table.shots,
+            "seeds": " ".join(map(str, table.seeds)),
         }
         for (method, column), entry in table.entries.items()
     ]

@@ -1,5 +1,7 @@
 """How tables look in a terminal."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -10,13 +12,18 @@ from dualpt.sweeps.comparison.tables import ComparisonTable
 
 WIDEST_ENTRY = len("100.0 ± 10.0") + 3
 """Characters that an entry and its border take."""
+UNBOUNDED = 10_000
+"""Columns of a terminal that any table fits."""
 MARKS = {1: "[bold green]{}[/]", 2: "[underline]{}[/]", None: "{}"}
 
 
 def print_table(table: ComparisonTable, console: Console) -> None:
     """Print the table; methods become columns, and spreads a second line, where the terminal is narrow."""
-    wide = len(table.columns) * WIDEST_ENTRY + 34 <= console.width
-    console.print(_by_method(table) if wide else _by_column(table))
+    if len(table.columns) * WIDEST_ENTRY + 34 <= console.width:
+        console.print(_by_method(table))
+    else:
+        for block in _blocks(table, console):
+            console.print(block)
     print_notes(table.notes(), console)
 
 
@@ -46,15 +53,27 @@ def _by_method(table: ComparisonTable) -> Table:
     return grid
 
 
-def _by_column(table: ComparisonTable) -> Table:
+def _blocks(table: ComparisonTable, console: Console) -> list[Table]:
+    """The table with methods as columns, in as few blocks as fit the terminal without breaking a word."""
+    unbounded = console.options.update(max_width=UNBOUNDED)
+    for size in range(len(table.methods), 1, -1):
+        chunks = [table.methods[start : start + size] for start in range(0, len(table.methods), size)]
+        blocks = [_by_column(table, chunk) for chunk in chunks]
+        if all(console.measure(block, options=unbounded).maximum <= console.width for block in blocks):
+            return blocks
+    return [_by_column(table, [method]) for method in table.methods]
+
+
+def _by_column(table: ComparisonTable, methods: Sequence[str]) -> Table:
     grid = Table(title=escape(table.title), title_justify="left", header_style="bold", padding=(0, 0))
     grid.add_column("", no_wrap=True)
-    for method in table.methods:
-        grid.add_column(escape(short_title(method)), justify="right")
+    for method in methods:
+        words = short_title(method).split()  # one below another: a column that could be narrower has its words broken
+        grid.add_column(escape("\n".join(words)), justify="right")
     for column in table.columns:
         if column == AVERAGE:
             grid.add_section()
-        grid.add_row(escape(table.head(column)), *[_entry(table, method, column, "\n") for method in table.methods])
+        grid.add_row(escape(table.head(column)), *[_entry(table, method, column, "\n") for method in methods])
     return grid
 
 

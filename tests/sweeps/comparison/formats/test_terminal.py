@@ -1,0 +1,38 @@
+"""Tables in terminals of any width: no word is broken, every method is there, and the legend fits both layouts."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from dualpt.core.presets import METHODS
+from dualpt.sweeps.comparison.formats.terminal import print_table
+from dualpt.sweeps.comparison.labels import AVERAGE, short_title
+from dualpt.sweeps.comparison.tables import ComparisonTable, Entry
+
+NAMES = tuple(METHODS)
+DATASETS = tuple(f"dataset-{number}" for number in range(11))
+
+
+def printed(width: int) -> str:
+    columns = (*DATASETS, AVERAGE)
+    entries = {(name, column): Entry(61.25, 10.04, 3) for name in NAMES for column in columns}
+    table = ComparisonTable("title", "test/accuracy", NAMES, columns, entries, {}, frozenset(), shots=4, seeds=(1, 2))
+    console = Console(file=io.StringIO(), width=width)
+    print_table(table, console)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 240])
+def test_no_word_is_broken_and_no_method_is_lost(width: int) -> None:
+    text = printed(width)
+    assert max(map(len, text.splitlines())) <= width
+    words = set(text.replace("│", " ").replace("┃", " ").split())
+    assert {word for name in NAMES for word in short_title(name).split()} <= words or width == 240
+    assert set(DATASETS) <= words
+    assert text.count("±10.0") == len(NAMES) * (len(DATASETS) + 1)
+
+
+def test_the_legend_holds_for_methods_as_rows_and_as_columns() -> None:
+    for width in (80, 240):
+        assert "best method bold, second best underlined" in printed(width)

@@ -1,0 +1,47 @@
+"""Where documents go, and in which format: what is said, else what the file's name means; `-` is stdout."""
+
+from pathlib import Path
+
+import pytest
+
+from dualpt.core.errors import UserError
+from dualpt.sweeps.outputs import STDOUT, check_file, form_of, write_document
+
+
+@pytest.mark.parametrize(
+    ("given", "as_json", "output", "form"),
+    [
+        (None, False, None, "table"),
+        (None, False, "t.csv", "csv"),
+        (None, False, "t.TEX", "latex"),
+        (None, False, "t.json", "json"),
+        (None, False, "t.out", "table"),
+        (None, False, "-", "table"),
+        (None, True, "t.csv", "json"),
+        ("latex-document", False, "t.csv", "latex-document"),
+        ("json", True, None, "json"),
+    ],
+)
+def test_the_format_is_what_is_said_or_what_the_suffix_means(
+    given: str | None, as_json: bool, output: str | None, form: str
+) -> None:
+    assert form_of(given, as_json, None if output is None else Path(output), "table") == form
+
+
+def test_options_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(UserError, match="--format csv: contradicts --json"):
+        form_of("csv", True, None, "table")
+
+
+def test_a_dash_is_stdout_and_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    check_file(STDOUT, "--output")
+    assert not write_document("a table\n", STDOUT, "--output")
+    assert capsys.readouterr().out == "a table\n"
+    assert list(tmp_path.iterdir()) == []
+    assert write_document("a table", Path("new/t.md"), "--output")
+    assert Path("new/t.md").read_text() == "a table\n"
+    with pytest.raises(UserError, match="--output: new cannot be written"):
+        write_document("a table", Path("new"), "--output")
