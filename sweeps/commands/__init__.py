@@ -3,6 +3,7 @@
 - `running`, `ablate`, `results`, `claim`, `report`, `board`, `inspect`, `predict`: sweeps, and what comes of them.
 - `data`, `features`, `describe`: what a sweep reads. `moving`, `cluster`: other stores, other machines.
 - `help`: settings, shipped files, the doctor. `options`: the console, and options that mean the same everywhere.
+- `completing`: what a shell completes.
 
 May use every room of `sweeps`.
 """

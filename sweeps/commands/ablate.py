@@ -8,6 +8,7 @@ import typer
 from dualpt.core.errors import UserError
 from dualpt.search_spaces.shipped import shipped_ablation_or_path
 from dualpt.search_spaces.sweep import Run
+from dualpt.sweeps.commands.completing import shipped_ablations
 from dualpt.sweeps.commands.options import Json, Overrides, new_app, out
 from dualpt.sweeps.outputs import STDOUT, form_of
 
@@ -20,7 +21,13 @@ app = new_app()
     "[bold]dualpt ablate components --from demo name=demo-components[/]"
 )
 def ablate(
-    file: Annotated[str, typer.Argument(help="An ablation file, or the name of one that ships (see `dualpt spaces`).")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            help="An ablation file, or the name of one that ships (see `dualpt spaces`).",
+            autocompletion=shipped_ablations,
+        ),
+    ],
     overrides: Overrides = None,
     again: Annotated[
         bool, typer.Option("--again", help="FILE is the name of a recorded ablation: launch it as it was.")

@@ -8,6 +8,7 @@ import typer
 
 from dualpt.core.errors import UserError
 from dualpt.search_spaces.shipped import shipped_ablations, shipped_folder
+from dualpt.sweeps.commands.completing import shipped_files
 from dualpt.sweeps.commands.options import Json, new_app, out
 
 app = new_app()
@@ -45,7 +46,11 @@ def spaces(context: typer.Context, as_json: Json = False) -> None:
 
 
 @files.command(epilog="Example: [bold]dualpt spaces show demo > mine.yaml[/]")
-def show(name: Annotated[str, typer.Argument(help="Name of a sweep or an ablation that ships.")]) -> None:
+def show(
+    name: Annotated[
+        str, typer.Argument(help="Name of a sweep or an ablation that ships.", autocompletion=shipped_files)
+    ],
+) -> None:
     """Print a file that ships as it is, comments included."""
     from dualpt.sweeps.tools.settings import shipped_file
 

@@ -6,6 +6,7 @@ import typer
 from rich.console import Console
 
 from dualpt.core.errors import UserError
+from dualpt.sweeps.commands.completing import override_keys, setting_keys
 
 out = Console()
 """Where every command prints; `--json` documents go to plain stdout."""
@@ -15,7 +16,9 @@ DEFAULT_STORE = "sqlite:///mlflow.db"
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[KEY=VALUE]...", help="Values over the file's, e.g. optim.epochs=10 datasets=\\[mini-pets]."
+        metavar="[KEY=VALUE]...",
+        help="Values over the file's, e.g. optim.epochs=10 datasets=\\[mini-pets].",
+        autocompletion=override_keys,
     ),
 ]
 SettingValues = Annotated[
@@ -23,6 +26,7 @@ SettingValues = Annotated[
     typer.Argument(
         metavar="[KEY=VALUE]...",
         help="Keys of the setting (see `dualpt settings`), e.g. data.root=FOLDER backbone.name=ViT-B-16.",
+        autocompletion=setting_keys,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]

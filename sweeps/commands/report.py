@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from dualpt.sweeps.commands.completing import recorded_sweeps
 from dualpt.sweeps.commands.options import DEFAULT_STORE, DEFAULT_STUDY, Store, Study, new_app, out
 
 app = new_app()
@@ -12,7 +13,9 @@ app = new_app()
 
 @app.command(epilog="Example: [bold]dualpt report demo --out demo.html[/]")
 def report(
-    name: Annotated[str, typer.Argument(help="Name of a sweep or ablation (its MLflow experiment).")],
+    name: Annotated[
+        str, typer.Argument(help="Name of a sweep or ablation (its MLflow experiment).", autocompletion=recorded_sweeps)
+    ],
     file: Annotated[
         Path | None, typer.Option("--out", help="The HTML file; outputs/NAME-report.html by default.")
     ] = None,

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from dualpt.core.errors import UserError
+from dualpt.sweeps.commands.completing import figures, recorded_sweeps
 from dualpt.sweeps.commands.options import DEFAULT_STORE, DEFAULT_STUDY, Json, Store, Study, new_app, out
 from dualpt.sweeps.outputs import form_of
 
@@ -18,7 +19,12 @@ app = new_app()
     "[bold]dualpt compare demo --all-shots --format latex -o table.tex[/]"
 )
 def compare(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Sweeps or ablations (MLflow experiments).")],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME...", help="Sweeps or ablations (MLflow experiments).", autocompletion=recorded_sweeps
+        ),
+    ],
     shots: Annotated[
         int | None, typer.Option(min=0, help="Shots of the table; the largest finished by default.")
     ] = None,
@@ -96,9 +102,14 @@ def compare(
 def figure(
     kind: Annotated[
         str,
-        typer.Argument(help="curves, scatter, radar, pareto, ranks, training, parallel, slices or importance."),
+        typer.Argument(
+            help="curves, scatter, radar, pareto, ranks, training, parallel, slices or importance.",
+            autocompletion=figures,
+        ),
     ],
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Sweeps or ablations.")],
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="Sweeps or ablations.", autocompletion=recorded_sweeps)
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to: .png, .pdf or .svg.")],
     shots: Annotated[
         int | None, typer.Option(min=0, help="Shots of the figure; the largest finished by default.")
@@ -123,7 +134,9 @@ def figure(
     epilog="Examples: [bold]dualpt evaluate demo[/] · [bold]dualpt evaluate real-grid data.root=/data[/]",
 )
 def evaluate(
-    name: Annotated[str, typer.Argument(help="Name of a sweep or ablation (its MLflow experiment).")],
+    name: Annotated[
+        str, typer.Argument(help="Name of a sweep or ablation (its MLflow experiment).", autocompletion=recorded_sweeps)
+    ],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Where things lie here: data.root, descriptions.bank, …"),
@@ -144,7 +157,9 @@ def evaluate(
 
 @app.command(epilog="Example: [bold]dualpt status demo --watch[/]")
 def status(
-    name: Annotated[str | None, typer.Argument(help="Name of a sweep; all of the store by default.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Name of a sweep; all of the store by default.", autocompletion=recorded_sweeps)
+    ] = None,
     store: Store = DEFAULT_STORE,
     watch: Annotated[bool, typer.Option("--watch", help="Refresh a named sweep until its launch ends.")] = False,
     as_json: Json = False,

@@ -8,6 +8,7 @@ import typer
 
 from dualpt.core.errors import UserError
 from dualpt.search_spaces.shipped import shipped_or_path
+from dualpt.sweeps.commands.completing import datasets, methods, recorded_sweeps, shipped_sweeps
 from dualpt.sweeps.commands.options import (
     DEFAULT_STORE,
     Json,
@@ -39,7 +40,9 @@ def demo() -> None:
     "[bold]dualpt train --from demo/trial-003 --dataset mini-cars[/]"
 )
 def train(
-    dataset: Annotated[str, typer.Option(help="Dataset name, e.g. mini-pets or DescribableTextures.")],
+    dataset: Annotated[
+        str, typer.Option(help="Dataset name, e.g. mini-pets or DescribableTextures.", autocompletion=datasets)
+    ],
     overrides: SettingValues = None,
     shots: Annotated[
         int | None, typer.Option(min=1, help="Training images per class, 16 by default; or data.shots=K.")
@@ -47,11 +50,20 @@ def train(
     seeds: Annotated[str, typer.Option(help="Seeds trained together as replicas: 1,2,3 or 1-10 or draws(10).")] = "1",
     method: Annotated[
         str | None,
-        typer.Option(help="A published method, or dualpt: the starting point of the setting.", show_default="dualpt"),
+        typer.Option(
+            help="A published method, or dualpt: the starting point of the setting.",
+            show_default="dualpt",
+            autocompletion=methods,
+        ),
     ] = None,
     recorded: Annotated[
         str | None,
-        typer.Option("--from", metavar="SWEEP[/TRIAL]", help="Start from what a sweep selected, or a trial's setting."),
+        typer.Option(
+            "--from",
+            metavar="SWEEP[/TRIAL]",
+            help="Start from what a sweep selected, or a trial's setting.",
+            autocompletion=recorded_sweeps,
+        ),
     ] = None,
     store: Store = DEFAULT_STORE,
     protocol: Annotated[
@@ -85,7 +97,12 @@ def train(
     "[bold]dualpt sweep mini-grid search.racing=asha --simulate --gpus 1,4 --trials 10,1000[/]"
 )
 def sweep(
-    file: Annotated[str, typer.Argument(help="A sweep file, or the name of one that ships (see `dualpt spaces`).")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            help="A sweep file, or the name of one that ships (see `dualpt spaces`).", autocompletion=shipped_sweeps
+        ),
+    ],
     overrides: Overrides = None,
     again: Annotated[
         bool, typer.Option("--again", help="FILE is the name of a recorded sweep: launch it as it was, from the store.")
