@@ -39,7 +39,8 @@ def import_folder(
         UserError: any fault of the folder, before anything is written; one line.
     """
     from dualpt.core.features.imported.fewshot_pickles import find_draws
-    from dualpt.core.features.imported.make_import import Declared, make_import, write_import
+    from dualpt.core.features.imported.import_parts import Declared
+    from dualpt.core.features.imported.make_import import make_import, write_import
 
     info = dataset_info(dataset, None if root is None else root.expanduser())
     name = _architecture(backbone)

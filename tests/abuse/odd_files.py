@@ -57,8 +57,11 @@ PLACES: dict[str, tuple[str, tuple[str, ...]]] = {
     "root-show": ("data show OxfordPets --root odd", FOLDERS),
     "root-add": ("data add own --folder own --root odd", FOLDERS),
     "root-train": ("train --dataset OxfordPets data.root=odd", FOLDERS),
-    "imported": ("train --dataset OxfordPets --method nearest-mean data.features=odd backbone.name=toy", FOLDERS),
-    "cached": ("features import odd --dataset OxfordPets --backbone toy", FOLDERS),
+    "imported": (
+        "train --dataset OxfordPets --method nearest-mean data.features=odd backbone.name=toy",
+        (*FOLDERS, "folder"),
+    ),
+    "cached": ("features import odd --dataset OxfordPets --backbone toy", (*FOLDERS, "folder")),
     "bank": (f"describe import odd.json --dataset OxfordPets {PETS} --out bank", FILES),
     "bank-lines": (f"describe import odd.jsonl --dataset OxfordPets {PETS} --out bank", FILES),
     "bank-table": (f"describe import odd.csv --dataset OxfordPets {PETS} --out bank", FILES),

@@ -3,11 +3,10 @@
 Shapes: N training rows, V crops, n rows, D joint width, C classes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from dualpt.core.clip.architectures import joint_width
@@ -17,41 +16,18 @@ from dualpt.core.data.splits import PARTS, Split
 from dualpt.core.errors import UserError
 from dualpt.core.features.imported.cache_checks import (
     check_against_split,
-    check_shots,
     check_width,
-    checked_labels,
     checked_rows,
 )
 from dualpt.core.features.imported.cache_layouts import Cache, CachedPart, mean_direction, read_cache
-from dualpt.core.features.imported.fewshot_pickles import FewshotFile, rows_of_draw
+from dualpt.core.features.imported.fewshot_pickles import rows_of_draw
+from dualpt.core.features.imported.import_parts import Declared, PartRows, TrainingRows, part_rows, training_rows
 from dualpt.core.files.locations import write_atomically
 from dualpt.core.files.tensor_file import content_sha256, tensors_as_bytes
 
 ONE_ROW = "a training image is the mean of its crops"
 NO_NORMS = "methods on raw features read normalised ones"
 UNCOMPARED = "row order not held against a split file"
-
-
-@dataclass(frozen=True)
-class Declared:
-    """What no file says, and the user does."""
-
-    info: DatasetInfo
-    backbone: str
-    split: Split | None = None
-    """The dataset's; None where its files aren't there."""
-    seed: int = 1
-    """Of the draws; 1 in the scripts of Tip-Adapter, APE and GDA."""
-    scale: float = 100.0
-    """CLIP's logit scale."""
-    raw: bool = False
-    """Whether rows aren't normalised, whatever their files' names say."""
-    draws: Sequence[FewshotFile] = ()
-    """Draws that were kept as files of their own."""
-
-    @property
-    def n_classes(self) -> int | None:
-        return self.info.n_classes if self.split is None else len(self.split.class_names)
 
 
 @dataclass(frozen=True)
@@ -64,21 +40,6 @@ class MadeImport:
     """Files of the folder that it takes nothing from."""
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Features and labels of one part, checked."""
-
-    directions: Tensor
-    """(n, D)"""
-    norms: Tensor
-    """(n,)"""
-    labels: Tensor
-    """(n,)"""
-    place: str
-    labels_place: str
-    raw: bool
-
-
 def make_import(folder: Path, declared: Declared) -> MadeImport:
     """Read and check a folder of cached features; nothing is written.
 
@@ -86,12 +47,14 @@ def make_import(folder: Path, declared: Declared) -> MadeImport:
         UserError: nothing that is known is there, or features that can't be the dataset's; one line.
     """
     cache = _with_test(read_cache(folder), declared.info)
-    parts = {part: _rows(found, declared) for part in ("val", "test") if (found := getattr(cache, part)) is not None}
+    parts = {
+        part: part_rows(found, declared) for part in ("val", "test") if (found := getattr(cache, part)) is not None
+    }
     if "test" not in parts:
         raise UserError(
             f"{folder}: holds no test features; add test_f.pt and test_l.pt, or test_features and test_labels"
         )
-    train = _train(cache, declared)
+    train = training_rows(cache, declared)
     if train is None:
         raise UserError(f"{folder}: holds no training features; add keys_16shots.pt and values_16shots.pt, or the like")
     rows = {"train": train.rows, **parts}
@@ -151,19 +114,6 @@ def write_import(made: MadeImport, folder: Path) -> Path:
     return path
 
 
-@dataclass(frozen=True)
-class _Train:
-    rows: _Rows
-    draws: tuple[StoredDraw, ...]
-    complete: bool
-    crops: Tensor | None
-    """(V, N, D), normalised."""
-    crop_norms: Tensor | None
-    """(V, N)"""
-    averaged: bool
-    """Whether a row is the mean of an image's crops."""
-
-
 def _with_test(cache: Cache, info: DatasetInfo) -> Cache:
     """ImageNet's test images are its `val`, and are cached under that name."""
     if info.layout == "imagenet" and cache.test is None:
@@ -171,14 +121,7 @@ def _with_test(cache: Cache, info: DatasetInfo) -> Cache:
     return cache
 
 
-def _rows(part: CachedPart, declared: Declared) -> _Rows:
-    raw = part.raw or declared.raw
-    directions, norms = checked_rows(part, raw)
-    labels = checked_labels(part, len(directions), declared.n_classes)
-    return _Rows(directions, norms, labels, part.place, part.labels_place, raw)
-
-
-def _check_parts(parts: Mapping[str, _Rows], declared: Declared) -> None:
+def _check_parts(parts: Mapping[str, PartRows], declared: Declared) -> None:
     """Hold validation and test rows against the split, or their numbers against the published ones."""
     for part, rows in parts.items():
         if declared.split is not None:
@@ -190,78 +133,7 @@ def _check_parts(parts: Mapping[str, _Rows], declared: Declared) -> None:
                 raise UserError(f"{rows.place}: {count}; check --dataset")
 
 
-def _train(cache: Cache, declared: Declared) -> _Train | None:
-    """Training rows of all numbers of shots that are there, one after another."""
-    every = sorted({*cache.train, *cache.crops}, key=lambda shots: shots or 0)
-    pools, crops, crop_norms, draws, complete = [], [], [], [], False
-    start = 0
-    for shots in every:
-        rows, views, norms = _pool(cache.train.get(shots), cache.crops.get(shots), declared)
-        is_all = shots is None and len(rows.labels) == _n_train(declared)
-        if is_all and declared.split is not None:
-            check_against_split(rows.labels, declared.split.train, rows.labels_place)
-        if not is_all:
-            k = shots or int(rows.labels.bincount().max())
-            check_shots(rows.labels, k, _available(declared), rows.place)
-            draws.append(StoredDraw(k, declared.seed, tuple(range(start, start + len(rows.labels)))))
-        complete |= is_all
-        pools.append(rows)
-        crops.append(views)
-        crop_norms.append(norms)
-        start += len(rows.labels)
-    if complete and len(pools) > 1:
-        raise UserError(f"{pools[0].place}: all training images and draws of them; keep one of the two")
-    if not pools:
-        return None
-    averaged = cache.layout != "arrays by name"
-    return _Train(_joined(pools), tuple(draws), complete, _joined_crops(crops), _joined_crops(crop_norms), averaged)
-
-
-def _pool(
-    one: CachedPart | None, crops: CachedPart | None, declared: Declared
-) -> tuple[_Rows, Tensor | None, Tensor | None]:
-    """One row per image and, where there are crops, these (V, n, D) and their norms (V, n).
-
-    Without the row, it is the mean of the crops.
-    """
-    rows = None if one is None else _rows(one, declared)
-    if crops is None:
-        assert rows is not None
-        return rows, None, None
-    every = _rows(crops, declared)
-    n_images = len(every.labels) // _n_views(every, rows)
-    by_view = every.labels.view(-1, n_images)
-    expected = by_view[0] if rows is None else rows.labels
-    if (by_view != expected).any():
-        raise UserError(
-            f"{every.labels_place}: the images of later passes aren't those of the first; save them in order"
-        )
-    views = every.directions.unflatten(0, by_view.shape)
-    if rows is None:
-        mean = (every.directions * every.norms[:, None]).unflatten(0, by_view.shape).mean(0)
-        norms = mean.norm(dim=1)
-        rows = _Rows(mean / norms[:, None], norms, expected, every.place, every.labels_place, every.raw)
-    return rows, views, every.norms.unflatten(0, by_view.shape)
-
-
-def _n_views(crops: _Rows, rows: _Rows | None) -> int:
-    """How often each image occurs among crops: the labels of one pass come again and again."""
-    total, labels = len(crops.labels), crops.labels
-    if rows is not None:
-        if total % len(rows.labels):
-            raise UserError(
-                f"{crops.place}: {total} rows, no multiple of the {len(rows.labels)} images of {rows.place}"
-            )
-        return total // len(rows.labels)
-    for n_images in range(1, total + 1):
-        if total % n_images == 0 and labels[:n_images].unique().numel() == labels.unique().numel():
-            by_view = labels.view(-1, n_images)
-            if (by_view == by_view[0]).all():
-                return total // n_images
-    return 1
-
-
-def _draws(train: _Train, declared: Declared) -> tuple[StoredDraw, ...]:
+def _draws(train: TrainingRows, declared: Declared) -> tuple[StoredDraw, ...]:
     """Those that the features are of, with the validation images that files say, or those of files alone.
 
     Raises:
@@ -291,36 +163,6 @@ def _draws(train: _Train, declared: Declared) -> tuple[StoredDraw, ...]:
         replace(draw, val=kept[draw.shots, draw.seed].val) if (draw.shots, draw.seed) in kept else draw
         for draw in train.draws
     )
-
-
-def _n_train(declared: Declared) -> int | None:
-    if declared.split is not None:
-        return len(declared.split.train)
-    return None if declared.info.n_images is None else declared.info.n_images[0]
-
-
-def _available(declared: Declared) -> Tensor | None:
-    if declared.split is None:
-        return None
-    labels = torch.tensor([item.label for item in declared.split.train])
-    return labels.bincount(minlength=len(declared.split.class_names))
-
-
-def _joined(pools: list[_Rows]) -> _Rows:
-    first = pools[0]
-    directions, norms, labels = (
-        torch.cat([getattr(one, name) for one in pools]) for name in ("directions", "norms", "labels")
-    )
-    return _Rows(directions, norms, labels, first.place, first.labels_place, all(one.raw for one in pools))
-
-
-def _joined_crops(crops: list[Tensor | None]) -> Tensor | None:
-    """Those of all pools, as many views as the one with the fewest has; None where one has none."""
-    there = [one for one in crops if one is not None]
-    if len(there) < len(crops):
-        return None
-    fewest = min(len(one) for one in there)
-    return torch.cat([one[:fewest] for one in there], dim=1)
 
 
 def _text(cache: Cache, n_classes: int) -> Tensor | None:
@@ -354,7 +196,7 @@ def _paths(split: Split | None, complete: bool) -> dict[str, tuple[str, ...]]:
     return named if len(set(every)) == len(every) else {}
 
 
-def _notes(cache: Cache, train: _Train, declared: Declared, raw: bool) -> tuple[str, ...]:
+def _notes(cache: Cache, train: TrainingRows, declared: Declared, raw: bool) -> tuple[str, ...]:
     notes = []
     if train.averaged:
         notes.append(ONE_ROW if train.crops is None else f"{ONE_ROW}, {len(train.crops)} of which are there too")

@@ -10,7 +10,8 @@ from dualpt.core.config import Value
 from dualpt.core.data.catalog import dataset_info
 from dualpt.core.data.images import View, decode
 from dualpt.core.errors import UserError
-from dualpt.core.features.imported.make_import import Declared, make_import, write_import
+from dualpt.core.features.imported.import_parts import Declared
+from dualpt.core.features.imported.make_import import make_import, write_import
 from dualpt.core.features.needs import needs_of
 from dualpt.core.inputs.key import cell_key
 from dualpt.core.inputs.reading import CellInputs

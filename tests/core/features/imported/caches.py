@@ -9,7 +9,8 @@ from torch.nn.functional import normalize, one_hot
 
 from dualpt.core.data.catalog import dataset_info
 from dualpt.core.data.splits import Item, Split, make_split
-from dualpt.core.features.imported.make_import import Declared, MadeImport, make_import, write_import
+from dualpt.core.features.imported.import_parts import Declared
+from dualpt.core.features.imported.make_import import MadeImport, make_import, write_import
 
 DATASET, BACKBONE, WIDTH, CLASSES = "mini-tiles", "toy", 12, 8
 COUNTS = {"train": 20, "val": 8, "test": 40}

@@ -13,7 +13,8 @@ from torch.nn.functional import normalize
 from dualpt.core.data.catalog import dataset_info
 from dualpt.core.data.imported_split import find_import
 from dualpt.core.errors import UserError
-from dualpt.core.features.imported.make_import import NO_NORMS, UNCOMPARED, Declared, make_import, write_import
+from dualpt.core.features.imported.import_parts import Declared
+from dualpt.core.features.imported.make_import import NO_NORMS, UNCOMPARED, make_import, write_import
 from tests.core.features.imported.caches import (
     CLASSES,
     DATASET,
