@@ -1,5 +1,7 @@
 """How tables look in a terminal."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -14,9 +16,13 @@ MARKS = {1: "[bold green]{}[/]", 2: "[underline]{}[/]", None: "{}"}
 
 
 def print_table(table: ComparisonTable, console: Console) -> None:
-    """Print the table; methods become columns, and spreads a second line, where the terminal is narrow."""
+    """Print the table; where the terminal is narrow, methods become columns, spreads a second line, and each group has
+    a table of its own."""
     wide = len(table.columns) * WIDEST_ENTRY + 34 <= console.width
-    console.print(_by_method(table) if wide else _by_column(table))
+    if wide:
+        console.print(_by_method(table))
+    for title, methods in [] if wide else table.sections:
+        console.print(_by_column(table, title, methods))
     print_notes(table.notes(), console)
 
 
@@ -41,20 +47,31 @@ def _by_method(table: ComparisonTable) -> Table:
     grid.add_column("method", overflow="fold")
     for column in table.columns:
         grid.add_column(escape(table.head(column)), justify="right", no_wrap=True)
-    for method in table.methods:
-        grid.add_row(escape(method_title(method)), *[_entry(table, method, column, " ") for column in table.columns])
+    for title, methods in table.sections:
+        if title:
+            grid.add_section()
+            grid.add_row(f"[italic]{escape(title)}[/]")
+        for method in methods:
+            grid.add_row(
+                escape(method_title(method)), *[_entry(table, method, column, " ") for column in table.columns]
+            )
     return grid
 
 
-def _by_column(table: ComparisonTable) -> Table:
-    grid = Table(title=escape(table.title), title_justify="left", header_style="bold", padding=(0, 0))
+def _by_column(table: ComparisonTable, group: str, methods: Sequence[str]) -> Table:
+    grid = Table(
+        title=escape(f"{table.title}: {group}" if group else table.title),
+        title_justify="left",
+        header_style="bold",
+        padding=(0, 0),
+    )
     grid.add_column("", no_wrap=True)
-    for method in table.methods:
-        grid.add_column(escape(short_title(method)), justify="right")
+    for method in methods:
+        grid.add_column(escape(short_title(method)), justify="right", overflow="fold")
     for column in table.columns:
         if column == AVERAGE:
             grid.add_section()
-        grid.add_row(escape(table.head(column)), *[_entry(table, method, column, "\n") for method in table.methods])
+        grid.add_row(escape(table.head(column)), *[_entry(table, method, column, "\n") for method in methods])
     return grid
 
 
