@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -198,6 +198,8 @@ def _checked(method: LoadedMethod, place: str) -> LoadedMethod:
         raise UserError(f"{place}: name '{method.name}': use lower-case letters, digits and single hyphens")
     if method.name in (*CATALOGUE, *BUILT_IN):
         raise UserError(f"{place}: name '{method.name}' is taken by a method that ships; choose another")
+    if (group := getattr(definition, "group", "adapter")) not in get_args(Group):
+        raise UserError(f"{place}: unknown group {group!r}; it is one of {', '.join(get_args(Group))}")
     try:
         defaults = method.options({}).model_dump()
     except ValidationError as error:

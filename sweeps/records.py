@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from dualpt.core.cell import Cell, pack_of
 from dualpt.core.config import SETTING_KEYS, Setting
@@ -37,6 +37,8 @@ SOFTWARE_TAG, DEVICE_TAG = "dualpt.software", "dualpt.device"
 """What a cell's numbers were computed with (`dualpt.core.provenance`)."""
 ORIGIN_TAGS = (SAMPLE_TAG, WEIGHTS_TAG, NUMERICS_TAG, SOFTWARE_TAG, DEVICE_TAG)
 """Carried along when a cell's numbers are reused."""
+CHOSEN = "chosen."
+"""Beginning of the parameters of a cell that hold options which its method chose on validation images."""
 FAILURE_TAG = "dualpt.failure"
 ARTIFACTS_TAG = "dualpt.artifacts"
 """On a cell whose numbers are on record while its artifacts wait in an outbox: where, and why."""
@@ -236,6 +238,14 @@ class CellOutcome:
     selection: float | None
     """Validation accuracy in percent; None where the method has none."""
     failure: str | None
+
+
+class MethodTitle(NamedTuple):
+    """What tables call a method that doesn't ship, as its sweep recorded it."""
+
+    title: str
+    short_title: str
+    group: str
 
 
 def outcome_of(row: CellRow) -> CellOutcome:

@@ -79,7 +79,8 @@ def sweep_view(reader: SweepReader, name: str, rows: Sequence[CellRow]) -> Sweep
     experiment = reader.named_experiment(name)
     sweep = reader.sweep_row(experiment)
     if sweep is not None:
-        remember_titles(read_data_notes(sweep.data_notes).titles)
+        noted = read_data_notes(sweep.data_notes)
+        remember_titles(noted.titles, noted.methods)
     status = status_from(name, rows, sweep, reader.pruned_trials(experiment))
     missing = missing_cells(sweep.declared, rows) if sweep is not None else []
     datasets = in_order({row.dataset for row in rows} | {cell.dataset for cell in missing})

@@ -28,6 +28,7 @@ from dualpt.sweeps.comparison.selection import Selection, select
 from dualpt.sweeps.comparison.statistics import Claim, PairedResult, claim
 from dualpt.sweeps.comparison.tables import Entry, shots_text
 from dualpt.sweeps.comparison.values import method_values
+from dualpt.sweeps.ledger.launch_record import record_from
 from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.outputs import check_file
 from dualpt.sweeps.planning.declared import missing_cells
@@ -206,7 +207,9 @@ def claim_of(
 
 def launch_facts(sweep: SweepRow) -> dict[str, str]:
     """Command, commit and software of the launch: what is on record of it, by name."""
-    return {"commit": NOT_RECORDED, "description": sweep.description}
+    if (record := record_from(sweep.launched)) is None:  # a sweep of a former version
+        return {"commit": NOT_RECORDED, "description": sweep.description}
+    return {**record.facts(), "description": sweep.description}
 
 
 def _sides(selection: Selection, method: str | None, baseline: str | None) -> tuple[str, str]:

@@ -83,7 +83,7 @@ def cells_frame(
     found = [{"sweep": name, **row.flat(), **{key: row.params.get(key) for key in keys}} for row in rows]
     frame = pd.DataFrame([*found, *({"sweep": name, **cell.flat()} for cell in missing)])
     noted = read_data_notes(data_notes)
-    remember_titles(noted.titles)
+    remember_titles(noted.titles, noted.methods)
     frame.attrs[DATA_NOTES] = noted
     frame.attrs[SEARCH_RECORD] = read_search_record(search)
     frame.attrs[LAUNCH_STATUS] = status

@@ -4,6 +4,7 @@ A table never hides what it stands on: every entry carries its spread over seeds
 dataset has no average. Input is a frame of cells (see `frames`); output is one kind of object, whatever the columns.
 """
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -21,13 +22,17 @@ from dualpt.core.results import (
     measure_of,
 )
 from dualpt.sweeps.comparison.frames import finished_shots, untrained_methods
-from dualpt.sweeps.comparison.labels import AVERAGE, column_title, method_title, ordered_methods
+from dualpt.sweeps.comparison.labels import AVERAGE, GROUPS, column_title, group_of, method_title, ordered_methods
 from dualpt.sweeps.comparison.values import Array, Grid, check_finished, method_values, seed_averages
 
 HALVES = (BASE_ACCURACY, NEW_ACCURACY, HARMONIC_MEAN)
 """Metrics of base-to-new, in the field's order."""
 MEAN_OF_H = "mean of H"
 """The average of the datasets' harmonic means, which some report in place of H of the averages."""
+
+
+MANY_METHODS = 10
+"""From this number on, tables show methods by groups."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,14 @@ class ComparisonTable:
     def measure(self) -> Measure:
         """What the entries are, and which way is better."""
         return measure_of(self.metric)
+
+    @property
+    def sections(self) -> list[tuple[str, tuple[str, ...]]]:
+        """The methods by groups, each with its title; all in one without a title where they are few."""
+        titles = {m: "published by others" if m in self.published else GROUPS[group_of(m)] for m in self.methods}
+        if len(self.methods) < MANY_METHODS or len(set(titles.values())) < 2:
+            return [("", self.methods)]
+        return [(title, tuple(of_group)) for title, of_group in itertools.groupby(self.methods, key=titles.__getitem__)]
 
     def head(self, column: str) -> str:
         """The title of a column."""

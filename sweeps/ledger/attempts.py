@@ -9,7 +9,7 @@ import json
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dualpt.core.cell import Cell
@@ -21,6 +21,7 @@ from dualpt.sweeps.ledger.contents import (
     cell_params,
     cell_points,
     cell_tags,
+    chosen_params,
     one_per_step,
     origin_tags,
 )
@@ -96,7 +97,10 @@ def trained(trial: TrialRef, keyed: KeyedCell, result: "CellResult", seconds: fl
     """
     files = cell_files(keyed, result)
     points = tuple(cell_points(result))
-    return _record(trial, keyed, seconds, points, origin_tags(result), result.sample_fingerprint, result.failure, files)
+    record = _record(
+        trial, keyed, seconds, points, origin_tags(result), result.sample_fingerprint, result.failure, files
+    )
+    return replace(record, params={**record.params, **chosen_params(result)})
 
 
 def failed(trial: TrialRef, keyed: KeyedCell, reason: str, seconds: float = 0.0, details: str = "") -> CellRecord:
@@ -111,7 +115,9 @@ def copied(trial: TrialRef, keyed: KeyedCell, source: CellRow) -> CellRecord:
     note = f"Its numbers were known: they, and the contexts among the artifacts, are those of run {original}."
     tags = {records.REUSED_TAG: original, records.NOTE_TAG: note, **source.origin}
     points = tuple(Point(name, value) for name, value in source.metrics.items())
-    return _record(trial, keyed, source.seconds, points, tags, source.origin.get(records.SAMPLE_TAG), None, {})
+    record = _record(trial, keyed, source.seconds, points, tags, source.origin.get(records.SAMPLE_TAG), None, {})
+    chosen = {key: value for key, value in source.params.items() if key.startswith(records.CHOSEN)}
+    return replace(record, params={**record.params, **chosen})
 
 
 def _record(

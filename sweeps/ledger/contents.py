@@ -76,6 +76,12 @@ def cell_params(cell: Cell) -> dict[str, str]:
     return {key: str(value) for key, value in {**cell.setting.active(), **own}.items()}
 
 
+def chosen_params(result: "CellResult") -> dict[str, str]:
+    """The options that a method chose on the cell's validation images: `chosen.alpha`."""
+    chosen = {} if result.learned is None else result.learned.chosen
+    return {f"{records.CHOSEN}{option}": str(value) for option, value in chosen.items()}
+
+
 def cell_points(result: "CellResult") -> list[Point]:
     """The metrics by name; the loss as a curve over epochs, whose last point is the reported loss."""
     curve = _thinned([Point(LOSS, loss, epoch) for epoch, loss in enumerate(result.loss_curve, start=1)])

@@ -11,19 +11,22 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dualpt.core.cell import Cell
+from dualpt.core.config import Setting
 from dualpt.core.data.checking.duplicates import find_duplicates
 from dualpt.core.data.checking.validation import validation_of
 from dualpt.core.data.digests import shared_index
 from dualpt.core.errors import UserError
 from dualpt.core.inputs.reading import CellInputs
+from dualpt.core.method_catalog import CATALOGUE
 from dualpt.core.selection_rules import divides
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.planning.plan import SweepPlan, grid_cells, judged_cells
+from dualpt.sweeps.records import MethodTitle
 
 
 @dataclass(frozen=True)
 class DataNotes:
-    """What is recorded of a sweep's datasets, by registry name."""
+    """What is recorded of a sweep's datasets, by registry name, and of the user's own methods."""
 
     titles: Mapping[str, str] = field(default_factory=dict)
     """Column titles of the user's own datasets."""
@@ -31,6 +34,8 @@ class DataNotes:
     """What a reader of their results must know."""
     judged: tuple[int, int] | None = None
     """Fewest and most validation images by which a candidate is judged in one cell; None without a search."""
+    methods: Mapping[str, MethodTitle] = field(default_factory=dict)
+    """What tables call the user's own methods, by the names of their trials."""
 
     def lines(self) -> list[str]:
         """All notes, each with its dataset's title."""
@@ -43,6 +48,7 @@ class DataNotes:
             "titles": {**known.titles, **self.titles},
             "notes": {**known.notes, **self.notes},
             "judged": self.judged or known.judged,
+            "methods": {**known.methods, **self.methods},
         }
         return json.dumps(content, ensure_ascii=False) if any(content.values()) else ""
 
@@ -54,7 +60,8 @@ def read_data_notes(text: str) -> DataNotes:
     """What `DataNotes.recorded` wrote; nothing for an empty text."""
     content = json.loads(text) if text else {}
     judged = content.get("judged")
-    return DataNotes(content.get("titles", {}), content.get("notes", {}), tuple(judged) if judged else None)
+    methods = {name: MethodTitle(*titles) for name, titles in content.get("methods", {}).items()}
+    return DataNotes(content.get("titles", {}), content.get("notes", {}), tuple(judged) if judged else None, methods)
 
 
 def data_notes(sweep: LoadedSweep, plan: SweepPlan) -> DataNotes:
@@ -88,7 +95,16 @@ def data_notes(sweep: LoadedSweep, plan: SweepPlan) -> DataNotes:
         digests = shared_index().known(dataset.image_root, paths)
         notes[dataset.name] |= dict.fromkeys(find_duplicates(split, digests).notes())
     said = {name: tuple(lines) for name, lines in notes.items()}
-    return DataNotes(titles, said, (min(counts), max(counts)) if counts else None)
+    methods = {one.name: title for one in plan.baselines if (title := _own_title(one.setting)) is not None}
+    return DataNotes(titles, said, (min(counts), max(counts)) if counts else None, methods)
+
+
+def _own_title(setting: Setting) -> MethodTitle | None:
+    """What tables call a method that doesn't ship; None for others."""
+    if not setting.fits_features or setting.method_name in CATALOGUE:
+        return None
+    definition = setting.definition.definition
+    return MethodTitle(definition.title, definition.short_title, getattr(definition, "group", "adapter"))
 
 
 def _judging_cells(sweep: LoadedSweep) -> list[Cell]:

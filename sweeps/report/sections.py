@@ -109,6 +109,7 @@ def page_table(table: AnyTable) -> Table:
     if isinstance(table, PlainTable):
         return Table(table.title, table.head, [tuple(map(_sortable, row)) for row in table.rows], notes)
     marks = {1: "best", 2: "second", None: ""}
+    groups = {method: title for title, of_group in table.sections for method in of_group if title}
     rows = []
     for method in table.methods:
         entries = [table.entries[method, column] for column in table.columns]
@@ -117,8 +118,9 @@ def page_table(table: AnyTable) -> Table:
             for column, entry in zip(table.columns, entries, strict=True)
             for place in [table.place(method, column)]
         ]
-        rows.append((word(method_title(method)), *texts))
-    return Table(table.title, ("method", *map(table.head, table.columns)), rows, notes)
+        rows.append((word(method_title(method)), *([word(groups[method])] if groups else []), *texts))
+    heads = ("method", *(["group"] if groups else []), *map(table.head, table.columns))
+    return Table(table.title, heads, rows, notes, numeric_from=2 if groups else 1)
 
 
 def _sortable(text: str) -> Text:

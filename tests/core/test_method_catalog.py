@@ -80,6 +80,11 @@ def test_a_package_offers_methods_by_entry_points(tmp_path: Path, monkeypatch: p
         ('name = "pulled"', 'name = "Pulled Means"', "use lower-case letters, digits and single hyphens"),
         ('name = "pulled"', 'name = "gda"', "name 'gda' is taken by a method that ships"),
         ("pull: float = Field(1.0, ge=0, le=100)", "pull: float", "option pull needs a default"),
+        (
+            'group = "training-free"',
+            'group = "adaptor"',
+            "unknown group 'adaptor'; it is one of zero-shot, training-free, ",
+        ),
         ("pull: float = Field(1.0, ge=0, le=100)", "pull: tuple[int, ...] = (1, 2)", "option pull: a word, a number"),
         ('frozenset({"pull"})', 'frozenset({"pul"})', "packable names no option 'pul'; did you mean 'pull'?"),
         ("def fit(", "def fitted(", "Pulled lacks fit"),

@@ -28,7 +28,7 @@ DASHES = ("-", "--", "-.", ":")
 SEQUENCE = "cividis_r"
 """Colour map of ordered values, more is darker; its lightness rises evenly, so grey keeps the order."""
 MOST_METHODS = 16
-"""Methods that a figure shows: more cannot be told apart."""
+"""Methods that a panel shows: more cannot be told apart."""
 CHARACTER, HANDLE = 0.08, 0.75
 """Inches that a character of the legend takes on average, and what stands before its words and after them."""
 LINE = 0.2

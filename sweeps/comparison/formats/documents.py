@@ -58,7 +58,10 @@ def to_document(table: AnyTable) -> dict[str, Any]:
 
 def to_markdown(table: AnyTable) -> str:
     """A Markdown table with its notes; the best mean of each column bold, the second best underlined."""
-    head, rows = text_rows(table, MARKS, markdown)
+    head, parts = text_rows(table, MARKS, markdown)
+    rows = []
+    for title, of_group in parts:
+        rows += [[f"*{title}*", *[""] * (len(head) - 1)], *of_group] if title else of_group
     lines = [f"**{markdown(table.title)}**", "", _row(head), "|---" * len(head) + "|", *map(_row, rows)]
     return "\n".join([*lines, "", *(f"*{markdown(note)}*" + "  " for note in table.notes())])
 
@@ -69,16 +72,19 @@ def _row(texts: Sequence[str]) -> str:
 
 def text_rows(
     table: AnyTable, marks: Mapping[int | None, str], safe: Callable[[str], str]
-) -> tuple[list[str], list[list[str]]]:
-    """The head and the rows as text, the best and second best marked by formats; whatever the kind of table.
+) -> tuple[list[str], list[tuple[str, list[list[str]]]]]:
+    """The head, and the rows as text by titled groups (see `ComparisonTable.sections`), the best and second best marked
+    by formats; whatever the kind of table.
 
     Args:
         safe: makes a text safe for the document (`dualpt.sweeps.names`); the marks stay as they are.
     """
     if isinstance(table, PlainTable):
-        return list(map(safe, table.head)), [list(map(safe, row)) for row in table.rows]
-    rows = []
-    for method in table.methods:
+        return list(map(safe, table.head)), [("", [list(map(safe, row)) for row in table.rows])]
+
+    def row(method: str) -> list[str]:
         shown = [marks[table.place(method, c)].format(safe(table.text(method, c))) for c in table.columns]
-        rows.append([safe(method_title(method)), *shown])
-    return ["method", *(safe(table.head(column)) for column in table.columns)], rows
+        return [safe(method_title(method)), *shown]
+
+    parts = [(safe(title), list(map(row, methods))) for title, methods in table.sections]
+    return ["method", *(safe(table.head(column)) for column in table.columns)], parts

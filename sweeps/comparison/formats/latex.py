@@ -19,7 +19,8 @@ PREAMBLE = r"""\documentclass[a4paper,landscape]{article}
 
 def to_latex(table: AnyTable) -> str:
     """One `table` environment, scaled down to the text width where it is wider."""
-    head, rows = text_rows(table, MARKS, escape)
+    head, parts = text_rows(table, MARKS, escape)
+    groups = [[_group(title, len(head)), *map(_row, rows)] if title else list(map(_row, rows)) for title, rows in parts]
     lines = [
         r"\begin{table}[t]",
         r"\centering",
@@ -29,7 +30,7 @@ def to_latex(table: AnyTable) -> str:
         r"\toprule",
         _row(head),
         r"\midrule",
-        *map(_row, rows),
+        *(r"\midrule" + "\n").join("\n".join(group) + "\n" for group in groups).splitlines(),
         r"\bottomrule",
         r"\end{tabular}}",
         r"\par\vspace{2pt}\begin{minipage}{\linewidth}\footnotesize",
@@ -43,6 +44,10 @@ def to_latex(table: AnyTable) -> str:
 def to_latex_document(tables: Sequence[AnyTable]) -> str:
     """A document of its own, to look at; papers take the tables of `to_latex` alone."""
     return PREAMBLE + "\n\\clearpage\n".join(map(to_latex, tables)) + "\n\\end{document}\n"
+
+
+def _group(title: str, columns: int) -> str:
+    return rf"\multicolumn{{{columns}}}{{l}}{{\emph{{{title}}}}} \\"
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -18,12 +18,14 @@ MARKS = {1: "[bold green]{}[/]", 2: "[underline]{}[/]", None: "{}"}
 
 
 def print_table(table: ComparisonTable, console: Console) -> None:
-    """Print the table; methods become columns, and spreads a second line, where the terminal is narrow."""
+    """Print the table; where the terminal is narrow, methods become columns, spreads a second line, and each group has
+    tables of its own."""
     if len(table.columns) * WIDEST_ENTRY + 34 <= console.width:
         console.print(_by_method(table))
     else:
-        for block in _blocks(table, console):
-            console.print(block)
+        for group, methods in table.sections:
+            for block in _blocks(table, group, methods, console):
+                console.print(block)
     print_notes(table.notes(), console)
 
 
@@ -48,24 +50,31 @@ def _by_method(table: ComparisonTable) -> Table:
     grid.add_column("method", overflow="fold")
     for column in table.columns:
         grid.add_column(escape(table.head(column)), justify="right", no_wrap=True)
-    for method in table.methods:
-        grid.add_row(escape(method_title(method)), *[_entry(table, method, column, " ") for column in table.columns])
+    for title, methods in table.sections:
+        if title:
+            grid.add_section()
+            grid.add_row(f"[italic]{escape(title)}[/]")
+        for method in methods:
+            grid.add_row(
+                escape(method_title(method)), *[_entry(table, method, column, " ") for column in table.columns]
+            )
     return grid
 
 
-def _blocks(table: ComparisonTable, console: Console) -> list[Table]:
-    """The table with methods as columns, in as few blocks as fit the terminal without breaking a word."""
+def _blocks(table: ComparisonTable, group: str, methods: Sequence[str], console: Console) -> list[Table]:
+    """Methods of a group as columns, in as few blocks as fit the terminal without breaking a word."""
     unbounded = console.options.update(max_width=UNBOUNDED)
-    for size in range(len(table.methods), 1, -1):
-        chunks = [table.methods[start : start + size] for start in range(0, len(table.methods), size)]
-        blocks = [_by_column(table, chunk) for chunk in chunks]
+    for size in range(len(methods), 1, -1):
+        chunks = [methods[start : start + size] for start in range(0, len(methods), size)]
+        blocks = [_by_column(table, group, chunk) for chunk in chunks]
         if all(console.measure(block, options=unbounded).maximum <= console.width for block in blocks):
             return blocks
-    return [_by_column(table, [method]) for method in table.methods]
+    return [_by_column(table, group, [method]) for method in methods]
 
 
-def _by_column(table: ComparisonTable, methods: Sequence[str]) -> Table:
-    grid = Table(title=escape(table.title), title_justify="left", header_style="bold", padding=(0, 0))
+def _by_column(table: ComparisonTable, group: str, methods: Sequence[str]) -> Table:
+    title = f"{table.title}: {group}" if group else table.title
+    grid = Table(title=escape(title), title_justify="left", header_style="bold", padding=(0, 0))
     grid.add_column("", no_wrap=True)
     for method in methods:
         words = short_title(method).split()  # one below another: a column that could be narrower has its words broken

@@ -19,8 +19,10 @@ from dualpt.sweeps.comparison.figures.methods import critical_difference, pareto
 from dualpt.sweeps.comparison.figures.search import importances
 from dualpt.sweeps.comparison.figures.style import MOST_METHODS, axis_label, leading
 from dualpt.sweeps.comparison.figures.training import training_curves
+from dualpt.sweeps.comparison.labels import method_title
 from dualpt.sweeps.comparison.statistics import Ranks
 from dualpt.sweeps.comparison.values import Grid
+from tests.sweeps.comparison.many_methods import many_methods
 
 DATASETS = ("mini-pets", "mini-cars", "mini-dishes")
 
@@ -180,3 +182,19 @@ def test_importances_are_bars_from_most_to_least() -> None:
     assert figure.get_supxlabel().startswith("* few candidates")
     with pytest.raises(UserError, match="importances need a search"):
         importances({}, judged=0)
+
+
+def test_many_methods_have_a_panel_per_group_and_the_best_of_each_on_datasets() -> None:
+    frame = many_methods("best")
+    figure = few_shot_curves(frame, Grid(("mini-pets", "mini-cars"), (1, 2)), metric=TEST_ACCURACY)
+    titles = [axis.get_title() for axis in figure.axes if axis.get_title()]
+    groups = ["zero-shot", "training-free", "adapters", "learned prompts", "settings of this sweep"]
+    assert titles == [*(f"Average: {group}" for group in groups), "mini-pets", "mini-cars"]
+    shown = {title: set(axis.get_legend_handles_labels()[1]) for axis in figure.axes if (title := axis.get_title())}
+    assert shown["Average: training-free"] == {"Nearest class mean", "Least-squares probe", "Tip-Adapter", "GDA"} | {
+        "ProKeR",
+        "SS-Text",
+    }
+    assert {"ProKeR", "SS-Text", "ProLIP", "DuAl-PT (defaults)", "best of the sweep"} <= shown["mini-pets"]
+    assert len(shown["mini-pets"]) == 9, "two of each group, and the one setting"
+    assert set.union(*shown.values()) == {method_title(name) for name in set(frame["trial"])}

@@ -24,6 +24,8 @@ from dualpt.sweeps.ledger.contents import LONGEST_TAG
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.planning.data_notes import DataNotes, data_notes, read_data_notes
 from dualpt.sweeps.planning.plan import plan_sweep
+from dualpt.sweeps.records import MethodTitle
+from tests.core.own_method import SOURCE
 from tests.sweeps.fake_runner import fake_key
 from tests.sweeps.running import finish
 from tests.sweeps.small_sweep import Declare
@@ -159,3 +161,17 @@ def test_a_split_that_is_not_the_fields_is_named(root: Path) -> None:
     file = root / "leaves" / "split.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "not_the_fields_split": "drawn with seed 1"}))
     assert "My [Leaves]: not the field's split (drawn with seed 1)" in noted(sweep_of(root, "leaves")).lines()
+
+
+def test_titles_of_own_methods_are_recorded_beside_those_of_other_launches(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "pulled.py").write_text(SOURCE)
+    sweep = sweep_of(root, "leaves", search=False)
+    own = check_sweep(
+        {**sweep.file.model_dump(), "baselines": ["coop", "gda", str(tmp_path / "pulled.py")], "search": None}, "test"
+    )
+    found = noted(own)
+    assert found.methods == {"pulled": MethodTitle("Pulled means", "Pulled", "training-free")}
+    before = DataNotes(methods={"earlier": MethodTitle("Earlier", "E.", "adapter")}).recorded("")
+    again = read_data_notes(found.recorded(before))
+    assert again.methods == {"earlier": MethodTitle("Earlier", "E.", "adapter"), **found.methods}
+    assert read_data_notes('{"titles": {}, "notes": {}, "judged": null}').methods == {}, "as 0.1.0 recorded it"

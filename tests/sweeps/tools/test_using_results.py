@@ -263,3 +263,15 @@ def told_by(store: str, images: Path, folder: Path, capsys: pytest.CaptureFixtur
     reader = open_reader(store)
     curves = reader.loss_curves([row.run_id for row in reader.read_cells("tiny") if row.trial == "plot"])
     return predictions, tables, cells, sorted(curves.values()), reader.sweeps()
+
+
+def test_options_chosen_on_validation_images_are_on_record_and_copied(store: str) -> None:
+    ledger = Ledger(store)
+    row = find_cell(ledger, "features/gda")
+    assert float(row.params["chosen.alpha"]) > 0
+    experiment = ledger.experiment("copies")
+    sweep = ledger.open_sweep(experiment, "copies")
+    cell = Cell(method_setting("gda"), "mini-tiles", "few-shot", 2, 1)
+    trial = ledger.open_trial(experiment, sweep, "copies", "gda", "baseline", cell.setting)
+    ledger.reuse(row.run_id, trial, KeyedCell(cell, row.key))
+    assert find_cell(ledger, "copies/gda").params["chosen.alpha"] == row.params["chosen.alpha"]

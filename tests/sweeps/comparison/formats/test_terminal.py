@@ -7,8 +7,10 @@ from rich.console import Console
 
 from dualpt.core.presets import METHODS
 from dualpt.sweeps.comparison.formats.terminal import print_table
-from dualpt.sweeps.comparison.labels import AVERAGE, short_title
+from dualpt.sweeps.comparison.labels import AVERAGE, method_title, short_title
 from dualpt.sweeps.comparison.tables import ComparisonTable, Entry
+from tests.sweeps.comparison.formats.test_documents import GROUPS, table
+from tests.sweeps.comparison.many_methods import many_methods
 
 NAMES = tuple(METHODS)
 DATASETS = tuple(f"dataset-{number}" for number in range(11))
@@ -36,3 +38,15 @@ def test_no_word_is_broken_and_no_method_is_lost(width: int) -> None:
 def test_the_legend_holds_for_methods_as_rows_and_as_columns() -> None:
     for width in (80, 240):
         assert "best method bold, second best underlined" in printed(width)
+
+
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_every_method_and_entry_is_shown(width: int) -> None:
+    text, found = io.StringIO(), table(many_methods("best"))
+    print_table(found, Console(file=text, width=width, force_terminal=False))
+    shown = text.getvalue()
+    assert all(group in " ".join(shown.split()) for group in GROUPS)
+    assert "…" not in shown
+    if width == 140:
+        assert all(method_title(method) in shown for method in found.methods)
+    assert all(f"{entry.mean:.1f}" in shown for entry in found.entries.values() if entry is not None)
