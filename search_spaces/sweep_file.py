@@ -16,6 +16,7 @@ from dualpt.core.method_catalog import canonical, load_method, owner_of
 from dualpt.core.method_files import is_file_spec
 from dualpt.core.presets import method_setting
 from dualpt.search_spaces.constraints import parse_constraint
+from dualpt.search_spaces.documents.dropping import with_options_of_kept
 from dualpt.search_spaces.documents.extending import read_extended
 from dualpt.search_spaces.documents.fixing import fix_searched
 from dualpt.search_spaces.parameters import SHOTS
@@ -65,7 +66,8 @@ def load_document(document: dict[str, Any], origin: Origin, source: str) -> Load
     """
     given = in_full(origin.overrides)
     following = [axis for axis in AXES if f"grid.{axis}" in given and f"search.{axis}" not in given]
-    declared, remarks = fix_searched(override(document, given, source), given, source)
+    changed = with_options_of_kept(override(document, given, source), document, given)
+    declared, remarks = fix_searched(changed, given, source)
     sweep = check_sweep(declared, source=source, following=following)
     return replace(sweep, origin=replace(origin, document=_as_cut(declared, sweep, following)), remarks=remarks)
 

@@ -12,7 +12,6 @@ from dualpt.core.errors import UserError
 from dualpt.sweeps.commands import (
     ablate,
     board,
-    claim,
     cluster,
     data,
     describe,
@@ -42,7 +41,6 @@ GROUPS = (
     running,
     ablate,
     results,
-    claim,
     report,
     board,
     inspect,

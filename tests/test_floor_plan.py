@@ -18,7 +18,7 @@ MOST_MODULES = 15
 PLAIN_BY_FOLDER: dict[str, set[str]] = {
     "core": {"reading"},
     "search_spaces": set(),
-    "sweeps": {"claim", "data", "features", "inspect", "predict", "report"},
+    "sweeps": {"data", "features", "inspect", "predict", "report"},
 }
 """Basenames that occur twice on a floor and whose folder makes plain what they are."""
 

@@ -12,6 +12,7 @@ from typing import Any
 from dualpt.core.config import flatten
 from dualpt.core.errors import UserError
 from dualpt.core.files.yaml_reader import read_yaml
+from dualpt.search_spaces.documents.dropping import with_options_of_kept
 from dualpt.search_spaces.sweep import SweepFile
 
 EXTENDS = "extends"
@@ -45,7 +46,9 @@ def read_extended(
     document = {key: value for key, value in beneath.items() if key not in removed}
     changes = {key: value for key, value in own.items() if key not in removed}
     shared = {key: value for key, value in changes.items() if "." in key or key in SweepFile.model_fields}
-    return {**override(document, as_overrides(shared, path), path), **_without(changes, shared)}
+    overrides = as_overrides(shared, path)
+    changed = {**override(document, overrides, path), **_without(changes, shared)}
+    return with_options_of_kept(changed, beneath, overrides)
 
 
 def as_overrides(changes: Mapping[str, Any], path: Path) -> dict[str, Any]:

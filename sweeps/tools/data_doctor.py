@@ -38,8 +38,8 @@ def diagnose_root(console: Console, words: Sequence[str], root: Path | None) -> 
 
 
 def _print_one(console: Console, diagnosis: Diagnosis) -> None:
-    state = "[green]fine[/]" if diagnosis.fine else "[red]fault[/]"
-    console.print(f"{state} {escape(diagnosis.dataset)}", highlight=False)
+    word = "[green]fine[/]" if diagnosis.fine else "[red]fault[/]"
+    console.print(f"{word} {escape(diagnosis.dataset)}", highlight=False)
     lines = [*diagnosis.causes, *([f"→ {diagnosis.remedy}"] if diagnosis.remedy else [])]
     lines += [f"note: {note}" for note in diagnosis.notes]
     for line in lines:

@@ -121,7 +121,7 @@ FAULTS = [
     (["sweep", "demo", *TINY, "--simulate", "--gpus", ""], "--gpus"),
     (["sweep", "demo", *TINY, "--gpus", "2", "--dry-run"], "--gpus: belongs to --simulate"),
     (["sweep", "demo", *TINY, "--simulate", "--dry-run"], "--simulate, --dry-run and --only-failed: give one"),
-    (["train", "--dataset", "mini-pets", "--seeds", "a"], "--seeds: expected whole numbers"),
+    (["train", "--dataset", "mini-pets", "--seeds", "a"], "--seeds: 'a' names no seed"),
     (["train", "--dataset", "mini-pets", "--seeds=-1"], "--seeds: seeds are 0 or larger"),
     (["train", "--dataset", "mini-pets", "--save", "/proc/none"], "--save: /proc/none cannot be written"),
     (["train", "--dataset", "mini-pets", "--shots", "4", "data.shots=2"], "--shots 4 and data.shots=2 differ"),

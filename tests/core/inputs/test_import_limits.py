@@ -75,7 +75,7 @@ def test_crops_are_read_as_far_as_there_are_any(tmp_path: Path) -> None:
 
 def test_too_few_rows_are_refused_at_the_door(tmp_path: Path) -> None:
     folder = imports(tmp_path / "keys")
-    with pytest.raises(UserError, match=r"gda-image: needs 2 rows of each class, and finds 1 \(shots 1, views"):
+    with pytest.raises(UserError, match=r"gda-image: needs 2 rows of each class, and finds 1 \(images 1, views"):
         CellInputs(cell(folder, "gda-image", shots=1))
     CellInputs(cell(folder, "gda-image", shots=2))
     CellInputs(cell(imports(tmp_path / "crops", views=2), "gda-image", shots=1))
