@@ -24,7 +24,9 @@ def print_table(table: ComparisonTable, console: Console) -> None:
         console.print(_by_method(table))
     else:
         for group, methods in table.sections:
-            for block in _blocks(table, group, methods, console):
+            title = f"{table.title}: {group}" if group else table.title
+            console.print(escape(title), style="table.title", highlight=False)  # a narrow table's own would be wrapped
+            for block in _blocks(table, methods, console):
                 console.print(block)
     print_notes(table.notes(), console)
 
@@ -61,20 +63,19 @@ def _by_method(table: ComparisonTable) -> Table:
     return grid
 
 
-def _blocks(table: ComparisonTable, group: str, methods: Sequence[str], console: Console) -> list[Table]:
-    """Methods of a group as columns, in as few blocks as fit the terminal without breaking a word."""
+def _blocks(table: ComparisonTable, methods: Sequence[str], console: Console) -> list[Table]:
+    """Methods as columns, in as few blocks as fit the terminal without breaking a word."""
     unbounded = console.options.update(max_width=UNBOUNDED)
     for size in range(len(methods), 1, -1):
         chunks = [methods[start : start + size] for start in range(0, len(methods), size)]
-        blocks = [_by_column(table, group, chunk) for chunk in chunks]
+        blocks = [_by_column(table, chunk) for chunk in chunks]
         if all(console.measure(block, options=unbounded).maximum <= console.width for block in blocks):
             return blocks
-    return [_by_column(table, group, [method]) for method in methods]
+    return [_by_column(table, [method]) for method in methods]
 
 
-def _by_column(table: ComparisonTable, group: str, methods: Sequence[str]) -> Table:
-    title = f"{table.title}: {group}" if group else table.title
-    grid = Table(title=escape(title), title_justify="left", header_style="bold", padding=(0, 0))
+def _by_column(table: ComparisonTable, methods: Sequence[str]) -> Table:
+    grid = Table(header_style="bold", padding=(0, 0))
     grid.add_column("", no_wrap=True)
     for method in methods:
         words = short_title(method).split()  # one below another: a column that could be narrower has its words broken
