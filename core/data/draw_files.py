@@ -101,7 +101,7 @@ class _DrawUnpickler(pickle.Unpickler):
         """Datum, wherever a fork of the field's code keeps it, and nothing else."""
         if name == CLASS:
             return self._stand_in
-        raise pickle.UnpicklingError(f"it names {module}.{name}, and only images of class {CLASS} are read")
+        raise pickle.UnpicklingError(f"names more than a {CLASS}: it names {module}.{name}")
 
 
 def read_draw(path: Path, image_folder: str) -> Draw:
@@ -114,13 +114,18 @@ def read_draw(path: Path, image_folder: str) -> Draw:
     Raises:
         UserError: no such file, or one that isn't a draw; the line names the file and the fault.
     """
-    content = _unpickled(path)
+    content = unpickled(path)
     if not isinstance(content, dict) or not isinstance(content.get("train"), list):
         raise UserError(f"{path}: not a few-shot draw: expected {{'train': [...], 'val': [...]}}")
     return {part: tuple(_items(content[part], part, path, image_folder)) for part in PARTS if part in content}
 
 
-def _unpickled(path: Path) -> Any:
+def unpickled(path: Path) -> Any:
+    """What a draw's file holds, whatever its shape: plain containers, and stand-ins with a Datum's attributes.
+
+    Raises:
+        UserError: no such file, one that is too large or damaged, or one that names anything but a Datum.
+    """
     check_regular(path)
     try:
         if path.stat().st_size > LARGEST_FILE:
@@ -133,9 +138,16 @@ def _unpickled(path: Path) -> Any:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except UserError:
         raise
+    except pickle.UnpicklingError as error:
+        fault = str(error).splitlines()[0]
+        raise UserError(
+            f"{path}: not a few-shot draw of Dassl ({fault:.160}); only its {CLASS} is read, since pickles may run code"
+        ) from None
     except Exception as error:  # a damaged pickle fails in as many ways as it has opcodes
-        fault = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path}: not read, since it isn't a plain few-shot draw ({fault:.160})") from None
+        fault = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(
+            f"{path}: not a few-shot draw of Dassl, or damaged ({fault:.160}); fetch or draw it again"
+        ) from None
 
 
 def _items(entries: object, part: str, path: Path, image_folder: str) -> list[Item]:

@@ -1,28 +1,15 @@
-"""The draws in Dassl's `split_fewshot` files, read without running them.
+"""The draws in Dassl's `split_fewshot` files (`dualpt.core.data.draw_files`) as rows of imported features."""
 
-CoOp and its successors keep each few-shot draw as `shot_{K}-seed_{S}.pkl`: a pickle of {"train": [Datum], "val":
-[Datum]}, a Datum holding an image's path on some machine, its label and class name (KaiyangZhou/CoOp: datasets/dtd.py;
-Dassl: data/datasets/base_dataset.py). A pickle can call anything it can name; here it can name Datum alone, which
-becomes a record without code.
-"""
-
-import pickle
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from dualpt.core.data.draw_files import CLASS, FOLDER, shots_and_seed, unpickled
 from dualpt.core.data.imported_split import StoredDraw
 from dualpt.core.data.split_file import relative_path
 from dualpt.core.data.splits import Item, Split
 from dualpt.core.errors import UserError
-from dualpt.core.files.regular import check_fetched, check_regular
-
-NAME = re.compile(r"shot_(\d+)-seed_(\d+)\.pkl")
-FOLDER = "split_fewshot"
-RECORD = "Datum"
-"""The one class that may be named, whatever module it is in: forks of Dassl moved it."""
 
 
 class DrawnImage(NamedTuple):
@@ -53,8 +40,7 @@ def find_draws(folder: Path) -> list[FewshotFile]:
     found = {
         path.name: path for place in (folder, inside) if place.is_dir() for path in sorted(place.glob("shot_*.pkl"))
     }
-    numbers = {path: match for name, path in found.items() if (match := NAME.fullmatch(name))}
-    draws = [_read(path, int(match[1]), int(match[2])) for path, match in numbers.items()]
+    draws = [_read(path, *numbers) for path in found.values() if (numbers := shots_and_seed(path))]
     return sorted(draws, key=lambda draw: (draw.shots, draw.seed))
 
 
@@ -74,38 +60,8 @@ def rows_of_draw(draw: FewshotFile, split: Split, image_folder: str) -> StoredDr
     return StoredDraw(draw.shots, draw.seed, train, _rows(draw, draw.val, val_items, "val", image_folder))
 
 
-class _Record:
-    """What a Datum becomes: its fields, and no code."""
-
-    def __init__(self) -> None:
-        self.fields: Mapping[str, Any] = {}
-
-    def __setstate__(self, state: object) -> None:
-        self.fields = state if isinstance(state, dict) else {}
-
-
-class _RecordsOnly(pickle.Unpickler):
-    """Makes no object but records and plain containers."""
-
-    def find_class(self, module_name: str, global_name: str) -> Any:
-        if global_name == RECORD:
-            return _Record
-        raise pickle.UnpicklingError(f"names {module_name}.{global_name}")
-
-
 def _read(path: Path, shots: int, seed: int) -> FewshotFile:
-    check_regular(path)
-    try:
-        check_fetched(path)
-        with path.open("rb") as file:
-            content = _RecordsOnly(file).load()
-    except pickle.UnpicklingError as error:
-        fault = str(error).splitlines()[0]
-        raise UserError(
-            f"{path}: not a few-shot draw of Dassl ({fault}); only its {RECORD} is read, since pickles may run code"
-        ) from None
-    except (OSError, EOFError, ValueError, TypeError, AttributeError, IndexError, KeyError, ArithmeticError) as error:
-        raise UserError(f"{path}: damaged ({type(error).__name__}: {error!s:.100}); fetch or draw it again") from None
+    content = unpickled(path)
     if not isinstance(content, dict) or "train" not in content:
         raise UserError(f"{path}: holds no 'train' list; it isn't a few-shot draw of Dassl")
     val = None if content.get("val") is None else _images(content["val"], path)
@@ -115,10 +71,10 @@ def _read(path: Path, shots: int, seed: int) -> FewshotFile:
 def _images(records: object, path: Path) -> tuple[DrawnImage, ...]:
     images: list[DrawnImage] = []
     for record in records if isinstance(records, list) else ():
-        fields = getattr(record, "fields", {})
+        fields = getattr(record, "__dict__", {})
         impath, label = fields.get("_impath"), fields.get("_label")
         if not isinstance(impath, str) or not isinstance(label, int):
-            raise UserError(f"{path}: entry {len(images)} is no {RECORD} with a path and a label; draw it again")
+            raise UserError(f"{path}: entry {len(images)} is no {CLASS} with a path and a label; draw it again")
         images.append(DrawnImage(impath, label))
     if not images:
         raise UserError(f"{path}: lists no images; draw it again")

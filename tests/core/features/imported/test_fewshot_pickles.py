@@ -116,6 +116,7 @@ def test_a_pickle_that_calls_something_is_refused(tmp_path: Path) -> None:
     [
         (b"", "is empty"),
         (b"\x80\x05garbage", "shot_1-seed_1"),
+        (b"(" * 100_000 + b"t" * 100_000 + b".", "shot_1-seed_1"),
         (pickle.dumps([1, 2]), "holds no 'train' list"),
         (pickle.dumps({"train": []}), "lists no images"),
         (pickle.dumps({"train": ["a.png"]}), "entry 0 is no Datum"),
