@@ -142,7 +142,8 @@ class RecordedSeconds:
         index = self._index(searched)
         shape = _shape_of(cell.setting, searched)
         place = (cell.protocol, cell.selection, cell.shots)
-        return index.get((shape, place, cell.dataset)) or index.get((shape, place, self._size(cell.dataset)), ())
+        own: Sequence[CellRow] = index.get((shape, place, cell.dataset), ())
+        return own or index.get((shape, place, self._size(cell.dataset)), ())
 
     def _index(self, searched: frozenset[str]) -> dict[object, list[CellRow]]:
         if searched not in self._indices:
