@@ -66,7 +66,7 @@ def select(
         found = ", ".join(f"'{name}' has {' and '.join(words)}" for name, words in rules.items())
         raise UserError(
             f"the sweeps differ in selection ({found}), and one saw more images than another: compare fewer sweeps, or "
-            "set them side by side with `dualpt compare --mix-selections`"
+            "set them side by side with --mix-selections"
         )
     grids = {name: grid_of(cells) for name, cells in chosen.items()}
     if len(grids) > 1:
