@@ -5,7 +5,6 @@ class name: names, their order and the text tower are checked against them, and 
 checked. PLOT's prompts are judged by its own transport at test; they serve as a start (`prompt.init`).
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -19,6 +18,7 @@ from dualpt.core.cell import Cell
 from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.clip.weights import find_weights
 from dualpt.core.config import Protocol
+from dualpt.core.data.draws.coop_folders import seed_in, shots_in
 from dualpt.core.descriptions.names import display_name
 from dualpt.core.errors import UserError
 from dualpt.core.files.fingerprint import file_sha256
@@ -32,8 +32,6 @@ READ_AS = ("coop", "coop-words", "kgcoop")
 """Methods whose logits are one prompt's, so that contexts alone make the classifier."""
 HALF_PRECISION = 1e-3
 """Relative difference of token embeddings that were stored in 16 bits; other words differ by their whole length."""
-SHOTS, SEED = re.compile(r"(\d+)[-_]?shots?\b"), re.compile(r"\bseed[-_]?(\d+)")
-"""As the folders of CoOp's scripts say them: `…/rn50_ep50_16shots/nctx16_cscFalse_ctpend/seed1/…`."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +50,11 @@ def origin_of(path: Path, dataset: str, shots: int | None, seed: int | None) -> 
         UserError: neither says the number of shots or the seed.
     """
     said = path.absolute().as_posix()
-    found = {"--shots": (shots, SHOTS), "--seed": (seed, SEED)}
-    values = {}
-    for option, (given, pattern) in found.items():
-        numbers = pattern.findall(said)
-        if given is None and not numbers:
+    found = {"--shots": (shots, shots_in(said)), "--seed": (seed, seed_in(said))}
+    values = {option: in_folder if given is None else given for option, (given, in_folder) in found.items()}
+    for option, value in values.items():
+        if value is None:
             raise UserError(f"{option}: {path} doesn't say it in a folder's name (16shots, seed1); give it")
-        values[option] = int(numbers[-1]) if given is None else given
     return Origin(dataset, values["--shots"], values["--seed"])
 
 

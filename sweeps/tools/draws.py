@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from dualpt.core.data.catalog import DatasetInfo, dataset_info
-from dualpt.core.data.draw_files import FOLDER, Draw, draw_file, read_draw, shots_and_seed, write_draw
+from dualpt.core.data.draws.draw_files import FOLDER, Draw, draw_file, read_draw, shots_and_seed, write_draw
 from dualpt.core.data.readers import read_split
 from dualpt.core.data.sampling import FewShotSample, draw_few_shot
 from dualpt.core.data.split_file import read_split_file

@@ -9,7 +9,7 @@ import pytest
 from click.testing import Result
 
 from dualpt.core.data.catalog import REAL_GRID
-from dualpt.core.data.draw_files import pickled
+from dualpt.core.data.draws.draw_files import pickled
 from dualpt.core.data.splits import Item
 from dualpt.core.errors import UserError
 from tests.sweeps.tools.test_data import dualpt
