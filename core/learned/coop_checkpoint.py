@@ -53,10 +53,10 @@ def origin_of(path: Path, dataset: str, shots: int | None, seed: int | None) -> 
     said = path.absolute().as_posix()
     found = {"--shots": (shots, shots_in(said)), "--seed": (seed, seed_in(said))}
     values = {option: in_folder if given is None else given for option, (given, in_folder) in found.items()}
-    for option, value in values.items():
-        if value is None:
-            raise UserError(f"{option}: {path} doesn't say it in a folder's name (16shots, seed1); give it")
-    return Origin(dataset, values["--shots"], values["--seed"])
+    if missing := next((option for option, value in values.items() if value is None), None):
+        raise UserError(f"{missing}: {path} doesn't say it in a folder's name (16shots, seed1); give it")
+    at, by = (value or 0 for value in values.values())
+    return Origin(dataset, at, by)
 
 
 def import_checkpoint(path: Path, method: str, origin: Origin, values: Mapping[str, Any]) -> LearnedPrompts:

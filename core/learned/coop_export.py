@@ -125,7 +125,7 @@ def _classes(prompts: LearnedPrompts) -> tuple[str, ...]:
 def loading_options(prompts: LearnedPrompts) -> dict[str, Any]:
     """Keys of that code's configuration which have to say what the prompts are."""
     prompt, trainer = prompts.cell.setting.prompt, trainer_of(prompts)
-    options = {
+    options: dict[str, Any] = {
         "TRAINER.COOP.N_CTX": prompt.context_length,
         "TRAINER.COOP.CSC": prompt.class_specific,
         "TRAINER.COOP.CLASS_TOKEN_POSITION": prompt.class_token_position,
