@@ -36,7 +36,8 @@ def compare(
     baseline: Annotated[str | None, typer.Option(help="A method, by name or title, to show differences to.")] = None,
     common: Annotated[bool, typer.Option("--common", help="Compare on what all the sweeps cover.")] = False,
     mix_selections: Annotated[
-        bool, typer.Option("--mix-selections", help="Compare sweeps that selected by different images.")
+        bool,
+        typer.Option("--mix-selections", help="Compare sweeps that selected by different images, or drew otherwise."),
     ] = False,
     published: Annotated[
         bool, typer.Option("--published", help="Set published rows beside ours: real grid, CLIP ViT-B/16.")

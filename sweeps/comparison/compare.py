@@ -176,12 +176,14 @@ def comparison_tables(
     how = tuple(f"selection {IN_WORDS.get(rule, rule)}" for rule in selection.rules)
     first = replace(tables[0], remarks=(*tables[0].remarks, *how, *selection.remarks))
     all_of_them: list[AnyTable] = [first, *tables[1:], *statistics]
-    return [_headed(table, selection.rules) for table in all_of_them]
+    return [_headed(table, selection) for table in all_of_them]
 
 
-def _headed(table: AnyTable, rules: Sequence[str]) -> AnyTable:
-    """With how settings were selected in its title, wherever that is not the field's way."""
-    return table if set(rules) <= {"validation"} else replace(table, title=f"{table.title}; {' and '.join(rules)}")
+def _headed(table: AnyTable, selection: Selection) -> AnyTable:
+    """With how settings were selected and classes drawn in its title, wherever that is not the field's way."""
+    words = [] if set(selection.rules) <= {"validation"} else [" and ".join(selection.rules)]
+    words += [] if set(selection.draws) <= {"standard"} else [f"{' and '.join(selection.draws)} draws"]
+    return replace(table, title="; ".join([table.title, *words])) if words else table
 
 
 def _statistics(selection: Selection, baseline: str, shots: Sequence[int], metric: str) -> list[PlainTable]:
