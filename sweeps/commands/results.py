@@ -14,7 +14,8 @@ app = new_app()
 
 Common = Annotated[bool, typer.Option("--common", help="Compare on what all the sweeps cover.")]
 MixSelections = Annotated[
-    bool, typer.Option("--mix-selections", help="Compare sweeps that selected by different images.")
+    bool,
+    typer.Option("--mix-selections", help="Compare sweeps that selected by different images, or drew otherwise."),
 ]
 
 
@@ -44,6 +45,12 @@ def compare(
     published: Annotated[
         bool, typer.Option("--published", help="Set published rows beside ours: real grid, CLIP ViT-B/16.")
     ] = False,
+    imported: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Set results of other tools beside ours: an output folder of CoOp's code with its log.txt, or a .csv."
+        ),
+    ] = None,
     oracle: Annotated[
         bool, typer.Option("--oracle", help="Add what each search would have given had it selected on test.")
     ] = False,
@@ -74,7 +81,7 @@ def compare(
             "--protocol": protocol,
         }
         given |= {"--baseline": baseline, "--common": common, "--published": published}
-        given |= {"--oracle": oracle, "--figure": figure}
+        given |= {"--oracle": oracle, "--figure": figure, "--imported": imported}
         if others := [option for option, value in given.items() if value not in (None, False)]:
             raise UserError(f"{others[0]}: belongs to the table of methods; leave it or --candidates out")
         show_candidates(out, names, form=form, output=output, store=store)
@@ -90,6 +97,7 @@ def compare(
         common=common,
         mix_selections=mix_selections,
         published=published,
+        imported=imported or (),
         oracle=oracle,
         form=form,
         output=output,

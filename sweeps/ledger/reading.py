@@ -29,6 +29,7 @@ PLACE_PARAMS = (
     records.SHOTS_PARAM,
     records.SEED_PARAM,
     records.SELECTION_PARAM,
+    records.DRAW_PARAM,
 )
 """Parameters that say which cell a run is."""
 
