@@ -40,6 +40,7 @@ ClassTokenPosition = Literal["end", "middle", "front"]
 InitPlace = Literal["start", "end"]
 Precision = Literal["fp32", "bf16", "fp16"]
 LocalKind = Literal["value", "tokens"]
+DrawKind = Literal["standard", "relaxed", "realistic"]
 
 
 class Section(BaseModel):
@@ -152,6 +153,9 @@ class DataSection(Section):
     """Folder that holds the datasets. Mini datasets lie in the cache folder unless a mini grid lies here."""
     features: str | None = None
     """Folder of imported features (`dualpt features import`), read in place of images and weights."""
+    draw: DrawKind = "standard"
+    """How many images of each class are drawn: equally many, or in proportion to the class's training images, at least
+    one of each (`relaxed`) or none of rare classes (`realistic`); see docs/protocols.md."""
     views: int = Field(1, ge=0, le=1000)
     """Cached views per training image: 1 is the plain centre crop, V > 1 draws from V random crops and flips, 0 crops
     and encodes again at every step."""
@@ -377,6 +381,11 @@ def _learns_prompts(setting: Setting) -> bool:
     return setting.learns_prompts
 
 
+def _draws_unevenly(setting: Setting) -> bool:
+    """Whether classes are drawn in proportion; keys of cells with equal draws stay what they were before."""
+    return setting.trains and setting.data.draw != "standard"
+
+
 def _loads_towers(setting: Setting) -> bool:
     return setting.data.features is None
 
@@ -456,6 +465,7 @@ ACTIVE_WHEN: dict[str, Callable[[Setting], bool]] = {
         if key.split(".")[0] in {"prompt", "alignment", "inference", "optim"}
     },
     "optim.epoch_scale": lambda setting: _learns_prompts(setting) and setting.optim.epochs is None,
+    "data.draw": _draws_unevenly,
     "data.views": _learns_prompts,
     "backbone.pretrained": _loads_towers,
     "backbone.precision": _loads_towers,
