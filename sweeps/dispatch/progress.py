@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from dualpt.sweeps.console import readable_seconds
 
@@ -37,7 +37,7 @@ class SweepProgress:
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[counted]}", markup=False),
             TextColumn("{task.fields[note]}", markup=False),
         )
         self._bar = Progress(*columns, console=console, disable=not self._live, transient=True, refresh_per_second=4)
@@ -64,6 +64,14 @@ class SweepProgress:
         """Print one line above the bar."""
         if self._enabled:
             self._console.print(text, highlight=False, soft_wrap=True)
+
+    def step(self, what: str) -> None:
+        """Say what is done before there is anything to count: one line, and a bar that moves in a terminal."""
+        self.note(f"  [dim]{escape(what)}[/]")
+        if self._live:
+            if self._task is not None:  # a bar cannot lose its total
+                self._bar.remove_task(self._task)
+            self._task = self._bar.add_task(what, total=None, counted="", note="")
 
     def preparing(self, done: int, total: int, what: str) -> None:
         """Show the preparation of inputs: `done` of `total` pieces of `what`."""
@@ -110,9 +118,11 @@ class SweepProgress:
 
     def _update(self, description: str, done: int, total: int, note: str) -> None:
         if self._live:
+            counted = f"{done}/{total}"
             if self._task is None:
-                self._task = self._bar.add_task(description, total=total, note=note)
-            self._bar.update(self._task, description=description, completed=done, total=total, note=note)
+                self._task = self._bar.add_task(description, total=total, counted=counted, note=note)
+            shown = {"description": description, "counted": counted, "note": note}
+            self._bar.update(self._task, completed=done, total=total, **shown)
         elif self._enabled and self._clock() - self._last_line >= LINE_SECONDS and (done, total) != self._last_state:
             self._last_line, self._last_state = self._clock(), (done, total)
             self._console.print(f"{done} of {total}  {description}  {note}".rstrip(), highlight=False, markup=False)

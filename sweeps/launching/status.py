@@ -45,9 +45,10 @@ class SweepStatus:
     failed: int
     killed: int
     missing: int = 0
-    """Of whole-grid trials, declared by the last launch and never begun."""
+    """Of the last launch, without a result: cut off or never begun, candidates' included. Sweeps of former versions
+    know those of whole-grid trials that never began."""
     cells: int | None = None
-    """Of the whole sweep, as the launch that runs it counts them; None where none runs."""
+    """Of the whole sweep, as the launch that runs it counts them, or last ran it; None where that is unknown."""
     trained: int = 0
     """By the launch that runs."""
     seconds_left: float | None = None
@@ -126,9 +127,9 @@ def status_from(
 
     last = None if sweep is None else launch_from(sweep.launch)
     ended = "NONE" if sweep is None else sweep.status
-    missing = missing_cells(sweep.declared, rows) if sweep is not None else []
     alive = last if last is not None and last.alive and ended == "RUNNING" else None
     counts = Counter(row.status for row in rows)
+    cells, missing = _left_behind(last, ended, sweep.declared if sweep is not None else "", rows)
     status = SweepStatus(
         name=name,
         launch="KILLED" if ended == "RUNNING" and alive is None else ended,
@@ -136,12 +137,27 @@ def status_from(
         failed=counts["FAILED"],
         killed=counts["KILLED"] + counts["RUNNING"],
         trials=_by_trial(rows),
-        missing=len(missing),
+        missing=missing,
+        cells=cells,
         pruned=list(pruned),
         reasons=dict(Counter(row.failure or "unknown" for row in rows if row.status == "FAILED").most_common()),
         **_best(sweep, rows),
     )
     return status if alive is None else _with_launch(status, alive)
+
+
+def _left_behind(last: "Launch | None", ended: str, declared: str, rows: "Sequence[CellRow]") -> tuple[int | None, int]:
+    """Cells of the last launch, where that is known, and how many of them have no result.
+
+    What a launch declares are trials over the whole grid. How many cells its candidates have, which a race may give up,
+    only its own count says: the last word of one that was closed, the last beat of one that was killed, to which cells
+    recorded since are added.
+    """
+    state = {} if last is None else last.state
+    if last is None or "cells" not in state or not (last.over or ended in ("KILLED", "RUNNING")):
+        return None, len(missing_cells(declared, rows))
+    since = sum(row.status in ("FINISHED", "FAILED") and row.recorded_ms > 1000 * last.beat for row in rows)
+    return state["cells"], max(0, state["cells"] - state.get("finished", 0) - state.get("failed", 0) - since)
 
 
 def _best(sweep: "SweepRow | None", rows: "Sequence[CellRow]") -> dict[str, Any]:
@@ -203,10 +219,9 @@ def detailed(status: SweepStatus, console: Console) -> Group:
     fits = console.measure(table, options=console.options.update(max_width=UNBOUNDED)).maximum <= console.width
     if not fits:
         table = _by_dataset(status, datasets, [str(n) for n in range(1, len(datasets) + 1)], box.SIMPLE_HEAD)
-    never = f", {status.missing} never begun" if status.missing and status.driver is None else ""
-    whole = "" if status.cells is None else f" of {status.cells}"
+    whole = "" if status.cells is None or status.driver is None else f" of {status.cells}"
     lines = [
-        f"  {status.finished}{whole} cells finished, {status.failed} failed{never}; launch {status.launch.lower()}"
+        f"  {status.finished}{whole} cells finished, {status.failed} failed{_missing(status)}; launch {status.launch.lower()}"
     ]
     if status.driver is not None:
         training = f"in training: {', '.join(status.running) or 'nothing'}"
@@ -221,6 +236,15 @@ def detailed(status: SweepStatus, console: Console) -> Group:
     lines += [f"  {line}" for line in winner_lines(status.candidates)]
     failed = [f"  {count} failed: {reason}" for reason, count in list(status.reasons.items())[:SHOWN_REASONS]]
     return Group(table, *_candidates(status, console), *map(escape, [*failed, *lines]))
+
+
+def _missing(status: SweepStatus) -> str:
+    """What an ended launch has left undone."""
+    if not status.missing or status.driver is not None:
+        return ""
+    if status.cells is None:
+        return f", {status.missing} never begun"
+    return f", {status.missing} missing of the last launch's {status.cells}"
 
 
 def _candidates(status: SweepStatus, console: Console) -> list[RenderableType]:

@@ -50,6 +50,23 @@ def test_the_time_left_follows_the_pace_of_this_launch(shown: SweepProgress, tex
     assert text.getvalue() == "60 of 100  coop, plot  best trial-002 71.3 · about 3 min left\n"
 
 
+def test_every_step_before_the_first_cell_is_a_line(shown: SweepProgress, text: io.StringIO) -> None:
+    shown.step("reading [images]")
+    shown.step("starting Ray")
+    assert text.getvalue() == "  reading [images]\n  starting Ray\n"
+
+
+def test_a_bar_moves_in_every_step_and_counts_again_after_it() -> None:
+    text = io.StringIO()
+    with SweepProgress(Console(file=text, width=100, force_terminal=True)) as shown:
+        for count in (shown.preparing, lambda *_: shown.show(Counts(trained=2), 7, ["coop"], None)):
+            shown.step("starting Ray")
+            assert [(task.description, task.total) for task in shown._bar.tasks] == [("starting Ray", None)]
+            count(2, 7, "features")
+            assert [(task.completed, task.total) for task in shown._bar.tasks] == [(2, 7)]
+    assert "2/7" in text.getvalue()
+
+
 def test_failures_are_told_and_later_only_counted(shown: SweepProgress, text: io.StringIO, clock: Clock) -> None:
     for number in range(SHOWN_FAILURES + 2):
         shown.failure("trial-001", f"[reason {number}]")
