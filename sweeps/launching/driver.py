@@ -159,6 +159,7 @@ class Driver:
             max_concurrent=self._run.max_concurrent,
             spent=self._is_spent,
             note=self._shown.note,
+            heard=self._shown.hear,
         )
 
     def _is_spent(self) -> bool:

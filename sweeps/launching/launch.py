@@ -31,6 +31,7 @@ from dualpt.sweeps.launching.earlier_launches import (
     study_fits,
 )
 from dualpt.sweeps.launching.ending import command_line
+from dualpt.sweeps.launching.notify import notifier_of
 from dualpt.sweeps.launching.outcome import LaunchOutcome, launch_outcome, report
 from dualpt.sweeps.ledger.launch_record import LaunchRecord, launch_record
 from dualpt.sweeps.planning.data_notes import DataNotes, ReadNotes, data_notes
@@ -87,6 +88,8 @@ def launch(
         if "tracking_uri" not in file.run.model_fields_set and os.environ.get("MLFLOW_TRACKING_URI"):
             shown.note(f"runs are kept in {escape(masked(file.run.tracking_uri))}, as MLFLOW_TRACKING_URI says")
         say = shown.note if progress else _on_stderr  # what changes the results is said in any case
+        notifier = notifier_of(sweep, say)
+        shown.observers.append(notifier)
         shown.step("reading images and weights, which cells are known by")
         for remark in (*sweep.remarks, *set_aside(sweep, key)):
             say(escape(remark))
@@ -109,12 +112,14 @@ def launch(
             _check_and_prepare(sweep, plan, wanted, runner, key, shown)
         shown.step("creating the ledger" if is_new(file.run.tracking_uri) else "opening the ledger")
         driver = _open_driver(sweep, plan, runner, key, shown, start_points, only, noted, launched)
-        driver.run()
+        with notifier.telling_errors(lambda: shown.state):
+            driver.run()
         with contextlib.suppress(StoreUnavailable):  # the next launch finds them
             _deliver_artifacts(file.run.tracking_uri, shown.note)
     outcome = _outcome(sweep, driver, noted)
     if progress:
         report(outcome, console)
+    notifier.ended(outcome, shown.state)
     return outcome
 
 
