@@ -122,8 +122,9 @@ def gpu_load(uuid: str) -> tuple[int, int, int | None] | None:
 
     Returns None where the library isn't there, or does not know the GPU.
     """
-    from ray._private.thirdparty import pynvml
+    from ray._private.thirdparty import pynvml as bindings
 
+    pynvml: Any = bindings  # untyped
     try:
         pynvml.nvmlInit()  # counted: a second call costs nothing
         device = pynvml.nvmlDeviceGetHandleByUUID(uuid)
