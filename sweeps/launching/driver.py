@@ -140,7 +140,9 @@ class Driver:
             self._node = session.enter_context(ray_session(self._stores))
             session.enter_context(RayWatch(gcs_address(), self._end_without_ray, lambda: bool(self._interrupts)))
         threads = max(1, int(self._run.cpus_per_trial))
-        config = WorkerConfig(self._make_runner, self._uri, threads, self._node)
+        config = WorkerConfig(
+            self._make_runner, self._uri, threads, self._node, system_metrics=self._run.system_metrics
+        )
         if self._resources is None:
             self._resources, self._settings_per_pack = trial_resources(
                 self._run, config, self._heaviest, self.dispatcher.wanted_per_pack, self._shown.note

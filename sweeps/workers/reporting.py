@@ -67,6 +67,7 @@ class LiveReporter:
         worker: int,
         send: Callable[[str], None],
         write: Callable[[str, Sequence[Point]], None],
+        system_metrics: bool = False,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -75,9 +76,11 @@ class LiveReporter:
             worker: its number.
             send: takes the text of a report for the driver, empty where nothing is trained; may wait and fail.
             write: adds points to a run of the ledger; may wait and fail.
+            system_metrics: whether the state of the GPU is written with the curves.
             clock: seconds that only grow.
         """
         self._worker, self._send, self._clock = worker, send, clock
+        self._system_metrics = system_metrics
         self._curves = GrowingCurves(write, clock)
         self._report: WorkerReport | None = None
         self._gpu: Gpu | None = None
@@ -116,7 +119,8 @@ class LiveReporter:
 
     def _send_on(self) -> None:
         while not self._over.wait(SEND_SECONDS):
-            self.send_now()
+            with contextlib.suppress(Exception):  # a GPU that cannot be asked, say: nothing depends on it
+                self.send_now()
 
     def send_now(self) -> None:
         """Send what has changed, and what has rested for long; an error loses it."""
@@ -125,7 +129,20 @@ class LiveReporter:
             self._sent, self._sent_at = report, now
             with contextlib.suppress(Exception):  # whatever Ray or NVIDIA's library raises: nothing depends on it
                 self._send("" if report is None else self._complete(report).text())
-        self._curves.write_now()
+        self._curves.write_now(self._gpu_points)
+
+    def _gpu_points(self) -> list[Point]:
+        """The state of the GPU as MLflow names system metrics; nothing where there is none, or none is wanted."""
+        if not self._system_metrics or self._gpu is None:
+            return []
+        state, beneath = self._gpu.state(), f"system/worker_{self._worker}/gpu"
+        values: dict[str, float] = {}
+        if state.used_gib is not None:
+            values["memory_usage_megabytes"] = round(state.used_gib * 2**30 / 1e6, 1)
+            values["memory_usage_percentage"] = round(100 * state.used_gib / state.total_gib, 1)
+        if state.busy is not None:
+            values["utilization_percentage"] = state.busy
+        return [Point(f"{beneath}_{name}", value, self._beat) for name, value in values.items()]
 
     def _complete(self, report: WorkerReport) -> WorkerReport:
         self._beat += 1
@@ -174,14 +191,19 @@ class GrowingCurves:
 
         return report
 
-    def write_now(self) -> None:
-        """Write what waits, if it is time."""
+    def write_now(self, beside: Callable[[], Sequence[Point]] = lambda: ()) -> None:
+        """Write what waits, if it is time.
+
+        Args:
+            beside: points to be written on each run of the pack in training, asked for when it is time.
+        """
         if (started := self._clock()) < self._rested:
             return
         due, self._left = self._left, []
         if started >= self._old and self._waiting:
             self._begun = True
-            due.append(self._waiting)
+            more = beside()
+            due.append({run_id: [*self._waiting.pop(run_id), *more] for run_id in list(self._waiting)})
         for waiting in due:
             for run_id in list(waiting):
                 points = waiting.pop(run_id)

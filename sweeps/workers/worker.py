@@ -77,7 +77,7 @@ class SweepWorker(tune.Trainable):
             self._outbox.deliver(self._ledger)
         number = int(config.get("number", 0))
         curves = Ledger(worker.tracking_uri, create=False)
-        self._reporter = LiveReporter(number, partial(send_note, number), curves.add_points)
+        self._reporter = LiveReporter(number, partial(send_note, number), curves.add_points, worker.system_metrics)
         self._reporter.start()
         self._packs: deque[Pack] = deque()
         self._outcomes: list[CellOutcome] = []

@@ -5,11 +5,12 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from dualpt.sweeps.dispatch.work_units import Pack
-from dualpt.sweeps.dispatch.worker_reports import WorkerReport, report_from
+from dualpt.sweeps.dispatch.worker_reports import GpuState, WorkerReport, report_from
 from dualpt.sweeps.ledger.contents import Point
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.workers.reporting import CURVE_POINTS, REST_SECONDS, LiveReporter
@@ -119,6 +120,28 @@ def test_writing_takes_a_hundredth_of_the_time_at_most(listening: Listening, pac
         reporter.send_now()
     assert 0.5 * len(listening.written) <= 0.012 * started
     assert sum(len(points) for _, points in listening.written) <= CURVE_POINTS
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_gpu_goes_to_the_ledger_where_that_is_wanted(
+    listening: Listening, pack: Pack, monkeypatch: pytest.MonkeyPatch, wanted: bool
+) -> None:
+    names: list[str] = []
+    gpu = SimpleNamespace(state=lambda: GpuState("H100", 3.0, 80.0, 20.0, 87))
+    monkeypatch.setattr("dualpt.sweeps.workers.reporting.gpu_here", lambda: gpu)
+
+    def write(run_id: str, points: Sequence[Point]) -> None:
+        names.extend(f"{point.name} {point.value:g}" for point in points)
+
+    reporter = LiveReporter(3, listening.send, write, wanted, clock=lambda: listening.seconds)
+    epochs(reporter, pack, 50, 1)
+    listening.seconds = REST_SECONDS
+    reporter.send_now()
+    own = ["memory_usage_megabytes 21474.8", "memory_usage_percentage 25", "utilization_percentage 87"]
+    expected = [f"system/worker_3/gpu_{name}" for name in own] if wanted else []
+    assert names == ["live/mini-pets/4-shot/loss 1", *expected]
+    assert listening.sent[0] is not None
+    assert listening.sent[0].gpu == GpuState("H100", 3.0, 80.0, 20.0, 87)
 
 
 def test_what_cannot_be_sent_is_lost_and_disturbs_nothing(listening: Listening, pack: Pack) -> None:
