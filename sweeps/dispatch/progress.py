@@ -157,7 +157,7 @@ class SweepProgress:
                     note=report.loss_text,
                 )
         elif reports and reports[0].epochs:  # of a long cell, while nothing else happens
-            others = f" · {len(reports) - 1} more workers" if len(reports) > 1 else ""
+            others = f" · {len(reports) - 1} more" if len(reports) > 1 else ""
             self._plain_line(str(reports[0]), f"training {reports[0]}{others}")
 
     def _left(self, trained: int, missing: int) -> str:

@@ -107,7 +107,7 @@ def launch(
         if missing:
             for line in noted.lines():
                 shown.note(escape(line))
-            shown.step(f"{missing} cells are missing: loading PyTorch")
+            shown.step(f"cells missing: {missing}; loading PyTorch")
             wanted = only.__contains__ if only is not None else lambda key: key not in finished
             _check_and_prepare(sweep, plan, wanted, runner, key, shown)
         shown.step("creating the ledger" if is_new(file.run.tracking_uri) else "opening the ledger")

@@ -128,7 +128,7 @@ class Heartbeat:
         self._over.set()
         self._thread.join()
         if not self._taken_over:
-            with contextlib.suppress(StoreUnavailable):  # then the last beat stands
+            with contextlib.suppress(UserError):  # the store is away, or refuses it: then the last beat stands
                 self._beat(over=True)
 
     def _beat_on(self) -> None:

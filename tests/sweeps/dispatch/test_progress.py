@@ -76,7 +76,7 @@ def test_a_long_cell_gives_a_line_now_and_then(shown: SweepProgress, text: io.St
     clock.seconds = 61
     shown.hear([replace(one, epoch=13)])
     assert text.getvalue().splitlines() == [
-        "training trial-004 mini-pets epoch 12/50 loss 1.234 · 1 more workers",
+        "training trial-004 mini-pets epoch 12/50 loss 1.234 · 1 more",
         "training trial-004 mini-pets epoch 13/50 loss 1.234",
     ]
 
