@@ -117,6 +117,29 @@ def fake_runner(log: Path, seconds: float = 0.0) -> Callable[[], FakeRunner]:
     return partial(FakeRunner, log, seconds)
 
 
+def heard_of(log: Path) -> Path:
+    """A file that lets `heard_runner`s go on."""
+    return log.with_suffix(".heard")
+
+
+class HeardRunner(FakeRunner):
+    """Reports an epoch, and trains on when somebody has heard of it."""
+
+    def run(
+        self, cells: Sequence[Cell], report: "Callable[[Progress], None] | None" = None, checkpoint: Path | None = None
+    ) -> list[FakeResult]:
+        assert report is not None
+        report(FakeProgress(2, 3, (1.0,) * len(cells)))  # type: ignore[arg-type]
+        while not heard_of(self._log).exists():
+            time.sleep(0.05)
+        return super().run(cells, None, checkpoint)
+
+
+def heard_runner(log: Path) -> Callable[[], HeardRunner]:
+    """A picklable maker of runners that wait until they are heard."""
+    return partial(HeardRunner, log)
+
+
 def runner_only_here(log: Path) -> Callable[[], FakeRunner]:
     """A maker that fails in every other process."""
     return partial(_runner_in, os.getpid(), log)
