@@ -161,18 +161,19 @@ class Notifier:
     def _document(self, call: _Call) -> dict[str, Any]:
         """What the command gets; what the store does not answer is null."""
         file = self._sweep.file
-        place: dict[str, Any] = {"mlflow": None}
-        best = None if call.best is None else {"trial": call.best[0], "validation_accuracy": call.best[1], "values": {}}
+        link, best = None, None
+        if call.best is not None:
+            best = {"trial": call.best[0], "validation_accuracy": call.best[1], "values": dict[str, str]()}
         with contextlib.suppress(Exception):  # the store is away: the event is told without it
-            place["mlflow"] = self._link()
-            if best is not None:
-                best["values"] = self._values(best["trial"])
+            link = self._link()
+            if best is not None and call.best is not None:
+                best["values"] = self._values(call.best[0])
         return {
             "event": call.event,
             "sweep": file.name,
             **call.facts,
             "best": best,
-            **place,
+            "mlflow": link,
             "store": masked(file.run.tracking_uri),
             "host": socket.gethostname(),
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
