@@ -22,6 +22,7 @@ from dualpt.sweeps.commands import (
     report,
     results,
     running,
+    steering,
 )
 from dualpt.sweeps.commands import help as help_commands
 from dualpt.sweeps.console import without_telemetry
@@ -40,6 +41,7 @@ app = typer.Typer(
 GROUPS = (
     running,
     ablate,
+    steering,
     results,
     report,
     board,

@@ -63,6 +63,10 @@ SUPERSEDED_TAG = "dualpt.superseded"
 """On a trial whose name has since been given to another setting: its cells are kept and no longer shown."""
 PRUNED_TAG = "dualpt.pruned"
 """On a trial that a race gave up: after how many datasets. Its run is KILLED, not FINISHED: it is incomplete."""
+STOPPED_TAG = "dualpt.stopped"
+"""On a trial that a user has stopped: who, and when. Its run is KILLED; its finished cells are kept and reused."""
+STEER_TAG = "dualpt.steer"
+"""Beginning of the tags of a sweep's run that hold what users ask of its launch (`dualpt.sweeps.ledger.steering`)."""
 SCHEMA_TAG = "dualpt.schema"
 BEST_TAG, BEST_VALUE_TAG = "dualpt.best_trial", "dualpt.best_value"
 """On a sweep: the candidate with the highest mean validation accuracy, and that mean in percent."""
@@ -88,6 +92,9 @@ Kind = Literal["baseline", "search", "best", "reference", "variant"]
 """A published method over the whole grid, a candidate over the judged part, the selected setting over the whole; of
 an ablation, the setting that variants are held against, and the variants, over the whole grid too."""
 
+Identity = tuple[str, Kind, str]
+"""Of a trial: its name, its kind and the hash of its setting."""
+
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 
 
@@ -112,7 +119,7 @@ class TrialRef:
     """`setting_hash`"""
 
     @property
-    def identity(self) -> tuple[str, Kind, str]:
+    def identity(self) -> Identity:
         """What a later launch finds the trial again by."""
         return self.name, self.kind, self.setting
 
@@ -140,6 +147,8 @@ class TrialRow:
     """Whether a race gave it up: its run is KILLED, its finished cells are kept."""
     selected: bool = False
     """Whether its setting is the best candidate's."""
+    stopped: bool = False
+    """Whether a user has stopped it: launches leave it as it stands until they are asked to go on."""
     aside: str = ""
     """Of a superseded trial: `before 1`, `before 2`, … tell it from its namesakes; `before` for former versions'."""
 

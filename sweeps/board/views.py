@@ -7,7 +7,7 @@ trial.
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from dualpt.core.config import SETTING_KEYS
@@ -37,6 +37,8 @@ class Trial:
     kind: str
     running: bool
     pruned: bool
+    stopped: bool
+    """Whether a user has stopped it."""
     selected: bool
     counts: list[list[int]]
     """By dataset: cells in each of `STATES`."""
@@ -82,6 +84,7 @@ def sweep_view(reader: SweepReader, name: str, rows: Sequence[CellRow]) -> Sweep
         noted = read_data_notes(sweep.data_notes)
         remember_titles(noted.titles, noted.methods)
     status = status_from(name, rows, sweep, reader.pruned_trials(experiment))
+    status = replace(status, stopped=[ref.name for ref in reader.stopped_trials(experiment)])
     missing = missing_cells(sweep.declared, rows) if sweep is not None else []
     datasets = in_order({row.dataset for row in rows} | {cell.dataset for cell in missing})
     trials, keys = _trials(reader, rows, missing, datasets, status)
@@ -135,6 +138,7 @@ def _trials(
                 kind=cells[0].kind,
                 running=name in status.running,
                 pruned=name in status.pruned,
+                stopped=name in status.stopped,
                 selected=name == status.best,
                 counts=counts,
                 value=sum(values) / len(values) if values else None,

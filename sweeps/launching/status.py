@@ -60,6 +60,8 @@ class SweepStatus:
     """Trial -> dataset -> cells by status."""
     pruned: list[str] = field(default_factory=list)
     """Trials that the race has given up."""
+    stopped: list[str] = field(default_factory=list)
+    """Trials that users have stopped."""
     reasons: dict[str, int] = field(default_factory=dict)
     """Why cells failed, and how many."""
     best: str | None = None
@@ -111,7 +113,8 @@ def status_of(reader: SweepReader, name: str) -> SweepStatus:
     status = status_from(name, rows, sweep, reader.pruned_trials(experiment))
     candidates = read_candidates(reader, experiment, rows, sweep, status.running)
     aside = sum(trial.superseded and trial.ref.kind == "search" for trial in reader.trials(experiment))
-    return replace(status, candidates=tuple(candidates), set_aside=aside)
+    stopped = [ref.name for ref in reader.stopped_trials(experiment)]
+    return replace(status, candidates=tuple(candidates), set_aside=aside, stopped=stopped)
 
 
 def status_from(
@@ -218,6 +221,8 @@ def detailed(status: SweepStatus, console: Console) -> Group:
     if status.set_aside:
         listed = f"`dualpt compare {status.name} --candidates` lists them too"
         lines.insert(0, f"  {status.set_aside} candidates of another search space are set aside; {listed}")
+    if status.stopped:
+        lines.append(f"  stopped by users: {', '.join(status.stopped)}; --restart-stopped goes on with them")
     lines += [f"  {line}" for line in winner_lines(status.candidates)]
     failed = [f"  {count} failed: {reason}" for reason, count in list(status.reasons.items())[:SHOWN_REASONS]]
     return Group(table, *_candidates(status, console), *map(escape, [*failed, *lines]))
@@ -236,8 +241,11 @@ def _by_dataset(status: SweepStatus, datasets: Sequence[str], heads: Sequence[st
     table = Table("trial", *heads, title=escape(status.name), title_justify="left", header_style="bold", box=look)
     for trial, cells in status.trials.items():
         mark = "[green]▸[/] " if trial in status.running else ""
-        given_up = " [dim]pruned[/]" if trial in status.pruned else ""
-        table.add_row(f"{mark}{escape(trial)}{given_up}", *(_entry(cells.get(dataset, {})) for dataset in datasets))
+        word = "stopped" if trial in status.stopped else "pruned" if trial in status.pruned else ""
+        table.add_row(
+            f"{mark}{escape(trial)}{f' [dim]{word}[/]' if word else ''}",
+            *(_entry(cells.get(dataset, {})) for dataset in datasets),
+        )
     return table
 
 

@@ -187,6 +187,7 @@ def read_trial(run: Any) -> TrialRow:
         superseded=records.SUPERSEDED_TAG in tags,
         pruned=records.PRUNED_TAG in tags,
         selected=records.SELECTED_TAG in tags,
+        stopped=records.STOPPED_TAG in tags,
         aside=tags.get(records.SUPERSEDED_TAG, "").replace("true", "before"),
     )
 

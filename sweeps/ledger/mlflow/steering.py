@@ -1,0 +1,37 @@
+"""What users ask of a launch, on the sweep's run in MLflow: asked, found, answered and removed, a tag each."""
+
+from dualpt.sweeps import records
+from dualpt.sweeps.ledger.mlflow.client import StoreClient, patient
+from dualpt.sweeps.ledger.steering import Request, requests_in
+
+
+class SteeringLedger(StoreClient):
+    """Keeps requests, and the marks of trials that were stopped."""
+
+    @patient
+    def ask(self, sweep_run: str, request: Request) -> None:
+        """Leave a request for the launch that runs the sweep, or for the next."""
+        self._client.set_tag(sweep_run, request.tag, request.text())
+
+    @patient
+    def requests(self, sweep_run: str) -> tuple[Request, ...]:
+        """All requests on a sweep's run, answered ones included."""
+        return requests_in(self._client.get_run(sweep_run).data.tags)
+
+    @patient
+    def answer(self, sweep_run: str, request: Request, answer: str) -> None:
+        """Say what comes of a request, unless whoever asked has withdrawn it."""
+        if request.tag in self._client.get_run(sweep_run).data.tags:
+            self._client.set_tag(sweep_run, request.tag, request.answered(answer).text())
+
+    @patient
+    def withdraw(self, sweep_run: str, request: Request) -> None:
+        """Remove a request; removing it twice is harmless."""
+        if request.tag in self._client.get_run(sweep_run).data.tags:
+            self._client.delete_tag(sweep_run, request.tag)
+
+    @patient
+    def restart_trial(self, run_id: str) -> None:
+        """Take the mark from a trial that was stopped: the next launch goes on with it."""
+        if records.STOPPED_TAG in self._client.get_run(run_id).data.tags:
+            self._client.delete_tag(run_id, records.STOPPED_TAG)
