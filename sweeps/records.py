@@ -67,6 +67,8 @@ STOPPED_TAG = "dualpt.stopped"
 """On a trial that a user has stopped: who, and when. Its run is KILLED; its finished cells are kept and reused."""
 STEER_TAG = "dualpt.steer"
 """Beginning of the tags of a sweep's run that hold what users ask of its launch (`dualpt.sweeps.ledger.steering`)."""
+RENAMING_TAG = "dualpt.renaming"
+"""On a sweep that is being renamed: from what, to what (`dualpt.sweeps.steering.renaming`)."""
 SCHEMA_TAG = "dualpt.schema"
 BEST_TAG, BEST_VALUE_TAG = "dualpt.best_trial", "dualpt.best_value"
 """On a sweep: the candidate with the highest mean validation accuracy, and that mean in percent."""
@@ -182,6 +184,8 @@ class SweepRow:
     search: str = ""
     """How its launches searched (`dualpt.sweeps.planning.search_record`); empty without a search, and for sweeps of
     former versions."""
+    renaming: str = ""
+    """From what to what it is being renamed (JSON: `from`, `to`); empty where that is done."""
 
 
 @dataclass(frozen=True)

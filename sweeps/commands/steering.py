@@ -1,4 +1,4 @@
-"""`dualpt stop` and `clone`. Heavy imports stay inside the commands, for a quick `--help`."""
+"""`dualpt stop`, `clone`, `rename` and `remove`. Heavy imports stay inside the commands, for a quick `--help`."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -10,6 +10,9 @@ from dualpt.sweeps.commands.options import DEFAULT_STORE, Store, new_app, out
 
 app = new_app()
 
+StudyOfSweep = Annotated[
+    str | None, typer.Option("--study", help="Optuna study storage; the one of the last launch by default.")
+]
 Name = Annotated[str, typer.Argument(help="Name of a sweep or ablation.", autocompletion=recorded_sweeps)]
 
 
@@ -55,3 +58,42 @@ def clone(
     from dualpt.sweeps.steering.cloning import clone as clone_it
 
     _say(clone_it(store, name, trial, parse_overrides(values or [])))
+
+
+@app.command(epilog="Example: [bold]dualpt rename demo demo-2026[/]")
+def rename(
+    name: Name,
+    new: Annotated[str, typer.Argument(help="Its new name, which nothing in the store has.")],
+    store: Store = DEFAULT_STORE,
+    study: StudyOfSweep = None,
+) -> None:
+    """Give a sweep that no launch runs another name, in MLflow and Optuna.
+
+    What was cut off is completed by the same command.
+    """
+    from dualpt.sweeps.console import progress_bar
+    from dualpt.sweeps.steering.renaming import rename as rename_it
+
+    with progress_bar(out, quiet=not out.is_terminal) as bar:
+        task = bar.add_task("runs", total=None)
+        said = rename_it(store, name, new, study, lambda n, total: bar.update(task, completed=n, total=total))
+    _say(said)
+
+
+@app.command(epilog="Examples: [bold]dualpt remove demo[/] · [bold]dualpt remove demo --yes[/]")
+def remove(
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    store: Store = DEFAULT_STORE,
+    study: StudyOfSweep = None,
+) -> None:
+    """Delete a sweep that no launch runs, from MLflow and Optuna: shows what goes, and asks once.
+
+    MLflow keeps deleted runs until they are purged; how to restore or purge them is said in the end.
+    """
+    from dualpt.sweeps.steering.removing import removal
+
+    found = removal(store, name, study)
+    _say(found.lines())
+    if yes or typer.confirm("remove this?"):
+        _say(found.remove())

@@ -67,11 +67,12 @@ class TrialQueue:
 
     def remove(self, name: str) -> TrialPlan | None:
         """Take a trial out that has not begun; None where no such one waits."""
-        found = next((plan for plan in (*self._fixed, *(self._final or ())) if plan.name == name), None)
-        for waiting in (self._fixed, self._final):
-            if waiting is not None and found in waiting:
-                waiting.remove(found)
-        return found
+        for waiting in filter(None, (self._fixed, self._final)):
+            for plan in waiting:
+                if plan.name == name:
+                    waiting.remove(plan)
+                    return plan
+        return None
 
     @property
     def searches(self) -> bool:

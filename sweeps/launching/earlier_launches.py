@@ -3,6 +3,7 @@
 Loads MLflow and Optuna only where a store exists.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from dualpt.sweeps.planning.plan import judged_cells
 from dualpt.sweeps.stores import is_new, masked
 
 if TYPE_CHECKING:
-    from dualpt.sweeps.records import CellRow, TrialRef
+    from dualpt.sweeps.records import CellRow, SweepRow, TrialRef
 
 
 def cells_on_record(uri: str, name: str) -> "list[CellRow]":
@@ -56,7 +57,20 @@ def refuse_another_file(sweep: LoadedSweep) -> None:
     reader = open_reader(uri)
     experiment = reader.find_experiment(sweep.file.name)
     row = None if experiment is None else reader.sweep_row(experiment)
+    if row is not None:
+        refuse_half_renamed(row)
     refuse_other_file(sweep, "" if row is None else row.fixed)
+
+
+def refuse_half_renamed(row: "SweepRow") -> None:
+    """
+    Raises:
+        UserError: a renaming of the sweep was cut off, so its records have two names.
+    """
+    if row.renaming:
+        names = json.loads(row.renaming)
+        old, new = names["from"], names["to"]
+        raise UserError(f"sweep '{row.name}' is half renamed: complete it first (`dualpt rename {old} {new}`)")
 
 
 def finished_anywhere(uri: str) -> "list[CellRow]":

@@ -167,6 +167,7 @@ def read_sweep(run: Any, description: str) -> SweepRow:
         fixed=tags.get(records.FIXED_TAG, ""),
         launched=_text_in(tags, records.LAUNCHED_TAG),
         search=tags.get(records.SEARCH_TAG, ""),
+        renaming=tags.get(records.RENAMING_TAG, ""),
     )
 
 

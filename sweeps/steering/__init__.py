@@ -2,5 +2,6 @@
 
 - `targets`: the sweep or trial that is named, and the launch that runs it.
 - `asking`: how a running launch is asked for something, and what it answers.
-- `stopping`, `cloning`: `dualpt stop` and `dualpt clone`.
+- `stopping`, `cloning`, `renaming`, `removing`: `dualpt stop`, `clone`, `rename` and `remove`.
+- `studies`: where Optuna's part of a sweep is.
 """

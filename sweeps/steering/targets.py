@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from dualpt.core.errors import UserError, nearest
 from dualpt.sweeps.comparison.frames import open_ledger
+from dualpt.sweeps.launching.earlier_launches import refuse_half_renamed
 from dualpt.sweeps.ledger.heartbeat import Launch, running_launch
 from dualpt.sweeps.planning.declared import missing_cells
 from dualpt.sweeps.records import SweepRow, TrialRow
@@ -62,6 +63,13 @@ class Target:
                 f"sweep '{self.name}' is being run by process {launch.process} on {launch.host}: stop it first "
                 f"(`dualpt stop {self.name}`) to {what}"
             )
+
+    def refuse_half_renamed(self) -> None:
+        """
+        Raises:
+            UserError: a renaming of the sweep was cut off.
+        """
+        refuse_half_renamed(self.row)
 
 
 def named_sweep(store: str, name: str) -> Target:

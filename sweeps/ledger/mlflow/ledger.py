@@ -34,6 +34,7 @@ from dualpt.sweeps.ledger.mlflow.errors import ArtifactsRefused
 from dualpt.sweeps.ledger.mlflow.launches import LaunchLedger
 from dualpt.sweeps.ledger.mlflow.namesakes import NamesakeLedger
 from dualpt.sweeps.ledger.mlflow.steering import SteeringLedger
+from dualpt.sweeps.ledger.mlflow.upkeep import UpkeepLedger
 from dualpt.sweeps.ledger.readable import rows_of, sweep_of
 from dualpt.sweeps.ledger.reading import SweepReader, check_schema, deleted
 from dualpt.sweeps.ledger.sql import StoredRun, is_readable_by_sql, read_deleted, read_runs
@@ -42,7 +43,7 @@ from dualpt.sweeps.records import CellRow, Status, SweepRow, TrialRef, TrialRow,
 from dualpt.sweeps.stores import masked
 
 
-class Ledger(LaunchLedger, NamesakeLedger, SteeringLedger, CellLedger, SweepReader):
+class Ledger(LaunchLedger, NamesakeLedger, SteeringLedger, UpkeepLedger, CellLedger, SweepReader):
     """The tracking store, opened for one process."""
 
     @patient
