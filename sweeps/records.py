@@ -75,6 +75,8 @@ BEST_TAG, BEST_VALUE_TAG = "dualpt.best_trial", "dualpt.best_value"
 SELECTED_TAG = "dualpt.selected"
 """On a trial: `true` where it is the candidate that `BEST_TAG` of its sweep names."""
 PARENT_TAG = "mlflow.parentRunId"
+NOTED_TAG, USER_TAG = "dualpt.note", "dualpt.tag"
+"""What users have noted of a run; the beginning of the tags that are theirs, `dualpt.tag.keep`."""
 NOTE_TAG = "mlflow.note.content"
 """What MLflow shows as an experiment's or a run's description."""
 
@@ -151,6 +153,7 @@ class TrialRow:
     """Whether its setting is the best candidate's."""
     stopped: bool = False
     """Whether a user has stopped it: launches leave it as it stands until they are asked to go on."""
+    noted: str = ""
     aside: str = ""
     """Of a superseded trial: `before 1`, `before 2`, … tell it from its namesakes; `before` for former versions'."""
 
@@ -186,6 +189,8 @@ class SweepRow:
     former versions."""
     renaming: str = ""
     """From what to what it is being renamed (JSON: `from`, `to`); empty where that is done."""
+    noted: str = ""
+    """What users have noted of it (`dualpt.sweeps.ledger.contents.noted_in`), as of trials and cells."""
 
 
 @dataclass(frozen=True)
@@ -215,6 +220,7 @@ class CellRow:
     """Values of those `ORIGIN_TAGS` that the cell has."""
     artifacts_wait: str | None = None
     """Where its artifacts wait, and why; None where they are in their place."""
+    noted: str = ""
 
     @property
     def finished(self) -> bool:

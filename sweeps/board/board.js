@@ -51,6 +51,7 @@ const cards = (view) => {
   if (status.running.length) shown.push(["in training", status.running.join(", ")]);
   if (status.seconds_left !== null) shown.push(["time left", `about ${readable(status.seconds_left)}`]);
   if (status.pruned.length) shown.push(["given up by the race", status.pruned.length]);
+  for (const [place, noted] of Object.entries(status.notes)) shown.push([`note on ${place}`, noted]);
   if (status.stopped.length) shown.push(["stopped by users", status.stopped.join(", ")]);
   at("cards").replaceChildren(...shown.map(([head, text, bad]) =>
     node("div", { className: bad ? "fault" : "" }, node("dt", { textContent: head }), node("dd", { textContent: text }))));

@@ -17,6 +17,7 @@ from dualpt.sweeps import records
 from dualpt.sweeps.comparison.labels import column_title, method_title, remember_titles
 from dualpt.sweeps.comparison.searched.candidate_ranks import candidate_settings, is_judged
 from dualpt.sweeps.launching.status import SweepStatus, status_from
+from dualpt.sweeps.ledger.notes import notes_on
 from dualpt.sweeps.ledger.reading import SweepReader
 from dualpt.sweeps.planning.data_notes import read_data_notes
 from dualpt.sweeps.planning.declared import MissingCell, missing_cells
@@ -84,7 +85,8 @@ def sweep_view(reader: SweepReader, name: str, rows: Sequence[CellRow]) -> Sweep
         noted = read_data_notes(sweep.data_notes)
         remember_titles(noted.titles, noted.methods)
     status = status_from(name, rows, sweep, reader.pruned_trials(experiment))
-    status = replace(status, stopped=[ref.name for ref in reader.stopped_trials(experiment)])
+    stopped = [ref.name for ref in reader.stopped_trials(experiment)]
+    status = replace(status, stopped=stopped, notes=notes_on(reader, experiment, sweep, rows))
     missing = missing_cells(sweep.declared, rows) if sweep is not None else []
     datasets = in_order({row.dataset for row in rows} | {cell.dataset for cell in missing})
     trials, keys = _trials(reader, rows, missing, datasets, status)

@@ -1,4 +1,4 @@
-"""`dualpt stop`, `clone`, `rename` and `remove`. Heavy imports stay inside the commands, for a quick `--help`."""
+"""`dualpt stop`, `clone`, `note`, `rename` and `remove`. Heavy imports stay inside, for a quick `--help`."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -58,6 +58,32 @@ def clone(
     from dualpt.sweeps.steering.cloning import clone as clone_it
 
     _say(clone_it(store, name, trial, parse_overrides(values or [])))
+
+
+@app.command(
+    epilog="Examples: [bold]dualpt note demo 'before the new draws'[/] · "
+    "[bold]dualpt note demo trial-003 'diverges at 16 shots' --tag keep=no[/] · "
+    "[bold]dualpt note demo best/mini-pets/16/1 'look at the cats'[/]"
+)
+def note(
+    name: Name,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TRIAL|CELL] TEXT",
+            help="TRIAL, or a cell as TRIAL/DATASET/SHOTS/SEED; the text in quotes, '' removes it.",
+            autocompletion=recorded_trials,
+        ),
+    ] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="A tag; without a value it is removed.")
+    ] = None,
+    store: Store = DEFAULT_STORE,
+) -> None:
+    """Write a note or tags on a sweep, a trial or a cell: shown in status, compare --candidates, board and report."""
+    from dualpt.sweeps.steering.noting import note as note_it
+
+    _say(note_it(store, name, words or [], tag or []))
 
 
 @app.command(epilog="Example: [bold]dualpt rename demo demo-2026[/]")

@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from dualpt.sweeps.comparison.searched.candidate_ranks import Candidate, read_ca
 from dualpt.sweeps.comparison.searched.candidate_table import candidate_grid, more_text, record, winner_lines
 from dualpt.sweeps.comparison.selection_basis import SelectionBasis, accuracy_text, selection_basis
 from dualpt.sweeps.console import readable_seconds
+from dualpt.sweeps.ledger.notes import notes_on
 from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.ledger.reading import SweepReader
 from dualpt.sweeps.planning.data_notes import read_data_notes
@@ -62,6 +63,8 @@ class SweepStatus:
     """Trials that the race has given up."""
     stopped: list[str] = field(default_factory=list)
     """Trials that users have stopped."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """What users have noted (`dualpt.sweeps.ledger.notes`)."""
     reasons: dict[str, int] = field(default_factory=dict)
     """Why cells failed, and how many."""
     best: str | None = None
@@ -114,7 +117,8 @@ def status_of(reader: SweepReader, name: str) -> SweepStatus:
     candidates = read_candidates(reader, experiment, rows, sweep, status.running)
     aside = sum(trial.superseded and trial.ref.kind == "search" for trial in reader.trials(experiment))
     stopped = [ref.name for ref in reader.stopped_trials(experiment)]
-    return replace(status, candidates=tuple(candidates), set_aside=aside, stopped=stopped)
+    notes = notes_on(reader, experiment, sweep, rows)
+    return replace(status, candidates=tuple(candidates), set_aside=aside, stopped=stopped, notes=notes)
 
 
 def status_from(
@@ -223,6 +227,7 @@ def detailed(status: SweepStatus, console: Console) -> Group:
         lines.insert(0, f"  {status.set_aside} candidates of another search space are set aside; {listed}")
     if status.stopped:
         lines.append(f"  stopped by users: {', '.join(status.stopped)}; --restart-stopped goes on with them")
+    lines += [f"  note on {place}: {noted}" for place, noted in status.notes.items()]
     lines += [f"  {line}" for line in winner_lines(status.candidates)]
     failed = [f"  {count} failed: {reason}" for reason, count in list(status.reasons.items())[:SHOWN_REASONS]]
     return Group(table, *_candidates(status, console), *map(escape, [*failed, *lines]))

@@ -13,6 +13,7 @@ Writing:
 Reading:
 
 - `reading`: what tables ask of any store; `opening` chooses how a given store is read.
+- `notes`: what users have noted of a sweep, its trials and cells.
 - `readable`: damaged runs are left out, and named.
 - `sql`: runs of a store that is a database, in four queries and without MLflow.
 - `cell_names`: the recorded cell that a user names, its setting and its prompts. `trial_settings`: a trial's setting.

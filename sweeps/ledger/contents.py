@@ -151,6 +151,13 @@ def _text_in(tags: Mapping[str, str], tag: str) -> str:
     return text
 
 
+def noted_in(tags: Mapping[str, str]) -> str:
+    """What users have noted of a run, in one line: the text, then their tags in brackets; or nothing."""
+    prefix = f"{records.USER_TAG}."
+    own = [f"{name.removeprefix(prefix)}={value}" for name, value in sorted(tags.items()) if name.startswith(prefix)]
+    return " ".join(filter(None, (tags.get(records.NOTED_TAG, ""), f"[{', '.join(own)}]" if own else "")))
+
+
 def read_sweep(run: Any, description: str) -> SweepRow:
     """A sweep from its run, as MLflow's client returns it."""
     tags = run.data.tags
@@ -168,6 +175,7 @@ def read_sweep(run: Any, description: str) -> SweepRow:
         launched=_text_in(tags, records.LAUNCHED_TAG),
         search=tags.get(records.SEARCH_TAG, ""),
         renaming=tags.get(records.RENAMING_TAG, ""),
+        noted=noted_in(tags),
     )
 
 
@@ -189,6 +197,7 @@ def read_trial(run: Any) -> TrialRow:
         pruned=records.PRUNED_TAG in tags,
         selected=records.SELECTED_TAG in tags,
         stopped=records.STOPPED_TAG in tags,
+        noted=noted_in(tags),
         aside=tags.get(records.SUPERSEDED_TAG, "").replace("true", "before"),
     )
 
@@ -238,6 +247,7 @@ def read_cell(run: Any) -> CellRow:
         reused_from=tags.get(records.REUSED_TAG),
         origin={name: tags[name] for name in records.ORIGIN_TAGS if name in tags},
         artifacts_wait=tags.get(records.ARTIFACTS_TAG),
+        noted=noted_in(tags),
     )
 
 

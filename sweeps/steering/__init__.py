@@ -2,6 +2,6 @@
 
 - `targets`: the sweep or trial that is named, and the launch that runs it.
 - `asking`: how a running launch is asked for something, and what it answers.
-- `stopping`, `cloning`, `renaming`, `removing`: `dualpt stop`, `clone`, `rename` and `remove`.
+- `stopping`, `cloning`, `noting`, `renaming`, `removing`: `dualpt stop`, `clone`, `note`, `rename` and `remove`.
 - `studies`: where Optuna's part of a sweep is.
 """

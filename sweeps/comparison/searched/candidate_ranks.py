@@ -37,6 +37,9 @@ class Candidate:
     values: Mapping[str, str]
     """Searched key -> value; a key is absent where it doesn't matter beside the other values."""
 
+    note: str = ""
+    """What users have noted of it."""
+
     def words(self) -> str:
         """Its values as overrides are typed."""
         return " ".join(f"{key}={'null' if value == 'None' else value}" for key, value in self.values.items())
@@ -152,6 +155,7 @@ def candidates_of(
     candidates = [trial for trial in trials if trial.ref.kind == "search" and not trial.superseded]
     pruned = {trial.ref.name for trial in candidates if trial.pruned}
     stopped = {trial.ref.name for trial in candidates if trial.stopped}
+    noted = {trial.ref.name: trial.noted for trial in candidates}
     selected = {trial.ref.name for trial in candidates if trial.selected} | {best}
     most = max((sum(row.finished and is_judged(row) for row in cells) for cells in own.values()), default=0)
     found = []
@@ -167,6 +171,7 @@ def candidates_of(
                 cells=most,
                 state=_state(name, cells, len(done) == most, selected, pruned, stopped, running),
                 values={key: settings[name][key] for key in keys if key in settings.get(name, {})},
+                note=noted.get(name, ""),
             )
         )
     return _ranked(found)

@@ -1,6 +1,12 @@
-"""What users ask of a launch, on the sweep's run in MLflow: asked, found, answered and removed, a tag each."""
+"""What users ask of a launch, on the sweep's run in MLflow: asked, found, answered and removed, a tag each.
+
+And what they note of any run.
+"""
+
+from collections.abc import Mapping
 
 from dualpt.sweeps import records
+from dualpt.sweeps.ledger.contents import noted_in
 from dualpt.sweeps.ledger.mlflow.client import StoreClient, patient
 from dualpt.sweeps.ledger.steering import Request, requests_in
 
@@ -29,6 +35,29 @@ class SteeringLedger(StoreClient):
         """Remove a request; removing it twice is harmless."""
         if request.tag in self._client.get_run(sweep_run).data.tags:
             self._client.delete_tag(sweep_run, request.tag)
+
+    @patient
+    def note(self, run_id: str, text: str | None, tags: Mapping[str, str]) -> str:
+        """Write what a user notes of a run; an empty text or value removes what is there.
+
+        Args:
+            text: None leaves the text as it is.
+
+        Returns:
+            All that is noted of the run now.
+        """
+        wanted = {f"{records.USER_TAG}.{key}": value for key, value in tags.items()}
+        if text is not None:
+            wanted[records.NOTED_TAG] = text
+        known = self._client.get_run(run_id).data.tags
+        if text is not None and known.get(records.NOTE_TAG, "") == known.get(records.NOTED_TAG, ""):
+            wanted[records.NOTE_TAG] = text  # what MLflow shows, unless it says something else
+        for name, value in wanted.items():
+            if value:
+                self._client.set_tag(run_id, name, value)
+            elif name in known:
+                self._client.delete_tag(run_id, name)
+        return noted_in(self._client.get_run(run_id).data.tags)
 
     @patient
     def restart_trial(self, run_id: str) -> None:
