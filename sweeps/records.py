@@ -66,7 +66,7 @@ PRUNED_TAG = "dualpt.pruned"
 STOPPED_TAG = "dualpt.stopped"
 """On a trial that a user has stopped: who, and when. Its run is KILLED; its finished cells are kept and reused."""
 STEER_TAG = "dualpt.steer"
-"""Beginning of the tags of a sweep's run that hold what users ask of its launch (`dualpt.sweeps.ledger.steering`)."""
+"""Beginning of the tags of a sweep's run that hold what users ask of its launch (`dualpt.sweeps.ledger.launch_requests`)."""
 RENAMING_TAG = "dualpt.renaming"
 """On a sweep that is being renamed: from what, to what (`dualpt.sweeps.steering.renaming`)."""
 SCHEMA_TAG = "dualpt.schema"
@@ -89,6 +89,8 @@ MOVABLE = ("data.root", "data.features", "descriptions.bank", "backbone.pretrain
 DATASET_PARAM, PROTOCOL_PARAM, SHOTS_PARAM, SEED_PARAM = "data.dataset", "data.protocol", "data.shots", "data.seed"
 TARGETS_PARAM = "data.targets"
 """Only on cells whose protocol has targets."""
+DRAW_PARAM = "data.draw"
+"""Only on cells whose classes are not drawn equally often (`dualpt.core.data.draws.imbalanced`)."""
 SELECTION_PARAM = "data.selection"
 """Only on cells that are not judged by the few-shot validation images (`dualpt.core.selection_rules`)."""
 
@@ -243,6 +245,7 @@ class CellRow:
             {name: getattr(self, name) for name in (*identity, "failure", "reused_from")}
             | {
                 "selection": selection,
+                "draw": self.params.get(DRAW_PARAM, "standard" if self.shots else None),
             }
             | {name: value if math.isfinite(value) else math.nan for name, value in self.metrics.items()}
         )

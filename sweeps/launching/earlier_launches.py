@@ -73,13 +73,13 @@ def refuse_half_renamed(row: "SweepRow") -> None:
         raise UserError(f"sweep '{row.name}' is half renamed: complete it first (`dualpt rename {old} {new}`)")
 
 
-def finished_anywhere(uri: str) -> "list[CellRow]":
-    """Finished cells of every sweep in the store; none where there is no store yet."""
+def finished_anywhere(uri: str, params: Sequence[str] = ()) -> "list[CellRow]":
+    """Finished cells of every sweep in the store, with these parameters; none where there is no store yet."""
     if is_new(uri):
         return []
     from dualpt.sweeps.ledger.opening import open_reader
 
-    return list(open_reader(uri).finished_cells().values())
+    return list(open_reader(uri).finished_cells(params).values())
 
 
 def selected_before(sweep: LoadedSweep) -> list[StartPoint]:

@@ -9,8 +9,8 @@ from rich.markup import escape
 from dualpt.core.errors import UserError
 from dualpt.search_spaces.points import StartPoint
 from dualpt.sweeps.dispatch.dispatcher import Dispatcher
+from dualpt.sweeps.ledger.launch_requests import Request
 from dualpt.sweeps.ledger.mlflow import Ledger
-from dualpt.sweeps.ledger.steering import Request
 
 
 class Steering:

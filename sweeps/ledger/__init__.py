@@ -6,7 +6,7 @@ Writing:
 - `contents`: what runs hold (tags, parameters, metrics, files), written and read back; knows no MLflow.
 - `mlflow`: the ledger itself, the only room (with `moving.runs`) that speaks to MLflow.
 - `outbox`: results kept as files while they cannot be recorded.
-- `steering`: what users ask of a launch, as tags of the sweep's run.
+- `launch_requests`: what users ask of a launch, as tags of the sweep's run.
 - `heartbeat`: signs of life of the launch that runs a sweep, on the sweep's run.
 - `fixed_setting`: what all launches of one sweep must share. `launch_record`: how each was launched.
 

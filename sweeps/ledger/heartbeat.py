@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import TypeAdapter, ValidationError
 
 from dualpt.core.errors import UserError
-from dualpt.sweeps.ledger.steering import Request
+from dualpt.sweeps.ledger.launch_requests import Request
 from dualpt.sweeps.stores import StoreUnavailable
 
 if TYPE_CHECKING:

@@ -3,5 +3,5 @@
 - `targets`: the sweep or trial that is named, and the launch that runs it.
 - `asking`: how a running launch is asked for something, and what it answers.
 - `stopping`, `cloning`, `noting`, `renaming`, `removing`: `dualpt stop`, `clone`, `note`, `rename` and `remove`.
-- `studies`: where Optuna's part of a sweep is.
+- `study_places`: where Optuna's part of a sweep is.
 """

@@ -3,7 +3,7 @@
 import time
 
 from dualpt.sweeps.ledger.heartbeat import LOOK_SECONDS
-from dualpt.sweeps.ledger.steering import Request
+from dualpt.sweeps.ledger.launch_requests import Request
 from dualpt.sweeps.steering.targets import Target
 
 ANSWER_SECONDS = 4 * LOOK_SECONDS

@@ -10,7 +10,7 @@ from dualpt.search_spaces.start_points import start_point
 from dualpt.search_spaces.sweep import LoadedSweep, Run
 from dualpt.sweeps.launching.again import STORE, STUDY, sweep_again
 from dualpt.sweeps.ledger.launch_record import record_from
-from dualpt.sweeps.ledger.steering import Request
+from dualpt.sweeps.ledger.launch_requests import Request
 from dualpt.sweeps.ledger.trial_settings import trial_setting
 from dualpt.sweeps.records import setting_hash
 from dualpt.sweeps.steering.asking import ask

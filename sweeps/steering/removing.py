@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from dualpt.sweeps.search.study_upkeep import Study, delete_studies, studies_of
-from dualpt.sweeps.steering.studies import study_storage
+from dualpt.sweeps.steering.study_places import study_storage
 from dualpt.sweeps.steering.targets import Target, named_sweep
 from dualpt.sweeps.stores import masked, only_launch
 

@@ -12,7 +12,7 @@ from dualpt.core.errors import UserError
 from dualpt.search_spaces.sweep import SweepFile
 from dualpt.sweeps.comparison.frames import open_ledger
 from dualpt.sweeps.search.study_upkeep import rename_studies, studies_of
-from dualpt.sweeps.steering.studies import study_storage
+from dualpt.sweeps.steering.study_places import study_storage
 from dualpt.sweeps.steering.targets import Target, named_sweep
 from dualpt.sweeps.stores import masked, only_launch
 

@@ -1,7 +1,7 @@
 """`dualpt stop`: a sweep finishes what is in training and ends, or a trial gets no further cell."""
 
 from dualpt.core.errors import UserError
-from dualpt.sweeps.ledger.steering import Request, asker
+from dualpt.sweeps.ledger.launch_requests import Request, asker
 from dualpt.sweeps.steering.asking import ask
 from dualpt.sweeps.steering.targets import Target, named_sweep
 

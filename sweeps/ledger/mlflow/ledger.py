@@ -28,22 +28,22 @@ from dualpt.sweeps.ledger.contents import (
     text_tags,
     trial_tags,
 )
+from dualpt.sweeps.ledger.launch_requests import SweepSigns, requests_in
 from dualpt.sweeps.ledger.mlflow.cells import CellLedger
 from dualpt.sweeps.ledger.mlflow.client import id_of, level, patient
 from dualpt.sweeps.ledger.mlflow.errors import ArtifactsRefused
 from dualpt.sweeps.ledger.mlflow.launches import LaunchLedger
 from dualpt.sweeps.ledger.mlflow.namesakes import NamesakeLedger
-from dualpt.sweeps.ledger.mlflow.steering import SteeringLedger
+from dualpt.sweeps.ledger.mlflow.run_marks import RunMarks
 from dualpt.sweeps.ledger.mlflow.upkeep import UpkeepLedger
 from dualpt.sweeps.ledger.readable import rows_of, sweep_of
 from dualpt.sweeps.ledger.reading import SweepReader, check_schema, deleted
 from dualpt.sweeps.ledger.sql import StoredRun, is_readable_by_sql, read_deleted, read_runs
-from dualpt.sweeps.ledger.steering import SweepSigns, requests_in
 from dualpt.sweeps.records import CellRow, Status, SweepRow, TrialRef, TrialRow, grid_metrics, latest, setting_hash
 from dualpt.sweeps.stores import masked
 
 
-class Ledger(LaunchLedger, NamesakeLedger, SteeringLedger, UpkeepLedger, CellLedger, SweepReader):
+class Ledger(LaunchLedger, NamesakeLedger, RunMarks, UpkeepLedger, CellLedger, SweepReader):
     """The tracking store, opened for one process."""
 
     @patient
@@ -239,8 +239,8 @@ class Ledger(LaunchLedger, NamesakeLedger, SteeringLedger, UpkeepLedger, CellLed
     # Reading, in bulk
 
     @patient
-    def finished_cells(self) -> dict[str, CellRow]:
-        return super().finished_cells()
+    def finished_cells(self, params: Sequence[str] = ()) -> dict[str, CellRow]:
+        return super().finished_cells(params)
 
     def _experiment_ids(self) -> list[str]:
         return [str(experiment.experiment_id) for experiment in self._experiments()]

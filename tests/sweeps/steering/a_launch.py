@@ -23,6 +23,9 @@ from tests.sweeps.fake_runner import fake_key
 from tests.sweeps.running import quiet
 from tests.sweeps.small_sweep import changed, declaration
 
+SMALL = {"baselines": ["zero-shot"], "search.trials": 1, "grid.datasets": ["mini-pets"], "grid.seeds": [1]}
+"""Three cells: a baseline, one candidate, and that one as the selected setting."""
+
 
 @dataclass(frozen=True)
 class ALaunch:

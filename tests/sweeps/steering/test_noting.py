@@ -2,9 +2,7 @@
 
 import io
 import json
-from pathlib import Path
 
-import pytest
 from rich.console import Console
 
 from dualpt.sweeps.board.views import sweep_view
@@ -14,20 +12,8 @@ from dualpt.sweeps.ledger.notes import notes_on
 from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.records import NOTE_TAG
 from tests.command_line import answer
-from tests.sweeps.running import finish
-from tests.sweeps.small_sweep import Declare
-from tests.sweeps.steering.a_launch import declared, opened
 
 CELL = "best/mini-pets/4/1"
-
-
-@pytest.fixture
-def store(declare: Declare, tmp_path: Path, log: Path) -> str:
-    """With the small sweep, done."""
-    small = {"baselines": ["zero-shot"], "search.trials": 1, "grid.datasets": ["mini-pets"], "grid.seeds": [1]}
-    sweep = declared(tmp_path, **small)
-    finish(opened(sweep), sweep, log)
-    return sweep.file.run.tracking_uri
 
 
 def say(store: str, *words: str) -> str:

@@ -1,18 +1,15 @@
-"""What users ask of a launch, on the sweep's run in MLflow: asked, found, answered and removed, a tag each.
-
-And what they note of any run.
-"""
+"""Tags that users leave on runs: what they ask of a launch, a tag each, and what they note."""
 
 from collections.abc import Mapping
 
 from dualpt.sweeps import records
 from dualpt.sweeps.ledger.contents import noted_in
+from dualpt.sweeps.ledger.launch_requests import Request, requests_in
 from dualpt.sweeps.ledger.mlflow.client import StoreClient, patient
-from dualpt.sweeps.ledger.steering import Request, requests_in
 
 
-class SteeringLedger(StoreClient):
-    """Keeps requests, and the marks of trials that were stopped."""
+class RunMarks(StoreClient):
+    """Keeps requests, notes, and the marks of trials that were stopped."""
 
     @patient
     def ask(self, sweep_run: str, request: Request) -> None:

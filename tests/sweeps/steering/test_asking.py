@@ -11,10 +11,9 @@ from dualpt.sweeps.steering.stopping import stop
 from tests.command_line import answer
 from tests.sweeps.running import finish, shown
 from tests.sweeps.small_sweep import Declare
-from tests.sweeps.steering.a_launch import declared, opened, running
+from tests.sweeps.steering.a_launch import SMALL, declared, opened, running
 
 WEIGHT = "alignment.llm_weight"
-SMALL = {"baselines": ["zero-shot"], "search.trials": 1, "grid.datasets": ["mini-pets"], "grid.seeds": [1]}
 
 
 @pytest.fixture

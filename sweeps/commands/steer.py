@@ -1,4 +1,4 @@
-"""`dualpt stop`, `clone`, `note`, `rename` and `remove`. Heavy imports stay inside, for a quick `--help`."""
+"""`dualpt board`, `stop`, `clone`, `note`, `rename` and `remove`. Heavy imports stay inside, for a quick `--help`."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from dualpt.sweeps.commands.completing import recorded_sweeps, recorded_trials, searched_keys
-from dualpt.sweeps.commands.options import DEFAULT_STORE, Store, new_app, out
+from dualpt.sweeps.commands.options import DEFAULT_STORE, DEFAULT_STUDY, Store, Study, new_app, out
 
 app = new_app()
 
@@ -21,6 +21,37 @@ def _say(lines: Sequence[str]) -> None:
     out.print(first, highlight=False, markup=False, soft_wrap=True)
     for line in others:
         out.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command(
+    epilog="Examples: [bold]dualpt board[/] · [bold]dualpt board demo mine --port 0[/] · "
+    "[bold]dualpt board --mlflow http://127.0.0.1:5000 --optuna http://127.0.0.1:8080[/]"
+)
+def board(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...", help="The only sweeps to show; all by default.", autocompletion=recorded_sweeps
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; others than this machine's own are let in.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 is any that is free.")] = 8300,
+    mlflow: Annotated[
+        str | None, typer.Option(help="Address of an `mlflow ui` to link to; the store's own where it is a server.")
+    ] = None,
+    optuna: Annotated[str | None, typer.Option(help="Address of an `optuna-dashboard` to link to.")] = None,
+    store: Store = DEFAULT_STORE,
+    study: Study = DEFAULT_STUDY,
+) -> None:
+    """Serve one local page over the store: cells as they fill, candidates, losses, two sweeps side by side.
+
+    It reads and never writes, and answers only this machine unless --host says otherwise. Ctrl-C ends it.
+    """
+    from dualpt.sweeps.board.serving import serve_board
+
+    serve_board(out, names or [], store=store, study=study, host=host, port=port, mlflow=mlflow, optuna=optuna)
 
 
 @app.command(epilog="Examples: [bold]dualpt stop demo[/] · [bold]dualpt stop demo trial-003[/]")

@@ -1,4 +1,4 @@
-"""`dualpt rename` and `remove`: both stores together, completed after a kill, refused in one line."""
+"""`dualpt rename`: both stores together, completed after a kill; what it and `remove` refuse is one line."""
 
 from pathlib import Path
 from typing import Any
@@ -14,19 +14,8 @@ from dualpt.sweeps.search import study_upkeep
 from dualpt.sweeps.search.study_upkeep import studies_of
 from dualpt.sweeps.steering.renaming import rename
 from tests.command_line import answer
-from tests.sweeps.running import finish, shown, trained
-from tests.sweeps.small_sweep import Declare
-from tests.sweeps.steering.a_launch import declared, opened, running
-
-SMALL = {"baselines": ["zero-shot"], "search.trials": 1, "grid.datasets": ["mini-pets"], "grid.seeds": [1]}
-
-
-@pytest.fixture
-def store(declare: Declare, tmp_path: Path, log: Path) -> str:
-    """With the small sweep, done."""
-    sweep = declared(tmp_path, **SMALL)
-    finish(opened(sweep), sweep, log)
-    return sweep.file.run.tracking_uri
+from tests.sweeps.running import shown, trained
+from tests.sweeps.steering.a_launch import SMALL, declared, opened, running
 
 
 class Killed(Exception):
@@ -74,20 +63,6 @@ def test_a_renaming_is_completed_by_the_same_command(
     assert not dispatcher.has_work()
     assert trained(log) == before
     assert len(shown(again)) == dispatcher.total == dispatcher.counts.finished
-
-
-def test_a_removed_sweep_is_gone_from_both_stores_and_can_be_restored(store: str, tmp_path: Path) -> None:
-    experiment = Ledger(store).named_experiment("small")
-    said = answer(("remove", "small", "--yes", "--store", store))
-    assert said.code == 0, said.error
-    assert f"3 trials with 3 finished cells in {store} (experiment {experiment})" in said.out
-    assert "Optuna's study 'small' with" in said.out
-    assert f"mlflow experiments restore --experiment-id {experiment}" in said.out
-    assert not Ledger(store).sweeps()
-    assert not studies_of(declared(tmp_path, **SMALL).file.run.study_storage, "small")
-    with Ledger(store).calls() as client:
-        client.restore_experiment(experiment)
-    assert len(Ledger(store).read_cells("small")) == 3
 
 
 def test_refusals_are_one_line_and_change_nothing(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
