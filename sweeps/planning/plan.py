@@ -4,7 +4,7 @@ Pure: reads no file and loads neither torch, Ray nor MLflow.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
