@@ -11,7 +11,6 @@ from rich.markup import escape
 from dualpt.core.errors import UserError
 from dualpt.sweeps.commands import (
     ablate,
-    board,
     cluster,
     data,
     describe,
@@ -22,6 +21,7 @@ from dualpt.sweeps.commands import (
     report,
     results,
     running,
+    steer,
 )
 from dualpt.sweeps.commands import help as help_commands
 from dualpt.sweeps.console import without_telemetry
@@ -40,9 +40,9 @@ app = typer.Typer(
 GROUPS = (
     running,
     ablate,
+    steer,
     results,
     report,
-    board,
     inspect,
     predict,
     moving,

@@ -63,12 +63,20 @@ SUPERSEDED_TAG = "dualpt.superseded"
 """On a trial whose name has since been given to another setting: its cells are kept and no longer shown."""
 PRUNED_TAG = "dualpt.pruned"
 """On a trial that a race gave up: after how many datasets. Its run is KILLED, not FINISHED: it is incomplete."""
+STOPPED_TAG = "dualpt.stopped"
+"""On a trial that a user has stopped: who, and when. Its run is KILLED; its finished cells are kept and reused."""
+STEER_TAG = "dualpt.steer"
+"""Beginning of tags of a sweep's run: what users ask of its launch (`dualpt.sweeps.ledger.launch_requests`)."""
+RENAMING_TAG = "dualpt.renaming"
+"""On a sweep that is being renamed: from what, to what (`dualpt.sweeps.steering.renaming`)."""
 SCHEMA_TAG = "dualpt.schema"
 BEST_TAG, BEST_VALUE_TAG = "dualpt.best_trial", "dualpt.best_value"
 """On a sweep: the candidate with the highest mean validation accuracy, and that mean in percent."""
 SELECTED_TAG = "dualpt.selected"
 """On a trial: `true` where it is the candidate that `BEST_TAG` of its sweep names."""
 PARENT_TAG = "mlflow.parentRunId"
+NOTED_TAG, USER_TAG = "dualpt.note", "dualpt.tag"
+"""What users have noted of a run; the beginning of the tags that are theirs, `dualpt.tag.keep`."""
 NOTE_TAG = "mlflow.note.content"
 """What MLflow shows as an experiment's or a run's description."""
 
@@ -89,6 +97,9 @@ SELECTION_PARAM = "data.selection"
 Kind = Literal["baseline", "search", "best", "reference", "variant"]
 """A published method over the whole grid, a candidate over the judged part, the selected setting over the whole; of
 an ablation, the setting that variants are held against, and the variants, over the whole grid too."""
+
+Identity = tuple[str, Kind, str]
+"""Of a trial: its name, its kind and the hash of its setting."""
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 
@@ -114,7 +125,7 @@ class TrialRef:
     """`setting_hash`"""
 
     @property
-    def identity(self) -> tuple[str, Kind, str]:
+    def identity(self) -> Identity:
         """What a later launch finds the trial again by."""
         return self.name, self.kind, self.setting
 
@@ -142,6 +153,9 @@ class TrialRow:
     """Whether a race gave it up: its run is KILLED, its finished cells are kept."""
     selected: bool = False
     """Whether its setting is the best candidate's."""
+    stopped: bool = False
+    """Whether a user has stopped it: launches leave it as it stands until they are asked to go on."""
+    noted: str = ""
     aside: str = ""
     """Of a superseded trial: `before 1`, `before 2`, … tell it from its namesakes; `before` for former versions'."""
 
@@ -175,6 +189,10 @@ class SweepRow:
     search: str = ""
     """How its launches searched (`dualpt.sweeps.planning.search_record`); empty without a search, and for sweeps of
     former versions."""
+    renaming: str = ""
+    """From what to what it is being renamed (JSON: `from`, `to`); empty where that is done."""
+    noted: str = ""
+    """What users have noted of it (`dualpt.sweeps.ledger.contents.noted_in`), as of trials and cells."""
 
 
 @dataclass(frozen=True)
@@ -204,6 +222,7 @@ class CellRow:
     """Values of those `ORIGIN_TAGS` that the cell has."""
     artifacts_wait: str | None = None
     """Where its artifacts wait, and why; None where they are in their place."""
+    noted: str = ""
 
     @property
     def finished(self) -> bool:

@@ -34,6 +34,7 @@ ACROSS_MODULES: dict[str, set[str]] = {
         "packing_settings",
         "signals",
         "slurm",
+        "stopped_trials",
         "transfer_sweep",
         "using_results",
     },

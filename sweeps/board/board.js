@@ -51,6 +51,8 @@ const cards = (view) => {
   if (status.running.length) shown.push(["in training", status.running.join(", ")]);
   if (status.seconds_left !== null) shown.push(["time left", `about ${readable(status.seconds_left)}`]);
   if (status.pruned.length) shown.push(["given up by the race", status.pruned.length]);
+  for (const [place, noted] of Object.entries(status.notes)) shown.push([`note on ${place}`, noted]);
+  if (status.stopped.length) shown.push(["stopped by users", status.stopped.join(", ")]);
   at("cards").replaceChildren(...shown.map(([head, text, bad]) =>
     node("div", { className: bad ? "fault" : "" }, node("dt", { textContent: head }), node("dd", { textContent: text }))));
 };
@@ -104,11 +106,13 @@ const heads = (table, titles, numericFrom = 1) => {
   if (table.tHead) table.tHead.replaceChildren(row); else table.prepend(node("thead", {}, row));
 };
 
+const fate = (trial) => (trial.stopped ? " stopped" : trial.pruned ? " pruned" : "");
+
 const grid = (view) => {
   at("legend").replaceChildren(...STATES.flatMap((name, n) => [node("span", { className: `key ${name}` }), WORDS[n]]));
   heads(at("grid"), ["trial", ...view.datasets], 99);
   paged("grid", view.trials, (trial) => {
-    const marks = `${trial.running ? " ▸" : ""}${trial.pruned ? " pruned" : ""}${trial.selected ? " ★" : ""}`;
+    const marks = `${trial.running ? " ▸" : ""}${fate(trial)}${trial.selected ? " ★" : ""}`;
     const head = node("th", { scope: "row", textContent: trial.title + marks, title: trial.title, className: trial.selected ? "best" : "" });
     return node("tr", {}, head, ...trial.counts.map(entry));
   });
@@ -127,7 +131,7 @@ const search = (view) => {
   const table = () => paged("candidates", ranked.filter((one) => state.kept === null || state.kept.has(one.name)), (one) => {
     const done = one.counts.reduce((sum, counts) => sum + counts[0], 0);
     const all = one.counts.flat().reduce((sum, count) => sum + count, 0);
-    const head = node("th", { scope: "row", textContent: one.name + (one.pruned ? " pruned" : "") + (one.selected ? " ★" : "") });
+    const head = node("th", { scope: "row", textContent: one.name + fate(one) + (one.selected ? " ★" : "") });
     const value = node("td", { className: one.selected ? "n best" : "n", textContent: one.value === null ? "–" : one.value.toFixed(2) });
     return node("tr", {}, head, value, node("td", { className: "n", textContent: `${done}/${all}` }),
       ...view.keys.map((key) => node("td", { className: "n", textContent: shownValue(one.settings[key]) })));

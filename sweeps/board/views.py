@@ -7,7 +7,7 @@ trial.
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from dualpt.core.config import SETTING_KEYS
@@ -18,6 +18,7 @@ from dualpt.sweeps.comparison.labels import column_title, method_title, remember
 from dualpt.sweeps.comparison.searched.candidate_ranks import candidate_settings, is_judged
 from dualpt.sweeps.launching.status import SweepStatus, status_from
 from dualpt.sweeps.ledger.launch_record import log_keys
+from dualpt.sweeps.ledger.notes import notes_on
 from dualpt.sweeps.ledger.reading import SweepReader
 from dualpt.sweeps.planning.data_notes import read_data_notes
 from dualpt.sweeps.planning.declared import MissingCell, missing_cells
@@ -38,6 +39,8 @@ class Trial:
     kind: str
     running: bool
     pruned: bool
+    stopped: bool
+    """Whether a user has stopped it."""
     selected: bool
     counts: list[list[int]]
     """By dataset: cells in each of `STATES`."""
@@ -85,6 +88,8 @@ def sweep_view(reader: SweepReader, name: str, rows: Sequence[CellRow]) -> Sweep
         noted = read_data_notes(sweep.data_notes)
         remember_titles(noted.titles, noted.methods)
     status = status_from(name, rows, sweep, reader.pruned_trials(experiment))
+    stopped = [ref.name for ref in reader.stopped_trials(experiment)]
+    status = replace(status, stopped=stopped, notes=notes_on(reader, experiment, sweep, rows))
     missing = missing_cells(sweep.declared, rows) if sweep is not None else []
     datasets = in_order({row.dataset for row in rows} | {cell.dataset for cell in missing})
     trials, keys = _trials(reader, rows, missing, datasets, status)
@@ -139,6 +144,7 @@ def _trials(
                 kind=cells[0].kind,
                 running=name in status.running,
                 pruned=name in status.pruned,
+                stopped=name in status.stopped,
                 selected=name == status.best,
                 counts=counts,
                 value=sum(values) / len(values) if values else None,

@@ -97,6 +97,33 @@ def cells(context: typer.Context, typed: str) -> list[str]:
     return [word for word in further if not any(word.startswith(shorter) for shorter in further if shorter != word)]
 
 
+def recorded_trials(context: typer.Context, typed: str) -> list[str]:
+    """Trials of the sweep that has been typed."""
+    from dualpt.search_spaces.sweep import Run
+    from dualpt.sweeps.ledger.opening import open_reader
+
+    try:
+        reader = open_reader(context.params.get("store") or Run().tracking_uri)
+        rows = reader.trials(reader.named_experiment(context.params.get("name") or ""))
+    except UserError:
+        return []
+    return _beginning(sorted(row.ref.name for row in rows if not row.superseded), typed)
+
+
+def searched_keys(context: typer.Context, typed: str) -> list[str]:
+    """Keys that the typed sweep searches, to be followed by a value."""
+    from dualpt.search_spaces.sweep import Run
+    from dualpt.sweeps.ledger.launch_record import record_from
+    from dualpt.sweeps.ledger.opening import open_reader
+
+    try:
+        reader = open_reader(context.params.get("store") or Run().tracking_uri)
+        record = record_from(reader.read_sweep(context.params.get("name") or "").launched)
+    except UserError:
+        return []
+    return _beginning((f"{key}=" for key in (record.space if record is not None else {})), typed)
+
+
 def figures(typed: str) -> list[str]:
     from dualpt.sweeps.comparison.draw import KINDS
 

@@ -111,6 +111,9 @@ def sweep(
     only_failed: Annotated[
         bool, typer.Option("--only-failed", help="Train nothing but the cells that are on record as failed.")
     ] = False,
+    restart_stopped: Annotated[
+        bool, typer.Option("--restart-stopped", help="Go on with the trials that `dualpt stop` has stopped, too.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan: cells, finished ones, time.")] = False,
     simulate: Annotated[
         bool, typer.Option("--simulate", help="Predict makespan and idle share; trains nothing.")
@@ -163,7 +166,9 @@ def sweep(
         show_plan(loaded, console=out, progress=progress_bars, as_json=as_json, features=feature_costs)
         return
     draw_mini_datasets(loaded, console=out, progress=progress_bars)
-    outcome = launch(loaded, console=out, progress=progress_bars, only_failed=only_failed)
+    outcome = launch(
+        loaded, console=out, progress=progress_bars, only_failed=only_failed, restart_stopped=restart_stopped
+    )
     if as_json:
         print(json.dumps(outcome.summary()))
     elif not progress:

@@ -7,10 +7,12 @@ whether the candidate goes on.
 """
 
 import math
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence, Set
 from dataclasses import replace
 
 from dualpt.core.cell import Cell
+from dualpt.search_spaces.points import StartPoint, resolve
+from dualpt.search_spaces.start_points import start_point
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.dispatch.counts import Counts
 from dualpt.sweeps.dispatch.interfaces import NO_CANDIDATES, CandidateSource, TrialLedger
@@ -25,7 +27,7 @@ from dualpt.sweeps.dispatch.trial_queue import TrialQueue
 from dualpt.sweeps.dispatch.work_units import Pack, WorkUnit
 from dualpt.sweeps.planning.plan import SweepPlan, TrialPlan, judged_cells
 from dualpt.sweeps.racing import NO_RACE, Race
-from dualpt.sweeps.records import CellOutcome, CellRow, Status
+from dualpt.sweeps.records import CellOutcome, CellRow, Status, TrialRef
 
 
 class Dispatcher:
@@ -44,6 +46,7 @@ class Dispatcher:
         race: Race = NO_RACE,
         only: Container[str] | None = None,
         on_selection: Callable[[Sequence[TrialPlan]], None] = lambda selected: None,
+        stopped: Sequence[TrialRef] = (),
     ) -> None:
         """Open the sweep in the ledger, and close what a killed launch left open there.
 
@@ -54,6 +57,7 @@ class Dispatcher:
             race: decides which candidates go on; by default all are judged on everything.
             only: keys of the only cells that may be trained; None is all.
             on_selection: called once with the trials that the search has selected, before they are opened.
+            stopped: trials that users have stopped; they stay as they are.
         """
         self.workers = 1
         """Among how many workers the packs of a trial are shared."""
@@ -62,11 +66,14 @@ class Dispatcher:
         self.draining = False
         """Set to assign nothing more."""
         self.counts = Counts()
+        identities = {ref.identity for ref in stopped}
+        plan = plan.without(identities)
         self._sweep, self._plan, self._progress = sweep, plan, progress
         self._ledger = LedgerActions(ledger, sweep.file, recorded)
         self._search = SearchLoop(candidates, race)
         self._search.recall(judged_cells(sweep, sweep.reference), recorded, self.counts)
-        self._queue = TrialQueue(sweep, plan.baselines, self._search, on_selection)
+        self._recall_stopped({ref.name for ref in stopped if ref.kind == "search"}, recorded)
+        self._queue = TrialQueue(sweep, plan.baselines, self._search, on_selection, identities)
         self._book = TrialBook()
         self._trials = TrialLifecycle(self._book, self._ledger, self.counts, progress, key, only)
         self._suspects = Suspects()
@@ -152,6 +159,47 @@ class Dispatcher:
                 self._trials.record(owners[outcome.key], outcome)
         self._show()
 
+    def stop(self, name: str, by: str) -> str:
+        """Start no further cell of a trial; what is in training finishes, and every finished cell is kept.
+
+        Args:
+            by: who asks, and when.
+
+        Returns:
+            What comes of it, in words.
+        """
+        if (trial := self._book.named(name)) is not None:
+            in_training = trial.units_out
+            self._trials.stop(trial, by)
+            answer = f"{name} stops" + (" when its cells in training have finished" if in_training else "")
+        elif (plan := self._queue.remove(name)) is not None:
+            self._trials.stop_unopened(plan, by)
+            answer = f"{name} is stopped before its first cell"
+        elif self._ledger.stop_by_name(name, by):
+            answer = f"{name} is stopped as it stands"
+        else:
+            return f"{name} has finished or has not begun: there is nothing to stop"
+        self._search.stopped.add(name)
+        self._show()
+        return answer
+
+    def enqueue(self, start: StartPoint) -> str:
+        """Propose a candidate of a user's next; returns what comes of it, in words.
+
+        Raises:
+            UserError: the search cannot propose it.
+        """
+        setting, shots = resolve(start.point, self._sweep.reference)
+        start = start_point(self._sweep, start.label, setting, "clone", shots)
+        if not self._search.enqueue(start):
+            return "the study has this candidate already"
+        return "it is tried next" if self._queue.searches else "the search is over: the next launch tries it"
+
+    def is_withdrawn(self, number: int) -> bool:
+        """Whether a work unit has cells left to train that users have stopped."""
+        out = self._book.unit(number)
+        return any(out.owners[cell.key].stopped_by for pack in out.untrained() for cell in pack)
+
     def recover(self, number: int) -> None:
         """Take in what a lost worker has recorded and could not report any more."""
         out = self._book.unit(number)
@@ -184,6 +232,13 @@ class Dispatcher:
         status: Status = "KILLED" if interrupted else "FAILED" if counts.failed else "FINISHED"
         floats = {name: float(n) for name, n in metrics.items()}
         self._ledger.close_sweep(self._book.open_run_ids, status, floats, self.best)
+
+    def _recall_stopped(self, names: Set[str], recorded: Sequence[CellRow]) -> None:
+        """Count the cells of candidates that users have stopped, which the study still knows."""
+        self._search.stopped |= names
+        own = [row for row in recorded if row.finished and row.kind == "search" and row.trial in names]
+        self.counts.kept += len(own)
+        self.counts.unreached += len(names) * self._plan.candidate_cells - len(own)
 
     def _open_partners(self, trial: OpenTrial) -> None:
         """Begin as many trials as may share the steps of one that begins.

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from dualpt.core.config import Setting
+from dualpt.search_spaces.points import StartPoint
 from dualpt.sweeps.records import CellRow, Kind, Status, TrialCell, TrialRef, TrialRow
 from dualpt.sweeps.search import Proposal
 
@@ -26,6 +27,8 @@ class TrialLedger(Protocol):
     def trial_cells(self, trial: TrialRef) -> list[CellRow]: ...
 
     def close_trial(self, trial: TrialRef, status: Status, pruned: str | None = None) -> None: ...
+
+    def stop_trial(self, trial: TrialRef, by: str) -> None: ...
 
     def mark_selected(self, experiment_id: str, name: str) -> None: ...
 
@@ -58,6 +61,10 @@ class CandidateSource(Protocol):
 
     def prune(self, proposal: Proposal) -> None: ...
 
+    def stop(self, proposal: Proposal) -> None: ...
+
+    def enqueue(self, start: StartPoint) -> bool: ...
+
     def take_up(self, name: str) -> None: ...
 
     def pruned(self) -> list[str]: ...
@@ -83,6 +90,12 @@ class NoCandidates:
 
     def prune(self, proposal: Proposal) -> None:
         raise AssertionError("nothing was proposed")
+
+    def stop(self, proposal: Proposal) -> None:
+        raise AssertionError("nothing was proposed")
+
+    def enqueue(self, start: StartPoint) -> bool:
+        return False
 
     def take_up(self, name: str) -> None:
         raise AssertionError("nothing was proposed")

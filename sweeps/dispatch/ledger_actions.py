@@ -16,7 +16,6 @@ from dualpt.sweeps.records import (
     TrialCell,
     TrialRef,
     outcome_of,
-    setting_hash,
 )
 
 
@@ -43,7 +42,7 @@ class LedgerActions:
         Args:
             keys: of all its cells.
         """
-        identity = (plan.name, plan.kind, setting_hash(plan.setting))
+        identity = plan.identity
         ref = self._finished_trials.get(identity)
         if ref is not None and all(key in self._cells.of(ref) for key in keys):
             return ref
@@ -85,6 +84,18 @@ class LedgerActions:
     def prune_trial(self, trial: TrialRef, done: str) -> None:
         """Close a trial that the race has given up; `done` says how far it was."""
         self._ledger.close_trial(trial, "KILLED", pruned=done)
+
+    def stop_trial(self, trial: TrialRef, by: str) -> None:
+        """Close a trial that a user has stopped."""
+        self._ledger.stop_trial(trial, by)
+
+    def stop_by_name(self, name: str, by: str) -> bool:
+        """Mark a trial as stopped that isn't open and has not finished; returns whether there is one on record."""
+        for row in self._ledger.trials(self.experiment):
+            if row.ref.name == name and row.status != "FINISHED" and not row.superseded:
+                self._ledger.stop_trial(row.ref, by)
+                return True
+        return False
 
     def close_sweep(
         self,

@@ -31,6 +31,8 @@ class OpenTrial:
     """Keys of the cells that were counted before the race gave it up."""
     units_out: int = 0
     """Work units in training that hold cells of it."""
+    stopped_by: str = ""
+    """Who has stopped it, and when; empty where nobody has."""
     left_out: bool = False
     """Whether cells without a result were left out on purpose: the trial ends without a value."""
 
@@ -42,6 +44,11 @@ class OpenTrial:
     def stage_done(self) -> bool:
         """Whether nothing is left to train of the stages that have begun."""
         return not self.unassigned and not self.units_out and not self.awaited
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it ends unfinished because a user wants it to; one whose last cells were in training has finished."""
+        return bool(self.stopped_by) and len(self.outcomes) < len(self.cells)
 
     @property
     def failed(self) -> int:

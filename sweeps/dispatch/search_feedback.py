@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from dualpt.core.cell import Cell
+from dualpt.search_spaces.points import StartPoint
 from dualpt.sweeps.dispatch.counts import Counts
 from dualpt.sweeps.dispatch.interfaces import CandidateSource
 from dualpt.sweeps.racing import Race, recorded_scores
@@ -40,6 +41,9 @@ class TrialFeedback:
     def give_up(self) -> None:
         """Leave the trial as it stands, for now."""
         raise AssertionError("only candidates are given up")
+
+    def stop(self) -> None:
+        """Leave the trial as it stands, since a user has stopped it."""
 
     def finish(self, value: float | None, failure: str | None) -> None:
         """Report what became of the trial.
@@ -83,6 +87,10 @@ class CandidateFeedback(TrialFeedback):
         self._search.candidates.prune(self._proposal)
         self._search.race.give_up(self._proposal.name)
 
+    def stop(self) -> None:
+        self._search.candidates.stop(self._proposal)
+        self._search.race.drop(self._proposal.name)
+
     def finish(self, value: float | None, failure: str | None) -> None:
         self._search.candidates.tell(self._proposal, value, failure)
         if value is None:
@@ -103,6 +111,8 @@ class SearchLoop:
         self.candidates, self.race = candidates, race
         self.best: tuple[str, float] | None = None
         """Name and mean validation accuracy, in percent, of the best candidate that has been judged on everything."""
+        self.stopped: set[str] = set()
+        """Names of the candidates that users have stopped: the race takes none of them up again."""
         self._exhausted = False
 
     def recall(self, judged_cells: Sequence[Cell], recorded: Sequence[CellRow], counts: Counts) -> None:
@@ -132,11 +142,18 @@ class SearchLoop:
     def ask(self) -> Proposal | None:
         """The next candidate: one that was given up and would now go on, or a new one; None when there is neither."""
         while (name := self.race.take_up()) is not None:
-            self.candidates.take_up(name)
-            self._exhausted = False
+            if name not in self.stopped:
+                self.candidates.take_up(name)
+                self._exhausted = False
         proposal = None if self._exhausted else self.candidates.ask()
         self._exhausted = proposal is None
         return proposal
+
+    def enqueue(self, start: StartPoint) -> bool:
+        """Have a candidate of a user's proposed next; returns whether the study has not had it yet."""
+        queued = self.candidates.enqueue(start)
+        self._exhausted = self._exhausted and not queued
+        return queued
 
     def compare(self, name: str, value: float) -> None:
         """Hold a candidate that has been judged on everything against the best."""

@@ -59,6 +59,32 @@ class TrialBook:
         """Strike a trial out."""
         del self._open[trial.ref.run_id]
 
+    def named(self, name: str) -> OpenTrial | None:
+        """The open trial of a name."""
+        return next((trial for trial in self._open.values() if trial.plan.name == name), None)
+
+    def withdraw(self, trial: OpenTrial) -> None:
+        """Take back all of a trial that no worker has; others that waited for its cells train those themselves."""
+        cells = [cell for pack in trial.unassigned for cell in pack]
+        trial.unassigned.clear()
+        trial.later.clear()
+        for key in trial.awaited:
+            self._in_training[key] = [other for other in self._in_training[key] if other is not trial]
+        trial.awaited.clear()
+        self._hand_over(cells)
+
+    def _hand_over(self, cells: Iterable[TrialCell]) -> None:
+        """Give cells that their trial leaves untrained to the first of those that wait for them."""
+        taken: dict[str, list[TrialCell]] = {}
+        still_waiting: dict[str, list[OpenTrial]] = {}
+        for cell in cells:
+            if waiting := self._in_training.pop(cell.key, []):
+                taken.setdefault(waiting[0].ref.run_id, []).append(waiting[0].awaited.pop(cell.key))
+                still_waiting[cell.key] = waiting[1:]
+        for run_id, own in taken.items():
+            self.enqueue(self._open[run_id], own)
+        self._in_training.update(still_waiting)
+
     @property
     def open_run_ids(self) -> list[str]:
         return list(self._open)
@@ -131,7 +157,10 @@ class TrialBook:
         """Return the packs that an ended work unit has left untrained to their trials, to be assigned first."""
         for pack in reversed(left):
             for trial in out.trials:
-                if own := tuple(cell for cell in pack if out.owners[cell.key] is trial):
+                own = tuple(cell for cell in pack if out.owners[cell.key] is trial)
+                if own and trial.stopped_by:
+                    self._hand_over(own)
+                elif own:
                     trial.unassigned.appendleft(own)
         for trial in out.trials:
             trial.units_out -= 1

@@ -57,6 +57,9 @@ class TrialLifecycle:
     def advance(self, trial: OpenTrial) -> None:
         """Begin stages while nothing is left to train; close the trial when it is complete, failed or given up."""
         while trial.stage_done:
+            if trial.is_stopped:
+                self._end_stopped(trial)
+                return
             if not trial.later or trial.failed or trial.left_out:
                 self._close(trial)
                 return
@@ -64,6 +67,17 @@ class TrialLifecycle:
                 self._give_up(trial)
                 return
             self._begin_stage(trial)
+
+    def stop(self, trial: OpenTrial, by: str) -> None:
+        """Start no further cell of a trial; it is over as soon as none of its cells is in training."""
+        trial.stopped_by = by
+        self.book.withdraw(trial)
+        self.advance(trial)
+
+    def stop_unopened(self, plan: TrialPlan, by: str) -> None:
+        """Enter a trial that has not begun as stopped."""
+        self.ledger.stop_trial(self.ledger.open_trial(plan, [self.key(cell) for cell in plan.cells]), by)
+        self.counts.unreached += len(plan.cells)
 
     def _begin_stage(self, trial: OpenTrial) -> None:
         """Keep a stage's finished cells, copy those that the store holds elsewhere, queue the others."""
@@ -100,6 +114,13 @@ class TrialLifecycle:
         self.ledger.prune_trial(trial.ref, trial.progress)
         trial.feedback.give_up()
         self.counts.give_up(trial.plan.name, frozenset(trial.outcomes))
+
+    def _end_stopped(self, trial: OpenTrial) -> None:
+        """End a trial that a user has stopped: the ledger first, which every later launch goes by."""
+        self.book.close(trial)
+        self.ledger.stop_trial(trial.ref, trial.stopped_by)
+        trial.feedback.stop()
+        self.counts.unreached += len(trial.cells) - len(trial.outcomes)
 
     def _close(self, trial: OpenTrial) -> None:
         """End a trial: the ledger first, so a kill in between leaves a candidate that is merely reported again."""

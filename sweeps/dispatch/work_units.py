@@ -26,6 +26,10 @@ class WorkUnit:
         return self
 
 
+NO_PACKS = WorkUnit(0, ())
+"""Given to a worker to have it forget what is left of another unit."""
+
+
 def smaller_packs(pack: Pack) -> list[Pack]:
     """A failed pack in parts, to be tried once more: one part per trial, else one per cell; empty for a single cell."""
     by_trial: dict[TrialRef, list[TrialCell]] = {}

@@ -50,7 +50,7 @@ def _declared(name: str, overrides: Mapping[str, Any], kind: str) -> tuple[dict[
     if record.kind != kind:
         article = "an" if record.kind == "ablation" else "a"
         raise UserError(f"'{name}' is {article} {record.kind}; use `{COMMANDS[record.kind]} --again {name}`")
-    document = _at_home(record, store)
+    document = {**_at_home(record, store), "name": name}  # the sweep may have been renamed since
     if MASKED in str(document["run"].get("study_storage", "")) and STUDY not in overrides:
         raise UserError(f"'{name}' on record: passwords are not kept; give {STUDY}=…")
     return document, Origin(record.kind, record.file, record.text, overrides)

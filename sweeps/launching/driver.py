@@ -20,6 +20,7 @@ from dualpt.search_spaces.sweep import SweepFile
 from dualpt.sweeps.dispatch.dispatcher import Dispatcher
 from dualpt.sweeps.dispatch.progress import SweepProgress
 from dualpt.sweeps.launching.ending import INTERRUPTED, command_line
+from dualpt.sweeps.launching.steered import Steering
 from dualpt.sweeps.ledger.heartbeat import Heartbeat
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.ledger.outbox import Outbox
@@ -80,6 +81,7 @@ class Driver:
         self._resources: dict[str, float] | None = None
         self._settings_per_pack = 1
         self._interrupts = Interrupts(self._drain, self._end_unclosed)
+        self._steering = Steering(self._ledger, shown.note)
         self._displaced: str | None = None
 
     def run(self) -> None:
@@ -94,12 +96,13 @@ class Driver:
             self.dispatcher.experiment,
             lambda: self._shown.state,
             self._give_way,
+            asked=self._steering.found,
         )
         with beating, contextlib.ExitStack() as session, self._interrupts:
             try:
                 while not self._whole_round(session):
                     pass
-                self.interrupted = bool(self._interrupts)
+                self.interrupted = self._told_to_end
             except KeyboardInterrupt:
                 self.interrupted = True
                 self._close(session)
@@ -112,16 +115,17 @@ class Driver:
     def _whole_round(self, session: contextlib.ExitStack) -> bool:
         """Train and close; False where a store went away in between and is back."""
         try:
-            if self.dispatcher.has_work():
+            self._steering.carry_out(self.dispatcher)
+            if not self.dispatcher.draining and self.dispatcher.has_work():
                 self._train(session)
             if self._displaced is None:
-                cut_short = bool(self._interrupts) or self.spent
+                cut_short = self._told_to_end or self.spent
                 self.dispatcher.close(interrupted=cut_short and not self.dispatcher.complete)
             return True
         except Exception as error:
             if not is_outage(error):
                 raise
-            if self._interrupts:
+            if self._told_to_end:
                 raise KeyboardInterrupt from error
             self._wait_for_stores(error)
             return False
@@ -162,7 +166,13 @@ class Driver:
             spent=self._is_spent,
             note=self._shown.note,
             heard=self._shown.hear,
+            steer=lambda: self._steering.carry_out(self.dispatcher),
         )
+
+    @property
+    def _told_to_end(self) -> bool:
+        """Whether a signal came, or a user has stopped the sweep from elsewhere."""
+        return bool(self._interrupts) or self._steering.stopped
 
     def _is_spent(self) -> bool:
         if self._ends is None or time.monotonic() < self._ends:

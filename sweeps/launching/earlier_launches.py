@@ -3,6 +3,7 @@
 Loads MLflow and Optuna only where a store exists.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from dualpt.sweeps.planning.plan import judged_cells
 from dualpt.sweeps.stores import is_new, masked
 
 if TYPE_CHECKING:
-    from dualpt.sweeps.records import CellRow
+    from dualpt.sweeps.records import CellRow, SweepRow, TrialRef
 
 
 def cells_on_record(uri: str, name: str) -> "list[CellRow]":
@@ -28,6 +29,17 @@ def cells_on_record(uri: str, name: str) -> "list[CellRow]":
     reader = open_reader(uri)
     experiment = reader.find_experiment(name)
     return [] if experiment is None else reader.shown_cells(experiment)
+
+
+def stopped_trials(uri: str, name: str) -> "list[TrialRef]":
+    """The sweep's trials that users have stopped; none where there is no store or no such sweep yet."""
+    if is_new(uri):
+        return []
+    from dualpt.sweeps.ledger.opening import open_reader
+
+    reader = open_reader(uri)
+    experiment = reader.find_experiment(name)
+    return [] if experiment is None else reader.stopped_trials(experiment)
 
 
 def refuse_another_file(sweep: LoadedSweep) -> None:
@@ -45,7 +57,20 @@ def refuse_another_file(sweep: LoadedSweep) -> None:
     reader = open_reader(uri)
     experiment = reader.find_experiment(sweep.file.name)
     row = None if experiment is None else reader.sweep_row(experiment)
+    if row is not None:
+        refuse_half_renamed(row)
     refuse_other_file(sweep, "" if row is None else row.fixed)
+
+
+def refuse_half_renamed(row: "SweepRow") -> None:
+    """
+    Raises:
+        UserError: a renaming of the sweep was cut off, so its records have two names.
+    """
+    if row.renaming:
+        names = json.loads(row.renaming)
+        old, new = names["from"], names["to"]
+        raise UserError(f"sweep '{row.name}' is half renamed: complete it first (`dualpt rename {old} {new}`)")
 
 
 def finished_anywhere(uri: str, params: Sequence[str] = ()) -> "list[CellRow]":
@@ -122,3 +147,9 @@ def given_up(sweep: LoadedSweep, key: Callable[[Cell], str]) -> list[str]:
     from dualpt.sweeps.search import given_up
 
     return given_up(sweep, [key(cell) for cell in judged_cells(sweep, sweep.reference)])
+
+
+def left_as_they_are(sweep: LoadedSweep, key: Callable[[Cell], str], stopped: "Sequence[TrialRef]") -> set[str]:
+    """Recorded candidates that are not trained further: given up by the race, or stopped by users."""
+    names = {ref.name for ref in stopped if ref.kind == "search"} if study_fits(sweep, key) else set()
+    return names.union(given_up(sweep, key))

@@ -24,10 +24,11 @@ from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.dispatch.progress import SweepProgress
 from dualpt.sweeps.launching.earlier_launches import (
     cells_on_record,
-    given_up,
+    left_as_they_are,
     refuse_another_file,
     selected_before,
     set_aside,
+    stopped_trials,
     study_fits,
 )
 from dualpt.sweeps.launching.ending import command_line
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from dualpt.sweeps.dispatch.dispatcher import Dispatcher
     from dualpt.sweeps.launching.driver import Driver
     from dualpt.sweeps.ledger.mlflow import Ledger
-    from dualpt.sweeps.records import CellRow
+    from dualpt.sweeps.records import CellRow, TrialRef
 
 
 def default_runner() -> "CellRunner":
@@ -62,6 +63,7 @@ def launch(
     key: Callable[[Cell], str] = cell_key,
     notes: ReadNotes = data_notes,
     only_failed: bool = False,
+    restart_stopped: bool = False,
 ) -> LaunchOutcome:
     """Run a sweep, or what is missing of it.
 
@@ -73,6 +75,7 @@ def launch(
         key: the cell key, as the runner computes it.
         notes: reads what is to be said of the sweep's datasets.
         only_failed: train only the cells that are on record as failed.
+        restart_stopped: go on with the trials that users have stopped.
 
     Raises:
         UserError: anything the user can fix, found before the first cell is trained where that is possible.
@@ -95,6 +98,7 @@ def launch(
             say(escape(remark))
         _begin_alone(file.run.tracking_uri, file.name, shown)
         recorded = cells_on_record(file.run.tracking_uri, file.name)
+        stopped = _stopped(file.run.tracking_uri, file.name, shown.note, restart=restart_stopped)
         finished = {row.key for row in recorded if row.finished}
         only = None
         if only_failed:
@@ -102,14 +106,16 @@ def launch(
             sweep = without_new_candidates(sweep, recorded)
             plan = plan_sweep(sweep)
         own = [row for row in recorded if row.finished]
-        missing = count(plan, own, own if study_fits(sweep, key) else [], key, given_up(sweep, key)).missing
+        left = plan.without({ref.identity for ref in stopped})
+        skipped = left_as_they_are(sweep, key, stopped)
+        missing = count(left, own, own if study_fits(sweep, key) else [], key, skipped).missing
         noted = notes(sweep, plan)  # after the keys, which read the images
         if missing:
             for line in noted.lines():
                 shown.note(escape(line))
             shown.step(f"cells missing: {missing}; loading PyTorch")
             wanted = only.__contains__ if only is not None else lambda key: key not in finished
-            _check_and_prepare(sweep, plan, wanted, runner, key, shown)
+            _check_and_prepare(sweep, left, wanted, runner, key, shown)
         shown.step("creating the ledger" if is_new(file.run.tracking_uri) else "opening the ledger")
         driver = _open_driver(sweep, plan, runner, key, shown, start_points, only, noted, launched)
         with notifier.telling_errors(lambda: shown.state):
@@ -121,6 +127,24 @@ def launch(
         report(outcome, console)
     notifier.ended(outcome, shown.state)
     return outcome
+
+
+def _stopped(uri: str, name: str, note: Callable[[str], None], *, restart: bool) -> "list[TrialRef]":
+    """The trials that stay stopped; with `restart` none, and their marks are taken away."""
+    stopped = stopped_trials(uri, name)
+    if not stopped:
+        return []
+    names = escape(", ".join(ref.name for ref in stopped))
+    if not restart:
+        note(f"stopped trials stay stopped: {names}; --restart-stopped goes on with them")
+        return stopped
+    from dualpt.sweeps.ledger.mlflow import Ledger
+
+    ledger = Ledger(uri)
+    for ref in stopped:
+        ledger.restart_trial(ref.run_id)
+    note(f"stopped trials go on: {names}")
+    return []
 
 
 def _outcome(sweep: LoadedSweep, driver: "Driver", noted: DataNotes) -> LaunchOutcome:
@@ -283,13 +307,16 @@ def open_dispatcher(
     ledger = ledger or Ledger(sweep.file.run.tracking_uri)
     candidates: CandidateSource = NO_CANDIDATES
     race: Race = NO_RACE
+    stopped = stopped_trials(sweep.file.run.tracking_uri, sweep.file.name)
     if (search := sweep.file.search) is not None:
         judged = judged_cells(sweep, sweep.reference)
         # By key: when images, descriptions or numerics change, candidates are judged again.
         judged_keys = [key(cell) for cell in judged]
         if (change := study_change(sweep, judged_keys)) is not None and not change.same_space:
             ledger.set_candidates_aside(ledger.experiment(sweep.file.name))
-        candidates = Candidates(sweep, search, judged_keys, start_points)
+            stopped = [ref for ref in stopped if ref.kind != "search"]
+        names = [ref.name for ref in stopped if ref.kind == "search"]
+        candidates = Candidates(sweep, search, judged_keys, start_points, names)
         race = race_of(search, len({cell.dataset for cell in judged}))
 
     def declare(selected: Sequence[TrialPlan] = ()) -> None:
@@ -316,6 +343,7 @@ def open_dispatcher(
         only=only,
         # with fixed shots, what will be selected is known now
         on_selection=declare if sweep.file.searches_shots else lambda selected: None,
+        stopped=stopped,
     )
     declare()
     return dispatcher

@@ -16,9 +16,10 @@ from dualpt.sweeps.console import readable_seconds
 from dualpt.sweeps.launching.earlier_launches import (
     cells_on_record,
     finished_anywhere,
-    given_up,
+    left_as_they_are,
     refuse_another_file,
     set_aside,
+    stopped_trials,
     study_fits,
 )
 from dualpt.sweeps.launching.launch import draw_mini_datasets, examine_stores
@@ -72,8 +73,10 @@ def _show_plan(
     refuse_another_file(sweep)
     uri = sweep.file.run.tracking_uri
     own = [row for row in cells_on_record(uri, sweep.file.name) if row.finished] if study_fits(sweep, key) else []
+    stopped = stopped_trials(uri, sweep.file.name)
+    plan = plan.without({ref.identity for ref in stopped})
     everywhere = finished_anywhere(uri, cost_params(settings_of(sweep, plan)))
-    counts = count(plan, everywhere, own, key, given_up(sweep, key))
+    counts = count(plan, everywhere, own, key, left_as_they_are(sweep, key, stopped))
     time = RecordedSeconds(everywhere, sweep.reference.data.folder).estimate(left_to_train(sweep, counts.left))
     noted, said = notes(sweep, plan), [*sweep.remarks, *set_aside(sweep, key)]
     if as_json:

@@ -21,6 +21,7 @@ from dualpt.sweeps.comparison.selection_basis import SelectionBasis, accuracy_te
 from dualpt.sweeps.console import readable_seconds
 from dualpt.sweeps.dispatch.worker_reports import WorkerReport, reports_in
 from dualpt.sweeps.launching.status_workers import workers_table
+from dualpt.sweeps.ledger.notes import notes_on
 from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.ledger.reading import SweepReader
 from dualpt.sweeps.planning.data_notes import read_data_notes
@@ -69,6 +70,10 @@ class SweepStatus:
     """Trial -> dataset -> cells by status."""
     pruned: list[str] = field(default_factory=list)
     """Trials that the race has given up."""
+    stopped: list[str] = field(default_factory=list)
+    """Trials that users have stopped."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """What users have noted (`dualpt.sweeps.ledger.notes`)."""
     reasons: dict[str, int] = field(default_factory=dict)
     """Why cells failed, and how many."""
     best: str | None = None
@@ -120,7 +125,9 @@ def status_of(reader: SweepReader, name: str) -> SweepStatus:
     status = status_from(name, rows, sweep, reader.pruned_trials(experiment))
     candidates = read_candidates(reader, experiment, rows, sweep, status.running)
     aside = sum(trial.superseded and trial.ref.kind == "search" for trial in reader.trials(experiment))
-    return replace(status, candidates=tuple(candidates), set_aside=aside)
+    stopped = [ref.name for ref in reader.stopped_trials(experiment)]
+    notes = notes_on(reader, experiment, sweep, rows)
+    return replace(status, candidates=tuple(candidates), set_aside=aside, stopped=stopped, notes=notes)
 
 
 def status_from(
@@ -254,6 +261,9 @@ def detailed(status: SweepStatus, console: Console) -> Group:
     if status.set_aside:
         listed = f"`dualpt compare {status.name} --candidates` lists them too"
         lines.insert(0, f"  {status.set_aside} candidates of another search space are set aside; {listed}")
+    if status.stopped:
+        lines.append(f"  stopped by users: {', '.join(status.stopped)}; --restart-stopped goes on with them")
+    lines += [f"  note on {place}: {noted}" for place, noted in status.notes.items()]
     lines += [f"  {line}" for line in winner_lines(status.candidates)]
     failed = [f"  {count} failed: {reason}" for reason, count in list(status.reasons.items())[:SHOWN_REASONS]]
     return Group(table, *_candidates(status, console), *workers_table(status.workers), *map(escape, [*failed, *lines]))
@@ -284,10 +294,10 @@ def _by_dataset(
     table = Table("trial", *heads, title=escape(status.name), title_justify="left", header_style="bold", box=look)
     for trial, cells in status.trials.items():
         mark = "[green]▸[/] " if trial in status.running else ""
-        given_up = " [dim]pruned[/]" if trial in status.pruned else ""
+        word = "stopped" if trial in status.stopped else "pruned" if trial in status.pruned else ""
         accuracy = [f"{accuracies[trial]:.1f}"] if trial in accuracies else []
         entries = [_entry(cells.get(dataset, {})) for dataset in datasets]
-        table.add_row(f"{mark}{escape(trial)}{given_up}", *entries, *accuracy)
+        table.add_row(f"{mark}{escape(trial)}{f' [dim]{word}[/]' if word else ''}", *entries, *accuracy)
     return table
 
 

@@ -151,6 +151,13 @@ def _text_in(tags: Mapping[str, str], tag: str) -> str:
     return text
 
 
+def noted_in(tags: Mapping[str, str]) -> str:
+    """What users have noted of a run, in one line: the text, then their tags in brackets; or nothing."""
+    prefix = f"{records.USER_TAG}."
+    own = [f"{name.removeprefix(prefix)}={value}" for name, value in sorted(tags.items()) if name.startswith(prefix)]
+    return " ".join(filter(None, (tags.get(records.NOTED_TAG, ""), f"[{', '.join(own)}]" if own else "")))
+
+
 def read_sweep(run: Any, description: str) -> SweepRow:
     """A sweep from its run, as MLflow's client returns it."""
     tags = run.data.tags
@@ -167,6 +174,8 @@ def read_sweep(run: Any, description: str) -> SweepRow:
         fixed=tags.get(records.FIXED_TAG, ""),
         launched=_text_in(tags, records.LAUNCHED_TAG),
         search=tags.get(records.SEARCH_TAG, ""),
+        renaming=tags.get(records.RENAMING_TAG, ""),
+        noted=noted_in(tags),
     )
 
 
@@ -187,6 +196,8 @@ def read_trial(run: Any) -> TrialRow:
         superseded=records.SUPERSEDED_TAG in tags,
         pruned=records.PRUNED_TAG in tags,
         selected=records.SELECTED_TAG in tags,
+        stopped=records.STOPPED_TAG in tags,
+        noted=noted_in(tags),
         aside=tags.get(records.SUPERSEDED_TAG, "").replace("true", "before"),
     )
 
@@ -236,6 +247,7 @@ def read_cell(run: Any) -> CellRow:
         reused_from=tags.get(records.REUSED_TAG),
         origin={name: tags[name] for name in records.ORIGIN_TAGS if name in tags},
         artifacts_wait=tags.get(records.ARTIFACTS_TAG),
+        noted=noted_in(tags),
     )
 
 

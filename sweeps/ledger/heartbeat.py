@@ -19,12 +19,15 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import TypeAdapter, ValidationError
 
 from dualpt.core.errors import UserError
+from dualpt.sweeps.ledger.launch_requests import Request
 from dualpt.sweeps.stores import StoreUnavailable
 
 if TYPE_CHECKING:
     from dualpt.sweeps.ledger.mlflow import Ledger
 
 BEAT_SECONDS = 10.0
+LOOK_SECONDS = 5.0
+"""Between two looks at the sweep's run, for another launch and for what users ask of this one."""
 STALE_SECONDS = 60.0
 
 
@@ -71,9 +74,9 @@ def launch_from(text: str) -> Launch | None:
 def running_launch(ledger: "Ledger", experiment_id: str | None) -> Launch | None:
     """The launch that runs the sweep now, or None."""
     found = None if experiment_id is None else ledger.launch_of(experiment_id)
-    if found is None or found[1] != "RUNNING":
+    if found is None or found.status != "RUNNING":
         return None
-    launch = launch_from(found[2])
+    launch = launch_from(found.launch)
     return launch if launch is not None and launch.alive else None
 
 
@@ -102,6 +105,7 @@ class Heartbeat:
         state: Callable[[], dict[str, Any]],
         displaced: Callable[[str], None],
         seconds: float = BEAT_SECONDS,
+        asked: Callable[[Request], None] = lambda request: None,
     ) -> None:
         """
         Args:
@@ -111,9 +115,12 @@ class Heartbeat:
             state: how far the sweep is.
             displaced: called once, with the reason, when another launch has taken the sweep over.
             seconds: between two signs.
+            asked: called once for each request to this launch, in whichever thread finds it.
         """
         self._ledger, self._run, self._experiment, self._seconds = ledger, sweep_run, experiment_id, seconds
-        self._state, self._displaced = state, displaced
+        self._state, self._displaced, self._asked = state, displaced, asked
+        self._known: set[str] = set()
+        """Numbers of the requests that have been found."""
         self._launch = Launch()
         self._over = threading.Event()
         self._taken_over = False
@@ -121,6 +128,7 @@ class Heartbeat:
 
     def __enter__(self) -> Self:
         self._beat()
+        self._look()
         self._thread.start()
         return self
 
@@ -132,17 +140,31 @@ class Heartbeat:
                 self._beat(over=True)
 
     def _beat_on(self) -> None:
-        while not self._over.wait(self._seconds):
+        beaten = time.monotonic()
+        while not self._over.wait(min(self._seconds, LOOK_SECONDS)):
             try:
-                found = self._ledger.launch_of(self._experiment)
-                other = None if found is None else launch_from(found[2])
-                if other is not None and other.number != self._launch.number and other.started > self._launch.started:
+                if (other := self._look()) is not None:
                     self._taken_over = True
                     self._displaced(f"process {other.process} on {other.host} has taken the sweep over; this one stops")
                     return
-                self._beat()
+                if time.monotonic() - beaten >= self._seconds:
+                    self._beat()
+                    beaten = time.monotonic()
             except StoreUnavailable:
                 continue  # the driver finds out by itself, and waits
+
+    def _look(self) -> Launch | None:
+        """Pass on what is asked of this launch; returns the one that has taken the sweep over, if any."""
+        if (found := self._ledger.launch_of(self._experiment)) is None:
+            return None
+        for request in found.requests:
+            if not request.answer and request.launch in ("", self._launch.number) and request.number not in self._known:
+                self._known.add(request.number)
+                self._asked(request)
+        other = launch_from(found.launch)
+        if other is None or other.number == self._launch.number or other.started <= self._launch.started:
+            return None
+        return other
 
     def _beat(self, *, over: bool = False) -> None:
         launch = replace(self._launch, beat=time.time(), state=self._state(), over=over)

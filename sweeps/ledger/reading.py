@@ -20,7 +20,7 @@ from dualpt.sweeps.ledger.sql import (
     read_params,
     read_runs,
 )
-from dualpt.sweeps.records import CellRow, SweepRow, TrialRow, latest
+from dualpt.sweeps.records import CellRow, SweepRow, TrialRef, TrialRow, latest
 from dualpt.sweeps.stores import absolute_uri, examine, masked
 
 PLACE_PARAMS = (
@@ -156,6 +156,10 @@ class SweepReader(ABC):
     def pruned_trials(self, experiment: str) -> list[str]:
         """Names of a sweep's candidates that its race has given up."""
         return [row.ref.name for row in self.trials(experiment) if row.pruned and not row.superseded]
+
+    def stopped_trials(self, experiment: str) -> list[TrialRef]:
+        """A sweep's trials that users have stopped."""
+        return [row.ref for row in self.trials(experiment) if row.stopped and not row.superseded]
 
 
 class DatabaseReader(SweepReader):

@@ -4,7 +4,7 @@ Pure: reads no file and loads neither torch, Ray nor MLflow.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ from dualpt.core.data.protocols import targets_of
 from dualpt.core.presets import find_method, method_setting
 from dualpt.core.selection_rules import SelectionRule
 from dualpt.search_spaces.sweep import LoadedSweep, Variant
-from dualpt.sweeps.records import CellRow, KeyedCell, Kind
+from dualpt.sweeps.records import CellRow, Identity, KeyedCell, Kind, setting_hash
 
 Keyed = TypeVar("Keyed", bound=KeyedCell)
 
@@ -28,6 +28,11 @@ class TrialPlan:
     kind: Kind
     setting: Setting
     cells: tuple[Cell, ...]
+
+    @property
+    def identity(self) -> Identity:
+        """What its run is found again by."""
+        return self.name, self.kind, setting_hash(self.setting)
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,10 @@ class SweepPlan:
     def largest_trial(self) -> int:
         """Cells of the trial that has the most of them."""
         return max(1, self.candidate_cells, self.best_cells, *(len(baseline.cells) for baseline in self.baselines))
+
+    def without(self, stopped: Collection[Identity]) -> "SweepPlan":
+        """The plan without the baselines and variants that users have stopped."""
+        return replace(self, baselines=tuple(plan for plan in self.baselines if plan.identity not in stopped))
 
 
 @dataclass(frozen=True)

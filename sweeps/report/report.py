@@ -4,7 +4,7 @@ import datetime
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +20,7 @@ from dualpt.sweeps.comparison.frames import cells_frame, open_ledger
 from dualpt.sweeps.comparison.labels import column_title, method_title
 from dualpt.sweeps.comparison.selection_basis import SelectionBasis, selection_basis
 from dualpt.sweeps.console import readable_seconds
+from dualpt.sweeps.ledger.notes import notes_on
 from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.outputs import writable_folder
 from dualpt.sweeps.planning.data_notes import read_data_notes
@@ -73,7 +74,8 @@ def report_sweep(console: Console, name: str, *, store: str, study: str, out: Pa
     with tempfile.TemporaryDirectory(prefix="dualpt-") as temporary:
         folder = Path(temporary)
         page = folder / PAGE
-        page.write_text(render(rows, sweep, reader.loss_curves, study, folder), encoding="utf-8")
+        notes = notes_on(reader, reader.named_experiment(name), sweep, rows)
+        page.write_text(render(rows, sweep, reader.loss_curves, study, folder, notes), encoding="utf-8")
         try:
             shutil.copyfile(page, path)
         except OSError as error:
@@ -89,12 +91,20 @@ def report_sweep(console: Console, name: str, *, store: str, study: str, out: Pa
     return path
 
 
-def render(rows: Sequence[CellRow], sweep: SweepRow, loss_curves: "LossCurves", study: str, folder: Path) -> str:
+def render(
+    rows: Sequence[CellRow],
+    sweep: SweepRow,
+    loss_curves: "LossCurves",
+    study: str,
+    folder: Path,
+    notes: Mapping[str, str],
+) -> str:
     """The page as HTML; tables and figures also go to `folder` as files.
 
     Args:
         loss_curves: reads those of runs (`SweepReader.loss_curves`).
         study: for the importances of searched parameters.
+        notes: what users have noted (`dualpt.sweeps.ledger.notes`).
     """
     missing = missing_cells(sweep.declared, rows)
     frame = cells_frame(
@@ -121,6 +131,7 @@ def render(rows: Sequence[CellRow], sweep: SweepRow, loss_curves: "LossCurves", 
     return environment.get_template("page.html.j2").render(
         name=sweep.name,
         description=sweep.description,
+        notes=dict(notes),
         cards=_cards(totals, sweep, basis),
         unfinished=_unfinished(totals, sweep),
         sections=list(sections.items()),

@@ -6,7 +6,7 @@ be taken up again. One launch at a time uses a study.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import assert_never
@@ -24,7 +24,7 @@ from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.records import setting_hash
 from dualpt.sweeps.search.samplers import sampler_of
 from dualpt.sweeps.search.studies import open_study, recorded_study
-from dualpt.sweeps.search.trial_attributes import FAILURE, IDENTITY, NAME, REPEATS, START, VIOLATES
+from dualpt.sweeps.search.trial_attributes import FAILURE, IDENTITY, NAME, REPEATS, START, STOPPED, VIOLATES
 
 SAMPLER_TRIES = 5
 """After so many proposals in a row that are known or forbidden, random points take the sampler's place."""
@@ -51,7 +51,12 @@ class Candidates:
     """The search of one sweep: what to try next, and what came of it."""
 
     def __init__(
-        self, sweep: LoadedSweep, search: Search, judged: Sequence[str], start_points: Sequence[StartPoint] = ()
+        self,
+        sweep: LoadedSweep,
+        search: Search,
+        judged: Sequence[str],
+        start_points: Sequence[StartPoint] = (),
+        stopped: Collection[str] = (),
     ) -> None:
         """Open or create the study, and queue again what an earlier launch left unfinished or failed.
 
@@ -60,6 +65,7 @@ class Candidates:
             search: its search section.
             judged: what identifies the judged part of the grid; when it changes, candidates are judged again.
             start_points: candidates to begin with, after the sweep's own setting where the space contains it.
+            stopped: names of the candidates that users have stopped, which are not proposed again.
 
         Raises:
             UserError: the study's storage cannot be used.
@@ -69,12 +75,13 @@ class Candidates:
         self._study, before = open_study(sweep, fingerprint(list(judged)))
         self._running: dict[int, optuna.Trial] = {}
         self._exhausted = False
+        self._stopped = stopped
         self._listed = listed_points(sweep)
         if before:
             self._queue_again(before)
         else:
             self._queue_unfinished()
-        self._names = {trial.user_attrs[NAME] for trial in self._trials() if NAME in trial.user_attrs}
+        self._names = {trial.user_attrs[NAME] for trial in self._trials() if NAME in trial.user_attrs} | set(stopped)
         self._by_identity: dict[str, str] = {}
         for trial in self._trials():
             if IDENTITY in trial.user_attrs:
@@ -124,13 +131,31 @@ class Candidates:
         """Give a candidate up for now, with the values reported so far."""
         self._finish(proposal.number, TrialState.PRUNED)
 
+    def stop(self, proposal: Proposal) -> None:
+        """End a candidate that a user has stopped: pruned where a dataset of it was reported, failed where none was.
+
+        Samplers learn from a pruned trial by its last report, and leave a failed one out. One that is pruned without
+        any report counts as worse than all others, and nobody has measured that.
+        """
+        self._running[proposal.number].set_user_attr(STOPPED, True)
+        measured = self._trials()[proposal.number].intermediate_values
+        self._finish(proposal.number, TrialState.PRUNED if measured else TrialState.FAIL)
+
+    def enqueue(self, start: StartPoint) -> bool:
+        """Propose a candidate of a user's before any other; False where this very request has been queued before."""
+        if any(trial.user_attrs.get(START) == start.label for trial in self._trials()):
+            return False
+        self._study.enqueue_trial(dict(start.point), {START: start.label})
+        self._exhausted = False
+        return True
+
     def take_up(self, name: str) -> None:
         """Propose a candidate again that was given up."""
         self._study.enqueue_trial(dict(self._latest()[name].params), {NAME: name})
 
     def pruned(self) -> list[str]:
         """Names of the candidates that are given up."""
-        return _pruned(self._latest())
+        return [name for name in _pruned(self._latest()) if name not in self._stopped]
 
     def selected(self) -> list[Proposal]:
         """The best candidate, or with searched shots the Pareto front from few to many; empty if all failed."""
@@ -243,13 +268,16 @@ class Candidates:
             if trial.state == TrialState.RUNNING:
                 self._finish(trial.number, TrialState.FAIL)
         for name, trial in self._latest().items():
-            if trial.state == TrialState.FAIL:
+            restarted = trial.state == TrialState.PRUNED and STOPPED in trial.user_attrs
+            if name not in self._stopped and (restarted or trial.state == TrialState.FAIL):
                 self._study.enqueue_trial(dict(trial.params), {NAME: name})
 
     def _queue_again(self, trials: Sequence[FrozenTrial]) -> None:
         """Propose candidates of an earlier study again by name: their finished cells are reused, the others trained."""
         named = {trial.user_attrs[NAME]: trial for trial in trials if trial.params and NAME in trial.user_attrs}
         for name, trial in sorted(named.items()):
+            if name in self._stopped:
+                continue
             kept = {key: trial.user_attrs[key] for key in (START,) if key in trial.user_attrs}
             self._study.enqueue_trial(dict(trial.params), {NAME: name, **kept})
 

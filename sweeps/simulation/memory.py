@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 
 from dualpt.core.config import Setting
+from dualpt.search_spaces.points import StartPoint
 from dualpt.sweeps.records import CellRow, Kind, Status, TrialCell, TrialRef, TrialRow
 from dualpt.sweeps.search import Proposal
 
@@ -33,6 +34,9 @@ class MemoryLedger:
         return []
 
     def close_trial(self, trial: TrialRef, status: Status, pruned: str | None = None) -> None:
+        pass
+
+    def stop_trial(self, trial: TrialRef, by: str) -> None:
         pass
 
     def mark_selected(self, experiment_id: str, name: str) -> None:
@@ -88,6 +92,12 @@ class ListedCandidates:
 
     def prune(self, proposal: Proposal) -> None:
         self._pruned[proposal.name] = None
+
+    def stop(self, proposal: Proposal) -> None:
+        pass
+
+    def enqueue(self, start: StartPoint) -> bool:
+        return False
 
     def take_up(self, name: str) -> None:
         self._pruned.pop(name, None)

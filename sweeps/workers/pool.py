@@ -23,6 +23,7 @@ from rich.markup import escape
 
 from dualpt.core.errors import UserError
 from dualpt.sweeps.dispatch.dispatcher import Dispatcher
+from dualpt.sweeps.dispatch.work_units import NO_PACKS
 from dualpt.sweeps.dispatch.worker_reports import WorkerReport
 from dualpt.sweeps.ledger.attempts import CellRecord
 from dualpt.sweeps.ledger.mlflow import Ledger
@@ -59,6 +60,7 @@ def train_all(
     spent: Callable[[], bool] = lambda: False,
     note: Callable[[str], None] = lambda text: None,
     heard: Callable[[Sequence[WorkerReport]], None] = lambda reports: None,
+    steer: Callable[[], None] = lambda: None,
 ) -> None:
     """Train until the dispatcher has nothing left.
 
@@ -72,6 +74,7 @@ def train_all(
         spent: whether the sweep's budget is used up: then running packs finish, and no more are assigned.
         note: receives a line for each worker that is gone.
         heard: receives what workers report of the packs in training; called in another thread.
+        steer: carries out what users have asked for; called again and again.
 
     Raises:
         UserError: no machine is or ever will be large enough, or workers cannot work.
@@ -90,7 +93,7 @@ def train_all(
             num_samples=-1,
             max_concurrent_trials=dispatcher.workers,
             resources_per_trial={kind.lower(): amount for kind, amount in resources.items()},
-            callbacks=[_Watch(supply, resources, spent)],
+            callbacks=[_Watch(supply, resources, spent, steer)],
             stop=_StopWithoutWork(supply),
             storage_path=folder,
             trial_name_creator=_worker_name,
@@ -169,10 +172,25 @@ class WorkerSupply(Searcher):
         if trial_id in self._units:
             self._faults = 0
             self._receive(self._units[trial_id], result)
-            if result["left"] and not self.dispatcher.draining:
+            if result["left"] and not self._takes_back(trial_id):
                 return True
             self._end_unit(trial_id)
         return self._assign(trial_id) or self._may_wait(trial_id)
+
+    def _takes_back(self, trial_id: str) -> bool:
+        """Whether a worker is to leave the rest of its unit; one that goes on afterwards has to forget it."""
+        if self.dispatcher.draining:
+            return True
+        if self._away or not self.dispatcher.is_withdrawn(self._units[trial_id]):
+            return False
+        self._give(self._started[trial_id], NO_PACKS)
+        return True
+
+    def steer(self, carry_out: Callable[[], None]) -> None:
+        """Have what users ask for carried out, between what workers report."""
+        if not self._away:
+            with self._guarded():
+                carry_out()
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if error:
@@ -280,8 +298,14 @@ class WorkerSupply(Searcher):
 class _Watch(Callback):
     """Looks after what Tune does not tell searchers: workers that start or are gone, lost machines, and the budget."""
 
-    def __init__(self, supply: WorkerSupply, resources: dict[str, float], spent: Callable[[], bool]) -> None:
-        self._supply, self._resources, self._spent = supply, resources, spent
+    def __init__(
+        self,
+        supply: WorkerSupply,
+        resources: dict[str, float],
+        spent: Callable[[], bool],
+        steer: Callable[[], None],
+    ) -> None:
+        self._supply, self._resources, self._spent, self._steer = supply, resources, spent, steer
         self._looked = self._roomy = time.monotonic()
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
@@ -293,6 +317,7 @@ class _Watch(Callback):
         self._supply.lost(trial.trial_id, loss_of(error))
 
     def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
+        self._supply.steer(self._steer)
         now = time.monotonic()
         if now - self._looked < LOOK_SECONDS:
             return

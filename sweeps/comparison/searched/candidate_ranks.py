@@ -16,7 +16,7 @@ from dualpt.sweeps.ledger.launch_record import record_from
 from dualpt.sweeps.ledger.reading import SweepReader
 from dualpt.sweeps.records import CellRow, SweepRow, TrialRow, latest
 
-State = Literal["selected", "judged", "in training", "given up", "failed", "unfinished", "set aside"]
+State = Literal["selected", "judged", "in training", "given up", "stopped", "failed", "unfinished", "set aside"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,9 @@ class Candidate:
     state: State
     values: Mapping[str, str]
     """Searched key -> value; a key is absent where it doesn't matter beside the other values."""
+
+    note: str = ""
+    """What users have noted of it."""
 
     def words(self) -> str:
         """Its values as overrides are typed."""
@@ -151,6 +154,8 @@ def candidates_of(
             own[row.trial].append(row)
     candidates = [trial for trial in trials if trial.ref.kind == "search" and not trial.superseded]
     pruned = {trial.ref.name for trial in candidates if trial.pruned}
+    stopped = {trial.ref.name for trial in candidates if trial.stopped}
+    noted = {trial.ref.name: trial.noted for trial in candidates}
     selected = {trial.ref.name for trial in candidates if trial.selected} | {best}
     most = max((sum(row.finished and is_judged(row) for row in cells) for cells in own.values()), default=0)
     found = []
@@ -164,8 +169,9 @@ def candidates_of(
                 standard_error=statistics.stdev(done) / math.sqrt(len(done)) if len(done) > 1 else None,
                 finished=len(done),
                 cells=most,
-                state=_state(name, cells, len(done) == most, selected, pruned, running),
+                state=_state(name, cells, len(done) == most, selected, pruned, stopped, running),
                 values={key: settings[name][key] for key in keys if key in settings.get(name, {})},
+                note=noted.get(name, ""),
             )
         )
     return _ranked(found)
@@ -177,11 +183,14 @@ def _state(
     complete: bool,
     selected: Collection[str | None],
     pruned: Collection[str],
+    stopped: Collection[str],
     running: Collection[str],
 ) -> State:
     statuses = Counter(row.status for row in cells)
     if name in running:
         return "in training"
+    if name in stopped:
+        return "stopped"
     if name in pruned:
         return "given up"
     if statuses["FAILED"]:

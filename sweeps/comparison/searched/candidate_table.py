@@ -28,8 +28,12 @@ NOTES = (
 def candidate_table(title: str, candidates: Sequence[Candidate]) -> PlainTable:
     """All candidates with a column per searched key, for documents and programs."""
     keys = _keys(candidates)
-    rows = tuple((*_facts(one), *(_short(one.values.get(key, "")) for key in keys)) for one in candidates)
-    return PlainTable(title, (*FACTS, *keys), rows, tuple(map(record, candidates)), NOTES)
+    noted = _noted(candidates)
+    rows = tuple(
+        (*_facts(one), *(_short(one.values.get(key, "")) for key in keys), *([one.note] if noted else []))
+        for one in candidates
+    )
+    return PlainTable(title, (*FACTS, *keys, *noted), rows, tuple(map(record, candidates)), NOTES)
 
 
 def record(one: Candidate) -> dict[str, Any]:
@@ -43,6 +47,7 @@ def record(one: Candidate) -> dict[str, Any]:
         "cells": one.cells,
         "state": one.state,
         "values": {key: _number(value) for key, value in one.values.items()},
+        "note": one.note,
     }
 
 
@@ -64,10 +69,12 @@ def candidate_grid(candidates: Sequence[Candidate], console: Console, shown: int
 
 def _by_key(listed: Sequence[Candidate], keys: Sequence[str], heads: Sequence[str]) -> Table:
     grid = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for head in (*FACTS, *heads):
+    noted = _noted(listed)
+    for head in (*FACTS, *heads, *noted):
         grid.add_column(escape(head), no_wrap=True, justify="right" if head in NUMBERS else "left")
     for one in listed:
-        grid.add_row(*map(escape, _facts(one)), *(escape(_short(one.values.get(key, ""))) for key in keys))
+        values = (_short(one.values.get(key, "")) for key in keys)
+        grid.add_row(*map(escape, (*_facts(one), *values, *([one.note] if noted else []))))
     return grid
 
 
@@ -83,7 +90,8 @@ def _one_below_another(listed: Sequence[Candidate], names: Mapping[str, str]) ->
     parts: list[RenderableType] = ["", f"[bold]{line(FACTS)}[/]"]
     for one in listed:
         values = " ".join(f"{names[key]}={_short(value)}" for key, value in one.values.items())
-        parts += [escape(line(_facts(one))), Padding(escape(values), (0, 0, 0, widths[0] + 2))]
+        below = "\n".join(filter(None, (values, one.note)))
+        parts += [escape(line(_facts(one))), Padding(escape(below), (0, 0, 0, widths[0] + 2))]
     return Group(*parts, "")
 
 
@@ -96,6 +104,11 @@ def more_text(name: str, candidates: Sequence[Candidate], shown: int = SHOWN) ->
 def winner_lines(candidates: Sequence[Candidate]) -> list[str]:
     """The searched values of what was selected, as they are typed; one line per selected candidate."""
     return [f"{one.name}: {one.words()}" for one in candidates if one.state == "selected"]
+
+
+def _noted(candidates: Sequence[Candidate]) -> tuple[str, ...]:
+    """The head of the column of notes, where there is one."""
+    return ("note",) if any(one.note for one in candidates) else ()
 
 
 def _keys(candidates: Sequence[Candidate]) -> list[str]:

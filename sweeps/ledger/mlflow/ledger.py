@@ -28,11 +28,14 @@ from dualpt.sweeps.ledger.contents import (
     text_tags,
     trial_tags,
 )
+from dualpt.sweeps.ledger.launch_requests import SweepSigns, requests_in
 from dualpt.sweeps.ledger.mlflow.cells import CellLedger
 from dualpt.sweeps.ledger.mlflow.client import id_of, level, patient
 from dualpt.sweeps.ledger.mlflow.errors import ArtifactsRefused
 from dualpt.sweeps.ledger.mlflow.launches import LaunchLedger
 from dualpt.sweeps.ledger.mlflow.namesakes import NamesakeLedger
+from dualpt.sweeps.ledger.mlflow.run_marks import RunMarks
+from dualpt.sweeps.ledger.mlflow.upkeep import UpkeepLedger
 from dualpt.sweeps.ledger.readable import rows_of, sweep_of
 from dualpt.sweeps.ledger.reading import SweepReader, check_schema, deleted
 from dualpt.sweeps.ledger.sql import StoredRun, is_readable_by_sql, read_deleted, read_runs
@@ -40,7 +43,7 @@ from dualpt.sweeps.records import CellRow, Status, SweepRow, TrialRef, TrialRow,
 from dualpt.sweeps.stores import masked
 
 
-class Ledger(LaunchLedger, NamesakeLedger, CellLedger, SweepReader):
+class Ledger(LaunchLedger, NamesakeLedger, RunMarks, UpkeepLedger, CellLedger, SweepReader):
     """The tracking store, opened for one process."""
 
     @patient
@@ -120,10 +123,11 @@ class Ledger(LaunchLedger, NamesakeLedger, CellLedger, SweepReader):
         self._client.set_tag(sweep_run, records.FIXED_TAG, text)
 
     @patient
-    def launch_of(self, experiment_id: str) -> tuple[str, Status, str] | None:
-        """The sweep's run, its status, and what the process that last ran it wrote there (`mark_launch`), or None."""
+    def launch_of(self, experiment_id: str) -> SweepSigns | None:
+        """What the sweep's run says of the launch that last ran it; None where there is no such run."""
         for run in self._runs([experiment_id], level("sweep")):
-            return id_of(run), run.info.status, run.data.tags.get(records.LAUNCH_TAG, "")
+            tags = run.data.tags
+            return SweepSigns(id_of(run), run.info.status, tags.get(records.LAUNCH_TAG, ""), requests_in(tags))
         return None
 
     @patient
@@ -155,7 +159,7 @@ class Ledger(LaunchLedger, NamesakeLedger, CellLedger, SweepReader):
         for run in namesakes:
             if run.data.tags[records.SETTING_TAG] == wanted:
                 self._client.update_run(run.info.run_id, status="RUNNING")
-                for tag in (records.SUPERSEDED_TAG, records.PRUNED_TAG):
+                for tag in (records.SUPERSEDED_TAG, records.PRUNED_TAG, records.STOPPED_TAG):
                     if tag in run.data.tags:
                         self._client.delete_tag(run.info.run_id, tag)
                 if len(run.data.params) < len(params) or records.ARTIFACTS_TAG in run.data.tags:  # incomplete
@@ -192,8 +196,20 @@ class Ledger(LaunchLedger, NamesakeLedger, CellLedger, SweepReader):
         if pruned is None:
             self.close(trial.run_id, status, aggregates)
         else:
-            known = {name: value for name, value in aggregates.items() if not name.startswith("grid/mean/")}
-            self.close(trial.run_id, status, known, {records.PRUNED_TAG: pruned})
+            self._close_incomplete(trial, aggregates, {records.PRUNED_TAG: pruned})
+
+    @patient
+    def stop_trial(self, trial: TrialRef, by: str) -> None:
+        """End the run of a trial that a user has stopped; its means are left out, as those of one that is pruned.
+
+        Args:
+            by: who has stopped it, and when.
+        """
+        self._close_incomplete(trial, grid_metrics(latest(self.trial_cells(trial))), {records.STOPPED_TAG: by})
+
+    def _close_incomplete(self, trial: TrialRef, aggregates: Mapping[str, float], tags: Mapping[str, str]) -> None:
+        known = {name: value for name, value in aggregates.items() if not name.startswith("grid/mean/")}
+        self.close(trial.run_id, "KILLED", known, tags)
 
     @patient
     def mark_selected(self, experiment_id: str, name: str) -> None:

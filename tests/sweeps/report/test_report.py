@@ -211,7 +211,7 @@ def browser() -> Iterator[Any]:
 def big_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("big")
     path = folder / "report.html"
-    path.write_text(render(cells(N_CELLS), SWEEP, loss_curves, NO_STUDY, folder), encoding="utf-8")
+    path.write_text(render(cells(N_CELLS), SWEEP, loss_curves, NO_STUDY, folder, {}), encoding="utf-8")
     return path
 
 

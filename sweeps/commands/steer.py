@@ -1,0 +1,156 @@
+"""`dualpt board`, `stop`, `clone`, `note`, `rename` and `remove`. Heavy imports stay inside, for a quick `--help`."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from dualpt.sweeps.commands.completing import recorded_sweeps, recorded_trials, searched_keys
+from dualpt.sweeps.commands.options import DEFAULT_STORE, DEFAULT_STUDY, Store, Study, new_app, out
+
+app = new_app()
+
+StudyOfSweep = Annotated[
+    str | None, typer.Option("--study", help="Optuna study storage; the one of the last launch by default.")
+]
+Name = Annotated[str, typer.Argument(help="Name of a sweep or ablation.", autocompletion=recorded_sweeps)]
+
+
+def _say(lines: Sequence[str]) -> None:
+    first, *others = lines
+    out.print(first, highlight=False, markup=False, soft_wrap=True)
+    for line in others:
+        out.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command(
+    epilog="Examples: [bold]dualpt board[/] · [bold]dualpt board demo mine --port 0[/] · "
+    "[bold]dualpt board --mlflow http://127.0.0.1:5000 --optuna http://127.0.0.1:8080[/]"
+)
+def board(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...", help="The only sweeps to show; all by default.", autocompletion=recorded_sweeps
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; others than this machine's own are let in.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 is any that is free.")] = 8300,
+    mlflow: Annotated[
+        str | None, typer.Option(help="Address of an `mlflow ui` to link to; the store's own where it is a server.")
+    ] = None,
+    optuna: Annotated[str | None, typer.Option(help="Address of an `optuna-dashboard` to link to.")] = None,
+    store: Store = DEFAULT_STORE,
+    study: Study = DEFAULT_STUDY,
+) -> None:
+    """Serve one local page over the store: cells as they fill, candidates, losses, two sweeps side by side.
+
+    It reads and never writes, and answers only this machine unless --host says otherwise. Ctrl-C ends it.
+    """
+    from dualpt.sweeps.board.serving import serve_board
+
+    serve_board(out, names or [], store=store, study=study, host=host, port=port, mlflow=mlflow, optuna=optuna)
+
+
+@app.command(epilog="Examples: [bold]dualpt stop demo[/] · [bold]dualpt stop demo trial-003[/]")
+def stop(
+    name: Name,
+    trial: Annotated[
+        str | None, typer.Argument(help="Stop this trial alone.", autocompletion=recorded_trials, show_default=False)
+    ] = None,
+    store: Store = DEFAULT_STORE,
+) -> None:
+    """End a running sweep, on whatever machine: cells in training finish and are recorded; or stop one trial of it.
+
+    A stopped trial gets no further cell, now or in later launches (`dualpt sweep --restart-stopped` goes on with it).
+    """
+    from dualpt.sweeps.steering.stopping import stop as stop_it
+
+    _say(stop_it(store, name, trial))
+
+
+@app.command(
+    epilog="Examples: [bold]dualpt clone demo trial-003 optim.learning_rate=0.004[/] · "
+    "[bold]dualpt clone demo best alignment.llm_weight=8[/]"
+)
+def clone(
+    name: Name,
+    trial: Annotated[str, typer.Argument(help="The trial to start from.", autocompletion=recorded_trials)],
+    values: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Searched keys.", autocompletion=searched_keys),
+    ] = None,
+    store: Store = DEFAULT_STORE,
+) -> None:
+    """Try a trial's setting with other values next, in the same search; where no launch runs it, in the next launch."""
+    from dualpt.search_spaces.overrides import parse_overrides
+    from dualpt.sweeps.steering.cloning import clone as clone_it
+
+    _say(clone_it(store, name, trial, parse_overrides(values or [])))
+
+
+@app.command(
+    epilog="Examples: [bold]dualpt note demo 'before the new draws'[/] · "
+    "[bold]dualpt note demo trial-003 'diverges at 16 shots' --tag keep=no[/] · "
+    "[bold]dualpt note demo best/mini-pets/16/1 'look at the cats'[/]"
+)
+def note(
+    name: Name,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TRIAL|CELL] TEXT",
+            help="TRIAL, or a cell as TRIAL/DATASET/SHOTS/SEED; the text in quotes, '' removes it.",
+            autocompletion=recorded_trials,
+        ),
+    ] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="A tag; without a value it is removed.")
+    ] = None,
+    store: Store = DEFAULT_STORE,
+) -> None:
+    """Write a note or tags on a sweep, a trial or a cell: shown in status, compare --candidates, board and report."""
+    from dualpt.sweeps.steering.noting import note as note_it
+
+    _say(note_it(store, name, words or [], tag or []))
+
+
+@app.command(epilog="Example: [bold]dualpt rename demo demo-2026[/]")
+def rename(
+    name: Name,
+    new: Annotated[str, typer.Argument(help="Its new name, which nothing in the store has.")],
+    store: Store = DEFAULT_STORE,
+    study: StudyOfSweep = None,
+) -> None:
+    """Give a sweep that no launch runs another name, in MLflow and Optuna.
+
+    What was cut off is completed by the same command.
+    """
+    from dualpt.sweeps.console import progress_bar
+    from dualpt.sweeps.steering.renaming import rename as rename_it
+
+    with progress_bar(out, quiet=not out.is_terminal) as bar:
+        task = bar.add_task("runs", total=None)
+        said = rename_it(store, name, new, study, lambda n, total: bar.update(task, completed=n, total=total))
+    _say(said)
+
+
+@app.command(epilog="Examples: [bold]dualpt remove demo[/] · [bold]dualpt remove demo --yes[/]")
+def remove(
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    store: Store = DEFAULT_STORE,
+    study: StudyOfSweep = None,
+) -> None:
+    """Delete a sweep that no launch runs, from MLflow and Optuna: shows what goes, and asks once.
+
+    MLflow keeps deleted runs until they are purged; how to restore or purge them is said in the end.
+    """
+    from dualpt.sweeps.steering.removing import removal
+
+    found = removal(store, name, study)
+    _say(found.lines())
+    if yes or typer.confirm("remove this?"):
+        _say(found.remove())

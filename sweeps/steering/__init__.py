@@ -1,0 +1,7 @@
+"""Steering a sweep from the command line, while it runs on whatever machine or afterwards.
+
+- `targets`: the sweep or trial that is named, and the launch that runs it.
+- `asking`: how a running launch is asked for something, and what it answers.
+- `stopping`, `cloning`, `noting`, `renaming`, `removing`: `dualpt stop`, `clone`, `note`, `rename` and `remove`.
+- `study_places`: where Optuna's part of a sweep is.
+"""
