@@ -9,7 +9,7 @@ from dualpt.core.errors import UserError
 from dualpt.search_spaces.shipped import shipped_ablation_or_path
 from dualpt.search_spaces.sweep import Run
 from dualpt.sweeps.commands.completing import shipped_ablations
-from dualpt.sweeps.commands.options import Json, Overrides, new_app, out
+from dualpt.sweeps.commands.options import Json, Overrides, new_app, out, say_reading
 from dualpt.sweeps.outputs import STDOUT, form_of
 
 app = new_app()
@@ -56,6 +56,8 @@ def ablate(
     Exit codes: 0 all cells done, 2 usage or configuration, 3 some cells failed, 4 budget spent (run.max_hours),
     130 interrupted.
     """
+    if progress and not as_json and output != STDOUT:
+        say_reading(file)
     from dualpt.search_spaces.ablation import load_ablation
     from dualpt.search_spaces.overrides import parse_overrides
     from dualpt.sweeps.ablation.run import run_ablation

@@ -5,6 +5,7 @@ launch that has not been heard of for `STALE_SECONDS` counts as gone, and anothe
 was taken over finds the other's name at its next beat, and stops.
 """
 
+import contextlib
 import json
 import os
 import socket
@@ -40,6 +41,8 @@ class Launch:
     """When it last gave a sign of life, in seconds since the epoch."""
     state: dict[str, Any] = field(default_factory=dict)
     """How far it is (`SweepProgress.state`)."""
+    over: bool = False
+    """Whether this is its last word: `state` is what it has come to."""
 
     @property
     def age(self) -> float:
@@ -113,6 +116,7 @@ class Heartbeat:
         self._state, self._displaced = state, displaced
         self._launch = Launch()
         self._over = threading.Event()
+        self._taken_over = False
         self._thread = threading.Thread(target=self._beat_on, name="dualpt-heartbeat", daemon=True)
 
     def __enter__(self) -> Self:
@@ -123,6 +127,9 @@ class Heartbeat:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
+        if not self._taken_over:
+            with contextlib.suppress(UserError):  # the store is away, or refuses it: then the last beat stands
+                self._beat(over=True)
 
     def _beat_on(self) -> None:
         while not self._over.wait(self._seconds):
@@ -130,14 +137,15 @@ class Heartbeat:
                 found = self._ledger.launch_of(self._experiment)
                 other = None if found is None else launch_from(found[2])
                 if other is not None and other.number != self._launch.number and other.started > self._launch.started:
+                    self._taken_over = True
                     self._displaced(f"process {other.process} on {other.host} has taken the sweep over; this one stops")
                     return
                 self._beat()
             except StoreUnavailable:
                 continue  # the driver finds out by itself, and waits
 
-    def _beat(self) -> None:
-        launch = replace(self._launch, beat=time.time(), state=self._state())
+    def _beat(self, *, over: bool = False) -> None:
+        launch = replace(self._launch, beat=time.time(), state=self._state(), over=over)
         self._ledger.mark_launch(self._run, launch.text())
 
 

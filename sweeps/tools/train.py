@@ -83,7 +83,7 @@ def train_cells(cells: Sequence[Cell], console: Console, *, quiet: bool) -> "lis
         runner.check(cells)
         runner.prepare(cells, show)
         show(0, None, "training")
-        return runner.run(cells, lambda epoch, epochs: show(epoch, epochs, "training"))
+        return runner.run(cells, lambda progress: show(progress.epoch, progress.epochs, "training"))
 
 
 def scarce_classes(cell: Cell) -> str:
