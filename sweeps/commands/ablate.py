@@ -74,7 +74,7 @@ def ablate(
         from dualpt.sweeps.ledger.trial_settings import trial_values
 
         store = str(values.get("run.tracking_uri") or Run().tracking_uri)
-        values = trial_values(store, recorded) | values
+        values = trial_values(store, recorded, only_looking=dry_run) | values
     if again:
         from dualpt.sweeps.launching.again import ablation_again
 

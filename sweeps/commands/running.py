@@ -85,7 +85,7 @@ def train(
 
     if recorded is not None and method is not None:
         raise UserError(f"--method {method}: --from {recorded} brings its own; give one of them")
-    start = method or "dualpt" if recorded is None else trial_setting(store, recorded)
+    start = ("dualpt" if method is None else method) if recorded is None else trial_setting(store, recorded)
     if recorded is not None and not as_json:
         out.print(f"  the setting of {recorded}", highlight=False, markup=False)
     train_once(out, dataset, shots, seeds, start, protocol, targets, overrides or [], save, as_json, selection)

@@ -126,6 +126,8 @@ FAULTS = [
     (["train", "--dataset", "mini-pets", "--save", "/proc/none"], "--save: /proc/none cannot be written"),
     (["train", "--dataset", "mini-pets", "--shots", "4", "data.shots=2"], "--shots 4 and data.shots=2 differ"),
     (["train", "--dataset", "mini-pets", "--method", "cop"], "did you mean 'coop'?"),
+    (["train", "--dataset", "mini-pets", "--save", ""], "--save: the word behind it is empty"),
+    (["train", "--dataset", "mini-pets", "--method="], "--method: the word behind it is empty"),
     (["train", "--dataset", "mini-pets", "--protocol", "base"], "unknown protocol 'base'"),
     (["train", "--dataset", "mini-pets", "prompt.n_prompts=0"], "prompt.n_prompts"),
     (["compare", "demo"], "no such tracking store"),
