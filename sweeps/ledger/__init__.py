@@ -8,6 +8,7 @@ Writing:
 - `outbox`: results kept as files while they cannot be recorded.
 - `heartbeat`: signs of life of the launch that runs a sweep, on the sweep's run.
 - `fixed_setting`: what all launches of one sweep must share. `launch_record`: how each was launched.
+- `trials_page`: how MLflow's own page is to show a sweep.
 
 Reading:
 
