@@ -1,7 +1,7 @@
 """MLflow's page of a sweep: an address that opens on its trials, and the state that its columns come from.
 
 MLflow loads a hundred runs, the latest first, and these are cells. Its page reads the mode from the address, and
-columns, filter and order from a state that was shared under a key, a tag of the experiment (MLflow 3.17). Knows no MLflow.
+columns, filter and order from a state that was shared under a key, a tag of the experiment (MLflow 3.17).
 """
 
 import json
