@@ -297,6 +297,7 @@ def open_dispatcher(
     """
     from dualpt.sweeps.dispatch.dispatcher import Dispatcher
     from dualpt.sweeps.dispatch.interfaces import NO_CANDIDATES, CandidateSource
+    from dualpt.sweeps.launching.mlflow_page import show_trials_first
     from dualpt.sweeps.ledger.fixed_setting import fixed_text, fixed_values
     from dualpt.sweeps.ledger.mlflow import Ledger
     from dualpt.sweeps.planning.declared import declaration
@@ -328,6 +329,7 @@ def open_dispatcher(
         ledger.mark_fixed(dispatcher.sweep_run, fixed_text(sweep))
         if launched is not None:
             ledger.record_launch(dispatcher.sweep_run, launched, fixed_values(sweep))
+            show_trials_first(sweep, ledger, dispatcher.experiment, shown)
         if search is not None:
             ledger.mark_search(dispatcher.sweep_run, recorded_search(search, row))
 
