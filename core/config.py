@@ -31,13 +31,16 @@ Value = str | int | float | bool | None
 
 Protocol = Literal["few-shot", "base-to-new", "cross-dataset", "domain-generalization"]
 LlmForm = Literal["cosine", "ot", "contrastive", "kl"]
-LlmTarget = Literal["descriptions", "template", "kgcoop-template"]
+LlmTarget = Literal["descriptions", "template", "kgcoop-template", "prograd-template"]
+LlmGradient = Literal["added", "projected"]
 LocalForm = Literal["ot", "topk", "multiscale", "attention", "uniform"]
 CrossEntropy = Literal["separate", "summed"]
 Marginals = Literal["uniform", "unbalanced"]
 ClassTokenPosition = Literal["end", "middle", "front"]
+InitPlace = Literal["start", "end"]
 Precision = Literal["fp32", "bf16", "fp16"]
 LocalKind = Literal["value", "tokens"]
+DrawKind = Literal["standard", "relaxed", "realistic"]
 
 
 class Section(BaseModel):
@@ -69,20 +72,28 @@ class PromptSection(Section):
     class_specific: bool = False
     """One context per class instead of one shared by all classes."""
     init: str | None = None
-    """Words the context starts from (cut or filled with noise to L tokens), or the path of learned contexts of the same
-    shape (our `contexts.safetensors`, CoOp's `model.pth.tar-50`); None draws N(0, init_std^2)."""
+    """Words the context starts from (cut or filled to L tokens), `dataset-template` for those before the class name
+    in its template, or the path of learned contexts of the same shape (our `contexts.safetensors`, CoOp's
+    `model.pth.tar-50`); None draws N(0, init_std^2)."""
+    init_at: InitPlace = "start"
+    """Where words of `init` stand that are fewer than L tokens: at the start with noise behind them, or at the end with
+    zeros before them, as ProGrad has it."""
     init_std: float = Field(0.02, gt=0, le=1)
     """Standard deviation of the random initialisation."""
 
 
 class AlignmentSection(Section):
     llm_weight: float = Field(4.0, ge=0, le=1000)
-    """Weight of the alignment with class descriptions; 0 switches it off."""
+    """Weight of the alignment with class descriptions; 0 switches it off. Of a projected gradient, the share of the
+    conflict that is taken out, ProGrad's lambda."""
     llm_form: LlmForm = "cosine"
     """Form of the alignment with descriptions."""
     llm_target: LlmTarget = "descriptions"
     """What prompts are aligned with: LLM-written descriptions, or the hand-written template; KgCoOp's differs from
-    CoOp's on DescribableTextures."""
+    CoOp's on DescribableTextures, ProGrad's where CoOp's has words behind the class name."""
+    llm_gradient: LlmGradient = "added"
+    """How the alignment acts: its gradient is added to the cross-entropy's, or takes from that what conflicts with it
+    (ProGrad)."""
     local_weight: float = Field(0.5, ge=0, le=1000)
     """Weight of the cross-entropy on local logits; 0 switches it off."""
     local_form: LocalForm = "attention"
@@ -142,6 +153,9 @@ class DataSection(Section):
     """Folder that holds the datasets. Mini datasets lie in the cache folder unless a mini grid lies here."""
     features: str | None = None
     """Folder of imported features (`dualpt features import`), read in place of images and weights."""
+    draw: DrawKind = "standard"
+    """How many images of each class are drawn: equally many, or in proportion to the class's training images, at least
+    one of each (`relaxed`) or none of rare classes (`realistic`); see docs/protocols.md."""
     views: int = Field(1, ge=0, le=1000)
     """Cached views per training image: 1 is the plain centre crop, V > 1 draws from V random crops and flips, 0 crops
     and encodes again at every step."""
@@ -367,6 +381,11 @@ def _learns_prompts(setting: Setting) -> bool:
     return setting.learns_prompts
 
 
+def _draws_unevenly(setting: Setting) -> bool:
+    """Whether classes are drawn in proportion; keys of cells with equal draws stay what they were before."""
+    return setting.trains and setting.data.draw != "standard"
+
+
 def _loads_towers(setting: Setting) -> bool:
     return setting.data.features is None
 
@@ -390,6 +409,15 @@ def has_logits(setting: Setting) -> bool:
 def uses_llm(setting: Setting) -> bool:
     """Whether the alignment with descriptions (or the template) is in the loss."""
     return _learns_prompts(setting) and setting.alignment.llm_weight > 0
+
+
+def projects_gradient(setting: Setting) -> bool:
+    """Whether the alignment only takes from the cross-entropy's gradient what conflicts with its own."""
+    return uses_llm(setting) and setting.alignment.llm_gradient == "projected"
+
+
+def _fills_before_words(setting: Setting) -> bool:
+    return _learns_prompts(setting) and setting.prompt.init is not None and setting.prompt.init_at == "end"
 
 
 def uses_descriptions(setting: Setting) -> bool:
@@ -437,12 +465,15 @@ ACTIVE_WHEN: dict[str, Callable[[Setting], bool]] = {
         if key.split(".")[0] in {"prompt", "alignment", "inference", "optim"}
     },
     "optim.epoch_scale": lambda setting: _learns_prompts(setting) and setting.optim.epochs is None,
+    "data.draw": _draws_unevenly,
     "data.views": _learns_prompts,
     "backbone.pretrained": _loads_towers,
     "backbone.precision": _loads_towers,
     "backbone.local_features": uses_local,
+    "prompt.init_at": _fills_before_words,
     "alignment.llm_form": uses_llm,
     "alignment.llm_target": uses_llm,
+    "alignment.llm_gradient": projects_gradient,
     "alignment.local_form": uses_local,
     "alignment.global_weight": _weighs_global("alignment"),
     "alignment.cross_entropy": sums_logits,

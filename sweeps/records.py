@@ -81,6 +81,8 @@ MOVABLE = ("data.root", "data.features", "descriptions.bank", "backbone.pretrain
 DATASET_PARAM, PROTOCOL_PARAM, SHOTS_PARAM, SEED_PARAM = "data.dataset", "data.protocol", "data.shots", "data.seed"
 TARGETS_PARAM = "data.targets"
 """Only on cells whose protocol has targets."""
+DRAW_PARAM = "data.draw"
+"""Only on cells whose classes are not drawn equally often (`dualpt.core.data.draws.imbalanced`)."""
 SELECTION_PARAM = "data.selection"
 """Only on cells that are not judged by the few-shot validation images (`dualpt.core.selection_rules`)."""
 
@@ -224,6 +226,7 @@ class CellRow:
             {name: getattr(self, name) for name in (*identity, "failure", "reused_from")}
             | {
                 "selection": selection,
+                "draw": self.params.get(DRAW_PARAM, "standard" if self.shots else None),
             }
             | {name: value if math.isfinite(value) else math.nan for name, value in self.metrics.items()}
         )

@@ -23,7 +23,7 @@ PLAIN_BY_FOLDER: dict[str, set[str]] = {
 """Basenames that occur twice on a floor and whose folder makes plain what they are."""
 
 ACROSS_MODULES: dict[str, set[str]] = {
-    "core": {"inspection", "key_without_trace", "no_dead_knobs", "numerics", "transfer"},
+    "core": {"inspection", "key_without_trace", "missing_class", "no_dead_knobs", "numerics", "transfer"},
     "search_spaces": set(),
     "sweeps": {
         "collisions",

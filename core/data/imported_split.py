@@ -13,6 +13,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from dualpt.core.config import DrawKind
 from dualpt.core.data.sampling import FewShotSample, draw_few_shot, sample_fingerprint
 from dualpt.core.data.splits import PARTS, Item, Split, make_split
 from dualpt.core.errors import UserError
@@ -85,15 +86,18 @@ class ImportedSplit:
         """The draw of the most images, of which smaller ones are drawn; only where not `complete`."""
         return max(self.draws, key=lambda draw: draw.shots)
 
-    def draw(self, shots: int, seed: int) -> FewShotSample:
+    def draw(self, shots: int, seed: int, kind: DrawKind = "standard") -> FewShotSample:
         """The draw that came with the features, else one of the training rows that are there.
 
         Where only draws came with them, a smaller one is drawn of the largest; at its own number of shots every seed
         has its training images.
 
         Raises:
-            UserError: more shots than there are rows of a class.
+            UserError: more shots than there are rows of a class, or a draw in proportion to classes where the rows are
+                draws themselves.
         """
+        if kind != "standard":
+            return self._uneven(shots, seed, kind)
         split, stored = self.split, self._stored(shots, seed)
         if self.complete:
             drawn = draw_few_shot(split, shots, seed)
@@ -109,6 +113,14 @@ class ImportedSplit:
         train = _at(split.train, stored.train)
         val = drawn.val if stored.val is None else _at(split.val, stored.val)
         return FewShotSample(train, val, sample_fingerprint(train, val))
+
+    def _uneven(self, shots: int, seed: int, kind: DrawKind) -> FewShotSample:
+        if not self.complete:
+            raise UserError(
+                f"data.draw={kind}: {self.source} holds draws of {self.dataset} alone, and which classes are frequent "
+                "isn't known; import features of all training images"
+            )
+        return draw_few_shot(self.split, shots, seed, kind=kind)
 
     def metadata(self) -> str:
         """What `read_import` reads."""

@@ -2,7 +2,8 @@
 
 The draw is CoOp's: `random` seeded once, training shots first and then min(shots, 4) validation shots; classes in the
 order of their first appearance in the split file; `random.sample` where a class has enough images, and all of its
-images, without touching the generator, where it has not. Shots are not nested.
+images, without touching the generator, where it has not. Shots are not nested. Draws in proportion to the classes
+(`draws.imbalanced`) are made in the same way; their validation shots are equally many of each class.
 """
 
 import random
@@ -10,6 +11,8 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from dualpt.core.config import DrawKind
+from dualpt.core.data.draws.imbalanced import images_per_class
 from dualpt.core.data.splits import Item, Split
 from dualpt.core.files.fingerprint import rows_fingerprint
 from dualpt.core.selection_rules import MOST_FOLDS
@@ -30,7 +33,9 @@ class FewShotSample:
     """SHA-256 over (path, label) of train, then val: a seed alone does not say what was drawn."""
 
 
-def draw_few_shot(split: Split, shots: int, seed: int, among: Sequence[Item] | None = None) -> FewShotSample:
+def draw_few_shot(
+    split: Split, shots: int, seed: int, among: Sequence[Item] | None = None, kind: DrawKind = "standard"
+) -> FewShotSample:
     """Draw `shots` training and min(shots, 4) validation images per class.
 
     Where the split has no validation images (ImageNet), validation shots are drawn from the training images that the
@@ -38,10 +43,11 @@ def draw_few_shot(split: Split, shots: int, seed: int, among: Sequence[Item] | N
 
     Args:
         among: training images to draw from, in place of all of the split's.
+        kind: how many training images of each class.
     """
     generator = random.Random(seed)  # the same sequence as random.seed(seed), without disturbing other users of it
     pool = split.train if among is None else among
-    train = _draw(pool, shots, generator)
+    train = _draw(pool, shots, generator, kind)
     val_source: Sequence[Item] = split.val
     if not val_source:
         drawn = set(train)
@@ -56,13 +62,15 @@ def sample_fingerprint(train: Sequence[Item], val: Sequence[Item]) -> str:
     return rows_fingerprint(rows)
 
 
-def _draw(items: Sequence[Item], shots: int, generator: random.Random) -> list[Item]:
+def _draw(items: Sequence[Item], shots: int, generator: random.Random, kind: DrawKind = "standard") -> list[Item]:
     by_label: defaultdict[int, list[Item]] = defaultdict(list)  # in order of first appearance: sorting changes the draw
     for item in items:
         by_label[item.label].append(item)
     drawn: list[Item] = []
-    for group in by_label.values():
-        drawn += generator.sample(group, shots) if len(group) >= shots else group
+    labels = sorted(by_label)
+    counts = dict(zip(labels, images_per_class([len(by_label[k]) for k in labels], shots, kind), strict=True))
+    for label, group in by_label.items():
+        drawn += generator.sample(group, counts[label]) if len(group) >= counts[label] else group
     return drawn
 
 

@@ -10,14 +10,14 @@ from functools import cache, cached_property, lru_cache
 from pathlib import Path
 
 from dualpt.core.cell import Cell, check_rows
-from dualpt.core.config import Protocol, Setting, tests_with_descriptions, uses_descriptions
+from dualpt.core.config import DrawKind, Protocol, Setting, tests_with_descriptions, uses_descriptions
 from dualpt.core.data.catalog import DatasetInfo, dataset_info
 from dualpt.core.data.checking.image_faults import check_depth
 from dualpt.core.data.imported_split import ImportedSplit, find_import
 from dualpt.core.data.protocols import CellData, check_source, divide
 from dualpt.core.data.readers import read_split
 from dualpt.core.data.sampling import FewShotSample, draw_few_shot, folds, held_out
-from dualpt.core.data.splits import Item, Split, check_files
+from dualpt.core.data.splits import Item, Split, check_files, listing
 from dualpt.core.descriptions.bank import Sentences
 from dualpt.core.descriptions.reading import read_bank
 from dualpt.core.errors import UserError
@@ -40,6 +40,8 @@ class Dataset:
     """The data root, or the folder of imports."""
     is_imported: bool = False
     """Whether there are features in place of images."""
+    draw_kind: DrawKind = "standard"
+    """How many images of each class are drawn."""
 
     @property
     def name(self) -> str:
@@ -74,7 +76,9 @@ class Dataset:
         Raises:
             UserError: imported features of fewer images.
         """
-        return self.imported.draw(shots, seed) if self.is_imported else draw_few_shot(self.split, shots, seed)
+        if self.is_imported:
+            return self.imported.draw(shots, seed, self.draw_kind)
+        return draw_few_shot(self.split, shots, seed, kind=self.draw_kind)
 
 
 def mini_root() -> Path:
@@ -122,10 +126,10 @@ def find_dataset(setting: Setting, name: str) -> Dataset:
     """
     info = info_of(setting, name)
     if (imports := setting.data.imports) is not None:
-        dataset = Dataset(info, imports, is_imported=True)
+        dataset = Dataset(info, imports, is_imported=True, draw_kind=setting.data.draw)
         check_import(setting, dataset.imported)
         return dataset
-    return Dataset(info, data_root(setting, info))
+    return Dataset(info, data_root(setting, info), draw_kind=setting.data.draw)
 
 
 class CellInputs:
@@ -308,7 +312,7 @@ def mini_datasets_of(cells: Iterable[CellInputs]) -> dict[Path, list[str]]:
 
 
 def check_cell_files(cells: Iterable[CellInputs]) -> None:
-    """Check once per dataset that its split, the images that the cells need, and its bank are there.
+    """Check once per dataset that its split, the images that the cells need, and its bank are there, and draws.
 
     Raises:
         UserError: the first fault, in one line.
@@ -322,6 +326,7 @@ def check_cell_files(cells: Iterable[CellInputs]) -> None:
                 items |= dict.fromkeys(dataset.split.test)
         needed[inputs.source] |= dict.fromkeys((*data.train, *data.val))
         banks |= dict.fromkeys((setting, inputs.datasets[name]) for name in inputs.described)
+        _check_drawn_classes(inputs, data)
         if setting.prompt.class_specific and inputs.cell.protocol != "few-shot" and setting.learns_prompts:
             raise UserError("prompt.class_specific: other classes would have no context; use protocol=few-shot")
     for dataset, items in needed.items():
@@ -332,3 +337,17 @@ def check_cell_files(cells: Iterable[CellInputs]) -> None:
             check_depth(items, dataset.image_root)
     for setting, dataset in banks:
         read_sentences(setting, dataset)
+
+
+def _check_drawn_classes(inputs: CellInputs, data: CellData) -> None:
+    """Refuse a draw without some class where the method needs an image of each."""
+    cell, setting = inputs.cell, inputs.cell.setting
+    if not (setting.fits_features and setting.definition.definition.every_class):
+        return
+    drawn = {item.label for item in data.train}
+    if lacking := [name for label, name in enumerate(inputs.class_names("train")) if label not in drawn]:
+        remedy = "data.draw=relaxed has one of each" if setting.data.draw == "realistic" else "leave it out"
+        raise UserError(
+            f"{setting.definition.name}: needs an image of every class, and at {cell.shots} shots seed {cell.seed} of "
+            f"{cell.dataset} has none of {listing(lacking)}; {remedy}, or choose other methods"
+        )

@@ -1,7 +1,7 @@
 """Learned prompts and classifiers after training: as files, at work on images, and under inspection.
 
 - `prompts`: a file of contexts that explains itself
-- `coop_checkpoint`: prompts that CoOp or KgCoOp learned, checked and read as our own
+- `coop_checkpoint`: prompts that CoOp, KgCoOp or PLOT learned, checked and read as our own; `coop_export`: the way back
 - `classifier`: images to logits by prompts, as the cell was judged
 - `fitted`: a file of what a method on frozen features learned
 - `feature_classifier`: images to logits by it

@@ -1,11 +1,10 @@
-"""A prompt learner's checkpoint by CoOp or KgCoOp as learned prompts, which `predict` and Python use as our own.
+"""A prompt learner's checkpoint by CoOp, KgCoOp or PLOT as learned prompts, which `predict` and Python use as our own.
 
 Dassl's checkpoint says neither its dataset nor its backbone, so the user does. Most hold the token embeddings of every
 class name: names, their order and the text tower are checked against them, and nothing is taken on trust that can be
-checked. PLOT's prompts are judged by its own transport at test; they serve as a start (`prompt.init`).
+checked. PLOT's prompts classify by transport, as the preset `plot` does.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -18,7 +17,8 @@ from torch import Tensor
 from dualpt.core.cell import Cell
 from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.clip.weights import find_weights
-from dualpt.core.config import Protocol
+from dualpt.core.config import Protocol, Value
+from dualpt.core.data.draws.coop_folders import seed_in, shots_in
 from dualpt.core.descriptions.names import display_name
 from dualpt.core.errors import UserError
 from dualpt.core.files.fingerprint import file_sha256
@@ -28,12 +28,11 @@ from dualpt.core.learned.prompts import LearnedPrompts
 from dualpt.core.presets import method_setting
 from dualpt.core.prompts.contexts_file import CoopPrompts, read_coop
 
-READ_AS = ("coop", "coop-words", "kgcoop")
-"""Methods whose logits are one prompt's, so that contexts alone make the classifier."""
+PLOT = "plot"
+READ_AS = ("coop", "coop-words", "kgcoop", PLOT)
+"""Methods whose contexts alone make the classifier."""
 HALF_PRECISION = 1e-3
 """Relative difference of token embeddings that were stored in 16 bits; other words differ by their whole length."""
-SHOTS, SEED = re.compile(r"(\d+)[-_]?shots?\b"), re.compile(r"\bseed[-_]?(\d+)")
-"""As the folders of CoOp's scripts say them: `…/rn50_ep50_16shots/nctx16_cscFalse_ctpend/seed1/…`."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +51,12 @@ def origin_of(path: Path, dataset: str, shots: int | None, seed: int | None) -> 
         UserError: neither says the number of shots or the seed.
     """
     said = path.absolute().as_posix()
-    found = {"--shots": (shots, SHOTS), "--seed": (seed, SEED)}
-    values = {}
-    for option, (given, pattern) in found.items():
-        numbers = pattern.findall(said)
-        if given is None and not numbers:
-            raise UserError(f"{option}: {path} doesn't say it in a folder's name (16shots, seed1); give it")
-        values[option] = int(numbers[-1]) if given is None else given
-    return Origin(dataset, values["--shots"], values["--seed"])
+    found = {"--shots": (shots, shots_in(said)), "--seed": (seed, seed_in(said))}
+    values = {option: in_folder if given is None else given for option, (given, in_folder) in found.items()}
+    if missing := next((option for option, value in values.items() if value is None), None):
+        raise UserError(f"{missing}: {path} doesn't say it in a folder's name (16shots, seed1); give it")
+    at, by = (value or 0 for value in values.values())
+    return Origin(dataset, at, by)
 
 
 def import_checkpoint(path: Path, method: str, origin: Origin, values: Mapping[str, Any]) -> LearnedPrompts:
@@ -72,31 +69,41 @@ def import_checkpoint(path: Path, method: str, origin: Origin, values: Mapping[s
         values: of the setting, by dotted key: backbone, data root, `prompt.class_token_position`.
 
     Raises:
-        UserError: the file can't be read; a method whose logits contexts alone don't make; another dataset, order of
-            classes or backbone than it was trained with, as far as it says.
+        UserError: the file can't be read; a method whose classifier is more than its contexts; another dataset, order
+            of classes or backbone than it was trained with, as far as it says.
     """
     if method not in READ_AS:
-        hint = "; PLOT's prompts serve as a start, prompt.init=FILE" if method == "plot" else ""
-        raise UserError(f"--method: '{method}' isn't one of {', '.join(READ_AS)}{hint}")
+        raise UserError(f"--method: '{method}' isn't one of {', '.join(READ_AS)}")
     found = read_coop(path, "checkpoint")
     names = split_of(method_setting(method).with_values(values), origin.dataset).class_names
-    class_specific = found.contexts.ndim == 3
-    if class_specific and len(found.contexts) != len(names):
-        raise UserError(
-            f"{path}: holds contexts of {len(found.contexts)} classes, {origin.dataset} has {len(names)}; give its own "
-            "dataset (PLOT's prompts, a row each, serve as a start: prompt.init=FILE)"
-        )
-    shape = {"prompt.context_length": found.contexts.shape[-2], "prompt.class_specific": class_specific}
+    shape = _shape(found, method, names, origin, path)
     setting = method_setting(method).with_values({**values, **shape, "prompt.init": None})
     weights = find_weights(setting.backbone.name, setting.backbone.pretrained).fingerprint
     backbone = open_backbone(setting.backbone, weights, "the prompts were", "cpu")
-    protocol = _checked(found, TextTower(backbone.model, backbone.tokenizer), names, path)
+    protocol = _checked(found, TextTower(backbone.model, backbone.tokenizer), names, setting.prompt.n_prompts, path)
     cell = Cell(setting, origin.dataset, protocol, origin.shots, origin.seed)
-    contexts = found.contexts.unsqueeze(-3)  # CoOp has one prompt per class and no dimension for it
+    # CoOp has one prompt per class and no dimension for it
+    contexts = found.contexts if method == PLOT else found.contexts.unsqueeze(-3)
     return LearnedPrompts(contexts, cell, f"imported:{file_sha256(path)}", names, None, weights)
 
 
-def _checked(found: CoopPrompts, tower: TextTower, names: Sequence[str], path: Path) -> Protocol:
+def _shape(found: CoopPrompts, method: str, names: Sequence[str], origin: Origin, path: Path) -> dict[str, Value]:
+    """The keys of a setting that the contexts' shape decides: (L, W), CoOp's (C, L, W), or PLOT's (N, L, W)."""
+    length, three = found.contexts.shape[-2], found.contexts.ndim == 3
+    if method == PLOT:
+        if not three:
+            raise UserError(f"{path}: holds a single prompt, and PLOT has several; give the method that learned it")
+        n_prompts = len(found.contexts)
+        return {"prompt.context_length": length, "prompt.class_specific": False, "prompt.n_prompts": n_prompts}
+    if three and len(found.contexts) != len(names):
+        raise UserError(
+            f"{path}: holds contexts of {len(found.contexts)} classes, {origin.dataset} has {len(names)}; give its own "
+            "dataset (or --method plot, whose prompts are a row each)"
+        )
+    return {"prompt.context_length": length, "prompt.class_specific": three}
+
+
+def _checked(found: CoopPrompts, tower: TextTower, names: Sequence[str], n_prompts: int, path: Path) -> Protocol:
     """Compare what the checkpoint says of its classes with a dataset's; half of them is base-to-new's training."""
     *_, length, width = found.contexts.shape
     if width != tower.width:
@@ -105,11 +112,11 @@ def _checked(found: CoopPrompts, tower: TextTower, names: Sequence[str], path: P
         )
     if found.behind is None:
         return "few-shot"
-    n_classes = len(found.behind)
+    n_classes = len(found.behind) // n_prompts  # PLOT repeats the classes for every prompt
     if n_classes not in (len(names), ceil(len(names) / 2)):
         raise UserError(f"{path}: was trained on {n_classes} classes, the dataset has {len(names)}; give its dataset")
-    for name, embedded in zip(names, found.behind, strict=False):
-        expected = tower.embed(_behind(tower, name, length)).float().cpu()
+    for name, embedded in zip(names, found.behind[:n_classes], strict=False):
+        expected = tower.embed(tokens_behind(tower, name, length)).float().cpu()
         if expected.shape != embedded.shape or (expected - embedded).norm() > HALF_PRECISION * expected.norm():
             raise UserError(
                 f"{path}: '{name}' isn't its class at that place, or its text tower is another; give the dataset and "
@@ -118,7 +125,7 @@ def _checked(found: CoopPrompts, tower: TextTower, names: Sequence[str], path: P
     return "few-shot" if n_classes == len(names) else "base-to-new"
 
 
-def _behind(tower: TextTower, name: str, length: int) -> Tensor:
+def tokens_behind(tower: TextTower, name: str, length: int) -> Tensor:
     """Ids of what CoOp's prompt has behind its contexts: name, period, end and padding, up to the last position."""
     ids = [*tower.tokenizer.encode(f"{display_name(name)}."), tower.end_token]
     room = tower.context_length - 1 - length

@@ -179,6 +179,8 @@ class Method(ABC, Generic[O]):
     """Those in which it can classify every test set; others refuse it before anything is computed."""
     min_shots: ClassVar[int] = 1
     """Training images per class that it needs at least; fewer are refused before anything is computed."""
+    every_class: ClassVar[bool] = False
+    """Whether it needs a training image of every class; draws that lack one are refused before anything is computed."""
     revision: ClassVar[int] = 1
     """Part of every cell's key: raise it when the same data and options give other numbers."""
     options: ClassVar[type[Any]] = MethodOptions

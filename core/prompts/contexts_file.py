@@ -19,6 +19,8 @@ from dualpt.core.files.tensor_file import read_tensors, tensors_as_bytes, write_
 
 COOP_KEY = "ctx"
 """Name of the contexts in the prompt learners of CoOp and its descendants, after the names of modules."""
+BEFORE_KEY = "token_prefix"
+"""Name, in the same module, of the embedding of the start token, a row per class."""
 BEHIND_KEY = "token_suffix"
 """Name, in the same module, of the embeddings of what stands behind the contexts."""
 

@@ -70,7 +70,8 @@ def doctor(
 @data.command(
     epilog="Examples: [bold]dualpt data draw OxfordPets --root DATA --shots 4 --seed 1 --json[/] · "
     "[bold]dualpt data draw OxfordPets --root DATA --shots 4 --seeds 1-10 --export draws[/] · "
-    "[bold]dualpt data draw OxfordPets --root DATA --verify draws[/]"
+    "[bold]dualpt data draw OxfordPets --root DATA --verify draws[/] · "
+    "[bold]dualpt data draw Caltech101 --root DATA --draw realistic[/]"
 )
 def draw(
     words: Words = None,
@@ -84,6 +85,12 @@ def draw(
     export: Annotated[
         Path | None, typer.Option(help="Write draws as CoOp's files, DATASET/split_fewshot/shot_K-seed_S.pkl under it.")
     ] = None,
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--draw", help="standard, relaxed or realistic: equally many images per class, or in proportion to it."
+        ),
+    ] = "standard",
     verify: Annotated[
         Path | None, typer.Option(help="Compare the draws in this folder's files, of CoOp or exported, with ours.")
     ] = None,
@@ -105,6 +112,7 @@ def draw(
         shots=shots,
         seed=seed,
         seeds=seeds,
+        kind=kind,
         export=export,
         verify=verify,
         as_json=as_json,

@@ -1,4 +1,7 @@
-"""`dualpt export`, `import` and `import-prompts`. Heavy imports stay inside the commands, for a quick `--help`."""
+"""`dualpt export`, `import`, `export-prompts` and `import-prompts`.
+
+Heavy imports stay inside the commands, for a quick `--help`.
+"""
 
 import json
 from pathlib import Path
@@ -7,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from dualpt.sweeps.commands.completing import datasets, recorded_sweeps
 from dualpt.sweeps.commands.options import DEFAULT_STORE, Json, Store, new_app, out
 
 app = new_app()
@@ -14,7 +18,9 @@ app = new_app()
 
 @app.command("export", epilog="Example: [bold]dualpt export demo --out demo.zip[/]")
 def export_command(
-    name: Annotated[str, typer.Argument(help="Name of a sweep (its MLflow experiment).")],
+    name: Annotated[
+        str, typer.Argument(help="Name of a sweep (its MLflow experiment).", autocompletion=recorded_sweeps)
+    ],
     file: Annotated[Path, typer.Option("--out", help="The archive to write; it replaces a file of that name.")],
     without_files: Annotated[
         bool, typer.Option("--without-files", help="Write the numbers alone, without settings and learned contexts.")
@@ -79,21 +85,48 @@ def import_command(
 )
 def import_prompts_command(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of the prompt learner, model.pth.tar-50.")],
-    dataset: Annotated[str, typer.Option(help="The dataset it was trained on.")],
+    dataset: Annotated[str, typer.Option(help="The dataset it was trained on.", autocompletion=datasets)],
     file: Annotated[Path, typer.Option("--out", help="The file of learned prompts to write.")],
     values: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="data.root, backbone.name, prompt.class_token_position, …"),
     ] = None,
-    method: Annotated[str, typer.Option(help="coop, coop-words or kgcoop.")] = "coop",
+    method: Annotated[str, typer.Option(help="coop, coop-words, kgcoop or plot.")] = "coop",
     shots: Annotated[int | None, typer.Option(min=1, help="Shots; by default as the folders say (16shots).")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed; by default as the folders say (seed1).")] = None,
 ) -> None:
-    """Turn a checkpoint of CoOp's or KgCoOp's into a file for `dualpt predict --contexts`.
+    """Turn a checkpoint of CoOp's, KgCoOp's or PLOT's into a file for `dualpt predict --contexts`.
 
     It is checked against its dataset and backbone, and none of its code is run.
     """
     from dualpt.search_spaces.overrides import parse_overrides
-    from dualpt.sweeps.tools.import_prompts import import_prompts
+    from dualpt.sweeps.tools.coop_prompts import import_prompts
 
     import_prompts(out, checkpoint, method, dataset, shots, seed, parse_overrides(values or []), file)
+
+
+@app.command(
+    "export-prompts",
+    epilog="Example: [bold]dualpt export-prompts --cell real-grid/coop/EuroSAT/16/1 --out exported/eurosat/seed1[/]",
+)
+def export_prompts_command(
+    folder: Annotated[Path, typer.Option("--out", help="The folder to write to, --model-dir of CoOp's train.py.")],
+    values: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="backbone.pretrained, data.root, …")
+    ] = None,
+    cell: Annotated[
+        str | None,
+        typer.Option(help="A run id, a cell key, a beginning of either, or SWEEP/TRIAL/DATASET/SHOTS/SEED."),
+    ] = None,
+    contexts: Annotated[Path | None, typer.Option(help="A file that `dualpt train --save` wrote.")] = None,
+    store: Store = DEFAULT_STORE,
+) -> None:
+    """Write learned prompts as a checkpoint that the code of CoOp, KgCoOp or PLOT loads, with the same logits.
+
+    Cells of coop, kgcoop and plot can be written; prompts by which that code would classify otherwise are refused.
+    """
+    from dualpt.search_spaces.overrides import parse_overrides
+    from dualpt.sweeps.tools.coop_prompts import export_prompts
+
+    overrides = parse_overrides(values or [])
+    export_prompts(out, cell=cell, contexts=contexts, store=store, overrides=overrides, folder=folder)

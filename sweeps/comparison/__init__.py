@@ -2,7 +2,7 @@
 
 - `compare`, `draw`: the commands. `frames`, `candidate_frame`: cells and candidates as data frames.
 - `selection`: the cells that a comparison is over.
-- `tables`, `values`, `labels`: methods by datasets. `published`: rows from papers.
+- `tables`, `values`, `labels`: methods by datasets. `published`: rows from papers; `imported`: rows of other tools.
 - `claims`, `statistics`: what the cells support against a baseline. `effects`: of an ablation's factors.
 - `searched`: corrections of those claims for the search behind a selected setting.
 - `selection_basis`, `plan_remarks`: what a best candidate rests on, and plans that did not converge.

@@ -24,6 +24,7 @@ from dualpt.sweeps.comparison.formats.documents import AnyTable, to_csv, to_docu
 from dualpt.sweeps.comparison.formats.latex import to_latex, to_latex_document
 from dualpt.sweeps.comparison.formats.terminal import print_notes, print_plain, print_table
 from dualpt.sweeps.comparison.frames import finished_shots, read_frame
+from dualpt.sweeps.comparison.imported.import_beside import NOTHING_IMPORTED, Imported, imported_for, imported_rows
 from dualpt.sweeps.comparison.labels import find_method
 from dualpt.sweeps.comparison.plain import PlainTable
 from dualpt.sweeps.comparison.published import BACKBONE_PARAMS, Published, published_for, published_rows
@@ -60,6 +61,7 @@ def compare_sweeps(
     common: bool = False,
     mix_selections: bool = False,
     published: bool = False,
+    imported: Sequence[Path] = (),
     oracle: bool = False,
     form: str = "table",
     output: Path | None = None,
@@ -75,11 +77,18 @@ def compare_sweeps(
     check_output(form, output)
     check_metric(metric)
     _check_words(protocol=(protocol, get_args(Protocol)))
-    frames = {name: read_frame(name, store, BACKBONE_PARAMS if published else ()) for name in dict.fromkeys(names)}
+    frames = {
+        name: read_frame(name, store, BACKBONE_PARAMS if published or imported else ()) for name in dict.fromkeys(names)
+    }
     selection = select(frames, protocol=protocol, common=common, mix_selections=mix_selections)
-    beside = published_for(selection) if published else ()
     tables = comparison_tables(
-        selection, shots=shots, all_shots=all_shots, metric=metric, baseline=baseline, published=beside
+        selection,
+        shots=shots,
+        all_shots=all_shots,
+        metric=metric,
+        baseline=baseline,
+        published=published_for(selection) if published else (),
+        imported=imported_for(selection, imported) if imported else NOTHING_IMPORTED,
     )
     if oracle:
         tables.append(_oracle(frames, metric or own_metric(selection.protocol), selection.protocol))
@@ -128,6 +137,7 @@ def comparison_tables(
     metric: str | None = None,
     baseline: str | None = None,
     published: Sequence[Published] = (),
+    imported: Imported = NOTHING_IMPORTED,
 ) -> list[AnyTable]:
     """The tables that the protocol asks for, the one by datasets first.
 
@@ -138,6 +148,7 @@ def comparison_tables(
         metric: None is the protocol's own (with all halves for base-to-new).
         baseline: a method by name or title; differences to it and statistics are then shown as well.
         published: rows to set beside ours (see `published_for`).
+        imported: rows of other tools, likewise (see `imported_for`).
 
     Raises:
         UserError: no finished cell, or no such method.
@@ -156,22 +167,23 @@ def comparison_tables(
         metrics = HALVES[::-1] if selection.protocol == "base-to-new" and metric is None else (shown,)
         own = [comparison(cells, grid, shots=k, metric=m) for m in metrics]
         own += [base_to_new(cells, grid, shots=k)] if len(metrics) > 1 else []
-        tables += [_beside(table, published, selection, k) for table in own] if published else own
+        tables += [_beside(table, published, imported, selection, k) for table in own]
         if chosen is not None:
             tables.append(differences(cells, grid, chosen, shots=k, metric=shown))
     statistics = [] if chosen is None or by_target else _statistics(selection, chosen, counts or [0], shown)
     if all_shots and selection.protocol not in TRANSFER_PROTOCOLS:
-        averages = by_shots(cells, grid, metric=shown)
-        tables.append(_beside(averages, published, selection, None) if published else averages)
+        tables.append(_beside(by_shots(cells, grid, metric=shown), published, imported, selection, None))
     how = tuple(f"selection {IN_WORDS.get(rule, rule)}" for rule in selection.rules)
     first = replace(tables[0], remarks=(*tables[0].remarks, *how, *selection.remarks))
     all_of_them: list[AnyTable] = [first, *tables[1:], *statistics]
-    return [_headed(table, selection.rules) for table in all_of_them]
+    return [_headed(table, selection) for table in all_of_them]
 
 
-def _headed(table: AnyTable, rules: Sequence[str]) -> AnyTable:
-    """With how settings were selected in its title, wherever that is not the field's way."""
-    return table if set(rules) <= {"validation"} else replace(table, title=f"{table.title}; {' and '.join(rules)}")
+def _headed(table: AnyTable, selection: Selection) -> AnyTable:
+    """With how settings were selected and classes drawn in its title, wherever that is not the field's way."""
+    words = [] if set(selection.rules) <= {"validation"} else [" and ".join(selection.rules)]
+    words += [] if set(selection.draws) <= {"standard"} else [f"{' and '.join(selection.draws)} draws"]
+    return replace(table, title="; ".join([table.title, *words])) if words else table
 
 
 def _statistics(selection: Selection, baseline: str, shots: Sequence[int], metric: str) -> list[PlainTable]:
@@ -190,9 +202,15 @@ def _oracle(frames: Mapping[str, pd.DataFrame], metric: str, protocol: str) -> P
 
 
 def _beside(
-    table: ComparisonTable, published: Sequence[Published], selection: Selection, shots: int | None
+    table: ComparisonTable,
+    published: Sequence[Published],
+    imported: Imported,
+    selection: Selection,
+    shots: int | None,
 ) -> ComparisonTable:
-    return joined(table, published_rows(published, table, datasets=selection.datasets, shots=shots))
+    """The table with the rows of others before its own."""
+    with_imported = joined(table, imported_rows(imported, table, datasets=selection.datasets, shots=shots))
+    return joined(with_imported, published_rows(published, table, datasets=selection.datasets, shots=shots))
 
 
 def own_metric(protocol: str) -> str:

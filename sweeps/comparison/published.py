@@ -125,14 +125,15 @@ def published_for(selection: Selection) -> tuple[Published, ...]:
     if not tables:
         raise UserError(f"--published: no published table of {selection.protocol} ships")
     own = sorted(set(selection.cells[BACKBONE_NAME].dropna()))
-    if found := tuple(table for table in tables if all(_same_family(name, table.backbone) for name in own)):
+    if found := tuple(table for table in tables if all(same_family(name, table.backbone) for name in own)):
         _check_weights(selection.cells)
         return found
     known = " or ".join(dict.fromkeys(table.backbone for table in tables))
     raise UserError(f"--published: published with {known}, and these cells with {', '.join(own)}")
 
 
-def _same_family(name: str, backbone: str) -> bool:
+def same_family(name: str, backbone: str) -> bool:
+    """Whether a backbone is the architecture that others name, whatever their spelling of OpenAI's activation."""
     return name == backbone or name == f"{backbone}-quickgelu"
 
 

@@ -28,6 +28,8 @@ class Selection:
     seeds: tuple[int, ...]
     rules: tuple[str, ...] = ()
     """By which images settings were selected and options chosen (`core.selection_rules`); several only where mixed."""
+    draws: tuple[str, ...] = ()
+    """How many images of each class were drawn (`data.draw`); several where a sweep compares them, or if mixed."""
     searches: Mapping[str, Search] = field(default_factory=dict)
     """Sweep -> the candidates that its selected setting was chosen from."""
     remarks: tuple[str, ...] = ()
@@ -51,10 +53,11 @@ def select(
         frames: sweep name -> its cells.
         protocol: needed where the sweeps hold cells of several.
         common: compare several sweeps on the datasets, shots and seeds that all of them cover.
-        mix_selections: compare sweeps whose settings were selected by different images.
+        mix_selections: compare sweeps whose settings were selected by different images, or whose draws differ in kind.
 
     Raises:
-        UserError: a sweep without comparable cells, several protocols or selections, or grids that differ.
+        UserError: a sweep without comparable cells, several protocols, selections or kinds of draws, or grids that
+            differ.
     """
     chosen = {name: _of_protocol(name, frame, protocol) for name, frame in frames.items()}
     protocols = {name: str(cells["protocol"].iloc[0]) for name, cells in chosen.items()}
@@ -66,7 +69,14 @@ def select(
         found = ", ".join(f"'{name}' has {' and '.join(words)}" for name, words in rules.items())
         raise UserError(
             f"the sweeps differ in selection ({found}), and one saw more images than another: compare fewer sweeps, or "
-            "set them side by side with `dualpt compare --mix-selections`"
+            "set them side by side with --mix-selections"
+        )
+    draws = {name: own for name, cells in chosen.items() if (own := _draws(cells))}
+    if len(set(draws.values())) > 1 and not mix_selections:
+        found = ", ".join(f"'{name}' has {' and '.join(words)}" for name, words in draws.items())
+        raise UserError(
+            f"the sweeps differ in how classes are drawn ({found}): compare fewer sweeps, or set them side by side "
+            "with `dualpt compare --mix-selections`"
         )
     grids = {name: grid_of(cells) for name, cells in chosen.items()}
     if len(grids) > 1:
@@ -86,6 +96,7 @@ def select(
         shots=tuple(shots),
         seeds=tuple(seeds),
         rules=tuple(sorted({word for own in rules.values() for word in own})),
+        draws=tuple(sorted({word for own in draws.values() for word in own})),
         searches={name: search_of(frame, shown) for name, frame in frames.items()},
         remarks=tuple(remarks),
     )
@@ -109,6 +120,11 @@ def _rules(cells: pd.DataFrame) -> tuple[str, ...]:
         return ("validation",)
     found = {str(rule) for rule in cells["selection"].dropna()}
     return tuple(sorted(found - {"none"} or found))
+
+
+def _draws(cells: pd.DataFrame) -> tuple[str, ...]:
+    """How its classes are drawn; empty where nothing is trained."""
+    return tuple(sorted(set(cells["draw"].dropna()))) if "draw" in cells else ("standard",)
 
 
 Axes = tuple[list[str], list[int], list[int]]

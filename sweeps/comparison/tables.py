@@ -77,7 +77,9 @@ class ComparisonTable:
     baseline: str | None = None
     """The method that entries are differences to; None where they are values."""
     published: frozenset[str] = frozenset()
-    """Rows that others have measured."""
+    """Rows from papers."""
+    imported: frozenset[str] = frozenset()
+    """Rows from the files of other tools."""
     remarks: tuple[str, ...] = ()
     """What a reader must know besides n, spread and missing cells."""
     shots: int | None = None
@@ -93,10 +95,16 @@ class ComparisonTable:
     @property
     def sections(self) -> list[tuple[str, tuple[str, ...]]]:
         """The methods by groups, each with its title; all in one without a title where they are few."""
-        titles = {m: "published by others" if m in self.published else GROUPS[group_of(m)] for m in self.methods}
+        titles = {m: self._group(m) for m in self.methods}
         if len(self.methods) < MANY_METHODS or len(set(titles.values())) < 2:
             return [("", self.methods)]
         return [(title, tuple(of_group)) for title, of_group in itertools.groupby(self.methods, key=titles.__getitem__)]
+
+    def _group(self, method: str) -> str:
+        """What its group is called."""
+        if method in self.imported:
+            return "imported"
+        return "published by others" if method in self.published else GROUPS[group_of(method)]
 
     def head(self, column: str) -> str:
         """The title of a column."""
@@ -127,7 +135,8 @@ class ComparisonTable:
 
     def notes(self) -> list[str]:
         """What a reader must know: seeds, spread, what is missing."""
-        own = [(m, entry.n) for (m, _), entry in self.entries.items() if entry is not None and m not in self.published]
+        foreign = self.published | self.imported
+        own = [(m, entry.n) for (m, _), entry in self.entries.items() if entry is not None and m not in foreign]
         counts = " or ".join(map(str, sorted({n for _, n in own}))) or "no"
         measure = self.measure
         unit = f"{measure.title} in {measure.unit}"
@@ -297,12 +306,13 @@ def target_metrics(cells: pd.DataFrame) -> list[str]:
 
 
 def joined(table: ComparisonTable, other: ComparisonTable) -> ComparisonTable:
-    """Put the rows of another table (published ones) before those of a table with the same columns."""
+    """Put the rows of another table (published or imported ones) before those of a table with the same columns."""
     return replace(
         table,
         methods=(*other.methods, *table.methods),
         entries={**table.entries, **{(m, c): other.entries.get((m, c)) for m in other.methods for c in table.columns}},
         published=table.published | other.published,
+        imported=table.imported | other.imported,
         remarks=(*table.remarks, *other.remarks),
     )
 

@@ -5,7 +5,7 @@
 - `features`: the feature store built and looked after. `feature_imports`: features that somebody else computed.
 - `train`: one setting on one dataset. `predict`: learned prompts on any images.
 - `evaluate`: metrics that finished cells lack. `doctor`: is this machine ready? `settings`: every knob, listed.
-- `import_prompts`: what CoOp and KgCoOp learned, as a file of learned prompts.
+- `coop_prompts`: learned prompts from and for the code of CoOp, KgCoOp and PLOT.
 - `leftovers`: what killed processes left on this machine (`dualpt doctor --clean`).
 
 May use `core`, `planning`, `ledger` and `comparison`.

@@ -3,18 +3,20 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast, get_args
 
 from rich.console import Console
 
+from dualpt.core.config import DrawKind
 from dualpt.core.data.catalog import DatasetInfo, dataset_info
-from dualpt.core.data.draw_files import FOLDER, Draw, draw_file, read_draw, shots_and_seed, write_draw
+from dualpt.core.data.draws.draw_files import FOLDER, Draw, draw_file, read_draw, shots_and_seed, write_draw
 from dualpt.core.data.readers import read_split
 from dualpt.core.data.sampling import FewShotSample, draw_few_shot
 from dualpt.core.data.split_file import read_split_file
 from dualpt.core.data.splits import Item, Split, listing
-from dualpt.core.errors import UserError
+from dualpt.core.errors import UserError, nearest
 from dualpt.sweeps.outputs import writable_folder
 from dualpt.sweeps.tools.data import root_of
 from dualpt.sweeps.tools.train import seeds_of
@@ -32,9 +34,10 @@ class Source:
     image_folder: str
     """Its image root under a data root."""
     image_root: Path
+    kind: DrawKind = "standard"
 
     def draw(self, shots: int, seed: int) -> FewShotSample:
-        return draw_few_shot(self.split, shots, seed)
+        return draw_few_shot(self.split, shots, seed, kind=self.kind)
 
 
 def draw_samples(
@@ -46,6 +49,7 @@ def draw_samples(
     shots: int,
     seed: int,
     seeds: str | None = None,
+    kind: str = "standard",
     export: Path | None = None,
     verify: Path | None = None,
     as_json: bool,
@@ -61,7 +65,9 @@ def draw_samples(
         raise UserError("--seeds: only --export takes several; print one draw with --seed")
     if dataset is None and (split_file is None or export is not None or verify is not None):
         raise UserError("name a dataset" + ("" if export or verify else ", or give a split file with --split"))
-    source = _source(dataset, root, split_file)
+    if kind not in (kinds := get_args(DrawKind)):
+        raise UserError(f"--draw: unknown kind '{kind}'{nearest(kind, kinds)} (known: {', '.join(kinds)})")
+    source = replace(_source(dataset, root, split_file), kind=cast(DrawKind, kind))
     if export is not None:
         numbers = list(dict.fromkeys(seeds_of(seeds) if seeds is not None else [seed]))
         if min(numbers) < 0:
@@ -105,6 +111,12 @@ def _print(source: Source, shots: int, seed: int, as_json: bool) -> None:
         for item in items:
             print(part, item.label, item.path, item.class_name, sep="\t")
     print(f"# {source.name}: {len(sample.train)} train, {len(sample.val)} val; fingerprint {sample.fingerprint}")
+    if source.kind != "standard":
+        counts = Counter(item.label for item in sample.train)
+        lacking = [name for label, name in enumerate(source.split.class_names) if not counts[label]]
+        per_class = [counts[label] for label in range(len(source.split.class_names))]
+        without = f"; none of {listing(lacking)}" if lacking else ""
+        print(f"# {source.kind}: {min(per_class)} to {max(per_class)} training images per class{without}")
 
 
 def _export(console: Console, source: Source, shots: int, seeds: Sequence[int], folder: Path, as_json: bool) -> None:
@@ -125,7 +137,7 @@ def _export(console: Console, source: Source, shots: int, seeds: Sequence[int], 
         console.print(
             f"  {one['file']}: fingerprint {one['fingerprint']}", highlight=False, markup=False, soft_wrap=True
         )
-    if short := _short_classes(source, shots):
+    if source.kind == "standard" and (short := _short_classes(source, shots)):
         line = f"  note: fewer than {shots} training images of {listing(short)}: each draw takes all of them"
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     line = f"  {len(written)} draws of {source.name}; CoOp's code takes them where its data root holds these folders"

@@ -72,7 +72,7 @@ def predict(
     files, others = image_files(images)
     if output is not None:
         check_file(output, "--output")
-    learned = _learned(cell, contexts, store, overrides)
+    learned = learned_by(cell, contexts, store, overrides)
     classifier = classifier_of(learned, None if classes is None else _class_names(classes))
     predictions = []
     with progress_bar(console, quiet=form != "table" or not console.is_terminal) as bar:
@@ -123,9 +123,14 @@ def image_files(given: Iterable[Path]) -> tuple[list[Path], int]:
     return list(files), others
 
 
-def _learned(
+def learned_by(
     cell: str | None, contexts: Path | None, store: str, overrides: Mapping[str, Any]
 ) -> "LearnedPrompts | LearnedClassifier":
+    """What a recorded cell learned, or what a file holds; exactly one of them is given.
+
+    Raises:
+        UserError: none or both are given, no such cell or file, or an override of what it was learned with.
+    """
     if (cell is None) == (contexts is None):
         raise UserError("give the prompts once: --cell ID from a store, or --contexts FILE from `dualpt train --save`")
     if cell is not None:

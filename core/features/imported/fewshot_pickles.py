@@ -1,11 +1,11 @@
-"""The draws in Dassl's `split_fewshot` files (`dualpt.core.data.draw_files`) as rows of imported features."""
+"""The draws in Dassl's `split_fewshot` files (`dualpt.core.data.draws.draw_files`) as rows of imported features."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from dualpt.core.data.draw_files import CLASS, FOLDER, shots_and_seed, unpickled
+from dualpt.core.data.draws.draw_files import CLASS, FOLDER, shots_and_seed, unpickled
 from dualpt.core.data.imported_split import StoredDraw
 from dualpt.core.data.split_file import relative_path
 from dualpt.core.data.splits import Item, Split

@@ -32,6 +32,7 @@ class Clap(Method[ClapOptions]):
     short_title: ClassVar = "CLAP"
     group: ClassVar = "adapter"
     source: ClassVar = "jusiro/CLAP@dbdf409: trainers/adapters.py (ZS, l2), configs/trainers/SGD_lr1e-1_B256_ep300.yaml"
+    every_class = True
     options: ClassVar = ClapOptions
     packable: ClassVar = frozenset({"learning_rate", "penalty_weight"})
 

@@ -55,6 +55,7 @@ class LpPlusPlus(Method[LpPlusPlusOptions]):
     short_title: ClassVar = "LP++"
     group: ClassVar = "adapter"
     source: ClassVar = "FereshteShakeri/FewShot-CLIP-Strong-Baseline@f81054f: methods/linear_probe_p2.py"
+    every_class = True
     options: ClassVar = LpPlusPlusOptions
 
     def needs(self, options: LpPlusPlusOptions) -> Needs:

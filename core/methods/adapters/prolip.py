@@ -44,6 +44,7 @@ class Prolip(Method[ProlipOptions]):
     protocols: ClassVar[frozenset[Protocol]] = frozenset(
         {"few-shot", "base-to-new", "cross-dataset", "domain-generalization"}
     )
+    every_class = True
     options = ProlipOptions
     packable = PACKABLE
 

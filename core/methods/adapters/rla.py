@@ -36,6 +36,7 @@ class Rla(Method[RlaOptions]):
     protocols: ClassVar[frozenset[Protocol]] = frozenset(
         {"few-shot", "base-to-new", "cross-dataset", "domain-generalization"}
     )
+    every_class = True
     options = RlaOptions
     packable = PACKABLE
 

@@ -59,6 +59,7 @@ class TipAdapterF(Method[TipAdapterFOptions]):
     short_title = "Tip-F"
     group: ClassVar[Group] = "adapter"
     source = "arXiv 2207.09519; gaopengcuhk/Tip-Adapter@d0e2d6f: main.py, configs"
+    every_class = True
     options = TipAdapterFOptions
     packable = frozenset({"learning_rate", "train_alpha", "train_beta"})
 

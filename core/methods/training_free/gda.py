@@ -84,6 +84,7 @@ class Gda(Method[GdaOptions]):
     group: ClassVar[Group] = "training-free"
     source = "arXiv 2402.04087; mrflogs/ICLR24@560fe21: main_few_shots.py, main_base2new.py"
     protocols: ClassVar[frozenset[Protocol]] = frozenset({"few-shot", "base-to-new"})
+    every_class = True
     options = GdaOptions
     by_protocol: ClassVar[Mapping[Protocol, Mapping[str, Any]]] = {"base-to-new": {"covariance": "class-mean"}}
 

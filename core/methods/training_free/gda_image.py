@@ -29,6 +29,7 @@ class GdaImage(Method[GdaImageOptions]):
     short_title = "GDA img."
     group: ClassVar[Group] = "training-free"
     source = "arXiv 2402.04087; mrflogs/ICLR24@560fe21: main_few_shots.py, without its zero-shot logits"
+    every_class = True
     options = GdaImageOptions
 
     def needs(self, options: GdaImageOptions) -> Needs:

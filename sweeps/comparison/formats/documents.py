@@ -31,6 +31,7 @@ def to_frame(table: ComparisonTable) -> pd.DataFrame:
             "n": 0 if entry is None else entry.n,
             "place": table.place(method, column),
             "published": method in table.published,
+            "imported": method in table.imported,
             "shots": int(column) if table.shots is None else table.shots,
             "seeds": " ".join(map(str, table.seeds)),
         }

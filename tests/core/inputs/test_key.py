@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from dualpt.core.cell import Cell
-from dualpt.core.inputs.key import cell_key, numerics_of
-from dualpt.core.inputs.reading import CellInputs
+from dualpt.core.errors import UserError
+from dualpt.core.inputs.key import cell_key, key_of, numerics_of
+from dualpt.core.inputs.reading import CellInputs, check_cell_files
 from dualpt.core.presets import method_setting
 
 CLASSES = {"eurosat/2750": ("Forest", "River"), "ucf101/UCF-101-midframes": ("Archery", "Biking")}
@@ -81,3 +82,37 @@ def test_plots_rule_for_global_logits_has_the_key_of_the_weight_that_it_gives(da
     one = plot.with_values({"alignment.global_weight": 1.0, "inference.global_weight": 1.0})
     rule, without, with_it = (cell_key(Cell(setting, "EuroSAT", "few-shot", 2, 1)) for setting in (plot, zero, one))
     assert rule == without != with_it
+
+
+def test_how_classes_are_drawn_is_part_of_the_key_where_it_changes_the_draw(data: Path) -> None:
+    values = {"data.root": str(data), "backbone.name": "ViT-B-32", "backbone.pretrained": str(data / "weights.bin")}
+    make_uneven(data)
+
+    def inputs(method: str, **more: str) -> CellInputs:
+        setting = method_setting(method, {**values, **{f"data.{key}": value for key, value in more.items()}})
+        shots, seed = (2, 1) if setting.trains else (0, 0)
+        return CellInputs(Cell(setting, "EuroSAT", "few-shot", shots, seed))
+
+    kinds = {kind: inputs("coop", draw=kind) for kind in ("standard", "relaxed", "realistic")}
+    counts = {kind: [item.label for item in one.data.train].count(1) for kind, one in kinds.items()}
+    assert counts == {"standard": 1, "relaxed": 1, "realistic": 0}
+    assert len({key_of(one) for one in kinds.values()}) == 3
+    assert key_of(inputs("coop")) == key_of(kinds["standard"])
+    assert key_of(inputs("zero-shot", draw="realistic")) == key_of(inputs("zero-shot"))
+    with pytest.raises(
+        UserError, match=r"gda: needs an image of every class, and at 2 shots seed 1 of EuroSAT has none "
+    ):
+        check_cell_files([inputs("gda", draw="realistic")])
+    check_cell_files([inputs("gda", draw="relaxed"), inputs("ss-text", draw="realistic")])
+
+
+def make_uneven(data: Path) -> None:
+    """Give the second class of EuroSAT one training image of eight."""
+    path = data / "eurosat" / "split_zhou_EuroSAT.json"
+    parts = json.loads(path.read_text())
+    forest = [row for row in parts["train"] if row[1] == 0]
+    more = [[f"Forest/more{number}.jpg", 0, "Forest"] for number in range(4)]
+    for name, *_ in more:
+        (data / "eurosat" / "2750" / name).write_bytes(name.encode())
+    river = [row for row in parts["train"] if row[1] == 1][:1]
+    path.write_text(json.dumps({**parts, "train": [*forest, *more, *river]}))

@@ -1,11 +1,11 @@
 """What CoOp learned gives the logits that CoOp's own module gives, and a checkpoint of something else is refused."""
 
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dualpt.core.arrays import ImageFeatures
@@ -16,9 +16,9 @@ from dualpt.core.inputs.reading import split_of
 from dualpt.core.learned.classifier import PromptClassifier
 from dualpt.core.learned.coop_checkpoint import Origin, import_checkpoint, origin_of
 from dualpt.core.learned.prompts import LearnedPrompts, load_prompts, save_prompts
+from tests.core.learned.coops_module import LENGTH, PromptLearner, coops_logits, plots_logits, saved
 
 ORIGIN = Origin("mini-tiles", 16, 1)
-LENGTH = 4
 
 
 @pytest.fixture(scope="module")
@@ -31,47 +31,6 @@ def names() -> tuple[str, ...]:
 def backbone() -> Backbone:
     section = Setting().backbone
     return load_backbone(section.name, section.pretrained, section.precision, "cpu")
-
-
-class PromptLearner(nn.Module):
-    """CoOp's (KaiyangZhou/CoOp@ff61507: trainers/coop.py), with the class name at the end."""
-
-    def __init__(self, backbone: Backbone, names: tuple[str, ...], class_specific: bool = False) -> None:
-        super().__init__()
-        texts = [" ".join(["X"] * LENGTH) + " " + name.replace("_", " ") + "." for name in names]
-        tokenizer = backbone.tokenizer
-        rows = [[tokenizer.sot_token_id, *tokenizer.encode(text), tokenizer.eot_token_id] for text in texts]
-        positions = len(backbone.model.positional_embedding)
-        self.tokens = torch.tensor([row + [0] * (positions - len(row)) for row in rows])
-        with torch.no_grad():
-            embedding = backbone.model.token_embedding(self.tokens)
-        shape = (len(names), LENGTH) if class_specific else (LENGTH,)
-        generator = torch.Generator().manual_seed(3)
-        self.ctx = nn.Parameter(torch.randn(*shape, embedding.shape[-1], generator=generator) * 0.1)
-        self.register_buffer("token_prefix", embedding[:, :1])
-        self.register_buffer("token_suffix", embedding[:, 1 + LENGTH :])
-
-    def forward(self) -> Tensor:
-        ctx = self.ctx if self.ctx.ndim == 3 else self.ctx.expand(len(self.tokens), -1, -1)
-        return torch.cat([self.token_prefix, ctx, self.token_suffix], dim=1)  # type: ignore[list-item]
-
-
-@torch.no_grad()
-def coops_logits(backbone: Backbone, learner: PromptLearner, images: Tensor) -> Tensor:
-    """As CoOp's CustomCLIP: all positions, the feature at the end token, cosine times the scale."""
-    model = backbone.model
-    x = learner() + model.positional_embedding
-    x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask))
-    text = x[torch.arange(len(x)), learner.tokens.argmax(dim=-1)] @ model.text_projection
-    return model.logit_scale.exp() * images @ F.normalize(text, dim=-1).T
-
-
-def saved(learner: PromptLearner, path: Path, *, half: bool = False, buffers: bool = True) -> Path:
-    """As Dassl saves it."""
-    state = {key: value.half() if half else value for key, value in learner.state_dict().items()}
-    kept = {key: value for key, value in state.items() if buffers or key == "ctx"}
-    torch.save({"state_dict": kept, "epoch": 50, "optimizer": None}, path)
-    return path
 
 
 def imported(path: Path, method: str = "coop", origin: Origin = ORIGIN) -> LearnedPrompts:
@@ -129,9 +88,42 @@ def test_another_backbone_is_refused(tmp_path: Path) -> None:
         imported(tmp_path / "model.pth.tar-50")
 
 
-def test_plots_prompts_are_no_classifier(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"'plot' isn't one of coop, .*; PLOT's prompts serve as a start"):
-        imported(tmp_path / "model.pth.tar-50", "plot")
+@pytest.mark.parametrize("dataset", ["mini-tiles", "ImageNet"])
+def test_the_logits_are_those_of_plots_module(
+    backbone: Backbone, names: tuple[str, ...], dataset: str, tmp_path: Path
+) -> None:
+    learner = PromptLearner(backbone, names, n_prompts=3)
+    prompts = imported(saved(learner, tmp_path / "model.pth.tar-50"), "plot")
+    assert prompts.contexts.shape == (3, LENGTH, learner.ctx.shape[-1])
+    prompts = replace(prompts, cell=replace(prompts.cell, dataset=dataset))
+    classifier = PromptClassifier(prompts, device="cpu")
+    width = classifier.prompt_features.shape[-1]
+    pooled, patches = (F.normalize(torch.randn(*shape, width), dim=-1) for shape in ((5,), (5, 9)))
+    found = classifier.logits(ImageFeatures(pooled, patches, torch.zeros(5, dtype=torch.int64)))
+    sweeps = prompts.cell.setting.alignment.ot_iterations
+    pooled_too = dataset == "ImageNet"
+    expected = plots_logits(backbone, learner, pooled, patches, sweeps=sweeps, threshold=0.0, pooled_too=pooled_too)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=2e-3)
+    # PLOT stops once its plans change by less than 0.01 on average over the batch; ours sweep on
+    stopped = plots_logits(backbone, learner, pooled, patches, sweeps=100, threshold=1e-2, pooled_too=pooled_too)
+    assert (found - stopped).abs().max() < 0.05
+    assert found.std() > 0.3  # so the tolerances say something
+
+
+def test_plot_in_half_precision_and_base_to_new(backbone: Backbone, names: tuple[str, ...], tmp_path: Path) -> None:
+    base = names[: ceil(len(names) / 2)]
+    learner = PromptLearner(backbone, base, n_prompts=4)
+    prompts = imported(saved(learner, tmp_path / "model.pth.tar-50", half=True), "plot")
+    assert (prompts.cell.protocol, prompts.cell.setting.prompt.n_prompts) == ("base-to-new", 4)
+    with pytest.raises(UserError, match=r"holds contexts of 4 classes, .* \(or --method plot, whose prompts are a row"):
+        imported(tmp_path / "model.pth.tar-50")
+    with pytest.raises(UserError, match="holds a single prompt, and PLOT has several"):
+        imported(saved(PromptLearner(backbone, names), tmp_path / "model.pth.tar-1"), "plot")
+
+
+def test_a_method_that_is_more_than_its_contexts(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"'cocoop' isn't one of coop, coop-words, kgcoop, plot"):
+        imported(tmp_path / "model.pth.tar-50", "cocoop")
 
 
 def test_what_the_folders_say() -> None:

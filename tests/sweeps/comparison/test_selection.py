@@ -7,6 +7,7 @@ import pytest
 
 from dualpt.core.errors import UserError
 from dualpt.core.results import TEST_ACCURACY
+from dualpt.sweeps.comparison.compare import comparison_tables
 from dualpt.sweeps.comparison.selection import select
 
 
@@ -90,3 +91,17 @@ def test_a_fixed_recipe_stands_beside_what_was_selected() -> None:
     assert select({"a": pd.concat([cells, zero])}).rules == ("support-holdout",)
     assert select({"a": sweep(selection="none")}).rules == ("none",)
     assert select({"a": sweep()}).rules == ("validation",)
+
+
+def test_sweeps_whose_classes_are_drawn_otherwise_are_not_mixed_unless_asked() -> None:
+    first, second = sweep(draw="standard"), sweep(("plot",), draw="realistic")
+    with pytest.raises(UserError, match=r"differ in how classes are drawn .'a' has standard, 'b' has realistic.: "):
+        select({"a": first, "b": second})
+    both = select({"a": first, "b": second}, mix_selections=True)
+    assert both.draws == ("realistic", "standard")
+    titles = [table.title for table in comparison_tables(both)]
+    assert titles == ["test/accuracy at 4 shots; realistic and standard draws"]
+    zero = sweep(("zero-shot",), shots=(0,), seeds=(0,), draw=None)
+    alone = select({"b": pd.concat([second, zero])})
+    assert [table.title for table in comparison_tables(alone)] == ["test/accuracy at 4 shots; realistic draws"]
+    assert [table.title for table in comparison_tables(select({"a": first}))] == ["test/accuracy at 4 shots"]

@@ -9,7 +9,7 @@ import pytest
 from click.testing import Result
 
 from dualpt.core.data.catalog import REAL_GRID
-from dualpt.core.data.draw_files import pickled
+from dualpt.core.data.draws.draw_files import pickled
 from dualpt.core.data.splits import Item
 from dualpt.core.errors import UserError
 from tests.sweeps.tools.test_data import dualpt
@@ -141,3 +141,16 @@ class TestExported:
         (tmp_path / "shot_1-seed_1.pkl").write_bytes(pickle.dumps({"train": [print]}))
         with pytest.raises(UserError, match=r"it names builtins\.print"):
             self.draw("--root", miniature, "--verify", tmp_path)
+
+
+def test_draws_as_uneven_as_the_classes(tmp_path: Path) -> None:
+    rows = [[f"{name}/{n}.jpg", label, name] for label, name in enumerate("abc") for n in range((20, 4, 1)[label])]
+    split = tmp_path / "split.json"
+    split.write_text(json.dumps({"train": rows, "val": rows[:1], "test": rows[:1]}))
+    words = ("data", "draw", "--split", split, "--shots", 2, "--draw")
+    said = dualpt(*words, "realistic").stdout
+    assert said.endswith("# realistic: 0 to 5 training images per class; none of c\n")
+    assert len([line for line in said.splitlines() if line.startswith("train")]) == 6
+    assert dualpt(*words, "relaxed").stdout.endswith("# relaxed: 1 to 4 training images per class\n")
+    with pytest.raises(UserError, match=r"--draw: unknown kind 'realistik'; did you mean 'realistic'\?"):
+        dualpt(*words, "realistik")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dualpt.core.data.draw_files import CLASS, MODULE, draw_file, pickled, read_draw, shots_and_seed, write_draw
+from dualpt.core.data.draws.draw_files import CLASS, MODULE, draw_file, pickled, read_draw, shots_and_seed, write_draw
 from dualpt.core.data.splits import Item
 from dualpt.core.errors import UserError
 

@@ -1,4 +1,4 @@
-"""`dualpt import-prompts` as it is typed: a checkpoint becomes a file of learned prompts, or nothing is written."""
+"""`dualpt import-prompts` and `export-prompts` as they are typed: a file of the other kind, or nothing is written."""
 
 from pathlib import Path
 
@@ -29,6 +29,13 @@ def test_from_a_checkpoint_to_a_file(tmp_path: Path) -> None:
     said = run("import-prompts", folder / "model.pth.tar-50", "--dataset", "mini-tiles", "--out", file)
     assert "coop on mini-tiles, few-shot, 16 shots, seed 2; 4 context tokens" in said
     assert load_prompts(file).cell_key.startswith("imported:")
+    said = run("export-prompts", "--contexts", file, "--out", tmp_path / "back")
+    (written,) = (tmp_path / "back").rglob("*.*")
+    assert written.parent.name == "prompt_learner"
+    assert f"python train.py --eval-only --trainer CoOp --model-dir {tmp_path / 'back'} --load-epoch" in said
+    assert "TRAINER.COOP.N_CTX 4 TRAINER.COOP.CSC False TRAINER.COOP.CLASS_TOKEN_POSITION end" in said
+    before, after = (torch.load(path)["state_dict"]["ctx"] for path in (folder / "model.pth.tar-50", written))
+    assert torch.equal(before, after)
 
 
 def _text_width() -> int:
@@ -43,3 +50,13 @@ def test_nothing_is_written_where_it_does_not_fit(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="its contexts have 7 numbers"):
         run("import-prompts", tmp_path / "model.pth", *words)
     assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_a_classifier_is_no_prompt(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="give the prompts once"):
+        run("export-prompts", "--out", tmp_path / "out")
+    run("train", "--method", "nearest-mean", "--dataset", "mini-tiles", "--shots", 1, "--save", tmp_path / "saved")
+    (file,) = (tmp_path / "saved").glob("*.safetensors")
+    with pytest.raises(UserError, match="nearest-mean: learned no prompts"):
+        run("export-prompts", "--contexts", file, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
