@@ -18,7 +18,7 @@ NOT_IMPORTED = {
 }
 """Declared, though no module of the project imports them."""
 NOT_DECLARED = {
-    "triton": "torch brings it where there are CUDA devices, pinned to its own release; without it torch's kernels stay",
+    "triton": "torch brings it where there are CUDA devices, pinned to its release; without it torch's kernels stay",
 }
 """Imported, though not declared."""
 
