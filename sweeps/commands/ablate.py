@@ -7,7 +7,6 @@ import typer
 
 from dualpt.core.errors import UserError
 from dualpt.search_spaces.shipped import shipped_ablation_or_path
-from dualpt.search_spaces.sweep import Run
 from dualpt.sweeps.commands.completing import shipped_ablations
 from dualpt.sweeps.commands.options import Json, Overrides, new_app, out, say_reading
 from dualpt.sweeps.outputs import STDOUT, form_of
@@ -71,6 +70,7 @@ def ablate(
     if again and recorded is not None:
         raise UserError(f"--from {recorded}: --again keeps the reference on record; give one of them")
     if recorded is not None:
+        from dualpt.search_spaces.sweep import Run
         from dualpt.sweeps.ledger.trial_settings import trial_values
 
         store = str(values.get("run.tracking_uri") or Run().tracking_uri)
