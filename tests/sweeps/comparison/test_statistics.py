@@ -183,6 +183,16 @@ def test_where_lower_is_better_the_lower_wins_and_ranks_first() -> None:
     assert ranks.mean_ranks == (1.0, 2.0, 3.0)
 
 
+def test_an_infinite_f_tells_nothing_apart() -> None:
+    """Two datasets that rank three methods alike are no evidence: one pair of orders in six is equal by chance."""
+    two = rank_accuracies(("a", "b", "c"), np.array([[3.0, 2.0, 1.0], [9.0, 8.0, 7.0]]))
+    assert not two.has_f
+    assert two.together_p == two.p == pytest.approx(math.exp(-2), rel=1e-9)  # chi-square of 4 at two degrees
+    differing = rank_accuracies(("a", "b", "c"), np.array([[3.0, 2.0, 1.0], [9.0, 8.0, 7.0], [1.0, 3.0, 2.0]]))
+    assert differing.has_f
+    assert differing.together_p == differing.f_p
+
+
 def test_equal_methods_share_ranks() -> None:
     values = np.random.default_rng(6).normal(size=(5, 2))
     ranks = rank_methods({"a": values, "b": values, "c": values})
