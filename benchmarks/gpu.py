@@ -1,41 +1,65 @@
-"""What a GPU makes of training steps; needs nothing but what `core` needs.
+"""What a GPU makes of training; needs nothing but what `core` needs, and with --cells what a sweep needs.
 
     python -m benchmarks.gpu                          ViT-B-16, bf16 towers, on the first GPU
+    python -m benchmarks.gpu --cells                  and cells of all eleven shapes, from start to record
     python -m benchmarks.gpu --device cpu --quick     shows that it runs
 
-Prints the device's matrix-product rate; steps of single operations and as a CUDA graph, with the share of that rate;
-peak memory; replicas; and, unless quick, an estimate of the 165-cell grid of the CoOp recipe.
+Prints the device's matrix rate; steps of single operations and as a CUDA graph, with the operations counted, their
+share of that rate, and peak memory; CoOp's own step beside ours on every class list; how far gradients are from
+float32; and, unless quick, an estimate of the 165-cell grid of the CoOp recipe. A share above 100 % ends the run.
 """
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable, Sequence
+import copy
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from benchmarks.class_shapes import real_class_shapes
-from benchmarks.problems import BATCH, Problem, matmul_rate
+from benchmarks.class_shapes import Names, real_class_shapes
+from benchmarks.gpu_cells import SHOTS, CellsRun, print_cells
+from benchmarks.problems import BATCH, Problem
+from benchmarks.shaped_data import write_shaped_root
+from benchmarks.stopwatch import ImpossibleShareError, Timer
 from dualpt.core.clip.backbone import Backbone, load_backbone
+from dualpt.core.config import LocalForm
+from dualpt.core.data.catalog import dataset_info
 from dualpt.core.recipes import resolve_recipe, steps_per_epoch
 from dualpt.core.training.step import EAGER_STEPS, GraphedStep
 
-SHOTS, SEEDS = (1, 2, 4, 8, 16), 3
-TEST_IMAGES = {
-    "Caltech101": 2465,
-    "DescribableTextures": 1692,
-    "EuroSAT": 8100,
-    "FGVCAircraft": 3333,
-    "Food101": 30_300,
-    "ImageNet": 50_000,
-    "OxfordFlowers": 2463,
-    "OxfordPets": 3669,
-    "SUN397": 19_850,
-    "StanfordCars": 8041,
-    "UCF101": 3783,
-}
-"""Of the field's splits; encoded once."""
+SEEDS = 3
+QUICK = ("EuroSAT", "Caltech101")
+"""The lists of a quick run."""
+
+
+class Case(NamedTuple):
+    """The shape of a step."""
+
+    dataset: str
+    replicas: int
+    n_prompts: int = 1
+    form: LocalForm | None = None
+
+    @property
+    def title(self) -> str:
+        return f"{self.dataset}, R = {self.replicas}, N = {self.n_prompts}" + (f", `{self.form}`" if self.form else "")
+
+
+STEPS = (
+    Case("Caltech101", 1),
+    Case("Caltech101", 3),
+    Case("Caltech101", 15),
+    Case("ImageNet", 3),
+    Case("Caltech101", 1, 4, "ot"),
+    Case("Caltech101", 3, 4, "ot"),
+    Case("ImageNet", 1, 4, "ot"),
+)
+GRADIENTS = (Case("Caltech101", 2), Case("ImageNet", 1), Case("StanfordCars", 2), Case("EuroSAT", 2, 2, "ot"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -44,67 +68,99 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--backbone", default=None, help="an open_clip architecture, with random weights")
     parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="bf16")
     parser.add_argument("--quick", action="store_true", help="mini-clip, short class lists, few repeats")
+    parser.add_argument("--cells", action="store_true", help="run cells of all eleven shapes, minutes; no other table")
+    parser.add_argument("--shots", default=",".join(map(str, SHOTS)), help="with --cells: which, 1,2,4,8,16 by default")
+    parser.add_argument("--workers", type=int, default=1, help="with --cells: processes that share the GPU")
     given = parser.parse_args(arguments)
     device = torch.device(given.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         parser.error(f"--device {device}: torch finds no GPU here; `--device cpu --quick` shows that it runs")
     name = given.backbone or ("mini-clip" if given.quick else "ViT-B-16")
-    backbone = load_backbone(name, "random", given.precision, device)
-    bench = GpuBench(backbone, repeats=2 if given.quick else 20, longest=12 if given.quick else None)
     hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    print(f"{hardware}, {name}, {given.precision} towers, torch {torch.__version__}")
-    print(f"matrix products: {bench.rate / 1e12:.2f} TFLOP/s measured\n")
-    bench.print_steps()
-    bench.print_replicas()
-    if given.quick:
-        print("no estimate of the grid: a quick run has another model, shorter class lists and few repeats")
-    else:
-        bench.print_grid()
+    print(f"{hardware}, {name}, {given.precision} towers, torch {torch.__version__}\n", flush=True)
+    if given.cells:
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder)
+            (root / "data").mkdir()
+            cut = {"longest": 3, "tested": 6} if given.quick else {}
+            datasets, shots = write_shaped_root(root / "data", **cut), [int(one) for one in given.shots.split(",")]
+            run = CellsRun(root, datasets, name, given.precision, shots, workers=given.workers)
+            print_cells(replace(run, on_gpu=device.type == "cuda"))
+        return
+    backbone = load_backbone(name, "random", given.precision, device)
+    shapes = real_class_shapes()
+    lists = {name: shapes[name][:12] for name in QUICK} if given.quick else shapes
+    bench = GpuBench(
+        backbone, lists, partial(Timer, repeats=1, rounds=1) if given.quick else partial(Timer, repeats=20)
+    )
+    try:
+        bench.print_all(grid=not given.quick)
+    except ImpossibleShareError as error:
+        raise SystemExit(f"benchmarks.gpu: {error}") from None
 
 
 class GpuBench:
     """Measures one model on one device.
 
     Args:
-        repeats: Steps timed, of which the median counts.
-        longest: Class lists are cut to this; None leaves them whole.
+        lists: Class lists by dataset; cases of others are left out.
+        timer: Makes what times steps, for a device and a number format.
     """
 
-    def __init__(self, backbone: Backbone, *, repeats: int, longest: int | None) -> None:
-        self._backbone, self._repeats = backbone, repeats
-        self._lists = {name: names[:longest] for name, names in real_class_shapes().items()}
+    def __init__(
+        self, backbone: Backbone, lists: Mapping[str, Names], timer: Callable[[torch.device, torch.dtype], Timer]
+    ) -> None:
+        self._backbone, self._lists = backbone, lists
         self._on_gpu = backbone.device.type == "cuda"
-        rows = 8192 if self._on_gpu else 512
-        dtype = next(backbone.model.transformer.resblocks.parameters()).dtype
-        self.rate = matmul_rate(backbone.device, dtype, rows, backbone.model.positional_embedding.shape[1])
-        """Floating-point operations a second."""
+        self._timer = timer(backbone.device, next(backbone.model.transformer.resblocks.parameters()).dtype)
+
+    def print_all(self, *, grid: bool) -> None:
+        size = self._timer.size
+        print(f"matrix products of {size} x {size} x {size}: {self._timer.rate / 1e12:.3g} TFLOP/s measured, ", end="")
+        print(f"{self._timer.rate_flops:.3g} FLOPs counted for each\n")
+        self.print_steps()
+        self.print_against_coop()
+        self.print_gradients()
+        if grid:
+            self.print_grid()
+        else:
+            print("no estimate of the grid: a quick run has another model, shorter class lists and few repeats")
 
     def print_steps(self) -> None:
-        """Steps of one replica: few classes and many, without and with local alignment."""
-        print("| step of one replica | single operations | CUDA graph | of the matrix rate | peak memory |")
-        print("|---|---|---|---|---|")
-        for title, names, n_prompts, form in (
-            ("Caltech101, N = 1, global alone", "Caltech101", 1, None),
-            ("Caltech101, N = 4, local `ot`", "Caltech101", 4, "ot"),
-            ("ImageNet, N = 4, local `ot`", "ImageNet", 4, "ot"),
-        ):
-            problem = self._problem(names, 1, n_prompts, form)
+        """A step of each case, as single operations and as the trainer replays it."""
+        print("| a step | single operations | CUDA graph | FLOPs counted | of the matrix rate | peak memory |")
+        print("|---|---|---|---|---|---|")
+        for case in self._cases(STEPS):
+            problem = self._problem(case)
             self._reset_peak()
-            eager = self._seconds(problem.take_step)
-            graph = self._graph_seconds(problem)
-            share = n_prompts * problem.prompts.step_flops / (graph or eager) / self.rate
+            eager, graph = self._timer.seconds(problem.take_step), self._graph_seconds(problem)
+            flops = case.replicas * case.n_prompts * problem.prompts.step_flops
+            share = self._timer.share(flops, graph or eager)
             shown = f"{1000 * graph:.2f} ms" if graph else "none"
-            print(f"| {title} | {1000 * eager:.2f} ms | {shown} | {share:.0%} | {self._peak()} |", flush=True)
+            print(f"| {case.title} | {1000 * eager:.2f} ms | {shown} | {flops:.3g} | {share:.0%} | ", end="")
+            print(f"{self._peak()} |", flush=True)
+        print("FLOPs are those of the text encoder's products and attention, forward and backward (`step_flops`)\n")
+
+    def print_against_coop(self) -> None:
+        """CoOp's own step (image tower, 77 positions) beside ours on every class list, in turns."""
+        print(f"| batch {BATCH}, N = 1 | CoOp's step | ours | faster by |\n|---|---|---|---|")
+        pixels = torch.randn(BATCH, 3, *self._backbone.image_size, device=self._backbone.device)
+        for dataset in self._lists:
+            problem = self._problem(Case(dataset, 1))
+            coops = partial(problem.plain_coop_step, self._backbone, pixels)
+            coop, ours = self._timer.in_turns({"coop": coops, "ours": self._ready(problem)}).values()
+            print(f"| {dataset} | {1000 * coop:.1f} ms | {1000 * ours:.2f} ms | {coop / ours:.1f} × |", flush=True)
         print()
 
-    def print_replicas(self) -> None:
-        print("| replicas, Caltech101, N = 1 | a step | against one replica |")
-        print("|---|---|---|")
-        alone = 0.0
-        for replicas in (1, 3, 15):
-            seconds = self._best(self._problem("Caltech101", replicas, 1, None))
-            alone = alone or seconds
-            print(f"| {replicas} | {1000 * seconds:.2f} ms | {seconds / alone:.2f} × |", flush=True)
+    def print_gradients(self) -> None:
+        """How far gradients are from those of the same rounded weights in float32, and whether they repeat."""
+        print("| gradient of the contexts | distance from float32 | twice the same bits |\n|---|---|---|")
+        exact = _in_float32(self._backbone)
+        for case in self._cases(GRADIENTS):
+            problem, reference = self._problem(case), self._problem(case, exact).gradient()
+            first, second = problem.gradient(), problem.gradient()
+            distance = float((first - reference).norm() / reference.norm())
+            print(f"| {case.title} | {distance:.1e} | {'yes' if torch.equal(first, second) else 'NO'} |", flush=True)
         print()
 
     def print_grid(self) -> None:
@@ -112,29 +168,30 @@ class GpuBench:
         training = encoding = 0.0
         per_image = self._image_seconds()
         for dataset, names in self._lists.items():
-            step = self._best(self._problem(dataset, SEEDS, 1, None))
-            training += step * sum(_steps(dataset, shots, len(names)) for shots in SHOTS)
-            encoding += per_image * (TEST_IMAGES[dataset] + SEEDS * max(SHOTS) * len(names))
+            seconds = self._timer.seconds(self._ready(self._problem(Case(dataset, SEEDS))))
+            training += seconds * sum(_steps(dataset, shots, len(names)) for shots in SHOTS)
+            _, _, tested = dataset_info(dataset).n_images or (0, 0, 0)
+            encoding += per_image * (tested + SEEDS * max(SHOTS) * len(names))
         print(f"165-cell grid, CoOp recipe, N = 1, {SEEDS} seeds as replicas:")
         print(f"  training steps {training / 60:.1f} min, encoding images once {encoding / 60:.1f} min")
-        print("  left out: reading and decoding images, evaluation, checkpoints, starting processes")
+        print("  left out: reading and decoding images, evaluation, checkpoints, starting processes (see --cells)")
 
-    def _problem(self, dataset: str, replicas: int, n_prompts: int, form: str | None) -> Problem:
+    def _cases(self, cases: Sequence[Case]) -> list[Case]:
+        return [case for case in cases if case.dataset in self._lists]
+
+    def _problem(self, case: Case, backbone: Backbone | None = None) -> Problem:
         return Problem(
-            self._backbone,
-            self._lists[dataset],
-            replicas=replicas,
-            n_prompts=n_prompts,
-            local_form=form,  # type: ignore[arg-type]
+            backbone or self._backbone,
+            self._lists[case.dataset],
+            replicas=case.replicas,
+            n_prompts=case.n_prompts,
+            local_form=case.form,
         )
 
-    def _best(self, problem: Problem) -> float:
-        """Seconds of a step as the trainer runs it on this device."""
-        return self._graph_seconds(problem) or self._seconds(problem.take_step)
-
-    def _graph_seconds(self, problem: Problem) -> float | None:
+    def _ready(self, problem: Problem) -> Callable[[], Tensor]:
+        """The step as the trainer takes it on this device, warmed up: replayed where a GPU captures it."""
         if not self._on_gpu:
-            return None
+            return problem.take_step
         step = GraphedStep(problem.step)
 
         def take_step() -> Tensor:
@@ -142,26 +199,14 @@ class GpuBench:
 
         for _ in range(EAGER_STEPS + 1):
             take_step()
-        return self._seconds(take_step) if step.captured else None
+        return take_step
+
+    def _graph_seconds(self, problem: Problem) -> float | None:
+        return self._timer.seconds(self._ready(problem)) if self._on_gpu else None
 
     def _image_seconds(self) -> float:
         pixels = torch.randn(BATCH, 3, *self._backbone.image_size, device=self._backbone.device)
-        return self._seconds(lambda: self._backbone.encode_images(pixels, None)) / BATCH
-
-    def _seconds(self, run: Callable[[], object]) -> float:
-        """Median seconds of a call, after a few to warm up."""
-        times = []
-        for _ in range(self._repeats + 3):
-            self._wait()
-            start = time.perf_counter()
-            run()
-            self._wait()
-            times.append(time.perf_counter() - start)
-        return statistics.median(times[3:])
-
-    def _wait(self) -> None:
-        if self._on_gpu:
-            torch.cuda.synchronize()
+        return self._timer.seconds(lambda: self._backbone.encode_images(pixels, None)) / BATCH
 
     def _reset_peak(self) -> None:
         if self._on_gpu:
@@ -170,6 +215,11 @@ class GpuBench:
 
     def _peak(self) -> str:
         return f"{torch.cuda.max_memory_reserved() / 2**30:.1f} GiB" if self._on_gpu else "not measured"
+
+
+def _in_float32(backbone: Backbone) -> Backbone:
+    """The same weights, already rounded, calculated with in float32."""
+    return replace(backbone, model=copy.deepcopy(backbone.model).float(), precision="fp32")
 
 
 def _steps(dataset: str, shots: int, n_classes: int) -> int:

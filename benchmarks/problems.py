@@ -86,6 +86,12 @@ class Problem:
         """A training step: the losses (R,)."""
         return self.step(self.images, self.patches, self.labels)
 
+    def gradient(self) -> Tensor:
+        """Of the losses, to the contexts; nothing is updated."""
+        losses = self.objective(self.prompts.encode(self.contexts), self.images, self.patches, self.labels)
+        (gradient,) = torch.autograd.grad(losses.sum(), self.contexts)
+        return gradient
+
     def text_gradient(self) -> Tensor:
         """A text step: features of all prompts, and the gradient to the contexts of their cosines with a target."""
         (gradient,) = torch.autograd.grad((self.prompts.encode(self.contexts) * self.target).sum(), self.contexts)

@@ -31,11 +31,13 @@ Value = str | int | float | bool | None
 
 Protocol = Literal["few-shot", "base-to-new", "cross-dataset", "domain-generalization"]
 LlmForm = Literal["cosine", "ot", "contrastive", "kl"]
-LlmTarget = Literal["descriptions", "template", "kgcoop-template"]
+LlmTarget = Literal["descriptions", "template", "kgcoop-template", "prograd-template"]
+LlmGradient = Literal["added", "projected"]
 LocalForm = Literal["ot", "topk", "multiscale", "attention", "uniform"]
 CrossEntropy = Literal["separate", "summed"]
 Marginals = Literal["uniform", "unbalanced"]
 ClassTokenPosition = Literal["end", "middle", "front"]
+InitPlace = Literal["start", "end"]
 Precision = Literal["fp32", "bf16", "fp16"]
 LocalKind = Literal["value", "tokens"]
 DrawKind = Literal["standard", "relaxed", "realistic"]
@@ -70,20 +72,28 @@ class PromptSection(Section):
     class_specific: bool = False
     """One context per class instead of one shared by all classes."""
     init: str | None = None
-    """Words the context starts from (cut or filled with noise to L tokens), or the path of learned contexts of the same
-    shape (our `contexts.safetensors`, CoOp's `model.pth.tar-50`); None draws N(0, init_std^2)."""
+    """Words the context starts from (cut or filled to L tokens), `dataset-template` for those before the class name
+    in its template, or the path of learned contexts of the same shape (our `contexts.safetensors`, CoOp's
+    `model.pth.tar-50`); None draws N(0, init_std^2)."""
+    init_at: InitPlace = "start"
+    """Where words of `init` stand that are fewer than L tokens: at the start with noise behind them, or at the end with
+    zeros before them, as ProGrad has it."""
     init_std: float = Field(0.02, gt=0, le=1)
     """Standard deviation of the random initialisation."""
 
 
 class AlignmentSection(Section):
     llm_weight: float = Field(4.0, ge=0, le=1000)
-    """Weight of the alignment with class descriptions; 0 switches it off."""
+    """Weight of the alignment with class descriptions; 0 switches it off. Of a projected gradient, the share of the
+    conflict that is taken out, ProGrad's lambda."""
     llm_form: LlmForm = "cosine"
     """Form of the alignment with descriptions."""
     llm_target: LlmTarget = "descriptions"
     """What prompts are aligned with: LLM-written descriptions, or the hand-written template; KgCoOp's differs from
-    CoOp's on DescribableTextures."""
+    CoOp's on DescribableTextures, ProGrad's where CoOp's has words behind the class name."""
+    llm_gradient: LlmGradient = "added"
+    """How the alignment acts: its gradient is added to the cross-entropy's, or takes from that what conflicts with it
+    (ProGrad)."""
     local_weight: float = Field(0.5, ge=0, le=1000)
     """Weight of the cross-entropy on local logits; 0 switches it off."""
     local_form: LocalForm = "attention"
@@ -401,6 +411,15 @@ def uses_llm(setting: Setting) -> bool:
     return _learns_prompts(setting) and setting.alignment.llm_weight > 0
 
 
+def projects_gradient(setting: Setting) -> bool:
+    """Whether the alignment only takes from the cross-entropy's gradient what conflicts with its own."""
+    return uses_llm(setting) and setting.alignment.llm_gradient == "projected"
+
+
+def _fills_before_words(setting: Setting) -> bool:
+    return _learns_prompts(setting) and setting.prompt.init is not None and setting.prompt.init_at == "end"
+
+
 def uses_descriptions(setting: Setting) -> bool:
     """Whether a description bank is needed."""
     aligned = uses_llm(setting) and setting.alignment.llm_target == "descriptions"
@@ -451,8 +470,10 @@ ACTIVE_WHEN: dict[str, Callable[[Setting], bool]] = {
     "backbone.pretrained": _loads_towers,
     "backbone.precision": _loads_towers,
     "backbone.local_features": uses_local,
+    "prompt.init_at": _fills_before_words,
     "alignment.llm_form": uses_llm,
     "alignment.llm_target": uses_llm,
+    "alignment.llm_gradient": projects_gradient,
     "alignment.local_form": uses_local,
     "alignment.global_weight": _weighs_global("alignment"),
     "alignment.cross_entropy": sums_logits,

@@ -63,6 +63,12 @@ class DatasetInfo:
         return _TEXTURE if self.name == "DescribableTextures" else self.template
 
     @property
+    def prograd_template(self) -> str:
+        """ProGrad's, which writes what follows the class name in CoOp's before it (BeierZhu/Prompt-align@27ddd3b:
+        ProGrad.public/trainers/prograd.py), so a context of words can begin with all of it."""
+        return _BEFORE_THE_NAME.get(self.template, self.template)
+
+    @property
     def bank_name(self) -> str:
         """File name in a description bank."""
         return f"{self.described_as or self.name}.json"
@@ -95,11 +101,19 @@ def _real(
 _PET, _FLOWER, _AIRCRAFT, _TEXTURE = (
     f"a photo of a {{}}, a type of {kind}." for kind in ("pet", "flower", "aircraft", "texture")
 )
-_FOOD, _SATELLITE, _ACTION = (
+_FOOD, _TEXTURES, _SATELLITE, _ACTION = (
     "a photo of {}, a type of food.",
+    "{} texture.",
     "a centered satellite photo of {}.",
     "a photo of a person doing {}.",
 )
+_BEFORE_THE_NAME = {
+    _PET: "a type of pet, a photo of a {}.",
+    _FLOWER: "a type of flower, a photo of a {}.",
+    _AIRCRAFT: "a type of aircraft, a photo of a {}.",
+    _FOOD: "a type of food, a photo of {}.",
+    _TEXTURES: "a texture of {}.",
+}
 # ImageNet's 50,000 `val` images are its test. Where the numbers of images come from: the split files of Caltech101,
 # Pets, Cars, Flowers, Textures, EuroSAT and UCF101 (tests count those of Pets, Textures and EuroSAT); Food101's 1,000
 # images per class divided 5:2:3 and SUN397's 50 training images per class divided 4:1, as CoOp did; Aircraft's three
@@ -113,7 +127,7 @@ _REAL = (
     _real("Food101", "Food101", "food-101", "images", 101, (50_500, 20_200, 30_300), _FOOD),
     _real("FGVCAircraft", "Aircraft", "fgvc_aircraft", "images", 100, (3334, 3333, 3333), _AIRCRAFT, "aircraft"),
     _real("SUN397", "SUN397", "sun397", "SUN397", 397, (15_880, 3970, 19_850)),
-    _real("DescribableTextures", "DTD", "dtd", "images", 47, (2820, 1128, 1692), "{} texture."),
+    _real("DescribableTextures", "DTD", "dtd", "images", 47, (2820, 1128, 1692), _TEXTURES),
     _real("EuroSAT", "EuroSAT", "eurosat", "2750", 10, (13_500, 5400, 8100), _SATELLITE),
     _real("UCF101", "UCF101", "ucf101", "UCF-101-midframes", 101, (7639, 1898, 3783), _ACTION),
 )

@@ -23,6 +23,7 @@ def llm_alignment(alignment: AlignmentSection) -> LlmAlignment:
     return LlmAlignment(
         llm_form=alignment.llm_form,
         llm_target=alignment.llm_target,
+        llm_gradient=alignment.llm_gradient,
         ot_epsilon=alignment.ot_epsilon,
         ot_iterations=alignment.ot_iterations,
     )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dualpt.core.clip.text_tower import TextTower
-from dualpt.core.config import ClassTokenPosition
+from dualpt.core.config import ClassTokenPosition, InitPlace
 from dualpt.core.errors import UserError
 from dualpt.core.prompts.contexts_file import read_start
 from dualpt.core.prompts.init_path import init_path
@@ -162,16 +162,18 @@ def initial_contexts(
     context_length: int,
     n_classes: int | None = None,
     init: str | None = None,
+    init_at: InitPlace = "start",
     init_std: float = 0.02,
 ) -> Tensor:
     """Contexts before training, each replica from its own seed alone, or all from one file.
 
     Args:
         n_classes: C where contexts are class-specific, None where they are shared.
-        init: Words whose embeddings begin the context, cut to L tokens; further tokens are noise. None: all noise.
+        init: Words whose embeddings begin or end the context, cut to L tokens. None: all noise.
             With words and N > 1, only the first prompt is exactly the words and the others have noise added, since
             equal prompts would receive equal gradients and stay equal. Or the path of contexts to start from
             (`contexts_file.read_start`), which leave nothing to chance.
+        init_at: Words stand at the start, with noise behind them, or at the end, with zeros before them.
         init_std: Standard deviation of the noise.
 
     Returns:
@@ -187,7 +189,9 @@ def initial_contexts(
     noise = [torch.randn(shape, generator=random_stream(seed, "contexts")) for seed in seeds]
     contexts = torch.stack(noise).to(tower.device) * init_std
     if init is not None:
-        words = torch.tensor(tower.tokenizer.encode(init)[:context_length], dtype=torch.int64)
-        contexts[..., 0, : len(words), :] = 0
-        contexts[..., : len(words), :] += tower.embed(words).float()
+        tokens = tower.tokenizer.encode(init)
+        words = torch.tensor(tokens[:context_length] if init_at == "start" else tokens[-context_length:])
+        first = 0 if init_at == "start" else context_length - len(words)
+        contexts[..., 0, : first + len(words), :] = 0
+        contexts[..., first : first + len(words), :] += tower.embed(words.long()).float()
     return contexts

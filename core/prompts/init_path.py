@@ -1,4 +1,7 @@
-"""`prompt.init` is either words or the path of a file of contexts; this module decides which. Loads no torch."""
+"""`prompt.init` is words, what stands for a dataset's, or the path of a file of contexts; this module decides which.
+
+Loads no torch.
+"""
 
 import re
 from pathlib import Path
@@ -8,6 +11,24 @@ from dualpt.core.files.fingerprint import file_sha256
 
 FILE_SUFFIX = re.compile(r"\.(pth|pt|bin|ckpt|safetensors|tar|npy|npz|pkl|zip)(-\d+)?$", re.IGNORECASE)
 """Dassl puts the epoch after the suffix: `model.pth.tar-50`."""
+
+
+TEMPLATE = "dataset-template"
+"""Stands for the words before the class name in a dataset's template."""
+
+
+def init_words(init: str | None, template: str) -> str | None:
+    """`init`, or the template's words where it asks for them.
+
+    Raises:
+        UserError: it does, and the template begins with the class name.
+    """
+    if init != TEMPLATE:
+        return init
+    words = template.partition("{}")[0].strip()
+    if not words:
+        raise UserError(f"prompt.init: the template '{template}' has no words before the class name; give words")
+    return words
 
 
 def init_path(init: str | None) -> Path | None:

@@ -27,7 +27,7 @@ from dualpt.core.provenance import Provenance
 from dualpt.core.recipes import global_weight_on
 from dualpt.core.results import CellMetrics, harmonic_mean
 from dualpt.core.running.feature_fits import FeatureFit, fit_cells, pool_of
-from dualpt.core.running.frozen_parts import FrozenParts
+from dualpt.core.running.frozen_parts import FrozenParts, start_of
 from dualpt.core.running.within_support import Judged, fit_within, train_within
 from dualpt.core.selection_rules import divides
 from dualpt.core.training.alignment import mean_feature
@@ -194,7 +194,8 @@ class CellRunner(FrozenParts):
             n_prompts=prompt.n_prompts,
             class_token_position=prompt.class_token_position,
             class_specific=prompt.class_specific,
-            init=prompt.init,
+            init=start_of(first),
+            init_at=prompt.init_at,
             init_std=prompt.init_std,
             llm=llm_alignment(setting.alignment),
             local_scorer=local_scorer(setting.alignment),

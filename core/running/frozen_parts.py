@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import assert_never
 
 import torch
 from torch import Tensor
@@ -40,7 +41,7 @@ from dualpt.core.learned.scorers import local_scorer
 from dualpt.core.mini.grid import ensure_mini_grid
 from dualpt.core.prompts.contexts_file import read_start
 from dualpt.core.prompts.encoder import check_prompt_lengths
-from dualpt.core.prompts.init_path import init_path
+from dualpt.core.prompts.init_path import init_path, init_words
 from dualpt.core.provenance import IMPORTED, Provenance, provenance_of
 
 Count = Callable[[int, int, str], None]
@@ -198,7 +199,7 @@ class FrozenParts:
         if dataset.is_imported:
             return ClassText(((),) * (classes.stop - classes.start), template=self._rows_of(dataset).text(classes))
         sentences = inputs.sentences(dataset.name) if dataset.name in inputs.described else None
-        template = _template(setting, dataset.info)
+        template = template_of(setting, dataset.info)
         key = (setting.backbone, dataset, (classes.start, classes.stop), sentences, template)
         if key not in self._texts:
             names = inputs.class_names(part)
@@ -268,11 +269,27 @@ class FrozenParts:
         return TestSet(images, self.class_text(inputs, name))
 
 
-def _template(setting: Setting, info: DatasetInfo) -> str:
-    """The template that classes are written in, for prompts to be aligned with and for classifiers."""
-    if uses_llm(setting) and setting.alignment.llm_target == "kgcoop-template":
-        return info.kgcoop_template
-    return info.template
+def template_of(setting: Setting, info: DatasetInfo) -> str:
+    """The template that classes are written in, for prompts to begin or be aligned with and for classifiers."""
+    match setting.alignment.llm_target if uses_llm(setting) else "template":
+        case "kgcoop-template":
+            return info.kgcoop_template
+        case "prograd-template":
+            return info.prograd_template
+        case "template" | "descriptions":
+            return info.template
+        case target:
+            assert_never(target)
+
+
+def start_of(inputs: CellInputs) -> str | None:
+    """What a cell's contexts begin with: words, the path of a file, or nothing.
+
+    Raises:
+        UserError: the words are those before the class name in the template, and there are none.
+    """
+    setting = inputs.cell.setting
+    return init_words(setting.prompt.init, template_of(setting, inputs.source.info))
 
 
 def _check_validation(inputs: CellInputs) -> None:
@@ -287,8 +304,9 @@ def _check_validation(inputs: CellInputs) -> None:
 
 
 def _check_start(inputs: CellInputs, towers: Towers) -> None:
-    """Refuse a file of contexts to begin with whose shape is another."""
+    """Refuse a template without words to begin with, and a file of contexts whose shape is another."""
     prompt = inputs.cell.setting.prompt
+    start_of(inputs)
     if (path := init_path(prompt.init)) is not None:
         classes = (len(inputs.class_names("train")),) if prompt.class_specific else ()
         read_start(path, (*classes, prompt.n_prompts, prompt.context_length, towers.text.width))

@@ -2,7 +2,7 @@
 
 - `trainer`: the entry point. `fit`, `step`, `optim`: epochs, one step, and SGD with the field's schedule.
 - `objective`: logits and the loss. `alignment`, `transport`: both alignments, and the plans they may use.
-- `plan_errors`: whether those plans have converged.
+- `plan_errors`: whether those plans have converged. `conflict`: one gradient without what conflicts with another.
 - `evaluate`, `calibration`, `replica_results`: accuracy, calibration and likelihood, and what became of each replica.
 - `checkpoint`: the state from which a killed run continues.
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dualpt.core.config import LlmForm, LlmTarget, LocalForm, Marginals
+from dualpt.core.config import LlmForm, LlmGradient, LlmTarget, LocalForm, Marginals
 from dualpt.core.errors import UserError
 from dualpt.core.training.transport import transport_plan
 
@@ -125,12 +125,14 @@ class LocalScorer:
 
 @dataclass(frozen=True, kw_only=True)
 class LlmAlignment:
-    """The form of the alignment with descriptions, with its knobs; fields are the configuration's keys."""
+    """The form of the alignment with descriptions, with its knobs; fields are the configuration's keys, and those
+    with a default came later, as `LocalScorer`'s."""
 
     llm_form: LlmForm
     llm_target: LlmTarget
     ot_epsilon: float
     ot_iterations: int
+    llm_gradient: LlmGradient = "added"
 
 
 def mean_feature(features: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -25,6 +25,7 @@ from dualpt.core.training.alignment import (
     mean_feature,
     transport_loss,
 )
+from dualpt.core.training.conflict import without_conflict
 
 MAX_SIMILARITIES = 2**25
 """Patch similarities held at once in training, at most: 128 MiB in float32, of which the forms hold several copies."""
@@ -100,11 +101,24 @@ def template_target(text: ClassText, device: torch.device) -> Target:
     return Target(features, features.new_ones(features.shape[:2], dtype=torch.bool))
 
 
+class Terms(NamedTuple):
+    """The two parts of the loss of each replica."""
+
+    labels: Tensor
+    """(R,), with its weights."""
+    llm: Tensor | None
+    """(R,), without its weight; None where no replica has one."""
+
+
 class Objective:
     """The training loss of each replica: global_weight * CE(global) + local_weight * CE(local) + llm_weight * L_llm.
 
     Where logits are `summed`, as in PLOT (arXiv 2210.01253), the first two terms are one, CE(global_weight * global +
     local_weight * local). A term whose weight is zero in every replica is not computed.
+
+    Where the gradient of L_llm is `projected`, as in ProGrad (arXiv 2205.14865), L_llm isn't part of the loss: the
+    gradient of the rest is followed without what conflicts with that of L_llm, and llm_weight is the share of the
+    conflict that is taken out.
 
     Args:
         scale: CLIP's logit scale.
@@ -142,19 +156,35 @@ class Objective:
         self._llm_weight = llm_weight
         self._llm = llm
         self._target = target if uses_llm else None
+        self._projects = uses_llm and llm.llm_gradient == "projected"
         self._mean_target = torch.empty(0) if target is None else mean_feature(*target)
 
     def __call__(self, prompts: Tensor, images: Tensor, patches: Tensor | None, labels: Tensor) -> Tensor:
-        """The loss of each replica; nothing is shared, and the gradient of the sum is each replica's own.
+        """The loss of each replica (R,); arguments are those of `terms`."""
+        return self.loss(self.terms(prompts, images, patches, labels))
+
+    def loss(self, terms: Terms) -> Tensor:
+        """What is descended (R,)."""
+        if terms.llm is None or self._projects:
+            return terms.labels
+        return terms.labels + self._llm_weight * terms.llm
+
+    def gradient(self, terms: Terms, contexts: Tensor) -> Tensor:
+        """What contexts (R, ...) that `terms` were computed from are stepped along, of their shape."""
+        (gradient,) = torch.autograd.grad(self.loss(terms).sum(), contexts, retain_graph=self._projects)
+        if terms.llm is None or not self._projects:
+            return gradient
+        (kept,) = torch.autograd.grad(terms.llm.sum(), contexts)
+        return without_conflict(gradient, kept, self._llm_weight)
+
+    def terms(self, prompts: Tensor, images: Tensor, patches: Tensor | None, labels: Tensor) -> Terms:
+        """The parts of the loss; replicas share nothing, and the gradient of the sum is each replica's own.
 
         Args:
             prompts: (R, C, N, D)
             images: (R, B, D)
             patches: (R, B, P, D); may be None where every `local_weight` is zero.
             labels: (R, B) int64
-
-        Returns:
-            (R,)
         """
         class_features = mean_feature(prompts)
         logits = class_logits(images, class_features, self._scale)
@@ -163,10 +193,10 @@ class Objective:
             if patches is None:
                 raise ValueError("local_weight > 0 needs local image features")
             terms.append((self._local_weight, self._scale * local_class_scores(patches, prompts, self._local_scorer)))
-        loss = self._label_loss(terms, labels)
-        if self._target is not None:
-            loss = loss + self._llm_weight * self._llm_loss(self._target, prompts, class_features, images, logits)
-        return loss
+        of_labels = self._label_loss(terms, labels)
+        if self._target is None:
+            return Terms(of_labels, None)
+        return Terms(of_labels, self._llm_loss(self._target, prompts, class_features, images, logits))
 
     def _label_loss(self, terms: Sequence[tuple[Tensor, Tensor]], labels: Tensor) -> Tensor:
         """(R,) from the terms' weights (R,) and logits (R, B, C)."""

@@ -29,10 +29,9 @@ def training_step(contexts: Tensor, prompts: PromptEncoder, objective: Objective
 
     def step(images: Tensor, patches: Tensor | None, labels: Tensor) -> Tensor:
         local = None if patches is None or not objective.uses_local else patches.float()
-        losses = objective(prompts.encode(contexts), images.float(), local, labels)
-        (gradient,) = torch.autograd.grad(losses.sum(), contexts)
-        optimiser.step(gradient)
-        return losses.detach()
+        terms = objective.terms(prompts.encode(contexts), images.float(), local, labels)
+        optimiser.step(objective.gradient(terms, contexts))
+        return objective.loss(terms).detach()
 
     return step
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dualpt.core.arrays import ClassText, ImageFeatures, TestSet, TrainImages
 from dualpt.core.clip.text_tower import TextTower
-from dualpt.core.config import ClassTokenPosition, CrossEntropy, LlmTarget
+from dualpt.core.config import ClassTokenPosition, CrossEntropy, InitPlace, LlmTarget
 from dualpt.core.errors import UserError
 from dualpt.core.prompts.encoder import PromptEncoder, initial_contexts, without_stop
 from dualpt.core.recipes import LETTERS_NUMERICS, NUMERICS_VERSION
@@ -47,7 +47,7 @@ NOT_OF_THE_STEPS = frozenset(
 )
 """Arguments of `train` that a checkpoint does not depend on, or (the frozen features) that its path stands for."""
 
-ADDED_LATER: dict[str, object] = {"global_weight": 1.0, "cross_entropy": "separate"}
+ADDED_LATER: dict[str, object] = {"global_weight": 1.0, "cross_entropy": "separate", "init_at": "start"}
 """Arguments that came after the first checkpoints were written, and what every replica then trained with."""
 
 
@@ -80,6 +80,7 @@ def train(
     global_weight: Sequence[float] | None = None,
     inference_global_weight: Sequence[float] | None = None,
     cross_entropy: CrossEntropy = "separate",
+    init_at: InitPlace = "start",
     report: Callable[[Progress], None] | None = None,
     checkpoint: Path | None = None,
     checkpoint_every: int = 10,
@@ -139,6 +140,7 @@ def train(
         context_length=context_length,
         n_classes=len(text) if class_specific else None,
         init=init,
+        init_at=init_at,
         init_std=init_std,
     ).requires_grad_()
     prompts = encode(text.name_tokens)
@@ -217,7 +219,7 @@ def _each(value: object) -> Sequence[object]:
 def alignment_target(text: ClassText, llm_target: LlmTarget, device: torch.device) -> Target:
     """What prompts are aligned with in training."""
     match llm_target:
-        case "template" | "kgcoop-template":
+        case "template" | "kgcoop-template" | "prograd-template":
             return template_target(text, device)
         case "descriptions":
             return descriptions_target(text, "alignment.llm_weight", device)

@@ -132,7 +132,7 @@ const search = (view) => {
     return node("tr", {}, head, value, node("td", { className: "n", textContent: `${done}/${all}` }),
       ...view.keys.map((key) => node("td", { className: "n", textContent: shownValue(one.settings[key]) })));
   });
-  drawParallel(at("parallel"), candidates, view.keys, state.ranges, (kept) => {
+  drawParallel(at("parallel"), candidates, view.keys, view.log_keys, state.ranges, (kept) => {
     const judged = candidates.filter((one) => one.value !== null).length;
     state.kept = Object.keys(state.ranges).length ? kept : null;
     at("kept").textContent = state.kept === null ? "" : `${kept.size} of ${judged} candidates lie within the ranges`;

@@ -80,16 +80,16 @@ export const drawProgress = (place, candidates) => {
 };
 
 // One axis per searched key and one for the accuracy. A key that is no number everywhere has its words as places.
-const axisOf = (key, values) => {
+// Ticks are values that some candidate has: the ends, and the one nearest to the middle.
+const axisOf = (key, values, searchedSo) => {
   const known = values.filter((value) => value !== undefined && value !== null);
   if (known.every((value) => typeof value === "number")) {
     const low = Math.min(...known), high = Math.max(...known);
-    const logarithmic = low > 0 && high / low >= 20;
+    const logarithmic = low > 0 && (searchedSo || high / low >= 20);
     const scale = logarithmic ? Math.log10 : (value) => value;
     const span = scale(high) - scale(low) || 1;
-    const ends = low === high ? [low] : [low, logarithmic ? 10 ** ((scale(low) + scale(high)) / 2) : (low + high) / 2, high];
-    const whole = known.every(Number.isInteger);
-    const ticks = whole ? ends.filter((value) => Number.isInteger(value)) : ends;
+    const off = (value) => Math.abs(scale(value) - (scale(low) + scale(high)) / 2);
+    const ticks = [...new Set([low, known.reduce((a, b) => (off(b) < off(a) ? b : a)), high])];
     return { key, logarithmic, at: (value) => (low === high ? 0.5 : (scale(value) - scale(low)) / span), ticks };
   }
   const words = [...new Set(known.map(String))].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
@@ -97,12 +97,12 @@ const axisOf = (key, values) => {
   return { key, logarithmic: false, at, ticks: words };
 };
 
-export const drawParallel = (place, candidates, keys, ranges, changed) => {
+export const drawParallel = (place, candidates, keys, logKeys, ranges, changed) => {
   place.replaceChildren();
   const judged = candidates.filter((one) => one.value !== null);
   if (judged.length < 2) return;
   const value = (one, key) => (key === "val/accuracy" ? one.value : one.settings[key]);
-  const axes = [...keys, "val/accuracy"].map((key) => axisOf(key, judged.map((one) => value(one, key))));
+  const axes = [...keys, "val/accuracy"].map((key) => axisOf(key, judged.map((one) => value(one, key)), logKeys.includes(key)));
   const [height, top, bottom, left] = [340, 44, 40, 70];
   const step = Math.max(150, (place.parentElement.clientWidth - 2 * left - 2) / (axes.length - 1));
   const width = 2 * left + step * (axes.length - 1);

@@ -17,6 +17,7 @@ from dualpt.sweeps import records
 from dualpt.sweeps.comparison.labels import column_title, method_title, remember_titles
 from dualpt.sweeps.comparison.searched.candidate_ranks import candidate_settings, is_judged
 from dualpt.sweeps.launching.status import SweepStatus, status_from
+from dualpt.sweeps.ledger.launch_record import log_keys
 from dualpt.sweeps.ledger.reading import SweepReader
 from dualpt.sweeps.planning.data_notes import read_data_notes
 from dualpt.sweeps.planning.declared import MissingCell, missing_cells
@@ -61,6 +62,8 @@ class SweepView:
     trials: list[Trial]
     keys: list[str]
     """Searched keys, in the order of the configuration."""
+    log_keys: list[str]
+    """Those of them that were searched on a logarithmic scale."""
     places: list[dict[str, Any]]
     """The (dataset, shots) that losses can be shown of."""
     experiment: str
@@ -95,6 +98,7 @@ def sweep_view(reader: SweepReader, name: str, rows: Sequence[CellRow]) -> Sweep
         datasets=[column_title(dataset) for dataset in datasets],
         trials=trials,
         keys=keys,
+        log_keys=[] if sweep is None else [key for key in keys if key in log_keys(sweep.launched)],
         places=[{"dataset": d, "title": column_title(d), "shots": k} for d, k in trained],
         experiment=experiment,
     )

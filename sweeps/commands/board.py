@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from dualpt.sweeps.commands.completing import recorded_sweeps
 from dualpt.sweeps.commands.options import DEFAULT_STORE, DEFAULT_STUDY, Store, Study, new_app, out
 
 app = new_app()
@@ -15,7 +16,10 @@ app = new_app()
 )
 def board(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="The only sweeps to show; all by default.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...", help="The only sweeps to show; all by default.", autocompletion=recorded_sweeps
+        ),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; others than this machine's own are let in.")] = (
         "127.0.0.1"

@@ -1,10 +1,17 @@
-"""What a shell completes: shipped files, recorded sweeps, datasets, methods, keys and figures. Loads nothing heavy."""
+"""What a shell completes: shipped files, recorded sweeps and cells, datasets, methods, keys, figures.
+
+Loads nothing heavy.
+"""
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import typer
 
 from dualpt.core.errors import UserError
+
+if TYPE_CHECKING:
+    from dualpt.sweeps.ledger.reading import SweepReader
 
 Complete = Callable[[str], list[str]]
 
@@ -59,13 +66,35 @@ def override_keys(typed: str) -> list[str]:
 
 def recorded_sweeps(context: typer.Context, typed: str) -> list[str]:
     """Names of the sweeps in the store that is meant; none where it can't be read."""
+    try:
+        return _beginning(_reader(context).sweeps(), typed)
+    except UserError:
+        return []
+
+
+def _reader(context: typer.Context) -> "SweepReader":
+    """The store that is meant."""
     from dualpt.search_spaces.sweep import Run
     from dualpt.sweeps.ledger.opening import open_reader
 
+    return open_reader(context.params.get("store") or Run().tracking_uri)
+
+
+def cells(context: typer.Context, typed: str) -> list[str]:
+    """Places of finished cells, `SWEEP/TRIAL/DATASET/SHOTS/SEED`, one part further than what is typed."""
+    sweep, slash, _ = typed.partition("/")
+    if not slash:
+        return [f"{name}/" for name in recorded_sweeps(context, typed)]
+    from dualpt.sweeps.ledger.cell_names import place_of
+
     try:
-        return _beginning(open_reader(context.params.get("store") or Run().tracking_uri).sweeps(), typed)
+        rows = _reader(context).read_cells(sweep, params=())
     except UserError:
         return []
+    places = [(sweep, *place_of(row)) for row in rows if row.finished]
+    begun = ["/".join(place[:depth]) + "/" * (depth < 5) for place in places for depth in range(2, 6)]
+    further = [word for word in dict.fromkeys(begun) if word.startswith(typed) and word != typed]
+    return [word for word in further if not any(word.startswith(shorter) for shorter in further if shorter != word)]
 
 
 def figures(typed: str) -> list[str]:

@@ -5,13 +5,14 @@ from typing import Annotated, Literal
 
 import typer
 
+from dualpt.sweeps.commands.completing import datasets
 from dualpt.sweeps.commands.options import Json, SettingValues, new_app, out
 
 app = new_app()
 describe = new_app()
 app.add_typer(describe, name="describe", help="Class descriptions: write, import and check banks.")
 
-Dataset = Annotated[str, typer.Argument(help="Dataset name, e.g. mini-pets or EuroSAT.")]
+Dataset = Annotated[str, typer.Argument(help="Dataset name, e.g. mini-pets or EuroSAT.", autocompletion=datasets)]
 Root = Annotated[Path | None, typer.Option("--root", help="Data root; the same as data.root=FOLDER.")]
 Classes = Annotated[
     Path | None,
@@ -112,7 +113,8 @@ def import_(
     source: Annotated[Path, typer.Argument(help="A .json, .jsonl, .csv or .tsv file, or a folder of <dataset>.json.")],
     overrides: SettingValues = None,
     dataset: Annotated[
-        list[str] | None, typer.Option("--dataset", help="Dataset name, or `real`; may be given several times.")
+        list[str] | None,
+        typer.Option("--dataset", help="Dataset name, or `real`; may be given several times.", autocompletion=datasets),
     ] = None,
     to: Annotated[Path, typer.Option("--out", help="Folder of banks, or a .json file.")] = Path("descriptions"),
     renames: Annotated[

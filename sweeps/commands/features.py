@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from dualpt.sweeps.commands.completing import datasets, methods
 from dualpt.sweeps.commands.options import Json, new_app, out
 
 app = new_app()
@@ -25,12 +26,16 @@ def build(
         typer.Argument(metavar="[FILE] [KEY=VALUE]...", help="A sweep file or the name of one that ships; overrides."),
     ] = None,
     dataset: Annotated[
-        list[str] | None, typer.Option(help="In place of a file: a dataset, `mini` or `real`; may be repeated.")
+        list[str] | None,
+        typer.Option(help="In place of a file: a dataset, `mini` or `real`; may be repeated.", autocompletion=datasets),
     ] = None,
     shots: Annotated[int | None, typer.Option(min=1, help="With --dataset: training images per class, 16.")] = None,
     seeds: Annotated[str | None, typer.Option(help="With --dataset: seeds of the draw (1,2 or 1-10), 1.")] = None,
     method: Annotated[
-        str | None, typer.Option(help="With --dataset: whose features; `dualpt`, the default, reads local ones.")
+        str | None,
+        typer.Option(
+            help="With --dataset: whose features; `dualpt`, the default, reads local ones.", autocompletion=methods
+        ),
     ] = None,
     protocol: Annotated[
         str | None, typer.Option(help="With --dataset: the protocol whose images are wanted, few-shot.")
@@ -91,7 +96,9 @@ def import_features(
             metavar="FOLDER [data.root=FOLDER]", help="The cached features; data.root is where the split file lies."
         ),
     ],
-    dataset: Annotated[str, typer.Option(help="Whose features they are, e.g. DescribableTextures.")],
+    dataset: Annotated[
+        str, typer.Option(help="Whose features they are, e.g. DescribableTextures.", autocompletion=datasets)
+    ],
     backbone: Annotated[str, typer.Option(help="What computed them, e.g. ViT-B-16; settings name it the same.")],
     to: Annotated[
         Path | None, typer.Option("--out", help="Folder of imports, one file per dataset; in the cache by default.")
@@ -162,7 +169,8 @@ def gc(
         str | None, typer.Option(help="Remove the features of a backbone; with --unused, only those.")
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(help="Remove the features of a dataset; with --unused, only those.")
+        str | None,
+        typer.Option(help="Remove the features of a dataset; with --unused, only those.", autocompletion=datasets),
     ] = None,
     dry_run: DryRun = False,
     as_json: Json = False,

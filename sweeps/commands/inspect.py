@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from dualpt.sweeps.commands.completing import cells
 from dualpt.sweeps.commands.options import DEFAULT_STORE, Json, Store, new_app, out
 
 app = new_app()
@@ -16,7 +17,10 @@ app = new_app()
 )
 def inspect(
     cell: Annotated[
-        str, typer.Argument(help="A run id, a cell key, a beginning of either, or SWEEP/TRIAL/DATASET/SHOTS/SEED.")
+        str,
+        typer.Argument(
+            help="A run id, a cell key, a beginning of either, or SWEEP/TRIAL/DATASET/SHOTS/SEED.", autocompletion=cells
+        ),
     ],
     overrides: Annotated[
         list[str] | None,

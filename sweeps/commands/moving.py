@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from dualpt.sweeps.commands.completing import datasets, recorded_sweeps
 from dualpt.sweeps.commands.options import DEFAULT_STORE, Json, Store, new_app, out
 
 app = new_app()
@@ -17,7 +18,9 @@ app = new_app()
 
 @app.command("export", epilog="Example: [bold]dualpt export demo --out demo.zip[/]")
 def export_command(
-    name: Annotated[str, typer.Argument(help="Name of a sweep (its MLflow experiment).")],
+    name: Annotated[
+        str, typer.Argument(help="Name of a sweep (its MLflow experiment).", autocompletion=recorded_sweeps)
+    ],
     file: Annotated[Path, typer.Option("--out", help="The archive to write; it replaces a file of that name.")],
     without_files: Annotated[
         bool, typer.Option("--without-files", help="Write the numbers alone, without settings and learned contexts.")
@@ -82,7 +85,7 @@ def import_command(
 )
 def import_prompts_command(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of the prompt learner, model.pth.tar-50.")],
-    dataset: Annotated[str, typer.Option(help="The dataset it was trained on.")],
+    dataset: Annotated[str, typer.Option(help="The dataset it was trained on.", autocompletion=datasets)],
     file: Annotated[Path, typer.Option("--out", help="The file of learned prompts to write.")],
     values: Annotated[
         list[str] | None,

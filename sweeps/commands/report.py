@@ -34,7 +34,12 @@ def report(
     "-o claim.md[/]"
 )
 def claim(
-    name: Annotated[str, typer.Argument(help="Name of a finished sweep or ablation (its MLflow experiment).")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Name of a finished sweep or ablation (its MLflow experiment).", autocompletion=recorded_sweeps
+        ),
+    ],
     method: Annotated[
         str | None, typer.Option(help="Whose claim, by name or title; the setting that the search selected by default.")
     ] = None,

@@ -12,6 +12,12 @@ from dualpt.sweeps.outputs import form_of
 
 app = new_app()
 
+Common = Annotated[bool, typer.Option("--common", help="Compare on what all the sweeps cover.")]
+MixSelections = Annotated[
+    bool,
+    typer.Option("--mix-selections", help="Compare sweeps that selected by different images, or drew otherwise."),
+]
+
 
 @app.command(
     epilog="Examples: [bold]dualpt compare demo --shots 16 --figure curves.pdf[/] · "
@@ -34,11 +40,8 @@ def compare(
     metric: Annotated[str | None, typer.Option(help="Metric of the table; the protocol's own by default.")] = None,
     protocol: Annotated[str | None, typer.Option(help="Needed where a sweep holds cells of several.")] = None,
     baseline: Annotated[str | None, typer.Option(help="A method, by name or title, to show differences to.")] = None,
-    common: Annotated[bool, typer.Option("--common", help="Compare on what all the sweeps cover.")] = False,
-    mix_selections: Annotated[
-        bool,
-        typer.Option("--mix-selections", help="Compare sweeps that selected by different images, or drew otherwise."),
-    ] = False,
+    common: Common = False,
+    mix_selections: MixSelections = False,
     published: Annotated[
         bool, typer.Option("--published", help="Set published rows beside ours: real grid, CLIP ViT-B/16.")
     ] = False,
@@ -118,7 +121,7 @@ def figure(
     names: Annotated[
         list[str], typer.Argument(metavar="NAME...", help="Sweeps or ablations.", autocompletion=recorded_sweeps)
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where to: .png, .pdf or .svg.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to: .png, .pdf or .svg; - is stdout.")],
     shots: Annotated[
         int | None, typer.Option(min=0, help="Shots of the figure; the largest finished by default.")
     ] = None,
@@ -126,7 +129,9 @@ def figure(
         str | None, typer.Option(help="Metric of curves, radar, pareto and ranks; the protocol's own by default.")
     ] = None,
     protocol: Annotated[str | None, typer.Option(help="Needed where a sweep holds cells of several.")] = None,
-    common: Annotated[bool, typer.Option("--common", help="Compare on what all the sweeps cover.")] = False,
+    common: Common = False,
+    mix_selections: MixSelections = False,
+    form: Annotated[str | None, typer.Option("--format", help="png, pdf or svg; by the file's name.")] = None,
     store: Store = DEFAULT_STORE,
     study: Study = DEFAULT_STUDY,
 ) -> None:
@@ -134,7 +139,18 @@ def figure(
     from dualpt.sweeps.comparison.draw import draw
 
     draw(
-        out, kind, names, output, shots=shots, metric=metric, protocol=protocol, common=common, store=store, study=study
+        out,
+        kind,
+        names,
+        output,
+        shots=shots,
+        metric=metric,
+        protocol=protocol,
+        common=common,
+        mix_selections=mix_selections,
+        form=form,
+        store=store,
+        study=study,
     )
 
 

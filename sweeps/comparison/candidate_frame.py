@@ -1,7 +1,5 @@
 """The candidates of a search as a frame: what was tried and how it did, for figures of the search."""
 
-import math
-
 import pandas as pd
 
 from dualpt.core.config import SETTING_KEYS
@@ -10,13 +8,18 @@ from dualpt.core.results import VAL_ACCURACY
 
 VALUE = "value"
 """Column of the objective: mean validation accuracy over a candidate's cells, in percent."""
+DECADES = 20
+"""Ratio of the largest to the smallest value from which an axis is better logarithmic."""
+LOG_KEYS = "log_keys"
+"""Attribute of the frame: the keys that the search space declares logarithmic."""
 
 
-def candidates_frame(cells: pd.DataFrame) -> pd.DataFrame:
-    """One row a candidate, by name: the keys that vary among candidates, numbers as numbers, and `value`.
+def candidates_frame(cells: pd.DataFrame, log_keys: frozenset[str] = frozenset()) -> pd.DataFrame:
+    """One row per candidate, by name: the keys that vary among candidates, numbers as numbers, and `value`.
 
     Args:
         cells: a sweep's cells, read with all setting keys as columns (`frames.read_frame(…, None)`).
+        log_keys: keys that were searched on a logarithmic scale (`launch_record.log_keys`).
 
     Raises:
         UserError: fewer than two candidates, or none that varies.
@@ -35,6 +38,7 @@ def candidates_frame(cells: pd.DataFrame) -> pd.DataFrame:
     frame[VALUE] = by_trial[VAL_ACCURACY].mean()
     if len(frame.columns) == 1:
         raise UserError("the candidates differ in nothing")
+    frame.attrs[LOG_KEYS] = log_keys
     return frame
 
 
@@ -50,7 +54,9 @@ def is_number(column: "pd.Series[float]") -> bool:
     return pd.api.types.is_numeric_dtype(column)
 
 
-def spans_decades(column: "pd.Series[float]") -> bool:
-    """Whether an axis is better logarithmic: values above 0, the largest at least 20 times the smallest."""
-    known = column.dropna()
-    return bool(len(known) and known.min() > 0 and math.log10(known.max() / known.min()) >= math.log10(20))
+def is_logarithmic(frame: pd.DataFrame, key: str) -> bool:
+    """Whether a key's axis is: it was searched so, or its largest value is at least 20 times its smallest."""
+    known = frame[key].dropna()
+    if known.empty or known.min() <= 0:
+        return False
+    return key in frame.attrs.get(LOG_KEYS, ()) or bool(known.max() / known.min() >= DECADES)

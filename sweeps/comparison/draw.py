@@ -19,7 +19,9 @@ from dualpt.sweeps.comparison.selection import Selection, select
 from dualpt.sweeps.comparison.statistics import rank_methods
 from dualpt.sweeps.comparison.tables import comparison, shots_text
 from dualpt.sweeps.comparison.values import check_finished
+from dualpt.sweeps.ledger.launch_record import log_keys
 from dualpt.sweeps.ledger.opening import open_reader
+from dualpt.sweeps.outputs import STDOUT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,19 +42,31 @@ def draw(
     metric: str | None = None,
     protocol: str | None = None,
     common: bool = False,
+    mix_selections: bool = False,
+    form: str | None = None,
     store: str,
     study: str,
 ) -> None:
-    """Draw a figure and write it, PNG, PDF or SVG by the suffix.
+    """Draw a figure and write it, PNG, PDF or SVG by `form` or the suffix; `-` is stdout.
 
     Raises:
-        UserError: an unknown suffix, or a fault that `drawn` finds.
+        UserError: an unknown suffix or format, or a fault that `drawn` finds.
     """
     _check_kind(kind)
-    check_path(output, "--output")
-    figure = drawn(kind, names, shots=shots, protocol=protocol, common=common, metric=metric, store=store, study=study)
-    save(figure, output)
-    console.print(f"  figure: {output}", highlight=False, markup=False)
+    check_path(output, "--output", form)
+    figure = drawn(
+        kind,
+        names,
+        shots=shots,
+        protocol=protocol,
+        common=common,
+        mix_selections=mix_selections,
+        metric=metric,
+        store=store,
+        study=study,
+    )
+    if save(figure, output, form=form) != STDOUT:
+        console.print(f"  figure: {output}", highlight=False, markup=False, soft_wrap=True)
 
 
 def drawn(
@@ -62,6 +76,7 @@ def drawn(
     shots: int | None = None,
     protocol: str | None = None,
     common: bool = False,
+    mix_selections: bool = False,
     metric: str | None = None,
     store: str,
     study: str,
@@ -79,13 +94,20 @@ def drawn(
     if kind == "importance":
         return _importance(names[0], study)
     if kind in ("parallel", "slices"):
-        candidates = candidates_frame(read_frame(names[0], store, None))
+        candidates = candidates_frame(read_frame(names[0], store, None), searched_by_log(names[0], store))
         return (search.parallel_coordinates if kind == "parallel" else search.slices)(candidates)
     frames = {name: read_frame(name, store) for name in dict.fromkeys(names)}
-    selection = select(frames, protocol=protocol, common=common)
+    selection = select(frames, protocol=protocol, common=common, mix_selections=mix_selections)
     if kind == "training":
         return training_figure(selection, open_reader(store).loss_curves, shots)
     return COMPARISONS[kind](selection, shots, metric)
+
+
+def searched_by_log(name: str, store: str) -> frozenset[str]:
+    """The keys that a sweep searched on a logarithmic scale."""
+    reader = open_reader(store)
+    row = reader.sweep_row(reader.named_experiment(name))
+    return frozenset() if row is None else log_keys(row.launched)
 
 
 def check_metric_of(kind: str, metric: str | None) -> None:

@@ -69,7 +69,7 @@ def select(
         found = ", ".join(f"'{name}' has {' and '.join(words)}" for name, words in rules.items())
         raise UserError(
             f"the sweeps differ in selection ({found}), and one saw more images than another: compare fewer sweeps, or "
-            "set them side by side with `dualpt compare --mix-selections`"
+            "set them side by side with --mix-selections"
         )
     draws = {name: own for name, cells in chosen.items() if (own := _draws(cells))}
     if len(set(draws.values())) > 1 and not mix_selections:

@@ -3,7 +3,7 @@
 Loads MLflow and Optuna only where a store exists.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from dualpt.core.cell import Cell
@@ -48,13 +48,13 @@ def refuse_another_file(sweep: LoadedSweep) -> None:
     refuse_other_file(sweep, "" if row is None else row.fixed)
 
 
-def finished_anywhere(uri: str) -> "list[CellRow]":
-    """Finished cells of every sweep in the store; none where there is no store yet."""
+def finished_anywhere(uri: str, params: Sequence[str] = ()) -> "list[CellRow]":
+    """Finished cells of every sweep in the store, with these parameters; none where there is no store yet."""
     if is_new(uri):
         return []
     from dualpt.sweeps.ledger.opening import open_reader
 
-    return list(open_reader(uri).finished_cells().values())
+    return list(open_reader(uri).finished_cells(params).values())
 
 
 def selected_before(sweep: LoadedSweep) -> list[StartPoint]:

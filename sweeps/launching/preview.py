@@ -23,7 +23,10 @@ from dualpt.sweeps.launching.earlier_launches import (
 )
 from dualpt.sweeps.launching.launch import draw_mini_datasets, examine_stores
 from dualpt.sweeps.planning.data_notes import DataNotes, ReadNotes, data_notes
+from dualpt.sweeps.planning.durations import RecordedSeconds, TimeEstimate, cost_params, left_to_train, settings_of
 from dualpt.sweeps.planning.plan import PlanCounts, SweepPlan, count, plan_sweep
+
+UNMEASURED = "no finished cell in the store has their method, backbone, prompts, epochs, batch, classes and shots"
 
 if TYPE_CHECKING:
     from dualpt.sweeps.tools.features import FeatureCosts
@@ -69,15 +72,18 @@ def _show_plan(
     refuse_another_file(sweep)
     uri = sweep.file.run.tracking_uri
     own = [row for row in cells_on_record(uri, sweep.file.name) if row.finished] if study_fits(sweep, key) else []
-    counts = count(plan, finished_anywhere(uri), own, key, given_up(sweep, key))
+    everywhere = finished_anywhere(uri, cost_params(settings_of(sweep, plan)))
+    counts = count(plan, everywhere, own, key, given_up(sweep, key))
+    time = RecordedSeconds(everywhere, sweep.reference.data.folder).estimate(left_to_train(sweep, counts.left))
     noted, said = notes(sweep, plan), [*sweep.remarks, *set_aside(sweep, key)]
     if as_json:
         extra: dict[str, Any] = {"notes": [*said, *noted.lines()]}
         if features is not None:
             extra["features"] = asdict(features(sweep))
-        print(json.dumps({"name": sweep.file.name, **asdict(counts), "missing": counts.missing, **extra}))
+        print(json.dumps({"name": sweep.file.name, **counts.numbers(), **_numbers_of(time), **extra}))
         return
     _print_plan(sweep, plan, counts, console)
+    console.print(f"  training time on one worker: {_in_words(time)}", highlight=False, soft_wrap=True, markup=False)
     _print_notes(said, noted, console)
     if features is not None:
         from dualpt.sweeps.tools.features import describe
@@ -98,7 +104,8 @@ def simulate(
     examine_stores(sweep)
     uri = sweep.file.run.tracking_uri
     with leaving_no_trace():
-        recorded, everywhere = cells_on_record(uri, sweep.file.name), finished_anywhere(uri)
+        recorded = cells_on_record(uri, sweep.file.name)
+        everywhere = finished_anywhere(uri, cost_params(settings_of(sweep, plan_sweep(sweep))))
         simulate_sweep(sweep, recorded, everywhere, gpus=gpus, trials=trials, console=console, as_json=as_json)
 
 
@@ -114,7 +121,6 @@ def _print_plan(sweep: LoadedSweep, plan: SweepPlan, counts: PlanCounts, console
         table.add_row(f"{plan.candidates} candidates", "search", f"{plan.candidates} x {plan.candidate_cells}")
         table.add_row("the selected one", "best", str(plan.best_cells))
     console.print(table, markup=False)
-    time = "unknown until the first cells finish" if counts.seconds is None else readable_seconds(counts.seconds)
     racing = sweep.file.search is not None and sweep.file.search.racing != "none" and counts.missing > 0
     most = "at most " if racing else ""
     console.print(
@@ -122,7 +128,25 @@ def _print_plan(sweep: LoadedSweep, plan: SweepPlan, counts: PlanCounts, console
         highlight=False,
         markup=False,
     )
-    console.print(f"  training time on one worker: {time}", highlight=False, markup=False)
+
+
+def _numbers_of(time: TimeEstimate) -> dict[str, Any]:
+    """`seconds` is null where cells of some shape are unknown; `time` says what is known."""
+    return {"seconds": time.complete, "time": asdict(time)}
+
+
+def _in_words(time: TimeEstimate) -> str:
+    """The estimate with its spread, what it rests on, and what it leaves out."""
+    if time.unknown and not time.measured:
+        return "unknown until the first cells finish" if not time.device else f"unknown; {UNMEASURED}"
+    words = readable_seconds(time.seconds)
+    if time.measured:
+        spread = f"{readable_seconds(time.low)} to {readable_seconds(time.high)}"
+        words += f" ({spread}), from {time.measured} finished cells of the same shapes"
+        words += f" on {time.device}" if time.device else ""
+    if time.unknown:
+        words = f"at least {words}; unknown for {round(time.unknown)} cells, since {UNMEASURED}"
+    return words
 
 
 def _print_notes(said: Sequence[str], noted: DataNotes, console: Console) -> None:

@@ -183,4 +183,9 @@ def _hint(word: str, known: Sequence[str]) -> str:
 
 def _place(row: CellRow) -> str:
     """`best/mini-pets/16/1`: the cell within its sweep."""
-    return "/".join(str(getattr(row, part)) for part in PARTS[1:])
+    return "/".join(place_of(row))
+
+
+def place_of(row: CellRow) -> list[str]:
+    """Trial, dataset, shots and seed: what stands behind the sweep in a cell's place."""
+    return [str(getattr(row, part)) for part in PARTS[1:]]

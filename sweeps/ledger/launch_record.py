@@ -117,6 +117,13 @@ def record_from(text: str) -> LaunchRecord | None:
         return None
 
 
+def log_keys(launched: str) -> frozenset[str]:
+    """The keys that a recorded launch searched on a logarithmic scale; none where the record is missing."""
+    record = record_from(launched)
+    space = {} if record is None else record.space
+    return frozenset(key for key, spec in space.items() if isinstance(spec, Mapping) and spec.get("log") is True)
+
+
 def _masked(value: Any) -> Any:
     """The same values without a secret in any text."""
     if isinstance(value, str):

@@ -98,14 +98,16 @@ class SweepReader(ABC):
         deleted = self._deleted_trials([experiment])
         return [row for row in rows if row.dataset and row.trial_run_id not in deleted]
 
-    def finished_cells(self) -> dict[str, CellRow]:
+    def finished_cells(self, params: Sequence[str] = ()) -> dict[str, CellRow]:
         """The finished cells of the whole store by key; of several with the same key, the last recorded.
+
+        `params` are the parameters that rows must hold, besides the method and those that say which cell it is.
 
         Left out are those of another schema, which are not results of this version, and those whose trials were
         deleted in MLflow.
         """
         everywhere = self._experiment_ids()
-        runs = self._cell_runs(everywhere, finished_only=True, params=[*PLACE_PARAMS, "method"])
+        runs = self._cell_runs(everywhere, finished_only=True, params=[*PLACE_PARAMS, "method", *params])
         deleted = self._deleted_trials(everywhere)
         rows = rows_of((run for run in runs if run.data.tags.get(records.SCHEMA_TAG) == records.SCHEMA), read_cell)
         known = [row for row in rows if row.trial_run_id not in deleted]

@@ -28,6 +28,7 @@ def compare(
     study: str | None = None,
     protocol: str | None = None,
     common: bool = False,
+    mix_selections: bool = False,
 ) -> "Comparison":
     """Hold the methods of one or several sweeps against one another, as `dualpt compare` does.
 
@@ -37,16 +38,18 @@ def compare(
         study: Optuna study storage, for the importance of parameters; `sqlite:///optuna.db` by default.
         protocol: needed where a sweep holds cells of several.
         common: compare on the datasets, shots and seeds that all the sweeps cover.
+        mix_selections: compare sweeps whose settings were selected by different images.
 
     Raises:
-        UserError: no such store or sweep, none with a comparable cell, or grids that differ.
+        UserError: no such store or sweep, none with a comparable cell, or grids or selections that differ.
     """
     if not names:
         raise UserError("compare: name at least one sweep")
     places = Run() if store is None else Run(tracking_uri=store)
     frames = {name: read_frame(name, places.tracking_uri) for name in dict.fromkeys(names)}
-    selection = select(frames, protocol=protocol, common=common)
-    return Comparison(tuple(frames), selection, places.tracking_uri, study or places.study_storage, common)
+    selection = select(frames, protocol=protocol, common=common, mix_selections=mix_selections)
+    storage = study or places.study_storage
+    return Comparison(tuple(frames), selection, places.tracking_uri, storage, common, mix_selections)
 
 
 @dataclass(frozen=True, repr=False)
@@ -61,6 +64,7 @@ class Comparison:
     store: str
     study: str
     common: bool = False
+    mix_selections: bool = False
 
     def __repr__(self) -> str:
         chosen = self.selection
@@ -153,8 +157,17 @@ class Comparison:
         if kind in COMPARISONS:  # from the cells at hand, which a running sweep may have left behind
             check_metric_of(kind, metric)
             return COMPARISONS[kind](self.selection, shots, metric)
-        options = {"shots": shots, "metric": metric, "protocol": self.selection.protocol, "common": self.common}
-        return drawn(kind, self.names, **options, store=self.store, study=self.study)  # type: ignore[arg-type]
+        return drawn(
+            kind,
+            self.names,
+            shots=shots,
+            metric=metric,
+            protocol=self.selection.protocol,
+            common=self.common,
+            mix_selections=self.mix_selections,
+            store=self.store,
+            study=self.study,
+        )
 
     def document(self, form: str = "markdown", *, shots: int | None = None, baseline: str | None = None) -> str:
         """The tables as one text: markdown, latex, latex-document, csv or json.

@@ -1,12 +1,10 @@
-"""What a sweep will run, before anything runs: which settings, over which cells, in which order, for how long.
+"""What a sweep will run, before anything runs: which settings, over which cells, in which order.
 
 Pure: reads no file and loads neither torch, Ray nor MLflow.
 """
 
-import math
-import statistics
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -57,6 +55,18 @@ class SweepPlan:
 
 
 @dataclass(frozen=True)
+class Unfinished:
+    """What a launch has left to train."""
+
+    planned: tuple[Cell, ...]
+    """Cells of baselines and variants."""
+    unproposed: int
+    """Cells of candidates whose settings the search has yet to propose."""
+    unselected: int
+    """Cells of the selected setting that it isn't judged on as a candidate."""
+
+
+@dataclass(frozen=True)
 class PlanCounts:
     """A plan compared with the ledger."""
 
@@ -64,12 +74,15 @@ class PlanCounts:
     done: int
     packs: int
     """Packs of the baselines left to train; those of candidates are counted as they are proposed."""
-    seconds: float | None
-    """Estimated training time of what is left on one worker; None until some cell has finished."""
+    left: Unfinished
 
     @property
     def missing(self) -> int:
         return self.cells - self.done
+
+    def numbers(self) -> dict[str, int]:
+        """What a JSON document shows of it."""
+        return {"cells": self.cells, "done": self.done, "packs": self.packs, "missing": self.missing}
 
 
 def plan_sweep(sweep: LoadedSweep) -> SweepPlan:
@@ -195,54 +208,5 @@ def count(
     skipped = len(given_up) * plan.candidate_cells - tried
     unproposed = max(0, plan.candidates * plan.candidate_cells - searched - skipped)
     unselected = max(0, plan.best_cells - max(best, plan.candidate_cells))
-    seconds = estimate_seconds([keyed.cell for keyed in missing], unproposed + unselected, rows)
-    return PlanCounts(plan.cells - skipped, done, len(into_packs(missing)), seconds)
-
-
-def estimate_seconds(missing: Sequence[Cell], unproposed: int, rows: Sequence[CellRow]) -> float | None:
-    """Seconds of training left on one worker, from what finished cells took.
-
-    A cell takes what cells of its dataset and shots took on average, else what all cells took; `unproposed` cells of
-    the search take the latter. None where nothing has been measured and something is left.
-    """
-    if not missing and not unproposed:
-        return 0.0
-    mean = mean_seconds(rows)
-    if mean is None:
-        return None
-    return sum(mean.of(cell) for cell in missing if cell.shots) + unproposed * mean.overall
-
-
-@dataclass(frozen=True)
-class MeanSeconds:
-    """What finished cells took, in seconds of training."""
-
-    overall: float
-    by_place: Mapping[tuple[str, int], float]
-    """By dataset and shots."""
-    by_method: Mapping[str, "MeanSeconds"] = field(default_factory=dict)
-    """By the methods of which some are recorded: one on frozen features takes a thousandth of a prompt's time."""
-
-    def of(self, cell: Cell) -> float:
-        """What cells of its method, dataset and shots took on average, else what the nearest to these took."""
-        mean = self.by_method.get(cell.setting.method_name, self)
-        return mean.by_place.get((cell.dataset, cell.shots), mean.overall)
-
-
-def mean_seconds(rows: Iterable[CellRow]) -> MeanSeconds | None:
-    """The means over cells that were trained where they are recorded; None where there is none."""
-    trained = [row for row in rows if row.shots > 0 and row.reused_from is None and math.isfinite(row.seconds)]
-    if not trained:
-        return None
-    methods: dict[str, list[CellRow]] = {}
-    for row in trained:
-        methods.setdefault(row.params.get("method", ""), []).append(row)
-    return replace(_means(trained), by_method={method: _means(each) for method, each in methods.items()})
-
-
-def _means(rows: Iterable[CellRow]) -> MeanSeconds:
-    taken: dict[tuple[str, int], list[float]] = {}
-    for row in rows:
-        taken.setdefault((row.dataset, row.shots), []).append(row.seconds)
-    overall = statistics.fmean(seconds for each in taken.values() for seconds in each)
-    return MeanSeconds(overall, {place: statistics.fmean(seconds) for place, seconds in taken.items()})
+    left = Unfinished(tuple(keyed.cell for keyed in missing), unproposed, unselected)
+    return PlanCounts(plan.cells - skipped, done, len(into_packs(missing)), left)

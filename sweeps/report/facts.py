@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from dualpt.core.data.catalog import MINI_GRID, REAL_GRID
 from dualpt.core.results import VAL_ACCURACY
 from dualpt.sweeps import records
-from dualpt.sweeps.comparison.labels import column_title, method_title
+from dualpt.sweeps.comparison.labels import column_title, is_selected, method_title
 from dualpt.sweeps.comparison.selection_basis import SelectionBasis
 from dualpt.sweeps.console import readable_seconds
 from dualpt.sweeps.planning.declared import MissingCell
@@ -47,6 +47,8 @@ class Table:
     """The first column of numbers, which stand at the right."""
     filters: bool = False
     """Whether the page offers to filter its rows."""
+    kept: int = 1
+    """Columns at the left that stay in view: 1 or 2."""
 
 
 def word(value: object) -> Text:
@@ -182,7 +184,8 @@ def varied(settings: Sequence[Mapping[str, str]]) -> list[str]:
 
 def setting_table(rows: Sequence[CellRow]) -> Table:
     """Every active key of every method over the whole grid."""
-    trials = {row.trial: row.params for row in rows if row.kind != "search"}
+    recorded = {row.trial: row.params for row in rows if row.kind != "search"}
+    trials = dict(sorted(recorded.items(), key=lambda trial: not is_selected(trial[0])))  # the winner's column first
     known = records.recorded_keys(trials.values())
     keys = [key for key in known if any(key in params for params in trials.values())]
     lines = []
@@ -192,7 +195,8 @@ def setting_table(rows: Sequence[CellRow]) -> Table:
         lines.append((Text(key, key, mark=mark), *(_setting(params.get(key)) for params in trials.values())))
     heads = ("key", *map(method_title, trials))
     notes = ("keys in which methods differ are bold; a blank does not matter there",)
-    return Table("Values by method", heads, lines, notes, numeric_from=len(heads))
+    kept = 2 if any(map(is_selected, trials)) else 1
+    return Table("Values by method", heads, lines, notes, numeric_from=len(heads), kept=kept)
 
 
 def provenance(rows: Sequence[CellRow]) -> Table:

@@ -116,7 +116,7 @@ def render(rows: Sequence[CellRow], sweep: SweepRow, loss_curves: "LossCurves", 
     if candidates is None:
         del sections["candidates"], sections["oracle"]
     totals = facts.totals(rows, missing)
-    figures, why = ([], "") if candidates is None else search_figures(sweep.name, rows, study, folder)
+    figures, why = ([], "") if candidates is None else search_figures(sweep, rows, study, folder)
     gaps, no_gaps = ([], "") if candidates is None else oracle_gaps(sweep.name, frame)
     return environment.get_template("page.html.j2").render(
         name=sweep.name,

@@ -12,11 +12,12 @@ from dualpt.core.errors import UserError
 from dualpt.sweeps.comparison.compare import comparison_tables, own_metric, rendered
 from dualpt.sweeps.comparison.formats.documents import AnyTable
 from dualpt.sweeps.comparison.frames import cells_frame
-from dualpt.sweeps.comparison.labels import method_title
+from dualpt.sweeps.comparison.labels import AVERAGE, method_title
 from dualpt.sweeps.comparison.plain import PlainTable
 from dualpt.sweeps.comparison.selection import Selection, select
 from dualpt.sweeps.comparison.tables import ComparisonTable
-from dualpt.sweeps.records import CellRow
+from dualpt.sweeps.ledger.launch_record import log_keys
+from dualpt.sweeps.records import CellRow, SweepRow
 from dualpt.sweeps.report.facts import Table, Text, word
 
 if TYPE_CHECKING:
@@ -109,18 +110,20 @@ def page_table(table: AnyTable) -> Table:
     if isinstance(table, PlainTable):
         return Table(table.title, table.head, [tuple(map(_sortable, row)) for row in table.rows], notes)
     marks = {1: "best", 2: "second", None: ""}
+    columns = sorted(table.columns, key=lambda column: column != AVERAGE)  # what one looks for stands first
     groups = {method: title for title, of_group in table.sections for method in of_group if title}
     rows = []
     for method in table.methods:
-        entries = [table.entries[method, column] for column in table.columns]
+        entries = [table.entries[method, column] for column in columns]
         texts = [
             Text(table.text(method, column), float("-inf") if entry is None else entry.mean, mark=marks[place])
-            for column, entry in zip(table.columns, entries, strict=True)
+            for column, entry in zip(columns, entries, strict=True)
             for place in [table.place(method, column)]
         ]
-        rows.append((word(method_title(method)), *([word(groups[method])] if groups else []), *texts))
-    heads = ("method", *(["group"] if groups else []), *map(table.head, table.columns))
-    return Table(table.title, heads, rows, notes, numeric_from=2 if groups else 1)
+        group = [word(groups[method])] if groups else []
+        rows.append((word(method_title(method)), *texts, *group))
+    heads = ("method", *map(table.head, columns), *(["group"] if groups else []))
+    return Table(table.title, heads, rows, notes, kept=2 if AVERAGE in columns else 1)
 
 
 def _sortable(text: str) -> Text:
@@ -159,7 +162,7 @@ def _training(selection: Selection, loss_curves: "LossCurves", folder: Path) -> 
     return [_kept(figure, folder / f"training-{selection.protocol}.svg", alternative)]
 
 
-def search_figures(name: str, rows: Sequence[CellRow], study: str, folder: Path) -> tuple[list[Figure], str]:
+def search_figures(sweep: SweepRow, rows: Sequence[CellRow], study: str, folder: Path) -> tuple[list[Figure], str]:
     """Of the candidates, and why their importances are not among them; none where fewer than two differ.
 
     Args:
@@ -170,7 +173,7 @@ def search_figures(name: str, rows: Sequence[CellRow], study: str, folder: Path)
     from dualpt.sweeps.search import parameter_importances
 
     try:
-        candidates = candidates_frame(cells_frame(name, rows, params=None))
+        candidates = candidates_frame(cells_frame(sweep.name, rows, params=None), log_keys(sweep.launched))
     except UserError as error:
         return [], f"no figures of the search: {error}"
     figures = [
@@ -178,7 +181,7 @@ def search_figures(name: str, rows: Sequence[CellRow], study: str, folder: Path)
         _kept(slices(candidates), folder / "slices.svg", "Validation accuracy of the candidates against each value"),
     ]
     try:
-        found = parameter_importances(name, study)
+        found = parameter_importances(sweep.name, study)
         figure = importances(found.shares, judged=found.judged, doubtful=found.doubtful)
     except UserError as error:
         return figures, f"no importances: {error}"

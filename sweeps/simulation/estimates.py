@@ -4,13 +4,15 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Protocol
 
-from dualpt.core.cell import Cell
-from dualpt.sweeps.planning.plan import MeanSeconds, classes_of
-from dualpt.sweeps.records import TrialCell
+from dualpt.core.cell import Cell, pack_of
+from dualpt.sweeps.planning.durations import RecordedSeconds
+from dualpt.sweeps.planning.plan import classes_of
+from dualpt.sweeps.records import CellRow, TrialCell
 
 ASSUMED_SECONDS = 60.0
-"""Mean seconds of a cell where none is recorded."""
+"""Mean seconds of a cell where none of its shape is recorded."""
 ASSUMED_CLASSES = 12
 """Classes of datasets that the catalogue of real ones lacks: those of the mini grid."""
 EFFECT, RESIDUAL = 4.3, 4.4
@@ -20,12 +22,48 @@ FEWEST = 8
 """Recorded candidates that suffice to draw from."""
 
 
-def assumed_seconds(cells: Sequence[Cell]) -> MeanSeconds:
+class Seconds(Protocol):
+    """What cells take."""
+
+    def of(self, cell: Cell) -> float:
+        """Seconds of training."""
+
+
+@dataclass(frozen=True)
+class AssumedSeconds:
+    """Seconds where nothing is recorded, by dataset and shots."""
+
+    by_place: Mapping[tuple[str, int], float]
+
+    def of(self, cell: Cell) -> float:
+        return self.by_place.get((cell.dataset, cell.shots), ASSUMED_SECONDS)
+
+
+def assumed_seconds(cells: Sequence[Cell]) -> AssumedSeconds:
     """Seconds in proportion to classes times shots, `ASSUMED_SECONDS` on average."""
     classes = {c.dataset: classes_of(c.dataset, c.setting.data.folder) or ASSUMED_CLASSES for c in cells}
     weights = {(c.dataset, c.shots): float(classes[c.dataset] * c.shots) for c in cells if c.shots}
     mean = statistics.fmean(weights.values()) if weights else 1.0
-    return MeanSeconds(ASSUMED_SECONDS, {place: ASSUMED_SECONDS * weight / mean for place, weight in weights.items()})
+    return AssumedSeconds({place: ASSUMED_SECONDS * weight / mean for place, weight in weights.items()})
+
+
+class CellSeconds:
+    """Recorded seconds of cells of the same shape, else of those that differ in searched keys, else assumed ones."""
+
+    def __init__(self, recorded: RecordedSeconds, assumed: AssumedSeconds, searched: frozenset[str]) -> None:
+        self._recorded, self._assumed, self._searched = recorded, assumed, searched
+        self._known: dict[str, float] = {}
+
+    def of(self, cell: Cell) -> float:
+        shape = pack_of(cell)
+        if shape not in self._known:
+            rows = self.measured(cell)
+            self._known[shape] = statistics.fmean(row.seconds for row in rows) if rows else self._assumed.of(cell)
+        return self._known[shape]
+
+    def measured(self, cell: Cell) -> Sequence[CellRow]:
+        """The finished cells that stand for a cell; none where its seconds are assumed."""
+        return self._recorded.of_shape(cell) or self._recorded.of_shape(cell, self._searched)
 
 
 @dataclass(frozen=True)
@@ -75,7 +113,7 @@ def estimated_scores(datasets: Sequence[str], recorded: Iterable[Sequence[float]
 class EstimatedWorld:
     """Seconds by dataset and shots; scores by candidate and dataset, the same at every seed."""
 
-    taken: MeanSeconds
+    taken: Seconds
     scores: Mapping[str, Mapping[str, float]]
 
     def seconds(self, keyed: TrialCell) -> float:

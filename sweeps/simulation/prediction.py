@@ -16,10 +16,11 @@ from dualpt.search_spaces.points import draw, resolve
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.console import progress_bar, readable_seconds
 from dualpt.sweeps.dispatch.dispatcher import Dispatcher
-from dualpt.sweeps.planning.plan import SweepPlan, grid_cells, judged_cells, mean_seconds, plan_sweep
+from dualpt.sweeps.planning.durations import RecordedSeconds
+from dualpt.sweeps.planning.plan import SweepPlan, grid_cells, judged_cells, plan_sweep
 from dualpt.sweeps.racing import race_of, recorded_scores
 from dualpt.sweeps.records import CellRow
-from dualpt.sweeps.simulation.estimates import EstimatedWorld, assumed_seconds, estimated_scores
+from dualpt.sweeps.simulation.estimates import CellSeconds, EstimatedWorld, assumed_seconds, estimated_scores
 from dualpt.sweeps.simulation.memory import ListedCandidates
 from dualpt.sweeps.simulation.replay import Timeline, replay, simulated_dispatcher
 
@@ -70,14 +71,14 @@ def simulate_sweep(
     sizes = _sizes(sweep, trials)
     cells = judged_cells(sweep, sweep.reference) or tuple(c for b in plan.baselines for c in b.cells)
     datasets = list(dict.fromkeys(cell.dataset for cell in cells))
-    taken = mean_seconds(everywhere)
+    seconds, share = _cell_seconds(sweep, plan, everywhere)
     scores = estimated_scores(
         datasets, recorded_scores(cells, [row for row in recorded if row.kind == "search"]).values()
     )
     world_random = Random(0)
     settings = _settings(sweep, max(sizes))
     drawn = {name: scores.draw(world_random) for name, _ in settings}
-    world = EstimatedWorld(taken or assumed_seconds([*cells, *grid_cells(sweep, sweep.reference)]), drawn)
+    world = EstimatedWorld(seconds, drawn)
     rows = []
     with progress_bar(console, quiet=as_json) as bar:
         for size in sizes:
@@ -86,11 +87,19 @@ def simulate_sweep(
                 rows.append(_predict(sweep, plan, settings[:size], world, devices, partial(_show, bar, task)))
                 bar.remove_task(task)
     if as_json:
-        print(
-            json.dumps({"name": sweep.file.name, "measured": taken is not None, "rows": [asdict(row) for row in rows]})
-        )
+        found = {"measured": share == 1, "measured_share": share, "rows": [asdict(row) for row in rows]}
+        print(json.dumps({"name": sweep.file.name, **found}))
         return
-    _print(sweep, rows, console, measured=taken is not None, scored=bool(scores.effects))
+    _print(sweep, rows, console, measured=share, scored=bool(scores.effects))
+
+
+def _cell_seconds(sweep: LoadedSweep, plan: SweepPlan, everywhere: Sequence[CellRow]) -> tuple[CellSeconds, float]:
+    """What cells of the sweep take, and the share of its cells that this was measured for."""
+    cells = [cell for baseline in plan.baselines for cell in baseline.cells if cell.shots]
+    cells += grid_cells(sweep, sweep.reference) if sweep.file.search is not None else ()
+    recorded = RecordedSeconds(everywhere, sweep.reference.data.folder)
+    seconds = CellSeconds(recorded, assumed_seconds(cells), frozenset(parameter.key for parameter in sweep.space))
+    return seconds, sum(bool(seconds.measured(cell)) for cell in cells) / max(1, len(cells))
 
 
 def _sizes(sweep: LoadedSweep, trials: Sequence[int]) -> list[int]:
@@ -158,7 +167,7 @@ def _predict(
     )
 
 
-def _print(sweep: LoadedSweep, rows: Sequence[Prediction], console: Console, *, measured: bool, scored: bool) -> None:
+def _print(sweep: LoadedSweep, rows: Sequence[Prediction], console: Console, *, measured: float, scored: bool) -> None:
     from rich.table import Table
 
     heads = ("trials", "GPUs", "workers", "makespan", "idle", "cells", "pruned", "compute")
@@ -175,8 +184,10 @@ def _print(sweep: LoadedSweep, rows: Sequence[Prediction], console: Console, *, 
             f"{100 * row.share_of_full:.0f} %",
         )
     console.print(table, markup=False)
-    assumed = "none recorded here; 60 s per cell assumed, in proportion to classes x shots"
-    seconds = "as recorded" if measured else assumed
+    assumed = "60 s per cell assumed, in proportion to classes x shots"
+    none = f"none recorded here of these shapes; {assumed}"
+    part = f"as recorded for {100 * measured:.0f} % of the cells; for the others {assumed}"
+    seconds = "as recorded" if measured == 1 else part if measured else none
     console.print(f"  seconds of cells: {seconds}", highlight=False, markup=False)
     if sweep.file.search is not None and sweep.file.search.racing != "none":
         origin = "drawn from this sweep's recorded candidates" if scored else "assumed, as the mini grid's differ"

@@ -76,6 +76,27 @@ def test_kgcoop_is_the_published_setting() -> None:
     assert (recipe.learning_rate, recipe.batch_size, recipe.epochs) == (0.002, 128, 100)
 
 
+@pytest.mark.parametrize(("shots", "epochs"), [(1, 50), (2, 100), (4, 100), (8, 200), (16, 200)])
+@pytest.mark.parametrize("protocol", ["few-shot", "base-to-new"])
+def test_prograd_is_the_published_setting(protocol: Protocol, shots: int, epochs: int) -> None:
+    """BeierZhu/Prompt-align@27ddd3b, ProGrad.public: its scripts and README; base-to-new with 4 shots."""
+    setting = method_setting("prograd", {"optim.recipe": "coop", "prompt.context_length": 4}, protocol)
+    alignment, prompt = setting.alignment, setting.prompt
+    assert (alignment.llm_gradient, alignment.llm_form, alignment.llm_target) == ("projected", "kl", "prograd-template")
+    assert alignment.llm_weight == 1.0
+    assert (prompt.context_length, prompt.init, prompt.init_at) == (16, "dataset-template", "end")
+    recipe = resolve_recipe(setting.optim.recipe, dataset="OxfordPets", shots=shots, n_images=37 * shots)
+    assert (recipe.learning_rate, recipe.batch_size, recipe.epochs) == (0.002, 32, epochs)
+    assert resolve_recipe("coop", dataset="ImageNet", shots=shots, n_images=1000 * shots).epochs == 50
+
+
+def test_what_prograd_brought_is_no_part_of_other_settings() -> None:
+    for name in set(METHODS) - {"prograd"}:
+        assert not {"prompt.init_at", "alignment.llm_gradient"} & method_setting(name).active().keys()
+    coop = method_setting("coop")
+    assert coop.with_values({"prompt.init_at": "end", "alignment.llm_gradient": "projected"}).active() == coop.active()
+
+
 @pytest.mark.parametrize("protocol", ["base-to-new", "cross-dataset", "domain-generalization"])
 def test_coop_begins_with_words_where_other_classes_or_datasets_are_tested(protocol: Protocol) -> None:
     shared = {"prompt.context_length": 16}

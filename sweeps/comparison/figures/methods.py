@@ -59,7 +59,7 @@ def base_new_scatter(cells: pd.DataFrame, grid: Grid, *, shots: int) -> "Figure"
             linestyle="",
             capsize=2,
             label=legend_name(method),
-            **point_style(index),
+            **point_style(index, method),
         )
     if not axis.containers:
         raise UserError("no method has all cells of base-to-new: an average needs every dataset and seed")
@@ -156,7 +156,7 @@ def shots_pareto(cells: pd.DataFrame, grid: Grid, *, metric: str) -> "Figure":
     methods = leading(averages, lower_is_better=lower_is_better)
     figure, axis = figure_of((6.4, 4.4))
     for shots, mean, method in (point for point in points if point[2] in methods):
-        style = point_style(methods.index(method))
+        style = point_style(methods.index(method), method)
         axis.plot(shots, mean, linestyle="", label=legend_name(method), **style)
     front = pareto_front([(shots, mean) for shots, mean, _ in points], lower_is_better=lower_is_better)
     axis.step(*zip(*front, strict=True), where="post", color="0.4", linewidth=1, zorder=0, label="Pareto front")
@@ -202,11 +202,12 @@ def critical_difference(ranks: Ranks, *, title: str = "") -> "Figure":
         label = f"{figure_text(broken(method_title(method), LONGEST_NAME))}  {rank:.2f}"
         axis.annotate(label, (end, level), shift, textcoords="offset points", ha=side, va="center", fontsize=9)
     by_name = {method: rank for rank, method in ordered}
+    cd = ranks.critical_difference
     for number, group in enumerate(groups):
         spanned = [by_name[method] for method in group]
-        level = 0.3 + 0.28 * number
-        axis.plot([min(spanned) - 0.04, max(spanned) + 0.04], [level, level], color="black", linewidth=4)
-    cd = ranks.critical_difference
+        level, low, high = 0.3 + 0.28 * number, min(spanned), max(spanned)
+        beyond = min(0.04, (cd - (high - low)) / 2)  # a bar that is longer than the difference would deny itself
+        axis.plot([low - beyond, high + beyond], [level, level], color="black", linewidth=4, solid_capstyle="butt")
     axis.plot([k, k - cd], [-1.1, -1.1], color="black", linewidth=1.5, marker="|")
     text = f"critical difference {cd:.2f} at {1 - LEVEL:.0%}, {ranks.n} datasets"
     axis.annotate(text, (k, -1.2), ha="left", va="bottom", fontsize=8)

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from dualpt.core.errors import UserError
 from dualpt.core.results import VAL_ACCURACY
-from dualpt.sweeps.comparison.candidate_frame import VALUE, is_number, spans_decades
+from dualpt.sweeps.comparison.candidate_frame import VALUE, is_logarithmic, is_number
 from dualpt.sweeps.comparison.figures.style import COLOURS, SEQUENCE, axis_label, figure_of, panels
 from dualpt.sweeps.names import figure_text
 
@@ -23,13 +23,14 @@ ABSENT = "–"
 
 
 def parallel_coordinates(candidates: pd.DataFrame) -> "Figure":
-    """One vertical axis a parameter, one line a candidate, the better the darker and the higher above the others.
+    """One vertical axis per parameter, one line per candidate, the better the darker and the higher above the others.
 
     Args:
         candidates: see `candidates.candidates_frame`.
     """
     keys = [str(key) for key in candidates if key != VALUE]
-    scaled = pd.DataFrame({key: _places(candidates[key])[0] for key in [*keys, VALUE]})
+    axes = {key: _places(candidates, key) for key in [*keys, VALUE]}
+    scaled = pd.DataFrame({key: heights for key, (heights, _) in axes.items()})
     figure, axis = figure_of((max(6.0, 1.6 * (len(keys) + 1)), 4.8))
     colours, best = colormaps[SEQUENCE], candidates[VALUE].idxmax()
     for name, row in scaled.sort_values(VALUE).iterrows():
@@ -37,10 +38,10 @@ def parallel_coordinates(candidates: pd.DataFrame) -> "Figure":
         axis.plot(row.to_numpy(), color=colours(0.15 + 0.85 * row[VALUE]), linewidth=width)
     for place, key in enumerate([*keys, VALUE]):
         axis.axvline(place, color="black", linewidth=0.8)
-        for position, text in _places(candidates[key])[1].items():
+        for position, text in axes[key][1].items():
             box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
             axis.annotate(figure_text(text), (place + 0.04, position), fontsize=7, va="center", bbox=box)
-    heads = [key.replace(".", ".\n", 1) for key in keys] + ["validation\naccuracy (%)"]
+    heads = [_head(candidates, key) for key in keys] + ["validation\naccuracy (%)"]
     axis.set_xticks(range(len(heads)), heads, fontsize=8)
     axis.set_yticks([])
     axis.set(xlim=(-0.1, len(heads) - 0.6), ylim=(-0.06, 1.06))
@@ -50,26 +51,34 @@ def parallel_coordinates(candidates: pd.DataFrame) -> "Figure":
     return figure
 
 
-def _places(column: pd.Series) -> tuple[pd.Series, dict[float, str]]:
-    """Values as heights from 0 to 1, and the labels of an axis; absent ones stand at the bottom."""
+def _head(candidates: pd.DataFrame, key: str) -> str:
+    scale = " (log)" if is_number(candidates[key]) and is_logarithmic(candidates, key) else ""
+    return key.replace(".", ".\n", 1) + scale
+
+
+def _places(candidates: pd.DataFrame, key: str) -> tuple[pd.Series, dict[float, str]]:
+    """Values as heights from 0 to 1, and the labels of an axis, all of them values that some candidate has; absent
+    ones stand at the bottom."""
+    column = candidates[key]
     if not is_number(column):
         words = sorted(set(column.dropna())) + ([ABSENT] if column.isna().any() else [])
         by_word = {word: place / max(1, len(words) - 1) for place, word in enumerate(reversed(words))}
         return column.fillna(ABSENT).map(by_word), {height: word for word, height in by_word.items()}
-    log = spans_decades(column)
-    values = np.log10(column) if log else column
+    values = np.log10(column) if is_logarithmic(candidates, key) else column
     low, high = values.min(), values.max()
     bottom = 0.12 if column.isna().any() else 0.0
     heights = bottom + (1 - bottom) * (values - low) / (high - low) if high > low else values * 0 + 0.5
-    ends = {bottom: low, (1 + bottom) / 2: (low + high) / 2, 1.0: high} if high > low else {0.5: low}
-    labels = {height: f"{10**value if log else value:.3g}" for height, value in ends.items()}
+    known = pd.DataFrame({"height": heights, "value": column}).dropna().sort_values("height")
+    at, shown = known["height"].to_numpy(dtype=float), known["value"].to_numpy(dtype=float)
+    middle = int(np.abs(at - (1 + bottom) / 2).argmin())
+    labels = {float(at[n]): f"{shown[n]:.3g}" for n in (0, middle, -1)}
     if column.isna().any():
         labels[0.0] = ABSENT
     return heights.fillna(0.0), labels
 
 
 def slices(candidates: pd.DataFrame) -> "Figure":
-    """One panel a parameter: the objective of every candidate against its value; later candidates are darker."""
+    """One panel per parameter: the objective of every candidate against its value; later candidates are darker."""
     keys = [str(key) for key in candidates if key != VALUE]
     figure, axes = panels(len(keys), height=2.7)
     order = np.linspace(0.15, 0.85, len(candidates))
@@ -87,7 +96,7 @@ def _slice(axis: "Axes", candidates: pd.DataFrame, key: str, colours: np.ndarray
     column = candidates[key]
     if is_number(column):
         xs = column
-        if spans_decades(column):
+        if is_logarithmic(candidates, key):
             axis.set_xscale("log")
         elif (column.dropna() % 1 == 0).all():
             axis.xaxis.set_major_locator(MaxNLocator("auto", integer=True))

@@ -6,6 +6,7 @@ and is not safe in threads: a notebook keeps its own backend, and a server may d
 
 import io
 import math
+import sys
 import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,17 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
-from dualpt.core.errors import UserError
+from dualpt.core.errors import UserError, nearest
 from dualpt.core.results import HARMONIC_MEAN, measure_of
 from dualpt.sweeps.comparison.labels import is_selected, method_title
 from dualpt.sweeps.names import figure_text
+from dualpt.sweeps.outputs import STDOUT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Okabe and Ito's palette without its yellow, which white paper swallows.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+SELECTED = "#000000"
+"""Colour of the settings that searches selected, and of nothing else: no line is darker, in colour or in grey."""
 DASHES = ("-", "--", "-.", ":")
 SEQUENCE = "cividis_r"
 """Colour map of ordered values, more is darker; its lightness rises evenly, so grey keeps the order."""
@@ -36,6 +40,7 @@ LINE = 0.2
 LONGEST_LINE = 34
 """Characters of a line of the legend; longer names are broken."""
 SUFFIXES = (".png", ".pdf", ".svg")
+FORMATS = tuple(suffix[1:] for suffix in SUFFIXES)
 ON_IMAGES = {
     "test": "test {}",
     "base": "{} on base classes",
@@ -72,18 +77,20 @@ def figure_of(size: tuple[float, float]) -> "tuple[Figure, Axes]":
 
 
 def line_style(index: int, method: str) -> dict[str, Any]:
-    """How the line of the `index`-th method is drawn; the selected setting's is wider."""
+    """How the line of the `index`-th method is drawn; the selected setting's is wider and above the others."""
     return {
-        **point_style(index),
+        **point_style(index, method),
         "linestyle": DASHES[index // len(COLOURS) % len(DASHES)] if index >= len(COLOURS) else DASHES[index % 2],
-        "linewidth": 2.2 if is_selected(method) else 1.4,
+        "linewidth": 2.4 if is_selected(method) else 1.4,
         "markersize": 5,
+        "zorder": 3 if is_selected(method) else 2,
     }
 
 
-def point_style(index: int) -> dict[str, Any]:
+def point_style(index: int, method: str) -> dict[str, Any]:
     """How the `index`-th method is marked; those of the second round are hollow."""
-    style: dict[str, Any] = {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
+    colour = SELECTED if is_selected(method) else COLOURS[index % len(COLOURS)]
+    style: dict[str, Any] = {"color": colour, "marker": MARKERS[index % len(MARKERS)]}
     return style | ({"markerfacecolor": "white"} if index // len(COLOURS) % 2 else {})
 
 
@@ -137,26 +144,39 @@ def broken(label: str, longest: int = LONGEST_LINE) -> str:
     return "\n".join(textwrap.wrap(label, longest, max_lines=2, placeholder=" …")) or label
 
 
-def check_path(path: Path, option: str) -> None:
-    """Refuse a path before anything is drawn.
+def check_path(path: Path, option: str, form: str | None = None) -> None:
+    """Refuse a path before anything is drawn; `-` is stdout, where no terminal is.
+
+    Args:
+        form: in place of the suffix.
 
     Raises:
-        UserError: a suffix that is not written.
+        UserError: a suffix or format that is not written, or a terminal.
     """
-    if path.suffix.lower() not in SUFFIXES:
+    if form is not None and form not in FORMATS:
+        raise UserError(f"--format: unknown format '{form}'{nearest(form, FORMATS)} (known: {', '.join(FORMATS)})")
+    if path == STDOUT:
+        if sys.stdout.isatty():
+            raise UserError(f"{option} -: a terminal can't show a figure; redirect it (`> figure.png`), or name a file")
+        return
+    if form is None and path.suffix.lower() not in SUFFIXES:
         raise UserError(f"{option}: {path}: figures are written as {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
 
 
-def save(figure: "Figure", path: Path, option: str = "--output") -> Path:
-    """Write a figure, PNG, PDF or SVG by its suffix.
+def save(figure: "Figure", path: Path, option: str = "--output", form: str | None = None) -> Path:
+    """Write a figure, PNG, PDF or SVG by `form` or else by its suffix; to stdout where the path is `-`, PNG by default.
 
     Raises:
         UserError: a suffix that is not written, or a path that cannot be.
     """
+    check_path(path, option, form)
+    if path == STDOUT:
+        figure.savefig(sys.stdout.buffer, dpi=150, format=form or FORMATS[0])
+        sys.stdout.buffer.flush()
+        return path
     try:
-        check_path(path, option)
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=150)
+        figure.savefig(path, dpi=150, format=form)
     except OSError as error:
         raise UserError(f"{option}: {path} cannot be written ({error.strerror})") from None
     return path

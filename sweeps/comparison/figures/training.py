@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MARKS = 4
 """Markers along a curve, which tell lines apart in grey."""
+OWN_TERMS = "each method minimises its own terms and weights: compare shapes, not heights"
 Curve = Sequence[tuple[int, float]]
 """(epoch, loss), epochs rising."""
 
@@ -25,7 +26,7 @@ def training_curves(
 ) -> "Figure":
     """Draw the mean loss over seeds, and the range of seeds as a band.
 
-    Losses of methods with different terms are not comparable in height; their shapes are.
+    Losses of methods with different terms are not comparable in height, which the figure says; their shapes are.
 
     Args:
         averages: of all methods of the sweep, whose `leading` ones are shown, with the looks of other figures.
@@ -51,8 +52,9 @@ def training_curves(
         axis.grid(alpha=0.3)
     for axis in axes[-4:]:
         axis.set_xlabel("epoch")
-    figure.supylabel("training loss")
-    figure.suptitle(title, fontsize=10)
+    several = len({method for method, _ in curves}) > 1
+    figure.supylabel("training loss, the method's own" if several else "training loss")
+    figure.suptitle(f"{title}\n{OWN_TERMS}" if several else title, fontsize=10)
     legend_below(figure, axes, len(averages))
     return figure
 

@@ -223,8 +223,8 @@ class Ledger(LaunchLedger, NamesakeLedger, CellLedger, SweepReader):
     # Reading, in bulk
 
     @patient
-    def finished_cells(self) -> dict[str, CellRow]:
-        return super().finished_cells()
+    def finished_cells(self, params: Sequence[str] = ()) -> dict[str, CellRow]:
+        return super().finished_cells(params)
 
     def _experiment_ids(self) -> list[str]:
         return [str(experiment.experiment_id) for experiment in self._experiments()]

@@ -35,6 +35,29 @@ def test_templates_are_the_fields(name: str) -> None:
     assert dataset_info(name).template == TEMPLATES.get(name, "a photo of a {}.")
 
 
+PROGRAD_TEMPLATES = {
+    "OxfordPets": "a type of pet, a photo of a {}.",
+    "OxfordFlowers": "a type of flower, a photo of a {}.",
+    "FGVCAircraft": "a type of aircraft, a photo of a {}.",
+    "DescribableTextures": "a texture of {}.",
+    "EuroSAT": "a centered satellite photo of {}.",
+    "Food101": "a type of food, a photo of {}.",
+    "UCF101": "a photo of a person doing {}.",
+}
+
+
+@pytest.mark.parametrize("name", REAL_GRID)
+def test_prograds_templates_are_its_authors(name: str) -> None:
+    """BeierZhu/Prompt-align@27ddd3b, ProGrad.public/trainers/prograd.py: `CUSTOM_TEMPLATES`."""
+    assert dataset_info(name).prograd_template == PROGRAD_TEMPLATES.get(name, "a photo of a {}.")
+
+
+def test_a_mini_dataset_has_the_prograd_template_of_what_it_stands_for() -> None:
+    for mini, real in zip(MINI_GRID, REAL_GRID, strict=True):
+        if dataset_info(mini).template == dataset_info(real).template:
+            assert dataset_info(mini).prograd_template == dataset_info(real).prograd_template
+
+
 @pytest.mark.parametrize(
     ("name", "image_root", "split_file"),
     [

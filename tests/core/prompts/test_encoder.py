@@ -225,6 +225,17 @@ def test_contexts_from_words_are_the_words_then_noise(tower, tokenizer):
     assert torch.equal(cut[0, 0], words[:2])
 
 
+def test_contexts_that_end_in_words_have_zeros_before_them(tower, tokenizer):
+    """BeierZhu/Prompt-align@27ddd3b, trainers/prograd.py: `PromptLearner`."""
+    words = tower.embed(torch.tensor(tokenizer.encode("a photo of a")))
+    start = {"seeds": [1], "init": "a photo of a", "init_at": "end"}
+    first, second = initial_contexts(tower, n_prompts=2, context_length=6, **start)[0]
+    assert torch.equal(first, torch.cat([torch.zeros(2, WIDTH), words]))
+    assert 0 < (second - first).abs().amax(1).min() < 0.2  # noise is added to every token
+    cut = initial_contexts(tower, n_prompts=1, context_length=2, **start)
+    assert torch.equal(cut[0, 0], words[2:])
+
+
 @pytest.mark.parametrize("name", ["kite (bird of prey)", "drumstick", "etc.", "St. Bernard"])
 @pytest.mark.parametrize("position", ["end", "middle", "front"])
 def test_prompts_are_tokenised_as_in_coop(tower, tokenizer, name, position):

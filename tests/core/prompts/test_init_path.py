@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dualpt.core.errors import UserError
-from dualpt.core.prompts.init_path import init_identity, init_path
+from dualpt.core.prompts.init_path import TEMPLATE, init_identity, init_path, init_words
 
 pytestmark = pytest.mark.usefixtures("private_cache")
 
@@ -49,3 +49,25 @@ def test_a_file_is_known_by_its_content_and_not_its_place(tmp_path: Path, monkey
     assert init_identity("moved.pth") == before
     Path("moved.pth").write_bytes(b"two")
     assert init_identity("moved.pth") != before
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("a photo of a {}.", "a photo of a"),
+        ("a type of pet, a photo of a {}.", "a type of pet, a photo of a"),
+        ("a photo of {}, a type of food.", "a photo of"),
+    ],
+)
+def test_a_datasets_template_stands_for_what_is_before_the_class_name(template: str, words: str) -> None:
+    assert init_words(TEMPLATE, template) == words
+
+
+@pytest.mark.parametrize("init", [None, "a photo of a", "the dataset-template", "runs/contexts.safetensors"])
+def test_all_else_stays_what_it_is(init: str | None) -> None:
+    assert init_words(init, "{} texture.") == init
+
+
+def test_a_template_that_begins_with_the_name_has_no_words() -> None:
+    with pytest.raises(UserError, match=r"the template '\{\} texture.' has no words before the class name; give words"):
+        init_words(TEMPLATE, "{} texture.")

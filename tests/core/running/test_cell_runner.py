@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from dualpt.core.inputs.reading import CellInputs, split_of
 from dualpt.core.presets import method_setting
 from dualpt.core.prompts.contexts_file import save_contexts
 from dualpt.core.running.cell_runner import CellResult, CellRunner
+from dualpt.core.running.frozen_parts import start_of
 
 QUICK: dict[str, Value] = {"optim.epochs": 4, "prompt.context_length": 4}
 
@@ -295,8 +297,38 @@ def test_kgcoop_is_aligned_with_its_own_template_of_textures(photographs: Path, 
     names = split_of(
         method_setting("coop").with_values({"data.root": str(photographs)}), "DescribableTextures"
     ).class_names
-    for method, words in (("kgcoop", "a photo of a {}, a type of texture."), ("coop", "{} texture.")):
+    for method, words in (
+        ("kgcoop", "a photo of a {}, a type of texture."),
+        ("prograd", "a texture of {}."),
+        ("coop", "{} texture."),
+    ):
         torch.testing.assert_close(template(method), encode_template(tower, words, names))
+
+
+@pytest.mark.parametrize("protocol", ["few-shot", "base-to-new"])
+def test_prograd_begins_with_its_template_and_learns(runner: CellRunner, protocol: str) -> None:
+    """Two cells that share steps, each as it is alone."""
+    pack = [cell("prograd", protocol, seed, prompt__context_length=16, optim__epochs=6) for seed in (1, 2)]
+    assert start_of(CellInputs(pack[0])) == "a centered satellite photo of"
+    for one, result in zip(pack, run(runner, *pack), strict=True):
+        (alone,) = runner.run([one])
+        assert result.failure is None
+        assert result.loss_curve[-1] < result.loss_curve[0]
+        assert result.loss_curve == pytest.approx(alone.loss_curve, abs=1e-5)
+        assert result.per_class == alone.per_class
+
+
+def test_prograds_template_has_all_its_words_before_the_name(runner: CellRunner) -> None:
+    pets = replace(cell("prograd"), dataset="mini-pets")  # CoOp's: "a photo of a {}, a type of pet."
+    assert start_of(CellInputs(pets)) == "a type of pet, a photo of a"
+
+
+def test_a_template_that_begins_with_the_name_is_no_start(runner: CellRunner, photographs: Path) -> None:
+    textures = replace(
+        cell("coop", prompt__init="dataset-template", data__root=str(photographs)), dataset="DescribableTextures"
+    )
+    with pytest.raises(UserError, match=r"prompt\.init: the template '\{\} texture\.' has no words before"):
+        runner.check([textures])
 
 
 def test_class_contexts_have_none_for_new_classes(runner: CellRunner) -> None:

@@ -146,6 +146,7 @@ def assert_same(one, other, tolerance):
         {"local_form": "topk", "class_token_position": "middle"},
         {"local_form": "attention", "class_specific": True, "n_prompts": 1},
         {"local_form": "ot", "ot_marginals": "unbalanced", "init": "a photo of a"},
+        {"llm_gradient": "projected", "llm_target": "template", "init": "a photo", "init_at": "end"},
     ],
     ids=str,
 )
@@ -177,6 +178,7 @@ KNOBS = {
     "llm_weight": [0.5],
     "llm_form": "kl",
     "llm_target": "template",
+    "llm_gradient": "projected",
     "local_weight": [0.5],
     "local_form": "topk",
     "ot_epsilon": 0.3,

@@ -1,22 +1,25 @@
 """Figures: what is drawn, what is refused; every kind is written through the command's own function."""
 
 import io
+import sys
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 from rich.console import Console
 
 from dualpt.core.config import SETTING_KEYS
 from dualpt.core.errors import UserError
 from dualpt.core.results import TEST_ACCURACY, VAL_ACCURACY, harmonic_mean
 from dualpt.sweeps.comparison import draw
-from dualpt.sweeps.comparison.candidate_frame import VALUE, candidates_frame
+from dualpt.sweeps.comparison.candidate_frame import LOG_KEYS, VALUE, candidates_frame
 from dualpt.sweeps.comparison.figures.curves import few_shot_curves
 from dualpt.sweeps.comparison.figures.methods import critical_difference, pareto_front, shots_pareto
-from dualpt.sweeps.comparison.figures.search import importances
+from dualpt.sweeps.comparison.figures.search import importances, parallel_coordinates, slices
 from dualpt.sweeps.comparison.figures.style import MOST_METHODS, axis_label, leading
 from dualpt.sweeps.comparison.figures.training import training_curves
 from dualpt.sweeps.comparison.labels import method_title
@@ -61,6 +64,7 @@ def candidates() -> pd.DataFrame:
 
 def drawn(monkeypatch: pytest.MonkeyPatch, kind: str, frame: pd.DataFrame, path: Path, **options: Any) -> None:
     monkeypatch.setattr(draw, "read_frame", lambda *_: frame)
+    monkeypatch.setattr(draw, "searched_by_log", lambda *_: frozenset())
     draw.draw(Console(file=io.StringIO()), kind, ["s"], path, store="none", study="none", **options)
 
 
@@ -159,6 +163,80 @@ def test_the_critical_difference_diagram_names_every_method_with_its_rank() -> N
     assert {"a  1.20", "b  2.60", "c  2.20"} <= texts
     bars = [line for line in figure.axes[0].lines if line.get_linewidth() == 4]
     assert len(bars) == 1  # b and c alone are not told apart
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.3, 0.89, 0.9])
+def test_a_rank_bar_is_no_longer_than_the_critical_difference(spread: float) -> None:
+    """Demšar connects methods that differ by less; a bar over the difference would deny itself."""
+    ranks = Ranks(("a", "b", "c"), (1.0, 2.0, 2.0 + spread), 11, 9.0, 0.01, 6.0, 0.009, 0.9)
+    (bar,) = (line for line in critical_difference(ranks).axes[0].lines if line.get_linewidth() == 4)
+    length = float(np.ptp(bar.get_xdata()))
+    assert spread - 1e-9 <= length <= 0.9 + 1e-9
+    assert bar.get_solid_capstyle() == "butt"
+
+
+def test_the_selected_setting_is_the_darkest_line_wherever_it_stands() -> None:
+    """Eight methods: in the order of the palette, the eighth would be grey."""
+    names = [*(f"method {n}" for n in range(7)), "best"]
+    frame = pd.concat([cells()[lambda all_: all_["trial"] == "coop"].assign(trial=name) for name in names])
+    figure = few_shot_curves(frame, Grid(DATASETS, (1, 2)), metric=TEST_ACCURACY)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    colours = {label: to_rgb(handle[0].get_color()) for label, handle in zip(labels, handles, strict=True)}
+    assert len(colours) == len(names)
+    assert min(colours, key=lambda label: sum(colours[label])) == method_title("best")
+
+
+def parallel_labels(column: list[float], log_keys: frozenset[str] = frozenset()) -> tuple[list[str], str]:
+    """The labels of the axis of a key, and its head."""
+    values = {f"trial-{n}": value for n, value in enumerate(column)}
+    frame = pd.DataFrame({"key": values, VALUE: dict(zip(values, range(len(values)), strict=True))})
+    frame.attrs[LOG_KEYS] = log_keys
+    (axis,) = parallel_coordinates(frame).axes
+    return [text.get_text() for text in axis.texts if text.xy[0] < 1], axis.get_xticklabels()[0].get_text()
+
+
+def test_parallel_axes_label_values_that_candidates_have() -> None:
+    assert parallel_labels([1, 2])[0] == ["1", "2"]
+    assert parallel_labels([4, 16, 8])[0] == ["4", "8", "16"]
+    assert parallel_labels([0.25, 0.5, 1.0])[0] == ["0.25", "0.5", "1"]
+
+
+def test_keys_that_were_searched_by_log_have_log_axes() -> None:
+    log = frozenset({"key"})
+    assert parallel_labels([0.001, 0.003, 0.01])[1] == "key"
+    assert parallel_labels([0.001, 0.003, 0.01], log)[1] == "key (log)"
+    frame = candidates_frame(candidates().assign(**{"optim.learning_rate": ["0.002", "0.004", "0.006", "0.01"] * 3}))
+    for declared, scale in ((frozenset[str](), "linear"), (frozenset({"optim.learning_rate"}), "log")):
+        frame.attrs[LOG_KEYS] = declared
+        panel = next(axis for axis in slices(frame).axes if axis.get_title() == "optim.learning_rate")
+        assert panel.get_xscale() == scale
+
+
+def test_losses_of_several_methods_say_that_heights_do_not_compare() -> None:
+    curve = [[(1, 2.0), (2, 1.0)]]
+    one = training_curves({("coop", "mini-pets"): curve}, averages={"coop": 60.0}, title="t")
+    assert one.get_suptitle() == "t"
+    both = {(method, "mini-pets"): curve for method in ("coop", "plot")}
+    figure = training_curves(both, averages={"coop": 60.0, "plot": 61.0}, title="t")
+    assert figure.get_suptitle().endswith("compare shapes, not heights")
+
+
+@pytest.mark.parametrize(("form", "start"), [(None, b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])
+def test_a_dash_is_stdout(form: str | None, start: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written))
+    drawn(monkeypatch, "ranks", cells(), Path("-"), form=form)
+    assert written.getvalue().startswith(start)
+    assert list(tmp_path.iterdir()) == [], "no file named -"
+
+
+def test_a_terminal_is_sent_no_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    with pytest.raises(UserError, match="--output -: a terminal can't show a figure"):
+        drawn(monkeypatch, "ranks", cells(), Path("-"))
+    with pytest.raises(UserError, match=r"--format: unknown format 'pgn'; did you mean 'png'\?"):
+        drawn(monkeypatch, "ranks", cells(), tmp_path / "a.png", form="pgn")
 
 
 def test_training_curves_draw_the_mean_of_seeds() -> None:

@@ -14,7 +14,6 @@ from dualpt.core.errors import UserError
 from dualpt.core.presets import method_setting
 from dualpt.sweeps.planning.plan import (
     count,
-    estimate_seconds,
     grid_cells,
     into_packs,
     judged_cells,
@@ -125,21 +124,13 @@ def test_counts_against_the_ledger(declare: Declare) -> None:
     sweep = declare()
     plan = plan_sweep(sweep)
     empty = count(plan, [], [], fake_key)
-    assert (empty.done, empty.missing, empty.packs, empty.seconds) == (0, 27, 6, None)
+    assert (empty.done, empty.missing, empty.packs) == (0, 27, 6)
+    assert (len(empty.left.planned), empty.left.unproposed, empty.left.unselected) == (9, 12, 3)
     coop = [replace(ROW, key=fake_key(cell), dataset=cell.dataset) for cell in plan.baselines[1].cells]
     search = [replace(ROW, key=f"s{n}", kind="search") for n in range(4)]
     counts = count(plan, [*coop, *search], search, fake_key)
     assert (counts.done, counts.packs) == (6 + 4, 3)
-    assert counts.seconds == pytest.approx((8 + 3) * 10.0)
-
-
-def test_estimates_use_the_same_dataset_and_shots_first() -> None:
-    cells = plan_cells(Setting(), ["mini-pets", "mini-cars"], "few-shot", [4], [1])
-    rows = [ROW, replace(ROW, dataset="mini-dishes", seconds=30.0)]
-    assert estimate_seconds(cells, 0, rows) == pytest.approx(10.0 + 20.0)
-    assert estimate_seconds([], 2, rows) == pytest.approx(40.0)
-    assert estimate_seconds([], 0, []) == 0.0
-    assert estimate_seconds(cells, 0, [replace(ROW, reused_from="elsewhere")]) is None
+    assert (len(counts.left.planned), counts.left.unproposed, counts.left.unselected) == (3, 8, 3)
 
 
 def test_the_attempts_at_the_key_tried_last_are_shown() -> None:
@@ -182,17 +173,6 @@ def test_planning_loads_nothing_heavy() -> None:
         "print([m for m in ('torch', 'ray', 'mlflow') if m in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
-
-
-def test_seconds_are_those_of_the_method() -> None:
-    """A method on frozen features takes a thousandth of what a prompt takes."""
-    rows = [
-        replace(ROW, params={"method": method}, seconds=seconds, dataset=dataset)
-        for method, seconds in (("prompt", 20.0), ("gda", 0.02))
-        for dataset in ("mini-pets", "mini-cars")
-    ]
-    cells = [Cell(method_setting(name), "mini-pets", "few-shot", 4, 1) for name in ("coop", "gda", "clap")]
-    assert [estimate_seconds([cell], 0, rows) for cell in cells] == pytest.approx([20.0, 0.02, 10.01])
 
 
 def test_a_users_own_runs_under_its_name(tmp_path: Path, declare: Declare) -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from dualpt.core.errors import UserError
 from dualpt.sweeps.comparison.frames import cells_frame
+from dualpt.sweeps.comparison.labels import method_title
 from dualpt.sweeps.comparison.searched.oracle import MEANING
 from dualpt.sweeps.ledger.launch_record import LaunchRecord
 from dualpt.sweeps.ledger.mlflow import Ledger
@@ -234,6 +235,38 @@ def test_five_thousand_cells_open_a_page_at_a_time_and_quietly(
     assert page.locator("#cell-table tbody tr").count() == 100
     assert page.locator("*").count() < 2 * N_CELLS, "no table holds every cell: that is what makes a page slow to open"
     context.close()
+
+
+def test_the_average_and_the_winner_stand_first_and_figures_come_after_the_first_table(big_page: Path) -> None:
+    page = big_page.read_text(encoding="utf-8")
+    results = page[page.index('id="results"') : page.index('id="candidates"')]
+    assert 0 < results.index("<table") < results.index("<img")
+    tables = results.split("<table")[1:]
+    heads = [re.findall("<button type=.button.>(.*?)</button>", table)[:2] for table in tables]
+    assert heads[:2] == [["method", "1 shot"], ["method", "Average"]], "averages by shots, then the largest shots"
+    winner = replace(cells(1)[0], trial="best", kind="best")
+    settings = facts.setting_table([*cells(40), winner])
+    assert (settings.heads[1], settings.kept) == (method_title("best"), 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1400, 400])
+def test_what_one_looks_for_is_in_view_at_any_width(browser: Any, big_page: Path, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(big_page.as_uri())
+    place = page.locator("#result-1-2-table").locator("..")
+    table = place.bounding_box()
+    for end in (0, 100_000):  # at the left end, and at the right
+        place.evaluate("(place, end) => { place.scrollLeft = end; }", end)
+        method, average = (page.locator(f"#result-1-2-table tbody tr:first-child > :nth-child({n})") for n in (1, 2))
+        left, shown = method.bounding_box(), average.bounding_box()
+        assert left["x"] >= table["x"] - 1
+        assert left["x"] + left["width"] <= shown["x"] + 1, "nothing covers the average"
+        assert shown["x"] + shown["width"] <= table["x"] + table["width"]
+    for image in page.locator(".picture img").all():
+        assert image.bounding_box()["width"] <= width
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    page.close()
 
 
 @pytest.mark.slow

@@ -6,16 +6,21 @@ import json
 import pytest
 from rich.console import Console
 
+from dualpt.core.cell import Cell
+from dualpt.core.config import Setting
 from dualpt.core.errors import UserError
 from dualpt.sweeps.launching.preview import simulate
-from dualpt.sweeps.planning.plan import MeanSeconds, plan_sweep
+from dualpt.sweeps.planning.plan import plan_sweep
 from dualpt.sweeps.racing import NO_RACE, Asha, Race
 from dualpt.sweeps.simulation.estimates import EstimatedWorld, assumed_seconds, estimated_scores
 from dualpt.sweeps.simulation.memory import ListedCandidates
 from dualpt.sweeps.simulation.replay import Timeline, replay, simulated_dispatcher
 from tests.sweeps.small_sweep import Declare
 
-SECONDS = MeanSeconds(10.0, {})
+
+class TenSeconds:
+    def of(self, cell: Cell) -> float:
+        return 10.0
 
 
 def timeline(declare: Declare, workers: int, *, trials: int = 4, race: Race = NO_RACE) -> Timeline:
@@ -25,7 +30,7 @@ def timeline(declare: Declare, workers: int, *, trials: int = 4, race: Race = NO
     scores = {name: dict.fromkeys(sweep.file.grid.datasets, 50.0 - place) for place, name in enumerate(names)}
     candidates = ListedCandidates((name, sweep.reference.model_copy()) for name in names)
     return replay(
-        simulated_dispatcher(sweep, plan_sweep(sweep), candidates, race), EstimatedWorld(SECONDS, scores), workers
+        simulated_dispatcher(sweep, plan_sweep(sweep), candidates, race), EstimatedWorld(TenSeconds(), scores), workers
     )
 
 
@@ -61,9 +66,6 @@ def test_scores_are_drawn_from_recorded_candidates() -> None:
 
 
 def test_assumed_seconds_follow_classes_and_shots(declare: Declare) -> None:
-    from dualpt.core.cell import Cell
-    from dualpt.core.config import Setting
-
     cells = [Cell(Setting(), name, "few-shot", 4, 1) for name in ("EuroSAT", "ImageNet")]
     taken = assumed_seconds(cells)
     assert taken.of(cells[1]) / taken.of(cells[0]) == pytest.approx(100)

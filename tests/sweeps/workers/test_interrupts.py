@@ -7,12 +7,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from dualpt.sweeps.workers import interrupts
 from dualpt.sweeps.workers.interrupts import SIGNALS, Interrupts
+
+
+@pytest.fixture(autouse=True)
+def a_terminal() -> Iterator[None]:
+    """Tests that run under `nohup` inherit that SIGHUP is ignored; a launch leaves that so."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 class Told:

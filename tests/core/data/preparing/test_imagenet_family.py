@@ -74,7 +74,7 @@ def test_what_sorts_them_is_missing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damaged", "fault"),
     [
-        ({**development_kit(), "meta.mat": b"?"}, "can't be read (Mat file appears to be truncated)"),
+        ({**development_kit(), "meta.mat": b"?"}, "ILSVRC2012_validation_ground_truth.txt: can't be read ("),
         ({"LOC_val_solution.csv": b"ImageId\nx\n"}, "LOC_val_solution.csv: can't be read"),
         ({"LOC_val_solution.csv": b""}, "doesn't say the classes of ImageNet's validation images"),
         ({"imagenet_2012_validation_synset_labels.txt": b"tench"}, "doesn't say the classes"),
