@@ -19,7 +19,7 @@ from dualpt.sweeps.comparison.statistics import hierarchical_interval
 Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
 
-DATASETS = (4, 8, 11, 16)
+DATASETS = (4, 8, 11)
 SEEDS = (1, 3, 10)
 
 
