@@ -4,15 +4,19 @@
     python -m benchmarks.gpu --cells                  and cells of all eleven shapes, from start to record
     python -m benchmarks.gpu --device cpu --quick     shows that it runs
 
-Prints the device's matrix rate; steps of single operations and as a CUDA graph, with the operations counted, their
-share of that rate, and peak memory; CoOp's own step beside ours on every class list; how far gradients are from
-float32; and, unless quick, an estimate of the 165-cell grid of the CoOp recipe. A share above 100 % ends the run.
+Prints the device's matrix rate; steps of single operations, as a CUDA graph, and as one with the project's Triton
+kernels, in turns, with the operations counted, their share of that rate, and peak memory; CoOp's own step beside ours
+on every class list; how far gradients are from float32; and, unless quick, an estimate of the 165-cell grid of the CoOp
+recipe. A share above 100 % ends the run. CoOp's step and the grid are measured with the kernels that DUALPT_GPU_KERNELS
+asks for, torch's where it isn't set.
 """
 
 import argparse
 import copy
+import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +33,8 @@ from benchmarks.stopwatch import ImpossibleShareError, Timer
 from dualpt.core.clip.backbone import Backbone, load_backbone
 from dualpt.core.config import LocalForm
 from dualpt.core.data.catalog import dataset_info
+from dualpt.core.prompts.fused.kernel_choice import unavailable
+from dualpt.core.provenance import KERNELS
 from dualpt.core.recipes import resolve_recipe, steps_per_epoch
 from dualpt.core.training.step import EAGER_STEPS, GraphedStep
 
@@ -112,6 +118,7 @@ class GpuBench:
     ) -> None:
         self._backbone, self._lists = backbone, lists
         self._on_gpu = backbone.device.type == "cuda"
+        self._kernels = ("torch",) if unavailable(backbone.device.type) else ("torch", "triton")
         self._timer = timer(backbone.device, next(backbone.model.transformer.resblocks.parameters()).dtype)
 
     def print_all(self, *, grid: bool) -> None:
@@ -127,18 +134,23 @@ class GpuBench:
             print("no estimate of the grid: a quick run has another model, shorter class lists and few repeats")
 
     def print_steps(self) -> None:
-        """A step of each case, as single operations and as the trainer replays it."""
-        print("| a step | single operations | CUDA graph | FLOPs counted | of the matrix rate | peak memory |")
-        print("|---|---|---|---|---|---|")
+        """A step of each case: single operations, and as the trainer replays it with torch's kernels and with ours."""
+        print("| a step | single operations | CUDA graph | with our kernels | faster by | FLOPs counted | ", end="")
+        print("of the matrix rate | peak memory | with our kernels |\n|---|---|---|---|---|---|---|---|---|")
         for case in self._cases(STEPS):
-            problem = self._problem(case)
-            self._reset_peak()
-            eager, graph = self._timer.seconds(problem.take_step), self._graph_seconds(problem)
+            with kernels("torch"):
+                problem = self._problem(case)
+            eager = self._timer.seconds(problem.take_step)
+            ready, peaks = {}, {}
+            for name in self._kernels:
+                ready[name], peaks[name] = self._ready_and_peak(case, name)
+            graphs = self._timer.in_turns(ready)
             flops = case.replicas * case.n_prompts * problem.prompts.step_flops
-            share = self._timer.share(flops, graph or eager)
-            shown = f"{1000 * graph:.2f} ms" if graph else "none"
-            print(f"| {case.title} | {1000 * eager:.2f} ms | {shown} | {flops:.3g} | {share:.0%} | ", end="")
-            print(f"{self._peak()} |", flush=True)
+            share = self._timer.share(flops, min(eager, *graphs.values()))
+            shown = [f"{1000 * seconds:.2f} ms" for seconds in graphs.values()]
+            ours = [shown[1], f"{graphs['torch'] / graphs['triton']:.2f} ×"] if len(shown) > 1 else ["none", "none"]
+            row = [case.title, f"{1000 * eager:.2f} ms", shown[0], *ours, f"{flops:.3g}", f"{share:.0%}"]
+            print(f"| {' | '.join([*row, peaks['torch'], peaks.get('triton', 'none')])} |", flush=True)
         print("FLOPs are those of the text encoder's products and attention, forward and backward (`step_flops`)\n")
 
     def print_against_coop(self) -> None:
@@ -154,13 +166,18 @@ class GpuBench:
 
     def print_gradients(self) -> None:
         """How far gradients are from those of the same rounded weights in float32, and whether they repeat."""
-        print("| gradient of the contexts | distance from float32 | twice the same bits |\n|---|---|---|")
+        print("| gradient of the contexts | kernels | distance from float32 | twice the same bits |\n|---|---|---|---|")
         exact = _in_float32(self._backbone)
         for case in self._cases(GRADIENTS):
-            problem, reference = self._problem(case), self._problem(case, exact).gradient()
-            first, second = problem.gradient(), problem.gradient()
-            distance = float((first - reference).norm() / reference.norm())
-            print(f"| {case.title} | {distance:.1e} | {'yes' if torch.equal(first, second) else 'NO'} |", flush=True)
+            with kernels("torch"):
+                reference = self._problem(case, exact).gradient()
+            for name in self._kernels:
+                with kernels(name):
+                    problem = self._problem(case)
+                first, second = problem.gradient(), problem.gradient()
+                distance = float((first - reference).norm() / reference.norm())
+                same = "yes" if torch.equal(first, second) else "NO"
+                print(f"| {case.title} | {name} | {distance:.1e} | {same} |", flush=True)
         print()
 
     def print_grid(self) -> None:
@@ -201,20 +218,34 @@ class GpuBench:
             take_step()
         return take_step
 
-    def _graph_seconds(self, problem: Problem) -> float | None:
-        return self._timer.seconds(self._ready(problem)) if self._on_gpu else None
+    def _ready_and_peak(self, case: Case, name: str) -> tuple[Callable[[], Tensor], str]:
+        """A step with the kernels of a name, and what it adds to the memory that is reserved."""
+        if not self._on_gpu:
+            with kernels(name):
+                return self._problem(case).take_step, "not measured"
+        torch.cuda.empty_cache()
+        before = torch.cuda.memory_reserved()
+        torch.cuda.reset_peak_memory_stats()
+        with kernels(name):
+            step = self._ready(self._problem(case))
+        return step, f"{(torch.cuda.max_memory_reserved() - before) / 2**30:.1f} GiB"
 
     def _image_seconds(self) -> float:
         pixels = torch.randn(BATCH, 3, *self._backbone.image_size, device=self._backbone.device)
         return self._timer.seconds(lambda: self._backbone.encode_images(pixels, None)) / BATCH
 
-    def _reset_peak(self) -> None:
-        if self._on_gpu:
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats()
 
-    def _peak(self) -> str:
-        return f"{torch.cuda.max_memory_reserved() / 2**30:.1f} GiB" if self._on_gpu else "not measured"
+@contextmanager
+def kernels(name: str) -> Iterator[None]:
+    """Prompts encoded with the kernels of a name, where they are made in here."""
+    before = os.environ.get(KERNELS)
+    os.environ[KERNELS] = name
+    try:
+        yield
+    finally:
+        del os.environ[KERNELS]
+        if before is not None:
+            os.environ[KERNELS] = before
 
 
 def _in_float32(backbone: Backbone) -> Backbone:

@@ -1,13 +1,18 @@
 """What numbers were computed with, besides the setting: weights, software, device, and the version of the numerics."""
 
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
+from typing import Literal, cast
 
 import torch
 
+from dualpt.core.errors import UserError
 from dualpt.core.recipes import NUMERIC_PACKAGES, NUMERICS_VERSION
 
+KERNELS = "DUALPT_GPU_KERNELS"
+"""Environment variable: `triton` asks for the project's GPU kernels, which no GPU has run yet, in place of torch's."""
 IMPORTED = "imported "
 """Before the hash of imported features, which stands for the hash of the weights that gave them."""
 
@@ -21,7 +26,7 @@ class Provenance:
     device: str
     """`cpu`, or the accelerator's name."""
     software: str
-    """Packages and their versions, in one line."""
+    """Packages and their versions, in one line; Triton's where its kernels are asked for."""
     numerics: int = NUMERICS_VERSION
     """`dualpt.core.recipes.NUMERICS_VERSION` at the time."""
 
@@ -36,9 +41,21 @@ def provenance_of(weights: str, device: torch.device) -> Provenance:
 def software() -> str:
     """`dualpt 0.1.0, torch 2.14.1, ...`; packages that are not installed are left out."""
     found = []
-    for package in NUMERIC_PACKAGES:
+    for package in (*NUMERIC_PACKAGES, *(["triton"] if asked_kernels() == "triton" else [])):
         try:
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:  # a checkout that is on the path without being installed
             continue
     return ", ".join(found)
+
+
+def asked_kernels() -> Literal["torch", "triton"]:
+    """Which kernels `KERNELS` asks for on a GPU; torch's where it isn't set.
+
+    Raises:
+        UserError: it names others.
+    """
+    asked = os.environ.get(KERNELS) or "torch"
+    if asked not in ("torch", "triton"):
+        raise UserError(f"{KERNELS}: '{asked:.40}' names no kernels; unset it for torch's own, or set it to triton")
+    return cast(Literal["torch", "triton"], asked)

@@ -35,6 +35,7 @@ AXES = ("datasets", "shots", "seeds")
 
 SHORTHANDS = {
     "datasets": "grid.datasets",
+    "features": "data.features",
     "protocol": "grid.protocol",
     "selection": "grid.selection",
     "seeds": "grid.seeds",

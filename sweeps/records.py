@@ -245,6 +245,7 @@ class CellRow:
             {name: getattr(self, name) for name in (*identity, "failure", "reused_from")}
             | {
                 "selection": selection,
+                "sample": self.origin.get(SAMPLE_TAG),
                 "draw": self.params.get(DRAW_PARAM, "standard" if self.shots else None),
             }
             | {name: value if math.isfinite(value) else math.nan for name, value in self.metrics.items()}

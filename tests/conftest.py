@@ -54,3 +54,21 @@ def chat_server() -> Iterator[ChatServer]:
     """A local server of chat completions."""
     with ChatServer() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def ray_address() -> Iterator[str]:
+    """A Ray of two CPUs that lasts: starting one takes seconds."""
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(REPOSITORY))  # workers import the tests' runners
+        head = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    yield head.address
+    head.shutdown()
+
+
+@pytest.fixture
+def running_ray(ray_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Launches find that Ray by its address, as they find a cluster."""
+    monkeypatch.setenv("RAY_ADDRESS", ray_address)

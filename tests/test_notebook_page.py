@@ -48,7 +48,7 @@ def test_every_cell_was_executed_in_order_and_small(notebook: dict[str, Any]) ->
 @pytest.mark.slow
 @pytest.mark.xdist_group("ray")
 def test_the_code_of_the_page_runs(
-    making: ModuleType, notebook: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    making: ModuleType, notebook: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, running_ray: None
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from dualpt.core.clip.text_tower import TextTower
+from dualpt.core.prompts.fused.kernel_choice import trie_transformer
 from dualpt.core.prompts.grouping import parts_of_equal_length
 from dualpt.core.prompts.trie import build_trie
 from dualpt.core.prompts.trie_transformer import TrieTransformer
@@ -42,7 +43,7 @@ class PromptParts:
         tries = [
             build_trie([prompts[c] for c in part], vocabulary=tower.vocabulary, width=tower.width) for part in members
         ]
-        self._parts = [TrieTransformer(tower, trie) for trie in tries]
+        self._parts = [trie_transformer(tower, trie) for trie in tries]
         self._order = torch.tensor([c for part in members for c in part]).argsort().to(tower.device)
         """(C,): place of each class in the concatenated parts."""
         self._tokens_at_once = CPU_TOKENS if on_cpu else None

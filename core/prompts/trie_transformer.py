@@ -102,17 +102,21 @@ class TrieTransformer:
 
     def encode(self, rows: Tensor) -> Tensor:
         """Features (M, C, D) from context rows (M, n, W) in the tower's number format; differentiable, all at once."""
-        context = rows.index_select(1, self._rows) + self._slot_positions
-        x = self._constant.expand(len(rows), -1, -1).index_copy(1, self._slots, context)
-        first = _query_key_value(self._blocks[0], context)
-        query_key_value = self._constant_qkv.expand(len(rows), -1, -1).index_copy(1, self._slots, first)
+        x, packed = self._first_layer(rows)
         mask, end_mask = (for_heads(m.repeat(len(rows), 1, 1), self._n_heads) for m in (self._mask, self._end_mask))
         for block, frozen in zip(self._blocks[:-1], self._frozen, strict=False):
             if block is not self._blocks[0]:
-                query_key_value = _query_key_value(block, x)
-            query, own = query_key_value.split([x.shape[-1], 2 * x.shape[-1]], dim=-1)
+                packed = _query_key_value(block, x)
+            query, own = packed.split([x.shape[-1], 2 * x.shape[-1]], dim=-1)
             x = _residual(block, x, self._attend(query, own, frozen, mask))
         return self._read_ends(x, end_mask).index_select(1, self._classes)
+
+    def _first_layer(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Its input (M, G * T, W), and its queries, keys and values (M, G * T, 3 W)."""
+        context = rows.index_select(1, self._rows) + self._slot_positions
+        x = self._constant.expand(len(rows), -1, -1).index_copy(1, self._slots, context)
+        first = _query_key_value(self._blocks[0], context)
+        return x, self._constant_qkv.expand(len(rows), -1, -1).index_copy(1, self._slots, first)
 
     def _read_ends(self, x: Tensor, end_mask: Tensor) -> Tensor:
         """The last layer for end tokens: (M, G * T, W) -> features (M, G * E, D)."""
@@ -181,10 +185,10 @@ def _residual(block: ResidualAttentionBlock, x: Tensor, attended: Tensor) -> Ten
     """Add the attention and then the MLP to `x`; all (..., W)."""
     x = x + block.ls_1(block.attn.out_proj(attended))
     hidden = block.mlp.c_fc(block.ln_2(x))
-    hidden = _quick_gelu_(hidden) if isinstance(block.mlp.gelu, QuickGELU) else block.mlp.gelu(hidden)
+    hidden = quick_gelu_(hidden) if isinstance(block.mlp.gelu, QuickGELU) else block.mlp.gelu(hidden)
     return cast(Tensor, x + block.ls_2(block.mlp.c_proj(hidden)))
 
 
-def _quick_gelu_(x: Tensor) -> Tensor:
+def quick_gelu_(x: Tensor) -> Tensor:
     """x * sigmoid(1.702 x), overwriting `x`: one tensor kept for the backward pass where open_clip's keeps three."""
     return F.silu(x.mul_(1.702)).div_(1.702)

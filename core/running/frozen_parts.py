@@ -42,7 +42,7 @@ from dualpt.core.mini.grid import ensure_mini_grid
 from dualpt.core.prompts.contexts_file import read_start
 from dualpt.core.prompts.encoder import check_prompt_lengths
 from dualpt.core.prompts.init_path import init_path, init_words
-from dualpt.core.provenance import IMPORTED, Provenance, provenance_of
+from dualpt.core.provenance import IMPORTED, Provenance, asked_kernels, provenance_of
 
 Count = Callable[[int, int, str], None]
 """Called with done, total and what is being done."""
@@ -60,9 +60,13 @@ class FrozenParts:
     Args:
         cache: folder of the feature store; None is the user's cache folder.
         device: a torch device, or `auto` for a GPU where there is one.
+
+    Raises:
+        UserError: `DUALPT_GPU_KERNELS` names no kernels.
     """
 
     def __init__(self, *, cache: Path | None = None, device: str = "auto") -> None:
+        asked_kernels()  # a wrong name ends here, and not in the first training step
         self._store = FeatureStore((cache or cache_root()) / "features")
         self._device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         self._imports: dict[str, ImportRows] = {}

@@ -142,7 +142,7 @@ def import_features(
 
 @features.command(name="ls", epilog="Example: [bold]dualpt features ls --json[/]")
 def list_features(as_json: Json = False) -> None:
-    """List what is stored: backbone, dataset, view, images, size, last use."""
+    """List what is stored: backbone, dataset, view, images, size, last use; and what was imported."""
     from dualpt.sweeps.tools.features import show_store
 
     show_store(out, as_json=as_json)

@@ -23,7 +23,14 @@ from dualpt.core.results import (
 )
 from dualpt.sweeps.comparison.frames import finished_shots, untrained_methods
 from dualpt.sweeps.comparison.labels import AVERAGE, GROUPS, column_title, group_of, method_title, ordered_methods
-from dualpt.sweeps.comparison.values import Array, Grid, check_finished, method_values, seed_averages
+from dualpt.sweeps.comparison.values import (
+    Array,
+    Grid,
+    check_finished,
+    method_values,
+    one_draw_for_all_seeds,
+    seed_averages,
+)
 
 HALVES = (BASE_ACCURACY, NEW_ACCURACY, HARMONIC_MEAN)
 """Metrics of base-to-new, in the field's order."""
@@ -86,6 +93,8 @@ class ComparisonTable:
     """Training images per class; None where columns are numbers of shots."""
     seeds: tuple[int, ...] = ()
     """The grid's."""
+    one_draw: frozenset[tuple[str, str]] = frozenset()
+    """(method, column) for which all seeds trained on the same draw: n is 1, whatever their number."""
 
     @property
     def measure(self) -> Measure:
@@ -151,7 +160,11 @@ class ComparisonTable:
             notes.append("Average: per seed, H of the averaged base and new accuracies, as the field reports it")
         if any(n == 1 and method in self.untrained for method, n in own):
             notes.append("n = 1: methods that draw no sample have no spread over seeds")
-        if any(n == 1 and method not in self.untrained for method, n in own):
+        if self.one_draw:
+            shared = ", ".join(dict.fromkeys(self.head(column) for _, column in self.one_draw))
+            notes.append(f"n = 1: one draw serves all seeds, so nothing is known of its spread ({shared})")
+        single = {key for key, entry in self.entries.items() if entry is not None and entry.n == 1} - self.one_draw
+        if any(method not in self.untrained and method not in foreign for method, _ in single):
             notes.append("n = 1: a single seed, no spread")
         notes += self.remarks
         counted = [(m, count) for m, count in self.missing.items() if count]
@@ -174,13 +187,42 @@ def comparison(cells: pd.DataFrame, grid: Grid, *, shots: int, metric: str = TES
     for method, own in values.items():
         entries |= {(method, dataset): _entry(column) for dataset, column in zip(grid.datasets, own.T, strict=True)}
         entries[method, AVERAGE] = _whole_entry(averages[method])
+    one_draw = _with_averages(one_draw_for_all_seeds(cells, shots=shots), tuple(values), grid)
     missing = {method: int(np.isnan(own).sum()) for method, own in values.items()}
     title = f"{metric} at {shots_text(shots)}"
     columns = (*grid.datasets, AVERAGE)
     untrained = untrained_methods(cells)
     return ComparisonTable(
-        title, metric, tuple(values), columns, entries, missing, untrained, shots=shots, seeds=grid.seeds
+        title,
+        metric,
+        tuple(values),
+        columns,
+        _without_spread(entries, one_draw),
+        missing,
+        untrained,
+        shots=shots,
+        one_draw=one_draw,
+        seeds=grid.seeds,
     )
+
+
+def _with_averages(
+    one_draw: frozenset[tuple[str, str]], methods: tuple[str, ...], grid: Grid
+) -> frozenset[tuple[str, str]]:
+    """With the average of each method that has one draw on every dataset."""
+    own = {method for method in methods if all((method, dataset) in one_draw for dataset in grid.datasets)}
+    shown = {(method, dataset) for method, dataset in one_draw if dataset in grid.datasets}
+    return frozenset(shown | {(method, AVERAGE) for method in own})
+
+
+def _without_spread(
+    entries: Mapping[tuple[str, str], Entry | None], one_draw: frozenset[tuple[str, str]]
+) -> dict[tuple[str, str], Entry | None]:
+    """What rests on one draw has its mean alone."""
+    return {
+        key: Entry(entry.mean, None, 1) if entry is not None and key in one_draw else entry
+        for key, entry in entries.items()
+    }
 
 
 def differences(
@@ -204,7 +246,20 @@ def differences(
         entries[method, AVERAGE] = _whole_entry(averages[method] - averages[baseline])
     title = f"{table.title}: difference to {method_title(baseline)}"
     missing = {method: table.missing[method] for method in (*methods, baseline)}
-    return replace(table, title=title, methods=methods, entries=entries, missing=missing, baseline=baseline)
+    one_draw = frozenset(
+        (method, column)
+        for method, column in table.one_draw
+        if method != baseline and ((baseline, column) in table.one_draw or baseline in table.untrained)
+    )
+    return replace(
+        table,
+        title=title,
+        methods=methods,
+        entries=_without_spread(entries, one_draw),
+        missing=missing,
+        one_draw=one_draw,
+        baseline=baseline,
+    )
 
 
 def by_shots(cells: pd.DataFrame, grid: Grid, *, metric: str = TEST_ACCURACY) -> ComparisonTable:
@@ -225,8 +280,19 @@ def by_shots(cells: pd.DataFrame, grid: Grid, *, metric: str = TEST_ACCURACY) ->
     remark = f"averages over {len(grid.datasets)} datasets"
     title = f"{metric} by shots"
     columns, remarks = tuple(heads), (remark,)
+    one_draw = frozenset((m, str(k)) for k, table in tables.items() for m in methods if (m, AVERAGE) in table.one_draw)
     return ComparisonTable(
-        title, metric, methods, columns, entries, missing, untrained, heads, remarks=remarks, seeds=grid.seeds
+        title,
+        metric,
+        methods,
+        columns,
+        entries,
+        missing,
+        untrained,
+        heads,
+        remarks=remarks,
+        seeds=grid.seeds,
+        one_draw=one_draw,
     )
 
 
@@ -258,6 +324,9 @@ def base_to_new(cells: pd.DataFrame, grid: Grid, *, shots: int) -> ComparisonTab
     )
     title = f"base-to-new at {shots_text(shots)}"
     columns, untrained = tuple(heads), untrained_methods(cells)
+    whole = {method for method in methods if (method, AVERAGE) in tables[HARMONIC_MEAN].one_draw}
+    one_draw = frozenset((method, column) for method in whole for column in columns)
+    entries = _without_spread(entries, one_draw)
     return ComparisonTable(
         title,
         HARMONIC_MEAN,
@@ -270,6 +339,7 @@ def base_to_new(cells: pd.DataFrame, grid: Grid, *, shots: int) -> ComparisonTab
         remarks=remarks,
         shots=shots,
         seeds=grid.seeds,
+        one_draw=one_draw,
     )
 
 

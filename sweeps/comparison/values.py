@@ -59,6 +59,22 @@ def seed_averages(cells: pd.DataFrame, grid: Grid, *, shots: int, metric: str) -
     return {name: np.array(list(map(harmonic_mean, base[name], new[name]))) for name in base}
 
 
+def one_draw_for_all_seeds(cells: pd.DataFrame, *, shots: int) -> frozenset[tuple[str, str]]:
+    """(method, dataset) of which every seed trained on the same images, as where features came with a single draw.
+
+    Seeds then say nothing about draws, however many there are. Cells whose draw isn't on record count as different.
+    """
+    done = finished_at(cells, shots)
+    if "sample" not in done or done.empty:
+        return frozenset()
+    drawn = done[done["shots"] > 0]
+    by_place = drawn.groupby(["trial", "dataset"]).agg(
+        cells=("seed", "size"), seeds=("seed", "nunique"), draws=("sample", "nunique"), known=("sample", "count")
+    )
+    same = by_place[(by_place["seeds"] > 1) & (by_place["draws"] == 1) & (by_place["known"] == by_place["cells"])]
+    return frozenset((str(method), str(dataset)) for method, dataset in same.index)
+
+
 def check_finished(cells: pd.DataFrame, shots: int, metric: str) -> None:
     """Refuse a table that would be empty.
 

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dualpt.core.cell import Cell
+from dualpt.core.clip.weights import MINI_CLIP
 from dualpt.core.config import Setting
 from dualpt.core.data.checking.duplicates import find_duplicates
 from dualpt.core.data.checking.validation import validation_of
 from dualpt.core.data.digests import shared_index
 from dualpt.core.errors import UserError
-from dualpt.core.inputs.reading import CellInputs
+from dualpt.core.inputs.reading import CellInputs, Dataset
 from dualpt.core.method_catalog import CATALOGUE
 from dualpt.core.selection_rules import divides
 from dualpt.search_spaces.sweep import LoadedSweep
@@ -38,8 +39,12 @@ class DataNotes:
     """What tables call the user's own methods, by the names of their trials."""
 
     def lines(self) -> list[str]:
-        """All notes, each with its dataset's title."""
-        return [f"{self.titles.get(name, name)}: {note}" for name, notes in self.notes.items() for note in notes]
+        """All notes, each once with the titles of the datasets that it is about."""
+        about: defaultdict[str, list[str]] = defaultdict(list)
+        for name, notes in self.notes.items():
+            for note in notes:
+                about[note].append(self.titles.get(name, name))
+        return [f"{', '.join(titles)}: {note}" for note, titles in about.items()]
 
     def recorded(self, before: str) -> str:
         """The text to record, beside what earlier launches recorded of other datasets."""
@@ -52,6 +57,9 @@ class DataNotes:
         }
         return json.dumps(content, ensure_ascii=False) if any(content.values()) else ""
 
+
+OF_DRAWINGS = f"encoded by {MINI_CLIP}, which has seen drawings alone; name a CLIP of photographs in backbone.name"
+"""Said of real images: their numbers would look like a benchmark's."""
 
 ReadNotes = Callable[[LoadedSweep, SweepPlan], DataNotes]
 
@@ -85,12 +93,18 @@ def data_notes(sweep: LoadedSweep, plan: SweepPlan) -> DataNotes:
         if note := validation.note(inputs.class_names("train")):
             notes[cell.dataset][f"at {cell.shots} shot{'s' * (cell.shots != 1)}, {note}"] = None
     titles: dict[str, str] = {}
-    for dataset in dict.fromkeys(dataset for cell in cells for dataset in CellInputs(cell).datasets.values()):
+    encoders: defaultdict[Dataset, set[str]] = defaultdict(set)
+    for cell in cells:
+        for dataset in CellInputs(cell).datasets.values():
+            encoders[dataset].add(cell.setting.backbone.name)
+    for dataset, backbones in encoders.items():
         if dataset.info.kind == "own" and dataset.info.title != dataset.name:
             titles[dataset.name] = dataset.info.title
         split = dataset.split
         if split.note:
             notes[dataset.name][split.note] = None
+        if MINI_CLIP in backbones and dataset.info.kind == "real" and not dataset.is_imported:
+            notes[dataset.name][OF_DRAWINGS] = None
         paths = list(dict.fromkeys(item.path for item in (*split.train, *split.val, *split.test)))
         digests = shared_index().known(dataset.image_root, paths)
         notes[dataset.name] |= dict.fromkeys(find_duplicates(split, digests).notes())

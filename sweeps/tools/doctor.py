@@ -24,6 +24,7 @@ def examine(console: Console) -> int:
         ("packages", _packages),
         ("ray", _ray),
         ("device", _device),
+        ("GPU kernels", _kernels),
         ("cache folder", _cache),
         ("working folder", _working_folder),
         ("training step", _training_step),
@@ -72,6 +73,21 @@ def _device() -> str:
         return f"no GPU; {os.cpu_count()} CPU cores"
     gpus = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
     return ", ".join(f"{gpu.name} ({gpu.total_memory / 2**30:.0f} GiB)" for gpu in gpus)
+
+
+def _kernels() -> str:
+    """Which kernels encode prompts on this machine."""
+    import torch
+
+    from dualpt.core.prompts.fused.kernel_choice import unavailable
+    from dualpt.core.provenance import KERNELS, asked_kernels
+
+    if asked_kernels() == "torch":
+        return f"torch's own; {KERNELS}=triton asks for the project's, which no GPU has run yet"
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if reason := unavailable(device):
+        return f"torch's own, although {KERNELS}=triton: {reason}"
+    return f"the project's, as {KERNELS}=triton says, with triton {version('triton')}"
 
 
 def _cache() -> str:

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from rich.console import Console
 
 from dualpt.core.config import Setting
 from dualpt.core.data.catalog import DatasetInfo, dataset_info
-from dualpt.core.data.imported_split import ImportedSplit
+from dualpt.core.data.imported_split import SUFFIX, ImportedSplit, find_import
 from dualpt.core.data.readers import read_split
 from dualpt.core.data.split_file import read_split_file
 from dualpt.core.data.splits import PARTS, Split
@@ -50,13 +51,46 @@ def import_folder(
     if draws is not None and not found:
         raise UserError(f"--draws: {draws} holds no shot_K-seed_S.pkl, as Dassl's split_fewshot does")
     made = make_import(folder, Declared(info, name, split, seed, scale, raw, found))
-    target = to.expanduser() if to is not None else cache_root() / "imported" / name
+    target = to.expanduser() if to is not None else imports_root() / name
     path = write_import(made, target)
     if as_json:
         print(json.dumps({"file": str(path), "features": str(target), **_summary(made.about), "unread": made.unread}))
         return
     for line in _lines(made.about, made.unread, path, target):
         console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+def imports_root() -> Path:
+    """Where imports lie that were not given a place: a folder per backbone, with a file per dataset."""
+    return cache_root() / "imported"
+
+
+@dataclass(frozen=True)
+class ListedImport:
+    """An import where imports lie, as `dualpt features ls` shows it."""
+
+    file: str
+    dataset: str
+    backbone: str
+    rows: int
+    """Features of images, all parts together."""
+    bytes: int
+    draws: int
+    """Few-shot draws that came with the features."""
+
+
+def listed_imports() -> tuple[list[ListedImport], list[Path]]:
+    """The imports that were not given another place, by backbone and dataset; and files that can't be read as one."""
+    found, unreadable = [], []
+    for path in sorted(imports_root().glob(f"*/*{SUFFIX}")):
+        try:
+            one = find_import(path.parent, path.stem)
+        except UserError:
+            unreadable.append(path)
+            continue
+        rows = sum(map(len, one.labels.values()))
+        found.append(ListedImport(str(path), one.dataset, one.backbone, rows, path.stat().st_size, len(one.draws)))
+    return found, unreadable
 
 
 def _architecture(name: str) -> str:

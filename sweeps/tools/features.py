@@ -222,9 +222,11 @@ def _print_table(console: Console, title: str, table: Table) -> None:
 
 
 def show_store(console: Console, *, as_json: bool) -> None:
-    """List what is stored."""
+    """List what is stored, and what was imported."""
     from dualpt.core.features.upkeep import list_store
+    from dualpt.sweeps.tools.feature_imports import imports_root, listed_imports
 
+    imports, unread = listed_imports()
     listing = list_store(store_folder())
     rows: list[dict[str, Any]] = [
         {
@@ -239,7 +241,12 @@ def show_store(console: Console, *, as_json: bool) -> None:
     ]
     if as_json:
         unreadable = [str(path) for path in listing.unreadable]
-        print(json.dumps({"folder": str(store_folder()), "shelves": rows, "unreadable": unreadable}))
+        document = {"folder": str(store_folder()), "shelves": rows, "unreadable": unreadable}
+        print(
+            json.dumps(
+                {**document, "imports": list(map(asdict, imports)), "unreadable_imports": list(map(str, unread))}
+            )
+        )
         return
     for title, group in itertools.groupby(sorted(rows, key=_row_title), key=_row_title):
         table = _table("dataset", "view", "images", "size", "last used")
@@ -254,6 +261,16 @@ def show_store(console: Console, *, as_json: bool) -> None:
         soft_wrap=True,
     )
     _print_paths(console, "not understood, rewritten by the next use", listing.unreadable)
+    for backbone, of_backbone in itertools.groupby(imports, key=lambda one: one.backbone):
+        table = _table("dataset", "images", "draws", "size")
+        for one in of_backbone:
+            table.add_row(one.dataset, str(one.rows), str(one.draws or "–"), megabytes(one.bytes))
+        _print_table(console, f"imported, {backbone}: {imports_root() / backbone}", table)
+    if imports:
+        count = f"{len(imports)} import{'s' * (len(imports) > 1)}"
+        line = f"  {count}, {megabytes(sum(one.bytes for one in imports))} in {imports_root()}"
+        console.print(line, markup=False, soft_wrap=True)
+    _print_paths(console, "not understood, import again", unread)
 
 
 def _row_title(row: dict[str, Any]) -> str:

@@ -29,6 +29,8 @@ from dualpt.sweeps.ledger.outbox import LOCK
 DAY = 24 * 3600.0
 """Files are left alone until they have not changed for so long."""
 TEMPORARY_FOLDER = re.compile(r"dualpt-(tune-|job-)?[a-z0-9_]{8}")
+CHECKPOINTS = ("*.safetensors", "*.division*")
+"""Of packs, and of their trainings within a divided support set (`dualpt.core.running.within_support`)."""
 RAY_PROCESS = re.compile(r"/ray/(core/src/ray|_private|autoscaler/_private|dashboard)/\S*")
 """In the command lines of Ray's own processes; a pager on a session's log is somebody's."""
 IDLE_RAY_WORKER = "ray::IDLE"
@@ -121,8 +123,9 @@ def _temporary_folders() -> Iterator[Leftover]:
 
 def _of_the_cache() -> Iterator[Leftover]:
     root = cache_root()
-    for path in sorted((root / "checkpoints").glob("*.safetensors")):
-        yield from _if_old("checkpoint of a pack that was cut off", path)
+    for pattern in CHECKPOINTS:
+        for path in sorted((root / "checkpoints").glob(pattern)):
+            yield from _if_old("checkpoint of a pack that was cut off", path)
     for path in sorted(root.rglob(f"{TEMPORARY_PREFIX}*")):
         yield from _if_old("half-written file", path)
     for folder in sorted((root / "outbox").glob("*")):

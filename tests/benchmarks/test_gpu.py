@@ -29,7 +29,7 @@ def test_a_step_s_share_is_of_the_operations_counted(backbone, monkeypatch, caps
     timed = bench(backbone, Takes(1e-3), size=2048)
     timed.print_steps()
     _, _, one, four, note = capsys.readouterr().out.strip().splitlines()
-    flops, share = re.search(r"\| ([\d.e+]+) \| (\d+)% \| not measured \|", one).groups()
+    flops, share = re.search(r"\| none \| none \| ([\d.e+]+) \| (\d+)% \| not measured \| none \|", one).groups()
     assert share == f"{100 * float(flops) / (2 * 2048**3):.0f}"
     assert float(re.search(r"\| ([\d.e+]+) \| \d+% \|", four)[1]) == pytest.approx(4 * float(flops), rel=0.01)
     assert "`ot`" in four
@@ -67,3 +67,10 @@ def test_the_grid_is_estimated_from_every_dataset(backbone, capsys):
     assert training == (50 + 100 + 100 + 200 + 200) + 5 * 50
     assert encoding == pytest.approx((8100 + 50_000 + 2 * 3 * 16 * 3) / 32, abs=0.1)
     assert "--cells" in left_out
+
+
+def test_kernels_are_asked_for_while_prompts_are_made_and_no_longer(monkeypatch):
+    monkeypatch.setenv("DUALPT_GPU_KERNELS", "triton")
+    with gpu.kernels("torch"):
+        assert gpu.os.environ["DUALPT_GPU_KERNELS"] == "torch"
+    assert gpu.os.environ["DUALPT_GPU_KERNELS"] == "triton"

@@ -26,7 +26,7 @@ def unit(*shape, seed):
 class Problem:
     """Two replicas on random features, all on one device."""
 
-    def __init__(self, make_clip, tokenizer, name_tokens, device):
+    def __init__(self, make_clip, tokenizer, name_tokens, device, llm_gradient="added"):
         tower = TextTower(make_clip().to(device), tokenizer)
         self.labels = torch.arange(N_IMAGES) % len(name_tokens)
         views = [
@@ -44,7 +44,7 @@ class Problem:
             local_weight=torch.tensor([1.0, 0.5], device=device),
             local_scorer=local_scorer("ot", ot_iterations=5),
             llm_weight=torch.tensor([1.0, 4.0], device=device),
-            llm=llm_alignment(),
+            llm=llm_alignment(llm_gradient=llm_gradient),
             target=Target(descriptions, torch.ones(descriptions.shape[:2], dtype=torch.bool, device=device)),
         )
         self.batches = torch.arange(6 * 2 * BATCH).view(6, 2, BATCH) % N_IMAGES
@@ -60,8 +60,9 @@ class Problem:
         return _epoch(step, self.images, self.labels, self.batches, number, self.contexts.device)
 
 
-def test_a_step_returns_the_loss_before_its_update(make_clip, tokenizer, name_tokens):
-    problem = Problem(make_clip, tokenizer, name_tokens, torch.device("cpu"))
+@pytest.mark.parametrize("llm_gradient", ["added", "projected"])
+def test_a_step_returns_the_loss_before_its_update(make_clip, tokenizer, name_tokens, llm_gradient):
+    problem = Problem(make_clip, tokenizer, name_tokens, torch.device("cpu"), llm_gradient)
     before = problem.contexts.detach().clone()
     first = problem.epoch(problem.step)
     assert (problem.contexts.detach() - before).abs().amax((1, 2, 3)).min() > 1e-4
@@ -84,9 +85,10 @@ def test_steps_never_wait_for_the_device(make_clip, tokenizer, name_tokens):
 
 
 @on_gpu
-def test_a_graph_gives_the_numbers_of_single_operations(make_clip, tokenizer, name_tokens):
+@pytest.mark.parametrize("llm_gradient", ["added", "projected"])
+def test_a_graph_gives_the_numbers_of_single_operations(make_clip, tokenizer, name_tokens, llm_gradient):
     device = torch.device("cuda")
-    eager, graphed = (Problem(make_clip, tokenizer, name_tokens, device) for _ in range(2))
+    eager, graphed = (Problem(make_clip, tokenizer, name_tokens, device, llm_gradient) for _ in range(2))
     step = GraphedStep(graphed.step)
     assert len(graphed.batches) > EAGER_STEPS
     for number in range(3):

@@ -216,3 +216,41 @@ def test_a_method_is_found_by_name_or_title() -> None:
     assert find_method("best of the sweep [a]", names, "--baseline") == "best [a]"
     with pytest.raises(UserError, match=r"--baseline: no method 'CoOpp' in this table; did you mean 'coop'"):
         find_method("CoOpp", names, "--baseline")
+
+
+ONE_DRAW = "n = 1: one draw serves all seeds, so nothing is known of its spread (mini-pets)"
+
+
+def on_one_draw(*datasets: str) -> pd.DataFrame:
+    """Three seeds of two methods; on some datasets all of them on the same images."""
+    rows = []
+    for method, first in (("coop", 60.0), ("plot", 62.0)):
+        for dataset in DATASETS:
+            samples = [dataset if dataset in datasets else f"{dataset} {seed}" for seed in SEEDS]
+            drawn = zip(SEEDS, samples, strict=True)
+            rows += [cell(method, dataset, seed, first + seed / 10, sample=sample) for seed, sample in drawn]
+    rows += [cell("zero-shot", dataset, 0, 30.0, shots=0, sample=None) for dataset in DATASETS]
+    return pd.DataFrame(rows)
+
+
+def test_seeds_on_one_draw_are_one_draw() -> None:
+    cells, grid = on_one_draw("mini-pets"), Grid(DATASETS, SEEDS)
+    table = comparison(cells, grid, shots=16)
+    assert [table.text("coop", column) for column in table.columns] == ["60.2", "60.2 ± 0.1", "60.2 ± 0.1"]
+    pets = table.entries["coop", "mini-pets"]
+    assert pets is not None
+    assert (pets.spread, pets.n) == (None, 1)
+    assert ONE_DRAW in table.notes()
+    assert "n = 1: a single seed, no spread" not in table.notes()
+    differ = differences(cells, grid, "coop", shots=16)
+    assert [differ.text("plot", column) for column in differ.columns] == ["+2.0", "+2.0 ± 0.0", "+2.0 ± 0.0"]
+    assert by_shots(cells, grid).text("coop", "16") == "60.2 ± 0.1"
+
+
+def test_an_average_over_single_draws_has_no_spread() -> None:
+    cells, grid = on_one_draw(*DATASETS), Grid(DATASETS, SEEDS)
+    assert comparison(cells, grid, shots=16).text("coop", AVERAGE) == "60.2"
+    assert by_shots(cells, grid).text("coop", "16") == "60.2"
+    assert ONE_DRAW not in comparison(on_one_draw(), grid, shots=16).notes()
+    unknown = on_one_draw(*DATASETS).assign(sample=None)
+    assert comparison(unknown, grid, shots=16).text("coop", AVERAGE) == "60.2 ± 0.1"

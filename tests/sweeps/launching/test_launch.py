@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,24 +28,10 @@ from tests.sweeps.fake_runner import FATAL_WEIGHT, fake_key, fake_runner, no_not
 from tests.sweeps.running import shown, trained
 from tests.sweeps.small_sweep import Declare
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
-ROOT = Path(__file__).parents[3]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("running_ray")]
 WEIGHT = "alignment.llm_weight"
 LARGEST_PACK = 4
 """Cells that train in the same steps: candidates that share a pack, with one seed each."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[None]:
-    """One Ray for most tests, found by its address as a cluster is: starting one takes seconds."""
-    from ray.cluster_utils import Cluster
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))  # workers import the fake runner
-        head = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
-        patch.setenv("RAY_ADDRESS", head.address)
-        yield
-        head.shutdown()
 
 
 def run(sweep: LoadedSweep, log: Path, console: Console | None = None) -> LaunchOutcome:

@@ -1,9 +1,6 @@
 """Transfer through the engine: plans and what is recorded; and sweeps over the miniature of the real layouts."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from statistics import fmean
 
@@ -14,8 +11,6 @@ from dualpt.sweeps.records import grid_metrics
 from tests.command_line import answer
 from tests.sweeps.running import shown, train_here
 from tests.sweeps.small_sweep import Declare
-
-DUALPT = [sys.executable, "-m", "dualpt.sweeps.cli"]
 
 
 def test_targets_are_recorded_and_averaged(declare: Declare, log: Path) -> None:
@@ -42,14 +37,6 @@ def test_other_targets_are_other_cells(declare: Declare, log: Path) -> None:
     assert len(log.read_text().splitlines()) == 2 * n_first
 
 
-def dualpt(folder: Path, *words: object) -> str:
-    environment = {**os.environ, "COLUMNS": "200", "PYTHONPATH": str(Path(__file__).parents[3])}
-    command = [*DUALPT, *map(str, words)]
-    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
-
-
 REAL = """
 name: real
 grid: {datasets: [real], shots: [2], seeds: [1]}
@@ -60,13 +47,15 @@ baselines: [zero-shot, coop]
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("ray")
-def test_a_sweep_over_the_real_layouts(miniature: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_over_the_real_layouts(
+    miniature: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, running_ray: None
+) -> None:
     """All eleven readers through real Ray and MLflow; the plan of the shipped transfer over the four variants."""
     monkeypatch.chdir(tmp_path)
     Path("real.yaml").write_text(REAL)
     words = ("sweep", "real.yaml", f"data.root={miniature}", "--json")
     assert json.loads(answer((*words, "--dry-run")).out)["missing"] == 22
-    assert json.loads(dualpt(tmp_path, *words))["trained"] == 22
+    assert json.loads(answer(words).out)["trained"] == 22
     (table,) = json.loads(answer(("compare", "real", "--format", "json")).out)["tables"]
     assert table["missing"] == {"zero-shot CLIP": 0, "CoOp": 0}
     # one shot: the miniature has no more images to validate on

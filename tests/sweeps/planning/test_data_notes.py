@@ -1,6 +1,7 @@
 """What is said of a sweep's data: refused where nothing can select, recorded, and read back by tables."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,19 @@ def test_a_split_that_is_not_the_fields_is_named(root: Path) -> None:
     file = root / "leaves" / "split.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "not_the_fields_split": "drawn with seed 1"}))
     assert "My [Leaves]: not the field's split (drawn with seed 1)" in noted(sweep_of(root, "leaves")).lines()
+
+
+def of_textures(data: Path, **setting: Any) -> LoadedSweep:
+    values = {"data.root": str(data), "alignment.llm_weight": 0, **setting}
+    grid = {"datasets": ["DescribableTextures", "EuroSAT"], "shots": [1], "seeds": [1]}
+    return check_sweep({"name": "real", "grid": grid, "setting": values, "baselines": ["zero-shot", "gda"]}, "test")
+
+
+def test_real_images_encoded_by_the_clip_of_drawings_are_said_once(miniature: Path) -> None:
+    (line,) = noted(of_textures(miniature)).lines()
+    assert re.fullmatch(r"(\w+), (\w+): encoded by mini-clip, which has seen drawings alone; name a CLIP .*", line)
+    other = {"backbone.name": "ViT-B-32", "backbone.pretrained": "random"}
+    assert noted(of_textures(miniature, **other)).lines() == []
 
 
 def test_titles_of_own_methods_are_recorded_beside_those_of_other_launches(root: Path, tmp_path: Path) -> None:

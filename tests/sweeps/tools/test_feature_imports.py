@@ -49,13 +49,28 @@ def test_a_sweep_plans_its_cells_and_says_what_they_read(tmp_path: Path) -> None
         f"setting: {{backbone.name: {BACKBONE}}}\nbaselines: [nearest-mean, gda-image]\n"
     )
     store = f"run.tracking_uri=sqlite:///{tmp_path}/mlflow.db"
-    code, said = call("sweep", file, f"data.features={tmp_path}/out", store, "--dry-run", "--no-progress")
+    code, said = call("sweep", file, f"features={tmp_path}/out", store, "--dry-run", "--no-progress")
     assert code == 0, said
     assert "8 cells, 0 finished, 8 to train" in said
     assert "one draw of 16 shots for all seeds" in " ".join(said.split())
     code, said = call("sweep", file, f"data.features={tmp_path}/out", store, "baselines=[coop]", "--dry-run")
     assert code == 1
     assert "need a text tower" in said
+
+
+def test_imports_are_listed_with_the_store(tmp_path: Path) -> None:
+    assert "imported, " not in call("features", "ls")[1]
+    importing(write_tip_cache(tmp_path / "tip"))
+    folder = tmp_path / "cache" / "imported" / BACKBONE
+    code, said = call("features", "ls")
+    assert code == 0
+    assert f"imported, {BACKBONE}: {folder}" in said
+    assert "  1 import, " in said
+    (folder / "broken.safetensors").write_bytes(b"no tensors")
+    document = json.loads(call("features", "ls", "--json")[1])
+    (one,) = document["imports"]
+    assert (one["dataset"], one["backbone"], one["rows"], one["draws"]) == (DATASET, BACKBONE, 512, 1)
+    assert document["unreadable_imports"] == [str(folder / "broken.safetensors")]
 
 
 def test_json_says_what_was_imported(tmp_path: Path) -> None:

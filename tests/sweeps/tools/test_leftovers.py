@@ -73,6 +73,7 @@ def found() -> set[Path]:
         "tmp/dualpt-job-ab12_cd3/file",
         "tmp/dualpt-ab12_cd3/file",
         "cache/checkpoints/0123.safetensors",
+        "cache/checkpoints/0123.division2",
         "cache/features/folder/.tmp-00aa",
         "cache/file-hashes/.tmp-00aa",
         "cache/outbox/0123/.lock",
@@ -95,6 +96,7 @@ def test_what_a_killed_process_left_is_listed_and_removed_only_when_asked(machin
     [
         ("tmp/dualpt-tune-ab12_cd3/trial/file", 60),
         ("cache/checkpoints/0123.safetensors", 60),
+        ("cache/checkpoints/0123.division0", 60),
         ("cache/features/folder/.tmp-00aa", 60),
         ("tmp/dualpt-notes/file", OLD),
         ("tmp/dualpt-tests-ab12_cd3/file", OLD),
