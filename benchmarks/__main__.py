@@ -22,6 +22,7 @@ from rich.table import Table
 from benchmarks.machinery import finished_sweep, help_time, launch_overhead
 from benchmarks.measuring import Row, Run
 from benchmarks.preparing import prepared_root
+from benchmarks.reporting import reporting
 from benchmarks.text_steps import MAIN, MINI, class_lists, positions, text_step
 from benchmarks.training_steps import local_alignment, replicas, training_step
 
@@ -39,6 +40,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Run], list[Row]]]] = {
     "replicas": ("Replicas against solo steps", replicas),
     "help": ("Start-up", help_time),
     "launch": ("Overhead of a launch", launch_overhead),
+    "reporting": ("A worker that reports while it trains", reporting),
     "finished": ("A finished sweep", finished_sweep),
     "prepare": ("A data root by links against a copy", prepared_root),
 }

@@ -7,6 +7,7 @@ from dualpt.core.cell import Cell
 from dualpt.core.files.fingerprint import fingerprint
 from dualpt.core.results import CellMetrics
 from dualpt.core.running.cell_runner import CellResult
+from dualpt.core.training.fit import Progress
 
 
 def instant_key(cell: Cell) -> str:
@@ -29,6 +30,6 @@ class InstantRunner:
         pass
 
     def run(
-        self, cells: Sequence[Cell], report: Callable[[int, int], None] | None = None, checkpoint: Path | None = None
+        self, cells: Sequence[Cell], report: Callable[[Progress], None] | None = None, checkpoint: Path | None = None
     ) -> list[CellResult]:
         return [instant_result(cell, instant_key(cell)) for cell in cells]

@@ -50,6 +50,12 @@ class Run(Section):
     """Most trials at once; None is what the resources allow."""
     max_hours: float | None = Field(None, gt=0)
     """Budget of one launch in hours of wall time: then running packs finish and the launch ends; None for no limit."""
+    system_metrics: bool = False
+    """Whether workers write the memory and the utilisation of their GPUs to MLflow, on the runs of the trials that they
+    train (`system/worker_<n>/gpu_…`, with the curves of their losses)."""
+    notify: str | None = None
+    """Command that gets a JSON document on its standard input at every event: `new best`, `failure` and `end`
+    (docs/watching.md); None calls nothing."""
     tracking_uri: str = Field(default_factory=lambda: os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db")
     """MLflow tracking store; without one, that of $MLFLOW_TRACKING_URI, or `sqlite:///mlflow.db`."""
     study_storage: str = "sqlite:///optuna.db"

@@ -2,6 +2,8 @@
 
 import errno
 import sys
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -64,6 +66,7 @@ def main() -> None:
     debug = "--debug" in sys.argv
     sys.argv = [word for word in sys.argv if word != "--debug"]
     try:
+        _refuse_empty(sys.argv[1:])
         sys.exit(app(prog_name="dualpt", standalone_mode=False))
     except UserError as error:
         if debug:
@@ -77,6 +80,19 @@ def main() -> None:
         _refuse(f"{error.filename}: no file can have a name this long; give a shorter one")
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
+
+
+def _refuse_empty(words: Sequence[str]) -> None:
+    """Let no `--save "$OUT"` with OUT unset write into the working folder, or take a default.
+
+    Raises:
+        UserError: a word is empty, or an option's value behind its `=`.
+    """
+    for before, word in pairwise(("dualpt", *words)):
+        given, separator, value = word.partition("=")
+        empty = before if not word else given if separator and not value and given.startswith("--") else None
+        if empty is not None:
+            raise UserError(f"{empty}: the word behind it is empty; is a variable in this command unset?")
 
 
 def _refuse(fault: str) -> NoReturn:

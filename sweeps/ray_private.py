@@ -11,6 +11,8 @@ from typing import Any
 
 READ_FROM = "2.60.0"
 """The release of Ray whose source was read."""
+NOTES = "dualpt"
+"""Namespace of the notes that are put in the control service."""
 UNBOUNDED_NODES = 1000
 """Nodes counted of a type that has no upper bound."""
 NAMES = (
@@ -18,8 +20,13 @@ NAMES = (
     "ray._private.utils.read_ray_address",
     "ray._private.worker._worker_logs_enabled",
     "ray._private.state.state.get_cluster_config",
+    "ray._private.thirdparty.pynvml",
     "ray.autoscaler._private.util.prepare_config",
     "ray.autoscaler._private.util.validate_config",
+    "ray.experimental.internal_kv._internal_kv_del",
+    "ray.experimental.internal_kv._internal_kv_get",
+    "ray.experimental.internal_kv._internal_kv_list",
+    "ray.experimental.internal_kv._internal_kv_put",
     "ray.tune.experiment.trial._TemporaryTrialState",
 )
 """What the functions below use."""
@@ -80,6 +87,55 @@ def check_launcher_file(document: dict[str, Any]) -> None:
 def actor_of(trial: Any) -> Any:
     """The handle of the actor that runs a Tune trial; None while it has none."""
     return trial.temporary_state.ray_actor
+
+
+def put_note(name: str, text: str) -> None:
+    """Keep a short text in the cluster's control service, in place of what had its name; waits for the service."""
+    from ray.experimental.internal_kv import _internal_kv_put
+
+    _internal_kv_put(name, text, namespace=NOTES)
+
+
+def notes(prefix: str) -> dict[str, str]:
+    """The texts that were put under names that begin so, by name; waits for the control service."""
+    from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_list
+
+    found = {key.decode(): _internal_kv_get(key, namespace=NOTES) for key in _internal_kv_list(prefix, namespace=NOTES)}
+    return {name: text.decode() for name, text in found.items() if text is not None}
+
+
+def drop_notes(prefix: str) -> None:
+    """Remove the texts whose names begin so."""
+    from ray.experimental.internal_kv import _internal_kv_del
+
+    _internal_kv_del(prefix, del_by_prefix=True, namespace=NOTES)
+
+
+def gpu_load(uuid: str) -> tuple[int, int, int | None] | None:
+    """Bytes in use and in all of a GPU, by whichever process, and its utilisation in percent, which parts of one lack.
+
+    NVIDIA's management library is asked, through the copy of its bindings in Ray: unlike CUDA's own calls, those can be
+    made while another thread records a CUDA graph.
+
+    Args:
+        uuid: the GPU's, as that library writes it (`GPU-…`).
+
+    Returns None where the library isn't there, or does not know the GPU.
+    """
+    from ray._private.thirdparty import pynvml as bindings
+
+    pynvml: Any = bindings  # untyped
+    try:
+        pynvml.nvmlInit()  # counted: a second call costs nothing
+        device = pynvml.nvmlDeviceGetHandleByUUID(uuid)
+        memory = pynvml.nvmlDeviceGetMemoryInfo(device)
+    except pynvml.NVMLError:
+        return None
+    try:
+        busy: int | None = pynvml.nvmlDeviceGetUtilizationRates(device).gpu
+    except pynvml.NVMLError:
+        busy = None
+    return memory.used, memory.total, busy
 
 
 def installed() -> str:

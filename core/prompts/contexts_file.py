@@ -95,6 +95,8 @@ def read_coop(path: Path, option: str) -> CoopPrompts:
     try:
         check_fetched(path)
         content = read_torch_file(path)
+    except FileNotFoundError:
+        raise UserError(f"{option}: there is no file {path}") from None
     except (UnpicklingError, OSError, RuntimeError, EOFError, ValueError):
         raise UserError(f"{option}: {path} is neither learned contexts (.safetensors) nor a torch file") from None
     state: Any = content.get("state_dict", content) if isinstance(content, Mapping) else {}

@@ -33,6 +33,7 @@ from dualpt.core.selection_rules import divides
 from dualpt.core.training.alignment import mean_feature
 from dualpt.core.training.checkpoint import TrainState
 from dualpt.core.training.evaluate import Evaluation, zero_shot
+from dualpt.core.training.fit import Progress
 from dualpt.core.training.optim import SGDOptions
 from dualpt.core.training.plan_errors import PlanProbe
 from dualpt.core.training.replica_results import Judge, TrainResult
@@ -80,14 +81,15 @@ class CellRunner(FrozenParts):
     def run(
         self,
         cells: Sequence[Cell],
-        report: Callable[[int, int], None] | None = None,
+        report: Callable[[Progress], None] | None = None,
         checkpoint: Path | None = None,
     ) -> list[CellResult]:
         """Train and judge one pack; results in the given order.
 
         Args:
             cells: cells of equal `pack_of`, trained as replicas of the same steps.
-            report: called with finished and total epochs.
+            report: called after every epoch, with the losses of the pack's cells in their order. Methods on frozen
+                features report nothing.
             checkpoint: file to continue from and to write to; removed by the caller when results are kept.
         """
         if len({pack_of(cell) for cell in cells}) != 1:
@@ -103,7 +105,7 @@ class CellRunner(FrozenParts):
         return [self._result(inputs, result) for inputs, result in zip(pack, results, strict=True)]
 
     def _judged_within(
-        self, pack: Sequence[CellInputs], report: Callable[[int, int], None] | None, checkpoint: Path | None
+        self, pack: Sequence[CellInputs], report: Callable[[Progress], None] | None, checkpoint: Path | None
     ) -> list[CellResult]:
         """Tested on what all shots teach, judged by divisions of the support set."""
         if pack[0].cell.setting.fits_features:
@@ -160,7 +162,7 @@ class CellRunner(FrozenParts):
         pack: Sequence[CellInputs],
         data: Sequence[CellData],
         tested: bool,
-        report: Callable[[int, int], None] | None,
+        report: Callable[[Progress], None] | None,
         checkpoint: Path | None,
     ) -> list[TrainResult]:
         """Train a pack on the data of each cell, by the recipes of all their shots."""
@@ -207,7 +209,7 @@ class CellRunner(FrozenParts):
             ),
             batch_size=recipes[0].batch_size,
             epochs=recipes[0].epochs,
-            report=None if report is None else lambda progress: report(progress.epoch, progress.epochs),
+            report=report,
             checkpoint=checkpoint,
         )
 

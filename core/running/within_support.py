@@ -15,10 +15,11 @@ from dualpt.core.inputs.reading import CellInputs
 from dualpt.core.running.feature_fits import FeatureFit, fit_cells
 from dualpt.core.running.frozen_parts import FrozenParts
 from dualpt.core.training.evaluate import Evaluation
+from dualpt.core.training.fit import Progress
 from dualpt.core.training.replica_results import TrainResult
 
-Report = Callable[[int, int], None]
-"""Called with finished and total epochs."""
+Report = Callable[[Progress], None]
+"""Called after every epoch."""
 Train = Callable[[Sequence[CellData], bool, Report | None, Path | None], list[TrainResult]]
 """Trains a pack on the data of each cell; the flag says whether test sets are classified."""
 
@@ -109,4 +110,4 @@ def _phase(report: Report | None, number: int, phases: int) -> Report | None:
     """Reports of one of several trainings of equal length, as a part of all."""
     if report is None:
         return None
-    return lambda epoch, epochs: report(number * epochs + epoch, phases * epochs)
+    return lambda one: report(replace(one, epoch=number * one.epochs + one.epoch, epochs=phases * one.epochs))

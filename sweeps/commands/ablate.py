@@ -7,9 +7,8 @@ import typer
 
 from dualpt.core.errors import UserError
 from dualpt.search_spaces.shipped import shipped_ablation_or_path
-from dualpt.search_spaces.sweep import Run
 from dualpt.sweeps.commands.completing import shipped_ablations
-from dualpt.sweeps.commands.options import Json, Overrides, new_app, out
+from dualpt.sweeps.commands.options import Json, Overrides, new_app, out, say_reading
 from dualpt.sweeps.outputs import STDOUT, form_of
 
 app = new_app()
@@ -56,6 +55,8 @@ def ablate(
     Exit codes: 0 all cells done, 2 usage or configuration, 3 some cells failed, 4 budget spent (run.max_hours),
     130 interrupted.
     """
+    if progress and not as_json and output != STDOUT:
+        say_reading(file)
     from dualpt.search_spaces.ablation import load_ablation
     from dualpt.search_spaces.overrides import parse_overrides
     from dualpt.sweeps.ablation.run import run_ablation
@@ -69,10 +70,11 @@ def ablate(
     if again and recorded is not None:
         raise UserError(f"--from {recorded}: --again keeps the reference on record; give one of them")
     if recorded is not None:
+        from dualpt.search_spaces.sweep import Run
         from dualpt.sweeps.ledger.trial_settings import trial_values
 
         store = str(values.get("run.tracking_uri") or Run().tracking_uri)
-        values = trial_values(store, recorded) | values
+        values = trial_values(store, recorded, only_looking=dry_run) | values
     if again:
         from dualpt.sweeps.launching.again import ablation_again
 

@@ -34,7 +34,9 @@ def export_command(
     from dualpt.sweeps.comparison.frames import open_ledger
     from dualpt.sweeps.console import progress_bar
     from dualpt.sweeps.moving.move import export_sweep
+    from dualpt.sweeps.outputs import check_file
 
+    check_file(file, "--out")
     ledger = open_ledger(store)
     with progress_bar(out, quiet=as_json or not out.is_terminal) as bar:
         task = bar.add_task("runs", total=None)

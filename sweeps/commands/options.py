@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from dualpt.core.errors import UserError
 from dualpt.sweeps.commands.completing import override_keys, setting_keys
@@ -35,6 +36,11 @@ Store = Annotated[
     str, typer.Option("--store", envvar="MLFLOW_TRACKING_URI", help="MLflow tracking store.", show_default=True)
 ]
 Study = Annotated[str, typer.Option("--study", help="Optuna study storage, for the importance of parameters.")]
+
+
+def say_reading(file: str) -> None:
+    """The first line of a launch: what reads the file and plans takes seconds to load."""
+    out.print(f"  [dim]reading {escape(file)}[/]", highlight=False)
 
 
 def whole_numbers(text: str, option: str) -> list[int]:

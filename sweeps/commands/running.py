@@ -17,6 +17,7 @@ from dualpt.sweeps.commands.options import (
     Store,
     new_app,
     out,
+    say_reading,
     whole_numbers,
 )
 
@@ -84,7 +85,7 @@ def train(
 
     if recorded is not None and method is not None:
         raise UserError(f"--method {method}: --from {recorded} brings its own; give one of them")
-    start = method or "dualpt" if recorded is None else trial_setting(store, recorded)
+    start = ("dualpt" if method is None else method) if recorded is None else trial_setting(store, recorded)
     if recorded is not None and not as_json:
         out.print(f"  the setting of {recorded}", highlight=False, markup=False)
     train_once(out, dataset, shots, seeds, start, protocol, targets, overrides or [], save, as_json, selection)
@@ -131,6 +132,9 @@ def sweep(
     Exit codes: 0 all cells done, 2 usage or configuration, 3 some cells failed, 4 budget spent (run.max_hours),
     130 interrupted.
     """
+    progress_bars = progress and not as_json
+    if progress_bars:
+        say_reading(file)
     from dualpt.search_spaces.overrides import parse_overrides
     from dualpt.search_spaces.sweep_file import load_sweep
     from dualpt.sweeps.launching.launch import draw_mini_datasets, launch
@@ -156,7 +160,6 @@ def sweep(
         workers = whole_numbers("1,4,16" if gpus is None else gpus, "--gpus")
         show_simulation(loaded, gpus=workers, trials=sizes, console=out, as_json=as_json)
         return
-    progress_bars = progress and not as_json
     if dry_run:
         from dualpt.sweeps.tools.features import feature_costs
 

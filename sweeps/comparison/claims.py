@@ -183,12 +183,12 @@ def _rank_table(claims: Claims, ranks: Ranks) -> PlainTable:
     order = sorted(zip(ranks.mean_ranks, ranks.methods, strict=True))
     rows = tuple((method_title(method), f"{rank:.2f}") for rank, method in order)
     records = tuple({"method": method_title(method), "mean_rank": rank} for rank, method in order)
+    f = f"F = {ranks.f:.2f}, p {_equals(ranks.f_p)}" if ranks.has_f else "F has no value, since all datasets rank alike"
     words = [
-        f"Friedman chi-square = {ranks.chi_square:.2f}, p {_equals(ranks.p)}; Iman-Davenport F = {ranks.f:.2f}, "
-        f"p {_equals(ranks.f_p)}; {ranks.n} datasets",
+        f"Friedman chi-square = {ranks.chi_square:.2f}, p {_equals(ranks.p)}; Iman-Davenport {f}; {ranks.n} datasets",
         f"mean ranks closer than Nemenyi's critical difference of {ranks.critical_difference:.2f} cannot be told apart",
     ]
-    if ranks.f_p >= ALPHA:
+    if ranks.together_p >= ALPHA:
         words.append(
             "taken together the methods are indistinguishable: no pair of ranks should be read as a difference"
         )

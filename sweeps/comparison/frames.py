@@ -82,6 +82,9 @@ def cells_frame(
     keys = recorded_keys(row.params for row in rows) if params is None else params
     found = [{"sweep": name, **row.flat(), **{key: row.params.get(key) for key in keys}} for row in rows]
     frame = pd.DataFrame([*found, *({"sweep": name, **cell.flat()} for cell in missing)])
+    for key in keys if not frame.empty else ():
+        if key not in frame:  # no cell has begun
+            frame[key] = None
     noted = read_data_notes(data_notes)
     remember_titles(noted.titles, noted.methods)
     frame.attrs[DATA_NOTES] = noted

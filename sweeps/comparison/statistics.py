@@ -92,6 +92,16 @@ class Ranks:
     critical_difference: float
     """Mean ranks closer than this are not told apart."""
 
+    @property
+    def has_f(self) -> bool:
+        """Whether F is finite: where all datasets agree it isn't, be they two or fifty, and its p is 0."""
+        return math.isfinite(self.f)
+
+    @property
+    def together_p(self) -> float:
+        """By which all methods are told apart: F's, or Friedman's where F is infinite."""
+        return self.f_p if self.has_f else self.p
+
     def groups(self) -> list[tuple[str, ...]]:
         """The largest sets of methods that are not told apart, from the best rank on."""
         order = sorted(zip(self.mean_ranks, self.methods, strict=True))

@@ -7,6 +7,7 @@
 - `open_trial`, `work_units`, `shared_packs`: a trial in training; what a worker gets; packs that several trials share
 - `trial_queue`, `search_feedback`: which trial comes next; what the study and the race hear of candidates
 - `finished_cells`, `counts`, `progress`: what is known already; what became of cells; what the terminal shows
+- `worker_reports`: what workers say of the packs in training
 - `interfaces`: what all of this asks of a ledger and of a search
 
 Knows neither Ray nor MLflow nor Optuna: ledgers and searches are handed in (real, or a simulation's in memory). It may

@@ -3,8 +3,9 @@
 - `launch`: plans a sweep, checks its inputs, and runs a driver; `driver`: trains through outages, budget and signals
 - `steered`: what users ask of a running launch, carried out
 - `earlier_launches`: what the stores hold before; `again`: a launch from the store alone
-- `outcome`: what came of it, in closing lines; `ending`: exit codes
-- `preview`: `--dry-run` and `--simulate`; `status`: `dualpt status`; `demo`: `dualpt demo`
+- `outcome`: what came of it, in closing lines; `ending`: exit codes; `notify`: the user's command that hears of it
+- `preview`: `--dry-run` and `--simulate`; `status`, `status_workers`: `dualpt status`; `demo`: `dualpt demo`
+- `mlflow_page`: a sweep's page in MLflow, opened on its trials
 
 May use every room but `cluster`, `ablation` and the command line. Ray, MLflow, Optuna and torch are loaded late, so
 previews and refusals are quick.

@@ -140,17 +140,22 @@ class Driver:
         from dualpt.sweeps.workers.worker_config import WorkerConfig
 
         if self._node is None:
+            self._shown.step("joining the Ray cluster" if _on_a_cluster() else "starting Ray")
             self._node = session.enter_context(ray_session(self._stores))
             session.enter_context(RayWatch(gcs_address(), self._end_without_ray, lambda: bool(self._interrupts)))
         threads = max(1, int(self._run.cpus_per_trial))
-        config = WorkerConfig(self._make_runner, self._uri, threads, self._node)
+        config = WorkerConfig(
+            self._make_runner, self._uri, threads, self._node, system_metrics=self._run.system_metrics
+        )
         if self._resources is None:
             self._resources, self._settings_per_pack = trial_resources(
                 self._run, config, self._heaviest, self.dispatcher.wanted_per_pack, self._shown.note
             )
-            if os.environ.get("RAY_ADDRESS", "local") != "local":
+            if _on_a_cluster():
+                self._shown.step("asking a worker to record")
                 prove_a_worker(config, self._resources, self.dispatcher.sweep_run)
         self.dispatcher.settings_per_pack = self._settings_per_pack
+        self._shown.step("starting workers, which load PyTorch and CLIP first")
         train_all(
             self.dispatcher,
             config,
@@ -160,6 +165,7 @@ class Driver:
             max_concurrent=self._run.max_concurrent,
             spent=self._is_spent,
             note=self._shown.note,
+            heard=self._shown.hear,
             steer=lambda: self._steering.carry_out(self.dispatcher),
         )
 
@@ -247,3 +253,8 @@ class Driver:
             if not is_outage(error):
                 raise
             self._shown.note("the stores are still away: the next launch closes what this one leaves open")
+
+
+def _on_a_cluster() -> bool:
+    """Whether Ray runs already, where its address says."""
+    return os.environ.get("RAY_ADDRESS", "local") != "local"

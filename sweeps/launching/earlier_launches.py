@@ -82,8 +82,11 @@ def finished_anywhere(uri: str, params: Sequence[str] = ()) -> "list[CellRow]":
     return list(open_reader(uri).finished_cells(params).values())
 
 
-def selected_before(sweep: LoadedSweep) -> list[StartPoint]:
+def selected_before(sweep: LoadedSweep, *, only_looking: bool = False) -> list[StartPoint]:
     """What the earlier sweeps selected, or the trials of theirs, that this search starts from.
+
+    Args:
+        only_looking: refuse a store that would be migrated.
 
     Raises:
         UserError: there is no such sweep or trial in the store, or its setting lies outside this search's space.
@@ -92,15 +95,17 @@ def selected_before(sweep: LoadedSweep) -> list[StartPoint]:
     if not names:
         return []
     from dualpt.sweeps.ledger.mlflow import Ledger
+    from dualpt.sweeps.ledger.mlflow.database import refuse_to_migrate
 
     place, found = "search.start_from", []
     uri = sweep.file.run.tracking_uri
     if is_new(uri):
         raise UserError(f"{place}: sweep:{names[0]}: there is no store {masked(uri)} yet; run that sweep first")
-    ledger = Ledger(uri)
     for name in names:
         try:
-            settings = list(ledger.trial_settings(name).values())
+            if only_looking:
+                refuse_to_migrate(uri)
+            settings = list(Ledger(uri).trial_settings(name).values())
         except UserError as error:
             raise UserError(f"{place}: {error}") from None
         for number, values in enumerate(settings):

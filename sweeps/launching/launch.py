@@ -17,7 +17,7 @@ from dualpt.core.cell import Cell
 from dualpt.core.errors import UserError
 from dualpt.core.inputs.key import cell_key
 from dualpt.core.inputs.reading import CellInputs, mini_datasets_of
-from dualpt.core.mini.grid import ensure_mini_grid
+from dualpt.core.mini.grid import ensure_mini_grid, is_drawn
 from dualpt.search_spaces.parameters import SHOTS
 from dualpt.search_spaces.points import StartPoint
 from dualpt.search_spaces.sweep import LoadedSweep
@@ -32,6 +32,7 @@ from dualpt.sweeps.launching.earlier_launches import (
     study_fits,
 )
 from dualpt.sweeps.launching.ending import command_line
+from dualpt.sweeps.launching.notify import notifier_of
 from dualpt.sweeps.launching.outcome import LaunchOutcome, launch_outcome, report
 from dualpt.sweeps.ledger.launch_record import LaunchRecord, launch_record
 from dualpt.sweeps.planning.data_notes import DataNotes, ReadNotes, data_notes
@@ -81,6 +82,8 @@ def launch(
     """
     file, launched = sweep.file, launch_record(sweep, command_line())
     plan = plan_sweep(sweep)
+    if progress:
+        console.print(f"  [dim]planning: {plan.cells} cells of {escape(file.name)}[/]", highlight=False)
     examine_stores(sweep)
     refuse_another_file(sweep)
     start_points = [*sweep.start_points, *selected_before(sweep)]
@@ -88,6 +91,9 @@ def launch(
         if "tracking_uri" not in file.run.model_fields_set and os.environ.get("MLFLOW_TRACKING_URI"):
             shown.note(f"runs are kept in {escape(masked(file.run.tracking_uri))}, as MLFLOW_TRACKING_URI says")
         say = shown.note if progress else _on_stderr  # what changes the results is said in any case
+        notifier = notifier_of(sweep, say)
+        shown.observers.append(notifier)
+        shown.step("reading images and weights, which cells are known by")
         for remark in (*sweep.remarks, *set_aside(sweep, key)):
             say(escape(remark))
         _begin_alone(file.run.tracking_uri, file.name, shown)
@@ -107,15 +113,19 @@ def launch(
         if missing:
             for line in noted.lines():
                 shown.note(escape(line))
+            shown.step(f"cells missing: {missing}; loading PyTorch")
             wanted = only.__contains__ if only is not None else lambda key: key not in finished
             _check_and_prepare(sweep, left, wanted, runner, key, shown)
+        shown.step("creating the ledger" if is_new(file.run.tracking_uri) else "opening the ledger")
         driver = _open_driver(sweep, plan, runner, key, shown, start_points, only, noted, launched)
-        driver.run()
+        with notifier.telling_errors(lambda: shown.state):
+            driver.run()
         with contextlib.suppress(StoreUnavailable):  # the next launch finds them
             _deliver_artifacts(file.run.tracking_uri, shown.note)
     outcome = _outcome(sweep, driver, noted)
     if progress:
         report(outcome, console)
+    notifier.ended(outcome, shown.state)
     return outcome
 
 
@@ -221,6 +231,8 @@ def draw_mini_datasets(sweep: LoadedSweep, *, console: Console, progress: bool =
         return
     for root, names in mini_datasets_of(map(CellInputs, grid_cells(sweep, sweep.reference))).items():
         with SweepProgress(console, enabled=progress) as shown:
+            if not all(is_drawn(root, name) for name in names):
+                shown.step("drawing the mini datasets")
             ensure_mini_grid(root, names, shown.preparing)
 
 
@@ -243,8 +255,10 @@ def _check_and_prepare(
     if sweep.file.search is not None:
         cells += [*judged_cells(sweep, sweep.reference), *grid_cells(sweep, sweep.reference)]
     runner = make_runner()
+    shown.step("checking every dataset, setting and weight")
     runner.check([*cells, *_corner_cells(sweep)])
     if not os.environ.get("RAY_ADDRESS"):
+        shown.step("encoding images that have no features yet")
         runner.prepare([cell for cell in cells if wanted(key(cell))], shown.preparing)
 
 
@@ -283,6 +297,7 @@ def open_dispatcher(
     """
     from dualpt.sweeps.dispatch.dispatcher import Dispatcher
     from dualpt.sweeps.dispatch.interfaces import NO_CANDIDATES, CandidateSource
+    from dualpt.sweeps.launching.mlflow_page import show_trials_first
     from dualpt.sweeps.ledger.fixed_setting import fixed_text, fixed_values
     from dualpt.sweeps.ledger.mlflow import Ledger
     from dualpt.sweeps.planning.declared import declaration
@@ -314,6 +329,7 @@ def open_dispatcher(
         ledger.mark_fixed(dispatcher.sweep_run, fixed_text(sweep))
         if launched is not None:
             ledger.record_launch(dispatcher.sweep_run, launched, fixed_values(sweep))
+            show_trials_first(sweep, ledger, dispatcher.experiment, shown)
         if search is not None:
             ledger.mark_search(dispatcher.sweep_run, recorded_search(search, row))
 

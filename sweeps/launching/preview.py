@@ -18,6 +18,7 @@ from dualpt.sweeps.launching.earlier_launches import (
     finished_anywhere,
     left_as_they_are,
     refuse_another_file,
+    selected_before,
     set_aside,
     stopped_trials,
     study_fits,
@@ -53,7 +54,8 @@ def dry_run(
         features: what its missing features cost, to be shown too.
 
     Raises:
-        UserError: an unknown dataset, missing data, nothing to select by, or a store that cannot be read.
+        UserError: an unknown dataset, missing data, nothing to select by, no such sweep to start from, or a store that
+            cannot be read.
     """
     examine_stores(sweep)
     with leaving_no_trace():
@@ -71,6 +73,7 @@ def _show_plan(
 ) -> None:
     plan = plan_sweep(sweep)
     refuse_another_file(sweep)
+    selected_before(sweep, only_looking=True)
     uri = sweep.file.run.tracking_uri
     own = [row for row in cells_on_record(uri, sweep.file.name) if row.finished] if study_fits(sweep, key) else []
     stopped = stopped_trials(uri, sweep.file.name)

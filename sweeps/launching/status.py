@@ -1,6 +1,7 @@
 """`dualpt status`: how far sweeps are, from the ledger, while they run or afterwards."""
 
 import json
+import statistics
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,11 +19,14 @@ from dualpt.sweeps.comparison.searched.candidate_ranks import Candidate, read_ca
 from dualpt.sweeps.comparison.searched.candidate_table import candidate_grid, more_text, record, winner_lines
 from dualpt.sweeps.comparison.selection_basis import SelectionBasis, accuracy_text, selection_basis
 from dualpt.sweeps.console import readable_seconds
+from dualpt.sweeps.dispatch.worker_reports import WorkerReport, reports_in
+from dualpt.sweeps.launching.status_workers import workers_table
 from dualpt.sweeps.ledger.notes import notes_on
 from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.ledger.reading import SweepReader
 from dualpt.sweeps.planning.data_notes import read_data_notes
 from dualpt.sweeps.planning.declared import missing_cells
+from dualpt.sweeps.records import SELECTION
 
 if TYPE_CHECKING:
     from dualpt.sweeps.ledger.heartbeat import Launch
@@ -46,15 +50,20 @@ class SweepStatus:
     failed: int
     killed: int
     missing: int = 0
-    """Of whole-grid trials, declared by the last launch and never begun."""
+    """Of the last launch, without a result: cut off or never begun, candidates' included. Sweeps of former versions
+    know those of whole-grid trials that never began."""
     cells: int | None = None
-    """Of the whole sweep, as the launch that runs it counts them; None where none runs."""
+    """Of the whole sweep, as the launch that runs it counts them, or last ran it; None where that is unknown."""
     trained: int = 0
     """By the launch that runs."""
     seconds_left: float | None = None
     """By the pace of the launch that runs; None where it is unknown."""
     running: list[str] = field(default_factory=list)
     """Trials in training."""
+    workers: list[WorkerReport] = field(default_factory=list)
+    """What the first few workers of the launch that runs last reported."""
+    validation: dict[str, float] = field(default_factory=dict)
+    """Trial -> mean validation accuracy of its finished cells, in percent; without trials that have none."""
     driver: str | None = None
     """Process and machine that run it, and when they last gave a sign of life."""
     trials: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
@@ -68,7 +77,7 @@ class SweepStatus:
     reasons: dict[str, int] = field(default_factory=dict)
     """Why cells failed, and how many."""
     best: str | None = None
-    """Name of the best candidate, once a launch has ended."""
+    """Name of the best candidate, so far where a launch runs."""
     best_value: float | None = None
     """Its mean validation accuracy, in percent."""
     best_basis: SelectionBasis | None = None
@@ -133,9 +142,9 @@ def status_from(
 
     last = None if sweep is None else launch_from(sweep.launch)
     ended = "NONE" if sweep is None else sweep.status
-    missing = missing_cells(sweep.declared, rows) if sweep is not None else []
     alive = last if last is not None and last.alive and ended == "RUNNING" else None
     counts = Counter(row.status for row in rows)
+    cells, missing = _left_behind(last, ended, sweep.declared if sweep is not None else "", rows)
     status = SweepStatus(
         name=name,
         launch="KILLED" if ended == "RUNNING" and alive is None else ended,
@@ -143,12 +152,28 @@ def status_from(
         failed=counts["FAILED"],
         killed=counts["KILLED"] + counts["RUNNING"],
         trials=_by_trial(rows),
-        missing=len(missing),
+        validation=_validation(rows),
+        missing=missing,
+        cells=cells,
         pruned=list(pruned),
         reasons=dict(Counter(row.failure or "unknown" for row in rows if row.status == "FAILED").most_common()),
         **_best(sweep, rows),
     )
     return status if alive is None else _with_launch(status, alive)
+
+
+def _left_behind(last: "Launch | None", ended: str, declared: str, rows: "Sequence[CellRow]") -> tuple[int | None, int]:
+    """Cells of the last launch, where that is known, and how many of them have no result.
+
+    What a launch declares are trials over the whole grid. How many cells its candidates have, which a race may give up,
+    only its own count says: the last word of one that was closed, the last beat of one that was killed, to which cells
+    recorded since are added.
+    """
+    state = {} if last is None else last.state
+    if last is None or "cells" not in state or not (last.over or ended in ("KILLED", "RUNNING")):
+        return None, len(missing_cells(declared, rows))
+    since = sum(row.status in ("FINISHED", "FAILED") and row.recorded_ms > 1000 * last.beat for row in rows)
+    return state["cells"], max(0, state["cells"] - state.get("finished", 0) - state.get("failed", 0) - since)
 
 
 def _best(sweep: "SweepRow | None", rows: "Sequence[CellRow]") -> dict[str, Any]:
@@ -173,9 +198,21 @@ def _with_launch(status: SweepStatus, launch: "Launch") -> SweepStatus:
         "trained": trained,
         "seconds_left": lasted / trained * missing if trained and lasted > 0 else None,
         "running": state.get("running", []),
+        "workers": reports_in(state.get("workers")),
         "driver": f"process {launch.process} on {launch.host}, last heard of {launch.age:.0f} s ago",
     }
+    if isinstance(best := state.get("best"), list):
+        own |= {"best": best[0], "best_value": best[1], "best_basis": None}
     return replace(status, **own)
+
+
+def _validation(rows: "Sequence[CellRow]") -> dict[str, float]:
+    """Mean validation accuracy of each trial's finished cells; never a test accuracy, which is for finished tables."""
+    by_trial: dict[str, list[float]] = {}
+    for row in rows:
+        if row.finished and (value := row.metrics.get(SELECTION)) is not None:
+            by_trial.setdefault(row.trial, []).append(value)
+    return {trial: statistics.fmean(values) for trial, values in by_trial.items()}
 
 
 def _by_trial(rows: "Sequence[CellRow]") -> dict[str, dict[str, dict[str, int]]]:
@@ -204,17 +241,16 @@ def _listed(found: Sequence[SweepStatus]) -> Table:
 
 
 def detailed(status: SweepStatus, console: Console) -> Group:
-    """Trials by datasets, which are numbered where their names do not fit the terminal."""
+    """Trials by datasets, which are numbered, without accuracies, where their names do not fit the terminal."""
     datasets = list(dict.fromkeys(dataset for cells in status.trials.values() for dataset in cells))
-    table = _by_dataset(status, datasets, datasets, box.HEAVY_HEAD)
+    accuracies = status.validation
+    table = _by_dataset(status, datasets, datasets, accuracies, box.HEAVY_HEAD)
     fits = console.measure(table, options=console.options.update(max_width=UNBOUNDED)).maximum <= console.width
     if not fits:
-        table = _by_dataset(status, datasets, [str(n) for n in range(1, len(datasets) + 1)], box.SIMPLE_HEAD)
-    never = f", {status.missing} never begun" if status.missing and status.driver is None else ""
-    whole = "" if status.cells is None else f" of {status.cells}"
-    lines = [
-        f"  {status.finished}{whole} cells finished, {status.failed} failed{never}; launch {status.launch.lower()}"
-    ]
+        table = _by_dataset(status, datasets, [str(n) for n in range(1, len(datasets) + 1)], {}, box.SIMPLE_HEAD)
+    whole = "" if status.cells is None or status.driver is None else f" of {status.cells}"
+    done = f"{status.finished}{whole} cells finished, {status.failed} failed{_missing(status)}"
+    lines = [f"  {done}; launch {status.launch.lower()}"]
     if status.driver is not None:
         training = f"in training: {', '.join(status.running) or 'nothing'}"
         lines.append("  " + "; ".join(filter(None, (f"run by {status.driver}", training, _left(status)))))
@@ -230,7 +266,16 @@ def detailed(status: SweepStatus, console: Console) -> Group:
     lines += [f"  note on {place}: {noted}" for place, noted in status.notes.items()]
     lines += [f"  {line}" for line in winner_lines(status.candidates)]
     failed = [f"  {count} failed: {reason}" for reason, count in list(status.reasons.items())[:SHOWN_REASONS]]
-    return Group(table, *_candidates(status, console), *map(escape, [*failed, *lines]))
+    return Group(table, *_candidates(status, console), *workers_table(status.workers), *map(escape, [*failed, *lines]))
+
+
+def _missing(status: SweepStatus) -> str:
+    """What an ended launch has left undone."""
+    if not status.missing or status.driver is not None:
+        return ""
+    if status.cells is None:
+        return f", {status.missing} never begun"
+    return f", {status.missing} missing of the last launch's {status.cells}"
 
 
 def _candidates(status: SweepStatus, console: Console) -> list[RenderableType]:
@@ -241,16 +286,18 @@ def _candidates(status: SweepStatus, console: Console) -> list[RenderableType]:
     return [candidate_grid(status.candidates, console), *([f"  {escape(more)}"] if more else [])]
 
 
-def _by_dataset(status: SweepStatus, datasets: Sequence[str], heads: Sequence[str], look: box.Box) -> Table:
-    """One row per trial: the finished cells of each dataset and, in red, the failed ones."""
+def _by_dataset(
+    status: SweepStatus, datasets: Sequence[str], heads: Sequence[str], accuracies: Mapping[str, float], look: box.Box
+) -> Table:
+    """One row per trial: the finished cells of each dataset and, in red, the failed ones; the mean accuracy, if any."""
+    heads = [*heads, *(["val"] if accuracies else [])]
     table = Table("trial", *heads, title=escape(status.name), title_justify="left", header_style="bold", box=look)
     for trial, cells in status.trials.items():
         mark = "[green]▸[/] " if trial in status.running else ""
         word = "stopped" if trial in status.stopped else "pruned" if trial in status.pruned else ""
-        table.add_row(
-            f"{mark}{escape(trial)}{f' [dim]{word}[/]' if word else ''}",
-            *(_entry(cells.get(dataset, {})) for dataset in datasets),
-        )
+        accuracy = [f"{accuracies[trial]:.1f}"] if trial in accuracies else []
+        entries = [_entry(cells.get(dataset, {})) for dataset in datasets]
+        table.add_row(f"{mark}{escape(trial)}{f' [dim]{word}[/]' if word else ''}", *entries, *accuracy)
     return table
 
 

@@ -9,6 +9,7 @@ Writing:
 - `launch_requests`: what users ask of a launch, as tags of the sweep's run.
 - `heartbeat`: signs of life of the launch that runs a sweep, on the sweep's run.
 - `fixed_setting`: what all launches of one sweep must share. `launch_record`: how each was launched.
+- `trials_page`: how MLflow's own page is to show a sweep.
 
 Reading:
 

@@ -132,6 +132,8 @@ def _record(
 ) -> CellRecord:
     number, now = uuid.uuid4().hex, time.time_ns() // 1_000_000
     own = {records.RECORD_TAG: number}
+    if files:
+        own[records.FILES_TAG] = ",".join(sorted(files))
     if failure is not None:
         failure = own[records.FAILURE_TAG] = failure[:LONGEST_REASON]
     return CellRecord(

@@ -5,6 +5,7 @@ launch that has not been heard of for `STALE_SECONDS` counts as gone, and anothe
 was taken over finds the other's name at its next beat, and stops.
 """
 
+import contextlib
 import json
 import os
 import socket
@@ -43,6 +44,8 @@ class Launch:
     """When it last gave a sign of life, in seconds since the epoch."""
     state: dict[str, Any] = field(default_factory=dict)
     """How far it is (`SweepProgress.state`)."""
+    over: bool = False
+    """Whether this is its last word: `state` is what it has come to."""
 
     @property
     def age(self) -> float:
@@ -120,6 +123,7 @@ class Heartbeat:
         """Numbers of the requests that have been found."""
         self._launch = Launch()
         self._over = threading.Event()
+        self._taken_over = False
         self._thread = threading.Thread(target=self._beat_on, name="dualpt-heartbeat", daemon=True)
 
     def __enter__(self) -> Self:
@@ -131,12 +135,16 @@ class Heartbeat:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
+        if not self._taken_over:
+            with contextlib.suppress(UserError):  # the store is away, or refuses it: then the last beat stands
+                self._beat(over=True)
 
     def _beat_on(self) -> None:
         beaten = time.monotonic()
         while not self._over.wait(min(self._seconds, LOOK_SECONDS)):
             try:
                 if (other := self._look()) is not None:
+                    self._taken_over = True
                     self._displaced(f"process {other.process} on {other.host} has taken the sweep over; this one stops")
                     return
                 if time.monotonic() - beaten >= self._seconds:
@@ -158,8 +166,8 @@ class Heartbeat:
             return None
         return other
 
-    def _beat(self) -> None:
-        launch = replace(self._launch, beat=time.time(), state=self._state())
+    def _beat(self, *, over: bool = False) -> None:
+        launch = replace(self._launch, beat=time.time(), state=self._state(), over=over)
         self._ledger.mark_launch(self._run, launch.text())
 
 

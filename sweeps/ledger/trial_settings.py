@@ -8,12 +8,13 @@ from dualpt.sweeps.records import MOVABLE
 from dualpt.sweeps.stores import is_new, masked
 
 
-def trial_values(store: str, name: str) -> dict[str, Any]:
+def trial_values(store: str, name: str, *, only_looking: bool = False) -> dict[str, Any]:
     """Every key of one recorded setting; places on a machine only where they were given.
 
     Args:
-        store: MLflow tracking store.
+        store: MLflow tracking store; one of an older MLflow is copied and migrated.
         name: `SWEEP/TRIAL` (a candidate, a variant, a baseline), or `SWEEP`: the setting that it selected.
+        only_looking: refuse a store that would be migrated.
 
     Raises:
         UserError: no such store, sweep or trial; or the sweep has selected nothing, or several settings.
@@ -21,9 +22,12 @@ def trial_values(store: str, name: str) -> dict[str, Any]:
     if is_new(store):
         raise UserError(f"{name}: {masked(store)}: no such tracking store here; run the sweep first")
     from dualpt.sweeps.ledger.mlflow import Ledger  # loads MLflow, which takes two seconds
+    from dualpt.sweeps.ledger.mlflow.database import refuse_to_migrate
 
     try:
-        found = Ledger(store, create=False).trial_settings(name)
+        if only_looking:
+            refuse_to_migrate(store)
+        found = Ledger(store).trial_settings(name)
     except UserError as error:
         raise UserError(f"{name}: {error}") from None
     if len(found) > 1:

@@ -5,7 +5,7 @@ is kept as it is. What an import that was cut off left is removed and written ag
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,12 +13,12 @@ from typing import Any
 
 from dualpt.core.errors import UserError
 from dualpt.sweeps import records
-from dualpt.sweeps.ledger.contents import SETTING_FILE, read_cell, read_trial
+from dualpt.sweeps.ledger.contents import read_cell, read_trial
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.ledger.readable import rows_of
 from dualpt.sweeps.moving.archive import Archive, ArchivedRun, write_archive
 from dualpt.sweeps.moving.checks import refuse_damaged
-from dualpt.sweeps.moving.runs import archived, artifacts, create, has_files, runs_of, with_parents
+from dualpt.sweeps.moving.runs import archived, artifacts, create, missing_files, runs_of, with_parents
 from dualpt.sweeps.records import TrialRef
 from dualpt.sweeps.stores import only_launch
 
@@ -88,8 +88,9 @@ def export_sweep(
                 holder = run.info.run_id if source is None or source in own else source
                 none: AbstractContextManager[dict[str, Path]] = nullcontext({})
                 with none if without_files else artifacts(client, ledger.places, holder) as files:
-                    if not without_files and source not in own and has_files(run) and SETTING_FILE not in files:
-                        raise _files_missing(ledger, run.info.run_name, holder)
+                    checked = not without_files and source not in own
+                    if checked and (lacking := missing_files(client, run, holder, files)):
+                        raise _files_missing(ledger, run.info.run_name, holder, lacking)
                     yield archived(client, run, files), files
                 if progress is not None:
                     progress(done, len(runs))
@@ -99,9 +100,9 @@ def export_sweep(
     return Exported(name, cells, manifest.runs, manifest.artifacts)
 
 
-def _files_missing(ledger: Ledger, name: str, holder: str) -> UserError:
+def _files_missing(ledger: Ledger, name: str, holder: str, lacking: Sequence[str]) -> UserError:
     return UserError(
-        f"the files of '{name}' (run {holder}) are missing: {ledger.whereabouts(holder)}; or "
+        f"files of '{name}' (run {holder}) are missing ({', '.join(lacking)}): {ledger.whereabouts(holder)}; or "
         "export the numbers alone with --without-files"
     )
 

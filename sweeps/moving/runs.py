@@ -1,7 +1,7 @@
 """Runs between MLflow and the archive. With `dualpt.sweeps.ledger.mlflow`, all that speaks to MLflow."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from mlflow.tracking import MlflowClient
 
 from dualpt.core.results import CellMetrics
 from dualpt.sweeps import records
-from dualpt.sweeps.ledger.contents import LOSS
+from dualpt.sweeps.ledger.contents import LOSS, SETTING_FILE
 from dualpt.sweeps.ledger.mlflow.artifact_places import ArtifactPlaces
 from dualpt.sweeps.moving.archive import ArchivedRun, artifact_files
 
@@ -79,10 +79,16 @@ def archived(client: MlflowClient, run: Run, files: Mapping[str, Path]) -> Archi
     )
 
 
-def has_files(run: Run) -> bool:
-    """Whether a run was given files when it was recorded, its setting among them; a killed launch leaves some bare."""
-    level = run.data.tags[records.LEVEL_TAG]
-    return bool(run.data.params) if level == "trial" else level == "cell" and run.info.status == "FINISHED"
+def missing_files(client: MlflowClient, run: Run, holder: str, found: Collection[str]) -> list[str]:
+    """Files that a run was given when it was recorded and that are not found; a killed launch leaves some runs bare.
+
+    Args:
+        holder: the run whose artifacts they are: this one, or the one that it was copied from.
+    """
+    tags = (run if holder == run.info.run_id else client.get_run(holder)).data.tags
+    level, noted = run.data.tags[records.LEVEL_TAG], tags.get(records.FILES_TAG, SETTING_FILE)
+    given = bool(run.data.params) if level == "trial" else level == "cell" and run.info.status == "FINISHED"
+    return [name for name in noted.split(",") if name not in found] if given else []
 
 
 @contextmanager

@@ -61,7 +61,8 @@ def train(
     read_files_again()  # a notebook's kernel outlives edits of a method of one's own
     if start_from is not None and method is not None:
         raise UserError(f"method={method!r}: start_from={start_from!r} brings its own; give one of them")
-    start = method or "dualpt" if start_from is None else trial_setting(store or Run().tracking_uri, start_from)
+    named = "dualpt" if method is None else method
+    start = named if start_from is None else trial_setting(store or Run().tracking_uri, start_from)
     rule = selection_rule(selection, "selection")
     cells = cells_for(dataset, shots, seeds, start, protocol, targets, dotted(settings), rule)
     results = train_cells(cells, Console(), quiet=not progress)

@@ -5,7 +5,7 @@ training and test raise accuracy. Titles of own datasets are known to their data
 """
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -92,6 +92,9 @@ def data_notes(sweep: LoadedSweep, plan: SweepPlan) -> DataNotes:
         counts.append(validation.n_images)
         if note := validation.note(inputs.class_names("train")):
             notes[cell.dataset][f"at {cell.shots} shot{'s' * (cell.shots != 1)}, {note}"] = None
+    for cell in _with_most_shots(cells):
+        if note := scarce_note(cell):
+            notes[cell.dataset][note] = None
     titles: dict[str, str] = {}
     encoders: defaultdict[Dataset, set[str]] = defaultdict(set)
     for cell in cells:
@@ -111,6 +114,32 @@ def data_notes(sweep: LoadedSweep, plan: SweepPlan) -> DataNotes:
     said = {name: tuple(lines) for name, lines in notes.items()}
     methods = {one.name: title for one in plan.baselines if (title := _own_title(one.setting)) is not None}
     return DataNotes(titles, said, (min(counts), max(counts)) if counts else None, methods)
+
+
+def _with_most_shots(cells: Sequence[Cell]) -> list[Cell]:
+    """One cell per dataset and protocol, of those that draw the most images."""
+    most: dict[tuple[str, str], Cell] = {}
+    for cell in cells:
+        place = (cell.dataset, cell.protocol)
+        if cell.shots > most.get(place, cell).shots or (cell.shots and place not in most):
+            most[place] = cell
+    return list(most.values())
+
+
+def scarce_note(cell: Cell) -> str:
+    """What to say of classes with fewer training images than the shots asked for; empty where none has."""
+    if not cell.shots:
+        return ""
+    drawn = Counter(item.label for item in CellInputs(cell).data.train)
+    fewer = [count for count in drawn.values() if count < cell.shots]
+    if not fewer:
+        return ""
+    fewest, most = min(fewer), max(fewer)
+    counts = str(most) if fewest == most else f"{fewest} to {most}"
+    return (
+        f"{len(fewer)} of {len(drawn)} classes have fewer than {cell.shots} training images; all {counts} of each are "
+        "taken"
+    )
 
 
 def _own_title(setting: Setting) -> MethodTitle | None:

@@ -22,7 +22,7 @@ from dualpt.sweeps.comparison.selection_basis import SelectionBasis, selection_b
 from dualpt.sweeps.console import readable_seconds
 from dualpt.sweeps.ledger.notes import notes_on
 from dualpt.sweeps.ledger.opening import open_reader
-from dualpt.sweeps.outputs import writable_folder
+from dualpt.sweeps.outputs import check_file, writable_folder
 from dualpt.sweeps.planning.data_notes import read_data_notes
 from dualpt.sweeps.planning.declared import missing_cells
 from dualpt.sweeps.records import CellRow, SweepRow
@@ -69,6 +69,7 @@ def report_sweep(console: Console, name: str, *, store: str, study: str, out: Pa
     if not rows:
         raise UserError(f"sweep '{name}' has no cell on record yet; run `dualpt sweep` first")
     path = out or Path("outputs") / f"{name}-report.html"
+    check_file(path, "--out")
     writable_folder(path.parent, "--out")
     sweep = reader.read_sweep(name)
     with tempfile.TemporaryDirectory(prefix="dualpt-") as temporary:

@@ -1,5 +1,6 @@
 """Optuna studies: where they are stored, and which sweep, space and judged cells each is bound to."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dualpt.core.errors import UserError
 from dualpt.core.files.fingerprint import fingerprint
+from dualpt.core.results import VAL_ACCURACY
+from dualpt.search_spaces.parameters import SHOTS
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.records import setting_hash
 from dualpt.sweeps.search import trial_attributes as attributes
@@ -20,6 +23,8 @@ from dualpt.sweeps.stores import absolute_uri, examine_study, is_database, is_ne
 from dualpt.sweeps.stores.server_lock import alone_in
 from dualpt.sweeps.stores.sqlite_files import make_if_new
 
+METRIC_NAMES = (VAL_ACCURACY, SHOTS)
+"""What studies call their values; the second is there where the shots are searched."""
 CONTENT = ("trials", "studies")
 """Tables of a storage that hold what must not be lost."""
 
@@ -61,6 +66,7 @@ def open_study(sweep: LoadedSweep, judged: str) -> tuple[optuna.Study, tuple[Fro
         study = _load(sweep, storage)
     study.set_user_attr(attributes.SPACE, space)
     study.set_user_attr(attributes.JUDGED, judged)
+    _name_metrics(study)
     return study, before
 
 
@@ -155,6 +161,13 @@ def _load(sweep: LoadedSweep, storage: BaseStorage) -> optuna.Study:
     up, down = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
     directions = [up, down] if sweep.file.searches_shots else [up]
     return optuna.create_study(storage=storage, study_name=sweep.file.name, directions=directions, load_if_exists=True)
+
+
+def _name_metrics(study: optuna.Study) -> None:
+    """Say what its values are, for Optuna's figures and dashboard."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names(list(METRIC_NAMES[: len(study.directions)]))
 
 
 def _set_aside(study: optuna.Study, storage: BaseStorage) -> None:

@@ -26,6 +26,8 @@ from dualpt.sweeps.stores.sqlite_files import damage
 PROBE_SECONDS = 5.0
 """How long a tracking server or a database may take to answer at all."""
 HOST_AND_PORT = re.compile(r"[\w.-]+:\d+(/.*)?")
+ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
+"""What SQLAlchemy decodes in the path of an SQLite file, from 2.1 on; MLflow makes the folder as it is written."""
 TRACKING, STUDY = "run.tracking_uri", "run.study_storage"
 EXAMPLES = {TRACKING: "sqlite:///mlflow.db", STUDY: "sqlite:///optuna.db"}
 
@@ -123,6 +125,11 @@ def _examine_database(uri: str, key: str) -> None:
         raise UserError(f"{key}: '{uri}' names no file that workers could share; use {EXAMPLES[key]}")
     if "?" in absolute_uri(uri):
         raise UserError(f"{key}: the parameters of '{uri}' are not supported; use sqlite:///{path}")
+    if (code := ENCODED.search(str(path))) is not None:
+        raise UserError(
+            f"{key}: {path} holds '{code[0]}', which SQLAlchemy reads as another character; give a path without it, "
+            "by moving or renaming the folder if need be"
+        )
     _try_writing(path, key)
 
 

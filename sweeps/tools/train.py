@@ -3,7 +3,6 @@
 import json
 import math
 import statistics
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
@@ -16,13 +15,13 @@ from dualpt.core.config import Protocol, Setting
 from dualpt.core.data.catalog import dataset_info
 from dualpt.core.data.protocols import TARGET, targets_of
 from dualpt.core.errors import UserError, nearest
-from dualpt.core.inputs.reading import CellInputs
 from dualpt.core.presets import method_setting
 from dualpt.core.seeds import parse_seeds
 from dualpt.core.selection_rules import SelectionRule
 from dualpt.search_spaces.overrides import parse_overrides
 from dualpt.sweeps.console import showing_progress
 from dualpt.sweeps.outputs import writable_folder
+from dualpt.sweeps.planning.data_notes import scarce_note
 from dualpt.sweeps.records import SELECTION_PARAM
 
 if TYPE_CHECKING:
@@ -58,8 +57,8 @@ def train_once(
         for result in results:
             save_result(result, save)
     said = Console(stderr=True) if as_json else console
-    if scarce := scarce_classes(cells[0]):
-        said.print(f"  {scarce}", highlight=False, markup=False, soft_wrap=True)
+    if scarce := scarce_note(cells[0]):
+        said.print(f"  note: {cells[0].dataset}: {scarce}", highlight=False, markup=False, soft_wrap=True)
     if as_json:
         print(json.dumps([_summary(result) for result in results], allow_nan=False))
     else:
@@ -83,23 +82,7 @@ def train_cells(cells: Sequence[Cell], console: Console, *, quiet: bool) -> "lis
         runner.check(cells)
         runner.prepare(cells, show)
         show(0, None, "training")
-        return runner.run(cells, lambda epoch, epochs: show(epoch, epochs, "training"))
-
-
-def scarce_classes(cell: Cell) -> str:
-    """What to say of classes that have fewer training images than the shots asked for; empty where none has."""
-    if not cell.shots:
-        return ""
-    drawn = Counter(item.label for item in CellInputs(cell).data.train)
-    fewer = [count for count in drawn.values() if count < cell.shots]
-    if not fewer:
-        return ""
-    fewest, most = min(fewer), max(fewer)
-    counts = str(most) if fewest == most else f"{fewest} to {most}"
-    return (
-        f"note: {len(fewer)} of {len(drawn)} classes of {cell.dataset} have fewer than {cell.shots} training images; "
-        f"all {counts} of each are taken"
-    )
+        return runner.run(cells, lambda progress: show(progress.epoch, progress.epochs, "training"))
 
 
 def cells_of(

@@ -3,6 +3,7 @@
 - `pool`, `losses`: keeps workers busy with work units, takes back what lost ones leave; why one is gone
 - `worker`, `worker_config`: the actor that trains packs and records cells; what each is told once
 - `ray_session`, `ray_watch`: Ray started or joined, quietly; noticed when it is gone
+- `reporting`, `listening`, `gpu_state`: what a worker trains, said while it does, and how the driver hears of it
 - `access`: whether workers can record cells, proved before the first
 - `interrupts`: Ctrl-C and the signals of batch systems
 - `placement`, `gpu_shares`: how many workers fit where; the share of a GPU that one takes

@@ -24,6 +24,7 @@ from rich.markup import escape
 from dualpt.core.errors import UserError
 from dualpt.sweeps.dispatch.dispatcher import Dispatcher
 from dualpt.sweeps.dispatch.work_units import NO_PACKS
+from dualpt.sweeps.dispatch.worker_reports import WorkerReport
 from dualpt.sweeps.ledger.attempts import CellRecord
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.ledger.outbox import Outbox
@@ -31,6 +32,7 @@ from dualpt.sweeps.ray_private import actor_of
 from dualpt.sweeps.records import CellOutcome
 from dualpt.sweeps.stores import is_outage
 from dualpt.sweeps.stores.credentials import Credentials, credentials_here
+from dualpt.sweeps.workers.listening import Listener
 from dualpt.sweeps.workers.losses import Loss, loss_of
 from dualpt.sweeps.workers.placement import machines, room_for
 from dualpt.sweeps.workers.versions import OTHER_VERSIONS
@@ -57,6 +59,7 @@ def train_all(
     max_concurrent: int | None = None,
     spent: Callable[[], bool] = lambda: False,
     note: Callable[[str], None] = lambda text: None,
+    heard: Callable[[Sequence[WorkerReport]], None] = lambda reports: None,
     steer: Callable[[], None] = lambda: None,
 ) -> None:
     """Train until the dispatcher has nothing left.
@@ -70,6 +73,7 @@ def train_all(
         max_concurrent: most workers at once; None is what the machines allow.
         spent: whether the sweep's budget is used up: then running packs finish, and no more are assigned.
         note: receives a line for each worker that is gone.
+        heard: receives what workers report of the packs in training; called in another thread.
         steer: carries out what users have asked for; called again and again.
 
     Raises:
@@ -80,7 +84,7 @@ def train_all(
     room = room_for(resources, machines())
     dispatcher.workers = min(room, max_concurrent) if max_concurrent else room
     supply = WorkerSupply(dispatcher, outbox, ledger, note)
-    with tempfile.TemporaryDirectory(prefix="dualpt-tune-") as folder:
+    with tempfile.TemporaryDirectory(prefix="dualpt-tune-") as folder, Listener(heard):
         # Not `Tuner`: it would pickle the dispatcher, and with it the open store, into a snapshot that nobody reads.
         tune.run(
             worker_class(config, credentials_here()),

@@ -32,6 +32,8 @@ QUIET = {
     "TUNE_WARN_THRESHOLD_S": "10",
 }
 """No result files, no snapshots, no signal handlers, no advice: Ray reads these when it starts, unless they are set."""
+LATE = "timed out during startup"
+"""Ray says so in a bare `Exception`; its own processes may have given up before, after 15 s each."""
 KNOCK_SECONDS = 5.0
 """How long a cluster may take to accept a connection."""
 
@@ -68,6 +70,13 @@ def ray_session(stores: Mapping[str, str]) -> Iterator[str]:
         raise UserError(
             f"RAY_ADDRESS={masked(address)}: no Ray cluster can be used there ({reason}); unset it to run here, or, if "
             "the cluster was started with a token, put that token into ~/.ray/auth_token (docs/cluster)"
+        ) from None
+    except Exception as error:
+        if LATE not in str(error):
+            raise
+        raise UserError(
+            "Ray did not start on this machine within 30 s: it is too busy, its disk too slow, or its memory full; try "
+            "again later, or start Ray first (`ray start --head`) and set RAY_ADDRESS=auto"
         ) from None
     try:
         _check_reach(stores)

@@ -11,6 +11,7 @@ import traceback
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ from dualpt.sweeps.ledger.outbox import Outbox
 from dualpt.sweeps.records import CellOutcome, KeyedCell
 from dualpt.sweeps.stores import StoreUnavailable
 from dualpt.sweeps.stores.credentials import Credentials, adopt
+from dualpt.sweeps.workers.listening import send_note
+from dualpt.sweeps.workers.reporting import UNWATCHED, LiveReporter, Reporter
 from dualpt.sweeps.workers.worker_config import WorkerConfig
 
 if TYPE_CHECKING:
@@ -72,8 +75,15 @@ class SweepWorker(tune.Trainable):
         self._outbox = Outbox(worker.tracking_uri)
         with contextlib.suppress(UserError):  # then it stays kept, and so does what this worker cannot record itself
             self._outbox.deliver(self._ledger)
+        number = int(config.get("number", 0))
+        curves = Ledger(worker.tracking_uri, create=False)
+        self._reporter = LiveReporter(number, partial(send_note, number), curves.add_points, worker.system_metrics)
+        self._reporter.start()
         self._packs: deque[Pack] = deque()
         self._outcomes: list[CellOutcome] = []
+
+    def cleanup(self) -> None:
+        self._reporter.close()
 
     def take(self, unit: WorkUnit) -> None:
         """Train this work unit next; the one before it is finished."""
@@ -84,8 +94,9 @@ class SweepWorker(tune.Trainable):
         kept: list[CellRecord] = []
         if self._packs:
             pack = self._packs.popleft()
-            self._outcomes += train_pack(self._runner, self._ledger, pack, self._outbox, kept)
+            self._outcomes += train_pack(self._runner, self._ledger, pack, self._outbox, kept, reporter=self._reporter)
         else:
+            self._reporter.idle()
             time.sleep(WAIT_SECONDS)
         return {"outcomes": tuple(self._outcomes), "kept": tuple(kept), "left": len(self._packs)}
 
@@ -98,6 +109,7 @@ def train_pack(
     kept: list[CellRecord] | None = None,
     *,
     again: bool = True,
+    reporter: Reporter = UNWATCHED,
 ) -> list[CellOutcome]:
     """Train a pack and record its cells, whatever happens to it.
 
@@ -109,6 +121,7 @@ def train_pack(
         outbox: takes the cells that the tracking store does not take; without one they are lost with the error.
         kept: the records that went there are added to it.
         again: whether a failure is tried again in parts.
+        reporter: says what is trained while it is.
 
     Raises:
         StorageError: features that the pack needs can't be written.
@@ -117,7 +130,7 @@ def train_pack(
     started = time.monotonic()
     failure = None
     try:
-        results = runner.run([keyed.cell for keyed in pack], checkpoint=checkpoint)
+        results = runner.run([keyed.cell for keyed in pack], reporter.training(pack), checkpoint)
     except StorageError:
         raise  # no fault of the setting: nothing is recorded, and the pool gives the sweep up where none can work
     except Exception as error:
@@ -133,7 +146,9 @@ def train_pack(
         _remove(checkpoint)  # none of the parts continues from it; a kill among them would leave it for good
         _free_memory()
         outcomes = [
-            outcome for part in parts for outcome in train_pack(runner, ledger, part, outbox, kept, again=False)
+            outcome
+            for part in parts
+            for outcome in train_pack(runner, ledger, part, outbox, kept, again=False, reporter=reporter)
         ]
     else:
         written = [attempts.failed(keyed.trial, keyed, failure.reason, share, failure.details) for keyed in pack]

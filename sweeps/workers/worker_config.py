@@ -33,6 +33,8 @@ class WorkerConfig:
     versions: Mapping[str, str] = field(default_factory=versions_here)
     """What the driver runs, and its workers must (`dualpt.sweeps.workers.versions`)."""
     patience: float = PATIENCE
+    system_metrics: bool = False
+    """Whether the state of its GPU goes to the ledger with the curves."""
     methods: tuple[MethodFile, ...] = field(default_factory=files_here)
     """Users' own methods as the driver read them."""
 

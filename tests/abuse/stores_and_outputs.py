@@ -4,8 +4,9 @@ from pathlib import Path
 
 from tests.abuse.refusals import Bad, bad
 
+EMPTY = "''"
 ADDRESSES = {
-    "''": "folder",
+    EMPTY: "empty",
     "mlruns": "folder",
     "./mlruns": "folder",
     "file:///tmp/mlruns": "folder",
@@ -15,6 +16,7 @@ ADDRESSES = {
     "sqlite:mlflow.db": "sqlite",
     "sqlite:///:memory:": "sqlite",
     "sqlite:////proc/none/mlflow.db": "/proc/none",
+    "sqlite:///a%20b/mlflow.db": "a%20b",
     "sqlite:///text.txt/mlflow.db": "text.txt",
     "sqlite:///text.txt": "text.txt",
     "sqlite:///{folder}": "sqlite",
@@ -51,7 +53,7 @@ def _text(folder: Path) -> None:
 
 def odd_stores() -> list[Bad]:
     return [
-        bad(command, said, _text, at="" if address == "''" else address)
+        bad(command, said if address != EMPTY else "--store", _text, at="" if address == EMPTY else address)
         for command in READERS
         for address, said in ADDRESSES.items()
     ]
@@ -59,7 +61,7 @@ def odd_stores() -> list[Bad]:
 
 def odd_stores_of_launches() -> list[Bad]:
     small = "sweep demo datasets=[mini-tiles] trials=1 --dry-run"
-    other = ("''", "[a]", "sqlite:///a[/]b.db")  # no value, a list, and a file that may be made
+    other = (EMPTY, "[a]", "sqlite:///a[/]b.db")  # no value, a list, and a file that may be made
     launched = {at: said for at, said in ADDRESSES.items() if at not in other}
     return [
         *(bad(f"{small} run.tracking_uri={at}", said, _text) for at, said in launched.items()),
@@ -72,6 +74,13 @@ def odd_stores_of_launches() -> list[Bad]:
 
 STORE = "--store sqlite:///{shared}/mlflow.db"
 PLACES = {"/proc/none/out": "/proc/none", "text.txt/out": "text.txt", "/dev/null/out": "/dev/null", "x" * 300: "x" * 40}
+WRITERS_OF_FILES = (
+    "compare small --format csv -o",
+    "figure curves small -o",
+    "report small --out",
+    "export small --out",
+)
+"""Followed by a folder's name."""
 WRITERS = {
     "compare small -o $at.csv --format csv": STORE,
     "compare small -o $at.json --format json": STORE,
@@ -114,4 +123,5 @@ INPUTS = (
     *odd_stores_of_launches(),
     *unwritable(),
     *(bad(f"{command} {STORE}", said) for command, said in SUFFIXES),
+    *(bad(f"{command} {at} {STORE}", "--o") for command in WRITERS_OF_FILES for at in ("/", ".", "..")),
 )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dualpt.core.cell import Cell
 from dualpt.core.files.fingerprint import fingerprint
@@ -13,6 +14,9 @@ from dualpt.core.results import CellMetrics
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.planning.data_notes import DataNotes
 from dualpt.sweeps.planning.plan import SweepPlan
+
+if TYPE_CHECKING:
+    from dualpt.core.training.fit import Progress
 
 FATAL_WEIGHT = 13.0
 """A setting with this `alignment.llm_weight` raises; the next larger whole number kills its process."""
@@ -32,6 +36,15 @@ class FakeResult:
     provenance: None = None
     sample_fingerprint: str | None = "0123456789abcdef" * 4
     failure: str | None = None
+
+
+@dataclass(frozen=True)
+class FakeProgress:
+    """Stands for `dualpt.core.training.fit.Progress`, which would load torch."""
+
+    epoch: int
+    epochs: int
+    loss: tuple[float, ...]
 
 
 def fake_key(cell: Cell) -> str:
@@ -66,11 +79,13 @@ class FakeRunner:
         pass
 
     def run(
-        self, cells: Sequence[Cell], report: Callable[[int, int], None] | None = None, checkpoint: Path | None = None
+        self, cells: Sequence[Cell], report: "Callable[[Progress], None] | None" = None, checkpoint: Path | None = None
     ) -> list[FakeResult]:
         for cell in cells:
             with self._log.open("a") as log:  # one short line: appended whole, whichever process writes
                 log.write(f"{fake_key(cell)} {len(cells)} {os.getpid()}\n")
+        if report is not None:
+            report(FakeProgress(2, 3, (1.0,) * len(cells)))  # type: ignore[arg-type]
         time.sleep(self._seconds)
         with ends_of(self._log).open("a") as log:
             log.writelines(f"{fake_key(cell)}\n" for cell in cells)
@@ -100,6 +115,29 @@ class FakeRunner:
 def fake_runner(log: Path, seconds: float = 0.0) -> Callable[[], FakeRunner]:
     """A picklable maker of runners that note every trained cell in `log`."""
     return partial(FakeRunner, log, seconds)
+
+
+def heard_of(log: Path) -> Path:
+    """A file that lets `heard_runner`s go on."""
+    return log.with_suffix(".heard")
+
+
+class HeardRunner(FakeRunner):
+    """Reports an epoch, and trains on when somebody has heard of it."""
+
+    def run(
+        self, cells: Sequence[Cell], report: "Callable[[Progress], None] | None" = None, checkpoint: Path | None = None
+    ) -> list[FakeResult]:
+        assert report is not None
+        report(FakeProgress(2, 3, (1.0,) * len(cells)))  # type: ignore[arg-type]
+        while not heard_of(self._log).exists():
+            time.sleep(0.05)
+        return super().run(cells, None, checkpoint)
+
+
+def heard_runner(log: Path) -> Callable[[], HeardRunner]:
+    """A picklable maker of runners that wait until they are heard."""
+    return partial(HeardRunner, log)
 
 
 def runner_only_here(log: Path) -> Callable[[], FakeRunner]:

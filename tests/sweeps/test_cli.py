@@ -40,11 +40,16 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_help_loads_no_heavy_library() -> None:
-    check = (
-        "import sys, dualpt.sweeps.cli, dualpt.sweeps.planning.plan\n"
-        "print({'torch', 'ray', 'mlflow', 'optuna', 'pandas'} & set(sys.modules))"
-    )
+@pytest.mark.parametrize(
+    ("imported", "heavy"),
+    [
+        ("dualpt.sweeps.cli", ("torch", "ray", "mlflow", "optuna", "pandas", "numpy", "PIL", "yaml", "pydantic")),
+        ("dualpt.sweeps.planning.plan", ("torch", "ray", "mlflow", "optuna", "pandas")),
+    ],
+    ids=["--help", "a plan"],
+)
+def test_what_needs_no_heavy_library_loads_none(imported: str, heavy: tuple[str, ...]) -> None:
+    check = f"import sys, {imported}\nprint(set({heavy}) & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True).stdout.strip() == "set()"
 
 
@@ -126,6 +131,8 @@ FAULTS = [
     (["train", "--dataset", "mini-pets", "--save", "/proc/none"], "--save: /proc/none cannot be written"),
     (["train", "--dataset", "mini-pets", "--shots", "4", "data.shots=2"], "--shots 4 and data.shots=2 differ"),
     (["train", "--dataset", "mini-pets", "--method", "cop"], "did you mean 'coop'?"),
+    (["train", "--dataset", "mini-pets", "--save", ""], "--save: the word behind it is empty"),
+    (["train", "--dataset", "mini-pets", "--method="], "--method: the word behind it is empty"),
     (["train", "--dataset", "mini-pets", "--protocol", "base"], "unknown protocol 'base'"),
     (["train", "--dataset", "mini-pets", "prompt.n_prompts=0"], "prompt.n_prompts"),
     (["compare", "demo"], "no such tracking store"),

@@ -4,11 +4,14 @@ Shapes: B questions in a batch, T tokens, V vocabulary.
 """
 
 import hashlib
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import constants, try_to_load_from_cache
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
@@ -31,6 +34,8 @@ from dualpt.core.files.fingerprint import file_sha256, fingerprint
 
 WEIGHT_PATTERNS = ("*.safetensors", "*.json", "*.model")
 """Files of a local model that its revision is a hash of."""
+HUB_SECONDS = 5.0
+"""How long the hub may take to answer at all."""
 
 
 class CausalLM:
@@ -181,7 +186,8 @@ def _local_folder(llm: str) -> Path | None:
 
 def _load(llm: str, folder: Path | None, device: str) -> tuple[Any, Any]:
     """Tokenizer and model; never code from the model's folder, never a pickle."""
-    options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": folder is not None}
+    local = folder is not None or not _must_be_fetched(llm)
+    options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": local}
     disable_progress_bar()  # it would break into the bar of whoever loads the model
     spread = device == "auto" and torch.cuda.is_available() and is_accelerate_available()
     try:
@@ -205,6 +211,30 @@ def _load(llm: str, folder: Path | None, device: str) -> tuple[Any, Any]:
             raise UserError(f"--llm: the tokenizer of '{llm}' has neither a padding nor an end token; add one to it")
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer, model
+
+
+def _must_be_fetched(llm: str) -> bool:
+    """Whether the hub is to be asked for a model; False where it cannot be, and the cache has the model.
+
+    Where the hub does not answer, `transformers` would go on trying for half a minute.
+
+    Raises:
+        UserError: the hub does not answer, and the model was never fetched.
+    """
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        with urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=HUB_SECONDS):
+            return True
+    except urllib.error.HTTPError:  # an answer
+        return True
+    except (OSError, ValueError) as error:
+        if isinstance(try_to_load_from_cache(llm, "config.json"), str):
+            return False
+        raise UserError(
+            f"--llm: '{llm}' is neither a folder here nor in the hub's cache, and {constants.ENDPOINT} does not answer "
+            f"({first_line(error)}); give a folder, or --endpoint"
+        ) from None
 
 
 def _end_tokens(model: Any, tokenizer: Any) -> set[int]:

@@ -3,7 +3,7 @@
 import itertools
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run
 from dualpt.sweeps import records
 from dualpt.sweeps.ledger import attempts
 from dualpt.sweeps.ledger.attempts import LONGEST_REASON, CellRecord
-from dualpt.sweeps.ledger.contents import read_cell
+from dualpt.sweeps.ledger.contents import Point, read_cell
 from dualpt.sweeps.ledger.mlflow.client import StoreClient, child_of, id_of, level, patient
 from dualpt.sweeps.ledger.mlflow.errors import ArtifactsRefused, one_line
 from dualpt.sweeps.ledger.readable import rows_of
@@ -96,6 +96,12 @@ class CellLedger(StoreClient):
         """Add metrics to a run that has ended; its status and times stay."""
         now = time.time_ns() // 1_000_000
         self._client.log_batch(run_id, [Metric(name, value, now, 0) for name, value in metrics.items()])
+
+    @patient
+    def add_points(self, run_id: str, points: Sequence[Point]) -> None:
+        """Add points of curves to a run, in one call."""
+        now = time.time_ns() // 1_000_000
+        self._client.log_batch(run_id, [Metric(point.name, point.value, now, point.step) for point in points])
 
     @patient
     def _cell(self, run_id: str) -> CellRow:

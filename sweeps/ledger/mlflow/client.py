@@ -100,7 +100,8 @@ class StoreClient:
         )
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # tracebacks of what is raised as well
+        for name in ("mlflow.store.db.utils", "mlflow.utils.databricks_utils"):  # which is raised as well
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         if create:
             examine(self.uri)
         with one_line(self.uri):

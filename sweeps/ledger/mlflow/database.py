@@ -14,7 +14,7 @@ from alembic.util import CommandError
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from dualpt.core.errors import UserError
-from dualpt.sweeps.stores import is_database, masked, sqlite_path
+from dualpt.sweeps.stores import examine, is_database, masked, sqlite_path
 from dualpt.sweeps.stores.addresses import SQLITE
 from dualpt.sweeps.stores.server_lock import alone_in
 from dualpt.sweeps.stores.sqlite_files import (
@@ -52,6 +52,21 @@ def _make(uri: str) -> None:
     store.engine.dispose()
 
 
+def refuse_to_migrate(uri: str) -> None:
+    """Refuse a store that MLflow would migrate by opening it, for commands that only look.
+
+    Raises:
+        UserError: an SQLite file whose tables are of an older MLflow, or a store that cannot be used.
+    """
+    examine(uri)
+    path = sqlite_path(uri)
+    if path is not None and revision(path) not in (None, newest()):
+        raise UserError(
+            f"{path}: its tables are of another MLflow than {version('mlflow')}, and reading settings from it would "
+            "migrate them; leave out --dry-run, and a copy is made first"
+        )
+
+
 def _bring_up_to_date(path: Path, uri: str) -> None:
     found = revision(path)
     if found is None or found == newest():
@@ -69,7 +84,9 @@ def _bring_up_to_date(path: Path, uri: str) -> None:
             copy,
         )
         done = subprocess.run(
-            [sys.executable, "-m", "mlflow", "db", "upgrade", f"{SQLITE}{path}"], capture_output=True, text=True
+            [sys.executable, "-m", "mlflow", "db", "upgrade", f"{SQLITE}{path}"],
+            capture_output=True,
+            text=True,
         )
         if done.returncode:
             reason = (done.stderr.strip() or "no reason given").splitlines()[-1]

@@ -43,6 +43,14 @@ class LaunchLedger(StoreClient):
                 (Path(temporary) / name).write_text(content, encoding="utf-8")
             self.attach(sweep_run, Path(temporary), f"{FOLDER}/{record.started.replace(':', '')}")
 
+    @patient
+    def tag_experiment(self, experiment_id: str, tags: Mapping[str, str]) -> None:
+        """Write tags of a sweep's experiment; those that are there already cost no call."""
+        known = self._client.get_experiment(experiment_id).tags
+        for name, value in tags.items():
+            if known.get(name) != value:
+                self._client.set_experiment_tag(experiment_id, name, value)
+
     def _write_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         written = [RunTag(key, value) for key, value in tags.items()]
         for start in range(0, len(written), TAGS_PER_CALL):

@@ -116,6 +116,10 @@ class TestStart:
         with pytest.raises(UserError, match=r"prompt.init: .*model.pt is neither learned contexts"):
             read_start(tmp_path / "model.pt", (1, 4, 8))
 
+    def test_nothing_is_there(self, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match=r"prompt.init: there is no file .*model.pth.tar-50"):
+            read_start(tmp_path / "model.pth.tar-50", (1, 4, 8))
+
     def test_nothing_in_it_is_run(self, tmp_path: Path) -> None:
         class Trap:
             def __reduce__(self):

@@ -21,6 +21,7 @@ from dualpt.core.presets import method_setting
 from dualpt.core.prompts.contexts_file import save_contexts
 from dualpt.core.running.cell_runner import CellResult, CellRunner
 from dualpt.core.running.frozen_parts import start_of
+from dualpt.core.training.fit import Progress
 
 QUICK: dict[str, Value] = {"optim.epochs": 4, "prompt.context_length": 4}
 
@@ -130,17 +131,18 @@ def test_cells_that_may_not_share_steps_are_refused(runner: CellRunner) -> None:
 def test_a_killed_run_continues_to_the_same_numbers(runner: CellRunner, tmp_path: Path) -> None:
     (whole,) = run(runner, cell(optim__epochs=25))
 
-    def kill(epoch: int, epochs: int) -> None:
-        if epoch == 15:
+    def kill(progress: Progress) -> None:
+        if progress.epoch == 15:
             raise KeyboardInterrupt
 
     checkpoint = tmp_path / "checkpoint.safetensors"
     with pytest.raises(KeyboardInterrupt):
         runner.run([cell(optim__epochs=25)], report=kill, checkpoint=checkpoint)
     assert checkpoint.exists()
-    reported: list[int] = []
-    (resumed,) = runner.run([cell(optim__epochs=25)], lambda epoch, _: reported.append(epoch), checkpoint)
-    assert reported[0] > 1, "the checkpoint was not used"
+    reported: list[Progress] = []
+    (resumed,) = runner.run([cell(optim__epochs=25)], reported.append, checkpoint)
+    assert reported[0].epoch > 1, "the checkpoint was not used"
+    assert [one.loss for one in reported] == [(loss,) for loss in whole.loss_curve[reported[0].epoch - 1 :]]
     assert resumed.loss_curve == whole.loss_curve
     assert torch.equal(resumed.contexts, whole.contexts)
 

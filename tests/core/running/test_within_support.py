@@ -105,7 +105,7 @@ def test_progress_counts_every_training_once(runner: CellRunner) -> None:
     seen: list[tuple[int, int]] = []
     cells = [cell("coop", "support-holdout")]
     run(runner, *cells)
-    runner.run(cells, report=lambda done, total: seen.append((done, total)))
+    runner.run(cells, report=lambda progress: seen.append((progress.epoch, progress.epochs)))
     assert [done for done, _ in seen] == [1, 2, 3, 4, 5, 6]
     assert {total for _, total in seen} == {6}
 

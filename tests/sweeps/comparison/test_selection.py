@@ -8,7 +8,10 @@ import pytest
 from dualpt.core.errors import UserError
 from dualpt.core.results import TEST_ACCURACY
 from dualpt.sweeps.comparison.compare import comparison_tables
+from dualpt.sweeps.comparison.frames import cells_frame
+from dualpt.sweeps.comparison.published import BACKBONE_PARAMS, published_for
 from dualpt.sweeps.comparison.selection import select
+from dualpt.sweeps.planning.declared import MissingCell
 
 
 def sweep(
@@ -105,3 +108,11 @@ def test_sweeps_whose_classes_are_drawn_otherwise_are_not_mixed_unless_asked() -
     alone = select({"b": pd.concat([second, zero])})
     assert [table.title for table in comparison_tables(alone)] == ["test/accuracy at 4 shots; realistic draws"]
     assert [table.title for table in comparison_tables(select({"a": first}))] == ["test/accuracy at 4 shots"]
+
+
+def test_cells_that_never_began_have_every_column_that_is_asked_for() -> None:
+    never = MissingCell("coop", "baseline", "few-shot", "EuroSAT", 16, 1)
+    frame = cells_frame("mine", [], [never], BACKBONE_PARAMS)
+    assert frame[list(BACKBONE_PARAMS)].isna().all(axis=None)
+    assert published_for(select({"mine": frame}))
+    assert cells_frame("mine", [], [], BACKBONE_PARAMS).empty

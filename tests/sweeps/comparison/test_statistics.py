@@ -1,5 +1,6 @@
 """Statistics against published worked examples, and against SciPy where ours is written out."""
 
+import itertools
 import math
 
 import numpy as np
@@ -122,6 +123,51 @@ def test_wilcoxon_is_scipys_where_nothing_ties(n: int) -> None:
     assert wilcoxon(differences) == pytest.approx(expected)
 
 
+TIED = {
+    "a zero": [0.0, 1.0, 2.0, -3.0, 4.0, 5.0],
+    "zeros": [0.0, 0.0, 0.0, 1.0, 2.0, -1.0, 2.0],
+    "ties of both signs": [1.0, -1.0, 1.0, -1.0, 1.0, 2.0, 2.0],
+    "one difference": [0.0, 0.0, 0.0, 0.0, 1.5],
+    "all equal": [0.5, 0.5, 0.5, 0.5, 0.5, 0.5],
+    "floats that tie": [0.1 + 0.2, 0.3, -0.3, 0.6, 0.1 * 3],
+}
+
+
+@pytest.mark.parametrize("differences", TIED.values(), ids=TIED)
+def test_wilcoxon_with_ties_and_zeros_is_scipys_exact_permutation_test(differences: list[float]) -> None:
+    known = np.round(differences, 9)
+    method = stats.PermutationMethod(n_resamples=np.inf)
+    assert wilcoxon(np.array(differences)) == pytest.approx(
+        stats.wilcoxon(known, zero_method="zsplit", method=method).pvalue, abs=1e-12
+    )
+    assert wilcoxon(-known) == wilcoxon(known)
+
+
+def test_ranks_with_ties_are_scipys() -> None:
+    counts = np.random.default_rng(7).integers(0, 4, size=(9, 5)).astype(float)  # few values: every row has ties
+    assert all(len(set(row)) < 5 for row in counts)
+    ranks = rank_accuracies(tuple("abcde"), counts)
+    assert ranks.mean_ranks == pytest.approx(tuple(np.mean([stats.rankdata(-row) for row in counts], axis=0)))
+    expected = stats.friedmanchisquare(*counts.T)
+    assert (ranks.chi_square, ranks.p) == (pytest.approx(expected.statistic), pytest.approx(expected.pvalue))
+    equal_rows = np.vstack([counts, np.full((2, 5), 50.0)])  # datasets on which all methods are equal
+    assert rank_accuracies(tuple("abcde"), equal_rows).chi_square == pytest.approx(
+        stats.friedmanchisquare(*equal_rows.T).statistic
+    )
+
+
+def test_the_interval_of_tied_differences_is_the_exact_one_of_all_resamples() -> None:
+    """Four datasets with a zero and a tie have 256 equally probable resamples: quantiles of these, to Monte Carlo."""
+    values = np.array([0.0, 1.0, 1.0, -2.0])
+    means = np.array([values[list(rows)].mean() for rows in itertools.product(range(4), repeat=4)])
+    interval = hierarchical_interval(values[:, None], resamples=40_000)
+    assert (interval.low, interval.high) == tuple(np.quantile(means, [0.025, 0.975]))
+    plain = stats.bootstrap((values,), np.mean, method="percentile", rng=np.random.default_rng(2)).confidence_interval
+    assert (interval.low, interval.high) == (plain.low, plain.high)
+    zeros = hierarchical_interval(np.zeros((11, 3)))
+    assert (zeros.low, zeros.high) == (0.0, 0.0)
+
+
 def test_wilcoxon_at_its_ends() -> None:
     assert wilcoxon(np.zeros(11)) == 1.0
     assert wilcoxon(np.arange(1.0, 12.0)) == smallest_p(11) == 2 / 2**11
@@ -181,6 +227,16 @@ def test_where_lower_is_better_the_lower_wins_and_ranks_first() -> None:
     assert (found["lower"].difference, found["lower"].lower) == (pytest.approx(-0.2), 6)
     ranks = rank_methods({"lower": lower, "baseline": baseline, "higher": higher}, lower_is_better=True)
     assert ranks.mean_ranks == (1.0, 2.0, 3.0)
+
+
+def test_an_infinite_f_tells_nothing_apart() -> None:
+    """Two datasets that rank three methods alike are no evidence: one pair of orders in six is equal by chance."""
+    two = rank_accuracies(("a", "b", "c"), np.array([[3.0, 2.0, 1.0], [9.0, 8.0, 7.0]]))
+    assert not two.has_f
+    assert two.together_p == two.p == pytest.approx(math.exp(-2), rel=1e-9)  # chi-square of 4 at two degrees
+    differing = rank_accuracies(("a", "b", "c"), np.array([[3.0, 2.0, 1.0], [9.0, 8.0, 7.0], [1.0, 3.0, 2.0]]))
+    assert differing.has_f
+    assert differing.together_p == differing.f_p
 
 
 def test_equal_methods_share_ranks() -> None:

@@ -2,13 +2,15 @@
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from dualpt.sweeps.console import readable_seconds
 from dualpt.sweeps.dispatch.counts import Counts
-from dualpt.sweeps.dispatch.progress import SHOWN_FAILURES, SweepProgress
+from dualpt.sweeps.dispatch.progress import SHOWN_FAILURES, SHOWN_WORKERS, SweepProgress
+from dualpt.sweeps.dispatch.worker_reports import WorkerReport
 
 
 class Clock:
@@ -48,6 +50,50 @@ def test_the_time_left_follows_the_pace_of_this_launch(shown: SweepProgress, tex
     clock.seconds = 40
     shown.show(Counts(kept=50, trained=10), 100, ["coop", "plot", "best"], ("trial-002", 71.26))
     assert text.getvalue() == "60 of 100  coop, plot  best trial-002 71.3 · about 3 min left\n"
+
+
+def test_every_step_before_the_first_cell_is_a_line(shown: SweepProgress, text: io.StringIO) -> None:
+    shown.step("reading [images]")
+    shown.step("starting Ray")
+    assert text.getvalue() == "  reading [images]\n  starting Ray\n"
+
+
+def test_a_bar_moves_in_every_step_and_counts_again_after_it() -> None:
+    text = io.StringIO()
+    with SweepProgress(Console(file=text, width=100, force_terminal=True)) as shown:
+        for count in (shown.preparing, lambda *_: shown.show(Counts(trained=2), 7, ["coop"], None)):
+            shown.step("starting Ray")
+            assert [(task.description, task.total) for task in shown._bar.tasks] == [("starting Ray", None)]
+            count(2, 7, "features")
+            assert [(task.completed, task.total) for task in shown._bar.tasks] == [(2, 7)]
+    assert "2/7" in text.getvalue()
+
+
+def test_a_long_cell_gives_a_line_now_and_then(shown: SweepProgress, text: io.StringIO, clock: Clock) -> None:
+    one = WorkerReport(1, "here", "trial-004", "mini-pets", 3, 12, 50, 1.2344)
+    for clock.seconds in range(1, 60):
+        shown.hear([one, replace(one, worker=2)])
+    clock.seconds = 61
+    shown.hear([replace(one, epoch=13)])
+    assert text.getvalue().splitlines() == [
+        "training trial-004 mini-pets epoch 12/50 loss 1.234 · 1 more",
+        "training trial-004 mini-pets epoch 13/50 loss 1.234",
+    ]
+
+
+def test_workers_have_bars_of_their_epochs_while_they_train() -> None:
+    text = io.StringIO()
+    with SweepProgress(Console(file=text, width=100, force_terminal=True)) as shown:
+        shown.show(Counts(trained=2), 7, ["coop"], ("trial-002", 71.2))
+        many = [WorkerReport(worker, "here", "coop", "mini-pets", 3, 12, 50, 1.2) for worker in range(9)]
+        shown.hear(many)
+        own = [(task.description, task.completed, task.total) for task in shown._bar.tasks[1:]]
+        assert own == [("  coop mini-pets", 12, 50)] * SHOWN_WORKERS
+        assert len(shown.state["workers"]) == len(many)
+        assert shown.state["best"] == ("trial-002", 71.2)
+        shown.hear(())
+        assert len(shown._bar.tasks) == 1
+    assert "epoch 12/50 loss 1.200" in text.getvalue()
 
 
 def test_failures_are_told_and_later_only_counted(shown: SweepProgress, text: io.StringIO, clock: Clock) -> None:

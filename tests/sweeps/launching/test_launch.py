@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from rich.console import Console
 from dualpt.core.errors import UserError
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.comparison.selection_basis import SelectionBasis
+from dualpt.sweeps.dispatch.progress import SweepProgress
+from dualpt.sweeps.dispatch.worker_reports import WorkerReport
 from dualpt.sweeps.driver_marker import read_marker
 from dualpt.sweeps.launching.launch import launch
 from dualpt.sweeps.launching.outcome import LaunchOutcome
@@ -24,7 +26,15 @@ from dualpt.sweeps.launching.preview import dry_run
 from dualpt.sweeps.launching.status import status_of
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.ledger.opening import open_reader
-from tests.sweeps.fake_runner import FATAL_WEIGHT, fake_key, fake_runner, no_notes, runner_only_here
+from tests.sweeps.fake_runner import (
+    FATAL_WEIGHT,
+    fake_key,
+    fake_runner,
+    heard_of,
+    heard_runner,
+    no_notes,
+    runner_only_here,
+)
 from tests.sweeps.running import shown, trained
 from tests.sweeps.small_sweep import Declare
 
@@ -66,6 +76,23 @@ def wait_for(condition: Callable[[], bool], seconds: float = 90) -> None:
 def _driver(session: Path) -> int | None:
     marker = read_marker(session)
     return None if marker is None or not marker.is_gone else marker.pid
+
+
+def test_the_driver_hears_of_cells_in_training(declare: Declare, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[WorkerReport] = []
+
+    def hear(shown: SweepProgress, reports: Sequence[WorkerReport]) -> None:
+        heard.extend(reports)
+        if reports:
+            heard_of(log).touch()
+
+    monkeypatch.setattr(SweepProgress, "hear", hear)
+    sweep = declare(baselines=["coop"], search=None, **{"grid.datasets": ["mini-pets"]})
+    outcome = launch(sweep, console=Console(quiet=True), runner=heard_runner(log), key=fake_key, notes=no_notes)
+    assert outcome.trained == 2
+    first = heard[0]
+    assert (first.worker, first.trial, first.dataset, first.cells, first.gpu) == (1, "coop", "mini-pets", 2, None)
+    assert (first.epoch, first.epochs, first.loss) in ((2, 3, 1.0), (0, 0, None))
 
 
 def test_a_launch_on_this_machine_is_whole_and_the_next_one_starts_no_ray(

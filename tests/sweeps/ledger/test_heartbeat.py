@@ -4,21 +4,25 @@ import io
 import json
 import os
 import socket
+import statistics
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from dualpt.core.errors import UserError
+from dualpt.sweeps.dispatch.worker_reports import GpuState, WorkerReport, kept
 from dualpt.sweeps.launching.launch import launch
 from dualpt.sweeps.launching.status import show_status, status_of
 from dualpt.sweeps.ledger.heartbeat import STALE_SECONDS, Heartbeat, Launch, launch_from, refuse_second, running_launch
 from dualpt.sweeps.ledger.mlflow import Ledger
+from dualpt.sweeps.planning.declared import missing_cells
 from tests.sweeps.fake_runner import FATAL_WEIGHT, fake_key, fake_runner, no_notes
-from tests.sweeps.running import open_dispatcher, train_here
+from tests.sweeps.running import finish, open_dispatcher, train_here
 from tests.sweeps.small_sweep import Declare
 
 STATE = {"cells": 27, "finished": 9, "failed": 0, "trained": 9, "running": ["trial-001"]}
@@ -118,6 +122,49 @@ def test_status_shows_trials_reasons_and_the_running_launch(
     assert running.seconds_left == pytest.approx(90 / 9 * 18, rel=0.05)
     claim(ledger, experiment, elsewhere(age=STALE_SECONDS + 1))
     assert status_of(ledger, "small").launch == "KILLED"
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_an_ended_launch_leaves_missing_what_it_counted_itself(declare: Declare, log: Path, closed: bool) -> None:
+    """Candidates' cells too, which nothing declares; and cells that were recorded after a killed launch's last beat."""
+    sweep, shown = declare(), io.StringIO()
+    dispatcher, ledger = open_dispatcher(sweep), Ledger(sweep.file.run.tracking_uri)
+    state = {"cells": dispatcher.total, "finished": 0, "failed": 0}
+    if closed:
+        with Heartbeat(ledger, dispatcher.sweep_run, dispatcher.experiment, lambda: state, lambda reason: None):
+            finish(dispatcher, sweep, log, stop_after=2)
+            state["finished"] = dispatcher.counts.finished
+            dispatcher.close(interrupted=True)
+    else:
+        finish(dispatcher, sweep, log, stop_after=2)
+        claim(ledger, dispatcher.experiment, Launch(process=dead_process(), beat=time.time() - 30, state=state))
+    left = dispatcher.total - dispatcher.counts.finished
+    assert status_of(ledger, "small").missing == left
+    assert left > len(missing_cells(ledger.read_sweep("small").declared, ledger.read_cells("small")))
+    show_status(Console(file=shown, width=120), "small", store=ledger.uri, as_json=False)
+    assert f"{left} missing of the last launch's {dispatcher.total}; launch killed" in shown.getvalue()
+
+
+def test_status_shows_what_workers_report_accuracies_and_the_best_so_far(declare: Declare, log: Path) -> None:
+    sweep = declare()
+    dispatcher, ledger = open_dispatcher(sweep), Ledger(sweep.file.run.tracking_uri)
+    finish(dispatcher, sweep, log, stop_after=8)
+    gpu = GpuState("H100", 3.1, 79.6, 12.4, 87)
+    reports = [WorkerReport(1, "here", "trial-001", "mini-cars", 2, 12, 50, 1.2344, gpu)]
+    reports.append(WorkerReport(2, "here", "coop", "mini-pets", 2))
+    state = {**STATE, "best": ("trial-001", 71.26), "workers": kept(reports)}
+    claim(ledger, dispatcher.experiment, replace(elsewhere(age=0), state=state))
+    status, shown = status_of(ledger, "small"), io.StringIO()
+    assert (status.best, status.best_value, status.workers) == ("trial-001", 71.26, reports)
+    rows = [row for row in ledger.read_cells("small") if row.trial == "coop"]
+    assert status.validation["coop"] == pytest.approx(statistics.fmean(row.metrics["val/accuracy"] for row in rows))
+    assert "zero-shot" in status.trials
+    assert "zero-shot" not in status.validation
+    show_status(Console(file=shown, width=140), "small", store=ledger.uri, as_json=False)
+    lines = [" ".join(line.split()) for line in shown.getvalue().splitlines()]
+    assert "1 on here trial-001 mini-cars 12/50 1.234 3.1 GiB (12.4 of 80 in use) 87 %" in lines
+    assert "2 on here coop mini-pets no GPU" in lines
+    assert any(line.startswith("best candidate trial-001: validation accuracy 71.3") for line in lines)
 
 
 def test_watching_needs_one_sweep(declare: Declare, log: Path) -> None:

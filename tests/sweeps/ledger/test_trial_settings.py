@@ -1,8 +1,11 @@
 """What a sweep selected, or any trial of it, is trained elsewhere and is the reference of an ablation."""
 
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from dualpt.core.errors import UserError
 from dualpt.search_spaces.ablation import load_ablation
@@ -10,9 +13,11 @@ from dualpt.search_spaces.shipped import shipped_ablation_or_path
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.search_spaces.sweep_file import check_sweep
 from dualpt.sweeps.launching.earlier_launches import selected_before
+from dualpt.sweeps.launching.preview import dry_run
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.ledger.trial_settings import trial_setting, trial_values
 from dualpt.sweeps.tools.train import cells_of
+from tests.sweeps.fake_runner import fake_key, no_notes
 from tests.sweeps.running import train_here
 from tests.sweeps.small_sweep import SPACE, Declare, changed, declaration
 
@@ -83,3 +88,27 @@ def test_several_selected_settings_are_to_be_named(declare: Declare, log: Path) 
     with pytest.raises(UserError, match=f"name one: small/{next(iter(front))}, small/"):
         trial_setting(store, "small")
     assert trial_setting(store, f"small/{next(iter(front))}").flat() == front[next(iter(front))]
+
+
+def test_a_look_at_an_older_store_migrates_nothing(sweep: LoadedSweep, tmp_path: Path) -> None:
+    """Whatever else opens it makes a copy first (`stores/test_sqlite_files.py`)."""
+    store = sweep.file.run.tracking_uri
+    path = Path(store.removeprefix("sqlite:///"))
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '90e64c465722'")
+    content = path.read_bytes()
+    with pytest.raises(UserError, match=r"of another MLflow .* would migrate them; leave out --dry-run"):
+        trial_values(store, "small", only_looking=True)
+    started = check_sweep(changed(declaration(tmp_path), {"search.start_from": ["sweep:small"]}), "test")
+    with pytest.raises(UserError, match=r"^search\.start_from: .* would migrate them"):
+        selected_before(started, only_looking=True)
+    assert path.read_bytes() == content
+    assert not list(tmp_path.glob("mlflow.db.before-*"))
+
+
+def test_a_plan_of_a_sweep_checks_where_its_search_begins(sweep: LoadedSweep, tmp_path: Path) -> None:
+    for name, said in (("smal", "no sweep named 'smal'"), ("small/trial-9", "has no trial 'trial-9'")):
+        changes = {"name": "next", "search.start_from": [f"sweep:{name}"]}
+        begun = check_sweep(changed(declaration(tmp_path), changes), "test")
+        with pytest.raises(UserError, match=rf"^search\.start_from: .*{said}"):
+            dry_run(begun, console=Console(quiet=True), key=fake_key, notes=no_notes)

@@ -295,6 +295,15 @@ def test_files_that_are_missing_are_said_and_export_refuses(
     assert content(elsewhere) == content(moved)
 
 
+def test_a_single_missing_file_of_a_cell_is_named(sweep: LoadedSweep, moved: str, tmp_path: Path) -> None:
+    row = next(row for row in Ledger(moved).read_cells("small") if row.trial == "coop")
+    for store in (tmp_path / "moved store", Path(sweep.file.run.tracking_uri.removeprefix("sqlite:///")).parent):
+        (store / "mlartifacts" / "small" / row.run_id / "artifacts" / "per_class.json").unlink(missing_ok=True)
+    with pytest.raises(UserError, match=rf"run {row.run_id}\) are missing \(per_class\.json\)"):
+        export_sweep(Ledger(moved), "small", tmp_path / "a.zip")
+    assert not (tmp_path / "a.zip").exists()
+
+
 # Archives that would write elsewhere, or whose runs cannot be read
 
 

@@ -102,6 +102,15 @@ def test_without_a_search_nothing_selects(root: Path) -> None:
     assert (found.judged, found.lines()) == (None, [])
 
 
+def test_more_shots_than_images_are_said_once_per_dataset(root: Path) -> None:
+    found = noted(sweep_of(root, "leaves", "tight", shots=9, search=False))
+    assert found.lines() == [
+        "My [Leaves]: 2 of 3 classes have fewer than 9 training images; all 4 to 5 of each are taken",
+        "tight: 2 of 2 classes have fewer than 9 training images; all 4 of each are taken",
+    ]
+    assert noted(sweep_of(root, "leaves", search=False)).lines() == []
+
+
 def test_copies_are_said_once_images_were_read(root: Path) -> None:
     shutil.copy(root / "leaves" / "elm" / "0.png", root / "leaves" / "elm" / "4.png")
     shutil.copy(root / "leaves" / "oak" / "0.png", root / "leaves" / "ash" / "1.png")

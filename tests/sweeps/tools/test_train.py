@@ -10,7 +10,8 @@ from rich.console import Console
 from dualpt.core.errors import UserError
 from dualpt.core.results import CellMetrics
 from dualpt.core.running.cell_runner import CellResult
-from dualpt.sweeps.tools.train import _summary, cells_of, save_result, scarce_classes, train_once
+from dualpt.sweeps.planning.data_notes import scarce_note
+from dualpt.sweeps.tools.train import _summary, cells_of, save_result, train_once
 
 
 def cells(shots: int | None = None, seeds: str = "1", overrides: tuple[str, ...] = ()) -> list[tuple[int, int]]:
@@ -33,11 +34,11 @@ def test_shots_are_whole_numbers_from_1_on(value: str) -> None:
 
 def test_more_shots_than_images_are_said() -> None:
     (few,) = cells_of("mini-pets", 4, "1", "coop", "few-shot", None, [])
-    assert scarce_classes(few) == ""
+    assert scarce_note(few) == ""
     (many,) = cells_of("mini-pets", 500, "1", "coop", "few-shot", None, [])
-    assert "classes of mini-pets have fewer than 500 training images; all " in scarce_classes(many)
+    assert scarce_note(many) == "12 of 12 classes have fewer than 500 training images; all 20 of each are taken"
     (none,) = cells_of("mini-pets", 500, "1", "zero-shot", "few-shot", None, [])
-    assert scarce_classes(none) == ""
+    assert scarce_note(none) == ""
 
 
 def test_seeds_are_distinct_and_not_negative() -> None:

@@ -23,6 +23,18 @@ def test_without_an_address_ray_starts_here(monkeypatch: pytest.MonkeyPatch) -> 
     assert asked["address"] == "local"
 
 
+def test_a_machine_too_busy_to_start_ray_gives_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**options: Any) -> None:
+        raise Exception(
+            "The current node timed out during startup. This could happen because some of the raylet failed"
+        )
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray_session.ray, "init", init)
+    with pytest.raises(UserError, match="Ray did not start on this machine within 30 s"), ray_session.ray_session({}):
+        pass
+
+
 def test_a_cluster_that_refuses_is_joined_with_the_token_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is returned is taken as it is: the context of a `ray://` client has no `address_info`."""
     context, tried = object(), []

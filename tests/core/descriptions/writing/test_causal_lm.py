@@ -106,6 +106,14 @@ class TestFaults:
         with pytest.raises(UserError, match="--llm: 'dualpt-nobody/no-such-model' cannot be loaded"):
             load("dualpt-nobody/no-such-model")
 
+    def test_a_hub_that_does_not_answer_is_asked_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+        with pytest.raises(
+            UserError, match=r"neither a folder here nor in the hub's cache, and http://127.0.0.1:9 does"
+        ):
+            load("dualpt-nobody/no-such-model")
+
     def test_damaged_weights(self, tmp_path: Path) -> None:
         folder = save_tiny_llm(tmp_path / "llm")
         (folder / "model.safetensors").write_bytes(b"nothing")

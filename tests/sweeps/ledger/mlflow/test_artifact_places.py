@@ -1,13 +1,20 @@
 """Where artifacts lie: beside the SQLite file that is in use, and elsewhere as recorded."""
 
+import re
+import shutil
+import sqlite3
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from mlflow import MlflowClient
 
 from dualpt.core.errors import UserError
 from dualpt.sweeps.ledger.mlflow.artifact_places import ArtifactPlaces
+from tests.sweeps.running import train_here
+from tests.sweeps.small_sweep import Declare
 
+PAGE = Path(__file__).resolve().parents[4] / "docs" / "reports.md"
 RUN = "0123456789abcdef" * 2
 
 
@@ -53,3 +60,24 @@ def test_servers_keep_their_artifacts() -> None:
 def test_no_experiment_leaves_the_folder(name: str) -> None:
     with pytest.raises(UserError, match="choose a name"):
         ArtifactPlaces("sqlite:////here/mlflow.db").root(name)
+
+
+def test_the_documented_sql_moves_the_recorded_places(declare: Declare, log: Path, tmp_path: Path) -> None:
+    sweep = declare(search=None)
+    train_here(sweep, log)
+    old, new = tmp_path, tmp_path.parent / f"{tmp_path.name} moved"
+    new.mkdir()
+    for name in ("mlflow.db", "mlartifacts"):
+        shutil.move(old / name, new / name)
+    (sql,) = re.findall(r'sqlite3 mlflow.db "(.*?)"\n```', PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    with sqlite3.connect(new / "mlflow.db") as connection:
+        connection.executescript(sql.replace("file:///old", old.as_uri()).replace("file:///new", new.as_uri()))
+    client = MlflowClient(f"sqlite:///{new / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("small")
+    assert experiment is not None
+    assert experiment.artifact_location == (new / "mlartifacts" / "small").as_uri()
+    cells = client.search_runs([experiment.experiment_id], "tags.`dualpt.level` = 'cell'")
+    assert cells
+    for run in cells:
+        assert "setting.json" in {file.path for file in client.list_artifacts(run.info.run_id)}
+        assert str(run.info.artifact_uri).startswith((new / "mlartifacts" / "small" / run.info.run_id).as_uri())

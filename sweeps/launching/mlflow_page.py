@@ -1,0 +1,36 @@
+"""MLflow's page of a sweep: made to open on its trials, and said where it is."""
+
+import shlex
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from rich.markup import escape
+
+from dualpt.core.data.catalog import expand_datasets
+from dualpt.search_spaces.sweep import LoadedSweep
+from dualpt.sweeps.comparison.compare import own_metric
+from dualpt.sweeps.dispatch.progress import SweepProgress
+from dualpt.sweeps.ledger.trials_page import experiment_tags, trials_page
+from dualpt.sweeps.stores import masked
+
+if TYPE_CHECKING:
+    from dualpt.sweeps.ledger.mlflow import Ledger
+
+LOCAL = "http://127.0.0.1:5000"
+"""Where `mlflow ui` serves by default."""
+
+
+def show_trials_first(sweep: LoadedSweep, ledger: "Ledger", experiment: str, shown: SweepProgress) -> None:
+    """Tag the sweep's experiment for MLflow's page, and say its address."""
+    grid = sweep.file.grid
+    datasets = expand_datasets(grid.datasets, sweep.reference.data.folder)
+    ledger.tag_experiment(experiment, experiment_tags(datasets, own_metric(grid.protocol)))
+    shown.note(escape(f"in MLflow: {page_of(sweep.file.run.tracking_uri, experiment)}"))
+
+
+def page_of(store: str, experiment: str) -> str:
+    """The address of the sweep's trials; for a store that is no server with the command that serves it."""
+    if urlsplit(store).scheme in ("http", "https"):
+        return trials_page(masked(store), experiment)
+    served = f"mlflow ui --backend-store-uri {shlex.quote(masked(store))}"
+    return f"{trials_page(LOCAL, experiment)} (while `{served}` runs)"
