@@ -19,8 +19,12 @@ def run_ablation(
     output: Path | None = None,
     form: str = "markdown",
     as_json: bool = False,
+    restart_stopped: bool = False,
 ) -> int:
     """Run what is missing of an ablation, print its tables and statistics, and write them where `output` says.
+
+    Args:
+        restart_stopped: go on with the variants that users have stopped.
 
     Returns the exit code, which is that of the launch.
 
@@ -36,7 +40,7 @@ def run_ablation(
         show_plan(sweep, console=console, progress=progress_bars, as_json=as_json)
         return 0
     draw_mini_datasets(sweep, console=console, progress=progress_bars)
-    outcome = launch(sweep, console=console, progress=progress_bars)
+    outcome = launch(sweep, console=console, progress=progress_bars, restart_stopped=restart_stopped)
     if outcome.interrupted:
         return outcome.exit_code
     from dualpt.sweeps.ablation.ablation_tables import ablation_cells, ablation_tables

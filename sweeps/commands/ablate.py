@@ -31,6 +31,9 @@ def ablate(
     again: Annotated[
         bool, typer.Option("--again", help="FILE is the name of a recorded ablation: launch it as it was.")
     ] = False,
+    restart_stopped: Annotated[
+        bool, typer.Option("--restart-stopped", help="Go on with the variants that `dualpt stop` has stopped, too.")
+    ] = False,
     recorded: Annotated[
         str | None,
         typer.Option(
@@ -81,5 +84,14 @@ def ablate(
         loaded = ablation_again(file, values)
     else:
         loaded = load_ablation(shipped_ablation_or_path(file), values)
-    code = run_ablation(out, loaded, dry_run=dry_run, progress=progress, output=output, form=form, as_json=as_json)
+    code = run_ablation(
+        out,
+        loaded,
+        dry_run=dry_run,
+        progress=progress,
+        output=output,
+        form=form,
+        as_json=as_json,
+        restart_stopped=restart_stopped,
+    )
     raise typer.Exit(code)

@@ -1,6 +1,8 @@
 """`dualpt stop`: a sweep finishes what is in training and ends, or a trial gets no further cell."""
 
 from dualpt.core.errors import UserError
+from dualpt.sweeps.launching.again import COMMANDS
+from dualpt.sweeps.ledger.launch_record import record_from
 from dualpt.sweeps.ledger.launch_requests import Request, asker
 from dualpt.sweeps.steering.asking import ask
 from dualpt.sweeps.steering.targets import Target, named_sweep
@@ -45,8 +47,14 @@ def _stop_trial(target: Target, trial: str) -> list[str]:
 
 
 def _how_to_go_on(target: Target) -> str:
-    return f"go on with: dualpt sweep --again {target.name}"
+    return f"go on with: {_again(target)}"
 
 
 def _restart(target: Target) -> str:
-    return f"stopped trials stay stopped; to go on with them: dualpt sweep --again {target.name} --restart-stopped"
+    return f"stopped trials stay stopped; to go on with them: {_again(target)} --restart-stopped"
+
+
+def _again(target: Target) -> str:
+    """The command that launches it again."""
+    record = record_from(target.row.launched)
+    return f"{COMMANDS[record.kind if record is not None else 'sweep']} --again {target.name}"

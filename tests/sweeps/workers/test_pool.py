@@ -85,6 +85,20 @@ def test_a_worker_has_a_name_in_rays_dashboard(log: Path) -> None:
     assert worker_class(config, Credentials()).__qualname__ == "SweepWorker"
 
 
+def test_a_worker_forgets_the_packs_of_a_trial_that_is_stopped(declare: Declare, log: Path) -> None:
+    workers = Workers(declare(baselines=["zero-shot", "coop"], search=None), log)
+    workers.dispatcher.workers = 1
+    workers.asks_for("a")
+    assert workers.start("a")
+    for _ in range(3):
+        assert workers.step("a"), "zero-shot has a pack per dataset"
+    assert workers.step("a"), "the first of three packs; the worker has the others already"
+    workers.supply.steer(lambda: workers.dispatcher.stop("coop", "ada"))
+    assert not workers.step("a"), "the one that was in training when the trial was stopped"
+    assert workers.trained["a"] == 3 + 2
+    assert workers.dispatcher.complete
+
+
 def test_a_worker_that_starts_late_still_gets_its_share(declare: Declare, log: Path) -> None:
     """The first has done a dozen units when the second is ready."""
     workers = Workers(declare(**ONE_CELL_UNITS), log)
