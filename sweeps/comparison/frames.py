@@ -4,6 +4,7 @@ One row per cell: `sweep`, `trial`, `kind`, `dataset`, `protocol`, `shots`, `see
 per metric (accuracies in percent).
 """
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from dualpt.sweeps.ledger.mlflow import Ledger
 
 
+ONE_DRAW = re.compile(r"one draw of (\d+) shots for all seeds")
+"""In what imported features say of themselves (`dualpt.core.features.imported.make_import`)."""
 DATA_NOTES = "data notes"
 """Key of a frame's `attrs`: what its sweep recorded of its datasets (`DataNotes`)."""
 SEARCH_RECORD = "search"
@@ -87,6 +90,10 @@ def cells_frame(
             frame[key] = None
     noted = read_data_notes(data_notes)
     remember_titles(noted.titles, noted.methods)
+    for dataset, notes in noted.notes.items() if not frame.empty else ():
+        for said in filter(None, map(ONE_DRAW.search, notes)):  # their validation images differ, and so their samples
+            drawn = (frame["dataset"] == dataset) & (frame["shots"] == int(said[1]))
+            frame.loc[drawn, "sample"] = f"the only draw of {dataset}"
     frame.attrs[DATA_NOTES] = noted
     frame.attrs[SEARCH_RECORD] = read_search_record(search)
     frame.attrs[LAUNCH_STATUS] = status

@@ -1,5 +1,6 @@
 """Several sweeps in one table: the same grid or none, namesakes told apart, shared cells shown once."""
 
+import json
 from typing import Any
 
 import pandas as pd
@@ -116,3 +117,15 @@ def test_cells_that_never_began_have_every_column_that_is_asked_for() -> None:
     assert frame[list(BACKBONE_PARAMS)].isna().all(axis=None)
     assert published_for(select({"mine": frame}))
     assert cells_frame("mine", [], [], BACKBONE_PARAMS).empty
+
+
+def test_a_single_draw_is_known_by_what_its_features_say() -> None:
+    """As `make_import` words it; validation images are drawn by seed, so the samples' fingerprints differ."""
+    never = [MissingCell("coop", "baseline", "few-shot", "EuroSAT", k, seed) for k in (4, 16) for seed in (1, 2)]
+    notes = json.dumps(
+        {"notes": {"EuroSAT": ["features: one draw of 16 shots for all seeds, and fewer are drawn of it"]}}
+    )
+    frame = cells_frame("mine", [], never, data_notes=notes)
+    assert frame["sample"].isna().tolist() == [True, True, False, False]
+    assert frame["sample"].nunique() == 1
+    assert cells_frame("mine", [], [], data_notes=notes).empty
