@@ -21,7 +21,9 @@ from rich.table import Table
 
 from benchmarks.machinery import finished_sweep, help_time, launch_overhead
 from benchmarks.measuring import Row, Run
+from benchmarks.packs import packed_cells
 from benchmarks.preparing import prepared_root
+from benchmarks.recording import recording
 from benchmarks.reporting import reporting
 from benchmarks.text_steps import MAIN, MINI, class_lists, positions, text_step
 from benchmarks.training_steps import local_alignment, replicas, training_step
@@ -38,6 +40,8 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Run], list[Row]]]] = {
         local_alignment,
     ),
     "replicas": ("Replicas against solo steps", replicas),
+    "packs": ("Packs of methods on frozen features against one cell at a time", packed_cells),
+    "recording": ("Dealing and recording, without training", recording),
     "help": ("Start-up", help_time),
     "launch": ("Overhead of a launch", launch_overhead),
     "reporting": ("A worker that reports while it trains", reporting),
@@ -50,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=BENCHMARKS, action="append", help="may be given several times")
     parser.add_argument("--quick", action="store_true", help="tiny models, once")
+    parser.add_argument("--full", action="store_true", help="all 5,500 cells of `packs`, not the 500 of the default")
     parser.add_argument("--markdown", action="store_true", help="print Markdown tables")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of torch")
@@ -58,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads)
-    run = Run(repeats=1 if given.quick else given.repeats, quick=given.quick, clock=given.clock)
+    run = Run(repeats=1 if given.quick else given.repeats, quick=given.quick, clock=given.clock, full=given.full)
     console = Console()
     machine = _machine(run)
     console.print(" · ".join(f"{key} {value}" for key, value in machine.items()), highlight=False)

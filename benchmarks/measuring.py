@@ -33,6 +33,8 @@ class Run:
     """Tiny models and counts: shows that everything runs, and measures nothing worth quoting."""
     clock: Clock
     """`cpu` sums the time of this process's threads: what is left to measure on a machine that others use too."""
+    full: bool = False
+    """Every cell of the benchmarks that run a tenth of them by default."""
 
     def side_by_side(self, variants: Mapping[str, Callable[[], object]]) -> dict[str, list[float]]:
         """Seconds of every variant, each run once to warm up and then in turns, so that a busy moment hits all."""
