@@ -11,6 +11,7 @@ from typing import Protocol, get_args
 
 import torch
 from filelock import Timeout
+from torch import Tensor
 
 from dualpt.core.arrays import Beside, ImageFeatures
 from dualpt.core.clip.backbone import Backbone
@@ -86,7 +87,24 @@ class FeatureStore:
         progress: Progress | None = None,
         norms: bool = False,
     ) -> ImageFeatures:
-        """Features of `items` in their order; images without stored features are encoded first.
+        """Features of `items` in their order, in one view: see `views`."""
+        (features,) = self.views(backbone, dataset, image_root, items, local, [view], progress, norms)
+        return features
+
+    def views(
+        self,
+        backbone: Backbone,
+        dataset: str,
+        image_root: Path,
+        items: Sequence[Item],
+        local: Beside | None,
+        views: Sequence[View | None],
+        progress: Progress | None = None,
+        norms: bool = False,
+    ) -> list[ImageFeatures]:
+        """Features of `items` in their order, in each view; images without stored features are encoded first.
+
+        Whether an image is still the one that was encoded is asked once, and not once per view.
 
         Args:
             backbone: what encodes them.
@@ -94,7 +112,7 @@ class FeatureStore:
             image_root: folder that the items' paths are relative to.
             items: labelled images.
             local: which local features, or hidden ones; None for global ones alone.
-            view: None for the plain centre crop, or a random crop and flip.
+            views: None for the plain centre crop, or a random crop and flip.
             progress: called after every file that is written, here or by another process that is waited for.
             norms: whether the norms of raw features are read; images stored without them are encoded again.
 
@@ -103,18 +121,36 @@ class FeatureStore:
             StorageError: the disk is full or can't be written; what was written before is kept.
         """
         images = self._keys(image_root, items)
+        labels = torch.tensor([item.label for item in items], dtype=torch.int64)
+        return [
+            self._in_view(backbone, dataset, image_root, images, labels, local, view, progress, norms) for view in views
+        ]
+
+    def _in_view(
+        self,
+        backbone: Backbone,
+        dataset: str,
+        image_root: Path,
+        images: Sequence[ImageKey],
+        labels: Tensor,
+        local: Beside | None,
+        view: View | None,
+        progress: Progress | None,
+        norms: bool,
+    ) -> ImageFeatures:
         folder = self._folder_for(backbone, dataset, images, local, view, norms)
-        if norms and (older := len(folder.missing(images, norms)) - len(folder.missing(images))):
+        missing = folder.missing(images, norms)
+        if missing and norms and (older := len(missing) - len(folder.missing(images))):
             logger.warning(OLDER, folder.path, older)
-        while missing := folder.missing(images, norms):
+        while missing:
             try:
                 with folder.locked(WAIT_SECONDS):
                     self._fill(folder, backbone, image_root, images, local, view, progress, norms)
             except Timeout:
                 if progress is not None:
                     progress(len(images) - len(missing), len(images))
+            missing = folder.missing(images, norms)
         folder.note_use()
-        labels = torch.tensor([item.label for item in items], dtype=torch.int64)
         global_features, local_features = folder.read(images)
         lengths = folder.norms(images) if norms else None
         return ImageFeatures(global_features, local_features if local else None, labels, lengths)

@@ -97,7 +97,8 @@ def support_of(parts: FrozenParts, pack: Sequence[CellInputs], data: Sequence[Ce
     data = [inputs.data for inputs in pack] if data is None else data
     device = parts.device_of(first)
     pool, samples = pool_of([one.train for one in data])
-    views = [Images.of(parts.features(setting, first.source, pool, view), device) for view in parts.train_views(first)]
+    stored = parts.views(setting, first.source, pool, parts.train_views(first))
+    views = [Images.of(features, device) for features in stored]
     rows = samples.to(device)
     return Support(
         images=_gathered(views, rows),

@@ -223,19 +223,32 @@ class FrozenParts:
         view: View | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> ImageFeatures:
-        """Features of the items in order: imported ones, or from the store, computed where they are missing."""
+        """Features of the items in order, in one view: see `views`."""
+        (features,) = self.views(setting, dataset, items, [view], progress)
+        return features
+
+    def views(
+        self,
+        setting: Setting,
+        dataset: Dataset,
+        items: tuple[Item, ...],
+        views: Sequence[View | None],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[ImageFeatures]:
+        """Features of the items in order, in each view: imported, or stored, computed where they are missing."""
+        norms = reads_norms(setting)
         if dataset.is_imported:
-            crop = None if view is None else view.number
-            return self._rows_of(dataset).features(items, crop, reads_norms(setting))
-        return self._store.features(
+            rows = self._rows_of(dataset)
+            return [rows.features(items, None if view is None else view.number, norms) for view in views]
+        return self._store.views(
             self._backbone_of(setting),
             dataset.name,
             dataset.image_root,
             items,
             local=beside_of(setting),
-            view=view,
+            views=views,
             progress=progress,
-            norms=reads_norms(setting),
+            norms=norms,
         )
 
     def raw_text(self, inputs: CellInputs, part: str) -> Tensor:
@@ -265,8 +278,7 @@ class FrozenParts:
         """The training pool: stored views, or pixels encoded again at every step where augmentation is online."""
         if not (stored := train_views(setting)):
             return OnlineTrainImages(self._backbone_of(setting), dataset.image_root, pool, local_kind(setting))
-        views = [self.features(setting, dataset, pool, view) for view in stored]
-        return CachedTrainImages(views, [item.path for item in pool], self._device)
+        return CachedTrainImages(self.views(setting, dataset, pool, stored), [item.path for item in pool], self._device)
 
     def _test_set(self, inputs: CellInputs, name: str) -> TestSet:
         images = self.features(inputs.cell.setting, inputs.dataset_of(name), inputs.data.tests[name])
