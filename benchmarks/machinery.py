@@ -21,7 +21,8 @@ from benchmarks.measuring import Row, Run, counted, duration
 from dualpt.core.inputs.key import cell_key
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.search_spaces.sweep_file import check_sweep
-from dualpt.sweeps.launching.launch import draw_mini_datasets, launch
+from dualpt.sweeps.launching.before_training import draw_mini_datasets
+from dualpt.sweeps.launching.launch import launch
 from dualpt.sweeps.ledger.contents import cell_params, cell_tags
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.planning.plan import TrialPlan, plan_sweep

@@ -16,7 +16,7 @@ from dualpt.core.cell import Cell
 from dualpt.core.data.catalog import MINI_GRID
 from dualpt.core.running.cell_runner import CellRunner
 from dualpt.search_spaces.sweep_file import check_sweep
-from dualpt.sweeps.launching.launch import draw_mini_datasets
+from dualpt.sweeps.launching.before_training import draw_mini_datasets
 from dualpt.sweeps.planning.plan import into_packs, plan_sweep
 from dualpt.sweeps.records import KeyedCell
 

@@ -10,7 +10,7 @@ from benchmarks.machinery import REPOSITORY
 from benchmarks.measuring import Row, Run, ratio
 from dualpt.core.running.cell_runner import CellRunner
 from dualpt.search_spaces.sweep_file import check_sweep
-from dualpt.sweeps.launching.launch import draw_mini_datasets
+from dualpt.sweeps.launching.before_training import draw_mini_datasets
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.planning.plan import plan_sweep
 from dualpt.sweeps.records import TrialCell

@@ -6,7 +6,8 @@ from pathlib import Path
 from rich.console import Console
 
 from dualpt.search_spaces.ablation import LoadedAblation
-from dualpt.sweeps.launching.launch import draw_mini_datasets, launch
+from dualpt.sweeps.launching.before_training import draw_mini_datasets
+from dualpt.sweeps.launching.launch import launch
 from dualpt.sweeps.launching.preview import dry_run as show_plan
 
 

@@ -137,7 +137,8 @@ def sweep(
         say_reading(file)
     from dualpt.search_spaces.overrides import parse_overrides
     from dualpt.search_spaces.sweep_file import load_sweep
-    from dualpt.sweeps.launching.launch import draw_mini_datasets, launch
+    from dualpt.sweeps.launching.before_training import draw_mini_datasets
+    from dualpt.sweeps.launching.launch import launch
     from dualpt.sweeps.launching.outcome import report
     from dualpt.sweeps.launching.preview import dry_run as show_plan
     from dualpt.sweeps.launching.preview import simulate as show_simulation

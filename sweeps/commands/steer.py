@@ -102,19 +102,20 @@ def note(
         list[str] | None,
         typer.Argument(
             metavar="[TRIAL|CELL] TEXT",
-            help="TRIAL, or a cell as TRIAL/DATASET/SHOTS/SEED; the text in quotes, '' removes it.",
+            help="TRIAL, or a cell as TRIAL/DATASET/SHOTS/SEED; the text in quotes.",
             autocompletion=recorded_trials,
         ),
     ] = None,
     tag: Annotated[
         list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="A tag; without a value it is removed.")
     ] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Take the text away; TRIAL or CELL alone then.")] = False,
     store: Store = DEFAULT_STORE,
 ) -> None:
     """Write a note or tags on a sweep, a trial or a cell: shown in status, compare --candidates, board and report."""
     from dualpt.sweeps.steering.noting import note as note_it
 
-    _say(note_it(store, name, words or [], tag or []))
+    _say(note_it(store, name, [*(words or []), ""] if remove else words or [], tag or []))
 
 
 @app.command(epilog="Example: [bold]dualpt rename demo demo-2026[/]")

@@ -1,6 +1,7 @@
 """A launch from the command to its outcome.
 
-- `launch`: plans a sweep, checks its inputs, and runs a driver; `driver`: trains through outages, budget and signals
+- `launch`: plans a sweep, sees what is left, and runs a driver; `driver`: trains through outages, budget and signals
+- `before_training`: stores and inputs examined, features computed; `declaring`: study and ledger opened
 - `steered`: what users ask of a running launch, carried out
 - `earlier_launches`: what the stores hold before; `again`: a launch from the store alone
 - `outcome`: what came of it, in closing lines; `ending`: exit codes; `notify`: the user's command that hears of it

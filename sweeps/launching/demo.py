@@ -9,7 +9,8 @@ from dualpt import search_spaces
 from dualpt.core.results import TEST_ACCURACY
 from dualpt.search_spaces.sweep_file import load_sweep
 from dualpt.sweeps.comparison.compare import compare_sweeps
-from dualpt.sweeps.launching.launch import draw_mini_datasets, launch
+from dualpt.sweeps.launching.before_training import draw_mini_datasets
+from dualpt.sweeps.launching.launch import launch
 
 FIGURE = Path("outputs/demo-curves.png")
 TABLE = Path("outputs/demo-table.md")

@@ -7,7 +7,7 @@ by name, and a pack that was cut off goes on from its checkpoint.
 import contextlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -16,12 +16,11 @@ from rich.markup import escape
 from dualpt.core.cell import Cell
 from dualpt.core.errors import UserError
 from dualpt.core.inputs.key import cell_key
-from dualpt.core.inputs.reading import CellInputs, mini_datasets_of
-from dualpt.core.mini.grid import ensure_mini_grid, is_drawn
-from dualpt.search_spaces.parameters import SHOTS
 from dualpt.search_spaces.points import StartPoint
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.dispatch.progress import SweepProgress
+from dualpt.sweeps.launching.before_training import check_and_prepare, corner_cells, examine_stores
+from dualpt.sweeps.launching.declaring import open_dispatcher
 from dualpt.sweeps.launching.earlier_launches import (
     cells_on_record,
     left_as_they_are,
@@ -36,8 +35,8 @@ from dualpt.sweeps.launching.notify import notifier_of
 from dualpt.sweeps.launching.outcome import LaunchOutcome, launch_outcome, report
 from dualpt.sweeps.ledger.launch_record import LaunchRecord, launch_record
 from dualpt.sweeps.planning.data_notes import DataNotes, ReadNotes, data_notes
-from dualpt.sweeps.planning.plan import SweepPlan, TrialPlan, count, grid_cells, judged_cells, plan_sweep
-from dualpt.sweeps.stores import StoreUnavailable, examine, examine_study, is_new, masked, only_launch
+from dualpt.sweeps.planning.plan import SweepPlan, count, plan_sweep
+from dualpt.sweeps.stores import StoreUnavailable, is_new, masked, only_launch
 
 if TYPE_CHECKING:
     from dualpt.core.running.cell_runner import CellRunner
@@ -97,27 +96,16 @@ def launch(
         for remark in (*sweep.remarks, *set_aside(sweep, key)):
             say(escape(remark))
         _begin_alone(file.run.tracking_uri, file.name, shown)
-        recorded = cells_on_record(file.run.tracking_uri, file.name)
-        stopped = _stopped(file.run.tracking_uri, file.name, shown.note, restart=restart_stopped)
-        finished = {row.key for row in recorded if row.finished}
-        only = None
-        if only_failed:
-            only = frozenset(row.key for row in recorded if row.status == "FAILED")
-            sweep = without_new_candidates(sweep, recorded)
-            plan = plan_sweep(sweep)
-        own = [row for row in recorded if row.finished]
-        left = plan.without({ref.identity for ref in stopped})
-        skipped = left_as_they_are(sweep, key, stopped)
-        missing = count(left, own, own if study_fits(sweep, key) else [], key, skipped).missing
+        left = _what_is_left(sweep, plan, key, shown.note, only_failed=only_failed, restart_stopped=restart_stopped)
+        sweep, plan = left.sweep, left.plan
         noted = notes(sweep, plan)  # after the keys, which read the images
-        if missing:
+        if left.missing:
             for line in noted.lines():
                 shown.note(escape(line))
-            shown.step(f"cells missing: {missing}; loading PyTorch")
-            wanted = only.__contains__ if only is not None else lambda key: key not in finished
-            _check_and_prepare(sweep, left, wanted, runner, key, shown)
+            shown.step(f"cells missing: {left.missing}; loading PyTorch")
+            check_and_prepare(sweep, left.unstopped, left.wanted, runner, key, shown)
         shown.step("creating the ledger" if is_new(file.run.tracking_uri) else "opening the ledger")
-        driver = _open_driver(sweep, plan, runner, key, shown, start_points, only, noted, launched)
+        driver = _open_driver(sweep, plan, runner, key, shown, start_points, left.only, noted, launched)
         with notifier.telling_errors(lambda: shown.state):
             driver.run()
         with contextlib.suppress(StoreUnavailable):  # the next launch finds them
@@ -127,6 +115,52 @@ def launch(
         report(outcome, console)
     notifier.ended(outcome, shown.state)
     return outcome
+
+
+@dataclass(frozen=True)
+class _Left:
+    """What a launch finds to do."""
+
+    sweep: LoadedSweep
+    """With `--only-failed`, without candidates that haven't begun."""
+    plan: SweepPlan
+    unstopped: SweepPlan
+    """The plan without the trials that users have stopped."""
+    finished: frozenset[str]
+    """Keys of the cells on record."""
+    only: frozenset[str] | None
+    """Keys of the only cells that may be trained; None is all."""
+    missing: int
+    """Cells to train."""
+
+    def wanted(self, key: str) -> bool:
+        """Whether the cell of a key is to be trained."""
+        return key in self.only if self.only is not None else key not in self.finished
+
+
+def _what_is_left(
+    sweep: LoadedSweep,
+    plan: SweepPlan,
+    key: Callable[[Cell], str],
+    note: Callable[[str], None],
+    *,
+    only_failed: bool,
+    restart_stopped: bool,
+) -> _Left:
+    """Compare the plan with what is on record."""
+    uri, name = sweep.file.run.tracking_uri, sweep.file.name
+    recorded = cells_on_record(uri, name)
+    stopped = _stopped(uri, name, note, restart=restart_stopped)
+    only = None
+    if only_failed:
+        only = frozenset(row.key for row in recorded if row.status == "FAILED")
+        sweep = without_new_candidates(sweep, recorded)
+        plan = plan_sweep(sweep)
+    finished = [row for row in recorded if row.finished]
+    unstopped = plan.without({ref.identity for ref in stopped})
+    skipped = left_as_they_are(sweep, key, stopped)
+    missing = count(unstopped, finished, finished if study_fits(sweep, key) else [], key, skipped).missing
+    return _Left(sweep, plan, unstopped, frozenset(row.key for row in finished), only, missing)
 
 
 def _stopped(uri: str, name: str, note: Callable[[str], None], *, restart: bool) -> "list[TrialRef]":
@@ -213,144 +247,6 @@ def _deliver_artifacts(uri: str, note: Callable[[str], None]) -> None:
         )
 
 
-def examine_stores(sweep: LoadedSweep) -> None:
-    """Find whether the sweep can be recorded where it says. Writes nothing.
-
-    Raises:
-        UserError: its tracking store or its study cannot be used.
-    """
-    run = sweep.file.run
-    examine(run.tracking_uri)
-    if sweep.file.search is not None:
-        examine_study(run.study_storage)
-
-
-def draw_mini_datasets(sweep: LoadedSweep, *, console: Console, progress: bool = True) -> None:
-    """Draw the sweep's mini datasets that are not on disk, with progress; cell keys would draw them silently."""
-    if sweep.reference.data.features is not None:
-        return
-    for root, names in mini_datasets_of(map(CellInputs, grid_cells(sweep, sweep.reference))).items():
-        with SweepProgress(console, enabled=progress) as shown:
-            if not all(is_drawn(root, name) for name in names):
-                shown.step("drawing the mini datasets")
-            ensure_mini_grid(root, names, shown.preparing)
-
-
-def _check_and_prepare(
-    sweep: LoadedSweep,
-    plan: SweepPlan,
-    wanted: Callable[[str], bool],
-    make_runner: "Callable[[], CellRunner]",
-    key: Callable[[Cell], str],
-    shown: SweepProgress,
-) -> None:
-    """Find every fault of the inputs before anything is written, then compute features while one process runs.
-
-    Args:
-        wanted: whether the cell of a key is to be trained.
-
-    On a cluster, features are left to the workers: they have the accelerators, and disks of their own.
-    """
-    cells = [cell for baseline in plan.baselines for cell in baseline.cells]
-    if sweep.file.search is not None:
-        cells += [*judged_cells(sweep, sweep.reference), *grid_cells(sweep, sweep.reference)]
-    runner = make_runner()
-    shown.step("checking every dataset, setting and weight")
-    runner.check([*cells, *_corner_cells(sweep)])
-    if not os.environ.get("RAY_ADDRESS"):
-        shown.step("encoding images that have no features yet")
-        runner.prepare([cell for cell in cells if wanted(key(cell))], shown.preparing)
-
-
-def _corner_cells(sweep: LoadedSweep) -> list[Cell]:
-    """The reference's cells with each parameter at each of its ends, one per dataset: bounds may not fit the data."""
-    corners: list[Cell] = []
-    for parameter in sweep.space:
-        if parameter.key == SHOTS:
-            continue
-        switched_on = {key: allowed[0] for key, allowed in parameter.when.items()}
-        for end in parameter.ends:
-            setting = sweep.reference.with_values({**switched_on, parameter.key: end}, source="search.space")
-            by_dataset = {cell.dataset: cell for cell in judged_cells(sweep, setting)}
-            corners += by_dataset.values()
-    return corners
-
-
-def open_dispatcher(
-    sweep: LoadedSweep,
-    plan: SweepPlan,
-    recorded: "Sequence[CellRow]",
-    key: Callable[[Cell], str],
-    shown: SweepProgress,
-    ledger: "Ledger | None" = None,
-    start_points: Sequence[StartPoint] = (),
-    noted: DataNotes | None = None,
-    only: frozenset[str] | None = None,
-    launched: LaunchRecord | None = None,
-) -> "Dispatcher":
-    """Open the study and the ledger; both are created here, before any worker can look.
-
-    Args:
-        noted: what is to be recorded of the sweep's datasets.
-        only: keys of the only cells that may be trained; None is all.
-        launched: what is to be recorded of how it is launched.
-    """
-    from dualpt.sweeps.dispatch.dispatcher import Dispatcher
-    from dualpt.sweeps.dispatch.interfaces import NO_CANDIDATES, CandidateSource
-    from dualpt.sweeps.launching.mlflow_page import show_trials_first
-    from dualpt.sweeps.ledger.fixed_setting import fixed_text, fixed_values
-    from dualpt.sweeps.ledger.mlflow import Ledger
-    from dualpt.sweeps.planning.declared import declaration
-    from dualpt.sweeps.planning.search_record import recorded_search
-    from dualpt.sweeps.racing import NO_RACE, Race, race_of
-    from dualpt.sweeps.search import Candidates, study_change
-
-    ledger = ledger or Ledger(sweep.file.run.tracking_uri)
-    candidates: CandidateSource = NO_CANDIDATES
-    race: Race = NO_RACE
-    stopped = stopped_trials(sweep.file.run.tracking_uri, sweep.file.name)
-    if (search := sweep.file.search) is not None:
-        judged = judged_cells(sweep, sweep.reference)
-        # By key: when images, descriptions or numerics change, candidates are judged again.
-        judged_keys = [key(cell) for cell in judged]
-        if (change := study_change(sweep, judged_keys)) is not None and not change.same_space:
-            ledger.set_candidates_aside(ledger.experiment(sweep.file.name))
-            stopped = [ref for ref in stopped if ref.kind != "search"]
-        names = [ref.name for ref in stopped if ref.kind == "search"]
-        candidates = Candidates(sweep, search, judged_keys, start_points, names)
-        race = race_of(search, len({cell.dataset for cell in judged}))
-
-    def declare(selected: Sequence[TrialPlan] = ()) -> None:
-        row = ledger.sweep_row(dispatcher.experiment)
-        before = row.declared if row is not None else ""
-        ledger.declare(dispatcher.sweep_run, declaration(sweep, plan, before, selected))
-        if noted is not None:
-            ledger.describe_data(dispatcher.sweep_run, noted.recorded(row.data_notes if row is not None else ""))
-        ledger.mark_fixed(dispatcher.sweep_run, fixed_text(sweep))
-        if launched is not None:
-            ledger.record_launch(dispatcher.sweep_run, launched, fixed_values(sweep))
-            show_trials_first(sweep, ledger, dispatcher.experiment, shown)
-        if search is not None:
-            ledger.mark_search(dispatcher.sweep_run, recorded_search(search, row))
-
-    dispatcher = Dispatcher(
-        sweep,
-        plan,
-        ledger,
-        recorded,
-        key,
-        shown,
-        candidates=candidates,
-        race=race,
-        only=only,
-        # with fixed shots, what will be selected is known now
-        on_selection=declare if sweep.file.searches_shots else lambda selected: None,
-        stopped=stopped,
-    )
-    declare()
-    return dispatcher
-
-
 def _open_driver(
     sweep: LoadedSweep,
     plan: SweepPlan,
@@ -369,5 +265,5 @@ def _open_driver(
         recorded = cells_on_record(sweep.file.run.tracking_uri, sweep.file.name)
         return open_dispatcher(sweep, plan, recorded, key, shown, ledger, start_points, noted, only, launched)
 
-    cells = [*(cell for baseline in plan.baselines for cell in baseline.cells), *_corner_cells(sweep)]
+    cells = [*(cell for baseline in plan.baselines for cell in baseline.cells), *corner_cells(sweep)]
     return Driver(sweep.file, reopen, runner, heaviest_pack(cells), shown)

@@ -13,6 +13,7 @@ from dualpt.core.files.locations import leaving_no_trace
 from dualpt.core.inputs.key import cell_key
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.console import readable_seconds
+from dualpt.sweeps.launching.before_training import draw_mini_datasets, examine_stores
 from dualpt.sweeps.launching.earlier_launches import (
     cells_on_record,
     finished_anywhere,
@@ -23,7 +24,6 @@ from dualpt.sweeps.launching.earlier_launches import (
     stopped_trials,
     study_fits,
 )
-from dualpt.sweeps.launching.launch import draw_mini_datasets, examine_stores
 from dualpt.sweeps.planning.data_notes import DataNotes, ReadNotes, data_notes
 from dualpt.sweeps.planning.durations import RecordedSeconds, TimeEstimate, cost_params, left_to_train, settings_of
 from dualpt.sweeps.planning.plan import PlanCounts, SweepPlan, count, plan_sweep

@@ -157,7 +157,8 @@ def sweep(file: str | Path, *, progress: bool = False, only_failed: bool = False
     """
     from dualpt.search_spaces.shipped import shipped_or_path
     from dualpt.search_spaces.sweep_file import load_sweep
-    from dualpt.sweeps.launching.launch import draw_mini_datasets, launch
+    from dualpt.sweeps.launching.before_training import draw_mini_datasets
+    from dualpt.sweeps.launching.launch import launch
 
     without_telemetry()
     read_files_again()

@@ -59,7 +59,7 @@ def _read(target: Target, words: Sequence[str], *, tagged: bool) -> tuple[Place,
     match list(words):
         case [] if tagged:
             return whole, None
-        case [where] if tagged:
+        case [where] if where and tagged:
             return _place(target, where), None
         case [text]:
             return whole, text

@@ -13,7 +13,7 @@ from benchmarks.shaped_data import write_shaped_root
 from dualpt.core.running.cell_runner import CellRunner
 from dualpt.search_spaces.sweep_file import load_sweep
 from dualpt.sweeps.dispatch.progress import SweepProgress
-from dualpt.sweeps.launching.launch import open_dispatcher
+from dualpt.sweeps.launching.declaring import open_dispatcher
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.planning.plan import plan_sweep
 from dualpt.sweeps.workers.worker import train_pack

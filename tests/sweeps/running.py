@@ -9,8 +9,8 @@ from rich.console import Console
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.dispatch.dispatcher import Dispatcher
 from dualpt.sweeps.dispatch.progress import SweepProgress
+from dualpt.sweeps.launching.declaring import open_dispatcher as open_for
 from dualpt.sweeps.launching.earlier_launches import cells_on_record
-from dualpt.sweeps.launching.launch import open_dispatcher as open_for
 from dualpt.sweeps.launching.outcome import LaunchOutcome
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.planning.plan import plan_sweep

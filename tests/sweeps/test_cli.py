@@ -189,14 +189,14 @@ def test_a_sweep_says_what_came_of_it_without_progress_too(
 ) -> None:
     outcome = finished("demo", trained=2, reused=1)
 
-    def launch(sweep: object, *, console: Console, progress: bool, only_failed: bool) -> LaunchOutcome:
+    def launch(sweep: object, *, console: Console, progress: bool, **asked: bool) -> LaunchOutcome:
         if progress:
             report(outcome, console)
         return outcome
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("dualpt.sweeps.launching.launch.launch", launch)
-    monkeypatch.setattr("dualpt.sweeps.launching.launch.draw_mini_datasets", lambda *words, **more: None)
+    monkeypatch.setattr("dualpt.sweeps.launching.before_training.draw_mini_datasets", lambda *words, **more: None)
     printed = io.StringIO()
     monkeypatch.setattr("dualpt.sweeps.commands.running.out", Console(file=printed, width=120))
     with pytest.raises(SystemExit) as ended:

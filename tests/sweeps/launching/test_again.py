@@ -15,7 +15,7 @@ from dualpt.search_spaces.shipped import shipped_ablation_or_path
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.search_spaces.sweep_file import load_sweep
 from dualpt.sweeps.launching.again import ablation_again, sweep_again
-from dualpt.sweeps.launching.launch import open_dispatcher
+from dualpt.sweeps.launching.declaring import open_dispatcher
 from dualpt.sweeps.ledger.launch_record import launch_record
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.moving.move import export_sweep, import_archive

@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 from rich.console import Console
 
 from dualpt.sweeps.dispatch.progress import SweepProgress
-from dualpt.sweeps.launching.launch import open_dispatcher
+from dualpt.sweeps.launching.declaring import open_dispatcher
 from dualpt.sweeps.launching.mlflow_page import page_of
 from dualpt.sweeps.ledger.launch_record import launch_record
 from dualpt.sweeps.ledger.trials_page import FILTER, KIND_TAG, MODELS, ORDER, SHARED_TAG

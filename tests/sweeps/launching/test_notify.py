@@ -12,8 +12,9 @@ from rich.console import Console
 from dualpt.core.errors import UserError
 from dualpt.sweeps.dispatch.progress import SweepProgress
 from dualpt.sweeps.launching import notify
+from dualpt.sweeps.launching.declaring import open_dispatcher
 from dualpt.sweeps.launching.earlier_launches import cells_on_record
-from dualpt.sweeps.launching.launch import launch, open_dispatcher
+from dualpt.sweeps.launching.launch import launch
 from dualpt.sweeps.launching.notify import Notifier, notifier_of, run_command
 from dualpt.sweeps.planning.plan import plan_sweep
 from tests.sweeps import running

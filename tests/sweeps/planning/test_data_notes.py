@@ -20,7 +20,7 @@ from dualpt.sweeps.comparison.labels import column_title
 from dualpt.sweeps.comparison.selection import select
 from dualpt.sweeps.comparison.tables import comparison
 from dualpt.sweeps.dispatch.progress import SweepProgress
-from dualpt.sweeps.launching.launch import open_dispatcher
+from dualpt.sweeps.launching.declaring import open_dispatcher
 from dualpt.sweeps.ledger.contents import LONGEST_TAG
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.planning.data_notes import DataNotes, data_notes, read_data_notes

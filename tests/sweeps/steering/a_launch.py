@@ -12,8 +12,8 @@ import yaml
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.search_spaces.sweep_file import load_sweep
 from dualpt.sweeps.dispatch.dispatcher import Dispatcher
+from dualpt.sweeps.launching.declaring import open_dispatcher
 from dualpt.sweeps.launching.earlier_launches import cells_on_record
-from dualpt.sweeps.launching.launch import open_dispatcher
 from dualpt.sweeps.launching.steered import Steering
 from dualpt.sweeps.ledger.heartbeat import Heartbeat
 from dualpt.sweeps.ledger.launch_record import launch_record

@@ -45,7 +45,7 @@ def test_notes_are_shown_where_their_sweep_trial_or_cell_is(store: str) -> None:
     row = next(row for row in ledger.trials(experiment) if row.ref.name == "trial-001")
     with ledger.calls() as client:
         assert client.get_run(row.ref.run_id).data.tags[NOTE_TAG] == "two lines", "MLflow shows it"
-    assert say(store, "trial-001", "", "--tag", "keep=") == "small/trial-001: no note"
+    assert say(store, "trial-001", "--remove", "--tag", "keep=") == "small/trial-001: no note"
     with ledger.calls() as client:
         assert NOTE_TAG not in client.get_run(row.ref.run_id).data.tags
 

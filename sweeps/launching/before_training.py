@@ -1,0 +1,82 @@
+"""What is done before anything is written: stores and inputs are examined, mini datasets drawn, features computed."""
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from dualpt.core.cell import Cell
+from dualpt.core.inputs.reading import CellInputs, mini_datasets_of
+from dualpt.core.mini.grid import ensure_mini_grid, is_drawn
+from dualpt.search_spaces.parameters import SHOTS
+from dualpt.search_spaces.sweep import LoadedSweep
+from dualpt.sweeps.dispatch.progress import SweepProgress
+from dualpt.sweeps.planning.plan import SweepPlan, grid_cells, judged_cells
+from dualpt.sweeps.stores import examine, examine_study
+
+if TYPE_CHECKING:
+    from dualpt.core.running.cell_runner import CellRunner
+
+
+def examine_stores(sweep: LoadedSweep) -> None:
+    """Find whether the sweep can be recorded where it says. Writes nothing.
+
+    Raises:
+        UserError: its tracking store or its study cannot be used.
+    """
+    run = sweep.file.run
+    examine(run.tracking_uri)
+    if sweep.file.search is not None:
+        examine_study(run.study_storage)
+
+
+def draw_mini_datasets(sweep: LoadedSweep, *, console: Console, progress: bool = True) -> None:
+    """Draw the sweep's mini datasets that are not on disk, with progress; cell keys would draw them silently."""
+    if sweep.reference.data.features is not None:
+        return
+    for root, names in mini_datasets_of(map(CellInputs, grid_cells(sweep, sweep.reference))).items():
+        with SweepProgress(console, enabled=progress) as shown:
+            if not all(is_drawn(root, name) for name in names):
+                shown.step("drawing the mini datasets")
+            ensure_mini_grid(root, names, shown.preparing)
+
+
+def check_and_prepare(
+    sweep: LoadedSweep,
+    plan: SweepPlan,
+    wanted: Callable[[str], bool],
+    make_runner: "Callable[[], CellRunner]",
+    key: Callable[[Cell], str],
+    shown: SweepProgress,
+) -> None:
+    """Find every fault of the inputs before anything is written, then compute features while one process runs.
+
+    Args:
+        wanted: whether the cell of a key is to be trained.
+
+    On a cluster, features are left to the workers: they have the accelerators, and disks of their own.
+    """
+    cells = [cell for baseline in plan.baselines for cell in baseline.cells]
+    if sweep.file.search is not None:
+        cells += [*judged_cells(sweep, sweep.reference), *grid_cells(sweep, sweep.reference)]
+    runner = make_runner()
+    shown.step("checking every dataset, setting and weight")
+    runner.check([*cells, *corner_cells(sweep)])
+    if not os.environ.get("RAY_ADDRESS"):
+        shown.step("encoding images that have no features yet")
+        runner.prepare([cell for cell in cells if wanted(key(cell))], shown.preparing)
+
+
+def corner_cells(sweep: LoadedSweep) -> list[Cell]:
+    """The reference's cells with each parameter at each of its ends, one per dataset: bounds may not fit the data."""
+    corners: list[Cell] = []
+    for parameter in sweep.space:
+        if parameter.key == SHOTS:
+            continue
+        switched_on = {key: allowed[0] for key, allowed in parameter.when.items()}
+        for end in parameter.ends:
+            setting = sweep.reference.with_values({**switched_on, parameter.key: end}, source="search.space")
+            by_dataset = {cell.dataset: cell for cell in judged_cells(sweep, setting)}
+            corners += by_dataset.values()
+    return corners
