@@ -209,7 +209,7 @@ def _unknown(name: str, own: Mapping[str, DatasetInfo]) -> UserError:
     """Titles and folders are what people remember of a dataset, and are suggested by its registry name."""
     if name in GRIDS:
         return UserError(f"'{name}' stands for {len(GRIDS[name])} datasets; name one of them, as '{GRIDS[name][0]}'")
-    infos = (*_DATASETS.values(), *own.values())
+    infos = (*own.values(), *_DATASETS.values())  # of two with one title, the built-in one is meant
     others = {word: info.name for info in infos for word in (info.folder, info.title)}
     hint = nearest(name, [*others, *(info.name for info in infos)], others)
     listed = "`dualpt data check` lists the mini grid; with --root DATA, the real ones and yours"

@@ -91,7 +91,8 @@ def cells(context: typer.Context, typed: str) -> list[str]:
         rows = _reader(context).read_cells(sweep, params=())
     except UserError:
         return []
-    places = [(sweep, *place_of(row)) for row in rows if row.finished]
+    in_order = sorted(rows, key=lambda row: (row.shots, row.seed))  # those of a pack end in the same millisecond
+    places = [(sweep, *place_of(row)) for row in in_order if row.finished]
     begun = ["/".join(place[:depth]) + "/" * (depth < 5) for place in places for depth in range(2, 6)]
     further = [word for word in dict.fromkeys(begun) if word.startswith(typed) and word != typed]
     return [word for word in further if not any(word.startswith(shorter) for shorter in further if shorter != word)]

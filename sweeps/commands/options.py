@@ -39,8 +39,9 @@ Study = Annotated[str, typer.Option("--study", help="Optuna study storage, for t
 
 
 def say_reading(file: str) -> None:
-    """The first line of a launch: what reads the file and plans takes seconds to load."""
-    out.print(f"  [dim]reading {escape(file)}[/]", highlight=False)
+    """Tell whoever waits at a terminal that something happens: what reads the file and plans takes seconds to load."""
+    if out.is_terminal:
+        out.print(f"  [dim]reading {escape(file)}[/]", highlight=False)
 
 
 def whole_numbers(text: str, option: str) -> list[int]:

@@ -37,7 +37,7 @@ def draw_mini_datasets(sweep: LoadedSweep, *, console: Console, progress: bool =
         return
     for root, names in mini_datasets_of(map(CellInputs, grid_cells(sweep, sweep.reference))).items():
         with SweepProgress(console, enabled=progress) as shown:
-            if not all(is_drawn(root, name) for name in names):
+            if console.is_terminal and not all(is_drawn(root, name) for name in names):
                 shown.step("drawing the mini datasets")
             ensure_mini_grid(root, names, shown.preparing)
 

@@ -8,6 +8,7 @@ import pytest
 import dualpt
 from dualpt.core.errors import UserError
 from dualpt.core.method_catalog import load_method
+from dualpt.sweeps.launching import before_training
 from dualpt.sweeps.launching import launch as launching
 from dualpt.sweeps.notebook.calls import Trained, sweep, train
 from dualpt.sweeps.tools.train import cells_of
@@ -82,7 +83,7 @@ def test_a_sweep_is_launched_quietly_and_read_from_its_own_store(
         return finished("small", trained=16)
 
     monkeypatch.setattr(launching, "launch", record)
-    monkeypatch.setattr(launching, "draw_mini_datasets", lambda *_, **__: None)
+    monkeypatch.setattr(before_training, "draw_mini_datasets", lambda *_, **__: None)
     run = declared.file.run
     found = sweep(
         "mini-grid", name="small", trials=3, run__tracking_uri=run.tracking_uri, run__study_storage=run.study_storage
