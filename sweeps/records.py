@@ -195,6 +195,8 @@ class SweepRow:
     """From what to what it is being renamed (JSON: `from`, `to`); empty where that is done."""
     noted: str = ""
     """What users have noted of it (`dualpt.sweeps.ledger.contents.noted_in`), as of trials and cells."""
+    queued: int = 0
+    """Candidates that users have cloned and no launch has taken yet."""
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,8 @@ def make_claim(
     from dualpt.sweeps.claiming.page import to_markdown
 
     check_metric(metric)
-    files = [] if output is None else [output.with_suffix(suffix) for suffix in (".md", ".json")]
+    printed = output is None or output == Path("-")
+    files = [] if output is None or printed else [output.with_suffix(suffix) for suffix in (".md", ".json")]
     for file in files:
         check_file(file, "--output")
     reader = open_reader(store)
@@ -136,7 +137,7 @@ def make_claim(
     for file, text in zip(files, texts, strict=False):
         _write(file, text)
         console.print(f"  claim: {file}", highlight=False, markup=False)
-    if not files:
+    if printed:
         print(texts[as_json])
 
 

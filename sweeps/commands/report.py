@@ -48,7 +48,8 @@ def claim(
     metric: Annotated[str | None, typer.Option(help="The protocol's own by default.")] = None,
     protocol: Annotated[str | None, typer.Option(help="Needed where the sweep holds cells of several.")] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write FILE.md and FILE.json, in place of printing.")
+        Path | None,
+        typer.Option("--output", "-o", help="Write FILE.md and FILE.json; - is stdout, as without it."),
     ] = None,
     as_json: Json = False,
     store: Store = DEFAULT_STORE,

@@ -42,6 +42,20 @@ def stopped_trials(uri: str, name: str) -> "list[TrialRef]":
     return [] if experiment is None else reader.stopped_trials(experiment)
 
 
+def queued_candidates(uri: str, name: str) -> list[str]:
+    """A line on the candidates that users have cloned since the last launch, if any: they are beyond the plan."""
+    if is_new(uri):
+        return []
+    from dualpt.sweeps.ledger.opening import open_reader
+
+    reader = open_reader(uri)
+    experiment = reader.find_experiment(name)
+    row = None if experiment is None else reader.sweep_row(experiment)
+    if row is None or not row.queued:
+        return []
+    return [f"candidates that `dualpt clone` has queued, tried beyond this plan: {row.queued}"]
+
+
 def refuse_another_file(sweep: LoadedSweep) -> None:
     """Let no file take over the experiment of another.
 

@@ -18,6 +18,7 @@ from dualpt.sweeps.launching.earlier_launches import (
     cells_on_record,
     finished_anywhere,
     left_as_they_are,
+    queued_candidates,
     refuse_another_file,
     selected_before,
     set_aside,
@@ -81,7 +82,8 @@ def _show_plan(
     everywhere = finished_anywhere(uri, cost_params(settings_of(sweep, plan)))
     counts = count(plan, everywhere, own, key, left_as_they_are(sweep, key, stopped))
     time = RecordedSeconds(everywhere, sweep.reference.data.folder).estimate(left_to_train(sweep, counts.left))
-    noted, said = notes(sweep, plan), [*sweep.remarks, *set_aside(sweep, key)]
+    noted = notes(sweep, plan)
+    said = [*sweep.remarks, *set_aside(sweep, key), *queued_candidates(uri, sweep.file.name)]
     if as_json:
         extra: dict[str, Any] = {"notes": [*said, *noted.lines()]}
         if features is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from dualpt.core.cell import Cell
 from dualpt.core.config import Setting
 from dualpt.sweeps import records
+from dualpt.sweeps.ledger.launch_requests import requests_in
 from dualpt.sweeps.records import CellRow, KeyedCell, SweepRow, TrialRef, TrialRow
 
 if TYPE_CHECKING:
@@ -176,6 +177,7 @@ def read_sweep(run: Any, description: str) -> SweepRow:
         search=tags.get(records.SEARCH_TAG, ""),
         renaming=tags.get(records.RENAMING_TAG, ""),
         noted=noted_in(tags),
+        queued=sum(asked.verb == "clone" and not asked.answer for asked in requests_in(tags)),
     )
 
 

@@ -70,7 +70,6 @@ class Candidates:
         Raises:
             UserError: the study's storage cannot be used.
         """
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._sweep, self._search, self._base = sweep, search, sweep.base()
         self._study, before = open_study(sweep, fingerprint(list(judged)))
         self._running: dict[int, optuna.Trial] = {}

@@ -125,6 +125,7 @@ def open_storage(uri: str, *, to_write: bool = True) -> BaseStorage:
     Raises:
         UserError: it cannot be used; one line says why.
     """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     uri = absolute_uri(uri)
     examine_study(uri)
     try:

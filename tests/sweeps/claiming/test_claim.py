@@ -166,6 +166,15 @@ class Reader:
         return SWEEP
 
 
+def test_a_dash_is_stdout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(claiming, "open_reader", lambda _: Reader())
+    words = dict.fromkeys(("method", "baseline", "shots", "metric", "protocol"))
+    make_claim(Console(quiet=True), "mine", **words, output=Path("-"), as_json=False, store="none")  # type: ignore[arg-type]
+    assert capsys.readouterr().out.startswith("# Claimed: best of the sweep is above CoOp")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_both_files_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claiming, "open_reader", lambda _: Reader())
     words = dict.fromkeys(("method", "baseline", "shots", "metric", "protocol"))

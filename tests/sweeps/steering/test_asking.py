@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from dualpt.sweeps.launching.earlier_launches import queued_candidates
 from dualpt.sweeps.launching.status import status_of
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.steering.cloning import clone
@@ -52,11 +53,14 @@ def test_a_clone_waits_for_the_next_launch(folder: Path, log: Path) -> None:
     done = answer(("clone", "small", "best", f"{WEIGHT}=4.5", "--store", uri))
     assert done.code == 0, done.error
     assert "no launch runs it: the next one tries the candidate (dualpt sweep --again small)" in done.out
+    (line,) = queued_candidates(uri, "small")
+    assert line.endswith("beyond this plan: 1")
     with running(sweep) as launch:
         launch.steering.carry_out(launch.dispatcher)
         finish(launch.dispatcher, sweep, log)
     (cell,) = shown(sweep, lambda row: row.trial == "trial-002")
     assert (cell.params[WEIGHT], cell.finished) == ("4.5", True)
+    assert queued_candidates(uri, "small") == []
 
 
 def test_refusals_are_one_line(folder: Path, log: Path) -> None:
