@@ -101,7 +101,7 @@ class RecordedSweep:
         """One row per candidate of the search, the best first; empty where nothing was searched.
 
         Columns: mean `val/accuracy` over its finished cells, its `standard_error` over them, `cells` begun, of which
-        `finished`, whether a race has `pruned` it, a user has `stopped` it, and it is `selected`, and the settings in
+        `finished`, whether a race has `pruned` it, it is `selected`, and a user has `stopped` it, and the settings in
         which candidates differ. Test accuracy takes no part in a search and is in `cells` alone.
         """
         own = self.cells[self.cells["kind"] == "search"] if len(self.cells) else self.cells
@@ -114,8 +114,8 @@ class RecordedSweep:
         frame["finished"] = done.size().reindex(frame.index, fill_value=0)
         shown = {row.ref.name: row for row in self.trials if row.ref.kind == "search" and not row.superseded}
         frame["pruned"] = [name in shown and shown[name].pruned for name in frame.index]
-        frame["stopped"] = [name in shown and shown[name].stopped for name in frame.index]
         frame["selected"] = frame.index == self.best
+        frame["stopped"] = [name in shown and shown[name].stopped for name in frame.index]
         settings = self.settings.loc[frame.index]
         varied = [key for key in settings if settings[key].nunique(dropna=False) > 1]
         return frame.join(settings[varied]).sort_values(VAL_ACCURACY, ascending=False, kind="stable")
