@@ -25,6 +25,8 @@ METADATA = "import"
 CHECKSUM = "content_sha256"
 """Metadata key of the hash of everything in the file (`dualpt.core.files.tensor_file`)."""
 VERSION = 1
+ONE_DRAW = "one draw of {shots} shots for all seeds"
+"""The note of an import that came with a single draw, by which tables know that its seeds say nothing about draws."""
 
 
 @dataclass(frozen=True)

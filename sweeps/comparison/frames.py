@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from dualpt.core.data.catalog import MINI_GRID, REAL_GRID
+from dualpt.core.data.imported_split import ONE_DRAW
 from dualpt.core.errors import UserError
 from dualpt.sweeps.comparison.labels import remember_titles
 from dualpt.sweeps.ledger.opening import open_reader
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from dualpt.sweeps.ledger.mlflow import Ledger
 
 
-ONE_DRAW = re.compile(r"one draw of (\d+) shots for all seeds")
-"""In what imported features say of themselves (`dualpt.core.features.imported.make_import`)."""
+SHOTS_OF_ONE_DRAW = re.compile(ONE_DRAW.format(shots=r"(\d+)"))
+"""In what imported features say of themselves."""
 DATA_NOTES = "data notes"
 """Key of a frame's `attrs`: what its sweep recorded of its datasets (`DataNotes`)."""
 SEARCH_RECORD = "search"
@@ -91,7 +92,7 @@ def cells_frame(
     noted = read_data_notes(data_notes)
     remember_titles(noted.titles, noted.methods)
     for dataset, notes in noted.notes.items() if not frame.empty else ():
-        for said in filter(None, map(ONE_DRAW.search, notes)):  # their validation images differ, and so their samples
+        for said in filter(None, map(SHOTS_OF_ONE_DRAW.search, notes)):  # validation images differ, and so samples
             drawn = (frame["dataset"] == dataset) & (frame["shots"] == int(said[1]))
             frame.loc[drawn, "sample"] = f"the only draw of {dataset}"
     frame.attrs[DATA_NOTES] = noted

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dualpt.core.clip.architectures import joint_width
 from dualpt.core.data.catalog import DatasetInfo
-from dualpt.core.data.imported_split import METADATA, ImportedSplit, StoredDraw, find_import, import_file
+from dualpt.core.data.imported_split import METADATA, ONE_DRAW, ImportedSplit, StoredDraw, find_import, import_file
 from dualpt.core.data.splits import PARTS, Split
 from dualpt.core.errors import UserError
 from dualpt.core.features.imported.cache_checks import (
@@ -202,7 +202,7 @@ def _notes(cache: Cache, train: TrainingRows, declared: Declared, raw: bool) -> 
         notes.append(ONE_ROW if train.crops is None else f"{ONE_ROW}, {len(train.crops)} of which are there too")
     if not train.complete:
         most = max(draw.shots for draw in train.draws)
-        notes.append(f"one draw of {most} shots for all seeds" + (", and fewer are drawn of it" if most > 1 else ""))
+        notes.append(ONE_DRAW.format(shots=most) + (", and fewer are drawn of it" if most > 1 else ""))
     if cache.text is not None:
         notes.append(f"text features of {Path(cache.text_place).name}, normalised")
     if not raw:
