@@ -17,6 +17,11 @@ MASKED = "***"
 COMMANDS = {"sweep": "dualpt sweep", "ablation": "dualpt ablate"}
 
 
+def command_again(name: str, record: LaunchRecord | None) -> str:
+    """What launches a recorded sweep or ablation once more; `record` is of its last launch, if any was kept."""
+    return f"{COMMANDS['sweep' if record is None else record.kind]} --again {name}"
+
+
 def sweep_again(name: str, overrides: Mapping[str, Any]) -> LoadedSweep:
     """The sweep as its last launch declared it, with overrides over that.
 
@@ -49,7 +54,7 @@ def _declared(name: str, overrides: Mapping[str, Any], kind: str) -> tuple[dict[
         )
     if record.kind != kind:
         article = "an" if record.kind == "ablation" else "a"
-        raise UserError(f"'{name}' is {article} {record.kind}; use `{COMMANDS[record.kind]} --again {name}`")
+        raise UserError(f"'{name}' is {article} {record.kind}; use `{command_again(name, record)}`")
     document = {**_at_home(record, store), "name": name}  # the sweep may have been renamed since
     if MASKED in str(document["run"].get("study_storage", "")) and STUDY not in overrides:
         raise UserError(f"'{name}' on record: passwords are not kept; give {STUDY}=…")

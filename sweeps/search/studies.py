@@ -173,14 +173,13 @@ def _name_metrics(study: optuna.Study) -> None:
 
 def _set_aside(study: optuna.Study, storage: BaseStorage) -> None:
     """Keep a study's history under another name."""
-    kept = _free_name(study.study_name, storage)
-    optuna.copy_study(
-        from_study_name=study.study_name,
-        from_storage=storage,
-        to_storage=storage,
-        to_study_name=kept,
-    )
-    optuna.delete_study(study_name=study.study_name, storage=storage)
+    move_study(study.study_name, _free_name(study.study_name, storage), storage)
+
+
+def move_study(name: str, to: str, storage: BaseStorage) -> None:
+    """Give a study another name. Optuna renames nothing: it is copied, and deleted once the copy is complete."""
+    optuna.copy_study(from_study_name=name, from_storage=storage, to_storage=storage, to_study_name=to)
+    optuna.delete_study(study_name=name, storage=storage)
 
 
 def _free_name(name: str, storage: BaseStorage) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import optuna
 from optuna.storages import BaseStorage
 
-from dualpt.sweeps.search.studies import open_storage
+from dualpt.sweeps.search.studies import move_study, open_storage
 from dualpt.sweeps.stores import is_new
 
 
@@ -34,8 +34,6 @@ def studies_of(uri: str, sweep: str) -> list[Study]:
 def rename_studies(uri: str, old: str, new: str) -> None:
     """Give a sweep's studies its new name. What a kill has left half copied is copied again by the next call.
 
-    Optuna renames nothing: a study is copied, and deleted once the copy is complete.
-
     Raises:
         UserError: the storage cannot be used.
     """
@@ -46,8 +44,7 @@ def rename_studies(uri: str, old: str, new: str) -> None:
     for name in names:
         renamed = new + name.removeprefix(old)
         _delete(renamed, storage)
-        optuna.copy_study(from_study_name=name, from_storage=storage, to_storage=storage, to_study_name=renamed)
-        _delete(name, storage)
+        move_study(name, renamed, storage)
 
 
 def delete_studies(uri: str, sweep: str) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dualpt.core.errors import UserError
 from dualpt.search_spaces.sweep import SweepFile
 from dualpt.sweeps.comparison.frames import open_ledger
+from dualpt.sweeps.launching.again import command_again
+from dualpt.sweeps.ledger.launch_record import record_from
 from dualpt.sweeps.search.study_upkeep import rename_studies, studies_of
 from dualpt.sweeps.steering.study_places import study_storage
 from dualpt.sweeps.steering.targets import Target, named_sweep
@@ -44,9 +46,10 @@ def rename(
         target.ledger.rename(target.experiment, new, progress)
         target.ledger.mark_renaming(target.row.run_id, "")
     completed = "" if begun is None else ": what had been cut off is complete"
+    again = command_again(new, record_from(target.row.launched))
     return [
         f"{old} is {new} now{completed}",
-        f"go on with: dualpt sweep --again {new}; sweep files keep their name: give name={new}, or change it there",
+        f"go on with: {again}; sweep files keep their name: give name={new}, or change it there",
     ]
 
 

@@ -1,7 +1,7 @@
 """`dualpt stop`: a sweep finishes what is in training and ends, or a trial gets no further cell."""
 
 from dualpt.core.errors import UserError
-from dualpt.sweeps.launching.again import COMMANDS
+from dualpt.sweeps.launching.again import command_again
 from dualpt.sweeps.ledger.launch_record import record_from
 from dualpt.sweeps.ledger.launch_requests import Request, asker
 from dualpt.sweeps.steering.asking import ask
@@ -56,5 +56,4 @@ def _restart(target: Target) -> str:
 
 def _again(target: Target) -> str:
     """The command that launches it again."""
-    record = record_from(target.row.launched)
-    return f"{COMMANDS[record.kind if record is not None else 'sweep']} --again {target.name}"
+    return command_again(target.name, record_from(target.row.launched))
