@@ -30,7 +30,7 @@ from dualpt.sweeps.comparison.tables import Entry, shots_text
 from dualpt.sweeps.comparison.values import method_values
 from dualpt.sweeps.ledger.launch_record import record_from
 from dualpt.sweeps.ledger.opening import open_reader
-from dualpt.sweeps.outputs import check_file
+from dualpt.sweeps.outputs import STDOUT, check_file, write_document
 from dualpt.sweeps.planning.declared import missing_cells
 from dualpt.sweeps.records import CellRow, SweepRow
 
@@ -126,7 +126,7 @@ def make_claim(
     from dualpt.sweeps.claiming.page import to_markdown
 
     check_metric(metric)
-    printed = output is None or output == Path("-")
+    printed = output is None or output == STDOUT
     files = [] if output is None or printed else [output.with_suffix(suffix) for suffix in (".md", ".json")]
     for file in files:
         check_file(file, "--output")
@@ -135,7 +135,7 @@ def make_claim(
     page = claim_of(rows, sweep, method=method, baseline=baseline, shots=shots, metric=metric, protocol=protocol)
     texts = [to_markdown(page), page.document()]
     for file, text in zip(files, texts, strict=False):
-        _write(file, text)
+        write_document(text, file, "--output")
         console.print(f"  claim: {file}", highlight=False, markup=False)
     if printed:
         print(texts[as_json])
@@ -318,11 +318,3 @@ def _limits_of(words: Sequence[str], methods: Mapping[str, PairedResult]) -> lis
 
 def _compare_command(name: str, baseline: Side, shots: int, protocol: str) -> str:
     return f"dualpt compare {name} --baseline {baseline.method} --shots {shots} --protocol {protocol}"
-
-
-def _write(file: Path, text: str) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"--output: {file} cannot be written ({error.strerror})") from None

@@ -65,19 +65,10 @@ def select(
         found = ", ".join(f"'{name}' has {word}" for name, word in protocols.items())
         raise UserError(f"the sweeps differ in protocol ({found}): compare one with --protocol, or fewer sweeps")
     rules = {name: own for name, cells in chosen.items() if (own := _rules(cells))}
-    if len(set(rules.values())) > 1 and not mix_selections:
-        found = ", ".join(f"'{name}' has {' and '.join(words)}" for name, words in rules.items())
-        raise UserError(
-            f"the sweeps differ in selection ({found}), and one saw more images than another: compare fewer sweeps, or "
-            "set them side by side with --mix-selections"
-        )
     draws = {name: own for name, cells in chosen.items() if (own := _draws(cells))}
-    if len(set(draws.values())) > 1 and not mix_selections:
-        found = ", ".join(f"'{name}' has {' and '.join(words)}" for name, words in draws.items())
-        raise UserError(
-            f"the sweeps differ in how classes are drawn ({found}): compare fewer sweeps, or set them side by side "
-            "with `dualpt compare --mix-selections`"
-        )
+    if not mix_selections:
+        _refuse_mixed(rules, "selection", ", and one saw more images than another")
+        _refuse_mixed(draws, "how classes are drawn")
     grids = {name: grid_of(cells) for name, cells in chosen.items()}
     if len(grids) > 1:
         chosen = _on_common_grid(chosen, grids) if common else _on_equal_grids(chosen, grids)
@@ -100,6 +91,23 @@ def select(
         searches={name: search_of(frame, shown) for name, frame in frames.items()},
         remarks=tuple(remarks),
     )
+
+
+def _refuse_mixed(words: Mapping[str, tuple[str, ...]], what: str, so: str = "") -> None:
+    """
+    Args:
+        words: sweep name -> what it has.
+        what: in which the sweeps differ, and `so`, what follows from it.
+
+    Raises:
+        UserError: they differ.
+    """
+    if len(set(words.values())) > 1:
+        found = ", ".join(f"'{name}' has {' and '.join(own)}" for name, own in words.items())
+        raise UserError(
+            f"the sweeps differ in {what} ({found}){so}: compare fewer sweeps, or set them side by side with "
+            "--mix-selections"
+        )
 
 
 def _of_protocol(name: str, frame: pd.DataFrame, protocol: str | None) -> pd.DataFrame:

@@ -17,40 +17,47 @@ from dualpt.sweeps.planning.plan import judged_cells
 from dualpt.sweeps.stores import is_new, masked
 
 if TYPE_CHECKING:
+    from dualpt.sweeps.ledger.reading import SweepReader
     from dualpt.sweeps.records import CellRow, SweepRow, TrialRef
+
+
+def _recorded(uri: str, name: str) -> "tuple[SweepReader, str] | None":
+    """What reads the store, and the sweep's experiment in it; None where there is no store or no such sweep yet."""
+    if is_new(uri):
+        return None
+    from dualpt.sweeps.ledger.opening import open_reader
+
+    reader = open_reader(uri)
+    experiment = reader.find_experiment(name)
+    return None if experiment is None else (reader, experiment)
 
 
 def cells_on_record(uri: str, name: str) -> "list[CellRow]":
     """The sweep's recorded cells; none where there is no store or no such sweep yet."""
-    if is_new(uri):
+    if (found := _recorded(uri, name)) is None:
         return []
-    from dualpt.sweeps.ledger.opening import open_reader
-
-    reader = open_reader(uri)
-    experiment = reader.find_experiment(name)
-    return [] if experiment is None else reader.shown_cells(experiment)
+    reader, experiment = found
+    return reader.shown_cells(experiment)
 
 
 def stopped_trials(uri: str, name: str) -> "list[TrialRef]":
     """The sweep's trials that users have stopped; none where there is no store or no such sweep yet."""
-    if is_new(uri):
+    if (found := _recorded(uri, name)) is None:
         return []
-    from dualpt.sweeps.ledger.opening import open_reader
+    reader, experiment = found
+    return reader.stopped_trials(experiment)
 
-    reader = open_reader(uri)
-    experiment = reader.find_experiment(name)
-    return [] if experiment is None else reader.stopped_trials(experiment)
+
+def _row_on_record(uri: str, name: str) -> "SweepRow | None":
+    if (found := _recorded(uri, name)) is None:
+        return None
+    reader, experiment = found
+    return reader.sweep_row(experiment)
 
 
 def queued_candidates(uri: str, name: str) -> list[str]:
     """A line on the candidates that users have cloned since the last launch, if any: they are beyond the plan."""
-    if is_new(uri):
-        return []
-    from dualpt.sweeps.ledger.opening import open_reader
-
-    reader = open_reader(uri)
-    experiment = reader.find_experiment(name)
-    row = None if experiment is None else reader.sweep_row(experiment)
+    row = _row_on_record(uri, name)
     if row is None or not row.queued:
         return []
     return [f"candidates that `dualpt clone` has queued, tried beyond this plan: {row.queued}"]
@@ -66,11 +73,8 @@ def refuse_another_file(sweep: LoadedSweep) -> None:
     if is_new(uri):
         return
     from dualpt.sweeps.ledger.fixed_setting import refuse_other_file
-    from dualpt.sweeps.ledger.opening import open_reader
 
-    reader = open_reader(uri)
-    experiment = reader.find_experiment(sweep.file.name)
-    row = None if experiment is None else reader.sweep_row(experiment)
+    row = _row_on_record(uri, sweep.file.name)
     if row is not None:
         refuse_half_renamed(row)
     refuse_other_file(sweep, "" if row is None else row.fixed)

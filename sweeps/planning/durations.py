@@ -42,8 +42,8 @@ COST_OPTIONS = ("views", "key_views", "epochs", "steps", "batch_size")
 """Names of such options among those of methods on frozen features."""
 FORM_KEY, FORM_OPTIONS = "alignment.local_form", frozenset({"alignment.ot_iterations"})
 """A cost that comes and goes with a form: where the form is searched, it is too."""
-LOW, HIGH = 0.1, 0.9
-"""Quantiles that bound the spread of an estimate."""
+TENTHS = 10
+"""The spread of an estimate leaves out the quickest and the slowest tenth."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,12 @@ class TimeEstimate:
         """This, and a share of a cell of whose shape cells took `taken` seconds; none of them: it is unknown."""
         if not taken:
             return replace(self, unknown=self.unknown + share)
-        ordered = sorted(taken)
+        bounds = statistics.quantiles(taken, n=TENTHS, method="inclusive") if len(taken) > 1 else taken
         return replace(
             self,
-            seconds=self.seconds + share * statistics.fmean(ordered),
-            low=self.low + share * _quantile(ordered, LOW),
-            high=self.high + share * _quantile(ordered, HIGH),
+            seconds=self.seconds + share * statistics.fmean(taken),
+            low=self.low + share * bounds[0],
+            high=self.high + share * bounds[-1],
             known=self.known + share,
         )
 
@@ -199,11 +199,3 @@ def _shape(params: Mapping[str, str], searched: frozenset[str]) -> frozenset[tup
     ignored = searched | FORM_OPTIONS if FORM_KEY in searched else searched
     decisive = (own.union(COST_KEYS) - ignored) & params.keys()
     return frozenset((key, params[key]) for key in decisive)
-
-
-def _quantile(ordered: Sequence[float], share: float) -> float:
-    """Linear interpolation between the values next to a share of them, as `numpy.quantile` does."""
-    place = share * (len(ordered) - 1)
-    below = int(place)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (place - below) * (ordered[above] - ordered[below])

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from dualpt.core.errors import UserError
+from dualpt.core.files.locations import write_atomically
 from dualpt.core.learned.coop_checkpoint import import_checkpoint, origin_of
 from dualpt.core.learned.coop_export import checkpoint_file, epochs_of, loading_options, trainer_of
 from dualpt.core.learned.prompts import LearnedPrompts, save_prompts
@@ -74,7 +75,7 @@ def export_prompts(
     file = folder / MODEL_FOLDER / f"model.pth.tar-{epochs_of(learned)}"
     content = checkpoint_file(learned)
     check_file(file, "--out")
-    _write(file, content)
+    write_atomically(file, content, "name another folder by --out")
     done = learned.cell
     console.print(
         f"{file}: {done.dataset}, {done.protocol}, {done.shots} shots, seed {done.seed}",
@@ -90,15 +91,3 @@ def export_prompts(
         highlight=False,
         soft_wrap=True,
     )
-
-
-def _write(file: Path, content: bytes) -> None:
-    partial = file.with_name(f"{file.name}.partial")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        partial.replace(file)
-    except OSError as error:
-        raise UserError(f"--out: {file} cannot be written ({error.strerror})") from None
-    finally:
-        partial.unlink(missing_ok=True)

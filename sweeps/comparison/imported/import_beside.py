@@ -44,7 +44,7 @@ class Imported:
         by_seed = self._by_seed(method, metric, shots, dataset)
         if None in by_seed:
             return Entry(by_seed[None], self._stated_spread(method, metric, shots, dataset), 0)
-        return Entry.over_seeds(np.array(list(by_seed.values()))) if by_seed else None
+        return _entry_of(by_seed)
 
     def average(self, method: str, metric: str, shots: int, datasets: Sequence[str]) -> Entry | None:
         """Over datasets, of which none may be missing; by seed where all have the same seeds. H is that of averages."""
