@@ -21,12 +21,12 @@ from rich.table import Table
 
 from benchmarks.machinery import finished_sweep, help_time, launch_overhead
 from benchmarks.measuring import Row, Run
-from benchmarks.packs import packed_cells
-from benchmarks.preparing import prepared_root
-from benchmarks.recording import recording
-from benchmarks.reporting import reporting
-from benchmarks.text_steps import MAIN, MINI, class_lists, positions, text_step
-from benchmarks.training_steps import local_alignment, replicas, training_step
+from benchmarks.ratios.packs import packed_cells
+from benchmarks.ratios.preparing import prepared_root
+from benchmarks.ratios.recording import recording
+from benchmarks.ratios.reporting import reporting
+from benchmarks.ratios.text_steps import MAIN, MINI, class_lists, positions, text_step
+from benchmarks.ratios.training_steps import local_alignment, replicas, training_step
 
 RESULTS = Path("build/bench.json")
 

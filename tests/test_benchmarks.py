@@ -7,7 +7,7 @@ import torch
 
 from benchmarks import __main__ as benchmarks
 from benchmarks.class_shapes import real_class_shapes
-from benchmarks.gpu import main as gpu
+from benchmarks.gpu.steps import main as gpu
 from dualpt.core.prompts.grouping import common_beginning
 
 

@@ -12,6 +12,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 ARCHITECTURE = (REPOSITORY / "docs" / "architecture.md").read_text()
 CONTRACTS = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
 FLOORS = ("core", "search_spaces", "sweeps")
+BESIDE = ("benchmarks",)
+"""What stands beside the floors, and has rooms as well."""
 MOST_MODULES = 15
 """In one folder, so that `ls` can be read."""
 
@@ -49,7 +51,7 @@ def rooms(floor: str) -> set[str]:
 
 
 def packages() -> list[Path]:
-    return sorted(path.parent for floor in FLOORS for path in (REPOSITORY / floor).rglob("__init__.py"))
+    return sorted(path.parent for floor in (*FLOORS, *BESIDE) for path in (REPOSITORY / floor).rglob("__init__.py"))
 
 
 def modules(folder: Path) -> list[str]:

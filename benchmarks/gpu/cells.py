@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.shaped_data import PREFIX, TRAIN
+from benchmarks.gpu.shaped_data import PREFIX, TRAIN
 from dualpt.core.config import Precision
 from dualpt.core.recipes import resolve_recipe
 from dualpt.sweeps.ledger.opening import open_reader
@@ -26,7 +26,7 @@ SHOTS, SEEDS = (1, 2, 4, 8, 16), (1, 2, 3)
 EPOCHS = (4, 14)
 """Of the two launches. Even at one step per epoch the fourth captures the graph, so that isn't in the difference; ten
 more write one checkpoint, as every ten do."""
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 Launch = Callable[[Path], None]
 """Runs a sweep file in its folder to its end."""

@@ -5,7 +5,7 @@ from itertools import count
 import pytest
 import torch
 
-from benchmarks.stopwatch import HostClock, ImpossibleShareError, Timer
+from benchmarks.gpu.stopwatch import HostClock, ImpossibleShareError, Timer
 
 CPU = torch.device("cpu")
 

@@ -6,12 +6,12 @@ from functools import partial
 import pytest
 import torch
 
-from benchmarks import gpu
 from benchmarks.class_shapes import real_class_shapes
-from benchmarks.gpu import Case, GpuBench
-from benchmarks.stopwatch import Timer
+from benchmarks.gpu import steps
+from benchmarks.gpu.steps import Case, GpuBench
+from benchmarks.gpu.stopwatch import Timer
 from dualpt.core.clip.backbone import load_backbone
-from tests.benchmarks.test_stopwatch import Takes
+from tests.benchmarks.gpu.test_stopwatch import Takes
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def bench(backbone, stopwatch, datasets=("EuroSAT",), size=64):
 
 
 def test_a_step_s_share_is_of_the_operations_counted(backbone, monkeypatch, capsys):
-    monkeypatch.setattr(gpu, "STEPS", (Case("EuroSAT", 1), Case("EuroSAT", 2, 2, "ot"), Case("ImageNet", 1)))
+    monkeypatch.setattr(steps, "STEPS", (Case("EuroSAT", 1), Case("EuroSAT", 2, 2, "ot"), Case("ImageNet", 1)))
     timed = bench(backbone, Takes(1e-3), size=2048)
     timed.print_steps()
     _, _, one, four, note = capsys.readouterr().out.strip().splitlines()
@@ -37,10 +37,10 @@ def test_a_step_s_share_is_of_the_operations_counted(backbone, monkeypatch, caps
 
 
 def test_an_impossible_share_ends_the_run(monkeypatch):
-    monkeypatch.setattr(gpu, "STEPS", (Case("EuroSAT", 1),))
-    monkeypatch.setattr(gpu.Timer, "rate_flops", 1)
+    monkeypatch.setattr(steps, "STEPS", (Case("EuroSAT", 1),))
+    monkeypatch.setattr(steps.Timer, "rate_flops", 1)
     with pytest.raises(SystemExit, match=r"benchmarks.gpu: .*% of the measured rate"):
-        gpu.main(["--device", "cpu", "--quick", "--precision", "fp32"])
+        steps.main(["--device", "cpu", "--quick", "--precision", "fp32"])
 
 
 def test_coop_s_own_step_runs_beside_ours_on_every_list(backbone, capsys):
@@ -51,7 +51,7 @@ def test_coop_s_own_step_runs_beside_ours_on_every_list(backbone, capsys):
 
 
 def test_gradients_are_compared_with_those_in_float32(monkeypatch, capsys):
-    monkeypatch.setattr(gpu, "GRADIENTS", (Case("EuroSAT", 2),))
+    monkeypatch.setattr(steps, "GRADIENTS", (Case("EuroSAT", 2),))
     bench(load_backbone("mini-clip", "random", "bf16", torch.device("cpu")), Takes(1.0)).print_gradients()
     distance, same = re.search(r"\| ([\d.e-]+) \| (yes|NO) \|", capsys.readouterr().out).groups()
     assert 1e-5 < float(distance) < 0.1
@@ -71,6 +71,6 @@ def test_the_grid_is_estimated_from_every_dataset(backbone, capsys):
 
 def test_kernels_are_asked_for_while_prompts_are_made_and_no_longer(monkeypatch):
     monkeypatch.setenv("DUALPT_GPU_KERNELS", "triton")
-    with gpu.kernels("torch"):
-        assert gpu.os.environ["DUALPT_GPU_KERNELS"] == "torch"
-    assert gpu.os.environ["DUALPT_GPU_KERNELS"] == "triton"
+    with steps.kernels("torch"):
+        assert steps.os.environ["DUALPT_GPU_KERNELS"] == "torch"
+    assert steps.os.environ["DUALPT_GPU_KERNELS"] == "triton"

@@ -26,10 +26,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.class_shapes import Names, real_class_shapes
-from benchmarks.gpu_cells import SHOTS, CellsRun, print_cells
+from benchmarks.gpu.cells import SHOTS, CellsRun, print_cells
+from benchmarks.gpu.shaped_data import write_shaped_root
+from benchmarks.gpu.stopwatch import ImpossibleShareError, Timer
 from benchmarks.problems import BATCH, Problem
-from benchmarks.shaped_data import write_shaped_root
-from benchmarks.stopwatch import ImpossibleShareError, Timer
 from dualpt.core.clip.backbone import Backbone, load_backbone
 from dualpt.core.config import LocalForm
 from dualpt.core.data.catalog import dataset_info
@@ -69,7 +69,9 @@ GRADIENTS = (Case("Caltech101", 2), Case("ImageNet", 1), Case("StanfordCars", 2)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--backbone", default=None, help="an open_clip architecture, with random weights")
     parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="bf16")
@@ -257,7 +259,3 @@ def _steps(dataset: str, shots: int, n_classes: int) -> int:
     images = shots * n_classes
     recipe = resolve_recipe("coop", dataset=dataset, shots=shots, n_images=images)
     return recipe.epochs * steps_per_epoch(images, recipe.batch_size)
-
-
-if __name__ == "__main__":
-    main()

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from benchmarks.gpu_cells import EPOCHS, CellsRun, epoch_seconds, extra_seconds, print_cells, recipe_epochs
-from benchmarks.shaped_data import write_shaped_root
+from benchmarks.gpu.cells import EPOCHS, CellsRun, epoch_seconds, extra_seconds, print_cells, recipe_epochs
+from benchmarks.gpu.shaped_data import write_shaped_root
 from dualpt.core.running.cell_runner import CellRunner
 from dualpt.search_spaces.sweep_file import load_sweep
 from dualpt.sweeps.dispatch.progress import SweepProgress
@@ -68,6 +68,6 @@ def test_cells_that_failed_end_the_benchmark(tmp_path, monkeypatch):
     run = CellsRun(tmp_path, ["shaped-EuroSAT"], "mini-clip", "fp32")
     failed = SimpleNamespace(finished=False, failure="no memory")
     reader = SimpleNamespace(read_cells=lambda name: [failed])
-    monkeypatch.setattr("benchmarks.gpu_cells.open_reader", lambda store: reader)
+    monkeypatch.setattr("benchmarks.gpu.cells.open_reader", lambda store: reader)
     with pytest.raises(SystemExit, match="1 cells did not finish, the first: no memory"):
         run.rows(4)

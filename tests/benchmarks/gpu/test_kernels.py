@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-gpu_kernels = pytest.importorskip("benchmarks.gpu_kernels", reason="Triton comes with torch on Linux alone")
+gpu_kernels = pytest.importorskip("benchmarks.gpu.kernels", reason="Triton comes with torch on Linux alone")
 
 
 @pytest.mark.slow

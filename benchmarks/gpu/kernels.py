@@ -1,7 +1,7 @@
 """The project's GPU kernels compiled for a GPU that need not be there: registers, spills and shared memory of each.
 
-    python -m benchmarks.gpu_kernels                  for compute capability 9.0 (H100, H200)
-    python -m benchmarks.gpu_kernels --capability 80  for 8.0 (A100)
+    python -m benchmarks.gpu.kernels                  for compute capability 9.0 (H100, H200)
+    python -m benchmarks.gpu.kernels --capability 80  for 8.0 (A100)
 
 Sizes are those of ViT-B/16's text tower in bf16, with 64 and 128 keys in a group.
 """

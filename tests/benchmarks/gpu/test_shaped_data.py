@@ -3,7 +3,7 @@
 from PIL import Image
 
 from benchmarks.class_shapes import in_words, real_class_shapes
-from benchmarks.shaped_data import write_shaped_root
+from benchmarks.gpu.shaped_data import write_shaped_root
 from dualpt.core.clip.tokenizer import tokenizer_of
 from dualpt.core.data.catalog import dataset_info
 from dualpt.core.data.readers import read_split

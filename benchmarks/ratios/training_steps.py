@@ -7,7 +7,7 @@ import torch
 from benchmarks.class_shapes import real_class_shapes
 from benchmarks.measuring import Row, Run, ratio
 from benchmarks.problems import BATCH, Problem
-from benchmarks.text_steps import hundred_classes, main_backbone
+from benchmarks.ratios.text_steps import hundred_classes, main_backbone
 from dualpt.core.clip.backbone import load_backbone
 from dualpt.core.config import LocalForm
 
