@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dualpt.core.cell import Cell
+from dualpt.core.config.activity import active_values
 from dualpt.core.files.fingerprint import fingerprint
 from dualpt.core.results import CellMetrics
 from dualpt.core.running.cell_runner import CellResult
@@ -12,7 +13,7 @@ from dualpt.core.training.fit import Progress
 
 def instant_key(cell: Cell) -> str:
     """A key that reads no files."""
-    return fingerprint([cell.setting.active(), cell.dataset, cell.protocol, cell.shots, cell.seed])
+    return fingerprint([active_values(cell.setting), cell.dataset, cell.protocol, cell.shots, cell.seed])
 
 
 def instant_result(cell: Cell, key: str) -> CellResult:

@@ -18,7 +18,7 @@ from rich.console import Console
 from torch.nn import functional as F
 
 from dualpt.core.clip.backbone import Backbone, load_backbone
-from dualpt.core.config import Setting
+from dualpt.core.config.setting import Setting
 from dualpt.core.data.catalog import MINI_GRID, dataset_info
 from dualpt.core.features.store import FeatureStore
 from dualpt.core.files.locations import cache_root

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from dualpt.core.clip.backbone import Backbone
 from dualpt.core.clip.text_tower import TextTower
-from dualpt.core.config import AlignmentSection, ClassTokenPosition, LocalForm
+from dualpt.core.config.sections import AlignmentSection, ClassTokenPosition, LocalForm
 from dualpt.core.learned.scorers import llm_alignment, local_scorer
 from dualpt.core.prompts.encoder import PromptEncoder, initial_contexts
 from dualpt.core.training.objective import Objective

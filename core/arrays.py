@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 Beside = Literal["value", "tokens", "hidden"]
-"""What is kept of an image beside its global features: local ones of either kind (`core.config.LocalKind`), or the
-features before the projection into the joint space."""
+"""What is kept of an image beside its global features: local ones of either kind (`core.config.sections.LocalKind`), or
+the features before the projection into the joint space."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from dualpt.core.config import Protocol, Setting, has_cross_entropy, has_logits
+from dualpt.core.config.activity import active_values, has_cross_entropy, has_logits
+from dualpt.core.config.sections import Protocol
+from dualpt.core.config.setting import Setting
 from dualpt.core.errors import UserError
 from dualpt.core.selection_rules import SelectionRule, divides, least_left
 
@@ -170,5 +172,5 @@ def pack_of(cell: Cell) -> str:
 def _shape(setting: Setting) -> str:
     """The setting's part of `pack_of`; a trial asks for it once per cell."""
     packable = packable_keys(setting)
-    active = {key: value for key, value in setting.active().items() if key not in packable}
+    active = {key: value for key, value in active_values(setting).items() if key not in packable}
     return json.dumps([active, setting.data.root, setting.data.features, setting.descriptions.bank], sort_keys=True)

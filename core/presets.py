@@ -7,7 +7,8 @@ is its name alone: its authors' recipe is the default of its own options.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from dualpt.core.config import Protocol, Setting, Value
+from dualpt.core.config.sections import Protocol, Value
+from dualpt.core.config.setting import Setting
 from dualpt.core.errors import UserError, nearest
 from dualpt.core.method_catalog import CATALOGUE, canonical, installed, load_method, owner_of
 from dualpt.core.method_files import is_file_spec

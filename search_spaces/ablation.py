@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 from unicodedata import normalize
 
-from dualpt.core.config import Setting, Value, flatten, uses_descriptions
+from dualpt.core.config.activity import active_values, uses_descriptions
+from dualpt.core.config.faults import flatten
+from dualpt.core.config.sections import Value
+from dualpt.core.config.setting import Setting
 from dualpt.core.errors import UserError, nearest
 from dualpt.core.presets import METHODS, method_setting
 from dualpt.search_spaces.designs import Design, Factor, factorial, one_at_a_time, resolution
@@ -275,7 +278,7 @@ def _check_name(name: Any, place: str) -> None:
 def _difference(setting: Setting, reference: Setting) -> list[str]:
     """Keys that differ and matter in at least one of the two settings."""
     one, other = setting.flat(), reference.flat()
-    matters = setting.active().keys() | reference.active().keys()
+    matters = active_values(setting).keys() | active_values(reference).keys()
     if uses_descriptions(setting) or uses_descriptions(reference):
         matters = matters | {BANK}
     return [key for key in {**one, **other} if key in matters and one.get(key) != other.get(key)]

@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dualpt.core.config import SETTING_KEYS, Value
+from dualpt.core.config.sections import Value
+from dualpt.core.config.setting import SETTING_KEYS
 from dualpt.core.errors import UserError, nearest
 from dualpt.search_spaces.parameters import SHOTS
 

@@ -11,7 +11,7 @@ from itertools import combinations, product
 from math import prod
 from typing import Literal
 
-from dualpt.core.config import Value
+from dualpt.core.config.sections import Value
 
 Design = Literal["named", "one-at-a-time", "factorial"]
 Levels = dict[str, str]

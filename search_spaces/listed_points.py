@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterator
 from random import Random
 
-from dualpt.core.config import Value
+from dualpt.core.config.activity import active_values
+from dualpt.core.config.sections import Value
 from dualpt.core.files.fingerprint import fingerprint
 from dualpt.search_spaces.parameters import ChoiceParameter, FloatParameter, IntParameter, Parameter
 from dualpt.search_spaces.points import Point, exists, list_points, resolve
@@ -99,7 +100,7 @@ def _distinct(sweep: LoadedSweep, points: Iterator[Point], patience: int | None 
         idle += 1
         if sweep.violated({**base, **point}) is None:
             setting, shots = resolve(point, sweep.reference)
-            identity = fingerprint([setting.active(), shots])
+            identity = fingerprint([active_values(setting), shots])
             if identity not in seen:
                 seen.add(identity)
                 idle = 0

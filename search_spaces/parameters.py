@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from dualpt.core.config import Setting, Value
+from dualpt.core.config.sections import Value
+from dualpt.core.config.setting import Setting
 from dualpt.core.errors import UserError, nearest
 
 SHOTS = "data.shots"

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import assert_never
 
-from dualpt.core.config import Setting, Value
+from dualpt.core.config.sections import Value
+from dualpt.core.config.setting import Setting
 from dualpt.search_spaces.parameters import SHOTS, ChoiceParameter, FloatParameter, IntParameter, Parameter
 
 Point = dict[str, Value]

@@ -6,7 +6,7 @@ from random import Random
 from typing import assert_never
 
 from dualpt.core.cell import packable_keys
-from dualpt.core.config import Setting
+from dualpt.core.config.setting import Setting
 from dualpt.core.data.catalog import expand_datasets
 from dualpt.core.errors import UserError
 from dualpt.search_spaces.listed_points import grid_points

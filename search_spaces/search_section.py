@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
-from dualpt.core.config import Section
+from dualpt.core.config.sections import Section
 from dualpt.core.results import SELECTION_METRICS, VAL_ACCURACY
 from dualpt.core.seeds import expand_seeds
 from dualpt.search_spaces.samplers import Sampler

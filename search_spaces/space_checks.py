@@ -3,7 +3,9 @@
 from collections.abc import Collection, Sequence
 from itertools import chain, combinations
 
-from dualpt.core.config import ACTIVE_WHEN, LOCATIONS, Setting, Value
+from dualpt.core.config.activity import ACTIVE_WHEN, LOCATIONS
+from dualpt.core.config.sections import Value
+from dualpt.core.config.setting import Setting
 from dualpt.core.errors import UserError
 from dualpt.search_spaces.parameters import SHOTS, ChoiceParameter, Parameter
 

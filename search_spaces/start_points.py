@@ -3,7 +3,9 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from dualpt.core.config import Setting, Value
+from dualpt.core.config.activity import active_values
+from dualpt.core.config.sections import Value
+from dualpt.core.config.setting import Setting
 from dualpt.core.errors import UserError, nearest
 from dualpt.core.presets import METHODS, method_setting
 from dualpt.core.recipes import resolve_recipe
@@ -56,7 +58,7 @@ def start_point(sweep: LoadedSweep, label: str, wanted: Setting, source: str, sh
     wanted = _with_recipe(wanted, {parameter.key for parameter in sweep.space})
     values: dict[str, Value] = {**wanted.flat(), SHOTS: shots or sweep.base()[SHOTS]}
     for parameter in sweep.space:
-        if parameter.key not in (SHOTS, *wanted.active()) and not parameter.contains(values[parameter.key]):
+        if parameter.key not in (SHOTS, *active_values(wanted)) and not parameter.contains(values[parameter.key]):
             values[parameter.key] = parameter.ends[0]  # it is switched off there: any value will do
     point = existing(sweep.space, sweep.base(), values)
     for parameter in sweep.space:
@@ -66,9 +68,9 @@ def start_point(sweep: LoadedSweep, label: str, wanted: Setting, source: str, sh
                 f"{place}: {parameter.key} is {point[parameter.key]} there, outside the space ({allowed}); widen it"
             )
     reached, _ = resolve(point, sweep.reference)
-    if reached.active() != wanted.active():
+    if active_values(reached) != active_values(wanted):
         there, here = wanted.flat(), reached.flat()
-        key = next(key for key in {**wanted.active(), **reached.active()} if there[key] != here[key])
+        key = next(key for key in {**active_values(wanted), **active_values(reached)} if there[key] != here[key])
         raise UserError(f"{place}: {key} is {there[key]} there and {here[key]} in this sweep; search it, or set it")
     if (constraint := sweep.violated({**sweep.base(), **point})) is not None:
         raise UserError(f"{place}: violates '{constraint.text}'")

@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from dualpt.core.config import Protocol, Section, Setting, Value, flatten
+from dualpt.core.config.faults import flatten
+from dualpt.core.config.sections import Protocol, Section, Value
+from dualpt.core.config.setting import Setting
 from dualpt.core.errors import UserError
 from dualpt.core.method_catalog import BUILT_IN, owner_of
 from dualpt.core.presets import find_method

@@ -8,7 +8,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from dualpt.core.cell import check_serves, selection_of
-from dualpt.core.config import SETTING_KEYS, Section, Setting, flatten, one_line
+from dualpt.core.config.faults import flatten, one_line
+from dualpt.core.config.sections import Section
+from dualpt.core.config.setting import SETTING_KEYS, Setting
 from dualpt.core.data.catalog import expand_datasets
 from dualpt.core.data.protocols import targets_of
 from dualpt.core.errors import UserError, nearest

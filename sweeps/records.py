@@ -12,7 +12,8 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from dualpt.core.cell import Cell, pack_of
-from dualpt.core.config import SETTING_KEYS, Setting
+from dualpt.core.config.activity import active_values
+from dualpt.core.config.setting import SETTING_KEYS, Setting
 from dualpt.core.files.fingerprint import fingerprint
 from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, SELECTION_METRICS, harmonic_mean
 
@@ -288,7 +289,7 @@ def recorded_keys(params: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
 
 def setting_hash(setting: Setting) -> str:
     """Short hash (16 hex digits) of the keys that can change a result."""
-    return fingerprint(setting.active())[:16]
+    return fingerprint(active_values(setting))[:16]
 
 
 def latest(rows: Iterable[CellRow]) -> list[CellRow]:

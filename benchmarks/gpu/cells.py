@@ -17,7 +17,7 @@ from pathlib import Path
 import yaml
 
 from benchmarks.gpu.shaped_data import PREFIX, TRAIN
-from dualpt.core.config import Precision
+from dualpt.core.config.sections import Precision
 from dualpt.core.recipes import resolve_recipe
 from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.records import CellRow

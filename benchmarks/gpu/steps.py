@@ -31,7 +31,7 @@ from benchmarks.gpu.shaped_data import write_shaped_root
 from benchmarks.gpu.stopwatch import ImpossibleShareError, Timer
 from benchmarks.problems import BATCH, Problem
 from dualpt.core.clip.backbone import Backbone, load_backbone
-from dualpt.core.config import LocalForm
+from dualpt.core.config.sections import LocalForm
 from dualpt.core.data.catalog import dataset_info
 from dualpt.core.prompts.fused.kernel_choice import unavailable
 from dualpt.core.provenance import KERNELS

@@ -9,7 +9,7 @@ from benchmarks.measuring import Row, Run, ratio
 from benchmarks.problems import BATCH, Problem
 from benchmarks.ratios.text_steps import hundred_classes, main_backbone
 from dualpt.core.clip.backbone import load_backbone
-from dualpt.core.config import LocalForm
+from dualpt.core.config.sections import LocalForm
 
 FORMS: tuple[LocalForm, ...] = get_args(LocalForm)
 

@@ -27,7 +27,7 @@ from dualpt.core.clip.tokenizer import tokenizer_of
 from dualpt.core.clip.transformers_layout import CONFIG_FILE
 from dualpt.core.clip.transformers_weights import is_transformers_state, to_open_clip
 from dualpt.core.clip.weights import AUTO, MINI_CLIP, RANDOM_SEED, Weights, find_weights
-from dualpt.core.config import LocalKind, Precision
+from dualpt.core.config.sections import LocalKind, Precision
 from dualpt.core.data.images import Preprocess
 from dualpt.core.errors import UserError
 from dualpt.core.mini.clip import MINI_CLIP_IMAGE_SIZE, MINI_CLIP_MEAN, MINI_CLIP_STD, build_mini_clip, load_mini_clip

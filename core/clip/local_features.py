@@ -22,7 +22,7 @@ from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dualpt.core.config import LocalKind
+from dualpt.core.config.sections import LocalKind
 
 ImageTower: TypeAlias = VisionTransformer | ModifiedResNet
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from dualpt.core.config import DrawKind
+from dualpt.core.config.sections import DrawKind
 from dualpt.core.data.sampling import FewShotSample, draw_few_shot, sample_fingerprint
 from dualpt.core.data.splits import PARTS, Item, Split, make_split
 from dualpt.core.errors import UserError

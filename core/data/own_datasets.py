@@ -16,7 +16,8 @@ from pathlib import Path
 import yaml
 from pydantic import Field, ValidationError, field_validator
 
-from dualpt.core.config import Section, one_line
+from dualpt.core.config.faults import one_line
+from dualpt.core.config.sections import Section
 from dualpt.core.errors import UserError
 from dualpt.core.files.inside import LONGEST_PART, tidied, why_outside
 from dualpt.core.files.locations import write_atomically

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dualpt.core.config import Protocol
+from dualpt.core.config.sections import Protocol
 from dualpt.core.data.catalog import GRIDS, IMAGENET_VARIANTS, DatasetInfo, expand_datasets
 from dualpt.core.data.sampling import FewShotSample, base_to_new, n_base_classes
 from dualpt.core.data.splits import Item, Split, listing

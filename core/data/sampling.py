@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from dualpt.core.config import DrawKind
+from dualpt.core.config.sections import DrawKind
 from dualpt.core.data.draws.imbalanced import images_per_class
 from dualpt.core.data.splits import Item, Split
 from dualpt.core.files.fingerprint import rows_fingerprint

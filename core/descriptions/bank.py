@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from dualpt.core.config import one_line
+from dualpt.core.config.faults import one_line
 from dualpt.core.data.splits import listing
 from dualpt.core.descriptions.names import normal_name
 from dualpt.core.errors import UserError

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from dualpt.core.arrays import Beside
 from dualpt.core.cell import Cell
-from dualpt.core.config import LocalKind, Setting, uses_local
+from dualpt.core.config.activity import uses_local
+from dualpt.core.config.sections import LocalKind
+from dualpt.core.config.setting import Setting
 from dualpt.core.data.images import View
 from dualpt.core.data.splits import Item
 from dualpt.core.features.segment import ImageKey

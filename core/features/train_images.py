@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dualpt.core.arrays import ImageFeatures, StoredRows
 from dualpt.core.clip.backbone import Backbone
-from dualpt.core.config import LocalKind
+from dualpt.core.config.sections import LocalKind
 from dualpt.core.data.checking.image_faults import find_unreadable
 from dualpt.core.data.images import DECODERS, decode
 from dualpt.core.data.splits import Item, listing

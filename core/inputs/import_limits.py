@@ -1,6 +1,6 @@
 """What settings can read of features that somebody else computed, without images and towers. Loads no torch."""
 
-from dualpt.core.config import Setting
+from dualpt.core.config.setting import Setting
 from dualpt.core.data.imported_split import ImportedSplit
 from dualpt.core.errors import UserError
 from dualpt.core.presets import METHODS

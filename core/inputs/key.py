@@ -10,7 +10,8 @@ from typing import cast
 
 from dualpt.core.cell import Cell
 from dualpt.core.clip.weights import find_weights
-from dualpt.core.config import Protocol, Value
+from dualpt.core.config.activity import active_values
+from dualpt.core.config.sections import Protocol, Value
 from dualpt.core.data.digests import shared_index
 from dualpt.core.data.protocols import CellData
 from dualpt.core.data.splits import Item
@@ -44,7 +45,7 @@ def key_of(inputs: CellInputs) -> str:
         UserError: a split, bank or weights file that cannot be read.
     """
     cell, setting = inputs.cell, inputs.cell.setting
-    settings = {key: value for key, value in setting.active().items() if key not in HASHED_BY_CONTENT}
+    settings = {key: value for key, value in active_values(setting).items() if key not in HASHED_BY_CONTENT}
     if setting.learns_prompts:
         settings["prompt.init"] = init_identity(setting.prompt.init)
         settings = {key: value for key, value in settings.items() if key not in RESOLVED_BY_RECIPE}

@@ -10,7 +10,9 @@ from functools import cache, cached_property, lru_cache
 from pathlib import Path
 
 from dualpt.core.cell import Cell, check_rows
-from dualpt.core.config import DrawKind, Protocol, Setting, tests_with_descriptions, uses_descriptions
+from dualpt.core.config.activity import tests_with_descriptions, uses_descriptions
+from dualpt.core.config.sections import DrawKind, Protocol
+from dualpt.core.config.setting import Setting
 from dualpt.core.data.catalog import DatasetInfo, dataset_info
 from dualpt.core.data.checking.image_faults import check_depth
 from dualpt.core.data.imported_split import ImportedSplit, find_import

@@ -17,7 +17,7 @@ from dualpt.core.arrays import ImageFeatures
 from dualpt.core.clip.backbone import Backbone
 from dualpt.core.clip.feature_checks import check_directions
 from dualpt.core.clip.text_tower import TextTower
-from dualpt.core.config import uses_local
+from dualpt.core.config.activity import uses_local
 from dualpt.core.descriptions.reading import encode_bank, name_tokens
 from dualpt.core.errors import UserError
 from dualpt.core.learned.image_classifier import IMAGES_AT_ONCE, ImageClassifier, open_backbone

@@ -17,7 +17,7 @@ from torch import Tensor
 from dualpt.core.cell import Cell
 from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.clip.weights import find_weights
-from dualpt.core.config import Protocol, Value
+from dualpt.core.config.sections import Protocol, Value
 from dualpt.core.data.draws.coop_folders import seed_in, shots_in
 from dualpt.core.descriptions.names import display_name
 from dualpt.core.errors import UserError

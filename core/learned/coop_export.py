@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dualpt.core.clip.text_tower import TextTower
-from dualpt.core.config import Setting
+from dualpt.core.config.setting import Setting
 from dualpt.core.data.sampling import n_base_classes
 from dualpt.core.errors import UserError
 from dualpt.core.learned.coop_checkpoint import PLOT, tokens_behind

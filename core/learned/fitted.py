@@ -17,7 +17,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 from dualpt.core.cell import Cell
-from dualpt.core.config import Protocol, Setting, Value, one_line
+from dualpt.core.config.faults import one_line
+from dualpt.core.config.sections import Protocol, Value
+from dualpt.core.config.setting import Setting
 from dualpt.core.errors import UserError
 from dualpt.core.files.tensor_file import read_tensors, tensors_as_bytes, write_tensors
 from dualpt.core.method_catalog import ROOM

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dualpt.core.clip.backbone import Backbone, load_backbone
-from dualpt.core.config import BackboneSection
+from dualpt.core.config.sections import BackboneSection
 from dualpt.core.data.checking.image_faults import decode_faithfully
 from dualpt.core.data.images import DECODERS
 from dualpt.core.errors import UserError

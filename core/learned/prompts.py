@@ -14,7 +14,9 @@ from torch import Tensor
 
 from dualpt.core.cell import Cell
 from dualpt.core.clip.weights import find_weights
-from dualpt.core.config import Protocol, Setting, Value, one_line
+from dualpt.core.config.faults import one_line
+from dualpt.core.config.sections import Protocol, Value
+from dualpt.core.config.setting import Setting
 from dualpt.core.descriptions.bank import Sentences
 from dualpt.core.errors import UserError
 from dualpt.core.inputs.reading import sentences_of, split_of

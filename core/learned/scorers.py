@@ -1,6 +1,6 @@
 """From a setting to the frozen objects that training and classifying are handed: where configuration ends."""
 
-from dualpt.core.config import AlignmentSection
+from dualpt.core.config.sections import AlignmentSection
 from dualpt.core.training.alignment import LlmAlignment, LocalScorer
 
 

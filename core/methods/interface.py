@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dualpt.core.arrays import ImageFeatures
-from dualpt.core.config import Protocol, Section
+from dualpt.core.config.sections import Protocol, Section
 from dualpt.core.method_catalog import Group as Group
 
 

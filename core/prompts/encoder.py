@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dualpt.core.clip.text_tower import TextTower
-from dualpt.core.config import ClassTokenPosition, InitPlace
+from dualpt.core.config.sections import ClassTokenPosition, InitPlace
 from dualpt.core.errors import UserError
 from dualpt.core.prompts.contexts_file import read_start
 from dualpt.core.prompts.init_path import init_path

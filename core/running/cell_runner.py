@@ -14,7 +14,8 @@ from torch import Tensor
 
 from dualpt.core.arrays import ClassText
 from dualpt.core.cell import Cell, pack_of
-from dualpt.core.config import Setting, sums_logits
+from dualpt.core.config.activity import sums_logits
+from dualpt.core.config.setting import Setting
 from dualpt.core.data.protocols import TARGET, CellData
 from dualpt.core.descriptions.bank import Sentences
 from dualpt.core.inputs.key import cell_key, key_of

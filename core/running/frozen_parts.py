@@ -12,7 +12,9 @@ from dualpt.core.arrays import ClassText, ImageFeatures, TestSet
 from dualpt.core.cell import Cell
 from dualpt.core.clip.backbone import Backbone, load_backbone
 from dualpt.core.clip.text_tower import TextTower
-from dualpt.core.config import BackboneSection, Setting, uses_llm, uses_local
+from dualpt.core.config.activity import uses_llm, uses_local
+from dualpt.core.config.sections import BackboneSection
+from dualpt.core.config.setting import Setting
 from dualpt.core.data.catalog import DatasetInfo
 from dualpt.core.data.images import View
 from dualpt.core.data.splits import Item

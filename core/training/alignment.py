@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dualpt.core.config import LlmForm, LlmGradient, LlmTarget, LocalForm, Marginals
+from dualpt.core.config.sections import LlmForm, LlmGradient, LlmTarget, LocalForm, Marginals
 from dualpt.core.errors import UserError
 from dualpt.core.training.transport import transport_plan
 

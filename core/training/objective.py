@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from dualpt.core.arrays import ClassText
-from dualpt.core.config import CrossEntropy
+from dualpt.core.config.sections import CrossEntropy
 from dualpt.core.errors import UserError
 from dualpt.core.training.alignment import (
     LlmAlignment,

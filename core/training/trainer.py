@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dualpt.core.arrays import ClassText, ImageFeatures, TestSet, TrainImages
 from dualpt.core.clip.text_tower import TextTower
-from dualpt.core.config import ClassTokenPosition, CrossEntropy, InitPlace, LlmTarget
+from dualpt.core.config.sections import ClassTokenPosition, CrossEntropy, InitPlace, LlmTarget
 from dualpt.core.errors import UserError
 from dualpt.core.prompts.encoder import PromptEncoder, initial_contexts, without_stop
 from dualpt.core.recipes import LETTERS_NUMERICS, NUMERICS_VERSION

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dualpt.core.config import flatten
+from dualpt.core.config.faults import flatten
 from dualpt.core.errors import UserError
 from dualpt.core.files.yaml_reader import read_yaml
 from dualpt.search_spaces.documents.dropping import with_options_of_kept

@@ -3,7 +3,8 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from dualpt.core.config import Setting, flatten
+from dualpt.core.config.faults import flatten
+from dualpt.core.config.setting import Setting
 from dualpt.core.errors import UserError
 from dualpt.core.method_catalog import owner_of
 from dualpt.search_spaces.constraints import parse_constraint

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from dualpt.core.config import SETTING_KEYS
+from dualpt.core.config.setting import SETTING_KEYS
 from dualpt.core.errors import UserError
 from dualpt.sweeps.board.views import in_order
 from dualpt.sweeps.comparison.compare import own_metric

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from dualpt.core.config import SETTING_KEYS
+from dualpt.core.config.setting import SETTING_KEYS
 from dualpt.core.data.catalog import MINI_GRID, REAL_GRID
 from dualpt.core.results import VAL_ACCURACY
 from dualpt.sweeps import records

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Sequence
 
-from dualpt.core.config import METHOD_SOURCE
+from dualpt.core.config.activity import METHOD_SOURCE
 from dualpt.sweeps.records import SELECTION_PARAM, TARGETS_PARAM, CellRow, recorded_keys
 
 NAMED_BY_FILE = "the method is a user's own file: put its path in place of the name"

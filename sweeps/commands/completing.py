@@ -50,7 +50,7 @@ def methods(typed: str) -> list[str]:
 
 def setting_keys(typed: str) -> list[str]:
     """Keys of a setting, to be followed by a value."""
-    from dualpt.core.config import SETTING_KEYS
+    from dualpt.core.config.setting import SETTING_KEYS
 
     return _beginning((f"{key}=" for key in SETTING_KEYS), typed)
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from dualpt.core.config import SETTING_KEYS
+from dualpt.core.config.setting import SETTING_KEYS
 from dualpt.core.errors import UserError
 from dualpt.core.results import VAL_ACCURACY
 

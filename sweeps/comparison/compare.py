@@ -10,7 +10,7 @@ from typing import get_args
 import pandas as pd
 from rich.console import Console
 
-from dualpt.core.config import Protocol
+from dualpt.core.config.sections import Protocol
 from dualpt.core.data.protocols import TRANSFER_PROTOCOLS
 from dualpt.core.errors import UserError, nearest
 from dualpt.core.results import (

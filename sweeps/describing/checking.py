@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dualpt.core.config import Setting
+from dualpt.core.config.setting import Setting
 from dualpt.core.data.catalog import DatasetInfo
 from dualpt.core.data.sampling import draw_few_shot
 from dualpt.core.data.splits import Item, check_files, listing

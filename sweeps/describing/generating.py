@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from dualpt.core.config import Setting
+from dualpt.core.config.setting import Setting
 from dualpt.core.data.catalog import DatasetInfo
 from dualpt.core.data.splits import listing
 from dualpt.core.descriptions.bank import Bank, Provenance, bank_path, own_version, today, write_bank

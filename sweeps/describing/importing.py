@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from dualpt.core.config import Setting
+from dualpt.core.config.setting import Setting
 from dualpt.core.data.catalog import expand_datasets
 from dualpt.core.data.splits import listing
 from dualpt.core.descriptions.bank import bank_path, write_bank

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dualpt.core.config import SETTING_KEYS, Setting
+from dualpt.core.config.setting import SETTING_KEYS, Setting
 from dualpt.core.data.catalog import DatasetInfo
 from dualpt.core.descriptions.bank import Bank, is_bank, parse_bank, text_sha256
 from dualpt.core.descriptions.classes import Classes, classes_of

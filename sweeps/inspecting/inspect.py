@@ -9,7 +9,8 @@ import jinja2
 from rich.console import Console
 from rich.markup import escape
 
-from dualpt.core.config import Setting, uses_local
+from dualpt.core.config.activity import uses_local
+from dualpt.core.config.setting import Setting
 from dualpt.sweeps.comparison.frames import open_ledger
 from dualpt.sweeps.console import showing_progress
 from dualpt.sweeps.inspecting.cell_tables import TextTable, cell_tables, print_tables

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from dualpt.core.cell import Cell
-from dualpt.core.config import Setting
+from dualpt.core.config.setting import Setting
 from dualpt.core.errors import UserError
 from dualpt.search_spaces.points import StartPoint
 from dualpt.search_spaces.start_points import start_point

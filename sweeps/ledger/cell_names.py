@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from dualpt.core.cell import Cell
-from dualpt.core.config import Protocol, Setting
+from dualpt.core.config.sections import Protocol
+from dualpt.core.config.setting import Setting
 from dualpt.core.errors import UserError, nearest
 from dualpt.core.method_catalog import PROMPT, ZERO_SHOT
 from dualpt.core.selection_rules import SelectionRule

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from dualpt.core.cell import Cell
-from dualpt.core.config import Setting
+from dualpt.core.config.activity import active_values
+from dualpt.core.config.setting import Setting
 from dualpt.sweeps import records
 from dualpt.sweeps.ledger.launch_requests import requests_in
 from dualpt.sweeps.records import CellRow, KeyedCell, SweepRow, TrialRef, TrialRow
@@ -74,7 +75,7 @@ def cell_params(cell: Cell) -> dict[str, str]:
         own[records.TARGETS_PARAM] = ", ".join(cell.targets)
     if cell.selection != "validation":
         own[records.SELECTION_PARAM] = cell.selection
-    return {key: str(value) for key, value in {**cell.setting.active(), **own}.items()}
+    return {key: str(value) for key, value in {**active_values(cell.setting), **own}.items()}
 
 
 def chosen_params(result: "CellResult") -> dict[str, str]:

@@ -6,6 +6,7 @@ key. A file with another fixed setting would put trials that cannot be compared 
 
 import json
 
+from dualpt.core.config.activity import active_values
 from dualpt.core.errors import UserError
 from dualpt.core.files.fingerprint import fingerprint
 from dualpt.search_spaces.sweep import LoadedSweep
@@ -20,12 +21,12 @@ SHOWN = 3
 def fixed_values(sweep: LoadedSweep) -> dict[str, object]:
     """The fixed setting: every key that can change a result, without places on a machine and searched keys."""
     searched = {parameter.key for parameter in sweep.space}
-    return {k: v for k, v in sweep.reference.active().items() if k not in MOVABLE and k not in searched}
+    return {k: v for k, v in active_values(sweep.reference).items() if k not in MOVABLE and k not in searched}
 
 
 def fixed_text(sweep: LoadedSweep) -> str:
     """The fixed setting as recorded: every key that can change a result, without places on a machine."""
-    fixed = {key: _short(value) for key, value in sweep.reference.active().items() if key not in MOVABLE}
+    fixed = {key: _short(value) for key, value in active_values(sweep.reference).items() if key not in MOVABLE}
     rule = sweep.file.grid.selection
     return json.dumps(fixed if rule == "validation" else {**fixed, "grid.selection": _short(rule)})
 

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from dualpt.core.config import Value
+from dualpt.core.config.sections import Value
 from dualpt.sweeps.records import STEER_TAG, Status
 
 

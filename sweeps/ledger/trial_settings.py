@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dualpt.core.config import Setting
+from dualpt.core.config.setting import Setting
 from dualpt.core.errors import UserError
 from dualpt.sweeps.records import MOVABLE
 from dualpt.sweeps.stores import is_new, masked

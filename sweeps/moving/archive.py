@@ -21,7 +21,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from dualpt.core.config import one_line
+from dualpt.core.config.faults import one_line
 from dualpt.core.errors import UserError
 from dualpt.core.files.inside import why_outside
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
-from dualpt.core.config import Protocol
+from dualpt.core.config.sections import Protocol
 from dualpt.core.errors import UserError
 from dualpt.core.files.inside import CONTROL, why_outside
 from dualpt.search_spaces.sweep import SweepFile

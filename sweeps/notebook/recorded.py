@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from dualpt.core.config import SETTING_KEYS
+from dualpt.core.config.setting import SETTING_KEYS
 from dualpt.core.errors import UserError
 from dualpt.core.results import VAL_ACCURACY
 from dualpt.search_spaces.sweep import Run

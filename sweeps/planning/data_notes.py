@@ -12,7 +12,7 @@ from typing import Any
 
 from dualpt.core.cell import Cell
 from dualpt.core.clip.weights import MINI_CLIP
-from dualpt.core.config import Setting
+from dualpt.core.config.setting import Setting
 from dualpt.core.data.checking.duplicates import find_duplicates
 from dualpt.core.data.checking.validation import validation_of
 from dualpt.core.data.digests import shared_index

@@ -12,7 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from dualpt.core.cell import Cell
-from dualpt.core.config import Setting
+from dualpt.core.config.activity import active_values
+from dualpt.core.config.setting import Setting
 from dualpt.core.data.catalog import dataset_info
 from dualpt.core.errors import UserError
 from dualpt.search_spaces.sweep import LoadedSweep
@@ -168,7 +169,7 @@ def settings_of(sweep: LoadedSweep, plan: SweepPlan) -> list[Setting]:
 
 def cost_params(settings: Iterable[Setting]) -> list[str]:
     """The recorded parameters that decide what cells of these settings take."""
-    own = (key for setting in settings for key in setting.active() if key.rpartition(".")[2] in COST_OPTIONS)
+    own = (key for setting in settings for key in active_values(setting) if key.rpartition(".")[2] in COST_OPTIONS)
     return list(dict.fromkeys((*COST_KEYS, *own)))
 
 
@@ -191,7 +192,7 @@ def _device(row: CellRow) -> str:
 
 @lru_cache(maxsize=4096)
 def _shape_of(setting: Setting, searched: frozenset[str]) -> frozenset[tuple[str, str]]:
-    return _shape({key: str(value) for key, value in setting.active().items()}, searched)
+    return _shape({key: str(value) for key, value in active_values(setting).items()}, searched)
 
 
 def _shape(params: Mapping[str, str], searched: frozenset[str]) -> frozenset[tuple[str, str]]:

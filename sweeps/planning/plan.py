@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from dualpt.core.cell import Cell, check_serves, pack_of, selection_of
-from dualpt.core.config import Protocol, Setting
+from dualpt.core.config.sections import Protocol
+from dualpt.core.config.setting import Setting
 from dualpt.core.data.catalog import dataset_info, expand_datasets
 from dualpt.core.data.protocols import targets_of
 from dualpt.core.presets import find_method, method_setting

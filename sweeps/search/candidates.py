@@ -14,7 +14,8 @@ from typing import assert_never
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from dualpt.core.config import Setting, Value
+from dualpt.core.config.sections import Value
+from dualpt.core.config.setting import Setting
 from dualpt.core.files.fingerprint import fingerprint
 from dualpt.search_spaces.listed_points import listed_points
 from dualpt.search_spaces.parameters import SHOTS, ChoiceParameter, FloatParameter, IntParameter, Parameter

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Mapping
 
-from dualpt.core.config import Setting
+from dualpt.core.config.setting import Setting
 from dualpt.search_spaces.points import StartPoint
 from dualpt.sweeps.records import CellRow, Kind, Status, TrialCell, TrialRef, TrialRow
 from dualpt.sweeps.search import Proposal

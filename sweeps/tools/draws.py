@@ -9,7 +9,7 @@ from typing import cast, get_args
 
 from rich.console import Console
 
-from dualpt.core.config import DrawKind
+from dualpt.core.config.sections import DrawKind
 from dualpt.core.data.catalog import DatasetInfo, dataset_info
 from dualpt.core.data.draws.draw_files import FOLDER, Draw, draw_file, read_draw, shots_and_seed, write_draw
 from dualpt.core.data.readers import read_split

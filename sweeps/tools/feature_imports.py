@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from dualpt.core.config import Setting
+from dualpt.core.config.setting import Setting
 from dualpt.core.data.catalog import DatasetInfo, dataset_info
 from dualpt.core.data.imported_split import SUFFIX, ImportedSplit, find_import
 from dualpt.core.data.readers import read_split

@@ -15,7 +15,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from dualpt.core.cell import Cell
-from dualpt.core.config import Setting, Value
+from dualpt.core.config.sections import Value
+from dualpt.core.config.setting import Setting
 from dualpt.core.files.locations import cache_root, leaving_no_trace
 from dualpt.search_spaces.parameters import IntParameter, Parameter
 from dualpt.search_spaces.sweep import LoadedSweep

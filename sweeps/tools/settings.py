@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dualpt.core.config import Section, Setting
+from dualpt.core.config.sections import Section
+from dualpt.core.config.setting import Setting
 from dualpt.core.errors import UserError, nearest
 from dualpt.core.method_catalog import BUILT_IN, canonical, load_method
 from dualpt.search_spaces.ablation import ABLATION_KEYS, load_ablation

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from dualpt.core.cell import Cell, check_serves, selection_of
-from dualpt.core.config import Protocol, Setting
+from dualpt.core.config.sections import Protocol
+from dualpt.core.config.setting import Setting
 from dualpt.core.data.catalog import dataset_info
 from dualpt.core.data.protocols import TARGET, targets_of
 from dualpt.core.errors import UserError, nearest

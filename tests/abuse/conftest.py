@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dualpt.core.cell import Cell
-from dualpt.core.config import Setting
+from dualpt.core.config.setting import Setting
 from dualpt.core.learned.prompts import LearnedPrompts, save_prompts
 from dualpt.search_spaces.sweep_file import check_sweep
 from dualpt.sweeps.ledger.mlflow import Ledger

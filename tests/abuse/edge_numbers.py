@@ -1,6 +1,6 @@
 """Numbers at the edges: in settings, in the sections of a sweep file, in search spaces, and in flags."""
 
-from dualpt.core.config import SETTING_KEYS
+from dualpt.core.config.setting import SETTING_KEYS
 from tests.abuse.refusals import Bad, Prepare, bad
 
 EDGES = (".inf", "-.inf", ".nan", "-1", "-0.0", "0", "0.5", "1e-9", "1e9", "1e308", "1e400", "9" * 30, "true", "[1]")

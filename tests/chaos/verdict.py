@@ -7,7 +7,7 @@ from pathlib import Path
 from mlflow.tracking import MlflowClient
 
 from dualpt.core.cell import Cell
-from dualpt.core.config import Setting
+from dualpt.core.config.setting import Setting
 from dualpt.search_spaces.overrides import parse_value
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.records import CellRow

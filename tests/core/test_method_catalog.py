@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dualpt.core import method_catalog
-from dualpt.core.config import SETTING_KEYS
+from dualpt.core.config.setting import SETTING_KEYS
 from dualpt.core.errors import UserError
 from dualpt.core.method_catalog import BUILT_IN, CATALOGUE, ROOM, canonical, load_method, owner_of
 from tests.core.own_method import SOURCE

@@ -100,9 +100,10 @@ def test_another_process_needs_no_file(own: Path) -> None:
     (file,) = (one for one in files_here() if one.path == str(own))
     own.unlink()
     code = (
-        "import sys; from dualpt.core.method_files import MethodFile, adopt; from dualpt.core.config import Setting\n"
+        "import sys; from dualpt.core.method_files import MethodFile, adopt; "
+        "from dualpt.core.config.activity import active_values; from dualpt.core.config.setting import Setting\n"
         f"adopt([MethodFile({file.path!r}, sys.stdin.buffer.read())])\n"
-        f"print(Setting().with_values({{'method': {file.path!r}}}).active()['method.source'])"
+        f"print(active_values(Setting().with_values({{'method': {file.path!r}}}))['method.source'])"
     )
     run = subprocess.run(
         [sys.executable, "-c", code], input=file.content, capture_output=True, check=True, timeout=120, env=os.environ

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from dualpt.core.cell import Cell
-from dualpt.core.config import LOCATIONS, SETTING_KEYS, Setting, Value
+from dualpt.core.config.activity import LOCATIONS
+from dualpt.core.config.sections import Value
+from dualpt.core.config.setting import SETTING_KEYS, Setting
 from dualpt.core.inputs.key import cell_key
 from dualpt.core.running.cell_runner import CellResult, CellRunner
 

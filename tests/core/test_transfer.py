@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dualpt.core.cell import Cell
-from dualpt.core.config import Protocol, Value
+from dualpt.core.config.sections import Protocol, Value
 from dualpt.core.data.catalog import IMAGENET_VARIANTS
 from dualpt.core.data.protocols import targets_of
 from dualpt.core.errors import UserError

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dualpt import search_spaces
-from dualpt.core.config import Value
+from dualpt.core.config.sections import Value
 from dualpt.core.errors import UserError
 from dualpt.core.files.yaml_reader import read_yaml
 from dualpt.core.presets import method_setting

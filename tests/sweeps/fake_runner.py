@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dualpt.core.cell import Cell
+from dualpt.core.config.activity import active_values
 from dualpt.core.files.fingerprint import fingerprint
 from dualpt.core.results import CellMetrics
 from dualpt.search_spaces.sweep import LoadedSweep
@@ -48,7 +49,7 @@ class FakeProgress:
 
 
 def fake_key(cell: Cell) -> str:
-    return fingerprint([cell.setting.active(), cell.dataset, cell.protocol, cell.shots, cell.seed, cell.targets])
+    return fingerprint([active_values(cell.setting), cell.dataset, cell.protocol, cell.shots, cell.seed, cell.targets])
 
 
 def no_notes(sweep: LoadedSweep, plan: SweepPlan) -> DataNotes:

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from dualpt import search_spaces
-from dualpt.core.config import SETTING_KEYS
+from dualpt.core.config.setting import SETTING_KEYS
 from dualpt.search_spaces.shipped import shipped_or_path
 from dualpt.search_spaces.sweep_file import load_sweep
 from dualpt.sweeps.cli import app

@@ -12,7 +12,7 @@ What is too much after rounding is taken from the largest classes; what is too l
 
 from collections.abc import Sequence
 
-from dualpt.core.config import DrawKind
+from dualpt.core.config.sections import DrawKind
 
 
 def images_per_class(available: Sequence[int], shots: int, kind: DrawKind) -> list[int]:

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from dualpt.core.config import Protocol
+from dualpt.core.config.sections import Protocol
 from dualpt.core.methods.interface import Classifier, Fitted, Group, Images, Method, Needs, Support
 from dualpt.core.methods.projection import (
     PACKABLE,

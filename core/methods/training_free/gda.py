@@ -26,7 +26,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from dualpt.core.config import Protocol
+from dualpt.core.config.sections import Protocol
 from dualpt.core.errors import UserError
 from dualpt.core.methods.choosing import check_every_class, chosen, first_best, hits_by_weight, validation_images
 from dualpt.core.methods.interface import (

@@ -13,7 +13,7 @@ from typing import Any
 
 from mlflow.entities import Metric, Param, Run, ViewType
 
-from dualpt.core.config import Setting
+from dualpt.core.config.setting import Setting
 from dualpt.core.errors import UserError, nearest
 from dualpt.sweeps import records
 from dualpt.sweeps.ledger.attempts import LONGEST_REASON

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dualpt.core.config import Setting
+from dualpt.core.config.setting import Setting
 from dualpt.core.data.catalog import dataset_info
 from dualpt.core.descriptions.bank import (
     BankClass,

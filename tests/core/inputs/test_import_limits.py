@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from dualpt.core.cell import Cell
-from dualpt.core.config import Setting, Value
+from dualpt.core.config.sections import Value
+from dualpt.core.config.setting import Setting
 from dualpt.core.errors import UserError
 from dualpt.core.inputs.import_limits import crops_read
 from dualpt.core.inputs.key import cell_key

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from dualpt.core.cell import Cell
-from dualpt.core.config import Value
+from dualpt.core.config.sections import Value
 from dualpt.core.errors import UserError
 from dualpt.core.inputs.reading import CellInputs
 from dualpt.core.learned.classifier import PromptClassifier

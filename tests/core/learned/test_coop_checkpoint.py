@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from dualpt.core.arrays import ImageFeatures
 from dualpt.core.clip.backbone import Backbone, load_backbone
-from dualpt.core.config import Setting
+from dualpt.core.config.setting import Setting
 from dualpt.core.errors import UserError
 from dualpt.core.inputs.reading import split_of
 from dualpt.core.learned.classifier import PromptClassifier

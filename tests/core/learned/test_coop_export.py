@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from dualpt.core.arrays import ImageFeatures
 from dualpt.core.cell import Cell
 from dualpt.core.clip.backbone import Backbone, load_backbone
-from dualpt.core.config import Setting
+from dualpt.core.config.setting import Setting
 from dualpt.core.data.sampling import n_base_classes
 from dualpt.core.errors import UserError
 from dualpt.core.inputs.reading import split_of

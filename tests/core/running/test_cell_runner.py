@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from dualpt.core.cell import Cell
-from dualpt.core.config import Value
+from dualpt.core.config.sections import Value
 from dualpt.core.descriptions.reading import encode_template
 from dualpt.core.errors import UserError
 from dualpt.core.inputs.key import cell_key

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dualpt.core.cell import Cell, check_serves, pack_of
-from dualpt.core.config import Value
+from dualpt.core.config.sections import Value
 from dualpt.core.data.catalog import dataset_info
 from dualpt.core.data.images import View, decode
 from dualpt.core.errors import UserError

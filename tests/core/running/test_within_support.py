@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dualpt.core.cell import Cell, check_serves, selection_of
-from dualpt.core.config import Value
+from dualpt.core.config.sections import Value
 from dualpt.core.errors import UserError
 from dualpt.core.features.needs import needs_of
 from dualpt.core.inputs.key import cell_key

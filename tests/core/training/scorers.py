@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dualpt.core.config import AlignmentSection, LlmForm, LocalForm
+from dualpt.core.config.sections import AlignmentSection, LlmForm, LocalForm
 from dualpt.core.learned import scorers
 from dualpt.core.training.alignment import LlmAlignment, LocalScorer
 

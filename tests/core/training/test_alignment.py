@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 import dualpt.core.training.objective
-from dualpt.core.config import AlignmentSection, LlmForm, LocalForm
+from dualpt.core.config.sections import AlignmentSection, LlmForm, LocalForm
 from dualpt.core.errors import UserError
 from dualpt.core.training.alignment import (
     LocalScorer,

@@ -6,7 +6,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dualpt.core.arrays import ImageFeatures
-from dualpt.core.config import Setting, sums_logits
+from dualpt.core.config.activity import active_values, sums_logits
+from dualpt.core.config.setting import Setting
 from dualpt.core.learned.scorers import llm_alignment, local_scorer
 from dualpt.core.presets import method_setting
 from dualpt.core.recipes import global_weight_on
@@ -123,7 +124,7 @@ def test_kgcoop_steps_as_published() -> None:
 
 def test_plot_reads_ordinary_tokens_and_plot_global_is_what_plot_was() -> None:
     assert method_setting("plot").backbone.local_features == "tokens"
-    former = method_setting("plot-global").active()
+    former = active_values(method_setting("plot-global"))
     assert former["backbone.local_features"] == "value"
     assert not {"alignment.global_weight", "alignment.cross_entropy", "inference.global_weight"} & former.keys()
 

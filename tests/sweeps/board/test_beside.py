@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from dualpt.core.config.activity import active_values
 from dualpt.sweeps.board.beside import differences
 from dualpt.sweeps.ledger.opening import open_reader
 from tests.sweeps.running import train_here
@@ -17,7 +18,7 @@ def test_only_what_differs_is_listed(declare: Declare, log: Path) -> None:
     rows = {key: values for key, *values in found["differing"]}
     assert rows["seeds"] == ["1, 2", "1"]
     assert rows["candidates"] == ["4", "2"]
-    assert rows["optim.epochs"] == [first.reference.active()["optim.epochs"] or "null", "7"]
+    assert rows["optim.epochs"] == [active_values(first.reference)["optim.epochs"] or "null", "7"]
     assert rows["optim.epoch_scale"][1] == "not used"
     assert set(rows) == {"seeds", "candidates", "optim.epochs", "optim.epoch_scale"}
     assert found["equal"] > 10

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from dualpt.core.config.activity import active_values
 from dualpt.core.data.catalog import MINI_GRID
 from dualpt.core.errors import UserError
 from dualpt.core.files.fingerprint import fingerprint
@@ -41,7 +42,7 @@ def row(trial: str, kind: str, dataset: str, seed: int, test: float, val: float,
         seed=seed,
         status="FINISHED",
         metrics={TEST_ACCURACY: test, VAL_ACCURACY: val},
-        params={key: str(value) for key, value in method_setting("coop").active().items()},
+        params={key: str(value) for key, value in active_values(method_setting("coop")).items()},
         seconds=1.0,
         recorded_ms=int(number[:4], 16),
         origin={records.SAMPLE_TAG: fingerprint([dataset, seed]), records.SOFTWARE_TAG: "dualpt 0.1.0"},

@@ -5,6 +5,7 @@ import shlex
 import pytest
 
 from dualpt.core.cell import Cell
+from dualpt.core.config.activity import active_values
 from dualpt.core.data.protocols import targets_of
 from dualpt.core.presets import METHODS, method_setting
 from dualpt.sweeps.claiming.commands import notes, training_command
@@ -54,7 +55,7 @@ def test_every_published_method_comes_out_again(method: str) -> None:
     ]
     found = asked_for(training_command(list(map(row, cells))))
     assert [(c.dataset, c.shots, c.seed) for c in found] == [(c.dataset, c.shots, c.seed) for c in cells]
-    assert [c.setting.active() for c in found] == [c.setting.active() for c in cells]
+    assert [active_values(c.setting) for c in found] == [active_values(c.setting) for c in cells]
 
 
 def test_targets_are_those_of_every_source() -> None:

@@ -12,7 +12,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from rich.console import Console
 
-from dualpt.core.config import SETTING_KEYS
+from dualpt.core.config.setting import SETTING_KEYS
 from dualpt.core.errors import UserError
 from dualpt.core.results import TEST_ACCURACY, VAL_ACCURACY, harmonic_mean
 from dualpt.sweeps.comparison import draw

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dualpt.core.cell import Cell
-from dualpt.core.config import Setting
+from dualpt.core.config.setting import Setting
 from dualpt.core.data.catalog import IMAGENET_VARIANTS
 from dualpt.core.errors import UserError
 from dualpt.core.presets import method_setting

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from dualpt.core.config.activity import active_values
 from dualpt.core.data.catalog import MINI_GRID
 from dualpt.core.files.fingerprint import fingerprint
 from dualpt.core.method_catalog import CATALOGUE
@@ -37,7 +38,7 @@ def loss_curves(run_ids: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
 def _row(trial: str, kind: str, dataset: str, shots: int, seed: int) -> CellRow:
     name = fingerprint([trial, dataset, shots, seed])
     chance = int(name[:4], 16)
-    values = method_setting(trial if kind == "baseline" else "dualpt").active()
+    values = active_values(method_setting(trial if kind == "baseline" else "dualpt"))
     values |= (
         {"alignment.llm_weight": round(0.1 + int(fingerprint(trial)[:4], 16) / 6553, 3)} if kind != "baseline" else {}
     )

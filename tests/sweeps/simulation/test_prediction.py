@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from dualpt.core.cell import Cell
-from dualpt.core.config import Setting
+from dualpt.core.config.setting import Setting
 from dualpt.core.errors import UserError
 from dualpt.sweeps.launching.preview import simulate
 from dualpt.sweeps.planning.plan import plan_sweep

@@ -7,7 +7,7 @@ import torch
 from typer.testing import CliRunner
 
 from dualpt.core.clip.backbone import load_backbone
-from dualpt.core.config import Setting
+from dualpt.core.config.setting import Setting
 from dualpt.core.errors import UserError
 from dualpt.core.learned.prompts import load_prompts
 from dualpt.sweeps.cli import app

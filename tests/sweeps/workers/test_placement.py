@@ -3,7 +3,7 @@
 import pytest
 
 from dualpt.core.cell import Cell
-from dualpt.core.config import Setting
+from dualpt.core.config.setting import Setting
 from dualpt.core.errors import UserError
 from dualpt.search_spaces.sweep import Run
 from dualpt.sweeps.workers import gpu_shares

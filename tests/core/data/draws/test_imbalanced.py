@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dualpt.core.config import DrawKind
+from dualpt.core.config.sections import DrawKind
 from dualpt.core.data.draws.imbalanced import images_per_class
 from dualpt.core.data.sampling import draw_few_shot
 from dualpt.core.data.splits import Item, Split, make_split

@@ -9,7 +9,7 @@ from open_clip.transformer import VisionTransformer
 from torch.nn import functional as F
 
 from dualpt.core.clip.backbone import load_backbone
-from dualpt.core.config import LocalForm
+from dualpt.core.config.sections import LocalForm
 from dualpt.core.learned.inspection.confusion import Judgement
 from dualpt.core.learned.inspection.patches import patch_grid, patch_maps
 from dualpt.core.learned.inspection.similarity import description_similarity

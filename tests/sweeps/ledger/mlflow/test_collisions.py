@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from dualpt.core.cell import Cell
-from dualpt.core.config import Setting
+from dualpt.core.config.setting import Setting
 from dualpt.core.errors import UserError
 from dualpt.sweeps.ledger import attempts
 from dualpt.sweeps.ledger.attempts import CellRecord

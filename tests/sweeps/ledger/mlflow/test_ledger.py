@@ -14,7 +14,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from dualpt.core.cell import Cell
-from dualpt.core.config import Setting
+from dualpt.core.config.setting import Setting
 from dualpt.core.errors import UserError
 from dualpt.core.presets import method_setting
 from dualpt.core.results import CellMetrics
