@@ -31,7 +31,8 @@ from dualpt.search_spaces.sweep_file import check_sweep
 from dualpt.sweeps.comparison.formats.documents import to_markdown
 from dualpt.sweeps.comparison.frames import read_frame
 from dualpt.sweeps.comparison.labels import AVERAGE, method_title
-from dualpt.sweeps.comparison.tables import base_to_new, comparison
+from dualpt.sweeps.comparison.tables.averages import base_to_new
+from dualpt.sweeps.comparison.tables.by_dataset import comparison
 from dualpt.sweeps.comparison.values import Grid
 from dualpt.sweeps.launching.launch import launch
 

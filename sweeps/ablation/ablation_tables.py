@@ -12,7 +12,7 @@ from dualpt.sweeps.comparison.effects import effects_of, effects_table
 from dualpt.sweeps.comparison.formats.documents import AnyTable
 from dualpt.sweeps.comparison.frames import finished_shots, grid_of
 from dualpt.sweeps.comparison.selection import Selection, select
-from dualpt.sweeps.comparison.tables import shots_text
+from dualpt.sweeps.comparison.tables.table import shots_text
 from dualpt.sweeps.planning.plan import grid_cells
 
 

@@ -10,7 +10,7 @@ from dualpt.sweeps.comparison.compare import own_metric
 from dualpt.sweeps.comparison.frames import cells_frame, finished_shots
 from dualpt.sweeps.comparison.labels import AVERAGE, column_title, method_title
 from dualpt.sweeps.comparison.selection import select
-from dualpt.sweeps.comparison.tables import comparison
+from dualpt.sweeps.comparison.tables.by_dataset import comparison
 from dualpt.sweeps.ledger.reading import SweepReader
 from dualpt.sweeps.planning.declared import missing_cells
 from dualpt.sweeps.records import CellRow

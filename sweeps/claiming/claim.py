@@ -26,7 +26,7 @@ from dualpt.sweeps.comparison.searched.candidate_cells import Search
 from dualpt.sweeps.comparison.searched.correction import Selected
 from dualpt.sweeps.comparison.selection import Selection, select
 from dualpt.sweeps.comparison.statistics import Claim, PairedResult, claim
-from dualpt.sweeps.comparison.tables import Entry, shots_text
+from dualpt.sweeps.comparison.tables.table import Entry, shots_text
 from dualpt.sweeps.comparison.values import method_values
 from dualpt.sweeps.ledger.launch_record import record_from
 from dualpt.sweeps.ledger.opening import open_reader

@@ -25,7 +25,7 @@ from dualpt.sweeps.comparison.statistics import (
     rank_methods,
     smallest_p,
 )
-from dualpt.sweeps.comparison.tables import shots_text
+from dualpt.sweeps.comparison.tables.table import shots_text
 from dualpt.sweeps.comparison.values import Array, Grid, method_values
 
 ALPHA = 1 - LEVEL

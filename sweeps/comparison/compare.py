@@ -31,16 +31,10 @@ from dualpt.sweeps.comparison.published import BACKBONE_PARAMS, Published, publi
 from dualpt.sweeps.comparison.searched.candidate_ranks import read_candidates, read_set_aside
 from dualpt.sweeps.comparison.searched.candidate_table import NOTES, candidate_grid, candidate_table, winner_lines
 from dualpt.sweeps.comparison.selection import Selection, select
-from dualpt.sweeps.comparison.tables import (
-    HALVES,
-    ComparisonTable,
-    base_to_new,
-    by_shots,
-    comparison,
-    cross_dataset,
-    differences,
-    joined,
-)
+from dualpt.sweeps.comparison.tables.averages import HALVES, base_to_new, by_shots
+from dualpt.sweeps.comparison.tables.by_dataset import comparison, differences
+from dualpt.sweeps.comparison.tables.cross_dataset import cross_dataset
+from dualpt.sweeps.comparison.tables.table import ComparisonTable, joined
 from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.outputs import check_file, write_document
 

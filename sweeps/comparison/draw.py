@@ -17,7 +17,8 @@ from dualpt.sweeps.comparison.frames import finished_shots, read_frame
 from dualpt.sweeps.comparison.labels import AVERAGE
 from dualpt.sweeps.comparison.selection import Selection, select
 from dualpt.sweeps.comparison.statistics import rank_methods
-from dualpt.sweeps.comparison.tables import comparison, shots_text
+from dualpt.sweeps.comparison.tables.by_dataset import comparison
+from dualpt.sweeps.comparison.tables.table import shots_text
 from dualpt.sweeps.comparison.values import check_finished
 from dualpt.sweeps.ledger.launch_record import log_keys
 from dualpt.sweeps.ledger.opening import open_reader

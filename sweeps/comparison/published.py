@@ -17,7 +17,8 @@ from dualpt.core.files.yaml_reader import read_yaml
 from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, harmonic_mean
 from dualpt.sweeps.comparison.labels import AVERAGE
 from dualpt.sweeps.comparison.selection import Selection
-from dualpt.sweeps.comparison.tables import MEAN_OF_H, ComparisonTable, Entry
+from dualpt.sweeps.comparison.tables.averages import MEAN_OF_H
+from dualpt.sweeps.comparison.tables.table import ComparisonTable, Entry
 
 FOLDER = Path(__file__).with_name("published")
 BACKBONE_NAME, BACKBONE_WEIGHTS = "backbone.name", "backbone.pretrained"

@@ -13,7 +13,8 @@ from dualpt.sweeps.comparison.compare import FORMATS, comparison_tables, own_met
 from dualpt.sweeps.comparison.frames import finished_shots, read_frame
 from dualpt.sweeps.comparison.labels import find_method
 from dualpt.sweeps.comparison.selection import Selection, select
-from dualpt.sweeps.comparison.tables import ComparisonTable, comparison
+from dualpt.sweeps.comparison.tables.by_dataset import comparison
+from dualpt.sweeps.comparison.tables.table import ComparisonTable
 from dualpt.sweeps.comparison.values import check_finished
 
 if TYPE_CHECKING:

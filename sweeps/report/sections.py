@@ -15,7 +15,7 @@ from dualpt.sweeps.comparison.frames import cells_frame
 from dualpt.sweeps.comparison.labels import AVERAGE, method_title
 from dualpt.sweeps.comparison.plain import PlainTable
 from dualpt.sweeps.comparison.selection import Selection, select
-from dualpt.sweeps.comparison.tables import ComparisonTable
+from dualpt.sweeps.comparison.tables.table import ComparisonTable
 from dualpt.sweeps.ledger.launch_record import log_keys
 from dualpt.sweeps.records import CellRow, SweepRow
 from dualpt.sweeps.report.facts import Table, Text, word

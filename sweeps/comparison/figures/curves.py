@@ -19,7 +19,8 @@ from dualpt.sweeps.comparison.figures.style import (
 )
 from dualpt.sweeps.comparison.frames import finished_shots
 from dualpt.sweeps.comparison.labels import AVERAGE
-from dualpt.sweeps.comparison.tables import ComparisonTable, Entry, comparison
+from dualpt.sweeps.comparison.tables.by_dataset import comparison
+from dualpt.sweeps.comparison.tables.table import ComparisonTable, Entry
 from dualpt.sweeps.comparison.values import Grid
 from dualpt.sweeps.names import figure_text
 

@@ -23,7 +23,9 @@ from dualpt.sweeps.comparison.figures.style import (
 from dualpt.sweeps.comparison.frames import finished_shots
 from dualpt.sweeps.comparison.labels import AVERAGE, method_title
 from dualpt.sweeps.comparison.statistics import LEVEL, Ranks
-from dualpt.sweeps.comparison.tables import base_to_new, comparison, shots_text
+from dualpt.sweeps.comparison.tables.averages import base_to_new
+from dualpt.sweeps.comparison.tables.by_dataset import comparison
+from dualpt.sweeps.comparison.tables.table import shots_text
 from dualpt.sweeps.comparison.values import Grid
 from dualpt.sweeps.names import figure_text
 

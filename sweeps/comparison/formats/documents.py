@@ -8,7 +8,7 @@ import pandas as pd
 
 from dualpt.sweeps.comparison.labels import method_title
 from dualpt.sweeps.comparison.plain import PlainTable
-from dualpt.sweeps.comparison.tables import ComparisonTable
+from dualpt.sweeps.comparison.tables.table import ComparisonTable
 from dualpt.sweeps.names import markdown
 
 AnyTable = ComparisonTable | PlainTable

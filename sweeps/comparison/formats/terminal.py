@@ -8,7 +8,7 @@ from rich.table import Table
 
 from dualpt.sweeps.comparison.labels import AVERAGE, method_title, short_title
 from dualpt.sweeps.comparison.plain import PlainTable
-from dualpt.sweeps.comparison.tables import ComparisonTable
+from dualpt.sweeps.comparison.tables.table import ComparisonTable
 
 WIDEST_ENTRY = len("100.0 ± 10.0") + 3
 """Characters that an entry and its border take."""

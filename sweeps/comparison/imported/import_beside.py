@@ -16,7 +16,8 @@ from dualpt.sweeps.comparison.imported.imported_result import Findings, Imported
 from dualpt.sweeps.comparison.labels import AVERAGE
 from dualpt.sweeps.comparison.published import BACKBONE_NAME, same_family
 from dualpt.sweeps.comparison.selection import Selection
-from dualpt.sweeps.comparison.tables import MEAN_OF_H, ComparisonTable, Entry
+from dualpt.sweeps.comparison.tables.averages import MEAN_OF_H
+from dualpt.sweeps.comparison.tables.table import ComparisonTable, Entry
 
 ON_TRUST = (
     "imported rows: mean ± standard deviation over their own seeds; images and weights are not checked, so these rows "

@@ -19,7 +19,7 @@ from dualpt.sweeps.comparison.plain import PlainTable
 from dualpt.sweeps.comparison.searched.candidate_cells import Search
 from dualpt.sweeps.comparison.searched.correction import Selected
 from dualpt.sweeps.comparison.selection import select
-from dualpt.sweeps.comparison.tables import Entry
+from dualpt.sweeps.comparison.tables.table import Entry
 from dualpt.sweeps.comparison.values import Array, Grid, seed_averages
 
 MEANING = (

@@ -2,10 +2,11 @@
 
 import pytest
 
+from dualpt.core.errors import UserError
 from dualpt.core.method_catalog import CATALOGUE
 from dualpt.core.presets import METHODS
 from dualpt.sweeps.comparison import labels
-from dualpt.sweeps.comparison.labels import GROUPS, group_of, method_title, ordered_methods, short_title
+from dualpt.sweeps.comparison.labels import GROUPS, find_method, group_of, method_title, ordered_methods, short_title
 from dualpt.sweeps.records import MethodTitle
 
 
@@ -34,3 +35,11 @@ def test_own_methods_have_the_titles_and_groups_that_their_sweep_recorded() -> N
 
 def test_names_that_no_sweep_explained_stay_names() -> None:
     assert (method_title("unknown"), short_title("unknown"), group_of("unknown")) == ("unknown", "unknown", "settings")
+
+
+def test_a_method_is_found_by_name_or_title() -> None:
+    names = ("coop", "best [a]")
+    assert find_method("CoOp", names, "--baseline") == find_method("COOP", names, "--baseline") == "coop"
+    assert find_method("best of the sweep [a]", names, "--baseline") == "best [a]"
+    with pytest.raises(UserError, match=r"--baseline: no method 'CoOpp' in this table; did you mean 'coop'"):
+        find_method("CoOpp", names, "--baseline")

@@ -14,7 +14,8 @@ from dualpt.sweeps.comparison.formats.documents import to_markdown
 from dualpt.sweeps.comparison.labels import AVERAGE
 from dualpt.sweeps.comparison.published import BACKBONE_NAME, BACKBONE_WEIGHTS, load_published, published_for
 from dualpt.sweeps.comparison.selection import Selection, select
-from dualpt.sweeps.comparison.tables import MEAN_OF_H, ComparisonTable
+from dualpt.sweeps.comparison.tables.averages import MEAN_OF_H
+from dualpt.sweeps.comparison.tables.table import ComparisonTable
 
 
 def cells(protocol: str = "few-shot", grid: tuple[str, ...] = REAL_GRID, **columns: object) -> Selection:

@@ -18,7 +18,7 @@ from dualpt.search_spaces.sweep_file import check_sweep
 from dualpt.sweeps.comparison.frames import read_frame
 from dualpt.sweeps.comparison.labels import column_title
 from dualpt.sweeps.comparison.selection import select
-from dualpt.sweeps.comparison.tables import comparison
+from dualpt.sweeps.comparison.tables.by_dataset import comparison
 from dualpt.sweeps.dispatch.progress import SweepProgress
 from dualpt.sweeps.launching.declaring import open_dispatcher
 from dualpt.sweeps.ledger.contents import LONGEST_TAG

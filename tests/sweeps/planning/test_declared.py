@@ -12,7 +12,7 @@ from dualpt.core.errors import UserError
 from dualpt.sweeps.comparison.compare import comparison_tables
 from dualpt.sweeps.comparison.frames import read_frame
 from dualpt.sweeps.comparison.selection import select
-from dualpt.sweeps.comparison.tables import ComparisonTable
+from dualpt.sweeps.comparison.tables.table import ComparisonTable
 from dualpt.sweeps.launching.status import status_of
 from dualpt.sweeps.ledger.contents import LONGEST_TAG
 from dualpt.sweeps.ledger.mlflow import Ledger

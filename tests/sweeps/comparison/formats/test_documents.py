@@ -9,7 +9,7 @@ from dualpt.sweeps.comparison.compare import comparison_tables
 from dualpt.sweeps.comparison.formats.documents import to_csv, to_document, to_markdown
 from dualpt.sweeps.comparison.formats.latex import to_latex
 from dualpt.sweeps.comparison.selection import select
-from dualpt.sweeps.comparison.tables import ComparisonTable, Entry
+from dualpt.sweeps.comparison.tables.table import ComparisonTable, Entry
 from tests.sweeps.comparison.many_methods import many_methods
 
 ENTRY = Entry(61.25, 1.5, 2)

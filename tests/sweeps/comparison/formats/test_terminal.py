@@ -8,7 +8,7 @@ from rich.console import Console
 from dualpt.core.presets import METHODS
 from dualpt.sweeps.comparison.formats.terminal import print_table
 from dualpt.sweeps.comparison.labels import AVERAGE, method_title, short_title
-from dualpt.sweeps.comparison.tables import ComparisonTable, Entry
+from dualpt.sweeps.comparison.tables.table import ComparisonTable, Entry
 from tests.sweeps.comparison.formats.test_documents import GROUPS, table
 from tests.sweeps.comparison.many_methods import many_methods
 

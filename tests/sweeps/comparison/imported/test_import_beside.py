@@ -16,7 +16,8 @@ from dualpt.sweeps.comparison.imported.import_beside import imported_for
 from dualpt.sweeps.comparison.labels import AVERAGE
 from dualpt.sweeps.comparison.published import BACKBONE_NAME, BACKBONE_WEIGHTS
 from dualpt.sweeps.comparison.selection import Selection, select
-from dualpt.sweeps.comparison.tables import MEAN_OF_H, ComparisonTable
+from dualpt.sweeps.comparison.tables.averages import MEAN_OF_H
+from dualpt.sweeps.comparison.tables.table import ComparisonTable
 from tests.sweeps.comparison.imported.output_folder import write_log
 
 GRID = ("EuroSAT", "DescribableTextures")

@@ -1,43 +1,16 @@
-"""Tables: means, spread and n against hand-computed numbers; missing cells are counted, never averaged away."""
+"""Tables of methods by datasets."""
 
 import pandas as pd
 import pytest
 
 from dualpt.core.errors import UserError
-from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, harmonic_mean
 from dualpt.sweeps.comparison.formats.documents import to_frame, to_markdown
 from dualpt.sweeps.comparison.frames import comparable_cells
-from dualpt.sweeps.comparison.labels import AVERAGE, BEST, find_method, method_title, short_title
-from dualpt.sweeps.comparison.tables import (
-    HALVES,
-    MEAN_OF_H,
-    base_to_new,
-    by_shots,
-    comparison,
-    cross_dataset,
-    differences,
-)
+from dualpt.sweeps.comparison.labels import AVERAGE, BEST, method_title, short_title
+from dualpt.sweeps.comparison.tables.averages import by_shots
+from dualpt.sweeps.comparison.tables.by_dataset import comparison, differences
 from dualpt.sweeps.comparison.values import Grid
-
-DATASETS = ("mini-pets", "mini-cars")
-SEEDS = (1, 2, 3)
-
-
-def cell(trial: str, dataset: str, seed: int, accuracy: float | None, **more: object) -> dict[str, object]:
-    row = {"trial": trial, "kind": "baseline", "dataset": dataset, "protocol": "few-shot", "shots": 16, "seed": seed}
-    return {**row, "status": "FINISHED", TEST_ACCURACY: accuracy, **more}
-
-
-@pytest.fixture
-def cells() -> pd.DataFrame:
-    rows = [cell("coop", "mini-pets", seed, 60.0 + seed) for seed in SEEDS]
-    rows += [cell("coop", "mini-cars", seed, 40.0 + 2 * seed) for seed in SEEDS]
-    rows += [cell(BEST, "mini-pets", seed, 70.0 + seed, kind="best") for seed in SEEDS]
-    rows += [cell(BEST, "mini-cars", seed, 50.0, kind="best") for seed in (1, 2)]
-    rows += [cell(BEST, "mini-cars", 3, None, kind="best", status="FAILED")]
-    rows += [cell("zero-shot", dataset, 0, 30.0, shots=0) for dataset in DATASETS]
-    rows += [cell("trial-003", "mini-pets", 1, 99.0, kind="search")]
-    return pd.DataFrame(rows)
+from tests.sweeps.comparison.tables.recorded import DATASETS, ONE_DRAW, SEEDS, cell, on_one_draw
 
 
 def test_entries_are_mean_and_sample_deviation_over_seeds(cells: pd.DataFrame) -> None:
@@ -136,45 +109,6 @@ def test_selected_settings_of_several_shots_are_named_and_ordered_by_shots() -> 
     assert method_title("best-guess") == "best-guess"
 
 
-def halves_of(trial: str, dataset: str, seed: int, base: float, new: float, **more: object) -> dict[str, object]:
-    values = {BASE_ACCURACY: base, NEW_ACCURACY: new, HARMONIC_MEAN: harmonic_mean(base, new)}
-    return cell(trial, dataset, seed, None, protocol="base-to-new", **values, **more)
-
-
-def test_h_is_per_seed_the_harmonic_mean_of_the_averages() -> None:
-    rows = [halves_of("coop", "mini-pets", seed, 80.0 + 10 * seed, 40.0) for seed in (0, 1)]
-    rows += [halves_of("coop", "mini-cars", seed, 60.0, 60.0 - 10 * seed) for seed in (0, 1)]
-    rows += [halves_of("zero-shot", dataset, 0, 50.0, 50.0, shots=0) for dataset in DATASETS]
-    by_seed = [harmonic_mean(70, 50), harmonic_mean(75, 45)]
-    mean, spread = sum(by_seed) / 2, abs(by_seed[0] - by_seed[1]) / 2**0.5
-
-    halves = base_to_new(pd.DataFrame(rows), Grid(DATASETS, (0, 1)), shots=16)
-    assert halves.methods == ("zero-shot", "coop")
-    of_datasets = sum(harmonic_mean(*pair) for pair in ((80, 40), (60, 60), (90, 40), (60, 50))) / 4
-    shown = {halves.head(column): halves.entries["coop", column] for column in halves.columns}
-    assert {head: entry and entry.mean for head, entry in shown.items()} == pytest.approx(
-        {"base": 72.5, "new": 47.5, "H": mean, "mean of H": of_datasets}
-    )
-    assert halves.text("zero-shot", HARMONIC_MEAN) == "50.0"
-    assert shown["H"] is not None
-    assert (shown["H"].spread, shown["H"].n) == (pytest.approx(spread), 2)
-
-    table = comparison(pd.DataFrame(rows), Grid(DATASETS, (0, 1)), shots=16, metric=HARMONIC_MEAN)
-    average = table.entries["coop", AVERAGE]
-    assert average is not None
-    assert (average.mean, average.spread, average.n) == (pytest.approx(mean), pytest.approx(spread), 2)
-    assert any("H of the averaged base and new accuracies" in note for note in table.notes())
-    assert set(to_frame(table)["metric"]) == {HARMONIC_MEAN}
-
-
-def test_base_to_new_counts_what_a_method_lacks_and_shows_no_average() -> None:
-    rows = [halves_of("coop", dataset, seed, 80.0, 40.0) for dataset in DATASETS for seed in SEEDS]
-    rows += [halves_of("plot", dataset, seed, 1.0, 1.0) for dataset in DATASETS for seed in SEEDS][:-1]
-    halves = base_to_new(pd.DataFrame(rows), Grid(DATASETS, SEEDS), shots=16)
-    assert halves.missing == {"coop": 0, "plot": 1}
-    assert {halves.text("plot", column) for column in (*HALVES, MEAN_OF_H)} == {"–"}
-
-
 def test_differences_are_paired_by_seed(cells: pd.DataFrame) -> None:
     table = differences(comparable_cells(cells), Grid(DATASETS, SEEDS), "coop", shots=16)
     assert table.methods == ("zero-shot", BEST)
@@ -186,51 +120,6 @@ def test_differences_are_paired_by_seed(cells: pd.DataFrame) -> None:
     lower = table.entries["zero-shot", "mini-cars"]  # 30 - (42, 44, 46)
     assert lower is not None
     assert (lower.mean, lower.spread, lower.n) == (pytest.approx(-14.0), pytest.approx(2.0), 3)
-
-
-def test_averages_by_shots(cells: pd.DataFrame) -> None:
-    few = cells[cells["trial"] == "coop"].assign(shots=1)
-    few[TEST_ACCURACY] -= 10
-    table = by_shots(comparable_cells(pd.concat([cells, few])), Grid(DATASETS, SEEDS))
-    assert [table.head(column) for column in table.columns] == ["1 shot", "16 shots"]
-    assert [table.text("coop", column) for column in table.columns] == ["43.0 ± 1.5", "53.0 ± 1.5"]
-    assert table.text(BEST, "1") == "–"
-    assert table.missing == {"zero-shot": 0, "coop": 0, BEST: 7}
-
-
-def test_cross_dataset_has_the_source_every_target_and_their_average() -> None:
-    rows = []
-    for seed in SEEDS:
-        targets = {"mini-cars": 40.0 + seed, "mini-dishes": 60.0, "mean": 50 + seed / 2}
-        metrics = {f"target/{name}/accuracy": value for name, value in targets.items()}
-        rows.append(cell("coop", "mini-pets", seed, 80.0, protocol="cross-dataset", **metrics))
-    table = cross_dataset(pd.DataFrame(rows), source="mini-pets", shots=16, seeds=SEEDS)
-    heads = [table.head(column) for column in table.columns]
-    assert heads == ["mini-pets (source)", "mini-cars", "mini-dishes", "Average of targets"]
-    assert [table.text("coop", c) for c in table.columns] == ["80.0 ± 0.0", "42.0 ± 1.0", "60.0 ± 0.0", "51.0 ± 0.5"]
-
-
-def test_a_method_is_found_by_name_or_title() -> None:
-    names = ("coop", "best [a]")
-    assert find_method("CoOp", names, "--baseline") == find_method("COOP", names, "--baseline") == "coop"
-    assert find_method("best of the sweep [a]", names, "--baseline") == "best [a]"
-    with pytest.raises(UserError, match=r"--baseline: no method 'CoOpp' in this table; did you mean 'coop'"):
-        find_method("CoOpp", names, "--baseline")
-
-
-ONE_DRAW = "n = 1: one draw serves all seeds, so nothing is known of its spread (mini-pets)"
-
-
-def on_one_draw(*datasets: str) -> pd.DataFrame:
-    """Three seeds of two methods; on some datasets all of them on the same images."""
-    rows = []
-    for method, first in (("coop", 60.0), ("plot", 62.0)):
-        for dataset in DATASETS:
-            samples = [dataset if dataset in datasets else f"{dataset} {seed}" for seed in SEEDS]
-            drawn = zip(SEEDS, samples, strict=True)
-            rows += [cell(method, dataset, seed, first + seed / 10, sample=sample) for seed, sample in drawn]
-    rows += [cell("zero-shot", dataset, 0, 30.0, shots=0, sample=None) for dataset in DATASETS]
-    return pd.DataFrame(rows)
 
 
 def test_seeds_on_one_draw_are_one_draw() -> None:
