@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from itertools import chain, combinations
 
-from dualpt.core.config.activity import ACTIVE_WHEN, LOCATIONS
+from dualpt.core.config.activity import ACTIVE_WHEN, LOCATIONS, TASK_KEYS
 from dualpt.core.config.sections import Value
 from dualpt.core.config.setting import Setting
 from dualpt.core.errors import UserError
@@ -33,12 +33,17 @@ def check_space(space: Sequence[Parameter], fixed: Collection[str], reference: S
     """Check every parameter against the others, the keys that the file fixes, and the setting it starts from.
 
     Raises:
-        UserError: a parameter that is also fixed, is a location, can never exist or can never matter.
+        UserError: a parameter that is also fixed, is a location or a task, can never exist or can never matter.
     """
     for parameter in space:
         place = f"{source}: search.space.{parameter.key}"
         if parameter.key in LOCATIONS:
             raise UserError(f"{place}: a location is not searchable; set it with {parameter.key}=PATH")
+        if parameter.key in TASK_KEYS:
+            raise UserError(
+                f"{place}: says what is to be solved, and a search would choose the easiest; set it with "
+                f"{parameter.key}=VALUE, or compare its values with `dualpt ablate`"
+            )
         if parameter.key in fixed:
             raise UserError(f"{place}: is searched and also fixed in 'setting'; remove one")
         for key, values in parameter.when.items():

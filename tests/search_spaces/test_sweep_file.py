@@ -122,6 +122,7 @@ def test_overrides_reach_grid_search_and_setting(good: Path) -> None:
         ("search.space.alignment.llm_form={choice: [cosin]}", "'cosine'"),
         ("search.space.alignment.llm_form={choice: [cosine, cosine]}", "given twice"),
         ("search.space.data.root={choice: [a, b]}", "a location is not searchable"),
+        ("search.space.data.draw={choice: [standard, relaxed]}", "a search would choose the easiest"),
         ("search.space.data.shots={int: [0, 4]}", "whole numbers of at least 1"),
         ("search.space.alignment.topk={int: [1, 9], when: {alignment.local_form: uniform}}", "is never uniform"),
         ("search.space.alignment.topk={int: [1, 9], when: {alignment.form: topk}}", "unknown key"),
