@@ -1,14 +1,39 @@
 """Fixtures of the sweep engine: a small sweep with its stores in a temporary folder."""
 
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import optuna
 import pytest
 
 from dualpt.search_spaces.sweep_file import check_sweep
-from dualpt.sweeps.ledger.mlflow import Ledger
+from dualpt.sweeps.ledger.mlflow import Ledger, database
+from dualpt.sweeps.search import studies
+from dualpt.sweeps.stores import sqlite_path
 from tests.sweeps.small_sweep import Declare, changed, declaration
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _stores_are_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Migrating an empty store takes MLflow 1.5 s: what this process makes are copies of the first one."""
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (database, studies):
+            patch.setattr(module, "_make", _copying(module._make, folder / f"{module.__name__}.db"))
+        yield
+
+
+def _copying(make: Callable[[str], None], first: Path) -> Callable[[str], None]:
+    def copied(uri: str) -> None:
+        if (path := sqlite_path(uri)) is None:
+            make(uri)
+            return
+        if not first.exists():
+            make(f"sqlite:///{first}")
+        shutil.copyfile(first, path)
+
+    return copied
 
 
 @pytest.fixture(scope="session")
