@@ -34,6 +34,7 @@ ACROSS_MODULES: dict[str, set[str]] = {
         "figures",
         "on_a_cluster",
         "packing_settings",
+        "restarting",
         "signals",
         "slurm",
         "stopped_trials",

@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from dualpt.core.methods.interface import Support
 from dualpt.core.random_streams import random_stream
 from dualpt.core.training.optim import learning_rates
+from dualpt.core.training.progress import Progress, Report, is_told
 
 Batch = TypeVar("Batch")
 Schedule = Callable[[Sequence[float], int, int], Sequence[float]]
@@ -60,6 +61,19 @@ def descend(
                 totals += losses.detach()
                 n_batches, step = n_batches + 1, step + 1
         yield totals / n_batches
+
+
+def watched(losses: Iterable[Tensor], epochs: int, report: Report | None) -> Iterator[Tensor]:
+    """Losses (R,) of each of `epochs` epochs, told on the way to who watches, if anybody."""
+    for epoch, loss in enumerate(losses, start=1):
+        if report is not None and is_told(epoch, epochs):
+            report(Progress(epoch, epochs, tuple(loss.tolist())))
+        yield loss
+
+
+def history(losses: Iterable[Tensor], epochs: int, report: Report | None) -> Tensor:
+    """Train to the end: the losses (R, epochs), told as by `watched`."""
+    return torch.stack(list(watched(losses, epochs, report)), dim=1)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from torch import Tensor
 from dualpt.core.arrays import ImageFeatures
 from dualpt.core.config.sections import Protocol, Section
 from dualpt.core.method_catalog import Group as Group
+from dualpt.core.training.progress import Report
 
 
 class MethodOptions(Section):
@@ -104,6 +105,8 @@ class Support:
     """Images that options may be chosen on; None where there are none."""
     projection: Tensor | None = None
     """(W, D), where `Needs.hidden`: hidden @ projection is raw. A ResNet's last row is its bias, its last feature 1."""
+    report: Report | None = None
+    """Takes how far a training is, for those who watch (`descent.watched` calls it); None where nobody does."""
 
     @property
     def text(self) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dualpt.core.methods.choosing import check_every_class
-from dualpt.core.methods.descent import cosine_by_step, cross_entropy, descend, divergences
+from dualpt.core.methods.descent import cosine_by_step, cross_entropy, descend, divergences, history
 from dualpt.core.methods.interface import Classifier, Fitted, Images, MethodOptions, Support
 
 ADAM = partial(torch.optim.Adam, eps=1e-4, fused=True)
@@ -89,13 +89,13 @@ def fit_projection(
         learning_rate=[one.learning_rate for one in options],
         schedule=cosine_by_step(steps),
     )
-    history = torch.stack(list(losses), dim=1)
+    told = history(losses, steps, support.report)
     learned = classifier(
         projection=projection.detach(),
         text=text.expand(n_cells, -1, -1),
         scale=features.new_full((n_cells,), support.scale),
     )
-    return Fitted(learned, losses=history.tolist(), failures=divergences(history))
+    return Fitted(learned, losses=told.tolist(), failures=divergences(told))
 
 
 def projection_losses(

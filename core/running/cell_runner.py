@@ -34,9 +34,9 @@ from dualpt.core.selection_rules import divides
 from dualpt.core.training.alignment import mean_feature
 from dualpt.core.training.checkpoint import TrainState
 from dualpt.core.training.evaluate import Evaluation, zero_shot
-from dualpt.core.training.fit import Progress
 from dualpt.core.training.optim import SGDOptions
 from dualpt.core.training.plan_errors import PlanProbe
+from dualpt.core.training.progress import Report
 from dualpt.core.training.replica_results import Judge, TrainResult
 from dualpt.core.training.trainer import alignment_target, train
 
@@ -82,15 +82,15 @@ class CellRunner(FrozenParts):
     def run(
         self,
         cells: Sequence[Cell],
-        report: Callable[[Progress], None] | None = None,
+        report: Report | None = None,
         checkpoint: Path | None = None,
     ) -> list[CellResult]:
         """Train and judge one pack; results in the given order.
 
         Args:
             cells: cells of equal `pack_of`, trained as replicas of the same steps.
-            report: called after every epoch, with the losses of the pack's cells in their order. Methods on frozen
-                features report nothing.
+            report: called after every epoch, with the losses of the pack's cells in their order; of a method on
+                frozen features after some of them, and not at all where it is a closed form.
             checkpoint: file to continue from and to write to; removed by the caller when results are kept.
         """
         if len({pack_of(cell) for cell in cells}) != 1:
@@ -101,16 +101,17 @@ class CellRunner(FrozenParts):
         if divides(cells[0].selection):
             return self._judged_within(pack, report, checkpoint)
         if cells[0].setting.fits_features:
-            return [self._fitted(inputs, fit) for inputs, fit in zip(pack, fit_cells(self, pack), strict=True)]
+            fits = fit_cells(self, pack, report=report)
+            return [self._fitted(inputs, fit) for inputs, fit in zip(pack, fits, strict=True)]
         results = self._train(pack, [inputs.data for inputs in pack], True, report, checkpoint)
         return [self._result(inputs, result) for inputs, result in zip(pack, results, strict=True)]
 
     def _judged_within(
-        self, pack: Sequence[CellInputs], report: Callable[[Progress], None] | None, checkpoint: Path | None
+        self, pack: Sequence[CellInputs], report: Report | None, checkpoint: Path | None
     ) -> list[CellResult]:
         """Tested on what all shots teach, judged by divisions of the support set."""
         if pack[0].cell.setting.fits_features:
-            fits = zip(pack, fit_within(self, pack), strict=True)
+            fits = zip(pack, fit_within(self, pack, report), strict=True)
             return [_judged_by(self._fitted(inputs, fit), judged) for inputs, (fit, judged) in fits]
         trained = zip(pack, train_within(pack, partial(self._train, pack), report, checkpoint), strict=True)
         return [_judged_by(self._result(inputs, result), judged) for inputs, (result, judged) in trained]
@@ -163,7 +164,7 @@ class CellRunner(FrozenParts):
         pack: Sequence[CellInputs],
         data: Sequence[CellData],
         tested: bool,
-        report: Callable[[Progress], None] | None,
+        report: Report | None,
         checkpoint: Path | None,
     ) -> list[TrainResult]:
         """Train a pack on the data of each cell, by the recipes of all their shots."""

@@ -5,7 +5,7 @@ Shapes: R cells, V views, P distinct images, N training images, M validation ima
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -20,6 +20,7 @@ from dualpt.core.method_files import naming_its_line
 from dualpt.core.methods.interface import Classifier, Fitted, Images, Labelled, Method, Support
 from dualpt.core.running.frozen_parts import FrozenParts
 from dualpt.core.training.evaluate import Evaluation, Scores, joined, measure, score
+from dualpt.core.training.progress import Report
 
 MAX_LOGITS = 2**25
 """Logits held at once, at most (128 MiB in float32); bounds memory, not results."""
@@ -54,6 +55,7 @@ def fit_cells(
     chosen: Mapping[str, float] = NOTHING_CHOSEN,
     *,
     tested: bool = True,
+    report: Report | None = None,
 ) -> list[FeatureFit]:
     """Fit the cells of one pack at once, and classify with what they learned.
 
@@ -61,6 +63,7 @@ def fit_cells(
         data: of each cell, what to fit and judge on; None is the cell's own.
         chosen: options in place of the settings', which left them open.
         tested: whether the test sets are classified.
+        report: called while a method trains that takes many epochs, with the losses of the cells in their order.
 
     Raises:
         UserError: data that the method can't use, or a fault in a user's own file, naming its line.
@@ -68,7 +71,7 @@ def fit_cells(
     loaded = pack[0].cell.setting.definition
     method = cast("Method[Any]", loaded.instance)
     options = [loaded.options({**dict(inputs.cell.setting.own), **chosen}) for inputs in pack]
-    support = support_of(parts, pack, data)
+    support = replace(support_of(parts, pack, data), report=report)
     with naming_its_line(loaded.path):
         begun = time.perf_counter()
         fitted = method.fit(support, options)

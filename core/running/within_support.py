@@ -15,11 +15,9 @@ from dualpt.core.inputs.reading import CellInputs
 from dualpt.core.running.feature_fits import FeatureFit, fit_cells
 from dualpt.core.running.frozen_parts import FrozenParts
 from dualpt.core.training.evaluate import Evaluation
-from dualpt.core.training.fit import Progress
+from dualpt.core.training.progress import Report
 from dualpt.core.training.replica_results import TrainResult
 
-Report = Callable[[Progress], None]
-"""Called after every epoch."""
 Train = Callable[[Sequence[CellData], bool, Report | None, Path | None], list[TrainResult]]
 """Trains a pack on the data of each cell; the flag says whether test sets are classified."""
 
@@ -77,15 +75,21 @@ def train_within(
     return [(result, Judged.by([fits[r] for fits in judged])) for r, result in enumerate(final)]
 
 
-def fit_within(parts: FrozenParts, pack: Sequence[CellInputs]) -> list[tuple[FeatureFit, Judged]]:
+def fit_within(
+    parts: FrozenParts, pack: Sequence[CellInputs], report: Report | None = None
+) -> list[tuple[FeatureFit, Judged]]:
     """Fit a method on frozen features to every division, then to all shots with the options chosen there.
 
     Raises:
         UserError: as `fit_cells`.
     """
-    judged = [fit_cells(parts, pack, data, tested=False) for data in _divisions(pack)]
-    if not chooses(pack[0].cell.setting):
-        final = fit_cells(parts, pack)
+    divisions, choosing = _divisions(pack), chooses(pack[0].cell.setting)
+    steps = len(divisions) if choosing else len(divisions) + 1  # what was chosen is fitted cell by cell, untold
+    judged = [
+        fit_cells(parts, pack, data, tested=False, report=_phase(report, n, steps)) for n, data in enumerate(divisions)
+    ]
+    if not choosing:
+        final = fit_cells(parts, pack, report=_phase(report, steps - 1, steps))
     else:
         (choices,) = judged  # `check_serves` lets no method choose on several divisions
         final = [_refitted(parts, inputs, choice) for inputs, choice in zip(pack, choices, strict=True)]

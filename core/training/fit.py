@@ -5,7 +5,6 @@ Shapes: R replicas, n_shot images in each replica's few-shot sample, B images in
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,18 +14,8 @@ from dualpt.core.random_streams import random_stream
 from dualpt.core.recipes import steps_per_epoch
 from dualpt.core.training.checkpoint import Checkpoint, TrainState
 from dualpt.core.training.optim import ReplicaSGD
+from dualpt.core.training.progress import Progress, Report
 from dualpt.core.training.step import GraphedStep, Step
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Reported after every epoch."""
-
-    epoch: int
-    """Epochs done."""
-    epochs: int
-    loss: tuple[float, ...]
-    """Mean loss of the epoch, by replica."""
 
 
 def fit(
@@ -37,7 +26,7 @@ def fit(
     *,
     batches: Callable[[int], Tensor],
     epochs: int,
-    report: Callable[[Progress], None] | None,
+    report: Report | None,
     checkpoint: Checkpoint | None,
 ) -> TrainState:
     """Train the contexts (R, ...), the optimiser's parameter, and return the last step's.

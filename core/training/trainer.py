@@ -6,7 +6,7 @@ pass through the text encoder, which is where the time goes.
 Shapes: R replicas, C classes, N prompts per class, L context tokens, W text width, D joint width.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, replace
 from functools import partial
 from pathlib import Path
@@ -23,10 +23,11 @@ from dualpt.core.prompts.encoder import PromptEncoder, initial_contexts, without
 from dualpt.core.recipes import LETTERS_NUMERICS, NUMERICS_VERSION
 from dualpt.core.training.alignment import LlmAlignment, LocalScorer
 from dualpt.core.training.checkpoint import Checkpoint, fingerprint_of
-from dualpt.core.training.fit import Progress, epoch_batches, fit
+from dualpt.core.training.fit import epoch_batches, fit
 from dualpt.core.training.objective import Objective, Target, descriptions_target, template_target
 from dualpt.core.training.optim import ReplicaSGD, SGDOptions
 from dualpt.core.training.plan_errors import PlanProbe
+from dualpt.core.training.progress import Report
 from dualpt.core.training.replica_results import Judge, TrainResult
 from dualpt.core.training.step import training_step
 
@@ -81,7 +82,7 @@ def train(
     inference_global_weight: Sequence[float] | None = None,
     cross_entropy: CrossEntropy = "separate",
     init_at: InitPlace = "start",
-    report: Callable[[Progress], None] | None = None,
+    report: Report | None = None,
     checkpoint: Path | None = None,
     checkpoint_every: int = 10,
 ) -> list[TrainResult]:

@@ -57,17 +57,11 @@ const cards = (view) => {
     node("div", { className: bad ? "fault" : "" }, node("dt", { textContent: head }), node("dd", { textContent: text }))));
 };
 
-// MLflow's page loads a hundred runs, which would be cells: only trials, the best validation accuracy first.
-const TRIALS = new URLSearchParams({
-  workflowType: "machine_learning", searchFilter: "tags.`dualpt.level` = 'trial'",
-  orderByKey: "metrics.`grid/mean/val/accuracy`", orderByAsc: "false",
-});
-
 const links = (view) => {
   const { mlflow, optuna, commands } = state.links;
   const parts = [];
   const link = (href, text) => node("a", { href, textContent: text, rel: "noreferrer" });
-  if (mlflow) parts.push(link(`${mlflow}/#/experiments/${encodeURIComponent(view.experiment)}/runs?${TRIALS}`, "this sweep in MLflow"), " · ");
+  if (mlflow) parts.push(link(`${mlflow}${view.trials_page}`, "this sweep in MLflow"), " · ");
   if (optuna) parts.push(link(`${optuna}/dashboard`, "its study in optuna-dashboard"), " · ");
   for (const command of commands ?? []) parts.push(node("code", { textContent: command }), " · ");
   at("links").replaceChildren(...parts.slice(0, -1));

@@ -20,6 +20,7 @@ from dualpt.sweeps.launching.status import SweepStatus, status_from
 from dualpt.sweeps.ledger.launch_record import log_keys
 from dualpt.sweeps.ledger.notes import notes_on
 from dualpt.sweeps.ledger.reading import SweepReader
+from dualpt.sweeps.ledger.trials_page import trials_page
 from dualpt.sweeps.planning.data_notes import read_data_notes
 from dualpt.sweeps.planning.declared import MissingCell, missing_cells
 from dualpt.sweeps.records import CellRow
@@ -69,8 +70,8 @@ class SweepView:
     """Those of them that were searched on a logarithmic scale."""
     places: list[dict[str, Any]]
     """The (dataset, shots) that losses can be shown of."""
-    experiment: str
-    """MLflow's id."""
+    trials_page: str
+    """Of the sweep in MLflow: the address behind that of its server."""
 
 
 def sweep_view(reader: SweepReader, name: str, rows: Sequence[CellRow]) -> SweepView:
@@ -105,7 +106,7 @@ def sweep_view(reader: SweepReader, name: str, rows: Sequence[CellRow]) -> Sweep
         keys=keys,
         log_keys=[] if sweep is None else [key for key in keys if key in log_keys(sweep.launched)],
         places=[{"dataset": d, "title": column_title(d), "shots": k} for d, k in trained],
-        experiment=experiment,
+        trials_page=trials_page("", experiment),
     )
 
 

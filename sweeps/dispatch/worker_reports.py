@@ -44,13 +44,15 @@ class WorkerReport:
     cells: int
     """Trained together, as replicas."""
     epoch: int = 0
-    """Epochs done; methods on frozen features report none."""
+    """Epochs done; closed forms on frozen features report none."""
     epochs: int = 0
     loss: float | None = None
     """Mean of the last epoch over the cells whose loss is finite; None before the first, and where none is."""
     gpu: GpuState | None = None
     beat: int = 0
     """Counts what the worker has sent."""
+    unit: str = "epoch"
+    """What is counted: a method may fit the same images again and again instead."""
 
     def text(self) -> str:
         return _REPORT.dump_json(self).decode()
@@ -68,8 +70,8 @@ class WorkerReport:
 
     @property
     def epochs_text(self) -> str:
-        """`epoch 12/50`; empty before the first, and where none are reported."""
-        return f"epoch {self.epoch}/{self.epochs}" if self.epochs else ""
+        """`epoch 12/50`, or `fit 3/16`; empty before the first, and where none are reported."""
+        return f"{self.unit} {self.epoch}/{self.epochs}" if self.epochs else ""
 
     @property
     def loss_text(self) -> str:

@@ -104,6 +104,7 @@ def launch(
                 shown.note(escape(line))
             shown.step(f"cells missing: {left.missing}; loading PyTorch")
             check_and_prepare(sweep, left.unstopped, left.wanted, runner, key, shown)
+        _restart(file.run.tracking_uri, left.restarted, shown.note)  # after the checks, before the marks are read again
         shown.step("creating the ledger" if is_new(file.run.tracking_uri) else "opening the ledger")
         driver = _open_driver(sweep, plan, runner, key, shown, start_points, left.only, noted, launched)
         with notifier.telling_errors(lambda: shown.state):
@@ -132,6 +133,8 @@ class _Left:
     """Keys of the only cells that may be trained; None is all."""
     missing: int
     """Cells to train."""
+    restarted: "Sequence[TrialRef]"
+    """Stopped trials to go on with, whose marks are still there."""
 
     def wanted(self, key: str) -> bool:
         """Whether the cell of a key is to be trained."""
@@ -150,7 +153,10 @@ def _what_is_left(
     """Compare the plan with what is on record."""
     uri, name = sweep.file.run.tracking_uri, sweep.file.name
     recorded = cells_on_record(uri, name)
-    stopped = _stopped(uri, name, note, restart=restart_stopped)
+    marked = stopped_trials(uri, name)
+    stopped, restarted = ([], marked) if restart_stopped else (marked, [])
+    if stopped:
+        note(f"stopped trials stay stopped: {_names(stopped)}; --restart-stopped goes on with them")
     only = None
     if only_failed:
         only = frozenset(row.key for row in recorded if row.status == "FAILED")
@@ -160,25 +166,24 @@ def _what_is_left(
     unstopped = plan.without({ref.identity for ref in stopped})
     skipped = left_as_they_are(sweep, key, stopped)
     missing = count(unstopped, finished, finished if study_fits(sweep, key) else [], key, skipped).missing
-    return _Left(sweep, plan, unstopped, frozenset(row.key for row in finished), only, missing)
+    return _Left(sweep, plan, unstopped, frozenset(row.key for row in finished), only, missing, restarted)
 
 
-def _stopped(uri: str, name: str, note: Callable[[str], None], *, restart: bool) -> "list[TrialRef]":
-    """The trials that stay stopped; with `restart` none, and their marks are taken away."""
-    stopped = stopped_trials(uri, name)
+def _restart(uri: str, stopped: "Sequence[TrialRef]", note: Callable[[str], None]) -> None:
+    """Take the marks of stopped trials away."""
     if not stopped:
-        return []
-    names = escape(", ".join(ref.name for ref in stopped))
-    if not restart:
-        note(f"stopped trials stay stopped: {names}; --restart-stopped goes on with them")
-        return stopped
+        return
     from dualpt.sweeps.ledger.mlflow import Ledger
 
     ledger = Ledger(uri)
     for ref in stopped:
         ledger.restart_trial(ref.run_id)
-    note(f"stopped trials go on: {names}")
-    return []
+    note(f"stopped trials go on: {_names(stopped)}")
+
+
+def _names(trials: "Sequence[TrialRef]") -> str:
+    """As markup."""
+    return escape(", ".join(ref.name for ref in trials))
 
 
 def _outcome(sweep: LoadedSweep, driver: "Driver", noted: DataNotes) -> LaunchOutcome:

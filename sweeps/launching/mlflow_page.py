@@ -2,7 +2,6 @@
 
 import shlex
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from rich.markup import escape
 
@@ -10,7 +9,7 @@ from dualpt.core.data.catalog import expand_datasets
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.comparison.compare import own_metric
 from dualpt.sweeps.dispatch.progress import SweepProgress
-from dualpt.sweeps.ledger.trials_page import experiment_tags, trials_page
+from dualpt.sweeps.ledger.trials_page import experiment_tags, page_on_server, trials_page
 from dualpt.sweeps.stores import masked
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def show_trials_first(sweep: LoadedSweep, ledger: "Ledger", experiment: str, sho
 
 def page_of(store: str, experiment: str) -> str:
     """The address of the sweep's trials; for a store that is no server with the command that serves it."""
-    if urlsplit(store).scheme in ("http", "https"):
-        return trials_page(masked(store), experiment)
+    if (page := page_on_server(store, experiment)) is not None:
+        return page
     served = f"mlflow ui --backend-store-uri {shlex.quote(masked(store))}"
     return f"{trials_page(LOCAL, experiment)} (while `{served}` runs)"

@@ -17,13 +17,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
 
 from rich.markup import escape
 
 from dualpt.core.errors import UserError
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.ledger.opening import open_reader
+from dualpt.sweeps.ledger.trials_page import page_on_server
 from dualpt.sweeps.stores import masked
 
 if TYPE_CHECKING:
@@ -180,13 +180,9 @@ class Notifier:
         }
 
     def _link(self) -> str | None:
-        """The sweep's experiment on its MLflow server; None where the store isn't one."""
-        parts = urlsplit(self._sweep.file.run.tracking_uri)
-        if parts.scheme not in ("http", "https"):
-            return None
-        experiment = open_reader(self._sweep.file.run.tracking_uri).named_experiment(self._sweep.file.name)
-        place = parts.netloc.rpartition("@")[2] + parts.path.rstrip("/")
-        return f"{parts.scheme}://{place}/#/experiments/{experiment}"
+        """The sweep's trials on its MLflow server; None where the store isn't one."""
+        uri = self._sweep.file.run.tracking_uri
+        return page_on_server(uri, open_reader(uri).named_experiment(self._sweep.file.name))
 
     def _values(self, trial: str) -> dict[str, str]:
         """Searched key -> value of a recorded candidate."""

@@ -6,7 +6,7 @@ columns, filter and order from a state that was shared under a key, a tag of the
 
 import json
 from collections.abc import Sequence
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from dualpt.sweeps.records import LEVEL_TAG, SELECTION
 
@@ -45,3 +45,11 @@ def experiment_tags(datasets: Sequence[str], metric: str) -> dict[str, str]:
 def trials_page(server: str, experiment_id: str) -> str:
     """The address at which a server shows the trials of a sweep that was launched with these tags."""
     return f"{server.rstrip('/')}/#/experiments/{experiment_id}/runs?{urlencode({**MODE, 'viewStateShareKey': KEY})}"
+
+
+def page_on_server(store: str, experiment_id: str) -> str | None:
+    """The same on the server that a store is, without its user and password; None where it is none."""
+    parts = urlsplit(store)
+    if parts.scheme not in ("http", "https"):
+        return None
+    return trials_page(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}", experiment_id)

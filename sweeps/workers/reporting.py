@@ -12,15 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from dualpt.core.training.progress import Progress, Report, is_told
 from dualpt.sweeps.dispatch.work_units import Pack
 from dualpt.sweeps.dispatch.worker_reports import WorkerReport
 from dualpt.sweeps.ledger.contents import Point
 from dualpt.sweeps.workers.gpu_state import Gpu, gpu_here
-
-if TYPE_CHECKING:
-    from dualpt.core.training.fit import Progress
 
 SEND_SECONDS = 1.0
 """Between two reports to the driver, at least."""
@@ -31,7 +29,6 @@ COST = 0.01
 CURVE_POINTS = 100
 """Most points of a curve that grows, as of a recorded one; of long trainings, evenly spaced epochs."""
 
-Report = Callable[["Progress"], None]
 Waiting = dict[str, list[Point]]
 """Points by the run they are to be written on."""
 
@@ -104,10 +101,14 @@ class LiveReporter:
         self._report = begun
         curves = self._curves.of(pack)
 
-        def report(progress: "Progress") -> None:
+        def report(progress: Progress) -> None:
             self._gpu = self._gpu or gpu_here()  # the first epoch of a process has just begun to use it
             self._report = replace(
-                begun, epoch=progress.epoch, epochs=progress.epochs, loss=_mean_of_finite(progress.loss)
+                begun,
+                epoch=progress.epoch,
+                epochs=progress.epochs,
+                unit=progress.unit,
+                loss=_mean_of_finite(progress.loss),
             )
             curves(progress)
 
@@ -182,8 +183,8 @@ class GrowingCurves:
             rows.setdefault(keyed.trial.run_id, []).append(row)
         name = live_loss(pack[0].cell.dataset, pack[0].cell.shots) if pack else ""
 
-        def report(progress: "Progress") -> None:
-            if (progress.epochs - progress.epoch) % -(-progress.epochs // CURVE_POINTS):
+        def report(progress: Progress) -> None:
+            if not is_told(progress.epoch, progress.epochs, CURVE_POINTS):
                 return
             for run_id, own in rows.items():
                 if (loss := _mean_of_finite([progress.loss[row] for row in own])) is not None:

@@ -6,18 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dualpt.core.cell import Cell
 from dualpt.core.config.activity import active_values
 from dualpt.core.files.fingerprint import fingerprint
 from dualpt.core.results import CellMetrics
+from dualpt.core.training.progress import Progress, Report
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.planning.data_notes import DataNotes
 from dualpt.sweeps.planning.plan import SweepPlan
-
-if TYPE_CHECKING:
-    from dualpt.core.training.fit import Progress
 
 FATAL_WEIGHT = 13.0
 """A setting with this `alignment.llm_weight` raises; the next larger whole number kills its process."""
@@ -37,15 +34,6 @@ class FakeResult:
     provenance: None = None
     sample_fingerprint: str | None = None
     failure: str | None = None
-
-
-@dataclass(frozen=True)
-class FakeProgress:
-    """Stands for `dualpt.core.training.fit.Progress`, which would load torch."""
-
-    epoch: int
-    epochs: int
-    loss: tuple[float, ...]
 
 
 def fake_key(cell: Cell) -> str:
@@ -80,13 +68,13 @@ class FakeRunner:
         pass
 
     def run(
-        self, cells: Sequence[Cell], report: "Callable[[Progress], None] | None" = None, checkpoint: Path | None = None
+        self, cells: Sequence[Cell], report: Report | None = None, checkpoint: Path | None = None
     ) -> list[FakeResult]:
         for cell in cells:
             with self._log.open("a") as log:  # one short line: appended whole, whichever process writes
                 log.write(f"{fake_key(cell)} {len(cells)} {os.getpid()}\n")
         if report is not None:
-            report(FakeProgress(2, 3, (1.0,) * len(cells)))  # type: ignore[arg-type]
+            report(Progress(2, 3, (1.0,) * len(cells)))
         time.sleep(self._seconds)
         with ends_of(self._log).open("a") as log:
             log.writelines(f"{fake_key(cell)}\n" for cell in cells)
@@ -130,10 +118,10 @@ class HeardRunner(FakeRunner):
     """Reports an epoch, and trains on when somebody has heard of it."""
 
     def run(
-        self, cells: Sequence[Cell], report: "Callable[[Progress], None] | None" = None, checkpoint: Path | None = None
+        self, cells: Sequence[Cell], report: Report | None = None, checkpoint: Path | None = None
     ) -> list[FakeResult]:
         assert report is not None
-        report(FakeProgress(2, 3, (1.0,) * len(cells)))  # type: ignore[arg-type]
+        report(Progress(2, 3, (1.0,) * len(cells)))
         while not heard_of(self._log).exists():
             time.sleep(0.05)
         return super().run(cells, None, checkpoint)

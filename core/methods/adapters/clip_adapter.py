@@ -114,7 +114,7 @@ class ClipAdapter(Method[ClipAdapterOptions]):
             learning_rate=[one.learning_rate for one in options],
             schedule=descent.cosine_by_epoch(recipe.epochs, common.warmup_learning_rate),
         )
-        losses = torch.stack(list(steps), dim=1)
+        losses = descent.history(steps, recipe.epochs, support.report)
         classifier = AdaptedClassifier(down.detach(), up.detach(), ratio, text.repeat(len(options), 1, 1))
         return Fitted(classifier, losses=losses.tolist(), failures=descent.divergences(losses))
 

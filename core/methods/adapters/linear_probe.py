@@ -11,6 +11,7 @@ Its authors choose C on validation images: the best of seven values from 1e6 to 
 the interval from a tenth to ten times that value, eight times the half in log C whose end does better (ties go left).
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,9 +25,12 @@ from dualpt.core.methods import descent
 from dualpt.core.methods.choosing import check_classes, validation_images
 from dualpt.core.methods.interface import Fitted, Labelled, LinearClassifier, Method, MethodOptions, Needs, Support
 from dualpt.core.methods.lbfgs import minimise
+from dualpt.core.training.progress import Progress, Report
 
 INVERSE_PENALTIES = (1e6, 1e4, 1e2, 1.0, 1e-2, 1e-4, 1e-6)
 HALVINGS = 8
+FITS = len(INVERSE_PENALTIES) + 2 + HALVINGS - 1
+"""Of each cell, where C is chosen."""
 TOLERANCE, MOST_ITERATIONS = 1e-4, 1000
 CACHED = 2**19
 """Feature values of the cells that a CPU fits together; with more it waits for memory."""
@@ -63,7 +67,7 @@ class LinearProbe(Method[LinearProbeOptions]):
         if given is not None:
             return Fitted(regression.fit([given] * len(options)), failures=failures)
         val = validation_images(support, [f"{self.name}.inverse_penalty"], "0.316 in CLIP's own example")
-        found = _search(regression, val)
+        found = _search(regression, val, support.report)
         penalties = (10**found.log_penalties).tolist()
         chosen = [{"inverse_penalty": one} for one in penalties]
         return Fitted(found.classifier, chosen=chosen, failures=failures)
@@ -147,12 +151,15 @@ class _Scored:
         )
 
 
-def _search(regression: LogisticRegression, val: Labelled) -> _Scored:
-    """The fit at the C that each cell's validation images choose."""
+def _search(regression: LogisticRegression, val: Labelled, report: Report | None = None) -> _Scored:
+    """The fit at the C that each cell's validation images choose; each fit is told."""
+    fits, untold = itertools.count(1), (math.nan,) * len(val.labels)
 
     def at(log_penalties: Tensor) -> _Scored:
         classifier = regression.fit((10**log_penalties).tolist())
         logits = torch.baddbmm(classifier.bias[:, None], val.images.directions, classifier.weights.mT)
+        if report is not None:
+            report(Progress(next(fits), FITS, untold, unit="fit"))
         return _Scored(log_penalties, classifier, (logits.argmax(dim=-1) == val.labels).sum(dim=1))
 
     ones = torch.ones(len(val.labels), dtype=torch.float64, device=val.labels.device)

@@ -31,6 +31,7 @@ from dualpt.core.methods import descent
 from dualpt.core.methods.choosing import check_every_class, validation_images
 from dualpt.core.methods.interface import Fitted, Labelled, LinearClassifier, Method, MethodOptions, Needs, Support
 from dualpt.core.random_streams import random_stream
+from dualpt.core.training.progress import Report
 
 MOST_STEPS = 300
 """Steps among which one is chosen on validation images."""
@@ -66,9 +67,9 @@ class LpPlusPlus(Method[LpPlusPlusOptions]):
         common = options[0]
         if common.steps is None:
             val = validation_images(support, [f"{self.name}.steps"], "its authors take at most 300")
-            return _best_of(BlendedHead(support), MOST_STEPS, common.momentum, val)
+            return _best_of(BlendedHead(support), MOST_STEPS, common.momentum, val, support.report)
         head = BlendedHead(support)
-        losses = torch.stack(list(head.descend(common.steps, common.momentum)), dim=1)
+        losses = descent.history(head.descend(common.steps, common.momentum), common.steps, support.report)
         return Fitted(head.classifier(), losses=losses.tolist(), failures=descent.divergences(losses))
 
 
@@ -127,11 +128,11 @@ class BlendedHead:
         return self._features.shape[1] / (4 * self._similarities.square().sum(dim=1).amax(dim=1))
 
 
-def _best_of(head: BlendedHead, steps: int, momentum: float, val: Labelled) -> Fitted:
+def _best_of(head: BlendedHead, steps: int, momentum: float, val: Labelled, report: Report | None) -> Fitted:
     """Keep, for each replica, the last of the steps that classify most validation images correctly."""
     kept, losses = head.classifier(), []
     most, chosen = (torch.full((len(val.labels),), start, device=val.labels.device) for start in (-1, 0))
-    for step, loss in enumerate(head.descend(steps, momentum), start=1):
+    for step, loss in enumerate(descent.watched(head.descend(steps, momentum), steps, report), start=1):
         now = head.classifier()
         logits = torch.baddbmm(now.bias[:, None], val.images.directions, now.weights.mT)
         correct = (logits.argmax(dim=-1) == val.labels).sum(dim=1)

@@ -84,6 +84,6 @@ class TaskRes(Method[TaskResOptions]):
             learning_rate=[one.learning_rate for one in options],
             schedule=descent.cosine_by_epoch(epochs, common.warmup_learning_rate),
         )
-        losses = torch.stack(list(steps), dim=1)
+        losses = descent.history(steps, epochs, support.report)
         classifier = cosine_classifier(support.raw_text + scales * residual, support.scale)
         return Fitted(classifier, losses=losses.tolist(), failures=descent.divergences(losses))

@@ -23,7 +23,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dualpt.core.methods.choosing import check_every_class, chosen
-from dualpt.core.methods.descent import cosine_by_step, cross_entropy, descend, divergences, image_batches, take
+from dualpt.core.methods.descent import (
+    cosine_by_step,
+    cross_entropy,
+    descend,
+    divergences,
+    history,
+    image_batches,
+    take,
+)
 from dualpt.core.methods.interface import Fitted, Group, Method, Needs, Support
 from dualpt.core.methods.training_free.tip_adapter import (
     CacheClassifier,
@@ -71,10 +79,10 @@ class TipAdapterF(Method[TipAdapterFOptions]):
         check_every_class(support, self.name)
         settings = options[0]
         keys = F.normalize(support.images.raw[:, : settings.key_views].mean(1), dim=-1).requires_grad_()
-        history = _train(keys, support, options)
+        losses = _train(keys, support, options)
         weights = cache_weights(support, keys.detach(), self.name, settings.alpha, settings.beta)
         classifier: CacheClassifier = cache_classifier(support, keys.detach(), weights)
-        return Fitted(classifier, chosen(settings, weights), losses=history.tolist(), failures=divergences(history))
+        return Fitted(classifier, chosen(settings, weights), losses=losses.tolist(), failures=divergences(losses))
 
 
 def _train(keys: Tensor, support: Support, options: Sequence[TipAdapterFOptions]) -> Tensor:
@@ -108,4 +116,4 @@ def _train(keys: Tensor, support: Support, options: Sequence[TipAdapterFOptions]
         learning_rate=[one.learning_rate for one in options],
         schedule=cosine_by_step(steps),
     )
-    return torch.stack(list(losses), dim=1)
+    return history(losses, settings.epochs, support.report)

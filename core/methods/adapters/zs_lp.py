@@ -89,6 +89,6 @@ def fit_prototypes(support: Support, options: Sequence[O], penalty: Penalty) -> 
         learning_rate=[one.learning_rate for one in options],
         schedule=descent.cosine_by_epoch(common.epochs, common.warmup_learning_rate),
     )
-    losses = torch.stack(list(steps), dim=1)
+    losses = descent.history(steps, common.epochs, support.report)
     classifier = cosine_classifier(prototypes, support.scale)
     return Fitted(classifier, losses=losses.tolist(), failures=descent.divergences(losses))

@@ -1,12 +1,16 @@
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import pytest
 import torch
 from torch import Tensor
 
+from dualpt.core.method_catalog import CATALOGUE, load_method
 from dualpt.core.methods import descent
+from dualpt.core.training.progress import Progress
+from tests.core.methods.clip_like import clip_like_support
 
 R, C, D, N, VIEWS = 3, 7, 16, 28, 4
 RATES = [0.1, 0.01, 1.0]
@@ -117,3 +121,42 @@ def test_a_pool_is_shuffled_for_every_epoch_and_seed():
     assert all(one.shape == (2, 16) for one in epochs)
     assert all(len(set(row.tolist())) == 16 for one in epochs for row in one)
     assert len({tuple(row.tolist()) for one in epochs for row in one}) == 18
+
+
+def test_at_most_a_hundred_epochs_are_told_and_the_last_is_among_them():
+    told: list[Progress] = []
+    losses = (torch.tensor([float(epoch), math.nan]) for epoch in range(1, 251))
+    assert descent.history(losses, 250, told.append).shape == (2, 250)
+    assert [one.epoch for one in told[:2]] == [1, 4]
+    assert (len(told), told[-1].epoch, told[-1].epochs, told[-1].loss[0]) == (84, 250, 250, 250.0)
+    assert math.isnan(told[-1].loss[1])
+
+
+TOLD = {
+    "clip-adapter": (100, 100),
+    "taskres": (100, 100),
+    "zs-lp": (300, 100),
+    "clap": (300, 100),
+    "lp-plus-plus": (300, 100),
+    "tip-adapter-f": (20, 20),
+    "prolip": (300, 100),
+    "rla": (300, 100),
+    "linear-probe": (16, 16),
+}
+"""Epochs (of a linear probe: fits) at four shots, and how many of them are told; other methods are closed forms."""
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_methods_that_train_tell_their_epochs(name: str) -> None:
+    loaded, told = load_method(name), list[Progress]()
+    support = replace(clip_like_support(), report=told.append)
+    fitted = loaded.instance.fit(support, [loaded.options({})] * 3)
+    epochs, times = TOLD.get(name, (0, 0))
+    assert len(told) == times
+    assert all(len(one.loss) == 3 for one in told)
+    if told:
+        assert (told[-1].epoch, told[-1].epochs) == (epochs, epochs)
+        assert told[-1].unit == ("fit" if name == "linear-probe" else "epoch")
+        assert [one.epoch for one in told] == sorted({one.epoch for one in told})
+    if fitted.losses:
+        assert told[-1].loss == tuple(losses[-1] for losses in fitted.losses)

@@ -16,6 +16,7 @@ from dualpt.core.presets import method_setting
 from dualpt.core.running.cell_runner import CellResult, CellRunner
 from dualpt.core.running.within_support import Judged
 from dualpt.core.selection_rules import SelectionRule, least_left
+from dualpt.core.training.progress import Progress
 
 QUICK: dict[str, Value] = {"optim.epochs": 3, "prompt.context_length": 4}
 
@@ -90,6 +91,27 @@ def test_whole_numbers_that_were_chosen_stay_whole(runner: CellRunner) -> None:
     assert result.failure is None
     assert result.learned is not None
     assert result.learned.chosen["steps"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("method", "rule", "phases"),
+    [("taskres", "validation", 1), ("taskres", "support-holdout", 2), ("taskres", "support-cv", 4)],
+)
+def test_epochs_are_told_over_all_divisions(runner: CellRunner, method: str, rule: SelectionRule, phases: int) -> None:
+    cells = [cell(method, rule, seed, epochs=5, views=0) for seed in (1, 2)]
+    run(runner, *cells)
+    told: list[Progress] = []
+    runner.run(cells, told.append)
+    assert [one.epoch for one in told] == list(range(1, 5 * phases + 1))
+    assert {(one.epochs, len(one.loss)) for one in told} == {(5 * phases, 2)}
+
+
+def test_the_fits_that_choose_are_told_and_the_refits_are_not(runner: CellRunner) -> None:
+    cells = [cell("lp-plus-plus", "support-holdout", seed) for seed in (1, 2)]
+    run(runner, *cells)
+    told: list[Progress] = []
+    runner.run(cells, told.append)
+    assert [(one.epoch, one.epochs, len(one.loss)) for one in told] == [(3 * n, 300, 2) for n in range(1, 101)]
 
 
 @pytest.mark.parametrize(("method", "rule"), [("coop", "support-cv"), ("tip-adapter", "support-holdout")])

@@ -28,6 +28,7 @@ def test_a_report_is_read_as_it_was_sent() -> None:
 
 def test_a_report_in_words() -> None:
     assert str(REPORT) == "trial-004 DescribableTextures epoch 12/50 loss 1.235"
+    assert str(replace(REPORT, epoch=3, epochs=16, unit="fit", loss=None)) == "trial-004 DescribableTextures fit 3/16"
     assert str(replace(REPORT, epoch=0, epochs=0, loss=None)) == "trial-004 DescribableTextures"
     assert GPU.memory() == "3.1 GiB (12.4 of 80 in use)"
     assert replace(GPU, used_gib=None).memory() == "3.1 GiB"

@@ -15,6 +15,7 @@ from dualpt.sweeps.launching import notify
 from dualpt.sweeps.launching.declaring import open_dispatcher
 from dualpt.sweeps.launching.earlier_launches import cells_on_record
 from dualpt.sweeps.launching.launch import launch
+from dualpt.sweeps.launching.mlflow_page import page_of
 from dualpt.sweeps.launching.notify import Notifier, notifier_of, run_command
 from dualpt.sweeps.planning.plan import plan_sweep
 from tests.sweeps import running
@@ -136,4 +137,6 @@ def test_a_server_gives_a_link_without_its_password(declare: Declare, monkeypatc
 
     monkeypatch.setattr(notify, "open_reader", lambda uri: Reader())
     sweep = declare(**{"run.tracking_uri": "https://me:secret@head:5000/mlflow/"})
-    assert Notifier(sweep, [], pytest.fail)._link() == "https://head:5000/mlflow/#/experiments/7"
+    page = "runs?workflowType=machine_learning&viewStateShareKey=dualpt"  # as the launch has printed it
+    assert Notifier(sweep, [], pytest.fail)._link() == f"https://head:5000/mlflow/#/experiments/7/{page}"
+    assert page_of(sweep.file.run.tracking_uri, "7") == f"https://head:5000/mlflow/#/experiments/7/{page}"

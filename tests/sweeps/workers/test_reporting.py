@@ -9,13 +9,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from dualpt.core.training.progress import Progress
 from dualpt.sweeps.dispatch.work_units import Pack
 from dualpt.sweeps.dispatch.worker_reports import GpuState, WorkerReport, report_from
 from dualpt.sweeps.ledger.contents import Point
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.workers.reporting import CURVE_POINTS, REST_SECONDS, LiveReporter
 from dualpt.sweeps.workers.worker import train_pack
-from tests.sweeps.fake_runner import FakeProgress, FakeRunner
+from tests.sweeps.fake_runner import FakeRunner
 from tests.sweeps.running import open_dispatcher, shown
 from tests.sweeps.small_sweep import Declare
 
@@ -61,7 +62,7 @@ def pack(declare: Declare) -> Pack:
 def epochs(reporter: LiveReporter, pack: Pack, of: int, *numbers: int) -> None:
     report = reporter.training(pack)
     for epoch in numbers:
-        report(FakeProgress(epoch, of, (1.0 / epoch, math.nan)))  # type: ignore[arg-type]
+        report(Progress(epoch, of, (1.0 / epoch, math.nan)))
 
 
 def test_the_last_epoch_is_sent_and_those_before_it_are_lost(listening: Listening, pack: Pack) -> None:
@@ -100,10 +101,10 @@ def test_curves_grow_on_the_trial_of_a_pack_that_lasts(listening: Listening, pac
 def test_a_curve_that_has_begun_is_finished_and_another_is_not_begun(listening: Listening, pack: Pack) -> None:
     reporter = listening.reporter()
     report = reporter.training(pack)
-    report(FakeProgress(1, 2, (1.0, 1.0)))  # type: ignore[arg-type]
+    report(Progress(1, 2, (1.0, 1.0)))
     listening.seconds = REST_SECONDS
     reporter.send_now()
-    report(FakeProgress(2, 2, (0.5, 0.5)))  # type: ignore[arg-type]
+    report(Progress(2, 2, (0.5, 0.5)))
     epochs(reporter, pack, 2, 1, 2)
     reporter.idle()
     listening.seconds = 3 * REST_SECONDS
@@ -116,7 +117,7 @@ def test_writing_takes_a_hundredth_of_the_time_at_most(listening: Listening, pac
     report, started = reporter.training(pack), 0
     for started in range(1, 1001):
         listening.seconds = max(listening.seconds, started)
-        report(FakeProgress(started, 1000, (1.0, 1.0)))  # type: ignore[arg-type]
+        report(Progress(started, 1000, (1.0, 1.0)))
         reporter.send_now()
     assert 0.5 * len(listening.written) <= 0.012 * started
     assert sum(len(points) for _, points in listening.written) <= CURVE_POINTS
