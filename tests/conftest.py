@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.chat_server import ChatServer
+from tests.drawn_once import drawn_once
 from tests.miniature_root import build_miniature
-from tests.tiny_llm import save_tiny_llm
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -44,8 +44,19 @@ def miniature_copy(miniature: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def mini_grid_drawn_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """For all processes of a test run."""
+    own = tmp_path_factory.getbasetemp()
+    run = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    with drawn_once(run / "mini-grid"):
+        yield
+
+
+@pytest.fixture(scope="session")
 def tiny_llm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a tiny causal LM with a chat template, whose answers are made of letters."""
+    from tests.tiny_llm import save_tiny_llm  # loads torch and transformers
+
     return save_tiny_llm(tmp_path_factory.mktemp("llm") / "tiny-llm")
 
 

@@ -15,7 +15,7 @@ from tests.sweeps.small_sweep import Declare, changed, declaration
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _stores_are_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _stores_are_made_once(tmp_path_factory: pytest.TempPathFactory, mini_grid_drawn_once: None) -> Iterator[None]:
     """Migrating an empty store takes MLflow 1.5 s: what this process makes are copies of the first one."""
     folder = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:
