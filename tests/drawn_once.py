@@ -1,4 +1,4 @@
-"""The mini grid drawn once for all tests of a run: drawing a dataset takes seconds and processes, copying it neither."""
+"""The mini grid drawn once for all tests of a run: drawing a dataset takes seconds and processes, copying neither."""
 
 import json
 import shutil

@@ -179,17 +179,17 @@ def test_a_draining_sweep_ends_each_unit_after_its_pack(declare: Declare, log: P
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("ray")
 def test_a_worker_that_takes_longer_to_start_than_units_take_is_not_started_in_vain(
-    declare: Declare, log: Path, monkeypatch: pytest.MonkeyPatch
+    declare: Declare, log: Path, running_ray: None
 ) -> None:
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))  # workers import the fake runner
-    sweep = declare(**ONE_CELL_UNITS, **{"run.max_concurrent": 2})
-    runner = slow_starters(log, seconds=0.5, starting=4.0)
+    units = 24
+    sweep = declare(**{**ONE_CELL_UNITS, "search.trials": units, "run.max_concurrent": 2})
+    runner = slow_starters(log, seconds=0.25, starting=2.0)
     outcome = launch(sweep, console=Console(quiet=True), runner=runner, key=fake_key)  # type: ignore[arg-type]
     assert (outcome.exit_code, outcome.failed) == (0, 0)
     workers = [process for process in starts_of(log) if process != str(os.getpid())]
     assert len(workers) == 2
     by_process = Counter(line.split()[2] for line in log.read_text().splitlines())
     assert set(by_process) == set(workers), "both have trained"
-    assert len(shown(sweep, lambda row: row.kind == "search")) == UNITS
+    assert len(shown(sweep, lambda row: row.kind == "search")) == units
