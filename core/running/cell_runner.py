@@ -1,4 +1,4 @@
-"""From cells to results. Config stops here; below are flat arguments and tensors.
+"""From cells to results. Config stops here; below are options and tensors.
 
 A `CellRunner` trains packs of cells as replicas of the same steps, on the frozen parts that they share in one process.
 """
@@ -14,7 +14,6 @@ from torch import Tensor
 
 from dualpt.core.arrays import ClassText
 from dualpt.core.cell import Cell, pack_of
-from dualpt.core.config.activity import sums_logits
 from dualpt.core.config.setting import Setting
 from dualpt.core.data.protocols import TARGET, CellData
 from dualpt.core.descriptions.bank import Sentences
@@ -23,19 +22,17 @@ from dualpt.core.inputs.reading import CellInputs
 from dualpt.core.learned.fitted import LearnedClassifier
 from dualpt.core.learned.prompts import LearnedPrompts
 from dualpt.core.learned.scorers import llm_alignment, local_scorer
-from dualpt.core.prompts.encoder import PromptEncoder
 from dualpt.core.provenance import Provenance
-from dualpt.core.recipes import global_weight_on
 from dualpt.core.results import CellMetrics, harmonic_mean
 from dualpt.core.running.feature_fits import FeatureFit, fit_cells, pool_of
 from dualpt.core.running.frozen_parts import FrozenParts, start_of
+from dualpt.core.running.train_options import inference_weights, loss_weights, prompt_options, sgd_options
 from dualpt.core.running.within_support import Judged, fit_within, train_within
 from dualpt.core.selection_rules import divides
 from dualpt.core.training.alignment import mean_feature
+from dualpt.core.training.arguments import TrainingData
 from dualpt.core.training.checkpoint import TrainState
 from dualpt.core.training.evaluate import Evaluation, zero_shot
-from dualpt.core.training.optim import SGDOptions
-from dualpt.core.training.plan_errors import PlanProbe
 from dualpt.core.training.progress import Report
 from dualpt.core.training.replica_results import Judge, TrainResult
 from dualpt.core.training.trainer import alignment_target, train
@@ -124,30 +121,16 @@ class CellRunner(FrozenParts):
             contexts: (N, L, W), or (C, N, L, W) where class-specific.
         """
         inputs, setting = CellInputs(cell), cell.setting
-        tower, prompt, val = self.towers_of(setting).text, setting.prompt, inputs.data.val
-        encode = partial(
-            PromptEncoder,
+        tower, text, val = self.towers_of(setting).text, self.class_text(inputs, "train"), inputs.data.val
+        learned, alignment = contexts[None].to(tower.device), setting.alignment
+        judge = Judge.of(
             tower,
-            context_length=prompt.context_length,
-            class_token_position=prompt.class_token_position,
-            class_specific=prompt.class_specific,
-        )
-        learned, text, alignment = contexts[None].to(tower.device), self.class_text(inputs, "train"), setting.alignment
-        one = partial(torch.tensor, device=tower.device)
-        judge = Judge(
-            encode,
-            local_scorer(alignment),
-            tower.logit_scale,
-            global_weight=one([global_weight_on(cell.dataset, setting.inference.global_weight)]),
-            local_weight=one([setting.inference.local_weight]),
-            description_weight=one([setting.inference.description_weight]),
-            plan_probe=PlanProbe(
-                local_scorer=local_scorer(alignment),
-                local_weight=one([alignment.local_weight + setting.inference.local_weight]),
-                llm=llm_alignment(alignment),
-                llm_weight=one([alignment.llm_weight]),
-                target=alignment_target(text, alignment.llm_target, tower.device) if alignment.llm_weight else None,
-            ),
+            prompt_options(setting, init=None),
+            loss=loss_weights([cell]),
+            inference=inference_weights([cell]),
+            local_scorer=local_scorer(alignment),
+            llm=llm_alignment(alignment),
+            target=alignment_target(text, alignment.llm_target, tower.device) if alignment.llm_weight else None,
         )
         (result,) = judge.results(
             TrainState(learned, torch.zeros_like(learned), torch.empty(0, 1, dtype=torch.float64), seconds=0.0),
@@ -168,47 +151,28 @@ class CellRunner(FrozenParts):
         checkpoint: Path | None,
     ) -> list[TrainResult]:
         """Train a pack on the data of each cell, by the recipes of all their shots."""
-        first, cells = pack[0], [inputs.cell for inputs in pack]
+        first, cells, recipes = pack[0], [inputs.cell for inputs in pack], [inputs.recipe for inputs in pack]
         setting = first.cell.setting
-        recipes = [inputs.recipe for inputs in pack]
-        prompt, optim = setting.prompt, setting.optim
         pool, samples = pool_of([one.train for one in data])
         val_pool, val_samples = pool_of([one.val for one in data])
-        store_images = self.train_images(setting, first.source, pool)
         return train(
-            tower=self.towers_of(setting).text,
-            text=self.class_text(first, "train"),
-            train_images=store_images,
-            train_labels=torch.tensor([item.label for item in pool]),
-            samples=samples,
-            val=self.features(setting, first.source, val_pool) if val_pool else None,
-            val_samples=val_samples if val_pool else None,
-            tests=self.test_sets(first) if tested else {},
+            self.towers_of(setting).text,
+            TrainingData(
+                text=self.class_text(first, "train"),
+                images=self.train_images(setting, first.source, pool),
+                labels=torch.tensor([item.label for item in pool]),
+                samples=samples,
+                val=self.features(setting, first.source, val_pool) if val_pool else None,
+                val_samples=val_samples if val_pool else None,
+                tests=self.test_sets(first) if tested else {},
+            ),
             seeds=[cell.seed for cell in cells],
-            llm_weight=[cell.setting.alignment.llm_weight for cell in cells],
-            global_weight=[global_weight_on(cell.dataset, cell.setting.alignment.global_weight) for cell in cells],
-            local_weight=[cell.setting.alignment.local_weight for cell in cells],
-            cross_entropy="summed" if sums_logits(setting) else "separate",
-            inference_global_weight=[
-                global_weight_on(cell.dataset, cell.setting.inference.global_weight) for cell in cells
-            ],
-            inference_local_weight=[cell.setting.inference.local_weight for cell in cells],
-            inference_description_weight=[cell.setting.inference.description_weight for cell in cells],
-            context_length=prompt.context_length,
-            n_prompts=prompt.n_prompts,
-            class_token_position=prompt.class_token_position,
-            class_specific=prompt.class_specific,
-            init=start_of(first),
-            init_at=prompt.init_at,
-            init_std=prompt.init_std,
+            prompt=prompt_options(setting, start_of(first)),
+            loss=loss_weights(cells),
             llm=llm_alignment(setting.alignment),
             local_scorer=local_scorer(setting.alignment),
-            sgd=SGDOptions(
-                learning_rate=[recipe.learning_rate for recipe in recipes],
-                momentum=optim.momentum,
-                weight_decay=optim.weight_decay,
-                warmup_learning_rate=optim.warmup_learning_rate,
-            ),
+            inference=inference_weights(cells),
+            sgd=sgd_options(setting.optim, [recipe.learning_rate for recipe in recipes]),
             batch_size=recipes[0].batch_size,
             epochs=recipes[0].epochs,
             report=report,

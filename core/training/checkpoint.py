@@ -1,4 +1,4 @@
-"""The state from which a killed run continues: a safetensors file with a checksum over its content.
+"""The state from which a killed run continues, and whose it is: a safetensors file with a checksum over its content.
 
 A state that does not hold is left unused, never repaired: training starts again and says so.
 """
@@ -6,17 +6,28 @@ A state that does not hold is left unused, never repaired: training starts again
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 from torch import Tensor
 
+from dualpt.core.arrays import ClassText
 from dualpt.core.errors import UserError
 from dualpt.core.files.tensor_file import read_tensors, tensor_bytes, write_tensors
+from dualpt.core.prompts.encoder import without_stop
+from dualpt.core.recipes import LETTERS_NUMERICS, NUMERICS_VERSION
+from dualpt.core.training.arguments import TrainingData
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 logger = logging.getLogger(__name__)
+
+ADDED_LATER: dict[str, object] = {"global_weight": 1.0}
+"""Knobs without a default that came after the first checkpoints were written, and what every replica then had."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +52,7 @@ class Checkpoint:
     every: int
     """Epochs between two saves."""
     fingerprint: str
-    """`fingerprint_of` the run's arguments."""
+    """`run_fingerprint` of what the run is asked for."""
 
     def is_due(self, epoch: int) -> bool:
         """Whether to save after `epoch` complete epochs."""
@@ -78,6 +89,55 @@ class Checkpoint:
             reason = f"{self.path}: not a training state ({error})"
         logger.warning("starting from the first epoch, not from the checkpoint: %s", reason)
         return None
+
+
+def run_fingerprint(
+    data: TrainingData, options: "Sequence[DataclassInstance]", period: int, **arguments: object
+) -> str:
+    """Hash of what a run is asked for.
+
+    Features of images are left out: a checkpoint's path stands for those.
+
+    Args:
+        options: of prompts, loss, alignment and optimiser.
+        period: the token of a full stop.
+        arguments: what has no options class.
+    """
+    text, numerics = as_numbered(data.text, period)
+    of_data = {"text": text, "numerics": numerics, "train_labels": data.labels, "samples": data.samples}
+    return fingerprint_of({**of_data, **arguments, **knobs_of(options)})
+
+
+def knobs_of(options: "Sequence[DataclassInstance]") -> dict[str, object]:
+    """The fields of options by their names.
+
+    One that has a default came after the first checkpoints were written: it counts where it is set to something else,
+    and those checkpoints stay valid.
+    """
+    knobs: dict[str, object] = {}
+    for option in options:
+        for field in fields(option):
+            value = getattr(option, field.name)
+            before = ADDED_LATER.get(field.name, field.default)
+            if before is MISSING or any(one != before for one in _each(value)):
+                knobs[field.name] = value
+    return knobs
+
+
+def _each(value: object) -> Sequence[object]:
+    """A value per replica, or the one value of all."""
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def as_numbered(text: ClassText, period: int) -> tuple[ClassText, int]:
+    """Classes as the version in which their numbers last moved held them, and that version.
+
+    Names were without their full stops before one could be part of a name's last token.
+    """
+    parts = [without_stop(tokens, period) for tokens in text.name_tokens]
+    if not all(stop for _, stop in parts):
+        return text, NUMERICS_VERSION
+    return replace(text, name_tokens=tuple(tuple(name) for name, _ in parts)), LETTERS_NUMERICS
 
 
 def fingerprint_of(arguments: Mapping[str, object]) -> str:

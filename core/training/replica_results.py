@@ -5,7 +5,7 @@ Shapes: R replicas, C classes, N prompts per class, L context tokens, W text wid
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 
 from dualpt.core.arrays import ClassText, ImageFeatures, TestSet
+from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.prompts.encoder import PromptEncoder
-from dualpt.core.training.alignment import LocalScorer, mean_feature
+from dualpt.core.training.alignment import LlmAlignment, LocalScorer, mean_feature
+from dualpt.core.training.arguments import InferenceWeights, LossWeights, PromptOptions
 from dualpt.core.training.checkpoint import TrainState
 from dualpt.core.training.evaluate import Evaluation, evaluate
-from dualpt.core.training.objective import descriptions_target
+from dualpt.core.training.objective import Target, descriptions_target
 from dualpt.core.training.plan_errors import PlanProbe
 
 Names = tuple[tuple[int, ...], ...]
@@ -67,6 +69,37 @@ class Judge:
     description_weight: Tensor
     """(R,)"""
     plan_probe: PlanProbe
+
+    @classmethod
+    def of(
+        cls,
+        tower: TextTower,
+        prompt: PromptOptions,
+        *,
+        loss: LossWeights,
+        inference: InferenceWeights,
+        local_scorer: LocalScorer,
+        llm: LlmAlignment,
+        target: Target | None,
+    ) -> "Judge":
+        """Of contexts learned with these options; `target` is what they were aligned with, if with anything."""
+        per_replica = partial(torch.tensor, dtype=torch.float32, device=tower.device)
+        local_weight = per_replica(inference.local_weight)
+        return cls(
+            partial(prompt.encoder, tower),
+            local_scorer,
+            tower.logit_scale,
+            global_weight=per_replica(inference.global_weight),
+            local_weight=local_weight,
+            description_weight=per_replica(inference.description_weight),
+            plan_probe=PlanProbe(
+                local_scorer=local_scorer,
+                local_weight=per_replica(loss.local_weight) + local_weight,
+                llm=llm,
+                llm_weight=per_replica(loss.llm_weight),
+                target=target,
+            ),
+        )
 
     def results(
         self,

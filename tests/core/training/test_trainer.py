@@ -19,7 +19,8 @@ from dualpt.core.arrays import ClassText, ImageFeatures, TestSet
 from dualpt.core.errors import UserError
 from dualpt.core.training import trainer
 from dualpt.core.training.alignment import LlmAlignment, LocalScorer
-from dualpt.core.training.checkpoint import fingerprint_of
+from dualpt.core.training.arguments import InferenceWeights, LossWeights, PromptOptions, TrainingData
+from dualpt.core.training.checkpoint import as_numbered, knobs_of
 from dualpt.core.training.fit import epoch_batches
 from dualpt.core.training.optim import SGDOptions
 from tests.core.training.scorers import local_scorer
@@ -28,13 +29,27 @@ GOLDEN = Path(__file__).with_name("golden_loss_curve.json")
 JOINT_WIDTH, PATCHES, SENTENCES, SHOTS = 32, 6, 3, 4
 
 
+GROUPS = {
+    "prompt": PromptOptions,
+    "loss": LossWeights,
+    "llm": LlmAlignment,
+    "local_scorer": LocalScorer,
+    "sgd": SGDOptions,
+}
+DATA = {"text", "train_images", "train_labels", "samples", "val", "val_samples", "tests"}
+
+
 def train(**arguments):
     """`trainer.train` from flat knobs by the configuration's names, as `arguments` holds them."""
-    groups = {"llm": LlmAlignment, "local_scorer": LocalScorer, "sgd": SGDOptions}
-    names = {name: [field.name for field in dataclasses.fields(group)] for name, group in groups.items()}
-    made = {name: group(**{k: arguments[k] for k in names[name] if k in arguments}) for name, group in groups.items()}
-    gathered = {knob for knobs in names.values() for knob in knobs}
-    return trainer.train(**made, **{name: value for name, value in arguments.items() if name not in gathered})
+    arguments = {"global_weight": [1.0] * len(arguments["seeds"])} | arguments
+    names = {name: [field.name for field in dataclasses.fields(group)] for name, group in GROUPS.items()}
+    made = {name: group(**{k: arguments[k] for k in names[name] if k in arguments}) for name, group in GROUPS.items()}
+    data = TrainingData(**{name.removeprefix("train_"): arguments[name] for name in DATA})
+    at_test = {name: arguments[f"inference_{name}"] for name in ("local_weight", "description_weight")}
+    inference = InferenceWeights(**at_test, global_weight=[1.0] * len(arguments["seeds"]))
+    gathered = {knob for knobs in names.values() for knob in knobs} | DATA | {f"inference_{name}" for name in at_test}
+    given = {name: value for name, value in arguments.items() if name not in gathered}
+    return trainer.train(given.pop("tower"), data, **made, inference=inference, **given)
 
 
 @dataclasses.dataclass
@@ -275,19 +290,24 @@ def test_a_knob_added_later_leaves_earlier_checkpoints_valid(arguments):
 
     scorer = local_scorer("ot")
     grown = Grown(**dataclasses.asdict(scorer))
-    before, after, changed = (
-        trainer._fingerprint({"seeds": [1], "local_scorer": each}, 2)
-        for each in (scorer, grown, dataclasses.replace(grown, sharpness=2.0))
-    )
-    assert before == after != changed
+    before, after, changed = (knobs_of([each]) for each in (scorer, grown, dataclasses.replace(grown, sharpness=2.0)))
+    assert before == after
+    assert changed == {**before, "sharpness": 2.0}
+
+
+def test_global_weights_of_1_leave_earlier_checkpoints_valid():
+    weights = LossWeights(llm_weight=[1.0, 2.0], local_weight=[0.5, 0.5], global_weight=[1.0, 1.0])
+    earlier = {"llm_weight": [1.0, 2.0], "local_weight": [0.5, 0.5]}
+    assert knobs_of([weights]) == earlier
+    other = dataclasses.replace(weights, global_weight=[1.0, 0.0], cross_entropy="summed")
+    assert knobs_of([other]) == {**earlier, "global_weight": [1.0, 0.0], "cross_entropy": "summed"}
 
 
 def test_knobs_count_in_a_checkpoint_by_their_own_names():
     """As the trainer's flat arguments were fingerprinted before they were gathered."""
-    scorer = local_scorer("ot", topk=3)
-    flat = {"seeds": [1], "numerics": 2, **dataclasses.asdict(scorer)}
+    flat = dataclasses.asdict(local_scorer("ot", topk=3))
     del flat["topk_step"]  # came later
-    assert trainer._fingerprint({"seeds": [1], "local_scorer": scorer}, 2) == fingerprint_of(flat)
+    assert knobs_of([local_scorer("ot", topk=3)]) == flat
 
 
 def test_a_finished_checkpoint_only_evaluates(arguments, tmp_path):
@@ -380,7 +400,7 @@ def test_checkpoints_from_before_full_stops_were_joined_stay_valid(tokenizer):
     (period,) = tokenizer.encode(".")
     bare = ClassText((tuple(tokenizer.encode("torlet")), (5, 7)), template=torch.ones(2, 4))
     stopped = dataclasses.replace(bare, name_tokens=tuple((*name, period) for name in bare.name_tokens))
-    former, numerics = trainer._as_numbered(stopped, period)
+    former, numerics = as_numbered(stopped, period)
     assert (former.name_tokens, numerics) == (bare.name_tokens, 2)
     joined = dataclasses.replace(bare, name_tokens=(tuple(tokenizer.encode("kite (bird of prey).")), (5, 7, period)))
-    assert trainer._as_numbered(joined, period) == (joined, 3)
+    assert as_numbered(joined, period) == (joined, 3)
