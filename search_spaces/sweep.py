@@ -55,6 +55,9 @@ class Run(Section):
     system_metrics: bool = False
     """Whether workers write the memory and the utilisation of their GPUs to MLflow, on the runs of the trials that they
     train (`system/worker_<n>/gpu_…`, with the curves of their losses)."""
+    ray_dashboard: bool = False
+    """Whether Ray's own dashboard is served while it runs, on this machine's loopback at port 8265 or the next free
+    one; a launch says its address. A cluster (RAY_ADDRESS) has its own."""
     notify: str | None = None
     """Command that gets a JSON document on its standard input at every event: `new best`, `failure` and `end`
     (docs/watching.md); None calls nothing."""

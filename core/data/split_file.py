@@ -7,12 +7,13 @@ names the entry.
 """
 
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from dualpt.core.data.splits import PARTS, Item, Split, make_split
 from dualpt.core.data.text_files import read_text
 from dualpt.core.errors import UserError
-from dualpt.core.files.inside import CONTROL, tidied, why_outside
+from dualpt.core.files.inside import CONTROL, PLAIN, tidied, why_outside
 from dualpt.core.files.json_reader import parse_json
 
 DIGITS = re.compile(r"\s*-?\d{1,9}\s*", re.ASCII)
@@ -80,11 +81,19 @@ def _item(entry: object, image_folder: str) -> Item:
     if not isinstance(entry, list) or len(entry) != 3:
         raise ValueError(f"{entry!r:.80} is not a list of three")
     path, label, name = entry
-    if not isinstance(name, str) or not name.strip():
+    if not isinstance(name, str):
+        raise ValueError(f"class name {name!r:.80} is not a name")
+    _check_name(name)
+    return Item(relative_path(path, image_folder), label if type(label) is int else _whole(label), name)
+
+
+@lru_cache(maxsize=8192)
+def _check_name(name: str) -> None:
+    """Raise a ValueError that says what is wrong with a class name; each image has one."""
+    if not name.strip():
         raise ValueError(f"class name {name!r:.80} is not a name")
     if CONTROL.search(name):
         raise ValueError(f"class name {name!r:.80} holds control characters")
-    return Item(relative_path(path, image_folder), _whole(label), name)
 
 
 def _whole(label: object) -> int:
@@ -99,6 +108,8 @@ def _whole(label: object) -> int:
 
 def relative_path(path: object, image_folder: str) -> str:
     """The path under the image root, with forward slashes; a ValueError says what is wrong with it."""
+    if isinstance(path, str) and PLAIN.fullmatch(path) and not (image_folder and path.startswith(f"{image_folder}/")):
+        return path
     if not isinstance(path, str) or not path.strip() or CONTROL.search(path):
         raise ValueError(f"path {path!r:.80} is not a file name")
     plain = path.replace("\\", "/")

@@ -138,20 +138,24 @@ def rename(
     _say(said)
 
 
-@app.command(epilog="Examples: [bold]dualpt remove demo[/] · [bold]dualpt remove demo --yes[/]")
+@app.command(epilog="Examples: [bold]dualpt remove demo[/] · [bold]dualpt remove demo trial-003 --yes[/]")
 def remove(
     name: Name,
+    trial: Annotated[
+        str | None, typer.Argument(help="Delete this trial alone.", autocompletion=recorded_trials, show_default=False)
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
     store: Store = DEFAULT_STORE,
     study: StudyOfSweep = None,
 ) -> None:
-    """Delete a sweep that no launch runs, from MLflow and Optuna: shows what goes, and asks once.
+    """Delete a sweep that no launch runs, or one trial of it, from MLflow and Optuna: shows what goes, and asks once.
 
     MLflow keeps deleted runs until they are purged; how to restore or purge them is said in the end.
     """
     from dualpt.sweeps.steering.removing import removal
+    from dualpt.sweeps.steering.removing_trial import trial_removal
 
-    found = removal(store, name, study)
+    found = removal(store, name, study) if trial is None else trial_removal(store, name, trial, study)
     _say(found.lines())
     if yes or typer.confirm("remove this?"):
         _say(found.remove())

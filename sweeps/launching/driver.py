@@ -141,7 +141,7 @@ class Driver:
 
         if self._node is None:
             self._shown.step("joining the Ray cluster" if _on_a_cluster() else "starting Ray")
-            self._node = session.enter_context(ray_session(self._stores))
+            self._node = session.enter_context(ray_session(self._stores, self._run.ray_dashboard, self._shown.note))
             session.enter_context(RayWatch(gcs_address(), self._end_without_ray, lambda: bool(self._interrupts)))
         threads = max(1, int(self._run.cpus_per_trial))
         config = WorkerConfig(

@@ -8,6 +8,7 @@ be taken up again. One launch at a time uses a study.
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from random import Random
 from typing import assert_never
 
@@ -25,7 +26,7 @@ from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.records import setting_hash
 from dualpt.sweeps.search.samplers import sampler_of
 from dualpt.sweeps.search.studies import open_study, recorded_study
-from dualpt.sweeps.search.trial_attributes import FAILURE, IDENTITY, NAME, REPEATS, START, STOPPED, VIOLATES
+from dualpt.sweeps.search.trial_attributes import FAILURE, IDENTITY, NAME, REMOVED, REPEATS, START, STOPPED, VIOLATES
 
 SAMPLER_TRIES = 5
 """After so many proposals in a row that are known or forbidden, random points take the sampler's place."""
@@ -82,6 +83,7 @@ class Candidates:
         else:
             self._queue_unfinished()
         self._names = {trial.user_attrs[NAME] for trial in self._trials() if NAME in trial.user_attrs} | set(stopped)
+        self._removed = {trial.user_attrs[REMOVED] for trial in self._trials() if REMOVED in trial.user_attrs}
         self._by_identity: dict[str, str] = {}
         for trial in self._trials():
             if IDENTITY in trial.user_attrs:
@@ -176,7 +178,7 @@ class Candidates:
         if self._listed is None and tries < SAMPLER_TRIES:
             multivariate = not self._sweep.file.searches_shots
             # By candidates, not by trials: those that a kill adds to the study must not change what comes.
-            number = len(self._names) * SAMPLER_TRIES + tries
+            number = len(self._names | self._removed) * SAMPLER_TRIES + tries
             self._study.sampler = sampler_of(self._search, number=number, multivariate=multivariate)
             return True
         points = self._random_points(tries) if self._listed is None else self._listed
@@ -197,7 +199,7 @@ class Candidates:
     def _propose(self) -> Proposal | None:
         """Ask Optuna once; None where it proposed a known or forbidden setting, which is reported back at once."""
         trial = self._study.ask()
-        name = trial.user_attrs.get(NAME) or f"trial-{len(self._names) + 1:03d}"
+        name = trial.user_attrs.get(NAME) or self._new_name()
         point = self._suggest(trial)
         if (constraint := self._sweep.violated({**self._base, **point})) is not None:
             trial.set_user_attr(VIOLATES, constraint.text)
@@ -213,6 +215,11 @@ class Candidates:
         self._names.add(name)
         self._running[trial.number] = trial
         return Proposal(trial.number, name, setting, shots)
+
+    def _new_name(self) -> str:
+        """The next that no candidate has or had; one that was removed leaves its number free for good."""
+        taken = self._names | self._removed
+        return next(name for n in count(len(taken) + 1) if (name := f"trial-{n:03d}") not in taken)
 
     def _suggest(self, trial: optuna.Trial) -> Point:
         """Suggest the parameters whose conditions hold, in the order in which they depend on one another."""
@@ -259,7 +266,7 @@ class Candidates:
         """Queue the start points that this study has not had yet."""
         for start in points:
             had = [trial for trial in self._trials() if trial.user_attrs.get(START) == start.label]
-            if not any(t.state == TrialState.WAITING or {NAME, REPEATS} & set(t.user_attrs) for t in had):
+            if not any(t.state == TrialState.WAITING or {NAME, REPEATS, REMOVED} & set(t.user_attrs) for t in had):
                 self._study.enqueue_trial(dict(start.point), {START: start.label})
 
     def _queue_unfinished(self) -> None:

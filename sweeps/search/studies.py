@@ -19,6 +19,7 @@ from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.records import setting_hash
 from dualpt.sweeps.search import trial_attributes as attributes
 from dualpt.sweeps.search.journals import open_journal
+from dualpt.sweeps.search.removed_candidates import complete_removal
 from dualpt.sweeps.stores import absolute_uri, examine_study, is_database, is_new, journal_path, masked, sqlite_path
 from dualpt.sweeps.stores.server_lock import alone_in
 from dualpt.sweeps.stores.sqlite_files import make_if_new
@@ -53,6 +54,7 @@ def open_study(sweep: LoadedSweep, judged: str) -> tuple[optuna.Study, tuple[Fro
         UserError: the storage cannot be used.
     """
     storage = open_storage(sweep.file.run.study_storage)
+    complete_removal(storage, sweep.file.name)
     space = _space_fingerprint(sweep)
     study = _load(sweep, storage)
     known = study.user_attrs

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import optuna
 from optuna.storages import BaseStorage
 
+from dualpt.sweeps.search.removed_candidates import take_out, trials_of
 from dualpt.sweeps.search.studies import move_study, open_storage
 from dualpt.sweeps.stores import is_new
 
@@ -59,8 +60,28 @@ def delete_studies(uri: str, sweep: str) -> None:
             _delete(name, storage)
 
 
+def candidate_trials(uri: str, sweep: str, candidate: str) -> list[int]:
+    """Optuna's numbers of a candidate's trials; none where there is no such study. Changes nothing.
+
+    Raises:
+        UserError: the storage cannot be used.
+    """
+    if sweep not in (study.name for study in studies_of(uri, sweep)):
+        return []
+    return trials_of(optuna.load_study(study_name=sweep, storage=open_storage(uri, to_write=False)), candidate)
+
+
+def remove_candidate(uri: str, sweep: str, candidate: str) -> None:
+    """Take a candidate out of a sweep's study.
+
+    Raises:
+        UserError: the storage cannot be used.
+    """
+    take_out(open_storage(uri), sweep, candidate)
+
+
 def _belongs(study: str, sweep: str) -> bool:
-    return re.fullmatch(rf"{re.escape(sweep)}( \(before \d+\))?", study) is not None
+    return re.fullmatch(rf"{re.escape(sweep)}( \((before \d+|removing)\))?", study) is not None
 
 
 def _delete(name: str, storage: BaseStorage) -> None:

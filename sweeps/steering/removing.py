@@ -1,11 +1,16 @@
 """`dualpt remove`: MLflow's and Optuna's records of a sweep together, after saying what goes and what comes back."""
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dualpt.sweeps.search.study_upkeep import Study, delete_studies, studies_of
 from dualpt.sweeps.steering.study_places import study_storage
 from dualpt.sweeps.steering.targets import Target, named_sweep
 from dualpt.sweeps.stores import masked, only_launch
+
+if TYPE_CHECKING:
+    from dualpt.sweeps.ledger.mlflow import Ledger
 
 
 @dataclass(frozen=True)
@@ -69,10 +74,7 @@ def removal(store: str, name: str, study: str | None = None) -> Removal:
     storage = study_storage(target, study)
     cells = target.ledger.cells(target.experiment, ())
     own = {row.run_id for row in cells}
-    others = [other for other in target.ledger.sweeps() if other != name]
-    borrowed = sum(
-        row.reused_from in own and row.finished for other in others for row in target.ledger.read_cells(other, ())
-    )
+    borrowed = borrowed_from(target.ledger, own, [other for other in target.ledger.sweeps() if other != name])
     return Removal(
         target=target,
         storage=storage,
@@ -81,3 +83,9 @@ def removal(store: str, name: str, study: str | None = None) -> Removal:
         borrowed=borrowed,
         studies=tuple(studies_of(storage, name)),
     )
+
+
+def borrowed_from(ledger: "Ledger", runs: Collection[str], sweeps: Iterable[str]) -> int:
+    """How many finished cells of these sweeps took their numbers from cells with these runs, and aren't among them."""
+    rows = (row for sweep in sweeps for row in ledger.read_cells(sweep, ()))
+    return sum(row.reused_from in runs and row.finished and row.run_id not in runs for row in rows)

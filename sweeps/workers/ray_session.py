@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +34,15 @@ QUIET = {
 """No result files, no snapshots, no signal handlers, no advice: Ray reads these when it starts, unless they are set."""
 LATE = "timed out during startup"
 """Ray says so in a bare `Exception`; its own processes may have given up before, after 15 s each."""
+LOOPBACK = "127.0.0.1"
 KNOCK_SECONDS = 5.0
 """How long a cluster may take to accept a connection."""
 
 
 @contextlib.contextmanager
-def ray_session(stores: Mapping[str, str]) -> Iterator[str]:
+def ray_session(
+    stores: Mapping[str, str], dashboard: bool = False, note: Callable[[str], None] = lambda line: None
+) -> Iterator[str]:
     """Connect to the cluster of `$RAY_ADDRESS`, or start Ray on this machine; stopped on leaving.
 
     Yields Ray's id of this machine. `local` is explicit, since a stale address file of an earlier cluster would be
@@ -47,6 +50,8 @@ def ray_session(stores: Mapping[str, str]) -> Iterator[str]:
 
     Args:
         stores: where runs and studies are kept, by their keys in the sweep file.
+        dashboard: whether Ray's dashboard is wanted: started with Ray, on loopback, and its address said.
+        note: takes that line.
 
     Raises:
         UserError: no cluster answers at the address, or its other machines cannot reach a store.
@@ -57,13 +62,15 @@ def ray_session(stores: Mapping[str, str]) -> Iterator[str]:
     address = os.environ.get("RAY_ADDRESS") or "local"
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     if address == "local":
-        quiet["include_dashboard"] = False
+        quiet |= {"include_dashboard": dashboard, "dashboard_host": LOOPBACK}  # it starts jobs for whoever reaches it
     try:
         _knock(address)
         with keeping_handlers():  # Ray installs its own
             context = _join(address, quiet)
         if address == "local":
             mark(Path(context.address_info["session_dir"]))
+        if dashboard:
+            note(f"Ray's dashboard: {_dashboard_of(context)}")
         silence_worker_logs()  # the pool says in one line that a machine is lost
     except (OSError, RuntimeError, ValueError, RpcError) as error:
         reason = masked(str(error).strip().splitlines()[0])
@@ -96,6 +103,11 @@ def _join(address: str, options: Mapping[str, Any]) -> Any:
         if address == "local" or not use_token_if_there_is_one():
             raise
         return ray.init(address=address, **options)
+
+
+def _dashboard_of(context: Any) -> str:
+    url = getattr(context, "dashboard_url", None)
+    return f"http://{url}" if url else "this cluster serves none"
 
 
 def gcs_address() -> str:

@@ -74,10 +74,8 @@ class Assembly:
 
     def link(self, path: str, source: str) -> None:
         """Link to a file or folder of the user's; a link that a killed run left is the same link."""
-        with written_to(self.folder):
-            target = self._place(path)
-            if not os.path.lexists(target):
-                os.symlink(source, target)
+        with written_to(self.folder), suppress(FileExistsError):
+            os.symlink(source, self._place(path))
 
     def commit(self) -> None:
         """Move everything into the dataset's folder; files that lie there stay."""
@@ -94,11 +92,11 @@ class Assembly:
             self.folder.rmdir()
 
     def _place(self, path: str) -> str:
-        above = os.path.dirname(path)
+        above, _, _ = path.rpartition("/")
         if above not in self._made:
             (self._staging / above).mkdir(parents=True, exist_ok=True)
             self._made.add(above)
-        return os.path.join(self._staging, path)
+        return f"{self._staging}/{path}"
 
 
 def finish_interrupted(folder: Path) -> None:
@@ -153,14 +151,17 @@ def _passing(pieces: Iterable[bytes], file: IO[bytes]) -> Iterator[bytes]:
 
 
 def _merge(source: str, target: str, path: str, replaced: Mapping[str, str]) -> None:
+    # Listed once: asking for each name costs as much as making its link. Some disks don't tell cases apart.
+    taken = {name.casefold() for name in os.listdir(target)}
     for name in sorted(os.listdir(source)):
         inner = f"{path}{name}"
         if name.endswith(".part") or inner == FILE_NAME:
             continue
-        new, there = os.path.join(source, name), os.path.join(target, name)
-        if os.path.islink(there) and replaced.get(inner) == os.readlink(there):
+        new, there = f"{source}/{name}", f"{target}/{name}"
+        may_be_there = name.casefold() in taken
+        if may_be_there and os.path.islink(there) and replaced.get(inner) == os.readlink(there):
             os.unlink(there)
-        if not os.path.lexists(there):
+        if not may_be_there or not os.path.lexists(there):
             os.rename(new, there)
         elif os.path.isdir(new) and not os.path.islink(new) and os.path.isdir(there) and not os.path.islink(there):
             _merge(new, there, f"{inner}/", replaced)
@@ -178,11 +179,14 @@ def links_for(files: Mapping[str, str], solid: Iterable[str] = ()) -> dict[str, 
         split lists.
     """
     top = _Node()
+    nodes = {"": top}
     for path, source in files.items():
-        node = top
-        *above, name = path.split("/")
-        for step in above:
-            node = node.folders.setdefault(step, _Node())
+        above, _, name = path.rpartition("/")
+        if (node := nodes.get(above)) is None:
+            node = top
+            for step in above.split("/"):
+                node = node.folders.setdefault(step, _Node())
+            nodes[above] = node
         node.files[name] = source
     parts = (path.split("/") for path in solid)
     return _links_below(top, "", frozenset("/".join(each[:n]) for each in parts for n in range(1, len(each) + 1)))

@@ -14,6 +14,19 @@ from pathlib import Path
 
 from dualpt.core.data.catalog import IMAGENET_VARIANTS, dataset_info
 from dualpt.core.data.class_folders import CLASS_NAMES_FILE, read_wnid_names
+from dualpt.core.data.preparing.archive_targets import (
+    ANYWHERE,
+    CLASS_TAR,
+    IN_CLASS,
+    IN_NUMBER,
+    KAGGLE_TRAIN,
+    KAGGLE_VAL,
+    each_once,
+    is_kaggles,
+    to_class,
+    to_folder,
+    to_sorted,
+)
 from dualpt.core.data.preparing.sources.glances import Glance
 from dualpt.core.data.preparing.sources.layouts import KNOWN, found_as
 from dualpt.core.data.preparing.sources.name_match import is_image
@@ -27,9 +40,6 @@ from dualpt.core.errors import UserError
 
 NUMBER = re.compile(r"\d{1,3}")
 """ImageNet-V2's folders."""
-CLASS_TAR = re.compile(r"(n\d{8})\.tar")
-IN_CLASS = re.compile(r"(?:^|.*/)(n\d{8})(?:\.tar)?/([^/]+)")
-IN_NUMBER = re.compile(r"(?:^|.*/)(\d{1,3})/([^/]+)")
 MARKS: Mapping[str, re.Pattern[str]] = {
     "ImageNetSketch": re.compile(r"sketch"),
     "ImageNetA": re.compile(r"imagenet-?_?a(dversarial)?(/|$)"),
@@ -132,7 +142,7 @@ def _plan_imagenet(survey: Survey, glances: Sequence[Glance], names: bytes | Non
 
 def _plan_of(name: str, parts: Sequence[_Part], names: bytes | None, root: Path, lacking: str = "") -> DatasetPlan:
     info = dataset_info(name)
-    sources = tuple(part.source for part in parts)
+    sources = tuple(dict.fromkeys(part.source for part in parts))
     if not parts:
         return DatasetPlan(info=info, state="absent", remedy=f"get {KNOWN[name].get}")
     if lacking or names is None:
@@ -149,7 +159,7 @@ def _plan_of(name: str, parts: Sequence[_Part], names: bytes | None, root: Path,
         sources=sources,
         files=files,
         solid=(*(path for part in parts for path in part.solid), *there.folders),
-        archives=tuple(step for part in parts for step in part.archives),
+        archives=each_once(step for part in parts for step in part.archives),
         texts={} if (root / info.folder / CLASS_NAMES_FILE).exists() else {CLASS_NAMES_FILE: names},
     )
 
@@ -162,15 +172,18 @@ def _train_parts(survey: Survey, glances: Sequence[Glance]) -> Iterator[_Part]:
         if _which(folder, survey) == "train":
             yield _class_folders(folder, survey, "images/train", "ImageNet")
     for look in glances:
+        if is_kaggles(look):
+            step = ArchiveStep(look.path, partial(to_class, KAGGLE_TRAIN, "images/train"))
+            yield _Part(Source("Kaggle's archive", str(look.path), None), "images/train", archives=[step])
         if any(re.match(r"(?:.*/)?n\d{8}\.tar/", path) for path in look.images):
             source = Source("the original archive", str(look.path), None)
             yield _Part(
-                source, "images/train", archives=[ArchiveStep(look.path, partial(_to_class, IN_CLASS, "images/train"))]
+                source, "images/train", archives=[ArchiveStep(look.path, partial(to_class, IN_CLASS, "images/train"))]
             )
     by_class = sorted(path for path in survey.archives if CLASS_TAR.fullmatch(path.name))
     if by_class:
         source = Source(f"the original archive, unpacked into {len(by_class)} tars", str(by_class[0].parent), None)
-        steps = [ArchiveStep(path, partial(_to_folder, f"images/train/{path.stem}")) for path in by_class]
+        steps = [ArchiveStep(path, partial(to_folder, f"images/train/{path.stem}")) for path in by_class]
         yield _Part(source, "images/train", archives=steps, classes=frozenset(path.stem for path in by_class))
 
 
@@ -187,10 +200,15 @@ def _val_parts(survey: Survey, glances: Sequence[Glance]) -> Iterator[_Part]:
             solid = sorted({path.rpartition("/")[0] for path in targets})
             yield _Part(source, "images/val", targets, solid=solid, classes=frozenset(sorted_into.values()))
     for look in glances:
-        if any(VAL_IMAGE.fullmatch(path.rpartition("/")[2]) for path in look.images):
+        if is_kaggles(look):
+            truth = validation_order(survey, look.path)
+            step = ArchiveStep(look.path, partial(to_sorted, truth, KAGGLE_VAL))
+            source = Source("Kaggle's archive", str(look.path), None)
+            yield _Part(source, "images/val", archives=[step], classes=frozenset(truth.values()))
+        elif any(VAL_IMAGE.fullmatch(path.rpartition("/")[2]) for path in look.images):
             truth = validation_order(survey)
             source = Source("the original archive", str(look.path), None)
-            step = ArchiveStep(look.path, partial(_to_sorted, truth))
+            step = ArchiveStep(look.path, partial(to_sorted, truth, ANYWHERE))
             yield _Part(source, "images/val", archives=[step], classes=frozenset(truth.values()))
 
 
@@ -206,7 +224,7 @@ def _variant_parts(name: str, survey: Survey, glances: Sequence[Glance]) -> Iter
         hits = [path for path in look.images if IN_CLASS.fullmatch(path) and ".tar/" not in path]
         if hits and (MARKS[name].search(hits[0].lower()) or MARKS[name].search(look.path.name.lower().split(".")[0])):
             source = Source("the original archive", str(look.path), None)
-            yield _Part(source, images, archives=[ArchiveStep(look.path, partial(_to_class, IN_CLASS, images))])
+            yield _Part(source, images, archives=[ArchiveStep(look.path, partial(to_class, IN_CLASS, images))])
 
 
 def _v2_parts(survey: Survey, glances: Sequence[Glance], images: str) -> Iterator[_Part]:
@@ -219,7 +237,7 @@ def _v2_parts(survey: Survey, glances: Sequence[Glance], images: str) -> Iterato
         hits = [path for path in look.images if IN_NUMBER.fullmatch(path)]
         if hits and "imagenetv2" in f"{look.path.name} {hits[0]}".lower() and not OTHER_V2.search(hits[0].lower()):
             source = Source("the original archive", str(look.path), None)
-            yield _Part(source, images, archives=[ArchiveStep(look.path, partial(_to_class, IN_NUMBER, images))])
+            yield _Part(source, images, archives=[ArchiveStep(look.path, partial(to_class, IN_NUMBER, images))])
 
 
 def _wnid_parents(survey: Survey) -> list[str]:
@@ -280,21 +298,3 @@ def _visible(folder: str) -> list[tuple[str, bool]]:
             return [(entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith(".")]
     except OSError as error:
         raise UserError(f"{folder}: cannot be listed ({error.strerror}); set its permissions") from None
-
-
-# ---- where a member of an archive goes
-
-
-def _to_class(pattern: re.Pattern[str], images: str, path: str) -> str | None:
-    found = pattern.fullmatch(path)
-    return f"{images}/{found[1]}/{found[2]}" if found and is_image(found[2]) else None
-
-
-def _to_folder(folder: str, path: str) -> str | None:
-    name = path.rpartition("/")[2]
-    return f"{folder}/{name}" if is_image(name) else None
-
-
-def _to_sorted(truth: Mapping[int, str], path: str) -> str | None:
-    name = path.rpartition("/")[2]
-    return f"images/val/{class_of(name, truth)}/{name}" if VAL_IMAGE.fullmatch(name) else None

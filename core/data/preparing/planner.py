@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from dualpt.core.data.catalog import IMAGENET_VARIANTS, REAL_GRID, DatasetInfo, dataset_info
+from dualpt.core.data.preparing.archive_targets import CLASS_TAR
 from dualpt.core.data.preparing.drawn_split import drawn_split, how_to_get
-from dualpt.core.data.preparing.imagenet_family import CLASS_TAR, plan_family
+from dualpt.core.data.preparing.imagenet_family import plan_family
 from dualpt.core.data.preparing.sources.found_splits import Listing, find_listing
 from dualpt.core.data.preparing.sources.glances import Glance, glance
 from dualpt.core.data.preparing.sources.layouts import KNOWN, archive_of, found_as, whose_layout

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dualpt.core.data.preparing.sources.archives import lists_members
 from dualpt.core.data.preparing.sources.glances import lists_in
 from dualpt.core.data.preparing.sources.survey import WNID, Survey
 from dualpt.core.errors import UserError
@@ -23,13 +24,17 @@ MISSING = (
 )
 
 
-def validation_order(survey: Survey) -> dict[int, str]:
+def validation_order(survey: Survey, archive: Path | None = None) -> dict[int, str]:
     """Number of a validation image, from 1 -> its class's WordNet id.
+
+    Args:
+        survey: of the folders in which it is looked for.
+        archive: of Kaggle, which may bring it along.
 
     Raises:
         UserError: nothing that says so was found, or it can't be read.
     """
-    found = _find(survey)
+    found = _find(survey) or (None if archive is None else _in_kaggles(archive))
     if found is None:
         raise UserError(MISSING)
     place, content = found
@@ -65,6 +70,12 @@ def _find(survey: Survey) -> tuple[Path, Mapping[str, bytes]] | None:
             if len(found) == 2:
                 return archive, found
     return None
+
+
+def _in_kaggles(archive: Path) -> tuple[Path, Mapping[str, bytes]] | None:
+    """Of a zip; a tar would be read through for it, all 155 GB."""
+    found = lists_in(archive, (KAGGLE_TRUTH,)) if lists_members(archive) else {}
+    return (archive, found) if found else None
 
 
 def _bytes_of(path: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""Sweeps as a whole in MLflow: under another name, or deleted. Each step can be taken again after a kill."""
+"""Sweeps in MLflow under another name, or deleted, as a whole or in part. Each step can be taken again after a kill."""
 
 from collections.abc import Callable
 
@@ -43,6 +43,20 @@ class UpkeepLedger(StoreClient):
     def delete_sweep(self, experiment_id: str) -> None:
         """Delete an experiment, which MLflow keeps until its garbage collection."""
         self._client.delete_experiment(experiment_id)
+
+    @patient
+    def delete_run(self, run_id: str) -> None:
+        """Delete a run, which MLflow keeps until its garbage collection; one that is deleted stays so."""
+        if self._client.get_run(run_id).info.lifecycle_stage == "active":
+            self._client.delete_run(run_id)
+
+    @patient
+    def forget_best(self, sweep_run: str) -> None:
+        """Take from a sweep's run which candidate is the best; the next launch finds it anew."""
+        known = self._client.get_run(sweep_run).data.tags
+        for tag in (records.BEST_TAG, records.BEST_VALUE_TAG):
+            if tag in known:
+                self._client.delete_tag(sweep_run, tag)
 
     @patient
     def taken_name(self, name: str) -> bool:

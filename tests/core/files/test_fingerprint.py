@@ -1,5 +1,6 @@
 """Fingerprints depend on content alone, and cache files appear whole or not at all."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -19,6 +20,13 @@ def test_key_order_does_not_matter_and_list_order_does() -> None:
 def test_rows_are_told_apart_from_their_concatenation() -> None:
     assert rows_fingerprint([("ab", "c")]) != rows_fingerprint([("a", "bc")])
     assert rows_fingerprint([("a",), ("b",)]) != rows_fingerprint([("a", "b")])
+
+
+def test_many_rows_are_hashed_as_one_text() -> None:
+    rows = [("train", f"{number}.jpg", number) for number in range(10_000)]
+    text = "".join(f"train\0{number}.jpg\0{number}\n" for number in range(10_000))
+    assert rows_fingerprint(rows) == hashlib.sha256(text.encode()).hexdigest()
+    assert rows_fingerprint([]) == hashlib.sha256().hexdigest()
 
 
 def test_an_unreadable_file_is_one_line(tmp_path: Path, private_cache: Path) -> None:

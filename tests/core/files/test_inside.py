@@ -2,7 +2,7 @@
 
 import pytest
 
-from dualpt.core.files.inside import tidied, why_outside
+from dualpt.core.files.inside import PLAIN, tidied, why_outside
 
 
 @pytest.mark.parametrize("path", ["a", "a/b.png", "a b/ç.json", "...", "ab:c", ".hidden", "a/..b/c"])
@@ -36,3 +36,12 @@ def test_what_does_not(path: str, said: str) -> None:
 
 def test_tidied_paths_keep_what_they_say() -> None:
     assert [tidied(path) for path in ("./a//b/.", "/a//b", "", ".", "a/../b")] == ["a/b", "/a/b", "", "", "a/../b"]
+
+
+def test_what_one_match_takes_is_what_the_rules_take() -> None:
+    plain = ["a.jpg", "abbey/sun_a 1.jpg", "b-c/d+e,(f)&g'h/i@j#k%l.JPEG", "_/0"]
+    assert all(PLAIN.fullmatch(path) for path in plain)
+    assert all(tidied(path) == path for path in plain)
+    others = ["", "/a", "a/", "a//b", "./a", "../a", "a/..", "a/.b", "~a", "C:/a", "a\\b", "a\nb", "ü.jpg", " a"]
+    others += ["a" * 252, "b/" + "a" * 252]
+    assert not any(PLAIN.fullmatch(path) for path in others)

@@ -21,6 +21,10 @@ def test_without_an_address_ray_starts_here(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(UserError, match="seen enough"), ray_session.ray_session({}):
         pass
     assert asked["address"] == "local"
+    assert asked["include_dashboard"] is False
+    with pytest.raises(UserError, match="seen enough"), ray_session.ray_session({}, dashboard=True):
+        pass
+    assert (asked["include_dashboard"], asked["dashboard_host"]) == (True, "127.0.0.1")
 
 
 def test_a_machine_too_busy_to_start_ray_gives_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -72,7 +72,23 @@ class Member:
     """With forward slashes, and known to stay inside the folder it would be unpacked to."""
     size: int
     """Bytes."""
-    content: IO[bytes]
+    content: "IO[bytes] | _Entry"
+
+
+class _Entry:
+    """What a zip's entry holds, opened when it is first read: a million that aren't wanted cost no disk access."""
+
+    def __init__(self, opened: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
+        self._opened, self._entry = opened, entry
+        self._content: IO[bytes] | None = None
+
+    def read(self, size: int) -> bytes:
+        self._content = self._content or self._opened.open(self._entry)
+        return self._content.read(size)
+
+    def close(self) -> None:
+        if self._content is not None:
+            self._content.close()
 
 
 @contextmanager
@@ -124,6 +140,15 @@ def chunks(archive: Path, member: Member) -> Iterator[bytes]:
         yield piece
     with _one_line(archive):
         member.content.read(1)  # a zip compares its checksum at the end
+
+
+def lists_members(archive: Path) -> bool:
+    """Whether an archive's list of members is read without its content, as a zip's is."""
+    try:
+        with archive.open("rb") as file:
+            return file.read(2) == b"PK"
+    except OSError:
+        return False
 
 
 def is_archive(name: str) -> bool:
@@ -227,12 +252,13 @@ def _zip_members(archive: Path, limit: int) -> Iterator[Member]:
                 raise UserError(f"{archive}: '{path:.80}' is a device, which no archive of images holds; don't use it")
             if entry.is_dir() or _is_litter(path):
                 continue
-            with opened.open(entry) as content:
-                if NESTED.fullmatch(path):
+            if NESTED.fullmatch(path):
+                with opened.open(entry) as content:
                     inner = _Bounded(_nested(content), archive, LARGEST_RATIO * entry.file_size + ALLOWANCE)
                     yield from _tar_members(archive, inner, f"{path.removesuffix('.gz')}/")
-                else:
-                    yield Member(path, entry.file_size, content)
+                continue
+            with closing(_Entry(opened, entry)) as lazy:
+                yield Member(path, entry.file_size, lazy)
 
 
 def _checked(archive: Path, path: str, folder: bool) -> str:

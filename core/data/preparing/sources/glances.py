@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from dualpt.core.data.preparing.sources.archives import UnmarkedEnd, chunks, members
+from dualpt.core.data.preparing.sources.archives import UnmarkedEnd, chunks, lists_members, members
 from dualpt.core.data.preparing.sources.name_match import is_image
 from dualpt.core.errors import UserError
 
 FIRST_IMAGES, FIRST_FILES = 2000, 20_000
-"""How many are looked at; Caltech101's first 900 are in categories that no split lists."""
+"""How many are looked at; Caltech101's first 900 are in categories that no split lists. In a zip, whose list of files
+comes without their content, any number of other files may come first: Kaggle's ImageNet has 600,000 annotations.
+"""
 LARGEST_LIST = 64 * 2**20
 """Bytes of a split file or another list, at most."""
 
@@ -35,7 +37,7 @@ def glance(archive: Path) -> Glance:
     lists: set[str] = set()
     fault = ""
     try:
-        for member in islice(members(archive), FIRST_FILES):
+        for member in islice(members(archive), None if lists_members(archive) else FIRST_FILES):
             name = member.path.rpartition("/")[2]
             if is_image(name):
                 images.append(member.path)

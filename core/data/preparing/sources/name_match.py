@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from dualpt.core.data.class_folders import IMAGE_SUFFIXES
 
@@ -21,13 +22,13 @@ LEAST_SHARE = 0.5
 SEPARATORS = re.compile(r"[ _-]")
 
 
+@lru_cache(maxsize=65_536)
 def plain(folder: str) -> str:
     """A folder's path without what people spell differently."""
     return SEPARATORS.sub("", folder).casefold()
 
 
-@dataclass(frozen=True)
-class Match:
+class Match(NamedTuple):
     """A file that is an image of a dataset."""
 
     dataset: str

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dualpt.core.data.catalog import IMAGENET_VARIANTS, dataset_info
+from dualpt.core.data.preparing.sources import glances
 from dualpt.core.data.readers import read_split
 from tests.core.data.preparing.miniatures import (
     ARCHIVES,
@@ -60,6 +61,44 @@ def test_flat_validation_images_are_sorted(sorter: str, copy: bool, tmp_path: Pa
     assert fingerprints("ImageNet", root) == fingerprints("ImageNet", direct)
     assert snapshot(source) == before
     assert plan_of("ImageNet", source, root).state == "there"
+
+
+def kaggles_archive(*, solution: bool = True) -> dict[str, bytes]:
+    """Annotations first, then test images, which nobody wants, as in the one archive that Kaggle gives."""
+    boxes = {f"ILSVRC/Annotations/CLS-LOC/val/ILSVRC2012_val_{n:08d}.xml": b"<a/>" for n in VAL}
+    tests = {f"ILSVRC/Data/CLS-LOC/test/ILSVRC2012_test_{n:08d}.JPEG": image(f"test {n}") for n in range(1, 4)}
+    images = in_folder("ILSVRC/Data/CLS-LOC", dict(sorted((TRAIN | FLAT).items())))
+    lists = {"LOC_synset_mapping.txt": b"n01440764 tench, Tinca tinca\n"}
+    return boxes | tests | images | lists | ({"LOC_val_solution.csv": kaggles_solution()} if solution else {})
+
+
+@pytest.mark.parametrize("name", ["imagenet-object-localization-challenge.zip", "imagenet.tar.gz"])
+def test_kaggles_one_archive_of_everything(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, root, direct = tmp_path / "source", tmp_path / "root", tmp_path / "direct"
+    write_direct(direct, "ImageNet")
+    whole = kaggles_archive()
+    content = zip_of(whole) if name.endswith(".zip") else tar_of(whole, "w:gz")
+    write(source, {name: content} | NAMES)
+    if name.endswith(".zip"):
+        monkeypatch.setattr(glances, "FIRST_FILES", 2)  # the annotations alone are more
+    else:  # which isn't read through for it
+        write(source, SORTERS["Kaggle's solution"])
+    plan = prepare("ImageNet", source, root)
+    assert [(one.found_as, one.path) for one in plan.sources] == [("Kaggle's archive", str(source / name))]
+    assert len(plan.archives) == 1, "read once"
+    assert fingerprints("ImageNet", root) == fingerprints("ImageNet", direct)
+    taken = [path.relative_to(root / "imagenet/images").parts for path in (root / "imagenet/images").rglob("*.JPEG")]
+    assert {(parts[0], len(parts)) for parts in taken} == {("train", 3), ("val", 3)}
+    assert plan_of("ImageNet", source, root).state == "there"
+
+
+def test_kaggles_archive_without_its_solution_needs_one_beside_it(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    write(source, {"imagenet-object-localization-challenge.zip": zip_of(kaggles_archive(solution=False))} | NAMES)
+    plan = plan_of("ImageNet", source, tmp_path / "root")
+    assert (plan.state, plan.remedy[:50]) == ("refused", "the validation images lie flat, and what sorts the")
+    write(source, SORTERS["Kaggle's solution"])
+    assert plan_of("ImageNet", source, tmp_path / "root").state == "ready"
 
 
 def test_what_sorts_them_is_missing(tmp_path: Path) -> None:
