@@ -7,6 +7,8 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 DRIVE = re.compile(r"[A-Za-z]:")
 LONGEST_PART = 255
 """Bytes that file systems take for one name."""
+LONGEST_PATH = 1024
+"""Bytes of a whole path, which leave room for the folder that it is relative to; Linux takes 4096, macOS 1024."""
 
 
 def tidied(path: str) -> str:
@@ -41,4 +43,6 @@ def why_outside(path: str) -> str | None:
             return "leads out of its folder"
         if len(part.encode(errors="surrogateescape")) > LONGEST_PART:
             return f"has a component of more than {LONGEST_PART} bytes"
+    if len(path.encode(errors="surrogateescape")) > LONGEST_PATH:
+        return f"is longer than {LONGEST_PATH} bytes"
     return None

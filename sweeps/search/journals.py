@@ -14,6 +14,9 @@ from pathlib import Path
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
+BEGINNING = b'{"op_code"'
+"""Of every record; a journal may have been cut off in its first."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -25,7 +28,7 @@ def open_journal(path: Path, *, to_write: bool) -> JournalStorage:
         to_write: whether a line that was cut off at its end is cut away; Optuna reads what stands before it anyhow.
 
     Raises:
-        ValueError: a line is no JSON document: the file is damaged, or is not a journal.
+        ValueError: a line is no record of Optuna's: the file is damaged, or is not a journal.
         OSError: it cannot be read or written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,31 +38,38 @@ def open_journal(path: Path, *, to_write: bool) -> JournalStorage:
             sound = _sound_bytes(path)
             if to_write and sound < path.stat().st_size:
                 _cut_off(path, sound)
-    return JournalStorage(JournalFileBackend(str(path), lock))
+    try:
+        return JournalStorage(JournalFileBackend(str(path), lock))  # reads every record, and trusts them
+    except (OSError, ValueError):
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"a record is damaged, Optuna cannot read it ({reason}); put a copy in its place") from None
 
 
 def _sound_bytes(path: Path) -> int:
     """How many bytes from the beginning are complete lines.
 
     Raises:
-        ValueError: one of them is no JSON document.
+        ValueError: one of them is no record of Optuna's.
     """
-    sound = 0
+    sound, line = 0, b""
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 break
             _check(line, number)
             sound += len(line)
-    if not sound:
+    if not sound and not line.startswith(BEGINNING):
         raise ValueError("the file is not an Optuna journal")
     return sound
 
 
 def _check(line: bytes, number: int) -> None:
     try:
-        known = isinstance(json.loads(line), dict)
-    except ValueError:
+        read = json.loads(line)
+        known = isinstance(read, dict) and isinstance(read.get("op_code"), int)
+    except (ValueError, RecursionError):
         known = False
     if not known:
         found = "the file is not an Optuna journal" if number == 1 else f"line {number} is damaged"
