@@ -9,6 +9,8 @@ PLAIN = re.compile(r"\w[\w .,()&'+@#%-]{0,250}(?:/\w[\w .,()&'+@#%-]{0,250})*", 
 """A path that is plainly inside and tidy, as nearly all are: told by one match, since lists have a million of them."""
 LONGEST_PART = 255
 """Bytes that file systems take for one name."""
+LONGEST_PATH = 1024
+"""Bytes of a whole path, which leave room for the folder that it is relative to; Linux takes 4096, macOS 1024."""
 
 
 def tidied(path: str) -> str:
@@ -45,4 +47,6 @@ def why_outside(path: str) -> str | None:
             return "leads out of its folder"
         if len(part.encode(errors="surrogateescape")) > LONGEST_PART:
             return f"has a component of more than {LONGEST_PART} bytes"
+    if len(path.encode(errors="surrogateescape")) > LONGEST_PATH:
+        return f"is longer than {LONGEST_PATH} bytes"
     return None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from dualpt.core.cell import Cell
 from dualpt.core.errors import UserError
+from dualpt.core.files.fingerprint import fingerprint
 from dualpt.sweeps import records
 from dualpt.sweeps.ledger.contents import (
     Point,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 FAILURE_FILE = "failure.txt"
 """Artifact of a failed cell: its traceback."""
+HASH = "content_sha256"
+"""Key of a kept record's hash."""
 LONGEST_REASON = 1000
 """Characters of a failure's reason that its tag keeps."""
 
@@ -70,22 +73,26 @@ class CellRecord:
         return CellOutcome(self.key, run_id, selection, self.failure)
 
     def to_json(self) -> str:
+        """The record as text, with a hash of its content: a flipped bit would be another result."""
         encoded = {name: base64.b64encode(content).decode() for name, content in self.files.items()}
-        return json.dumps({**asdict(self), "files": encoded})
+        values = {**asdict(self), "files": encoded}
+        return json.dumps({**values, HASH: fingerprint(values)})
 
     @classmethod
-    def from_json(cls, text: str, source: str) -> "CellRecord":
-        """Read a kept record.
+    def from_json(cls, text: str | bytes, source: str) -> "CellRecord":
+        """Read a kept record; those of earlier versions have no hash, and are taken as they are.
 
         Raises:
             UserError: the text is damaged; `source` names its file.
         """
         try:
             values = json.loads(text)
+            if (written := values.pop(HASH, None)) is not None and written != fingerprint(values):
+                raise ValueError("its content is not what was written")
             values["metrics"] = tuple(Point(*point) for point in values["metrics"])
             values["files"] = {name: base64.b64decode(content) for name, content in values["files"].items()}
             return cls(**values)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise UserError(f"{source}: not a kept result ({error}); remove the file to train its cell again") from None
 
 

@@ -4,7 +4,6 @@ A cell is named by its run id, its key, an unambiguous beginning of either, or i
 `SWEEP/TRIAL/DATASET/SHOTS/SEED`, from the left as far as is needed to tell it apart.
 """
 
-import json
 import re
 import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -18,7 +17,7 @@ from dualpt.core.config.setting import Setting
 from dualpt.core.errors import UserError, nearest
 from dualpt.core.method_catalog import PROMPT, ZERO_SHOT
 from dualpt.core.selection_rules import SelectionRule
-from dualpt.sweeps.ledger.contents import CLASSIFIER_FILE, CONTEXTS_FILE, SETTING_FILE
+from dualpt.sweeps.ledger.contents import CLASSIFIER_FILE, CONTEXTS_FILE, SETTING_FILE, read_setting
 from dualpt.sweeps.records import MOVABLE, SELECTION_PARAM, CellRow
 from dualpt.sweeps.stores import masked
 
@@ -82,12 +81,11 @@ def cell_of(ledger: "Ledger", row: CellRow, overrides: Mapping[str, Any]) -> Cel
     """The cell as it was run, with places on this machine in `overrides`; without targets, which it did not learn from.
 
     Raises:
-        UserError: an override of what the cell has been run with, or a setting that is not on record.
+        UserError: an override of what the cell has been run with, or a setting that is damaged or not on record.
     """
     check_movable(overrides)
     with tempfile.TemporaryDirectory(prefix="dualpt-") as folder:
-        source = _artifact(ledger, row, SETTING_FILE, Path(folder))
-        values = json.loads(source.read_text(encoding="utf-8"))
+        values = read_setting(_artifact(ledger, row, SETTING_FILE, Path(folder)))
     setting = Setting().with_values(values, source=f"{SETTING_FILE} of run {row.run_id}")
     setting = setting.with_values(overrides)
     rule = cast(SelectionRule, row.params.get(SELECTION_PARAM, "validation"))

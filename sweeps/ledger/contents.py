@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from dualpt.core.cell import Cell
 from dualpt.core.config.activity import active_values
 from dualpt.core.config.setting import Setting
+from dualpt.core.errors import UserError
+from dualpt.core.files.json_reader import read_json
 from dualpt.sweeps import records
 from dualpt.sweeps.ledger.launch_requests import requests_in
 from dualpt.sweeps.records import CellRow, KeyedCell, SweepRow, TrialRef, TrialRow
@@ -23,7 +25,9 @@ CURVE_POINTS = 100
 LONGEST_TAG = 5000
 """Characters of a tag that every tracking store keeps whole."""
 LOSS = "train/loss"
-CONTEXTS_FILE, CLASSIFIER_FILE, SETTING_FILE = "contexts.safetensors", "classifier.safetensors", "setting.json"
+CONTEXTS_FILE, CLASSIFIER_FILE = "contexts.safetensors", "classifier.safetensors"
+SETTING_FILE, CLASSES_FILE = "setting.json", "per_class.json"
+SETTING_REMEDY = "put a copy in its place, or delete the run in MLflow and launch its sweep again"
 
 
 class Point(NamedTuple):
@@ -100,7 +104,7 @@ def cell_files(keyed: KeyedCell, result: "CellResult") -> dict[str, bytes]:
     the frozen towers are named in the setting.
     """
     per_class = {test_set: dict(classes) for test_set, classes in result.per_class.items()}
-    files = {**setting_file(keyed.cell.setting), "per_class.json": _json(per_class)}
+    files = {**setting_file(keyed.cell.setting), CLASSES_FILE: _json(per_class)}
     if (prompts := result.prompts) is not None:
         from dualpt.core.learned.prompts import prompts_file
 
@@ -118,8 +122,15 @@ def setting_file(setting: Setting) -> dict[str, bytes]:
 
 
 def read_setting(path: Path) -> Mapping[str, Any]:
-    """The setting that `setting_file` holds, every key by its dotted name."""
-    return cast(Mapping[str, Any], json.loads(path.read_text(encoding="utf-8")))
+    """The setting that `setting_file` holds, every key by its dotted name.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    values = read_json(path, SETTING_REMEDY)
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: holds no setting; {SETTING_REMEDY}")
+    return values
 
 
 def text_tags(tag: str, text: str, known: Collection[str]) -> dict[str, str]:

@@ -5,11 +5,14 @@ the driver with its next report; the driver keeps it in its own and delivers it.
 that is in the ledger already is taken out of an outbox and not written again. A launch delivers its machine's outbox
 before it asks the ledger what is missing, and a worker process its machine's before it trains.
 
+What belongs to a sweep that was deleted waits for it to be restored, and holds up no other.
+
 A cell whose numbers are on record while the artifact store refuses its files waits in a folder beside: those are tried
 again at the beginning and the end of a launch, and not with every cell.
 """
 
 import contextlib
+import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +29,8 @@ from dualpt.sweeps.stores import StoreUnavailable, absolute_uri
 if TYPE_CHECKING:
     from dualpt.sweeps.ledger.mlflow import Delivery, Ledger
 
+logger = logging.getLogger(__name__)
+
 LOCK = ".lock"
 ARTIFACTS = "artifacts"
 """Folder of the records whose files alone are missing."""
@@ -36,6 +41,8 @@ class Outbox:
 
     def __init__(self, uri: str) -> None:
         self.folder = cache_root() / "outbox" / fingerprint(absolute_uri(uri))[:16]
+        self._deleted: set[str] = set()
+        """Experiments that were found deleted."""
 
     def keep(self, record: CellRecord) -> None:
         """Write a record to disk, whole or not at all; a later attempt at its cell replaces it.
@@ -80,20 +87,28 @@ class Outbox:
             StoreUnavailable: the store is away.
             UserError: it refuses some, which are in this outbox then; all others are delivered.
         """
-        outcomes, refusal, refused = [], None, 0
+        outcomes: list[CellOutcome] = []
+        refusal: Exception | None = None
+        refused = 0
         for record in kept:
             try:
+                if self._waits_for_its_sweep(ledger, record):
+                    self.keep(record)
+                    continue
                 delivery = ledger.deliver(record, again=True)
             except StoreUnavailable:
                 raise
-            except UserError as error:
+            except Exception as error:  # of whatever kind: it does not hold up the others
                 refusal, refused = error, refused + 1
                 self.keep(record)
                 continue
             outcomes.append(record.outcome(delivery.run_id))
             self.settle(record, delivery)
         if refusal is not None:
-            raise UserError(f"{refusal} ({refused} results are kept in {self.folder}, and no training is lost)")
+            reason = " ".join(str(refusal).split())
+            said = reason if isinstance(refusal, UserError) else f"{type(refusal).__name__}: {reason}"
+            remark = f"{refused} results are kept in {self.folder}, and no training is lost"
+            raise UserError(f"{said} ({remark})") from refusal
         return outcomes
 
     def deliver_artifacts(self, ledger: "Ledger") -> tuple[int, str | None]:
@@ -111,11 +126,28 @@ class Outbox:
         with self._alone():
             left = self.waiting_artifacts()
             for done, record in enumerate(left):
+                if self._waits_for_its_sweep(ledger, record):
+                    continue
                 delivery = ledger.deliver(record, again=True)
                 if delivery.artifacts_wait is not None:
                     return len(left) - done, delivery.artifacts_wait
                 self._artifacts_path(record).unlink(missing_ok=True)
         return 0, None
+
+    def _waits_for_its_sweep(self, ledger: "Ledger", record: CellRecord) -> bool:
+        """Whether the sweep of a record was deleted, which is said once."""
+        experiment = record.experiment_id
+        if not ledger.is_deleted(experiment):
+            return False
+        if experiment not in self._deleted:
+            self._deleted.add(experiment)
+            logger.warning(
+                "results of a deleted sweep wait in %s: after `mlflow experiments restore --experiment-id %s` the next "
+                "launch delivers them; or delete the files that name it",
+                self.folder,
+                experiment,
+            )
+        return True
 
     def settle(self, record: CellRecord, delivery: "Delivery") -> None:
         """Forget a record that the ledger has; where its artifacts are refused, only its result is forgotten.
@@ -152,5 +184,5 @@ def _read(folder: Path) -> list[CellRecord]:
     found = []
     for path in folder.glob("*.json"):
         with contextlib.suppress(FileNotFoundError):  # delivered by another process meanwhile
-            found.append(CellRecord.from_json(path.read_text(encoding="utf-8"), str(path)))
+            found.append(CellRecord.from_json(path.read_bytes(), str(path)))
     return sorted(found, key=lambda record: record.ended_ms)

@@ -139,8 +139,12 @@ class Archive:
         for place in run.artifacts:
             target = folder / place
             target.parent.mkdir(parents=True, exist_ok=True)
-            with self._zip.open(f"{ARTIFACTS}/{run.id}/{place}") as source, target.open("wb") as file:
-                shutil.copyfileobj(source, file)
+            self.unpack_one(run, place, target)
+
+    def unpack_one(self, run: ArchivedRun, place: str, target: Path) -> None:
+        """Write one of the run's artifacts as a file."""
+        with self._zip.open(f"{ARTIFACTS}/{run.id}/{place}") as source, target.open("wb") as file:
+            shutil.copyfileobj(source, file)
 
     def _read_manifest(self) -> Manifest:
         try:

@@ -1,20 +1,26 @@
-"""Whether what an archive lists can be recorded here: everything that readers of a store rely on, checked first.
+"""Whether what an archive holds can be recorded here: everything that readers of a store rely on, checked first.
 
-One damaged run would otherwise stand in the way of every table of the store.
+One damaged run would otherwise stand in the way of every table of the store. What would not be imported is not exported
+either: the store that it comes from may be gone by then.
 """
 
+import math
 import re
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import get_args
 
 from dualpt.core.config.sections import Protocol
 from dualpt.core.errors import UserError
 from dualpt.core.files.inside import CONTROL, why_outside
+from dualpt.core.results import MEASURES
 from dualpt.search_spaces.sweep import SweepFile
 from dualpt.sweeps import records
-from dualpt.sweeps.ledger.contents import declared_in
+from dualpt.sweeps.ledger.contents import LOSS, declared_in, number_from
 from dualpt.sweeps.ledger.readable import fault_in
 from dualpt.sweeps.moving.archive import Archive, ArchivedRun
+from dualpt.sweeps.moving.file_checks import SLACK, fault_of_file, is_read
 from dualpt.sweeps.planning.declared import is_declaration
 
 LEVELS: Mapping[str, tuple[str, ...]] = {
@@ -36,9 +42,9 @@ DATASET_KEYS = ("name", "digest", "source_type", "source", "context")
 def refuse_damaged(archive: Archive) -> None:
     """
     Raises:
-        UserError: the archive's sweep or one of its runs cannot be recorded; the line names it and its fault.
+        UserError: the archive's sweep, or a run or file of it, cannot be recorded; the line names it and its fault.
     """
-    if (fault := fault_of(archive.manifest.sweep, archive.runs)) is not None:
+    if (fault := fault_of(archive.manifest.sweep, archive.runs) or _fault_of_files(archive)) is not None:
         raise UserError(f"{archive.path}: {fault}; not imported: export it again from a store that is in order")
 
 
@@ -49,15 +55,40 @@ def fault_of(sweep: str, runs: Sequence[ArchivedRun]) -> str | None:
         return f"'{sweep:.80}' is not a name that a sweep can have"
     seen: set[str] = set()
     for run in runs:
-        if (fault := _fault_of_run(sweep, run)) is not None:
-            return f"run '{run.id:.40}' {fault}"
+        if (fault := fault_of_run(sweep, run)) is not None:
+            return f"{title(run)} {fault}"
         if run.id in seen:
             return f"run '{run.id}' is there twice"
         seen.add(run.id)
     return None
 
 
-def _fault_of_run(sweep: str, run: ArchivedRun) -> str | None:
+def title(run: ArchivedRun) -> str:
+    """What to call a run in an error line."""
+    names = dict.fromkeys(filter(None, (run.tags.get(records.TRIAL_TAG), run.name)))
+    return f"run '{run.id:.40}' ({', '.join(f'{name!r:.80}' for name in names)})"
+
+
+def _fault_of_files(archive: Archive) -> str | None:
+    """What is wrong with the first damaged file that readers of a store would read; None where all are in order."""
+    with tempfile.TemporaryDirectory(prefix="dualpt-") as folder:
+        path = Path(folder) / "file"
+        for run in archive.runs:
+            for place in filter(is_read, run.artifacts):
+                archive.unpack_one(run, place, path)
+                if (fault := fault_of_file(run, place, path)) is not None:
+                    return f"{title(run)} {fault}"
+    return None
+
+
+def fault_of_files(run: ArchivedRun, files: Mapping[str, Path]) -> str | None:
+    """The same of a run whose files lie on disk, as the rest of a sentence that begins with it."""
+    found = (fault_of_file(run, place, file) for place, file in files.items() if is_read(place))
+    return next(filter(None, found), None)
+
+
+def fault_of_run(sweep: str, run: ArchivedRun) -> str | None:
+    """The rest of a sentence that begins with a run of a sweep, its files apart; None where it can be recorded."""
     if RUN_ID.fullmatch(run.id) is None:
         return "has an id that no store gives"
     level = run.tags.get(records.LEVEL_TAG, "")
@@ -88,6 +119,9 @@ def _fault_of_names(run: ArchivedRun) -> str | None:
     for place in run.artifacts:
         if (reason := why_outside(place)) is not None:
             return f"lists the file {place!r:.80}, which {reason}"
+    folders = {str(folder) for place in run.artifacts for folder in PurePosixPath(place).parents}
+    if clashing := folders & set(run.artifacts):
+        return f"lists {min(clashing)!r:.80} as a file and as a folder"
     return None
 
 
@@ -97,9 +131,30 @@ def _fault_of_numbers(run: ArchivedRun) -> str | None:
     for name, points in run.metrics.items():
         if any(not 0 <= time < 2**53 or abs(step) >= 2**53 for _, time, step in points):
             return f"has a value of {name} at a time or step out of range"
+        if (fault := _fault_of_values(run, name, points)) is not None:
+            return fault
     for given in run.inputs:
         if set(given) != set(DATASET_KEYS) or not all(isinstance(given[key], str | None) for key in DATASET_KEYS):
             return "has a dataset input of another form"
+    return None
+
+
+def _fault_of_values(run: ArchivedRun, name: str, points: Sequence[tuple[float, int, int]]) -> str | None:
+    """What is wrong with the results among a run's values.
+
+    What failed or was cut off may hold anything, and so may a loss on the way. A likelihood of zero has an infinite
+    logarithm.
+    """
+    if not points or (run.tags[records.LEVEL_TAG] == "cell" and run.status != "FINISHED"):
+        return None
+    judged = [max(points, key=lambda point: point[2])] if name == LOSS else points
+    last = name.rpartition("/")[2]
+    values = [number_from(value) for value, _, _ in judged]
+    if broken := [value for value in values if not (math.isfinite(value) or (last == "nll" and value > 0))]:
+        return f"has {broken[0]} for {name}, which is no result"
+    percent = last in MEASURES and MEASURES[last].unit == "percent"
+    if percent and (outside := [value for value in values if not -SLACK <= value <= 100 + SLACK]):
+        return f"has {outside[0]:g} for {name}, which is a percentage"
     return None
 
 

@@ -17,7 +17,7 @@ from dualpt.sweeps.ledger.contents import read_cell, read_trial
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.ledger.readable import rows_of
 from dualpt.sweeps.moving.archive import Archive, ArchivedRun, write_archive
-from dualpt.sweeps.moving.checks import refuse_damaged
+from dualpt.sweeps.moving.checks import fault_of_files, fault_of_run, refuse_damaged, title
 from dualpt.sweeps.moving.runs import archived, artifacts, create, missing_files, runs_of, with_parents
 from dualpt.sweeps.records import TrialRef
 from dualpt.sweeps.stores import only_launch
@@ -74,7 +74,7 @@ def export_sweep(
         without_files: write the numbers alone.
 
     Raises:
-        UserError: no such sweep, runs whose files are missing, or a file that cannot be written.
+        UserError: no such sweep, runs that are damaged or whose files are missing, or a file that cannot be written.
     """
     experiment_id = ledger.named_experiment(name)
     with ledger.calls() as client:
@@ -91,13 +91,26 @@ def export_sweep(
                     checked = not without_files and source not in own
                     if checked and (lacking := missing_files(client, run, holder, files)):
                         raise _files_missing(ledger, run.info.run_name, holder, lacking)
-                    yield archived(client, run, files), files
+                    leaving = archived(client, run, files)
+                    if (fault := fault_of_run(name, leaving)) is not None:
+                        raise _damaged(leaving, fault)
+                    if (fault := fault_of_files(leaving, files)) is not None:
+                        raise _damaged(leaving, fault, "; or export the numbers alone with --without-files")
+                    yield leaving, files
                 if progress is not None:
                     progress(done, len(runs))
 
         manifest = write_archive(path, name, description, travelling())
     cells = sum(run.data.tags[records.LEVEL_TAG] == "cell" for run in runs)
     return Exported(name, cells, manifest.runs, manifest.artifacts)
+
+
+def _damaged(run: ArchivedRun, fault: str, otherwise: str = "") -> UserError:
+    """Said now: when the archive is imported, the store that it comes from may be gone."""
+    return UserError(
+        f"{title(run)} {fault}: no archive is written; delete it with `mlflow runs delete --run-id {run.id}`, and the "
+        f"next launch trains its cell again{otherwise}"
+    )
 
 
 def _files_missing(ledger: Ledger, name: str, holder: str, lacking: Sequence[str]) -> UserError:

@@ -13,6 +13,7 @@ from dualpt.core.results import CellMetrics
 from dualpt.sweeps import records
 from dualpt.sweeps.ledger.contents import LOSS, SETTING_FILE
 from dualpt.sweeps.ledger.mlflow.artifact_places import ArtifactPlaces
+from dualpt.sweeps.ledger.mlflow.errors import artifacts_in_one_line
 from dualpt.sweeps.moving.archive import ArchivedRun, artifact_files
 
 LEVELS = ("sweep", "trial", "cell")
@@ -93,12 +94,17 @@ def missing_files(client: MlflowClient, run: Run, holder: str, found: Collection
 
 @contextmanager
 def artifacts(client: MlflowClient, places: ArtifactPlaces, run_id: str) -> Iterator[dict[str, Path]]:
-    """A run's artifacts by path: its own files where they are local, else copies that last as long as the context."""
+    """A run's artifacts by path: its own files where they are local, else copies that last as long as the context.
+
+    Raises:
+        ArtifactsRefused: the artifact store does not give them.
+    """
     if folders := places.to_read(client.get_run(run_id)):
         yield {place: file for folder in reversed(folders) for place, file in artifact_files(folder)}
         return
     with tempfile.TemporaryDirectory(prefix="dualpt-") as folder:
-        client.download_artifacts(run_id, "", folder)
+        with artifacts_in_one_line(f"of run {run_id}"):
+            client.download_artifacts(run_id, "", folder)
         yield dict(artifact_files(Path(folder)))
 
 
@@ -118,6 +124,9 @@ def create(
 
     Returns:
         The id of the new run.
+
+    Raises:
+        ArtifactsRefused: the artifact store does not take them.
     """
     created = client.create_run(experiment_id, run.start_ms, dict(tags), run.name)
     run_id = str(created.info.run_id)
@@ -130,12 +139,13 @@ def create(
         client.log_inputs(run_id, [_dataset(given) for given in run.inputs])
     if not run.artifacts:
         return run_id
-    if (own_folder := places.to_write(created)) is not None:
-        unpack(run, own_folder)
-        return run_id
-    with tempfile.TemporaryDirectory(prefix="dualpt-") as folder:
-        unpack(run, Path(folder))
-        client.log_artifacts(run_id, folder)
+    with artifacts_in_one_line(str(created.info.artifact_uri)):
+        if (own_folder := places.to_write(created)) is not None:
+            unpack(run, own_folder)
+            return run_id
+        with tempfile.TemporaryDirectory(prefix="dualpt-") as folder:
+            unpack(run, Path(folder))
+            client.log_artifacts(run_id, folder)
     return run_id
 
 

@@ -1,9 +1,11 @@
-"""What MLflow and its artifact stores read from the environment, taken from the driver to its workers.
+"""What MLflow and its artifact stores read from the environment, and MLflow from its file of a login, taken from the driver to its workers.
 
 A cluster's machines are started before a sweep and know nothing of its user's login. The values travel as an object
 from process to process: Ray would write a `runtime_env` to files of its session, where others can read them.
 """
 
+import configparser
+import contextlib
 import os
 import re
 from collections.abc import Mapping
@@ -24,6 +26,9 @@ CARRIED = re.compile(
 FILES = re.compile(r"\w+_(PATH|FILE|BUNDLE)|GOOGLE_APPLICATION_CREDENTIALS|PGPASSFILE|PGSSL(ROOTCERT|CERT|KEY)")
 """Names whose values are paths: of use only where the file is there too."""
 
+MLFLOW_FILE = Path("~/.mlflow/credentials")
+"""Where MLflow looks for a name and a password that the environment lacks."""
+
 SECRET = re.compile(r"PASSWORD|PASSWD|TOKEN|SECRET|ACCESS_KEY|API_KEY|CONNECTION_STRING", re.IGNORECASE)
 """Variables whose values are never written down."""
 SHORTEST_SECRET = 4
@@ -39,9 +44,20 @@ class Credentials(dict[str, str]):
     __str__ = __repr__
 
 
-def credentials_here(environment: Mapping[str, str] = os.environ) -> Credentials:
-    """What this process would log in with."""
-    return Credentials({name: value for name, value in environment.items() if CARRIED.fullmatch(name) and value})
+def credentials_here(environment: Mapping[str, str] = os.environ, file: Path = MLFLOW_FILE) -> Credentials:
+    """What this process would log in with: what the environment says, and beside it MLflow's own file."""
+    given = {name: value for name, value in environment.items() if CARRIED.fullmatch(name) and value}
+    return Credentials({**_in_file(file.expanduser()), **given})
+
+
+def _in_file(path: Path) -> dict[str, str]:
+    """The name and the password in MLflow's file; nothing where MLflow cannot read it either."""
+    parser = configparser.ConfigParser()
+    with contextlib.suppress(configparser.Error, OSError, ValueError):
+        parser.read(path)
+        names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+        return {name: value for name in names if (value := parser.get("mlflow", name, fallback=""))}
+    return {}
 
 
 def adopt(credentials: Mapping[str, str]) -> None:

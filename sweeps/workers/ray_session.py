@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -125,6 +126,8 @@ def _knock(address: str) -> None:
     place = address.rpartition("://")[2]
     if "://" in address and not place.partition(":")[0]:
         raise ValueError("the address names no host")
+    if address.startswith("ray://") and not re.search(r":\d+$", place):  # Ray would wait for a minute
+        raise ValueError("the address names no port; Ray's client server listens on 10001")
     host, _, port = place.rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, ViewType
 
 from dualpt.sweeps import records
 from dualpt.sweeps.ledger import attempts
@@ -68,8 +68,8 @@ class CellLedger(StoreClient):
         Args:
             record: what happened.
             again: whether it may be there already, complete or half written, or its cell finished by another attempt:
-                then it is completed, or left, instead of written twice. Repeated calls of this method look by
-                themselves.
+                then it is completed, or left, instead of written twice; a run of it that was deleted in MLflow stays
+                so. Repeated calls of this method look by themselves.
 
         Raises:
             StoreUnavailable: the tracking store is away.
@@ -80,7 +80,7 @@ class CellLedger(StoreClient):
         def attempt() -> Delivery:
             with one_line(self.uri):
                 known = self._known(record) if next(tries) or again else None
-                if known is not None and _settled(known, record):
+                if known is not None and (_is_deleted(known) or _settled(known, record)):
                     return Delivery(id_of(known))
                 return self._write(record, known)
 
@@ -110,8 +110,8 @@ class CellLedger(StoreClient):
     def _known(self, record: CellRecord) -> Run | None:
         """The run of a finished attempt at this cell of this trial, else this very attempt's, else None."""
         place = f"{child_of(record.trial_run_id)} and tags.`{records.KEY_TAG}` = '{record.key}'"
-        runs = self._runs([record.experiment_id], place)
-        finished = next((run for run in runs if run.info.status == "FINISHED"), None)
+        runs = self._runs([record.experiment_id], place, ViewType.ALL)
+        finished = next((run for run in runs if run.info.status == "FINISHED" and not _is_deleted(run)), None)
         own = (run for run in runs if run.data.tags.get(records.RECORD_TAG) == record.number)
         return finished or next(own, None)
 
@@ -149,6 +149,10 @@ class CellLedger(StoreClient):
             found = self._runs(everywhere, f"{level('cell')} and attributes.run_id LIKE '{prefix}%'")
             found += self._runs(everywhere, f"{level('cell')} and tags.`{records.KEY_TAG}` LIKE '{prefix}%'")
         return list({row.run_id: row for row in rows_of(found, read_cell)}.values())
+
+
+def _is_deleted(run: Run) -> bool:
+    return bool(run.info.lifecycle_stage != "active")
 
 
 def _settled(known: Run, record: CellRecord) -> bool:

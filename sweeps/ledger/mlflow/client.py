@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from mlflow.entities import Experiment, Run, ViewType
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random, wait_random_exponential
 
@@ -120,6 +121,16 @@ class StoreClient:
         where = list(experiment_ids)
         return _pages(lambda token: self._client.search_runs(where, query, stage, max_results=PAGE, page_token=token))
 
+    def is_deleted(self, experiment_id: str) -> bool:
+        """Whether an experiment was deleted, or purged since."""
+        with one_line(self.uri):
+            try:
+                return bool(self._client.get_experiment(experiment_id).lifecycle_stage != "active")
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                return True
+
     @contextlib.contextmanager
     def calls(self) -> Iterator[MlflowClient]:
         """MLflow's own client, its errors in one line: for what reads or moves whole runs."""
@@ -129,10 +140,16 @@ class StoreClient:
     # Artifacts
 
     def artifact(self, run_id: str, path: str, folder: Path) -> Path | None:
-        """A local copy of one artifact of a run, in `folder` where it has to be fetched; None where there is none."""
+        """A local copy of one artifact of a run, in `folder` where it has to be fetched; None where there is none.
+
+        Raises:
+            ArtifactsRefused: the artifact store does not give it.
+        """
         with one_line(self.uri):
-            if folders := self.places.to_read(self._client.get_run(run_id)):
-                return next((own / path for own in folders if (own / path).is_file()), None)
+            run = self._client.get_run(run_id)
+        if folders := self.places.to_read(run):
+            return next((own / path for own in folders if (own / path).is_file()), None)
+        with artifacts_in_one_line(str(run.info.artifact_uri)), one_line(self.uri):
             if path not in {file.path for file in self._client.list_artifacts(run_id)}:
                 return None
             return Path(self._client.download_artifacts(run_id, path, str(folder)))

@@ -33,7 +33,7 @@ ARTIFACT_REMEDIES = (
 
 
 class ArtifactsRefused(UserError):
-    """The artifact store does not take a file; the tracking store may be in order."""
+    """The artifact store does not take or give a file; the tracking store may be in order."""
 
 
 @contextlib.contextmanager
@@ -58,7 +58,7 @@ def artifacts_in_one_line(place: str) -> Iterator[None]:
     """Turn whatever an artifact store's client raises into one line: each brings errors of its own.
 
     Raises:
-        ArtifactsRefused: a file could not be written.
+        ArtifactsRefused: a file could not be written, or read.
     """
     try:
         yield

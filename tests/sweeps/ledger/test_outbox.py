@@ -1,6 +1,7 @@
 """What happens to results while the tracking store is away: kept, handed over, delivered once."""
 
 import importlib.util
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -66,6 +67,9 @@ def test_a_record_is_the_same_after_lying_on_disk(dealt: tuple[Ledger, TrialRef,
     record = record_of(trial, pack, log)
     assert record.files["per_class.json"]
     assert CellRecord.from_json(record.to_json(), "test") == record
+    values = json.loads(record.to_json())
+    del values["content_sha256"]  # as earlier versions kept them
+    assert CellRecord.from_json(json.dumps(values), "test") == record
 
 
 @pytest.mark.parametrize("method", ["create_run", "log_batch", "log_inputs", "set_terminated"])
@@ -224,18 +228,81 @@ def test_an_artifact_store_without_its_client_is_one_line(dealt: tuple[Ledger, T
     )
 
 
+@pytest.mark.skipif(importlib.util.find_spec("boto3") is not None, reason="S3 can be reached from here")
+def test_reading_from_an_artifact_store_without_its_client_is_one_line(
+    dealt: tuple[Ledger, TrialRef, Pack], tmp_path: Path
+) -> None:
+    ledger, _, _ = dealt
+    client = MlflowClient(ledger.uri)
+    run = client.create_run(client.create_experiment("in S3", "s3://bucket/runs"))
+    with pytest.raises(UserError, match=r"artifact store s3://bucket/.*No module named 'boto(3|core)'; install boto3"):
+        ledger.artifact(run.info.run_id, "setting.json", tmp_path)
+
+
 def test_one_refused_record_does_not_hold_up_the_others(
     dealt: tuple[Ledger, TrialRef, Pack], log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger, trial, pack = dealt
     outbox = Outbox(ledger.uri)
     record = record_of(trial, pack, log)
-    outbox.keep(replace(record, experiment_id="777", trial_run_id="none"))
+    outbox.keep(replace(record, params={"no\nname": "1"}, trial_run_id="none"))
     outbox.keep(replace(record, ended_ms=record.ended_ms + 1))
     with pytest.raises(UserError, match=r"no training is lost"):
         outbox.deliver(ledger)
-    assert [left.experiment_id for left in outbox.waiting()] == ["777"]
+    assert [left.trial_run_id for left in outbox.waiting()] == ["none"]
     assert len(ledger.trial_cells(trial)) == 1
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission\ndenied"), KeyError("run_uuid"), RuntimeError()])
+def test_the_driver_says_in_one_line_whatever_keeps_it_from_recording(
+    dealt: tuple[Ledger, TrialRef, Pack], log: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    ledger, trial, pack = dealt
+    outbox = Outbox(ledger.uri)
+    record = record_of(trial, pack, log)
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "log_batch", lambda *args, **kwargs: (_ for _ in ()).throw(error))
+        with pytest.raises(UserError, match=rf"^{type(error).__name__}: .*1 results are kept") as caught:
+            outbox.hand_in(ledger, [record])
+    assert "\n" not in str(caught.value)
+    assert outbox.waiting() == [record]
+
+
+@pytest.mark.parametrize("files_alone", [False, True])
+def test_what_belongs_to_a_deleted_sweep_waits_and_holds_up_no_launch(
+    dealt: tuple[Ledger, TrialRef, Pack], log: Path, files_alone: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger, trial, pack = dealt
+    outbox, client = Outbox(ledger.uri), MlflowClient(ledger.uri)
+    record = record_of(trial, pack, log)
+    outbox.keep(record)
+    if files_alone:
+        folder = Path(ledger.uri.removeprefix("sqlite:///")).parent / "mlartifacts"
+        shutil.rmtree(folder)
+        folder.touch()
+        outbox.deliver(ledger)
+        folder.unlink()
+    client.delete_experiment(trial.experiment_id)
+    assert (outbox.deliver(ledger), outbox.deliver_artifacts(ledger)) == ([], (0, None))
+    assert f"restore --experiment-id {trial.experiment_id}" in caplog.text
+    client.restore_experiment(trial.experiment_id)
+    outbox.deliver(ledger)
+    outbox.deliver_artifacts(ledger)
+    assert (outbox.waiting(), outbox.waiting_artifacts()) == ([], [])
+    assert len(ledger.trial_cells(trial)) == 1
+
+
+def test_a_cell_that_was_deleted_in_mlflow_does_not_come_back_with_its_files(
+    dealt: tuple[Ledger, TrialRef, Pack], log: Path, refused_artifacts: Path
+) -> None:
+    ledger, trial, pack = dealt
+    outbox = Outbox(ledger.uri)
+    outbox.keep(record_of(trial, pack, log))
+    (outcome,) = outbox.deliver(ledger)
+    refused_artifacts.unlink()
+    MlflowClient(ledger.uri).delete_run(outcome.run_id)
+    assert outbox.deliver_artifacts(ledger) == (0, None)
+    assert (outbox.waiting_artifacts(), ledger.trial_cells(trial)) == ([], [])
 
 
 def test_a_failure_is_kept_too(
@@ -263,12 +330,28 @@ def test_without_an_outbox_nothing_is_swallowed(
         train_pack(FakeRunner(log), ledger, pack)  # type: ignore[arg-type]
 
 
-def test_a_damaged_file_is_one_line(dealt: tuple[Ledger, TrialRef, Pack], log: Path) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda whole: whole[:100],
+        lambda whole: whole.replace(b"83.51", b"93.51"),  # one bit of a digit
+        lambda whole: whole.replace(b"mini", b"m\xe9ni"),
+        lambda whole: b"[" * 100_000,
+        lambda whole: b'{"metrics": [], "files": []}',
+        lambda whole: b"3",
+    ],
+    ids=["cut off", "another digit", "no UTF-8", "nested", "no files", "a number"],
+)
+def test_a_damaged_file_is_one_line(
+    dealt: tuple[Ledger, TrialRef, Pack], log: Path, damage: Callable[[bytes], bytes]
+) -> None:
     ledger, trial, pack = dealt
     outbox = Outbox(ledger.uri)
     outbox.keep(record_of(trial, pack, log))
     (path,) = outbox.folder.glob("*.json")
-    path.write_text(path.read_text()[:100])
+    whole = path.read_bytes()
+    assert b"83.51" in whole
+    path.write_bytes(damage(whole))
     with pytest.raises(UserError, match="not a kept result") as caught:
         outbox.deliver(ledger)
     assert str(path) in str(caught.value)

@@ -1,6 +1,7 @@
 """Sweeps between stores: all of a sweep, once, and nothing of a file that is not whole or not ours."""
 
 import json
+import math
 import shutil
 import sqlite3
 import zipfile
@@ -295,6 +296,18 @@ def test_files_that_are_missing_are_said_and_export_refuses(
     assert content(elsewhere) == content(moved)
 
 
+def test_a_damaged_setting_is_one_line(moved: str, tmp_path: Path) -> None:
+    ledger = Ledger(moved)
+    row = next(row for row in ledger.read_cells("small") if row.trial == "coop" and row.reused_from is None)
+    file = ledger.artifact(row.run_id, "setting.json", tmp_path)
+    assert file is not None
+    for damaged in (b"\x93", b"{", b"3", b""):
+        file.write_bytes(damaged)
+        with pytest.raises(UserError, match=rf"^{file}: .*put a copy in its place") as caught:
+            cell_of(ledger, row, {})
+        assert "\n" not in str(caught.value)
+
+
 def test_a_single_missing_file_of_a_cell_is_named(sweep: LoadedSweep, moved: str, tmp_path: Path) -> None:
     row = next(row for row in Ledger(moved).read_cells("small") if row.trial == "coop")
     for store in (tmp_path / "moved store", Path(sweep.file.run.tracking_uri.removeprefix("sqlite:///")).parent):
@@ -335,6 +348,12 @@ def with_runs(archive: Path, folder: Path, change: Callable[[dict[str, Any]], No
         ("cell", {"artifacts": ["/tmp/evil"]}, "does not hold the runs and files"),
         ("cell", {"inputs": [{"name": 3}]}, "dataset input"),
         ("cell", {"start_ms": -5}, "no clock"),
+        ("cell", {"metrics": {"test/accuracy": [["inf", 1, 0]]}}, r"\('zero-shot', '.*'\) has inf for test/acc"),
+        ("cell", {"metrics": {"test/accuracy": [[1.7976931348623157e308, 1, 0]]}}, "has inf for test/accuracy"),
+        ("cell", {"metrics": {"val/accuracy": [["nan", 1, 0]]}}, "has nan for val/accuracy"),
+        ("cell", {"metrics": {"test/ece": [[250.0, 1, 0]]}}, "has 250 for test/ece, which is a percentage"),
+        ("cell", {"metrics": {"train/loss": [[1.0, 1, 1], ["-inf", 1, 2]]}}, "has -inf for train/loss"),
+        ("trial", {"metrics": {"grid/mean/test/accuracy": [["inf", 1, 0]]}}, "has inf for grid/mean/test/accuracy"),
         ("trial", {"tags": {records.TRIAL_TAG: " "}}, "cannot be shown"),
         ("trial", {"tags": {records.SETTING_TAG: ""}}, f"no tag {records.SETTING_TAG}"),
         ("sweep", {"tags": {records.GRID_TAG: '{"few-shot": 3}'}}, "not a declared grid"),
@@ -350,6 +369,42 @@ def test_damaged_runs_are_refused_before_the_store_is_made(
     with pytest.raises(UserError, match=said):
         import_archive(with_runs(archive, tmp_path, change, level), f"sqlite:///{tmp_path / 'never' / 'mlflow.db'}")
     assert not (tmp_path / "never").exists()
+
+
+def test_values_that_a_sound_cell_may_have_are_taken(archive: Path, tmp_path: Path, elsewhere: str) -> None:
+    """A step that diverged and recovered, and the infinite logarithm of a likelihood of zero."""
+
+    def change(run: dict[str, Any]) -> None:
+        run["metrics"] |= {"train/loss": [["inf", 1, 1], [0.5, 1, 2]], "test/nll": [["inf", 1, 0]]}
+
+    import_archive(with_runs(archive, tmp_path, change), elsewhere)
+    (row,) = [row for row in Ledger(elsewhere).read_cells("small") if row.metrics.get("test/nll") == math.inf]
+    assert row.metrics["train/loss"] == 0.5
+
+
+@pytest.mark.parametrize("name", ["setting.json", "per_class.json"])
+def test_a_file_that_is_not_what_its_name_says_is_refused(archive: Path, tmp_path: Path, name: str) -> None:
+    with Archive(archive) as opened:
+        run = next(run for run in opened.runs if name in run.artifacts)
+    changed = rewritten(archive, tmp_path, {f"artifacts/{run.id}/{name}": b"\x93garbage"})
+    with pytest.raises(UserError, match=rf"run '{run.id}' \('.*'\) has a damaged file {name}"):
+        import_archive(changed, f"sqlite:///{tmp_path / 'never' / 'mlflow.db'}")
+    assert not (tmp_path / "never").exists()
+
+
+def test_what_would_not_be_imported_is_not_exported(moved: str, tmp_path: Path) -> None:
+    row = next(row for row in Ledger(moved).read_cells("small") if row.finished and row.reused_from is None)
+    file = Ledger(moved).artifact(row.run_id, "per_class.json", tmp_path)
+    assert file is not None
+    whole = file.read_text()
+    file.write_text("[")
+    with pytest.raises(UserError, match=rf"{row.run_id}.*damaged file per_class.json.*or export the numbers alone"):
+        export_sweep(Ledger(moved), "small", tmp_path / "a.zip")
+    file.write_text(whole)
+    MlflowClient(moved).log_metric(row.run_id, "test/accuracy", math.inf, step=1)
+    with pytest.raises(UserError, match=rf"inf for test/accuracy.*mlflow runs delete --run-id {row.run_id}"):
+        export_sweep(Ledger(moved), "small", tmp_path / "a.zip")
+    assert not list(tmp_path.glob("*a.zip*"))
 
 
 @pytest.mark.parametrize("sweep_name", ["../../evil", "a/b", "", "a\nb", "x" * 101, 5])
@@ -378,6 +433,41 @@ def test_an_artifact_with_an_empty_component_writes_nothing(archive: Path, tmp_p
         import_archive(changed, f"sqlite:///{tmp_path / 'never' / 'mlflow.db'}")
     assert not evil.exists()
     assert not (tmp_path / "never").exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [("setting.json/x", "'setting.json' as a file and as a folder"), ("/".join(["a" * 200] * 9), "longer than 1024")],
+)
+def test_files_that_no_folder_can_hold_are_refused(archive: Path, tmp_path: Path, place: str, said: str) -> None:
+    found: list[str] = []
+
+    def change(run: dict[str, Any]) -> None:
+        run["artifacts"] += ["setting.json"] * ("setting.json" not in run["artifacts"]) + [place]
+        found.extend(f"artifacts/{run['id']}/{name}" for name in run["artifacts"])
+
+    listed = with_runs(archive, tmp_path, change)
+    held = [name for name in zipfile.ZipFile(listed).namelist() if name.startswith("artifacts/")]
+    manifest = json.loads(zipfile.ZipFile(archive).read("manifest.json"))
+    manifest["artifacts"] = len({*held, *found})
+    extra = {name: b"{}" for name in found if name not in held}
+    changed = rewritten(listed, tmp_path, {**extra, "manifest.json": json.dumps(manifest).encode()})
+    with pytest.raises(UserError, match=said):
+        import_archive(changed, f"sqlite:///{tmp_path / 'never' / 'mlflow.db'}")
+    assert not (tmp_path / "never").exists()
+
+
+def test_an_import_whose_artifacts_are_refused_is_one_line_and_can_be_finished(
+    archive: Path, elsewhere: str, sweep: LoadedSweep
+) -> None:
+    """As on a full disk: a file lies where the folder should."""
+    (blocked := Path(elsewhere.removeprefix("sqlite:///")).parent / "mlartifacts").touch()
+    with pytest.raises(UserError, match=r"^artifact store .*NotADirectoryError") as caught:
+        import_archive(archive, elsewhere)
+    assert "\n" not in str(caught.value)
+    blocked.unlink()
+    import_archive(archive, elsewhere)
+    assert content(elsewhere) == content(sweep.file.run.tracking_uri)
 
 
 def test_a_damaged_run_in_a_store_is_left_out_and_named(moved: str, caplog: pytest.LogCaptureFixture) -> None:

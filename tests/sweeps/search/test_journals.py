@@ -1,6 +1,7 @@
 """Journals that a kill, a full disk or a hand has damaged: nothing is appended behind the damage."""
 
 import logging
+import resource
 from pathlib import Path
 
 import optuna
@@ -8,6 +9,7 @@ import pytest
 
 from dualpt.core.errors import UserError
 from dualpt.sweeps.search.studies import open_storage
+from dualpt.sweeps.stores import StoreUnavailable, is_outage
 
 
 @pytest.fixture
@@ -45,6 +47,52 @@ def test_a_damaged_line_is_refused_and_left(journal: Path) -> None:
             open_storage(f"journal:///{journal}", to_write=to_write)
         assert "\n" not in str(caught.value)
     assert journal.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (b'"study_id"', b'"stxdy_id"'),
+        (b'"op_code":4', b'"op_code":44'),
+        (b'"op_code":4', b'"op_cxde":4'),
+    ],
+)
+def test_a_record_that_optuna_cannot_read_is_one_line(journal: Path, change: tuple[bytes, bytes]) -> None:
+    content = journal.read_bytes().replace(*change)
+    assert content != journal.read_bytes()
+    journal.write_bytes(content)
+    for to_write in (True, False):
+        with pytest.raises(UserError, match=r"is damaged") as caught:
+            open_storage(f"journal:///{journal}", to_write=to_write)
+        assert "\n" not in str(caught.value)
+    assert journal.read_bytes() == content
+
+
+def test_a_journal_that_was_cut_off_in_its_first_record_begins_again(tmp_path: Path) -> None:
+    (path := tmp_path / "study.log").write_bytes(half := b'{"op_code":0,"worker_id"')
+    uri = f"journal:///{path}"
+    assert optuna.get_all_study_names(open_storage(uri, to_write=False)) == []
+    optuna.create_study(storage=open_storage(uri), study_name="s")
+    assert optuna.get_all_study_names(open_storage(uri)) == ["s"]
+    (kept,) = tmp_path.glob("study.log.cut-*")
+    assert kept.read_bytes() == half
+
+
+def test_a_record_that_the_disk_takes_in_part_is_taken_back(journal: Path) -> None:
+    study = optuna.load_study(study_name="s", storage=open_storage(f"journal:///{journal}"))
+    whole = journal.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 20, limits[1]))
+    try:
+        with pytest.raises(StoreUnavailable, match=rf"{journal} cannot be written .*make room") as caught:
+            study.ask()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert is_outage(caught.value), "a launch waits, as it does for a database"
+    assert journal.read_bytes() == whole
+    study.tell(study.ask(), 2.0)
+    again = optuna.load_study(study_name="s", storage=open_storage(f"journal:///{journal}"))
+    assert [trial.value for trial in again.trials] == [1.0, 2.0]
 
 
 def test_half_a_first_line_is_not_taken_for_a_journal(tmp_path: Path) -> None:

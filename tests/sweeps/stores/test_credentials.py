@@ -32,7 +32,20 @@ def test_logins_are_carried_and_nothing_else() -> None:
         "CUDA_VISIBLE_DEVICES": "0",
         "AWS_PROFILE": "",
     }
-    assert credentials_here({**carried, **left}) == carried
+    assert credentials_here({**carried, **left}, Path("/nowhere")) == carried
+
+
+def test_a_login_that_mlflow_finds_in_its_file_is_carried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `mlflow.utils.credentials` reads it: for itself each value of the environment comes first."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (path := tmp_path / ".mlflow" / "credentials").parent.mkdir()
+    path.write_text(f"[mlflow]\nmlflow_tracking_username = filed\nmlflow_tracking_password = {SECRET}\n")
+    filed = {"MLFLOW_TRACKING_USERNAME": "filed", "MLFLOW_TRACKING_PASSWORD": SECRET}
+    assert credentials_here({}) == filed
+    assert credentials_here({"MLFLOW_TRACKING_USERNAME": "me"}) == {**filed, "MLFLOW_TRACKING_USERNAME": "me"}
+    for damaged in ("[mlflow", "[other]\nmlflow_tracking_username = x", "[mlflow]\nmlflow_tracking_password = 50%x"):
+        path.write_text(damaged)
+        assert credentials_here({}) == {}
 
 
 def test_they_are_not_printed() -> None:

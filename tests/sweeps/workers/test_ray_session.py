@@ -64,3 +64,16 @@ def test_without_a_token_to_try_the_refusal_stands(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(ray_session, "use_token_if_there_is_one", lambda: token)
     with pytest.raises(ConnectionError, match="refused"):
         ray_session._join(address, {})
+
+
+@pytest.mark.parametrize("address", ["ray://127.0.0.1", "ray://127.0.0.1:", "ray://", "127.0.0.1:1", "host:1:2"])
+def test_an_address_where_nothing_can_listen_is_one_line_at_once(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    """Ray itself waits for a minute or more."""
+
+    def init(**options: Any) -> None:
+        raise AssertionError("Ray was asked")
+
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    monkeypatch.setattr(ray_session.ray, "init", init)
+    with pytest.raises(UserError, match=f"^RAY_ADDRESS={address}: no Ray cluster"), ray_session.ray_session({}):
+        pass

@@ -1,0 +1,80 @@
+"""Files of an archive: what their names say, or one line."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from dualpt.core.files.tensor_file import tensors_as_bytes
+from dualpt.sweeps import records
+from dualpt.sweeps.moving.archive import ArchivedRun
+from dualpt.sweeps.moving.file_checks import fault_of_file, is_read
+
+CONTEXTS, CLASSIFIER = "contexts.safetensors", "classifier.safetensors"
+RUN = ArchivedRun(
+    id="a" * 32,
+    name="pets",
+    status="FINISHED",
+    start_ms=1,
+    end_ms=2,
+    tags={records.KEY_TAG: "key"},
+    params={},
+    metrics={},
+    inputs=[],
+    artifacts=[CONTEXTS],
+)
+SOUND = tensors_as_bytes({"contexts": torch.ones(2, 3)}, {"cell_key": "key"})
+
+
+def fault(place: str, content: bytes, folder: Path) -> str | None:
+    path = folder / "file"
+    path.write_bytes(content)
+    return fault_of_file(RUN, place, path)
+
+
+@pytest.mark.parametrize(
+    ("place", "content"),
+    [
+        (CONTEXTS, SOUND),
+        (CLASSIFIER, SOUND),
+        (CONTEXTS, tensors_as_bytes({"contexts": torch.ones(2, 3)}, {})),  # of an earlier version
+        ("setting.json", b'{"optim.epochs": 3}'),
+        ("per_class.json", b'{"test": {"a": 100.0, "without images": NaN}}'),
+        ("per_class.json", b"{}"),
+    ],
+)
+def test_a_sound_file_has_no_fault(place: str, content: bytes, tmp_path: Path) -> None:
+    assert is_read(place)
+    assert fault(place, content, tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("place", "content", "said"),
+    [
+        (CONTEXTS, b"garbage", f"has a damaged file {CONTEXTS} (not a file of learned contexts"),
+        (CONTEXTS, b"", f"has a damaged file {CONTEXTS} (not a file of learned contexts"),
+        (CLASSIFIER, SOUND[:-1], f"has a damaged file {CLASSIFIER} (not a file of a learned classifier"),
+        (CLASSIFIER, SOUND[:-1] + b"\x40", "(damaged: its content is not what was written (the checksum differs))"),
+        (CONTEXTS, tensors_as_bytes({"contexts": torch.tensor([1, torch.nan])}, {}), "values that are not finite"),
+        (CONTEXTS, tensors_as_bytes({"contexts": torch.ones(1)}, {"cell_key": "other"}), "of another cell (other…)"),
+        ("setting.json", b"\x93", "(not JSON:"),
+        ("setting.json", b"{", "(not JSON:"),
+        ("setting.json", b"[" * 100_000, "(not JSON:"),
+        ("setting.json", b"3", "(it holds something else)"),
+        ("per_class.json", b'{"test": 3}', "(it holds something else)"),
+        ("per_class.json", b'{"test": {"a": "most"}}', "(it holds something else)"),
+        ("per_class.json", json.dumps({"test": {"a": float("inf")}}).encode(), "(it holds something else)"),
+    ],
+)
+def test_a_damaged_file_is_said_in_one_line(place: str, content: bytes, said: str, tmp_path: Path) -> None:
+    found = fault(place, content, tmp_path)
+    assert found is not None
+    assert said in found
+    assert "\n" not in found
+    assert str(tmp_path) not in found
+
+
+@pytest.mark.parametrize("place", ["failure.txt", "access/host.txt", "more/setting.json"])
+def test_what_is_for_people_may_hold_anything(place: str) -> None:
+    assert not is_read(place)
