@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dualpt.core.errors import UserError
 from dualpt.sweeps import records
-from dualpt.sweeps.stores import masked
+from dualpt.sweeps.stores import StoreUnavailable, is_outage, masked
 
 MOST_NAMED = 500
 """Runs named in one query."""
@@ -81,19 +81,22 @@ def read_runs(
     *,
     finished_only: bool = False,
     params: Sequence[str] | None = None,
+    beneath: str | None = None,
 ) -> list[StoredRun]:
     """The active runs of one level (`sweep`, `trial` or `cell`) in some experiments, the earliest first.
 
     Args:
         params: parameters to read; None is all, which are most of what there is to read.
+        beneath: the run whose children alone are read; None is all.
 
     Raises:
-        UserError: the database cannot be read, or its tables are not as MLflow lays them out.
+        StoreUnavailable: the database does not answer.
+        UserError: it cannot be read, or its tables are not as MLflow lays them out.
     """
     if not experiment_ids:
         return []
     with _connected(uri) as connection:
-        return _read(connection, [int(number) for number in experiment_ids], level, finished_only, params)
+        return _read(connection, [int(number) for number in experiment_ids], level, finished_only, params, beneath)
 
 
 def read_deleted(uri: str, experiment_ids: Sequence[str], level: str) -> frozenset[str]:
@@ -158,6 +161,8 @@ def _connected(uri: str) -> Iterator[Connection]:
             yield connection
     except SQLAlchemyError as error:
         reason = masked(str(error).strip().splitlines()[0])
+        if is_outage(error):
+            raise StoreUnavailable(f"tracking store {masked(uri)}: {reason}") from None
         raise UserError(
             f"tracking store {masked(uri)}: its tables cannot be read ({reason}); serve it with `mlflow server` and "
             "name the server instead"
@@ -168,21 +173,30 @@ def _connected(uri: str) -> Iterator[Connection]:
 
 RUNS = """
     FROM runs r JOIN tags level ON level.run_uuid = r.run_uuid AND level.key = :level_key AND level.value = :level
-    {join}
+    {beneath} {join}
     WHERE r.experiment_id IN :experiments AND r.lifecycle_stage = 'active' {status}
 """
+CHILDREN = "JOIN tags parent ON parent.run_uuid = r.run_uuid AND parent.key = :parent_key AND parent.value = :parent"
 LISTS = ("experiments", "tags", "params")
 """Names of values that are lists."""
 
 
 def _read(
-    connection: Connection, experiments: list[int], level: str, finished_only: bool, params: Sequence[str] | None
+    connection: Connection,
+    experiments: list[int],
+    level: str,
+    finished_only: bool,
+    params: Sequence[str] | None,
+    beneath: str | None,
 ) -> list[StoredRun]:
-    values = {"level_key": records.LEVEL_TAG, "level": level, "experiments": experiments}
+    values: dict[str, Any] = {"level_key": records.LEVEL_TAG, "level": level, "experiments": experiments}
+    if beneath is not None:
+        values |= {"parent_key": records.PARENT_TAG, "parent": beneath}
 
     def ask(columns: str, join: str = "", more: dict[str, list[str]] | None = None, order: str = "") -> Any:
         status = "AND r.status = 'FINISHED'" if finished_only else ""
-        query: TextClause = text(f"SELECT {columns} {RUNS.format(join=join, status=status)} {order}")
+        children = "" if beneath is None else CHILDREN
+        query: TextClause = text(f"SELECT {columns} {RUNS.format(beneath=children, join=join, status=status)} {order}")
         given = {**values, **(more or {})}
         lists: list[BindParameter[Any]] = [bindparam(name, expanding=True) for name in LISTS if name in given]
         return connection.execute(query.bindparams(*lists), given).all()

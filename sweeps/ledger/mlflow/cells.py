@@ -16,6 +16,7 @@ from dualpt.sweeps.ledger.contents import Point, read_cell
 from dualpt.sweeps.ledger.mlflow.client import StoreClient, child_of, id_of, level, patient
 from dualpt.sweeps.ledger.mlflow.errors import ArtifactsRefused, one_line
 from dualpt.sweeps.ledger.readable import rows_of
+from dualpt.sweeps.ledger.sql import is_readable_by_sql, read_runs
 from dualpt.sweeps.records import CellRow, KeyedCell, TrialRef
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ class CellLedger(StoreClient):
     @patient
     def trial_cells(self, trial: TrialRef) -> list[CellRow]:
         """Every recorded attempt at a cell of one trial."""
+        if is_readable_by_sql(self.uri):
+            return list(rows_of(read_runs(self.uri, [trial.experiment_id], beneath=trial.run_id), read_cell))
         return list(rows_of(self._runs([trial.experiment_id], child_of(trial.run_id)), read_cell))
 
     @patient

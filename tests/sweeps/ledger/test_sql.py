@@ -1,5 +1,6 @@
 """Reading by SQL and by MLflow's client give the same rows."""
 
+import contextlib
 import math
 import sqlite3
 from dataclasses import replace
@@ -16,6 +17,7 @@ from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.ledger.sql import is_readable_by_sql, read_runs
 from dualpt.sweeps.records import SCHEMA, SCHEMA_TAG, CellRow, grid_metrics
+from dualpt.sweeps.stores import StoreUnavailable
 from tests.sweeps.fake_runner import fake_key
 from tests.sweeps.running import train_here
 from tests.sweeps.small_sweep import Declare
@@ -46,6 +48,34 @@ def test_sql_and_client_read_the_same(declare: Declare, log: Path, monkeypatch: 
     assert {key for row in few for key in row.params} == {
         *("data.dataset", "data.protocol", "data.shots", "data.seed", "prompt.n_prompts")
     }
+
+
+def test_sql_and_client_read_the_same_of_one_trial(
+    declare: Declare, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its failed attempts too, and nothing of other trials: its means are taken of these rows."""
+    sweep = declare(**{"search.space": {"alignment.llm_weight": {"choice": [4, 13, 15]}}})  # two of them fail
+    train_here(sweep, log)
+    ledger = Ledger(sweep.file.run.tracking_uri)
+    trials = [row.ref for row in ledger.trials(ledger.named_experiment("small"))]
+    fast = [ledger.trial_cells(trial) for trial in trials]
+    monkeypatch.setattr("dualpt.sweeps.ledger.mlflow.cells.is_readable_by_sql", lambda uri: False)
+    slow = [ledger.trial_cells(trial) for trial in trials]
+    assert list(map(by_run, fast)) == list(map(by_run, slow))
+    assert [{row.trial_run_id for row in rows} for rows in fast] == [{trial.run_id} for trial in trials]
+    assert {row.status for rows in fast for row in rows} == {"FINISHED", "FAILED"}
+
+
+def test_a_database_that_is_locked_is_away_for_a_while(declare: Declare, log: Path) -> None:
+    """So the ledger, which is patient, reads again, and a launch does not end over it."""
+    sweep = declare(baselines=["zero-shot"], search=None)
+    train_here(sweep, log)
+    uri = sweep.file.run.tracking_uri
+    path = uri.removeprefix("sqlite:///")
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreUnavailable, match=r"tracking store sqlite:///.*: .*database is locked"):
+            read_runs(f"{uri}?timeout=0.05", ["1"])
 
 
 def test_a_metric_that_is_no_number_is_read_as_such(declare: Declare, log: Path) -> None:
