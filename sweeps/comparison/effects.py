@@ -39,7 +39,7 @@ class Effect:
     holm: float
     """`p` corrected for the number of effects that are read together."""
     f: float | None
-    """Of the whole factor (or interaction), all levels together; None in a fraction, or where datasets do not differ."""
+    """Of the whole factor (or interaction), all levels together; None in a fraction or where datasets agree."""
     f_p: float | None
     mixed_with: tuple[str, ...] = ()
     """Two-factor interactions that a fraction cannot tell it from."""
