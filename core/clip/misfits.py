@@ -29,11 +29,16 @@ def describe_misfits(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]
     missing = [key for key in expected if key not in state]
     unknown = [key for key in state if key not in expected]
     parts = [
-        *([_some(shapes, "shapes differ")] if shapes else []),
-        *([f"{_count(missing)} missing ({_some(missing)})"] if missing else []),
-        *([f"{_count(unknown)} not in this architecture ({_some(unknown)})"] if unknown else []),
+        *([some(shapes, "shapes differ")] if shapes else []),
+        *([f"{_count(missing)} missing ({some(missing)})"] if missing else []),
+        *([f"{_count(unknown)} not in this architecture ({some(unknown)})"] if unknown else []),
     ]
     return "; ".join([*parts, _remedy(missing, unknown)]) if parts else ""
+
+
+def is_adapter(key: str) -> bool:
+    """Whether a key is of an adapter beside the weights, without which they are not what was trained."""
+    return any(mark in key for mark in ADAPTER_KEYS)
 
 
 def check_logit_scale(stored: Tensor, path: Path) -> None:
@@ -42,7 +47,7 @@ def check_logit_scale(stored: Tensor, path: Path) -> None:
     Raises:
         UserError: it is far from anything that training gives.
     """
-    value = float(stored)
+    value = float(stored.detach())
     if abs(value) > LARGEST_SCALE:
         raise UserError(
             f"{path}: logit_scale is {value:.6g}; CLIP stores its logarithm, {math.log(100):.4f} for a scale of 100"
@@ -60,15 +65,18 @@ def _count(keys: Collection[str]) -> str:
     return f"{len(keys)} key{' is' if len(keys) == 1 else 's are'}"
 
 
-def _some(items: Sequence[str], what: str = "") -> str:
+def some(items: Sequence[str], what: str = "") -> str:
+    """The first of the items, and how many more there are."""
     rest = len(items) - SHOWN
     more = f" and {rest} more{f' {what}' if what else ''}" if rest > 0 else ""
     return ", ".join(items[:SHOWN]) + more
 
 
 def _remedy(missing: Sequence[str], unknown: Sequence[str]) -> str:
-    if any(mark in key for key in unknown for mark in ADAPTER_KEYS):
+    if any(map(is_adapter, unknown)):
         return "merge the adapters into the weights before saving them"
     if missing and unknown:
         return "name their architecture in backbone.name, or save the CLIP's state_dict() by its own keys"
+    if unknown:
+        return "leave them out of the file, or name the architecture that has them in backbone.name"
     return "name their architecture in backbone.name"

@@ -4,6 +4,7 @@ Training scripts wrap a CLIP in many ways: beside an optimiser, under some key, 
 it before every key. Inside, they are all the same.
 """
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from dualpt.core.clip.architectures import first_line
+from dualpt.core.clip.misfits import is_adapter, some
 from dualpt.core.errors import UserError
 from dualpt.core.files.regular import check_fetched, check_regular
 from dualpt.core.files.tensor_values import check_values
@@ -30,8 +32,12 @@ DEEPEST = 3
 """Levels of nested mappings that are searched for a state dict."""
 WRAPPING_MODULES = re.compile(r"(?<![^.])(?:module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 """Names that PyTorch's own wrappers put into keys: data parallelism, compilation, sharding, recomputation."""
+AVERAGES = "n_averaged"
+"""A count that PyTorch's averaged models (`AveragedModel`, of SWA and EMA) keep beside the `module.` they hold."""
 NOT_WEIGHTS = ("num_batches_tracked", "position_ids", "input_resolution", "context_length", "vocab_size")
 """Endings of the keys that may hold integers."""
+
+logger = logging.getLogger(__name__)
 
 
 def read_state(path: Path, trusted_archive: bool = False) -> dict[str, Tensor]:
@@ -48,7 +54,10 @@ def read_state(path: Path, trusted_archive: bool = False) -> dict[str, Tensor]:
     Raises:
         UserError: another format, a damaged file, no state dict or several, or values that cannot be right.
     """
-    return _plain_keys(_sound_state(path, trusted_archive), path)
+    check_regular(path)
+    state = _plain_keys(_model_state(_content(path, trusted_archive), path), path)
+    _check_weights(state, path)
+    return state
 
 
 def read_shards(paths: Sequence[Path]) -> dict[str, Tensor]:
@@ -57,7 +66,12 @@ def read_shards(paths: Sequence[Path]) -> dict[str, Tensor]:
     Raises:
         UserError: as `read_state`.
     """
-    merged = {key: value for path in paths for key, value in _sound_state(path).items()}
+    merged = {}
+    for path in paths:
+        check_regular(path)
+        shard = _model_state(_content(path, trusted_archive=False), path)
+        _check_weights(shard, path)
+        merged |= shard
     return _plain_keys(merged, paths[0].parent)
 
 
@@ -99,11 +113,8 @@ def _placeholder(full_name: str) -> type[_Placeholder]:
     return type(name, (_Placeholder,), {"__module__": module})
 
 
-def _sound_state(path: Path, trusted_archive: bool = False) -> dict[str, Tensor]:
-    check_regular(path)
-    state = _model_state(_content(path, trusted_archive), path)
+def _check_weights(state: Mapping[str, Tensor], path: Path) -> None:
     check_values({key: value for key, value in state.items() if not key.endswith(NOT_WEIGHTS)}, path)
-    return state
 
 
 def _content(path: Path, trusted_archive: bool) -> Any:
@@ -161,13 +172,22 @@ def _states_in(content: Any, place: str = "", depth: int = 0) -> Iterator[tuple[
 
 
 def _plain_keys(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """The state dict without the names of modules that held the model: `model.`, `module.`, `base_model.model.`, ..."""
+    """The state dict without the names of modules that held the model: `model.`, `module.`, `base_model.model.`, ...
+
+    What stands beside the model within them (a metric's counts, the head of a classifier) is none of its weights.
+    """
     unwrapped = {WRAPPING_MODULES.sub("", key): value for key, value in state.items()}
     scales = [key for key in unwrapped if _is_scale(key)]
     prefix = scales[0].removesuffix(SCALE) if len(scales) == 1 else ""
-    plain = {key.removeprefix(prefix): value for key, value in unwrapped.items()}
-    if len(plain) != len(state):
+    if len(unwrapped) != len(state):
         raise UserError(f"{path}: holds one weight under two names; save the model's state_dict() without wrappers")
+    beside = [key for key in unwrapped if not key.startswith(prefix)]
+    if any(is_adapter(key) for key in beside):
+        raise UserError(f"{path}: holds adapters ({some(beside)}); merge them into the weights before saving them")
+    if beside:
+        logger.warning("%s: the CLIP is what stands under '%s'; left out: %s", path, prefix, some(beside))
+    plain = {key.removeprefix(prefix): value for key, value in unwrapped.items() if key.startswith(prefix)}
+    plain.pop(AVERAGES, None)
     return plain
 
 

@@ -33,9 +33,11 @@ ip=$("${on_head[@]}" hostname --ip-address | awk '{print $1}')
 port=$((20000 + SLURM_JOB_ID % 4000 * 3))
 export RAY_ADDRESS="$ip:$port"
 
-start_ray() { # in a step: GPUs as Slurm counts them on the node, a plain number or one with a type (a100:8)
+start_ray() { # in a step: GPUs as Slurm counts them on the node, a number, one with a type (a100:8), or a type
   gpus=${SLURM_GPUS_ON_NODE:-${SLURM_GPUS_PER_NODE:-${SLURM_GPUS_PER_TASK:-0}}}
-  exec ray start --block --disable-usage-stats --num-cpus="$SLURM_CPUS_PER_TASK" --num-gpus="${gpus##*:}" \
+  gpus=${gpus##*:}
+  [[ $gpus =~ ^[0-9]+$ ]] || gpus=1   # a type alone is one of it
+  exec ray start --block --disable-usage-stats --num-cpus="$SLURM_CPUS_PER_TASK" --num-gpus="$gpus" \
     --dashboard-agent-listen-port="$((${RAY_ADDRESS##*:} + 2))" "$@"
 }
 export -f start_ray

@@ -1,6 +1,5 @@
 """What came of an ablation: its tables, the statistics against its reference, the effect of each factor."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -8,7 +7,7 @@ import pandas as pd
 from dualpt.search_spaces.ablation import LoadedAblation
 from dualpt.sweeps.comparison.claims import paired_results
 from dualpt.sweeps.comparison.compare import comparison_tables, own_metric
-from dualpt.sweeps.comparison.effects import effects_of, effects_table
+from dualpt.sweeps.comparison.effects import Runs, corrected_together, effects_of, effects_table
 from dualpt.sweeps.comparison.formats.documents import AnyTable
 from dualpt.sweeps.comparison.frames import finished_shots, grid_of
 from dualpt.sweeps.comparison.selection import Selection, select
@@ -48,7 +47,7 @@ def ablation_tables(ablation: LoadedAblation, selection: Selection) -> list[AnyT
         selection = replace(selection, remarks=(*selection.remarks, f"no statistics: {why}"))
     tables = comparison_tables(selection, all_shots=len(selection.shots) > 1, baseline=reference)
     if ablation.design == "factorial" and reference is not None:
-        tables += [table for shots in selection.shots for table in _effects(ablation, selection, shots)]
+        tables += _effects_tables(ablation, selection)
     return tables
 
 
@@ -64,15 +63,24 @@ def _no_statistics(ablation: LoadedAblation, selection: Selection) -> str:
     return ""
 
 
-def _effects(ablation: LoadedAblation, selection: Selection, shots: int) -> Sequence[AnyTable]:
+def _effects_tables(ablation: LoadedAblation, selection: Selection) -> list[AnyTable]:
+    """The effects at each number of shots that has every run, corrected together: they are read on one page."""
     metric = own_metric(selection.protocol)
+    whole = {shots: runs for shots in selection.shots if (runs := _runs(ablation, selection, shots, metric))}
+    found = corrected_together([effects_of(runs, ablation.factors, ablation.generators) for runs in whole.values()])
+    counts = {"n_datasets": len(selection.datasets), "n_seeds": len(selection.seeds), "corrected": sum(map(len, found))}
+    return [
+        effects_table(
+            effects, title=f"{metric} at {shots_text(shots)}: effects", generators=ablation.generators, **counts
+        )
+        for shots, effects in zip(whole, found, strict=True)
+    ]
+
+
+def _runs(ablation: LoadedAblation, selection: Selection, shots: int, metric: str) -> Runs:
+    """Levels and (D, S) results of every run of the design; empty where one lacks cells, which the tables say."""
     if shots not in finished_shots(selection.cells, metric):
         return []
     results, _ = paired_results(selection.cells, selection.grid, shots=shots, metric=metric)
     runs = [(v.levels, results[v.name]) for v in ablation.sweep.variants if v.name in results]
-    if len(runs) < len(ablation.sweep.variants):
-        return []  # the tables say which cells are missing; effects need every run
-    title = f"{metric} at {shots_text(shots)}: effects"
-    effects = effects_of(runs, ablation.factors, ablation.generators)
-    counts = {"n_datasets": len(selection.datasets), "n_seeds": len(selection.seeds)}
-    return [effects_table(effects, title=title, generators=ablation.generators, **counts)]
+    return runs if len(runs) == len(ablation.sweep.variants) else []

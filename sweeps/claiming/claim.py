@@ -25,12 +25,14 @@ from dualpt.sweeps.comparison.labels import find_method, is_selected, method_tit
 from dualpt.sweeps.comparison.searched.candidate_cells import Search
 from dualpt.sweeps.comparison.searched.correction import Selected
 from dualpt.sweeps.comparison.selection import Selection, select
+from dualpt.sweeps.comparison.selection_basis import selection_basis
 from dualpt.sweeps.comparison.statistics import Claim, PairedResult, claim
 from dualpt.sweeps.comparison.tables.table import Entry, shots_text
 from dualpt.sweeps.comparison.values import method_values
 from dualpt.sweeps.ledger.launch_record import record_from
 from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.outputs import STDOUT, check_file, write_document
+from dualpt.sweeps.planning.data_notes import read_data_notes
 from dualpt.sweeps.planning.declared import missing_cells
 from dualpt.sweeps.records import CellRow, SweepRow
 
@@ -68,6 +70,8 @@ class Searched:
     seeds: tuple[int, ...]
     validation_accuracy: float
     """Of the selected candidate, mean over its cells, in percent: a maximum, and so likely too high."""
+    rests_on: str | None
+    """What that is the highest of and the mean of, with its standard error and numbers of images; None if unknown."""
 
 
 @dataclass(frozen=True)
@@ -196,7 +200,9 @@ def claim_of(
         method=sides[0],
         baseline=sides[1],
         result=result,
-        searched=_searched(Selected.of(ours, selection.cells, selection.searches)),
+        searched=_searched(
+            Selected.of(ours, selection.cells, selection.searches), rows, read_data_notes(sweep.data_notes).judged
+        ),
         draws=tuple(_draws(pair)),
         computed_with=_computed_with(pair),
         launch=launch_facts(sweep),
@@ -256,11 +262,14 @@ def _side(method: str, selection: Selection, own: Sequence[CellRow], shots: int,
     return Side(method, method_title(method), entries, settings, training_command(own))
 
 
-def _searched(selected: Selected | None) -> Searched | None:
+def _searched(
+    selected: Selected | None, rows: Sequence[CellRow], validation_images: tuple[int, int] | None
+) -> Searched | None:
     if selected is None:
         return None
     search: Search = selected.search
     judged: pd.DataFrame = search.judged
+    basis = selection_basis(rows, search.complete[0], validation_images)
     return Searched(
         candidates=selected.count,
         given_up=len(set(search.tried) - set(search.complete)),
@@ -271,6 +280,7 @@ def _searched(selected: Selected | None) -> Searched | None:
         shots=tuple(sorted(set(map(int, judged["shots"])))),
         seeds=tuple(sorted(set(map(int, judged["seed"])))),
         validation_accuracy=float(judged.loc[judged["trial"] == search.complete[0], VAL_ACCURACY].mean()),
+        rests_on=None if basis is None else str(basis),
     )
 
 

@@ -91,7 +91,8 @@ def _searched(searched: Searched | None) -> str:
         ("judged on", f"{len(searched.datasets)} datasets: {', '.join(searched.datasets)}"),
         ("at shots", ", ".join(map(str, searched.shots))),
         ("with seeds", ", ".join(map(str, searched.seeds))),
-        ("validation accuracy of the selected one", f"{searched.validation_accuracy:.1f}, the highest of them"),
+        ("validation accuracy of the selected one", f"{searched.validation_accuracy:.1f}"),
+        ("it is the", f"{searched.rests_on or 'highest of them'}: a maximum, and so likely too high"),
     ]
     return _table(("what", "value"), rows)
 

@@ -16,8 +16,8 @@ from rich.table import Column, Table
 from dualpt.core.errors import UserError
 from dualpt.core.files.regular import check_regular
 from dualpt.search_spaces.sweep import LoadedSweep
-from dualpt.sweeps.cluster.faults import Document, Finding, error
-from dualpt.sweeps.cluster.kuberay_rules import KINDS, kuberay_findings
+from dualpt.sweeps.cluster.faults import Document, Finding, error, secrets_in
+from dualpt.sweeps.cluster.kuberay_rules import KINDS, kuberay_findings, service_findings
 from dualpt.sweeps.cluster.launcher_rules import launcher_findings
 from dualpt.sweeps.cluster.ray_versions import read_constraints
 from dualpt.sweeps.ray_private import check_launcher_file
@@ -40,9 +40,13 @@ def check_file(path: Path, sweep: LoadedSweep | None = None) -> list[Finding]:
     pinned = read_constraints(path)
     findings: list[Finding] = list(_unedited(text))
     kuberay = [document for document in documents if document.get("kind") in KINDS]
+    findings += [finding for document in documents for finding in secrets_in(document)]
     if kuberay:
         for document in kuberay:
             findings += _applied(kuberay_findings(document, pinned))
+        for document in documents:
+            if document.get("kind") == "Service":
+                findings += _applied(service_findings(document))
     elif "cluster_name" in documents[0] or "available_node_types" in documents[0]:
         refused = list(_by_ray(documents[0]))
         findings += refused or _applied(launcher_findings(documents[0], pinned))

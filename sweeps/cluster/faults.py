@@ -8,8 +8,12 @@ from typing import Any, Literal
 Level = Literal["error", "warning"]
 Document = Mapping[str, Any]
 
-PASSWORD = re.compile(r"(\w[\w+.-]*://[^\s:/@'\"]+:)(?!PASSWORD)[^\s/@'\"]+@([\w.$()-]+)")
-"""An address with a password, which its second group follows."""
+PASSWORD = re.compile(r"(\w[\w+.-]*://[^\s:/@'\"]*:)(?!PASSWORD|\d+/)[^\s'\"]+@([\w.$()-]+)")
+"""An address with a password, which its second group follows; a user may be missing (redis://:…@host)."""
+SECRET_NAME = r"\w*(?:PASSWORD|PASSWD|SECRET|API_KEY|SECRET_KEY|ACCESS_KEY|TOKEN)"
+ASSIGNMENT = re.compile(rf"\b({SECRET_NAME})=[\"']?(?![\"'$\s]|PASSWORD|EDIT_|\.\.\.)\S", re.IGNORECASE)
+"""A secret given to a variable in a command, as itself: not by another variable or a command's output."""
+SECRET_REMEDY = "anyone who reads the file or the process list has it: take it from a file of mode 600 or a secret"
 
 
 @dataclass(frozen=True)
@@ -33,10 +37,33 @@ def warning(where: str, text: str) -> Finding:
     return Finding("warning", where, text)
 
 
-def passwords_in(where: str, text: str) -> Iterator[Finding]:
-    """Addresses that carry a password: it shows in process lists, logs and Ray's session folder."""
-    for match in PASSWORD.finditer(text):
-        yield error(where, f"{match[1]}…@{match[2]} carries a password; leave it out and set PGPASSWORD or ~/.pgpass")
+def secrets_in(value: Any, where: str = "") -> Iterator[Finding]:
+    """Secrets that stand in a document: in addresses, commands and environments, which process lists and logs show.
+
+    Args:
+        value: a document or a part of it.
+        where: the part's place.
+    """
+    if isinstance(value, str):
+        for match in PASSWORD.finditer(value):
+            text = f"{match[1]}…@{match[2]} carries a password; leave it out and set PGPASSWORD or ~/.pgpass"
+            yield error(where, text)
+        for match in ASSIGNMENT.finditer(value):
+            yield error(where, f"{match[1]} is written out; {SECRET_REMEDY}")
+    elif isinstance(value, Mapping):
+        named = {str(value.get("name")): value.get("value")} if "value" in value else value
+        for name, secret in named.items():
+            if (
+                isinstance(secret, str)
+                and re.fullmatch(SECRET_NAME, str(name), re.IGNORECASE)
+                and secret[:1] not in "$"
+            ):
+                yield error(where, f"{name} is written out; {SECRET_REMEDY}")
+        for key, part in value.items():
+            yield from secrets_in(part, f"{where}.{key}" if where else str(key))
+    elif isinstance(value, list | tuple):
+        for number, part in enumerate(value):
+            yield from secrets_in(part, f"{where}[{number}]")
 
 
 def commands_of(document: Document, *sections: str) -> list[tuple[str, str]]:

@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dualpt.sweeps.cluster.faults import Document, Finding, error, passwords_in, warning
+from dualpt.sweeps.cluster.faults import Document, Finding, error, warning
 from dualpt.sweeps.cluster.ray_versions import image_that_differs
 
 KINDS = ("RayCluster", "RayJob")
 API = "ray.io/v1"
 GPU = "nvidia.com/gpu"
+OPEN_SERVICES = ("LoadBalancer", "NodePort")
+"""Kinds of services that are reached from outside the cluster."""
 
 
 def kuberay_findings(document: Document, pinned: dict[str, str] | None) -> Iterator[Finding]:
@@ -31,10 +33,31 @@ def kuberay_findings(document: Document, pinned: dict[str, str] | None) -> Itera
         yield error("spec.rayVersion", f"{spec.get('rayVersion')}, and constraints.txt has {pinned.get('ray')}")
     if (spec.get("authOptions") or {}).get("mode") != "token":
         yield error("spec.authOptions", "no mode: token: whoever reaches the head can run code there")
+    service = (head.get("headService") or {}).get("spec") or {}
+    opened = {"headService.spec.type": service.get("type"), "serviceType": head.get("serviceType")}
+    for key, kind in opened.items():
+        if kind in OPEN_SERVICES:
+            yield error(
+                f"spec.headGroupSpec.{key}",
+                f"{kind} opens the head, which runs jobs, to everyone who reaches the node; leave it out and use "
+                "`kubectl port-forward`",
+            )
     if not spec.get("enableInTreeAutoscaling"):
         yield warning("spec.enableInTreeAutoscaling", "off: workers are not started as trials wait, nor stopped")
     for where, group in [("headGroupSpec", head), *((f"workerGroupSpecs[{i}]", g) for i, g in enumerate(workers))]:
         yield from _group(f"spec.{where}", group, pinned, is_head=group is head)
+
+
+def service_findings(document: Document) -> Iterator[Finding]:
+    """A service of the records that is opened to the outside: MLflow has no password of its own."""
+    kind = (document.get("spec") or {}).get("type")
+    if kind in OPEN_SERVICES:
+        name = (document.get("metadata") or {}).get("name")
+        yield error(
+            "spec.type",
+            f"service {name}: {kind} opens it to everyone who reaches the node, and the MLflow server has no password; "
+            "leave it out and use `kubectl port-forward`",
+        )
 
 
 def _job(spec: Mapping[str, Any]) -> Iterator[Finding]:
@@ -42,7 +65,6 @@ def _job(spec: Mapping[str, Any]) -> Iterator[Finding]:
     if "dualpt" not in entrypoint:
         yield error("spec.entrypoint", "runs no dualpt command")
         return
-    yield from passwords_in("spec.entrypoint", entrypoint)
     if "run.tracking_uri=http" not in entrypoint:
         yield error("spec.entrypoint", "no run.tracking_uri=http://…: pods share no file; name the MLflow service")
     if "run.study_storage=postgresql" not in entrypoint:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dualpt.sweeps.cluster.faults import Document, Finding, commands_of, error, passwords_in, warning
+from dualpt.sweeps.cluster.faults import Document, Finding, commands_of, error, warning
 from dualpt.sweeps.cluster.ray_versions import image_that_differs, pins_that_differ
 
 SETUP = ("initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands")
@@ -12,7 +12,7 @@ HEAD_START, WORKER_START = "head_start_ray_commands", "worker_start_ray_commands
 BOOTSTRAP = "--autoscaling-config=~/ray_bootstrap_config.yaml"
 GPU_INSTANCE = re.compile(r"^(g\d|p\d)")
 """AWS families with NVIDIA GPUs: g4dn, g5, g6, p4d, p5, …"""
-LOOPBACK, EVERY_INTERFACE = ("127.0.0.1", "localhost", "::1"), ("0.0.0.0", "::", "*")
+LOOPBACK, EVERY_INTERFACE = ("127.0.0.1", "localhost", "::1"), ("0.0.0.0", "::", "[::]", "*", "")
 KEPT_OUT = (".venv", "mlflow.db")
 """What file mounts must not carry: it is large, or a store that every machine would get a copy of."""
 PROJECT = re.compile(r"cd\s+(?P<folder>[~/][\w./~-]*)\s*&&[^|]*pip install")
@@ -89,13 +89,26 @@ def _doors(document: Document) -> Iterator[Finding]:
     if not any(target.endswith("auth_token") for target in mounted):
         yield error("file_mounts", "the token isn't mounted; add .ray/auth_token: ~/.ray/auth_token")
     for where, command in commands_of(document, *SETUP, HEAD_START, WORKER_START):
-        if re.search(r"--dashboard-host[= ](0\.0\.0\.0|::)", command):
+        if _option(command, "--dashboard-host") in EVERY_INTERFACE:
             yield error(
                 where,
                 "the dashboard, which runs jobs, listens on every interface; leave --dashboard-host out and "
                 "reach it by `ray dashboard`",
             )
-        yield from passwords_in(where, command)
+    group = (document.get("provider") or {}).get("security_group") or {}
+    for rule in group.get("IpPermissions") or []:
+        ranges = [*(rule.get("IpRanges") or []), *(rule.get("Ipv6Ranges") or [])]
+        if any(address in ("0.0.0.0/0", "::/0") for one in ranges for address in one.values()):
+            ports = f"{rule.get('FromPort', 'all')} to {rule.get('ToPort', 'all')}"
+            yield error(
+                "provider.security_group", f"ports {ports} are open to the whole internet; name your own addresses"
+            )
+
+
+def _option(command: str, *names: str) -> str | None:
+    """The value of an option in a shell command, without quotes; None where it isn't given."""
+    found = re.search(rf"(?:^|\s)(?:{'|'.join(map(re.escape, names))})[= ]([^\s;&|]*)", command)
+    return None if found is None else found[1].strip("'\"")
 
 
 def _stores(document: Document) -> Iterator[Finding]:
@@ -106,13 +119,13 @@ def _stores(document: Document) -> Iterator[Finding]:
         yield error(HEAD_START, "no `mlflow server` is started: workers cannot reach a file on the head")
         return
     where, command = servers[0]
-    host = re.search(r"--host[= ](\S+)", command)
-    if host is None or host[1] in LOOPBACK:
+    host = _option(command.partition("mlflow server")[2], "--host", "-h")
+    if host is None or host in LOOPBACK:
         yield error(where, "the MLflow server listens on its own machine only; add --host $(hostname -i)")
-    elif host[1] in EVERY_INTERFACE and "--app-name" not in command:
+    elif host in EVERY_INTERFACE and "--app-name" not in command:
         yield warning(
             where,
-            f"--host {host[1]} opens the MLflow server on every interface, without a password; bind it to the private "
+            f"--host {host} opens the MLflow server on every interface, without a password; bind it to the private "
             "address with --host $(hostname -i), or add --app-name basic-auth",
         )
     if "--artifacts-destination" not in command:

@@ -7,7 +7,7 @@ what datasets differ in cancels. F is that of an analysis of variance with datas
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -17,8 +17,11 @@ from statsmodels.stats.anova import AnovaRM
 from dualpt.search_spaces.designs import Factor, aliases, resolution
 from dualpt.sweeps.comparison.claims import doubt
 from dualpt.sweeps.comparison.plain import PlainTable, p_text
-from dualpt.sweeps.comparison.statistics import LEVEL, Interval, claim, hierarchical_interval, holm, wilcoxon
+from dualpt.sweeps.comparison.statistics import LEVEL, Interval, claim, hierarchical_interval, holm, rounded, wilcoxon
 from dualpt.sweeps.comparison.values import Array
+
+Runs = Sequence[tuple[Mapping[str, str], Array]]
+"""For each run of a design, factor -> level and its (D, S) accuracies in percent."""
 
 
 @dataclass(frozen=True)
@@ -34,23 +37,19 @@ class Effect:
     p: float
     """Two-sided Wilcoxon signed-rank test over datasets."""
     holm: float
-    """`p` corrected for the number of effects."""
+    """`p` corrected for the number of effects that are read together."""
     f: float | None
-    """Of the whole factor (or interaction), all levels together; None in a fraction or where runs are missing."""
+    """Of the whole factor (or interaction), all levels together; None in a fraction or where datasets agree."""
     f_p: float | None
     mixed_with: tuple[str, ...] = ()
     """Two-factor interactions that a fraction cannot tell it from."""
 
 
-def effects_of(
-    runs: Sequence[tuple[Mapping[str, str], Array]],
-    factors: Sequence[Factor],
-    generators: Mapping[str, Sequence[str]],
-) -> list[Effect]:
+def effects_of(runs: Runs, factors: Sequence[Factor], generators: Mapping[str, Sequence[str]]) -> list[Effect]:
     """Main effects, and the interactions of two-level factors where the design can tell them apart.
 
     Args:
-        runs: for each run of the design, all of them complete, factor -> level and its (D, S) accuracies in percent.
+        runs: of the whole design, all of them complete.
         factors: with their levels in the order declared.
         generators: of a fractional design.
     """
@@ -64,12 +63,15 @@ def effects_of(
         two = [factor for factor in factors if len(factor.levels) == 2]
         for one, other in combinations(two, 2):
             contrasts[f"{one.name} × {other.name}"] = (f"{one.name} × {other.name}", _interaction(runs, one, other))
+    contrasts = {name: (term, rounded(contrast)) for name, (term, contrast) in contrasts.items()}
     tests = {} if generators else _anova(runs, factors)
+    # where an effect is the same on every dataset its F is the ratio of two rounding errors
+    varying = {term for term, contrast in contrasts.values() if np.ptp(rounded(contrast.mean(axis=1)))}
     ps = [wilcoxon(contrast.mean(axis=1)) for _, contrast in contrasts.values()]
     found = []
     for (name, (term, contrast)), p, corrected in zip(contrasts.items(), ps, holm(ps), strict=True):
-        by_dataset = contrast.mean(axis=1)
-        f, f_p = tests.get(term, (None, None))
+        by_dataset = rounded(contrast.mean(axis=1))
+        f, f_p = tests.get(term, (None, None)) if term in varying else (None, None)
         found.append(
             Effect(
                 name=name,
@@ -87,13 +89,19 @@ def effects_of(
     return found
 
 
-def _mean(runs: Sequence[tuple[Mapping[str, str], Array]], factor: str, level: str) -> Array:
+def corrected_together(families: Sequence[Sequence[Effect]]) -> list[list[Effect]]:
+    """The same effects, with Holm's correction over all of them: as one family, where they are read together."""
+    corrected = iter(holm([effect.p for family in families for effect in family]))
+    return [[replace(effect, holm=next(corrected)) for effect in family] for family in families]
+
+
+def _mean(runs: Runs, factor: str, level: str) -> Array:
     """(D, S): the mean of the runs at a level."""
     mean: Array = np.mean([values for levels, values in runs if levels[factor] == level], axis=0)
     return mean
 
 
-def _interaction(runs: Sequence[tuple[Mapping[str, str], Array]], one: Factor, other: Factor) -> Array:
+def _interaction(runs: Runs, one: Factor, other: Factor) -> Array:
     agree: list[Array] = []
     differ: list[Array] = []
     for levels, values in runs:
@@ -103,9 +111,7 @@ def _interaction(runs: Sequence[tuple[Mapping[str, str], Array]], one: Factor, o
     return difference
 
 
-def _anova(
-    runs: Sequence[tuple[Mapping[str, str], Array]], factors: Sequence[Factor]
-) -> dict[str, tuple[float, float]]:
+def _anova(runs: Runs, factors: Sequence[Factor]) -> dict[str, tuple[float, float]]:
     """Term -> F and its p, by a repeated-measures analysis of variance with datasets as subjects."""
     names = {f"f{i}": factor.name for i, factor in enumerate(factors)}
     rows = [
@@ -121,9 +127,19 @@ def _anova(
 
 
 def effects_table(
-    effects: Sequence[Effect], *, title: str, n_datasets: int, n_seeds: int, generators: Mapping[str, Sequence[str]]
+    effects: Sequence[Effect],
+    *,
+    title: str,
+    n_datasets: int,
+    n_seeds: int,
+    generators: Mapping[str, Sequence[str]],
+    corrected: int,
 ) -> PlainTable:
-    """The effects as shown, with what they stand on."""
+    """The effects as shown, with what they stand on.
+
+    Args:
+        corrected: for how many effects p is corrected: those of every number of shots that is shown beside this one.
+    """
     head = ("effect", "points", f"{LEVEL:.0%} interval", "datasets higher/lower", "p", "p (Holm)", "F", "p (F)")
     rows = []
     for effect in effects:
@@ -133,7 +149,8 @@ def effects_table(
         rows.append((effect.name, f"{effect.estimate:+.1f}", str(effect.interval), counts, *ps, *variance))
     words = [
         f"n = {n_datasets} datasets × {n_seeds} seed{'s' * (n_seeds > 1)}; effects are taken within each dataset and "
-        f"seed, p by Wilcoxon over datasets, corrected by Holm for {len(effects)} effects; F: datasets as subjects",
+        f"seed, p by Wilcoxon over datasets, corrected by Holm for {corrected} effect{'s' * (corrected != 1)}"
+        f"{' over all numbers of shots' * (corrected > len(effects))}; F: datasets as subjects",
         *_claims(effects),
         *_fraction_words(effects, generators),
     ]
@@ -148,7 +165,7 @@ def _claims(effects: Sequence[Effect]) -> list[str]:
         if verdict == "yes":
             lines.append(f"{effect.name}: an effect of {effect.estimate:+.1f} points")
         elif verdict == "perhaps":
-            lines.append(f"{effect.name}: perhaps an effect, but {doubt(effect.interval, effect.holm)}; no claim")
+            lines.append(f"{effect.name}: no claim, since {doubt(effect.interval, effect.holm)}")
         else:
             low, high = effect.interval.low, effect.interval.high
             lines.append(

@@ -91,8 +91,8 @@ def file_store_refusal(key: str, uri: str, who: str) -> str:
     """
     if key == "run.tracking_uri":
         remedy = (
-            f"on this machine run `mlflow server --backend-store-uri {uri} --host 0.0.0.0 --port 5000`, "
-            "then launch with run.tracking_uri=http://THIS_MACHINE:5000"
+            f"on this machine run `mlflow server --backend-store-uri {uri} --host $(hostname -i) --port 5000`, which "
+            "asks for no password, then launch with run.tracking_uri=http://THIS_MACHINE:5000"
         )
     else:
         remedy = (

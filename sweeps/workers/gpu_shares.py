@@ -30,8 +30,15 @@ STEP = 1e-4
 """Ray counts shares in ten-thousandths."""
 
 
-SLURM_GPUS = ("SLURM_GPUS_ON_NODE", "SLURM_GPUS_PER_NODE", "SLURM_GPUS_PER_TASK")
-"""What a Slurm job's environment says of its GPUs: a number, or one with a type (`a100:2`)."""
+SCHEDULERS = {
+    "Slurm": ("SLURM_GPUS_ON_NODE", "SLURM_GPUS_PER_NODE", "SLURM_GPUS_PER_TASK", "SLURM_GPUS"),
+    "PBS": ("PBS_NGPUS",),
+}
+"""What a job's environment says of its GPUs: a number, a type, or both (`2`, `a100`, `a100:2,h100:1`)."""
+GPU_LISTS = {"Slurm": "SLURM_JOB_ID", "PBS": "PBS_JOBID", "LSF": "LSB_JOBID", "Grid Engine": "SGE_TASK_ID"}
+"""By what a job of a scheduler is known; all of them list its GPUs in `CUDA_VISIBLE_DEVICES`."""
+NO_GPUS = ("", "-1", "NoDevFiles")
+"""What that says where there are none."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,7 @@ def trial_resources(
 
     Raises:
         UserError: a fractional share above one GPU, a measured pack that failed, no machine with a GPU and the cores
-            that a worker asks for, or a Slurm job whose GPUs Ray doesn't see.
+            that a worker asks for, or a batch job whose GPUs Ray doesn't see.
     """
     gpus = run.gpus_per_trial
     if gpus == "auto" and machines().most_of("GPU"):
@@ -78,18 +85,28 @@ def trial_resources(
 
 
 def _check_allocation(environment: Mapping[str, str]) -> None:
-    """Refuse to train on the CPU of a Slurm job that was given GPUs.
+    """Refuse to train on the CPU of a batch job that was given GPUs.
 
     Raises:
-        UserError: Slurm counts GPUs, and Ray none.
+        UserError: the scheduler counts GPUs, and Ray none.
     """
-    given = next((environment[name] for name in SLURM_GPUS if environment.get(name)), "0")
-    count = given.rpartition(":")[2]
-    if count.isdecimal() and int(count):
-        raise UserError(
-            f"run.gpus_per_trial: Slurm gave this job GPUs ({given} per node), and Ray sees none; start Ray with "
-            "--num-gpus (docs/cluster/slurm.sh does), or set run.gpus_per_trial=0 to train on the CPU"
-        )
+    given = {scheduler: _gpus_given(scheduler, environment) for scheduler in GPU_LISTS}
+    for scheduler, gpus in given.items():
+        if gpus is not None:
+            raise UserError(
+                f"run.gpus_per_trial: {scheduler} gave this job GPUs ({gpus}), and Ray sees none; start Ray with "
+                "--num-gpus (docs/cluster/slurm.sh does), or set run.gpus_per_trial=0 to train on the CPU"
+            )
+
+
+def _gpus_given(scheduler: str, environment: Mapping[str, str]) -> str | None:
+    """How a scheduler's job says that it has GPUs; None where it has none, or there is no such job."""
+    for name in SCHEDULERS.get(scheduler, ()):
+        if value := environment.get(name):
+            return f"{name}={value}" if any(part.rpartition(":")[2] != "0" for part in value.split(",")) else None
+    devices = environment.get("CUDA_VISIBLE_DEVICES", "")
+    in_job = bool(environment.get(GPU_LISTS[scheduler]))
+    return f"CUDA_VISIBLE_DEVICES={devices}" if in_job and devices not in NO_GPUS else None
 
 
 def settings_that_fit(measured: Measured, wanted: int) -> int:

@@ -4,6 +4,7 @@ CuPL's public files hold 106 times ".", 44 times "1." and 13 times "I cannot ans
 sentences. Such a string would become a text feature like any other, so it is dropped, and reported.
 """
 
+import html
 import re
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
@@ -11,17 +12,24 @@ from typing import Literal, NamedTuple
 from dualpt.core.descriptions.writing.cleaning import is_refusal
 
 Fault = Literal["no word", "no answer"]
-"""Only marks, digits, single letters or links; or words that decline, or say that there is nothing to say."""
+"""Only marks, digits, single letters, links or tags; or words that decline, or say that there is nothing to say."""
 
-_LINK = re.compile(r"\S*(?:https?:|www\.)\S*", re.IGNORECASE)
+_NO_TEXT = re.compile(r"\S*(?:https?:|www\.)\S*|</?[a-z]+ ?/?>|&#?\w+;", re.IGNORECASE)
+"""Links, tags and entities of HTML."""
 _WORD = re.compile(r"[^\W\d_]{2}|[\u3040-\u30ff\u3400-\u9fff]")
 """Two letters side by side, or one character of a script that writes words without blanks."""
 _NON_ANSWER = re.compile(
-    r"(?:(?:it is |that is )?(?:not (?:applicable|available|specified|known|provided|sure)|unknown|unsure|undefined)|"
-    r"n\.? ?/ ?a|n\.a|nan|none(?: (?:available|given|provided))?|null|nil|nothing|t\.?b\.?[ad]|todo|"
-    r"(?:there is )?no (?:answer|description|idea|information|response|text)(?: to this question)?"
-    r"(?: (?:available|found|given|provided))?|"
-    r"(?:lorem ipsum.*))",
+    r"(?:not applicable|n\.? ?/ ?a)\b.*|"
+    r"(?:(?:it|that|this|the (?:answer|description|information|question)|(?:no )?information) (?:is )?)?"
+    r"(?:not (?:applicable|available|found|given|known|provided|specified|sure)|available|unavailable)|"
+    r"(?:it is |that is )?(?:unknown|unsure|undefined|undetermined)|n\.a|nan|null|nil|nothing|t\.?b\.?[ad]|todo|"
+    r"none(?: (?:available|given|provided|of (?:the above|these|them)))?|"
+    r"(?:there is )?no (?:answer|comment|data|description|idea|info(?:rmation)?|results?|response|text)"
+    r"(?: to this question)?(?: (?:available|found|given|provided))?|"
+    r"(?:it |this )?do(?:es not|esn't) apply|(?:it|that) depends|cannot (?:say|tell)|yes|no|"
+    r"ditto|idem|(?:see|same as|as) (?:above|before)|"
+    r"(?:the )?(?:answer|caption|description|question|response|sentence|text)s?|"
+    r"(?:add|enter|insert|your)\b.*\bhere|unk|ref|(?:http )?error:? \d+\b.*|lorem ipsum.*",
     re.IGNORECASE,
 )
 _AROUND = re.compile(r"^[\W_]+|[\W_]+$")
@@ -29,11 +37,10 @@ _AROUND = re.compile(r"^[\W_]+|[\W_]+$")
 
 def fault_of(text: str) -> Fault | None:
     """Why a text describes nothing, or None where it may describe something."""
-    if not _WORD.search(_LINK.sub(" ", text)):
-        return "no answer" if _NON_ANSWER.fullmatch(_AROUND.sub("", text)) else "no word"
-    if _NON_ANSWER.fullmatch(_AROUND.sub("", text)) or is_refusal(text):
-        return "no answer"
-    return None
+    bare = _AROUND.sub("", html.unescape(text))
+    if not _WORD.search(_NO_TEXT.sub(" ", text)):
+        return "no answer" if _NON_ANSWER.fullmatch(bare) else "no word"
+    return "no answer" if _NON_ANSWER.fullmatch(bare) or is_refusal(text) else None
 
 
 class Screened(NamedTuple):

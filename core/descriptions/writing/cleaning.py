@@ -57,10 +57,15 @@ MIN_WORDS = 3
 """Fewer words are not a description."""
 
 _REFUSAL = re.compile(
-    r"\b(?:i(?:'m| am) (?:sorry|unable|not able|not sure)|i (?:can(?:no|')t|do(?:n't| not) (?:have|know)|apologi[sz]e)|"
+    r"\b(?:i(?:'m| am) (?:sorry|unable|not able|not sure)|"
+    r"i (?:can(?:no|')t|do(?:n't| not) (?:have|know)|have no idea|apologi[sz]e)|"
     r"as an? (?:ai|(?:ai|artificial intelligence|large language|language) (?:model|assistant))\b|"
     r"(?:can(?:no|')t|unable to) (?:assist|help|comply|fulfil)|(?:could|can) you (?:please )?(?:provide|clarify)|"
-    r"please provide|no image (?:was |is )?(?:provided|attached))",
+    r"(?:can(?: ?not|'t)|(?:un|not )able to|(?:im|not )possible to|information to|context to) (?:be )?answer(?:ed)?\b|"
+    r"(?:not enough|insufficient|without (?:more|further|any)|need (?:more|further|additional)) "
+    r"(?:context|information|details)\b|"
+    r"impossible to (?:say|describe)|your question|(?:are you|you are) referring to|"
+    r"please (?:provide|specify|clarify)|no image (?:was |is )?(?:provided|attached))|^\W*sorry\b",
     re.IGNORECASE,
 )
 _THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?</\1>", re.DOTALL | re.IGNORECASE)

@@ -103,6 +103,29 @@ class TestWrappings:
             tmp_path / "weights.pt"
         )
 
+    def test_pytorchs_averaged_models_count_beside_the_weights(self, tmp_path: Path, state: dict[str, Tensor]) -> None:
+        model = CLIP(**CONFIG)
+        model.load_state_dict(state)
+        torch.save(torch.optim.swa_utils.AveragedModel(model).state_dict(), tmp_path / "weights.pt")
+        assert loads_as(tmp_path / "weights.pt", state)
+
+    def test_what_stands_beside_a_wrapped_model_is_left_out_aloud(
+        self, tmp_path: Path, state: dict[str, Tensor], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A module of Lightning counts in its metrics, and has a head; neither is of the CLIP."""
+        module = {f"model.{key}": value for key, value in state.items()}
+        beside = {"accuracy.correct": torch.tensor(7), "head.weight": torch.ones(2, 12)}
+        torch.save({"state_dict": module | beside, "epoch": 3}, tmp_path / "weights.ckpt")
+        assert loads_as(tmp_path / "weights.ckpt", state)
+        assert "the CLIP is what stands under 'model.'; left out: accuracy.correct, head.weight" in caplog.text
+
+    def test_adapters_beside_a_wrapped_model_are_not_left_out(
+        self, tmp_path: Path, state: dict[str, Tensor]
+    ) -> None:
+        module = {f"clip.{key}": value for key, value in state.items()}
+        torch.save({**module, "lora_layers.0.A": torch.ones(2, 12)}, tmp_path / "weights.pt")
+        assert "holds adapters (lora_layers.0.A); merge them into the weights" in fault(tmp_path / "weights.pt")
+
     def test_one_weight_under_two_names(self, tmp_path: Path, state: dict[str, Tensor]) -> None:
         torch.save({**state, "module.ln_final.bias": torch.ones(16)}, tmp_path / "weights.pt")
         assert "holds one weight under two names" in fault(tmp_path / "weights.pt")
@@ -154,6 +177,10 @@ class TestMisfits:
         line = fault(tmp_path / "odd.safetensors")
         assert "these weights do not fit tiny-state: 24 keys are missing (transformer.resblocks.0.ln_1.weight, " in line
         assert " and 21 more); 1 key is not in this architecture (head.weight); name their architecture" in line
+
+    def test_a_key_too_many_is_to_be_left_out(self, tmp_path: Path, state: dict[str, Tensor]) -> None:
+        save_file({**state, "prompt_learner.ctx": torch.ones(4, 16)}, tmp_path / "odd.safetensors")
+        assert "(prompt_learner.ctx); leave them out of the file, or name the" in fault(tmp_path / "odd.safetensors")
 
     def test_adapters_are_to_be_merged(self, tmp_path: Path, state: dict[str, Tensor]) -> None:
         adapted = {f"base_model.model.{key}": value for key, value in state.items()}

@@ -75,6 +75,8 @@ def test_it_says_what_the_cells_say_and_what_it_stands_on() -> None:
     assert found.searched is not None
     assert (found.searched.candidates, found.searched.samplers) == (2, ("random",))
     assert found.searched.validation_accuracy == 80.0
+    assert found.searched.rests_on == "highest of 2 candidates; mean of 33 cells, standard error 0.0"
+    assert "standard error 0.0: a maximum, and so likely too high" in to_markdown(found)
     assert len(found.draws) == 33
     expected = {"dataset": "mini-pets", "shots": 4, "seed": 2, "fingerprint": fingerprint(["mini-pets", 2])}
     assert expected in found.draws

@@ -140,6 +140,48 @@ DAMAGED: list[tuple[str, Change, str, str]] = [
         "head_start_ray_commands[2]",
         "postgresql+psycopg://dualpt:…@127.0.0.1 carries a password",
     ),
+    (
+        "ray_cluster.yaml",
+        in_commands("head_start_ray_commands", "--port=6379", "--port=6379 --dashboard-host '::'"),
+        "head_start_ray_commands[3]",
+        "the dashboard, which runs jobs, listens on every interface",
+    ),
+    (
+        "ray_cluster.yaml",
+        in_commands("head_start_ray_commands", "nohup mlflow", "PGPASSWORD=hunter2 nohup mlflow"),
+        "head_start_ray_commands[2]",
+        "PGPASSWORD is written out",
+    ),
+    (
+        "ray_cluster.yaml",
+        at("setup_commands", ["redis-cli -u redis://:hunter2@10.0.0.1 ping"]),
+        "setup_commands[0]",
+        "redis://:…@10.0.0.1 carries a password",
+    ),
+    (
+        "ray_cluster.yaml",
+        at("docker.run_options", ["--env MLFLOW_TRACKING_PASSWORD=hunter2"]),
+        "docker.run_options[0]",
+        "MLFLOW_TRACKING_PASSWORD is written out",
+    ),
+    (
+        "ray_cluster.yaml",
+        at("provider.security_group", {"IpPermissions": [{"FromPort": 8265, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]}),
+        "provider.security_group",
+        "ports 8265 to all are open to the whole internet",
+    ),
+    (
+        "docs/cluster/kuberay.yaml",
+        at(f"{JOB}.headGroupSpec.template.spec.containers.0.env", [{"name": "PGPASSWORD", "value": "hunter2"}]),
+        "headGroupSpec.template.spec.containers[0].env[0]",
+        "PGPASSWORD is written out",
+    ),
+    (
+        "docs/cluster/kuberay.yaml",
+        at(f"{JOB}.headGroupSpec.serviceType", "LoadBalancer"),
+        "spec.headGroupSpec.serviceType",
+        "LoadBalancer opens the head",
+    ),
     ("docs/cluster/kuberay.yaml", at(f"{JOB}.authOptions", None), "spec.authOptions", "can run code there"),
     (
         "docs/cluster/kuberay.yaml",
@@ -191,6 +233,10 @@ def test_damage_is_an_error_where_it_is(
         (at("rsync_exclude", []), "every machine"),
         (
             in_commands("head_start_ray_commands", "--host $(hostname -i)", "--host 0.0.0.0"),
+            "opens the MLflow server on every interface, without a password",
+        ),
+        (
+            in_commands("head_start_ray_commands", "--host $(hostname -i)", "-h '0.0.0.0'"),
             "opens the MLflow server on every interface, without a password",
         ),
         (

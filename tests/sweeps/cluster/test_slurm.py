@@ -100,6 +100,7 @@ def test_a_job_that_lacks_nodes_fails_and_trains_nothing(job: Job) -> None:
         ({"SLURM_GPUS_PER_TASK": "a100:2"}, 2),
         ({"SLURM_GPUS_PER_NODE": "h100:8"}, 8),
         ({"SLURM_GPUS_PER_TASK": "1"}, 1),
+        ({"SLURM_GPUS_PER_NODE": "a100"}, 1),
         ({}, 0),
     ],
 )

@@ -5,7 +5,8 @@ import pytest
 from scipy import stats
 
 from dualpt.search_spaces.designs import Factor, aliases, factorial, one_at_a_time, resolution
-from dualpt.sweeps.comparison.effects import effects_of, effects_table
+from dualpt.sweeps.comparison.effects import Effect, corrected_together, effects_of, effects_table
+from dualpt.sweeps.comparison.statistics import Interval
 
 ON_OFF: dict[str, dict[str, float]] = {"-": {}, "+": {}}
 T, C, K = (Factor(name, ON_OFF, "+") for name in ("T", "C", "K"))
@@ -37,9 +38,35 @@ def test_f_of_a_two_level_factor_is_the_square_of_the_paired_t() -> None:
     t = stats.ttest_rel(high, low)
     assert (effects["T"].f, effects["T"].f_p) == (pytest.approx(t.statistic**2), pytest.approx(t.pvalue))
     assert effects["T"].estimate == pytest.approx((high - low).mean())
-    table = effects_table(list(effects.values()), title="t", n_datasets=6, n_seeds=3, generators={})
+    table = effects_table(list(effects.values()), title="t", n_datasets=6, n_seeds=3, generators={}, corrected=6)
     assert "T: + against -: an effect of" not in "\n".join(table.notes())  # six effects: no p of six datasets suffices
-    assert any("T: + against -: perhaps an effect, but Holm's p" in note for note in table.notes())
+    assert "T: + against -: no claim, since Holm's p = 0.188, though the interval leaves out 0" in table.notes()
+
+
+def test_equal_counts_of_correct_images_have_no_effect() -> None:
+    """100 * k / 37 of the same three draws in another order: means differ in their last bits."""
+    counts = np.random.default_rng(0).integers(10, 30, size=(6, 3))
+    draws = {"-": 100 * counts / 37, "+": 100 * counts[:, ::-1] / 37}
+    assert np.ptp(draws["+"].mean(axis=1) - draws["-"].mean(axis=1)) > 0, "the noise is there"
+    runs = [({"T": level}, np.round(values.mean(axis=1, keepdims=True), 15)) for level, values in draws.items()]
+    (effect,) = effects_of(runs, (T,), {})
+    assert (effect.estimate, effect.interval, effect.higher, effect.lower) == (0.0, Interval(0.0, 0.0), 0, 0)
+    assert (effect.p, effect.f, effect.f_p) == (1.0, None, None)
+    table = effects_table([effect], title="t", n_datasets=6, n_seeds=3, generators={}, corrected=1)
+    assert table.notes()[1:] == [
+        "T: + against -: no effect is shown; anything from +0.0 to +0.0 points fits the results"
+    ]
+
+
+def test_effects_at_several_numbers_of_shots_are_corrected_together() -> None:
+    """Nine of which one alone is below 0.05 after correction for three."""
+    ps = ((0.001, 0.4, 0.5), (0.012, 0.6, 0.7), (0.02, 0.8, 0.9))
+    families = [[Effect("e", 1.0, Interval(0.1, 2.0), 9, 2, p, p, None, None) for p in family] for family in ps]
+    together = corrected_together(families)
+    assert [effect.holm for effect in together[0]] == pytest.approx([0.009, 1.0, 1.0])
+    assert [family[0].holm for family in together[1:]] == pytest.approx([0.096, 0.14])
+    table = effects_table(together[1], title="t", n_datasets=11, n_seeds=3, generators={}, corrected=9)
+    assert "corrected by Holm for 9 effects over all numbers of shots; F" in table.notes()[0]
 
 
 def test_a_factor_of_three_levels_has_an_effect_a_level() -> None:
@@ -64,7 +91,7 @@ def test_a_half_fraction_keeps_main_effects_apart_and_says_what_they_are_mixed_w
         {"T": 23 + 0.0, "C": -5 + 10.0, "K": 1.5 + 1.5}  # each with the interaction it is mixed with
     )
     assert all(effect.f is None for effect in effects)
-    notes = effects_table(effects, title="t", n_datasets=2, n_seeds=1, generators=generators).notes()
+    notes = effects_table(effects, title="t", n_datasets=2, n_seeds=1, generators=generators, corrected=3).notes()
     assert any("resolution III" in note for note in notes)
     assert "T: + against -: mixed with C × K" in notes
 

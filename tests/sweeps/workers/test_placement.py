@@ -48,23 +48,46 @@ def test_what_never_fits_is_told_with_what_there_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "given"),
-    [("SLURM_GPUS_ON_NODE", "4"), ("SLURM_GPUS_PER_NODE", "a100:2"), ("SLURM_GPUS_PER_TASK", "1")],
+    ("environment", "words"),
+    [
+        ({"SLURM_GPUS_ON_NODE": "4"}, r"Slurm gave this job GPUs \(SLURM_GPUS_ON_NODE=4\), and Ray sees none"),
+        ({"SLURM_GPUS_PER_NODE": "a100:2"}, r"SLURM_GPUS_PER_NODE=a100:2"),
+        ({"SLURM_GPUS_PER_NODE": "a100"}, r"SLURM_GPUS_PER_NODE=a100\)"),
+        ({"SLURM_GPUS": "a100:0,h100:1"}, r"SLURM_GPUS=a100:0,h100:1"),
+        ({"SLURM_GPUS_PER_TASK": "1"}, r"SLURM_GPUS_PER_TASK=1"),
+        ({"SLURM_JOB_ID": "7", "CUDA_VISIBLE_DEVICES": "0"}, r"Slurm gave .*CUDA_VISIBLE_DEVICES=0"),
+        ({"PBS_NGPUS": "2"}, r"PBS gave this job GPUs \(PBS_NGPUS=2\)"),
+        ({"LSB_JOBID": "7", "CUDA_VISIBLE_DEVICES": "2,3"}, r"LSF gave this job GPUs \(CUDA_VISIBLE_DEVICES=2,3\)"),
+        ({"SGE_TASK_ID": "undefined", "CUDA_VISIBLE_DEVICES": "GPU-0a"}, r"Grid Engine gave this job GPUs"),
+    ],
 )
-def test_gpus_of_a_slurm_job_that_ray_does_not_see_are_not_passed_over(
-    name: str, given: str, monkeypatch: pytest.MonkeyPatch
+def test_gpus_of_a_batch_job_that_ray_does_not_see_are_not_passed_over(
+    environment: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gpu_shares, "machines", lambda: Machines([{"CPU": 8.0}]))
-    monkeypatch.setenv(name, given)
-    with pytest.raises(UserError, match=f"Slurm gave this job GPUs .{given} per node., and Ray sees none"):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=words):
         gpu_shares.trial_resources(Run(), None, [], lambda gpu: 1, print)  # type: ignore[arg-type]
     chosen = gpu_shares.trial_resources(Run(gpus_per_trial=0), None, [], lambda gpu: 1, print)  # type: ignore[arg-type]
     assert chosen == ({"CPU": 1.0}, 1)
 
 
-def test_a_slurm_job_without_gpus_trains_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"SLURM_GPUS_ON_NODE": "0"},
+        {"SLURM_GPUS_PER_NODE": "a100:0"},
+        {"PBS_NGPUS": "0", "PBS_JOBID": "7"},
+        {"LSB_JOBID": "7", "CUDA_VISIBLE_DEVICES": "-1"},
+        {"SLURM_JOB_ID": "7", "CUDA_VISIBLE_DEVICES": "NoDevFiles"},
+        {"CUDA_VISIBLE_DEVICES": "0"},  # in a shell's profile, on a machine without GPUs
+    ],
+)
+def test_a_job_without_gpus_trains_on_the_cpu(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_shares, "machines", lambda: Machines([{"CPU": 8.0}]))
-    monkeypatch.setenv("SLURM_GPUS_ON_NODE", "0")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
     assert gpu_shares.trial_resources(Run(), None, [], lambda gpu: 1, print) == ({"CPU": 1.0}, 1)  # type: ignore[arg-type]
 
 

@@ -314,11 +314,15 @@ REFUSED = {
     "ImageNet": {
         "jay": 3,
         **dict.fromkeys(
-            ("bucket", "cannon", "chain", "cradle", "lotion", "pillow", "front curtain", "dough", "espresso"), 1
+            (
+                *("bucket", "cannon", "chain", "cradle", "lotion", "pillow", "front curtain", "dough", "espresso"),
+                *("Boxer", "beaker", "stage"),
+            ),
+            1,
         ),
     },
 }
-"""Texts of HPT's banks that decline: "As an AI language model, …"; read by eye."""
+"""Texts of HPT's banks that decline: "As an AI language model, …", "your question is incomplete"; read by eye."""
 
 
 @pytest.mark.parametrize("name", REAL_GRID)

@@ -7,7 +7,21 @@ from dualpt.core.descriptions.importing.screening import fault_of, screened
 
 @pytest.mark.parametrize(
     "text",
-    [".", "1.", "-6.", "a.", " K.", "?.", "131.", "https://www.", "](https://www.", "http://www.x.org/a-b.jpg", ""],
+    [
+        ".",
+        "1.",
+        "-6.",
+        "a.",
+        " K.",
+        "?.",
+        "131.",
+        "https://www.",
+        "](https://www.",
+        "http://www.x.org/a-b.jpg",
+        "",
+        "<br>",
+        "&nbsp;",
+    ],
 )
 def test_texts_without_a_word(text: str) -> None:
     assert fault_of(text) == "no word"
@@ -28,6 +42,28 @@ def test_texts_without_a_word(text: str) -> None:
         "I cannot answer this question.",
         "As an AI language model, I cannot see images.",
         "I don’t know.",
+        "This question cannot be answered.",
+        "There is not enough information to answer this question.",
+        "It is impossible to say.",
+        "I have no idea.",
+        "Unfortunately, your question is incomplete. Please specify which stage and objects you are referring to.",
+        "It's difficult to answer without further context.",
+        "Sorry, no description.",
+        "Not Applicable: class has no visual features",
+        "N/A - not a real class",
+        "This is not applicable.",
+        "Information not available",
+        "Does not apply.",
+        "None of the above",
+        "same as above",
+        "It depends.",
+        "No.",
+        "<description>",
+        "[insert description here]",
+        "Answer:",
+        "&lt;unk&gt;",
+        "#REF!",
+        "Error 429: rate limit exceeded",
     ],
 )
 def test_answers_that_say_nothing(text: str) -> None:
@@ -46,6 +82,12 @@ def test_answers_that_say_nothing(text: str) -> None:
         "Ox.",
         "A plane with N/A on its tail.",
         "It can be 1. striped or 2. plain.",
+        "It is impossible to tell the male from the female.",
+        "A road sign with information to drivers.",
+        "Text on a blank page.",
+        "Insert a coin beside the lever.",
+        "Yes and no on two buttons.",
+        "A bird that is not found in towns.",
     ],
 )
 def test_descriptions(text: str) -> None:
