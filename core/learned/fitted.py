@@ -123,6 +123,8 @@ def load_classifier(path: Path | str, method: str | None = None) -> LearnedClass
     kind = _class_of(document.classifier, setting, path)
     if set(tensors) != {one.name for one in fields(kind)}:
         raise UserError(f"{path}: holds {', '.join(sorted(tensors))}, and {kind.__name__} has other tensors")
+    if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
+        raise UserError(f"{path}: its {broken[0]} has values that are not finite; train it again")
     written_for = Cell(setting, document.dataset, document.protocol, document.shots, document.seed)
     return LearnedClassifier(
         kind(**tensors),

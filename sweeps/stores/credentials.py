@@ -1,4 +1,4 @@
-"""What MLflow and its artifact stores read from the environment, and MLflow from its login file, for the workers.
+"""What stores are logged in to with, by environment or MLflow's own file, taken from the driver to its workers.
 
 A cluster's machines are started before a sweep and know nothing of its user's login. The values travel as an object
 from process to process: Ray would write a `runtime_env` to files of its session, where others can read them.

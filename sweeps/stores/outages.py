@@ -36,6 +36,8 @@ STAYS = re.compile(
     re.IGNORECASE,
 )
 """Errors that SQLite and others call operational, and that no waiting heals."""
+CUT_OFF = ("IdleInTransactionSessionTimeout", "TransactionTimeout", "InFailedSqlTransaction")
+"""Errors of PostgreSQL that it doesn't call operational, and that end a transaction which can be made again."""
 
 
 def verdict(module: str, kind: str, text: str) -> Verdict:
@@ -44,7 +46,7 @@ def verdict(module: str, kind: str, text: str) -> Verdict:
         return Verdict.COLLISION if UNIQUE.search(text) else Verdict.PERMANENT
     if kind in ("DeadlockDetected", "SerializationFailure") or DEADLOCK.search(text):
         return Verdict.COLLISION
-    operational = kind in ("OperationalError", "InterfaceError") or _is_operational(module, kind)
+    operational = kind in ("OperationalError", "InterfaceError", *CUT_OFF) or _is_operational(module, kind)
     return Verdict.AWAY if operational and not STAYS.search(text) else Verdict.PERMANENT
 
 

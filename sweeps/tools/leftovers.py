@@ -24,13 +24,14 @@ from rich.table import Table
 from dualpt.core.files.locations import TEMPORARY_PREFIX, cache_root
 from dualpt.sweeps.console import readable_seconds
 from dualpt.sweeps.driver_marker import read_marker, started_at
-from dualpt.sweeps.ledger.outbox import LOCK
+from dualpt.sweeps.ledger.outbox import ARTIFACTS, LOCK
 
 DAY = 24 * 3600.0
 """Files are left alone until they have not changed for so long."""
 TEMPORARY_FOLDER = re.compile(r"dualpt-(tune-|job-)?[a-z0-9_]{8}")
-CHECKPOINTS = ("*.safetensors", "*.division*")
-"""Of packs, and of their trainings within a divided support set (`dualpt.core.running.within_support`)."""
+CHECKPOINTS = ("*.safetensors", "*.division*", "*.part")
+"""Of packs, and of their trainings within a divided support set (`dualpt.core.running.within_support`); half-written ones
+as well."""
 RAY_PROCESS = re.compile(r"/ray/(core/src/ray|_private|autoscaler/_private|dashboard)/\S*")
 """In the command lines of Ray's own processes; a pager on a session's log is somebody's."""
 IDLE_RAY_WORKER = "ray::IDLE"
@@ -128,9 +129,9 @@ def _of_the_cache() -> Iterator[Leftover]:
             yield from _if_old("checkpoint of a pack that was cut off", path)
     for path in sorted(root.rglob(f"{TEMPORARY_PREFIX}*")):
         yield from _if_old("half-written file", path)
-    for folder in sorted((root / "outbox").glob("*")):
-        if [path.name for path in folder.iterdir()] == [LOCK]:
-            yield from _if_old("lock of an empty outbox", folder / LOCK)
+    for lock in sorted((root / "outbox").glob(f"*/{LOCK}")):
+        if not any(path.is_file() for path in lock.parent.rglob("*") if path != lock):
+            yield from _if_old("lock of an empty outbox", lock)
 
 
 def _ray_sessions(processes: dict[int, str]) -> tuple[list[Leftover], list[Path]]:
@@ -216,6 +217,8 @@ def _remove(leftover: Leftover) -> None:
         with FileLock(path, timeout=0):
             path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # a result has come meanwhile: the folder stays with it
+            if (artifacts := path.parent / ARTIFACTS).is_dir():
+                artifacts.rmdir()
             path.parent.rmdir()
     elif path.is_dir():
         shutil.rmtree(path)

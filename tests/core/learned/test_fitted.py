@@ -48,6 +48,15 @@ def test_a_users_own_needs_the_code_it_was_learned_with(tmp_path: Path) -> None:
         load_classifier(path, method=str(other))
 
 
+def test_values_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    """As in a file that something else has saved again; `predict` would print nan %."""
+    path, one = tmp_path / "a.safetensors", learned()
+    one.classifier.tensors()["weights"][0, 1, 5] = torch.nan
+    save_classifier(path, one)
+    with pytest.raises(UserError, match="its weights has values that are not finite"):
+        load_classifier(path)
+
+
 def rewritten(path: Path, **changes: object) -> Path:
     tensors, metadata = read_tensors(path)
     document = json.loads(metadata[DOCUMENT]) | changes

@@ -367,6 +367,7 @@ def test_two_stores_have_two_outboxes() -> None:
         ("API request to http://x failed with exception ConnectionError", "INTERNAL_ERROR", True),
         ("(psycopg.OperationalError) server closed the connection", "BAD_REQUEST", True),
         ("(psycopg.errors.AdminShutdown) terminating connection", "BAD_REQUEST", True),
+        ("(psycopg.errors.IdleInTransactionSessionTimeout) terminating connection", "BAD_REQUEST", True),
         ("(psycopg.errors.InsufficientPrivilege) permission denied for table runs", "BAD_REQUEST", False),
         ("(psycopg.errors.StringDataRightTruncation) value too long", "BAD_REQUEST", False),
         ("(sqlite3.OperationalError) no such table: runs", "TEMPORARILY_UNAVAILABLE", False),

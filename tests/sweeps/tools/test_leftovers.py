@@ -74,6 +74,7 @@ def found() -> set[Path]:
         "tmp/dualpt-ab12_cd3/file",
         "cache/checkpoints/0123.safetensors",
         "cache/checkpoints/0123.division2",
+        "cache/checkpoints/0123.safetensors.77.part",
         "cache/features/folder/.tmp-00aa",
         "cache/file-hashes/.tmp-00aa",
         "cache/outbox/0123/.lock",
@@ -116,6 +117,19 @@ def test_results_that_wait_in_an_outbox_keep_its_lock_too(machine: Path) -> None
     result, lock = put(machine / "cache/outbox/0123/cell.json"), put(machine / "cache/outbox/0123/.lock")
     said(remove=True)
     assert result.exists()
+    assert lock.exists()
+
+
+def test_an_outbox_whose_artifacts_were_delivered_goes_with_its_folder(machine: Path) -> None:
+    lock = put(machine / "cache/outbox/0123/.lock")
+    (machine / "cache/outbox/0123/artifacts").mkdir()
+    put(machine / "cache/outbox/notes", OLD)  # no folder
+    said(remove=True)
+    assert not lock.parent.exists()
+    waiting = put(machine / "cache/outbox/0124/artifacts/cell.json")
+    lock = put(machine / "cache/outbox/0124/.lock")
+    said(remove=True)
+    assert waiting.exists()
     assert lock.exists()
 
 
