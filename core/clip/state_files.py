@@ -66,7 +66,7 @@ def read_shards(paths: Sequence[Path]) -> dict[str, Tensor]:
     Raises:
         UserError: as `read_state`.
     """
-    merged = {}
+    merged: dict[str, Tensor] = {}
     for path in paths:
         check_regular(path)
         shard = _model_state(_content(path, trusted_archive=False), path)

@@ -30,8 +30,8 @@ DAY = 24 * 3600.0
 """Files are left alone until they have not changed for so long."""
 TEMPORARY_FOLDER = re.compile(r"dualpt-(tune-|job-)?[a-z0-9_]{8}")
 CHECKPOINTS = ("*.safetensors", "*.division*", "*.part")
-"""Of packs, and of their trainings within a divided support set (`dualpt.core.running.within_support`); half-written ones
-as well."""
+"""Of packs, and of their trainings within a divided support set (`dualpt.core.running.within_support`); half-written
+ones as well."""
 RAY_PROCESS = re.compile(r"/ray/(core/src/ray|_private|autoscaler/_private|dashboard)/\S*")
 """In the command lines of Ray's own processes; a pager on a session's log is somebody's."""
 IDLE_RAY_WORKER = "ray::IDLE"

@@ -119,9 +119,7 @@ class TestWrappings:
         assert loads_as(tmp_path / "weights.ckpt", state)
         assert "the CLIP is what stands under 'model.'; left out: accuracy.correct, head.weight" in caplog.text
 
-    def test_adapters_beside_a_wrapped_model_are_not_left_out(
-        self, tmp_path: Path, state: dict[str, Tensor]
-    ) -> None:
+    def test_adapters_beside_a_wrapped_model_are_not_left_out(self, tmp_path: Path, state: dict[str, Tensor]) -> None:
         module = {f"clip.{key}": value for key, value in state.items()}
         torch.save({**module, "lora_layers.0.A": torch.ones(2, 12)}, tmp_path / "weights.pt")
         assert "holds adapters (lora_layers.0.A); merge them into the weights" in fault(tmp_path / "weights.pt")
