@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from dualpt.core.errors import StorageError
 
 TEMPORARY_PREFIX = ".tmp-"
@@ -84,6 +86,32 @@ def write_atomically(path: Path, content: str | bytes, remedy: str = CACHE_REMED
         if isinstance(error, OSError):
             raise unwritable(path.parent, error, remedy) from None
         raise
+
+
+@contextmanager
+def holding(lock: Path, timeout: float = -1) -> Iterator[None]:
+    """Hold a lock of the operating system's, which a killed process leaves to the next; its folder is made.
+
+    Args:
+        lock: a file that nothing else uses.
+        timeout: seconds to wait for another process; for ever where it is negative.
+
+    Raises:
+        filelock.Timeout: another process holds it.
+        StorageError: the folder can't be written.
+    """
+    own = FileLock(lock)
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        own.acquire(timeout=timeout)
+    except Timeout:
+        raise
+    except OSError as error:
+        raise unwritable(lock.parent, error) from None
+    try:
+        yield
+    finally:
+        own.release()
 
 
 def unwritable(folder: Path, error: OSError, remedy: str = CACHE_REMEDY) -> StorageError:

@@ -17,11 +17,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
 from dualpt.core.errors import UserError
 from dualpt.core.files.fingerprint import fingerprint
-from dualpt.core.files.locations import cache_root, unwritable, write_atomically
+from dualpt.core.files.locations import cache_root, holding, write_atomically
 from dualpt.sweeps.ledger.attempts import CellRecord
 from dualpt.sweeps.records import CellOutcome
 from dualpt.sweeps.stores import StoreUnavailable, absolute_uri
@@ -163,15 +161,8 @@ class Outbox:
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """Hold this machine's other processes off."""
-        lock = FileLock(self.folder / LOCK)
-        try:
-            lock.acquire()
-        except OSError as error:
-            raise unwritable(self.folder, error) from None
-        try:
+        with holding(self.folder / LOCK):
             yield
-        finally:
-            lock.release()
 
     def _path(self, record: CellRecord) -> Path:
         return self.folder / f"{record.place}.json"

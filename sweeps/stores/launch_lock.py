@@ -3,11 +3,11 @@
 import contextlib
 from collections.abc import Iterator
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from dualpt.core.errors import UserError
 from dualpt.core.files.fingerprint import fingerprint
-from dualpt.core.files.locations import cache_root
+from dualpt.core.files.locations import cache_root, holding
 from dualpt.sweeps.stores.addresses import absolute_uri
 
 
@@ -18,12 +18,11 @@ def only_launch(uri: str, name: str) -> Iterator[None]:
     The lock is the operating system's, so a killed launch leaves none behind.
 
     Raises:
-        UserError: another launch of the sweep is running.
+        UserError: another launch of the sweep is running, or the cache can't be written.
     """
     lock = cache_root() / "locks" / f"{fingerprint([absolute_uri(uri), name])[:32]}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(lock, timeout=0):
+        with holding(lock, timeout=0):
             yield
     except Timeout:
         raise UserError(

@@ -15,11 +15,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from filelock import FileLock
-
 from dualpt.core.errors import UserError
 from dualpt.core.files.fingerprint import fingerprint
-from dualpt.core.files.locations import cache_root
+from dualpt.core.files.locations import cache_root, holding
 from dualpt.sweeps.stores.addresses import SQLITE
 
 logger = logging.getLogger(__name__)
@@ -34,10 +32,12 @@ RECOVERY = "restore a copy of it, or save what can be read with `sqlite3 {path} 
 
 @contextlib.contextmanager
 def alone_with(path: Path) -> Iterator[None]:
-    """Hold off this machine's other processes while a store is made or migrated."""
-    folder = cache_root() / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / f"store-{fingerprint(str(path))[:32]}.lock"):
+    """Hold off this machine's other processes while a store is made or migrated.
+
+    Raises:
+        StorageError: the cache can't be written.
+    """
+    with holding(cache_root() / "locks" / f"store-{fingerprint(str(path))[:32]}.lock"):
         yield
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -16,7 +16,7 @@ from dualpt.core.data.preparing.planner import PREPARED, look_around, plan_datas
 from dualpt.core.data.preparing.steps import DatasetPlan
 from dualpt.core.errors import StorageError, UserError
 from dualpt.core.files.fingerprint import fingerprint
-from dualpt.core.files.locations import cache_root
+from dualpt.core.files.locations import cache_root, holding
 from dualpt.sweeps.console import showing_progress
 from dualpt.sweeps.tools.data import check_datasets
 
@@ -34,11 +34,13 @@ def only_one(root: Path) -> Iterator[None]:
     """Keep two runs for one data root on this machine apart: they would write the same unfinished files.
 
     The lock is the operating system's, so a killed run leaves none behind.
+
+    Raises:
+        UserError: another process fills it, or the cache can't be written.
     """
     lock = cache_root() / "locks" / f"prepare-{fingerprint(str(root.resolve()))[:32]}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(lock, timeout=0):
+        with holding(lock, timeout=0):
             yield
     except Timeout:
         raise UserError(f"--root: another process is filling '{root}'; wait for it, and run again") from None

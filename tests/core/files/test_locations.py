@@ -5,9 +5,10 @@ import os
 from pathlib import Path
 
 import pytest
+from filelock import Timeout
 
 from dualpt.core.errors import StorageError
-from dualpt.core.files.locations import leaving_no_trace, remember, temporary_root, write_atomically
+from dualpt.core.files.locations import holding, leaving_no_trace, remember, temporary_root, write_atomically
 
 
 def test_bytes_and_text_are_written_as_they_are(tmp_path: Path) -> None:
@@ -44,3 +45,21 @@ def test_what_is_only_remembered_may_be_lost(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(StorageError, match="the disk is full; make room, or set DUALPT_CACHE"):
         write_atomically(tmp_path / "file", "text")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_is_held_and_its_folder_made(tmp_path: Path) -> None:
+    lock = tmp_path / "locks" / "a.lock"
+    with holding(lock), pytest.raises(Timeout), holding(lock, timeout=0):
+        pass
+    with holding(lock, timeout=0):
+        pass
+
+
+def test_a_lock_that_cannot_be_written_is_one_line() -> None:
+    with pytest.raises(StorageError, match=r"^/dev/null/locks: .*DUALPT_CACHE"), holding(Path("/dev/null/locks/a")):
+        pass
+
+
+def test_an_error_while_a_lock_is_held_is_left_alone(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError), holding(tmp_path / "a.lock"):
+        raise PermissionError(13, "of something else")
