@@ -13,7 +13,11 @@ SQLITE, JOURNAL = "sqlite:///", "journal:///"
 DATABASES = ("postgresql", "mysql", "mssql")
 """Database servers that hold a tracking store or a study."""
 
-PASSWORD = re.compile(r"(?<=://)(?P<user>[^/\s:@'\"]*):(?P<password>[^/\s'\"]*)@")
+_USER, _PASSWORD = r"://[^/\s:@'\"]*", r"(?:(?!://)[^\s\"])*@"
+PASSWORD = re.compile(
+    rf"(?P<web>(?:(?<=http)|(?<=https)){_USER}):(?!\d{{1,5}}/){_PASSWORD}|(?P<other>(?<!http)(?<!https){_USER}):{_PASSWORD}"
+)
+"""Up to the last `@`, as SQLAlchemy takes slashes and apostrophes as they stand; `http://h:50/a@b` has no password."""
 SECRET_PARAMETER = re.compile(
     r"(?P<name>[?&](?:password|passwd|pwd|sslpassword|token|access_token|sig)=)[^&\s'\"]+", re.I
 )
@@ -21,7 +25,11 @@ SECRET_PARAMETER = re.compile(
 
 def masked(text: str) -> str:
     """A text, an address or an error, with the passwords of all addresses in it replaced by `***`."""
-    return SECRET_PARAMETER.sub(r"\g<name>***", PASSWORD.sub(r"\g<user>:***@", text))
+    return SECRET_PARAMETER.sub(r"\g<name>***", PASSWORD.sub(_without_password, text))
+
+
+def _without_password(found: re.Match[str]) -> str:
+    return f"{found['web'] or found['other']}:***@"
 
 
 def absolute_uri(uri: str) -> str:

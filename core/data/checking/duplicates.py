@@ -1,7 +1,7 @@
-"""The same image twice in one dataset, found by content: in training and test, under two labels, or twice in training.
+"""The same image twice in one dataset, found by content: in two parts, under two labels, or twice in training.
 
-A test image that was trained on raises accuracy, and no model can get both labels of an image right. Splits name
-paths, so a copy under another name shows in nothing but its content.
+A test image that was trained on raises accuracy, a validation image that was favours what overfits; no model can get
+both labels of an image right. Splits name paths, so a copy under another name shows in nothing but its content.
 """
 
 from collections import defaultdict
@@ -21,11 +21,14 @@ class Duplicates:
     """Images of different labels."""
     repeated: tuple[tuple[str, str], ...] = ()
     """Two training images of one label."""
+    judged: tuple[tuple[str, str], ...] = ()
+    """A training and a validation image."""
 
     def notes(self) -> list[str]:
         """What a reader of results must know, one line for each kind found."""
         kinds = (
             (self.leaked, "test images that are also trained or selected on"),
+            (self.judged, "validation images that are also trained on"),
             (self.two_labels, "images under two labels"),
             (self.repeated, "training images that occur twice"),
         )
@@ -47,7 +50,7 @@ def find_duplicates(split: Split, digests: Mapping[str, str]) -> Duplicates:
         for item in getattr(split, part):
             if (digest := digests.get(item.path)) is not None:
                 by_content[digest].append((part, item))
-    leaked, two_labels, repeated = [], [], []
+    leaked, two_labels, repeated, judged = [], [], [], []
     for same in by_content.values():
         if len(same) < 2:
             continue
@@ -57,8 +60,9 @@ def find_duplicates(split: Split, digests: Mapping[str, str]) -> Duplicates:
         first, others = same[0][1], [item for _, item in same[1:]]
         two_labels += [(first.path, item.path) for item in others if item.label != first.label]
         trained = [item for part, item in same if part == "train"]
+        judged += [(trained[0].path, item.path) for part, item in same if part == "val" and trained]
         repeated += [(trained[0].path, item.path) for item in trained[1:] if item.label == trained[0].label]
-    return Duplicates(*(tuple(dict.fromkeys(pairs)) for pairs in (leaked, two_labels, repeated)))
+    return Duplicates(*(tuple(dict.fromkeys(pairs)) for pairs in (leaked, two_labels, repeated, judged)))
 
 
 def _shown(pairs: tuple[tuple[str, str], ...]) -> str:

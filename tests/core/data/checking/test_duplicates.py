@@ -24,6 +24,12 @@ def test_a_test_image_in_training_and_one_in_validation() -> None:
     ]
 
 
+def test_a_validation_image_in_training() -> None:
+    found = find_duplicates(SPLIT, DISTINCT | {"b/2.jpg": "b/1.jpg"})
+    assert found.judged == (("b/1.jpg", "b/2.jpg"),)
+    assert found.notes() == ["validation images that are also trained on, by content: 1 (b/1.jpg = b/2.jpg)"]
+
+
 def test_two_labels() -> None:
     found = find_duplicates(SPLIT, DISTINCT | {"b/1.jpg": "a/1.jpg"})
     assert found.two_labels == (("a/1.jpg", "b/1.jpg"),)
