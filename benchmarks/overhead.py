@@ -1,18 +1,21 @@
-"""What a sweep costs beside its training: seconds a trial and the driver's memory, with a trainer that takes no time.
+"""What a sweep costs beside its training: time a trial and the driver's memory, with a trainer that takes no time.
 
     python -m benchmarks.overhead --trials 2000
 
 Every trial is one cell of a random setting, so each pays for a proposal, a trial's run, a cell's run, and the way
-of a work unit to a worker and back. Ray, MLflow on SQLite and Optuna on SQLite are the real ones.
+of a work unit to a worker and back. Ray, MLflow on SQLite and Optuna on SQLite are the real ones. On a shared machine
+the CPU times say more than the wall time.
 """
 
 import argparse
 import json
 import os
 import resource
+import sqlite3
 import tempfile
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -22,6 +25,21 @@ from dualpt.search_spaces.sweep_file import check_sweep
 from dualpt.sweeps.launching.launch import launch
 
 LOOK_SECONDS = 1.0
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was found at one moment."""
+
+    judged: int
+    """Trials that the study knows as complete."""
+    seconds: float
+    driver_seconds: float
+    """CPU time of this process."""
+    others_seconds: float
+    """CPU time of the processes that descend from it and live: workers and Ray's own."""
+    driver_mib: float
 
 
 def main() -> None:
@@ -36,9 +54,10 @@ def main() -> None:
 
 
 def measure(folder: Path, trials: int, sampler: str) -> dict[str, object]:
-    """Run the sweep; seconds a trial, and the driver's resident memory in MiB.
+    """Run the sweep, and look at it once a second.
 
-    What a trial leaves there is told from the last three quarters: Ray and MLflow are loaded in the first.
+    What a trial costs is told from the last three quarters of them: the first pay for the start of Ray and MLflow, and
+    what follows the last reads results for the closing table.
     """
     declared = {
         "name": "overhead",
@@ -46,15 +65,14 @@ def measure(folder: Path, trials: int, sampler: str) -> dict[str, object]:
         "search": {"trials": trials, "sampler": sampler, "space": {"alignment.llm_weight": {"float": [0.1, 10]}}},
         "run": {"tracking_uri": f"sqlite:///{folder}/mlflow.db", "study_storage": f"sqlite:///{folder}/optuna.db"},
     }
-    before, over = resident_mib(), threading.Event()
-    curve: list[tuple[float, float]] = []
+    over, looks = threading.Event(), [look(folder)]
     started = time.perf_counter()
 
-    def look() -> None:
-        while not over.wait(LOOK_SECONDS):
-            curve.append((time.perf_counter() - started, resident_mib()))
+    def watch() -> None:
+        while not over.wait(LOOK_SECONDS) and looks[-1].judged < trials:
+            looks.append(look(folder))
 
-    watching = threading.Thread(target=look, daemon=True)
+    watching = threading.Thread(target=watch, daemon=True)
     watching.start()
     outcome = launch(
         check_sweep(declared, "overhead"),
@@ -65,26 +83,57 @@ def measure(folder: Path, trials: int, sampler: str) -> dict[str, object]:
     seconds = time.perf_counter() - started
     over.set()
     watching.join()
-    quarter = next((mib for at, mib in curve if at >= seconds / 4), before)
-    last = curve[-1][1] if curve else before
+    first = next(found for found in looks if found.judged >= trials / 4)
+    last = looks[-1]
+    running = last.judged - first.judged
     return {
         "trials": trials,
         "sampler": sampler,
         "cells_trained": outcome.trained,
         "seconds": round(seconds, 1),
-        "milliseconds_a_trial": round(1000 * seconds / trials, 1),
-        "driver_mib_before": round(before),
-        "driver_mib_at_a_quarter": round(quarter),
-        "driver_kib_left_by_a_trial": round(1024 * (last - quarter) / (0.75 * trials), 1),
+        "trials_measured": running,
+        "milliseconds_a_trial": round(1000 * (last.seconds - first.seconds) / running, 1),
+        "driver_cpu_milliseconds_a_trial": round(1000 * (last.driver_seconds - first.driver_seconds) / running, 1),
+        "others_cpu_milliseconds_a_trial": round(1000 * (last.others_seconds - first.others_seconds) / running, 1),
+        "driver_mib_before": round(looks[0].driver_mib),
+        "driver_mib_at_a_quarter": round(first.driver_mib),
+        "driver_kib_left_by_a_trial": round(1024 * (last.driver_mib - first.driver_mib) / running, 1),
         "driver_mib_most": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         "cpu_cores": os.cpu_count(),
     }
 
 
-def resident_mib() -> float:
-    """Memory of this process now."""
+def look(folder: Path) -> Look:
+    """The sweep at this moment."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    mib = pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return Look(_judged(folder / "optuna.db"), time.perf_counter(), time.process_time(), _others_seconds(), mib)
+
+
+def _judged(study: Path) -> int:
+    """Complete trials of a study; 0 before it is there."""
+    try:
+        with sqlite3.connect(f"file:{study}?mode=ro", uri=True) as connection:
+            return int(connection.execute("select count(*) from trials where state = 'COMPLETE'").fetchone()[0])
+    except sqlite3.OperationalError:
+        return 0
+
+
+def _others_seconds() -> float:
+    """CPU seconds of all living descendants of this process."""
+    parents: dict[int, int] = {}
+    seconds: dict[int, float] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text().rpartition(") ")[2].split()
+        except OSError:  # it has ended
+            continue
+        number = int(entry.parent.name)
+        parents[number], seconds[number] = int(fields[1]), (int(fields[11]) + int(fields[12])) / TICKS
+    own = {os.getpid()}
+    while more := {number for number, parent in parents.items() if parent in own} - own:
+        own |= more
+    return sum(seconds[number] for number in own - {os.getpid()})
 
 
 if __name__ == "__main__":

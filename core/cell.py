@@ -168,7 +168,7 @@ def pack_of(cell: Cell) -> str:
     )
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _shape(setting: Setting) -> str:
     """The setting's part of `pack_of`; a trial asks for it once per cell."""
     packable = packable_keys(setting)

@@ -1,6 +1,6 @@
 """What dispatching asks of a ledger and of a search. The real stores answer it, and so does a simulation."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from dualpt.core.config.setting import Setting
@@ -21,12 +21,22 @@ class TrialLedger(Protocol):
     def trials(self, experiment_id: str) -> list[TrialRow]: ...
 
     def open_trial(
-        self, experiment_id: str, sweep_run: str, sweep: str, name: str, kind: Kind, setting: Setting
+        self,
+        experiment_id: str,
+        sweep_run: str,
+        sweep: str,
+        name: str,
+        kind: Kind,
+        setting: Setting,
+        *,
+        new: bool = False,
     ) -> TrialRef: ...
 
     def trial_cells(self, trial: TrialRef) -> list[CellRow]: ...
 
-    def close_trial(self, trial: TrialRef, status: Status, pruned: str | None = None) -> None: ...
+    def close_trial(
+        self, trial: TrialRef, status: Status, pruned: str | None = None, cells: Sequence[str] | None = None
+    ) -> None: ...
 
     def stop_trial(self, trial: TrialRef, by: str) -> None: ...
 

@@ -33,8 +33,12 @@ class LedgerActions:
         ledger.close_orphans(self.experiment)
         self.sweep_run = ledger.open_sweep(self.experiment, file.name)
         self._cells = FinishedCells(ledger, recorded)
-        rows = [row for row in ledger.trials(self.experiment) if row.status == "FINISHED" and not row.superseded]
+        trials = ledger.trials(self.experiment)
+        self._names = {row.ref.name for row in trials}
+        rows = [row for row in trials if row.status == "FINISHED" and not row.superseded]
         self._finished_trials = {row.ref.identity: row.ref for row in rows}
+        self._new: set[str] = set()
+        """Runs of open trials that no earlier launch has begun: all of their cells pass through here."""
 
     def open_trial(self, plan: TrialPlan, keys: Sequence[str]) -> TrialRef:
         """The trial's run: the finished one if it has all cells, else one that is opened, or opened again.
@@ -47,7 +51,13 @@ class LedgerActions:
         if ref is not None and all(key in self._cells.of(ref) for key in keys):
             return ref
         self._finished_trials.pop(identity, None)  # an extended trial has to be closed again
-        return self._ledger.open_trial(self.experiment, self.sweep_run, self._sweep, plan.name, plan.kind, plan.setting)
+        new = plan.name not in self._names
+        place = (self.experiment, self.sweep_run, self._sweep)
+        ref = self._ledger.open_trial(*place, plan.name, plan.kind, plan.setting, new=new)
+        self._names.add(plan.name)
+        if new:
+            self._new.add(ref.run_id)
+        return ref
 
     def finished_cells(self, trial: TrialRef) -> Mapping[str, CellOutcome]:
         """The finished cells recorded under a trial, by key."""
@@ -76,10 +86,17 @@ class LedgerActions:
         """Finished cells of these trials as the ledger holds them at this moment."""
         return [outcome_of(row) for trial in trials for row in self._ledger.trial_cells(trial) if row.finished]
 
-    def close_trial(self, trial: TrialRef, status: Status) -> None:
-        """Close a trial, unless it was found finished."""
-        if self._finished_trials.get(trial.identity) != trial:
-            self._ledger.close_trial(trial, status)
+    def close_trial(self, trial: TrialRef, status: Status, outcomes: Iterable[CellOutcome]) -> None:
+        """Close a trial, unless it was found finished.
+
+        Args:
+            outcomes: what became of its cells.
+        """
+        if self._finished_trials.get(trial.identity) == trial:
+            return
+        cells = [outcome.run_id for outcome in outcomes] if trial.run_id in self._new else None
+        self._ledger.close_trial(trial, status, cells=cells)
+        self._new.discard(trial.run_id)
 
     def prune_trial(self, trial: TrialRef, done: str) -> None:
         """Close a trial that the race has given up; `done` says how far it was."""

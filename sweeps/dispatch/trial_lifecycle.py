@@ -126,5 +126,5 @@ class TrialLifecycle:
         """End a trial: the ledger first, so a kill in between leaves a candidate that is merely reported again."""
         self.book.close(trial)
         self.counts.unreached += sum(map(len, trial.later)) if trial.failed else 0
-        self.ledger.close_trial(trial.ref, trial.status)
+        self.ledger.close_trial(trial.ref, trial.status, trial.outcomes.values())
         trial.feedback.finish(trial.value, trial.failure)

@@ -2,6 +2,7 @@
 
 - `candidates`: asks for, reports and takes up candidates; goes on where an earlier launch stopped.
 - `samplers`: Optuna's samplers by name. `studies`: where studies are stored, and which sweep each belongs to.
+- `study_mirror`: a study in memory, written as it changes, for the launch that uses it.
 - `study_upkeep`: a sweep's studies renamed and deleted. `removed_candidates`: one candidate taken out of a study.
 - `journals`: journal files, cut off in mid-write or sound.
 - `importance`: which parameters mattered. `trial_attributes`: names of what is kept on Optuna's trials.

@@ -73,7 +73,8 @@ class Candidates:
             UserError: the study's storage cannot be used.
         """
         self._sweep, self._search, self._base = sweep, search, sweep.base()
-        self._study, before = open_study(sweep, fingerprint(list(judged)))
+        opened = open_study(sweep, search, fingerprint(list(judged)))
+        self._study, self._write, before = opened.study, opened.write, opened.before
         self._running: dict[int, optuna.Trial] = {}
         self._exhausted = False
         self._stopped = stopped
@@ -212,6 +213,7 @@ class Candidates:
             return None
         trial.set_user_attr(IDENTITY, identity)
         trial.set_user_attr(NAME, name)
+        self._write()
         self._names.add(name)
         self._running[trial.number] = trial
         return Proposal(trial.number, name, setting, shots)

@@ -1,7 +1,7 @@
 """Optuna studies: where they are stored, and which sweep, space and judged cells each is bound to."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import optuna
@@ -15,11 +15,13 @@ from dualpt.core.errors import UserError
 from dualpt.core.files.fingerprint import fingerprint
 from dualpt.core.results import VAL_ACCURACY
 from dualpt.search_spaces.parameters import SHOTS
+from dualpt.search_spaces.search_section import Search
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.records import setting_hash
 from dualpt.sweeps.search import trial_attributes as attributes
 from dualpt.sweeps.search.journals import open_journal
 from dualpt.sweeps.search.removed_candidates import complete_removal
+from dualpt.sweeps.search.study_mirror import mirrored
 from dualpt.sweeps.stores import absolute_uri, examine_study, is_database, is_new, journal_path, masked, sqlite_path
 from dualpt.sweeps.stores.server_lock import alone_in
 from dualpt.sweeps.stores.sqlite_files import make_if_new
@@ -41,14 +43,23 @@ class StudyChange:
     """The name under which the study will be kept."""
 
 
-def open_study(sweep: LoadedSweep, judged: str) -> tuple[optuna.Study, tuple[FrozenTrial, ...]]:
+@dataclass(frozen=True)
+class OpenedStudy:
+    """A study that a launch is to propose with."""
+
+    study: optuna.Study
+    write: Callable[[], None]
+    """Writes the trial that was begun last to the storage: until then a kill leaves nothing of it."""
+    before: tuple[FrozenTrial, ...] = ()
+    """Trials of a study with the same space that was set aside: they are to be judged again."""
+
+
+def open_study(sweep: LoadedSweep, search: Search, judged: str) -> OpenedStudy:
     """Load or create the sweep's study. One with another space is set aside, as is one judged on other cells.
 
     Args:
+        search: the sweep's search section.
         judged: hash of the cells that candidates are judged on.
-
-    Returns:
-        The study, and the trials of one with the same space that was set aside: they are to be judged again.
 
     Raises:
         UserError: the storage cannot be used.
@@ -59,7 +70,7 @@ def open_study(sweep: LoadedSweep, judged: str) -> tuple[optuna.Study, tuple[Fro
     study = _load(sweep, storage)
     known = study.user_attrs
     if known and (known[attributes.SPACE], known[attributes.JUDGED]) == (space, judged):
-        return study, ()
+        return OpenedStudy(*mirrored(study, storage, search.sampler))
     before: tuple[FrozenTrial, ...] = ()
     if known:
         if known[attributes.SPACE] == space:
@@ -69,7 +80,7 @@ def open_study(sweep: LoadedSweep, judged: str) -> tuple[optuna.Study, tuple[Fro
     study.set_user_attr(attributes.SPACE, space)
     study.set_user_attr(attributes.JUDGED, judged)
     _name_metrics(study)
-    return study, before
+    return OpenedStudy(*mirrored(study, storage, search.sampler), before)
 
 
 def study_change(sweep: LoadedSweep, judged: Sequence[str]) -> StudyChange | None:

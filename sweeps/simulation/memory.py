@@ -1,7 +1,7 @@
 """A ledger and a search in memory, with the interface that the dispatcher asks for: nothing is written."""
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from dualpt.core.config.setting import Setting
 from dualpt.search_spaces.points import StartPoint
@@ -25,7 +25,15 @@ class MemoryLedger:
         return []
 
     def open_trial(
-        self, experiment_id: str, sweep_run: str, sweep: str, name: str, kind: Kind, setting: Setting
+        self,
+        experiment_id: str,
+        sweep_run: str,
+        sweep: str,
+        name: str,
+        kind: Kind,
+        setting: Setting,
+        *,
+        new: bool = False,
     ) -> TrialRef:
         """One reference per name: a candidate that is taken up again finds its cells."""
         return TrialRef(experiment_id, name, sweep, name, kind, setting="")
@@ -33,7 +41,9 @@ class MemoryLedger:
     def trial_cells(self, trial: TrialRef) -> list[CellRow]:
         return []
 
-    def close_trial(self, trial: TrialRef, status: Status, pruned: str | None = None) -> None:
+    def close_trial(
+        self, trial: TrialRef, status: Status, pruned: str | None = None, cells: Sequence[str] | None = None
+    ) -> None:
         pass
 
     def stop_trial(self, trial: TrialRef, by: str) -> None:

@@ -1,6 +1,6 @@
 """MLflow as the ledger: runs of sweeps, trials and cells. Nothing else speaks to MLflow but `dualpt.sweeps.moving`.
 
-- `ledger`: `Ledger`, what a process opens; runs of sweeps and trials.
+- `ledger`: `Ledger`, what a process opens; runs of sweeps. `trials`: runs of trials, with the means over their cells.
 - `run_marks`: what users ask of a launch, and note. `upkeep`: sweeps renamed and deleted.
 - `launches`: how sweeps were launched, on their runs. `namesakes`: trials whose name another setting takes over.
 - `cells`: runs of cells, each written once whoever writes it, its numbers apart from its files.

@@ -5,45 +5,37 @@ be called again after an outage: what the store already holds is found and compl
 """
 
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Metric, Param, Run, ViewType
+from mlflow.entities import Run, ViewType
 
-from dualpt.core.config.setting import Setting
 from dualpt.core.errors import UserError, nearest
 from dualpt.sweeps import records
-from dualpt.sweeps.ledger.attempts import LONGEST_REASON
 from dualpt.sweeps.ledger.contents import (
     LOSS,
     SETTING_FILE,
     loss_curve,
     read_setting,
     read_sweep,
-    read_trial,
-    setting_file,
     text_tags,
-    trial_tags,
 )
 from dualpt.sweeps.ledger.launch_requests import SweepSigns, requests_in
-from dualpt.sweeps.ledger.mlflow.cells import CellLedger
 from dualpt.sweeps.ledger.mlflow.client import id_of, level, patient
 from dualpt.sweeps.ledger.mlflow.errors import ArtifactsRefused
 from dualpt.sweeps.ledger.mlflow.launches import LaunchLedger
-from dualpt.sweeps.ledger.mlflow.namesakes import NamesakeLedger
 from dualpt.sweeps.ledger.mlflow.run_marks import RunMarks
+from dualpt.sweeps.ledger.mlflow.trials import TrialLedger
 from dualpt.sweeps.ledger.mlflow.upkeep import UpkeepLedger
 from dualpt.sweeps.ledger.readable import rows_of, sweep_of
-from dualpt.sweeps.ledger.reading import SweepReader, check_schema, deleted
+from dualpt.sweeps.ledger.reading import SweepReader, deleted
 from dualpt.sweeps.ledger.sql import StoredRun, is_readable_by_sql, read_deleted, read_runs
-from dualpt.sweeps.records import CellRow, Status, SweepRow, TrialRef, TrialRow, grid_metrics, latest, setting_hash
+from dualpt.sweeps.records import CellRow, SweepRow
 from dualpt.sweeps.stores import masked
 
 
-class Ledger(LaunchLedger, NamesakeLedger, RunMarks, UpkeepLedger, CellLedger, SweepReader):
+class Ledger(LaunchLedger, TrialLedger, RunMarks, UpkeepLedger, SweepReader):
     """The tracking store, opened for one process."""
 
     @patient
@@ -134,107 +126,6 @@ class Ledger(LaunchLedger, NamesakeLedger, RunMarks, UpkeepLedger, CellLedger, S
     def mark_launch(self, sweep_run: str, text: str) -> None:
         """Write who runs the sweep, and how far it is, on its run."""
         self._client.set_tag(sweep_run, records.LAUNCH_TAG, text)
-
-    @patient
-    def trials(self, experiment_id: str) -> list[TrialRow]:
-        """The trials on record, superseded ones included.
-
-        Raises:
-            UserError: they were recorded by a version with another schema.
-        """
-        runs = self._runs([experiment_id], level("trial"))
-        check_schema(runs, self.uri)
-        return list(rows_of(runs, read_trial))
-
-    @patient
-    def open_trial(
-        self, experiment_id: str, sweep_run: str, sweep: str, name: str, kind: records.Kind, setting: Setting
-    ) -> TrialRef:
-        """The run of a trial: reopened where this setting has one, else a new one that supersedes its namesakes."""
-        wanted = setting_hash(setting)
-        namesakes = self._runs([experiment_id], f"{level('trial')} and tags.`{records.TRIAL_TAG}` = '{name}'")
-        same = [run for run in namesakes if run.data.tags[records.SETTING_TAG] == wanted]
-        self._supersede(namesakes, but=same)
-        params = {key: str(value) for key, value in setting.flat().items()}
-        for run in namesakes:
-            if run.data.tags[records.SETTING_TAG] == wanted:
-                self._client.update_run(run.info.run_id, status="RUNNING")
-                for tag in (records.SUPERSEDED_TAG, records.PRUNED_TAG, records.STOPPED_TAG):
-                    if tag in run.data.tags:
-                        self._client.delete_tag(run.info.run_id, tag)
-                if len(run.data.params) < len(params) or records.ARTIFACTS_TAG in run.data.tags:  # incomplete
-                    self._describe_trial(run, params, setting)
-                return read_trial(run).ref
-        own = {records.LEVEL_TAG: "trial", records.PARENT_TAG: sweep_run}
-        trial = TrialRef(experiment_id, "", sweep, name, kind, wanted)
-        run = self._client.create_run(experiment_id, tags={**trial_tags(trial), **own}, run_name=name)
-        self._describe_trial(run, params, setting)
-        return replace(trial, run_id=id_of(run))
-
-    def _describe_trial(self, run: Run, params: Mapping[str, str], setting: Setting) -> None:
-        """Write what a trial's run holds, its parameters last: a trial that has them all is complete.
-
-        Where the artifact store has come to refuse files, the next launch that opens the trial writes its file.
-        """
-        try:
-            self._write_artifacts(run, setting_file(setting))
-        except ArtifactsRefused as error:
-            self._client.set_tag(run.info.run_id, records.ARTIFACTS_TAG, str(error)[:LONGEST_REASON])
-        else:
-            if records.ARTIFACTS_TAG in run.data.tags:
-                self._client.delete_tag(run.info.run_id, records.ARTIFACTS_TAG)
-        self._client.log_batch(run.info.run_id, params=[Param(key, value) for key, value in params.items()])
-
-    @patient
-    def close_trial(self, trial: TrialRef, status: Status, pruned: str | None = None) -> None:
-        """Write the trial's grid aggregates from its recorded cells, and end its run.
-
-        Args:
-            pruned: why a race gave it up. Its means are left out: beside those of whole trials they would mislead.
-        """
-        aggregates = grid_metrics(latest(self.trial_cells(trial)))
-        if pruned is None:
-            self.close(trial.run_id, status, aggregates)
-        else:
-            self._close_incomplete(trial, aggregates, {records.PRUNED_TAG: pruned})
-
-    @patient
-    def stop_trial(self, trial: TrialRef, by: str) -> None:
-        """End the run of a trial that a user has stopped; its means are left out, as those of one that is pruned.
-
-        Args:
-            by: who has stopped it, and when.
-        """
-        self._close_incomplete(trial, grid_metrics(latest(self.trial_cells(trial))), {records.STOPPED_TAG: by})
-
-    def _close_incomplete(self, trial: TrialRef, aggregates: Mapping[str, float], tags: Mapping[str, str]) -> None:
-        known = {name: value for name, value in aggregates.items() if not name.startswith("grid/mean/")}
-        self.close(trial.run_id, "KILLED", known, tags)
-
-    @patient
-    def mark_selected(self, experiment_id: str, name: str) -> None:
-        """Tag the trial of the best candidate, and no other."""
-        for row in self.trials(experiment_id):
-            if row.ref.name == name and not row.superseded:
-                self._client.set_tag(row.ref.run_id, records.SELECTED_TAG, "true")
-            elif row.selected:
-                self._client.delete_tag(row.ref.run_id, records.SELECTED_TAG)
-
-    @patient
-    def close(
-        self,
-        run_id: str,
-        status: Status,
-        metrics: Mapping[str, float] | None = None,
-        tags: Mapping[str, str] | None = None,
-    ) -> None:
-        """End a sweep's or trial's run."""
-        now = _now_ms()
-        for key, value in (tags or {}).items():
-            self._client.set_tag(run_id, key, value)
-        if metrics:
-            self._client.log_batch(run_id, [Metric(key, value, now, 0) for key, value in metrics.items()])
-        self._client.set_terminated(run_id, status, now)
 
     # Reading, in bulk
 
@@ -328,7 +219,3 @@ class Ledger(LaunchLedger, NamesakeLedger, RunMarks, UpkeepLedger, CellLedger, S
             return read_runs(self.uri, experiments, finished_only=finished_only, params=params)
         finished = " and attributes.status = 'FINISHED'" if finished_only else ""
         return self._runs(experiments, level("cell") + finished)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

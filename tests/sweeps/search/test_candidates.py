@@ -340,9 +340,13 @@ def test_a_storage_that_cannot_be_written_is_one_line(declare: Declare) -> None:
 def test_values_of_studies_are_named(declare: Declare) -> None:
     from dualpt.sweeps.search.studies import open_study
 
-    sweep = declare()
-    study, _ = open_study(sweep, "judged")
-    assert study.metric_names == ["val/accuracy"]
+    def names(sweep: LoadedSweep) -> list[str]:
+        assert sweep.file.search is not None
+        return open_study(sweep, sweep.file.search, "judged").study.metric_names or []
+
+    assert names(declare()) == ["val/accuracy"]
     space = {"data.shots": {"choice": [1, 4]}, "alignment.llm_weight": {"float": [1, 2]}}
-    both = declare(name="both", **{"grid.shots": [1, 4], "search.space": space})
-    assert open_study(both, "judged")[0].metric_names == ["val/accuracy", "data.shots"]
+    assert names(declare(name="both", **{"grid.shots": [1, 4], "search.space": space})) == [
+        "val/accuracy",
+        "data.shots",
+    ]

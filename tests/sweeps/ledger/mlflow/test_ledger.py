@@ -24,6 +24,7 @@ from dualpt.sweeps.ledger.attempts import CellRecord
 from dualpt.sweeps.ledger.contents import CURVE_POINTS
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.records import KeyedCell, TrialRef
+from dualpt.sweeps.stores import Collision
 from tests.sweeps.fake_runner import FakeResult, FakeRunner, fake_key
 
 SETTING = Setting().with_values({"alignment.llm_weight": 1.0})
@@ -188,6 +189,41 @@ def test_a_trial_is_closed_with_its_grid_aggregates(ledger: Ledger, client: Mlfl
     assert run.data.metrics["grid/mean/test/accuracy"] == pytest.approx(53.0)
     assert run.data.metrics["grid/cells"] == 3
     assert run.info.status == "FINISHED"
+
+
+def test_aggregates_of_named_cells_are_those_of_all(ledger: Ledger, client: MlflowClient, trial: TrialRef) -> None:
+    cells = [record(ledger, trial, keyed(seed)) for seed in (1, 2, 3)]
+    cells.append(ledger.record_failure(trial, keyed(4), "no memory"))
+    ledger.close_trial(trial, "FAILED")
+    searched = client.get_run(trial.run_id).data.metrics
+    again = open_trial(ledger, f"{trial.sweep} again")
+    ledger.close_trial(again, "FAILED", cells=cells)
+    assert client.get_run(again.run_id).data.metrics == searched
+    assert searched["grid/cells"] == 3
+
+
+def test_a_new_trial_is_looked_for_only_where_its_opening_is_repeated(
+    ledger: Ledger, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = ledger.experiment("opened once")
+    sweep = ledger.open_sweep(experiment, "opened once")
+    begin_run, searched = ledger._client.create_run, []
+
+    def answer_lost(*args: object, **kwargs: object) -> object:
+        monkeypatch.setattr(ledger._client, "create_run", begin_run)
+        begin_run(*args, **kwargs)  # type: ignore[arg-type]
+        raise Collision("the run is there, and its answer is not")
+
+    find = ledger._client.search_runs
+    monkeypatch.setattr(ledger._client, "search_runs", lambda *a, **k: searched.append(a) or find(*a, **k))
+    first = ledger.open_trial(experiment, sweep, "opened once", "trial-001", "search", SETTING, new=True)
+    assert searched == []
+    monkeypatch.setattr(ledger._client, "create_run", answer_lost)
+    second = ledger.open_trial(experiment, sweep, "opened once", "trial-002", "search", SETTING, new=True)
+    assert len(searched) == 1
+    runs = client.search_runs([experiment], f"tags.`{records.LEVEL_TAG}` = 'trial'")
+    assert {run.info.run_id for run in runs} == {first.run_id, second.run_id}
+    assert {len(run.data.params) for run in runs} == {len(SETTING.flat())}
 
 
 def test_zero_shot_cells_are_recorded_without_a_sample(ledger: Ledger, client: MlflowClient) -> None:
