@@ -1,0 +1,183 @@
+"""Thousands of cells on frozen features as a sweep, in packs against one at a time: from the start to the table.
+
+    python -m benchmarks.many_cells                   1,500 cells both ways, of three datasets
+    python -m benchmarks.many_cells --datasets 11     5,500
+
+Each way is a launch of its own in a process of its own, with Ray, two workers and MLflow on SQLite; features are stored
+before. On a machine that others use too, CPU seconds say more than wall time.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from benchmarks.machinery import REPOSITORY
+from benchmarks.ratios.packs import DRAWS, METHODS, SHOTS
+from dualpt.core.cell import Cell
+from dualpt.core.data.catalog import MINI_GRID
+from dualpt.core.running.cell_runner import CellResult, CellRunner
+from dualpt.search_spaces.sweep import LoadedSweep
+from dualpt.search_spaces.sweep_file import check_sweep
+from dualpt.sweeps.comparison.frames import read_frame
+from dualpt.sweeps.launching.before_training import draw_mini_datasets
+from dualpt.sweeps.launching.launch import default_runner, launch
+from dualpt.sweeps.ledger.opening import open_reader
+from dualpt.sweeps.planning.plan import plan_sweep
+
+if TYPE_CHECKING:
+    from dualpt.core.training.fit import Progress
+
+LOOK_SECONDS = 0.5
+WORKER = "ray::"
+"""How the command line of a Ray worker begins once it works."""
+
+
+class OneByOne(CellRunner):
+    """Fits the cells of a pack one after another."""
+
+    def run(
+        self,
+        cells: Sequence[Cell],
+        report: "Callable[[Progress], None] | None" = None,
+        checkpoint: Path | None = None,
+    ) -> list[CellResult]:
+        return [result for cell in cells for result in super(OneByOne, self).run([cell])]
+
+
+WAYS: dict[str, Callable[[], CellRunner]] = {"in packs": default_runner, "one at a time": OneByOne}
+
+
+@dataclass
+class ProcessTree:
+    """The most memory that each process below this one has held, and the CPU time it has taken; looked at in turns."""
+
+    peak_mib: dict[int, float] = field(default_factory=dict)
+    """Of workers, by process."""
+    cpu_seconds: dict[int, float] = field(default_factory=dict)
+    """Of every process below this one: workers, and what Ray runs beside them."""
+
+    def watch(self, over: threading.Event) -> None:
+        while not over.wait(LOOK_SECONDS):
+            self.look()
+
+    def look(self) -> None:
+        """Note what the processes hold and have taken now."""
+        stats = {int(entry.name): _stat(entry) for entry in Path("/proc").iterdir() if entry.name.isdigit()}
+        below = {os.getpid()}
+        while more := {pid for pid, stat in stats.items() if stat and stat[0] in below} - below:
+            below |= more
+        for pid in below - {os.getpid()}:
+            if (stat := stats[pid]) is not None:
+                self.cpu_seconds[pid] = stat[1]
+                if (peak := _peak_of_worker(pid)) is not None:
+                    self.peak_mib[pid] = peak
+
+
+def _stat(entry: Path) -> tuple[int, float] | None:
+    """Parent and CPU seconds of a process; None where it has ended."""
+    try:
+        values = (entry / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return int(values[1]), (int(values[11]) + int(values[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _peak_of_worker(pid: int) -> float | None:
+    """MiB; None for a process that is no worker, or has ended."""
+    try:
+        if not Path(f"/proc/{pid}/cmdline").read_text().startswith(WORKER):
+            return None
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), None)
+
+
+def declared(folder: Path, n_datasets: int) -> LoadedSweep:
+    """500 cells of each dataset."""
+    grid = {
+        "datasets": list(MINI_GRID[:n_datasets]),
+        "shots": list(SHOTS),
+        "seeds": list(range(1, DRAWS + 1)),
+    }
+    run = {"tracking_uri": f"sqlite:///{folder}/mlflow.db", "study_storage": f"sqlite:///{folder}/study.db"}
+    document = {"name": "many", "grid": grid, "baselines": list(METHODS), "run": run}
+    return check_sweep(document, source="benchmarks")
+
+
+def measure(way: str, n_datasets: int) -> dict[str, float]:
+    """Launch the sweep in this process, and read its table."""
+    with TemporaryDirectory(prefix="dualpt-many-") as name:
+        sweep = declared(Path(name), n_datasets)
+        tree, over = ProcessTree(), threading.Event()
+        watching = threading.Thread(target=tree.watch, args=(over,), daemon=True)
+        watching.start()
+        begun, begun_cpu = time.perf_counter(), time.process_time()
+        outcome = launch(sweep, console=Console(quiet=True), progress=False, runner=WAYS[way])
+        uri = sweep.file.run.tracking_uri
+        rows = read_frame("many", uri)
+        seconds = time.perf_counter() - begun
+        over.set()
+        watching.join()
+        reader = open_reader(uri)
+        ends = sorted(cell.recorded_ms for cell in reader.read_cells("many", ()))
+        steady = 1000 * (len(ends) - 1) / (ends[-1] - ends[0])
+        cpu = sum(tree.cpu_seconds.values()) + time.process_time() - begun_cpu
+        return {
+            "cells": outcome.trained,
+            "rows of the table": len(rows),
+            "seconds": seconds,
+            "cells a second, first to last": steady,
+            "CPU seconds": cpu,
+            "CPU ms a cell": 1000 * cpu / outcome.trained,
+            "driver MiB": _own_peak(),
+            "largest worker MiB": max(tree.peak_mib.values()),
+        }
+
+
+def _own_peak() -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.many_cells", description=__doc__)
+    parser.add_argument("--datasets", type=int, default=3, help="of the mini grid's eleven, 500 cells each")
+    parser.add_argument("--way", choices=WAYS, help="one launch in this process, as JSON")
+    words = parser.parse_args()
+    if words.way is not None:
+        print(json.dumps(measure(words.way, words.datasets)))
+        return
+    with TemporaryDirectory(prefix="dualpt-many-") as name:
+        sweep = declared(Path(name), words.datasets)
+        draw_mini_datasets(sweep, console=Console(quiet=True), progress=False)
+        CellRunner().prepare([cell for trial in plan_sweep(sweep).baselines for cell in trial.cells])
+    measured = {way: _launched(way, words.datasets) for way in WAYS}
+    print(f"| | {' | '.join(measured)} |\n|---|{'---|' * len(measured)}")
+    for figure in measured["in packs"]:
+        print(f"| {figure} | {' | '.join(f'{figures[figure]:,.4g}' for figures in measured.values())} |")
+
+
+def _launched(way: str, n_datasets: int) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.many_cells", "--way", way, "--datasets", str(n_datasets)]
+    paths = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": paths}, text=True
+    )
+    measured: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return measured
+
+
+if __name__ == "__main__":
+    main()
