@@ -188,12 +188,12 @@ def test_a_report_has_them_in_tables_and_curves_but_not_in_statistics(output: Pa
     folder = tmp_path / "page"
     folder.mkdir()
     both = pd.concat([frame(trial=trial, reused_from=None, run_id=trial) for trial in ("coop", "plot", "kgcoop")])
-    (results,) = results_of("s", both, lambda runs: {run: () for run in runs}, folder, [output])
+    (results,) = results_of("s", both, lambda runs: dict.fromkeys(runs, ()), folder, [output])
     rows = [row[0].shown for table in results.tables for row in table.rows]
     assert rows.count("CoOp (imported)") == len(results.tables) == 2
     assert not any("imported" in row[0].shown for table in results.statistics for row in table.rows)
     assert results.statistics
     with pytest.raises(UserError, match="no result fits these cells; shots found: 16; wanted: 4"):
         results_of(
-            "s", frame(shots=4, reused_from=None, run_id="r"), lambda runs: {run: () for run in runs}, folder, [output]
+            "s", frame(shots=4, reused_from=None, run_id="r"), lambda runs: dict.fromkeys(runs, ()), folder, [output]
         )
