@@ -1,5 +1,6 @@
 """What the commands share: the console, and options that mean the same everywhere. Loads nothing heavy."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -31,6 +32,13 @@ SettingValues = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+Import = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--imported",
+        help="Set results of other tools beside ours: an output folder of CoOp's code with its log.txt, or a .csv.",
+    ),
+]
 DEFAULT_STUDY = "sqlite:///optuna.db"
 Store = Annotated[
     str, typer.Option("--store", envvar="MLFLOW_TRACKING_URI", help="MLflow tracking store.", show_default=True)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from dualpt.sweeps.commands.completing import recorded_sweeps
-from dualpt.sweeps.commands.options import DEFAULT_STORE, DEFAULT_STUDY, Json, Store, Study, new_app, out
+from dualpt.sweeps.commands.options import DEFAULT_STORE, DEFAULT_STUDY, Import, Json, Store, Study, new_app, out
 
 app = new_app()
 
@@ -19,6 +19,7 @@ def report(
     file: Annotated[
         Path | None, typer.Option("--out", help="The HTML file; outputs/NAME-report.html by default.")
     ] = None,
+    imported: Import = None,
     log: Annotated[bool, typer.Option(help="Log it, with tables and figures, to the sweep's run in MLflow.")] = True,
     store: Store = DEFAULT_STORE,
     study: Study = DEFAULT_STUDY,
@@ -26,7 +27,7 @@ def report(
     """Write one self-contained HTML page: results, search, settings, coverage, cost, provenance, every cell."""
     from dualpt.sweeps.report.report import report_sweep
 
-    report_sweep(out, name, store=store, study=study, out=file, log=log)
+    report_sweep(out, name, store=store, study=study, out=file, log=log, imported=imported or ())
 
 
 @app.command(

@@ -7,7 +7,7 @@ import typer
 
 from dualpt.core.errors import UserError
 from dualpt.sweeps.commands.completing import figures, recorded_sweeps
-from dualpt.sweeps.commands.options import DEFAULT_STORE, DEFAULT_STUDY, Json, Store, Study, new_app, out
+from dualpt.sweeps.commands.options import DEFAULT_STORE, DEFAULT_STUDY, Import, Json, Store, Study, new_app, out
 from dualpt.sweeps.outputs import form_of
 
 app = new_app()
@@ -45,12 +45,7 @@ def compare(
     published: Annotated[
         bool, typer.Option("--published", help="Set published rows beside ours: real grid, CLIP ViT-B/16.")
     ] = False,
-    imported: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Set results of other tools beside ours: an output folder of CoOp's code with its log.txt, or a .csv."
-        ),
-    ] = None,
+    imported: Import = None,
     oracle: Annotated[
         bool, typer.Option("--oracle", help="Add what each search would have given had it selected on test.")
     ] = False,
@@ -131,6 +126,7 @@ def figure(
     protocol: Annotated[str | None, typer.Option(help="Needed where a sweep holds cells of several.")] = None,
     common: Common = False,
     mix_selections: MixSelections = False,
+    imported: Import = None,
     form: Annotated[str | None, typer.Option("--format", help="png, pdf or svg; by the file's name.")] = None,
     store: Store = DEFAULT_STORE,
     study: Study = DEFAULT_STUDY,
@@ -148,6 +144,7 @@ def figure(
         protocol=protocol,
         common=common,
         mix_selections=mix_selections,
+        imported=imported or (),
         form=form,
         store=store,
         study=study,

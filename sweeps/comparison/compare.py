@@ -75,6 +75,7 @@ def compare_sweeps(
         name: read_frame(name, store, BACKBONE_PARAMS if published or imported else ()) for name in dict.fromkeys(names)
     }
     selection = select(frames, protocol=protocol, common=common, mix_selections=mix_selections)
+    beside = imported_for(selection, imported) if imported else NOTHING_IMPORTED
     tables = comparison_tables(
         selection,
         shots=shots,
@@ -82,7 +83,7 @@ def compare_sweeps(
         metric=metric,
         baseline=baseline,
         published=published_for(selection) if published else (),
-        imported=imported_for(selection, imported) if imported else NOTHING_IMPORTED,
+        imported=beside,
     )
     if oracle:
         tables.append(_oracle(frames, metric or own_metric(selection.protocol), selection.protocol))
@@ -92,7 +93,8 @@ def compare_sweeps(
 
         check_path(figure, "--figure")
         shown = metric or own_metric(selection.protocol)
-        save(few_shot_curves(selection.cells, selection.grid, metric=shown), figure, "--figure")
+        drawn = few_shot_curves(selection.cells, selection.grid, metric=shown, imported=beside)
+        save(drawn, figure, "--figure")
     show_tables(console, tables, form=form, output=output)
     if figure is not None:
         console.print(f"  figure: {figure}", highlight=False, markup=False)

@@ -14,7 +14,9 @@ from dualpt.sweeps.comparison.compare import check_metric, own_metric
 from dualpt.sweeps.comparison.figures import curves, methods, search, training
 from dualpt.sweeps.comparison.figures.style import check_path, leading, save
 from dualpt.sweeps.comparison.frames import finished_shots, read_frame
+from dualpt.sweeps.comparison.imported.import_beside import NOTHING_IMPORTED, Imported, imported_for
 from dualpt.sweeps.comparison.labels import AVERAGE
+from dualpt.sweeps.comparison.published import BACKBONE_PARAMS
 from dualpt.sweeps.comparison.selection import Selection, select
 from dualpt.sweeps.comparison.statistics import rank_methods
 from dualpt.sweeps.comparison.tables.by_dataset import comparison
@@ -44,6 +46,7 @@ def draw(
     protocol: str | None = None,
     common: bool = False,
     mix_selections: bool = False,
+    imported: Sequence[Path] = (),
     form: str | None = None,
     store: str,
     study: str,
@@ -63,6 +66,7 @@ def draw(
         common=common,
         mix_selections=mix_selections,
         metric=metric,
+        imported=imported,
         store=store,
         study=study,
     )
@@ -79,10 +83,14 @@ def drawn(
     common: bool = False,
     mix_selections: bool = False,
     metric: str | None = None,
+    imported: Sequence[Path] = (),
     store: str,
     study: str,
 ) -> "Figure":
     """A figure of recorded sweeps.
+
+    Args:
+        imported: files and folders of other tools, whose results curves show, too (`imported_for`).
 
     Raises:
         UserError: an unknown kind, metric, store or sweep, several sweeps where one is shown, a metric where the kind
@@ -90,6 +98,8 @@ def drawn(
     """
     _check_kind(kind)
     check_metric_of(kind, metric)
+    if imported and kind != "curves":
+        raise UserError(f"--imported: only curves show results of other tools, and '{kind}' is of ours alone")
     if kind in ONE_SWEEP and len(names) > 1:
         raise UserError(f"'{kind}' shows one sweep; name one of {', '.join(names)}")
     if kind == "importance":
@@ -97,10 +107,13 @@ def drawn(
     if kind in ("parallel", "slices"):
         candidates = candidates_frame(read_frame(names[0], store, None), searched_by_log(names[0], store))
         return (search.parallel_coordinates if kind == "parallel" else search.slices)(candidates)
-    frames = {name: read_frame(name, store) for name in dict.fromkeys(names)}
+    params = BACKBONE_PARAMS if imported else ()
+    frames = {name: read_frame(name, store, params) for name in dict.fromkeys(names)}
     selection = select(frames, protocol=protocol, common=common, mix_selections=mix_selections)
     if kind == "training":
         return training_figure(selection, open_reader(store).loss_curves, shots)
+    if imported:
+        return curves_figure(selection, shots, metric, imported_for(selection, imported))
     return COMPARISONS[kind](selection, shots, metric)
 
 
@@ -134,11 +147,14 @@ def _shots_of(selection: Selection, shots: int | None, metric: str) -> int:
     return chosen
 
 
-def _curves(selection: Selection, shots: int | None, metric: str | None) -> "Figure":
+def curves_figure(
+    selection: Selection, shots: int | None, metric: str | None, imported: Imported = NOTHING_IMPORTED
+) -> "Figure":
+    """Few-shot curves, with those of other tools."""
     if shots is not None:
         raise UserError("--shots: curves show every number of shots; remove it")
     shown = metric or own_metric(selection.protocol)
-    return curves.few_shot_curves(selection.cells, selection.grid, metric=shown)
+    return curves.few_shot_curves(selection.cells, selection.grid, metric=shown, imported=imported)
 
 
 def _scatter(selection: Selection, shots: int | None, metric: str | None) -> "Figure":
@@ -201,7 +217,7 @@ def _importance(name: str, study: str) -> "Figure":
 
 
 COMPARISONS: dict[str, Callable[[Selection, int | None, str | None], "Figure"]] = {
-    "curves": _curves,
+    "curves": curves_figure,
     "scatter": _scatter,
     "radar": _radar,
     "pareto": _pareto,

@@ -18,6 +18,7 @@ from dualpt.core.errors import UserError
 from dualpt.core.results import COMPARED_METRICS, measure_of
 from dualpt.sweeps.comparison.frames import cells_frame, open_ledger
 from dualpt.sweeps.comparison.labels import column_title, method_title
+from dualpt.sweeps.comparison.published import BACKBONE_PARAMS
 from dualpt.sweeps.comparison.selection_basis import SelectionBasis, selection_basis
 from dualpt.sweeps.console import readable_seconds
 from dualpt.sweeps.ledger.notes import notes_on
@@ -50,12 +51,15 @@ class Card:
     fault: bool = False
 
 
-def report_sweep(console: Console, name: str, *, store: str, study: str, out: Path | None, log: bool) -> Path:
+def report_sweep(
+    console: Console, name: str, *, store: str, study: str, out: Path | None, log: bool, imported: Sequence[Path] = ()
+) -> Path:
     """Write a sweep's report.
 
     Args:
         study: storage of the search's study, whose importances are shown.
         out: the HTML file; None is `outputs/<name>-report.html`.
+        imported: files and folders of other tools, whose results tables and curves show (`imported_for`).
         log: whether the page, its tables and figures become artifacts of the sweep's run.
 
     Returns:
@@ -76,7 +80,7 @@ def report_sweep(console: Console, name: str, *, store: str, study: str, out: Pa
         folder = Path(temporary)
         page = folder / PAGE
         notes = notes_on(reader, reader.named_experiment(name), sweep, rows)
-        page.write_text(render(rows, sweep, reader.loss_curves, study, folder, notes), encoding="utf-8")
+        page.write_text(render(rows, sweep, reader.loss_curves, study, folder, notes, imported), encoding="utf-8")
         try:
             shutil.copyfile(page, path)
         except OSError as error:
@@ -99,6 +103,7 @@ def render(
     study: str,
     folder: Path,
     notes: Mapping[str, str],
+    imported: Sequence[Path] = (),
 ) -> str:
     """The page as HTML; tables and figures also go to `folder` as files.
 
@@ -106,10 +111,12 @@ def render(
         loss_curves: reads those of runs (`SweepReader.loss_curves`).
         study: for the importances of searched parameters.
         notes: what users have noted (`dualpt.sweeps.ledger.notes`).
+        imported: as of `report_sweep`.
     """
     missing = missing_cells(sweep.declared, rows)
+    params = BACKBONE_PARAMS if imported else ()
     frame = cells_frame(
-        sweep.name, rows, missing, data_notes=sweep.data_notes, search=sweep.search, status=sweep.status
+        sweep.name, rows, missing, params, data_notes=sweep.data_notes, search=sweep.search, status=sweep.status
     )
     here = Path(__file__).parent
     environment = jinja2.Environment(
@@ -136,7 +143,7 @@ def render(
         cards=_cards(totals, sweep, basis),
         unfinished=_unfinished(totals, sweep),
         sections=list(sections.items()),
-        results=results_of(sweep.name, frame, loss_curves, folder),
+        results=results_of(sweep.name, frame, loss_curves, folder, imported),
         candidates=candidates,
         search_figures=figures,
         no_figures=why,

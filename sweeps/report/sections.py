@@ -12,6 +12,7 @@ from dualpt.core.errors import UserError
 from dualpt.sweeps.comparison.compare import comparison_tables, own_metric, rendered
 from dualpt.sweeps.comparison.formats.documents import AnyTable
 from dualpt.sweeps.comparison.frames import cells_frame
+from dualpt.sweeps.comparison.imported.import_beside import NOTHING_IMPORTED, Imported, imported_for
 from dualpt.sweeps.comparison.labels import AVERAGE, method_title
 from dualpt.sweeps.comparison.plain import PlainTable
 from dualpt.sweeps.comparison.selection import Selection, select
@@ -63,17 +64,24 @@ class Results:
     """Why there are none."""
 
 
-def results_of(name: str, frame: pd.DataFrame, loss_curves: "LossCurves", folder: Path) -> list[Results]:
+def results_of(
+    name: str, frame: pd.DataFrame, loss_curves: "LossCurves", folder: Path, imported: Sequence[Path] = ()
+) -> list[Results]:
     """Tables and figures of each protocol; the same go to `folder` as files.
 
     Args:
-        frame: all shown cells of the sweep.
+        frame: all shown cells of the sweep; with `published.BACKBONE_PARAMS` where anything is imported.
+        imported: files and folders of other tools.
+
+    Raises:
+        UserError: none of their results fits the cells of any protocol.
     """
-    found = []
+    found, misfits = [], list[UserError]()
     for protocol in sorted(set(frame["protocol"])):
         try:
             selection = select({name: frame}, protocol=protocol)
-            tables, without = _tables(selection)
+            beside = _imported_for(selection, imported, misfits)
+            tables, without = _tables(selection, beside)
         except UserError as error:
             found.append(Results(protocol, absent=str(error)))
             continue
@@ -87,21 +95,33 @@ def results_of(name: str, frame: pd.DataFrame, loss_curves: "LossCurves", folder
                 tables=[page_table(table) for table in reversed(accuracies)],
                 statistics=[page_table(table) for table in others],
                 no_statistics=without,
-                figures=[*_figures(selection, folder), *_training(selection, loss_curves, folder)],
+                figures=[*_figures(selection, folder, beside), *_training(selection, loss_curves, folder)],
             )
         )
+    if misfits and len(misfits) == len(found):
+        raise misfits[0]
     return found
 
 
-def _tables(selection: Selection) -> tuple[list[AnyTable], str]:
+def _imported_for(selection: Selection, paths: Sequence[Path], misfits: list[UserError]) -> Imported:
+    """What fits the cells; nothing, and a misfit more, where other protocols may be meant."""
+    try:
+        return imported_for(selection, paths) if paths else NOTHING_IMPORTED
+    except UserError as error:
+        misfits.append(error)
+        return NOTHING_IMPORTED
+
+
+def _tables(selection: Selection, imported: Imported) -> tuple[list[AnyTable], str]:
     """Tables, with statistics against the baseline where its cells are whole; else the reason why there are none."""
     if BASELINE not in set(selection.cells["trial"]):
         reason = f"no statistics: the sweep has no {method_title(BASELINE)} to hold methods against"
-        return comparison_tables(selection, all_shots=True), reason
+        return comparison_tables(selection, all_shots=True, imported=imported), reason
     try:
-        return comparison_tables(selection, all_shots=True, baseline=BASELINE), ""
+        return comparison_tables(selection, all_shots=True, baseline=BASELINE, imported=imported), ""
     except UserError as error:
-        return comparison_tables(selection, all_shots=True), f"no statistics: {str(error).removeprefix('--baseline: ')}"
+        without = f"no statistics: {str(error).removeprefix('--baseline: ')}"
+        return comparison_tables(selection, all_shots=True, imported=imported), without
 
 
 def page_table(table: AnyTable) -> Table:
@@ -134,14 +154,18 @@ def _sortable(text: str) -> Text:
         return word(text)
 
 
-def _figures(selection: Selection, folder: Path) -> list[Figure]:
+def _figures(selection: Selection, folder: Path, imported: Imported) -> list[Figure]:
     """The figures of `dualpt figure` that these cells allow; SVG for the page, PDF beside it."""
-    from dualpt.sweeps.comparison.draw import COMPARISONS
+    from dualpt.sweeps.comparison.draw import COMPARISONS, curves_figure
 
     drawn = []
     for kind, alternative in ALTERNATIVES.items():
         try:
-            figure = COMPARISONS[kind](selection, None, None)
+            figure = (
+                curves_figure(selection, None, None, imported)
+                if kind == "curves"
+                else COMPARISONS[kind](selection, None, None)
+            )
         except (
             UserError
         ):  # each kind needs its own protocol, numbers of shots or methods: those that do not fit are absent

@@ -18,6 +18,7 @@ from dualpt.sweeps.comparison.figures.style import (
     panels,
 )
 from dualpt.sweeps.comparison.frames import finished_shots
+from dualpt.sweeps.comparison.imported.import_beside import NOTHING_IMPORTED, Imported, with_imported
 from dualpt.sweeps.comparison.labels import AVERAGE
 from dualpt.sweeps.comparison.tables.by_dataset import comparison
 from dualpt.sweeps.comparison.tables.table import ComparisonTable, Entry
@@ -33,12 +34,15 @@ BEST_OF_GROUP = 2
 """Methods of each group that a dataset's panel shows, where methods are many."""
 
 
-def few_shot_curves(cells: pd.DataFrame, grid: Grid, *, metric: str) -> "Figure":
+def few_shot_curves(cells: pd.DataFrame, grid: Grid, *, metric: str, imported: Imported = NOTHING_IMPORTED) -> "Figure":
     """Draw a metric against the shots that have results.
 
     Bars span one standard deviation over seeds. Zero-shot methods are level lines, since they see no sample. Where
     methods are many, their averages are in a panel for each group, before the others' in grey, and datasets show the
     best of each group.
+
+    Args:
+        imported: results of other tools, whose curves are called so.
 
     Raises:
         UserError: no finished cell of a trained method.
@@ -47,6 +51,7 @@ def few_shot_curves(cells: pd.DataFrame, grid: Grid, *, metric: str) -> "Figure"
     if not shots:
         raise UserError(f"no trained method has a finished {metric}, and zero-shot ones have no curve")
     tables = {k: comparison(cells, grid, shots=k, metric=metric) for k in shots}
+    tables = with_imported(imported, tables, grid.datasets)
     last = tables[shots[-1]]
     means = last.means(AVERAGE)
     lower_is_better = last.measure.lower_is_better

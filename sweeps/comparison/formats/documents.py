@@ -37,7 +37,8 @@ def to_frame(table: ComparisonTable) -> pd.DataFrame:
         }
         for (method, column), entry in table.entries.items()
     ]
-    return pd.DataFrame(rows).astype({"place": "Int64"})
+    # Differences to the only method there is have no rows.
+    return pd.DataFrame(rows).astype({"place": "Int64"}) if rows else pd.DataFrame()
 
 
 def to_csv(tables: Sequence[AnyTable]) -> str:

@@ -1,7 +1,7 @@
 """Imported results as rows of a table, where protocol, shots, datasets and backbone agree with those of its cells."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 
@@ -17,7 +17,7 @@ from dualpt.sweeps.comparison.labels import AVERAGE
 from dualpt.sweeps.comparison.published import BACKBONE_NAME, same_family
 from dualpt.sweeps.comparison.selection import Selection
 from dualpt.sweeps.comparison.tables.averages import MEAN_OF_H
-from dualpt.sweeps.comparison.tables.table import ComparisonTable, Entry
+from dualpt.sweeps.comparison.tables.table import ComparisonTable, Entry, joined
 
 ON_TRUST = (
     "imported rows: mean ± standard deviation over their own seeds; images and weights are not checked, so these rows "
@@ -218,6 +218,16 @@ def imported_rows(
         imported=frozenset(shown),
         remarks=imported.remarks if shown else (),
     )
+
+
+def with_imported(
+    imported: Imported, tables: Mapping[int, ComparisonTable], datasets: Sequence[str]
+) -> dict[int, ComparisonTable]:
+    """Tables by dataset, by their shots, all with the same imported methods: those with a result at any of them."""
+    rows = {k: imported_rows(imported, table, datasets=datasets, shots=k) for k, table in tables.items()}
+    methods = tuple(dict.fromkeys(method for found in rows.values() for method in found.methods))
+    everywhere = {k: replace(found, methods=methods, imported=frozenset(methods)) for k, found in rows.items()}
+    return {k: joined(table, everywhere[k]) for k, table in tables.items()}
 
 
 def _value(

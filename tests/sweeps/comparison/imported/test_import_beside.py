@@ -12,12 +12,14 @@ from dualpt.core.errors import UserError
 from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, TEST_ACCURACY, harmonic_mean
 from dualpt.sweeps.comparison import compare as comparing
 from dualpt.sweeps.comparison.compare import comparison_tables
+from dualpt.sweeps.comparison.draw import curves_figure, drawn
 from dualpt.sweeps.comparison.imported.import_beside import imported_for
 from dualpt.sweeps.comparison.labels import AVERAGE
 from dualpt.sweeps.comparison.published import BACKBONE_NAME, BACKBONE_WEIGHTS
 from dualpt.sweeps.comparison.selection import Selection, select
 from dualpt.sweeps.comparison.tables.averages import MEAN_OF_H
 from dualpt.sweeps.comparison.tables.table import ComparisonTable
+from dualpt.sweeps.report.sections import results_of
 from tests.sweeps.comparison.imported.output_folder import write_log
 
 GRID = ("EuroSAT", "DescribableTextures")
@@ -157,3 +159,41 @@ def test_the_command_writes_them_as_imported(
         ("MaPLe (imported)", "True", "False"),
         ("CoOp", "False", "False"),
     }
+
+
+def test_curves_are_drawn_beside_ours_and_called_imported(output: Path) -> None:
+    write_log(output, 75.0, trainer="MaPLe", shots=4, dataset="EuroSAT")
+    write_log(output, 55.0, trainer="MaPLe", shots=4, dataset="DescribableTextures")
+    selection = select({"s": pd.concat([frame(), frame(shots=4)])})
+    figure = curves_figure(selection, None, None, imported_for(selection, [output]))
+    lines = {
+        (axis.get_title(), container.get_label()): container.lines[0].get_xydata().tolist()
+        for axis in figure.axes
+        for container in axis.containers
+    }
+    assert lines["EuroSAT", "CoOp (imported)"] == [[16, 82.0]]
+    assert lines["EuroSAT", "MaPLe (imported)"] == [[4, 75.0], [16, 91.0]]
+    assert lines["Average", "MaPLe (imported)"] == [[4, 65.0]]
+    assert lines["EuroSAT", "CoOp"] == [[4, 70.0], [16, 70.0]]
+    own = {label for (_, label) in lines if "imported" not in label}
+    assert own == {"CoOp"}
+
+
+def test_no_figure_but_curves_takes_them(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--imported: only curves show results of other tools, and 'ranks' is of ours"):
+        drawn("ranks", ["s"], imported=[tmp_path], store=f"sqlite:///{tmp_path}/none.db", study="")
+
+
+def test_a_report_has_them_in_tables_and_curves_but_not_in_statistics(output: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "page"
+    folder.mkdir()
+    both = pd.concat([frame(trial=trial, reused_from=None, run_id=trial) for trial in ("coop", "plot", "kgcoop")])
+    (results,) = results_of("s", both, lambda runs: dict.fromkeys(runs, ()), folder, [output])
+    rows = [row[0].shown for table in results.tables for row in table.rows]
+    assert rows.count("CoOp (imported)") == len(results.tables) == 2
+    assert not any("imported" in row[0].shown for table in results.statistics for row in table.rows)
+    assert results.statistics
+    with pytest.raises(UserError, match="no result fits these cells; shots found: 16; wanted: 4"):
+        results_of(
+            "s", frame(shots=4, reused_from=None, run_id="r"), lambda runs: dict.fromkeys(runs, ()), folder, [output]
+        )
