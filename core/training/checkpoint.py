@@ -9,7 +9,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 from torch import Tensor
@@ -19,12 +18,13 @@ from dualpt.core.errors import UserError
 from dualpt.core.files.tensor_file import read_tensors, tensor_bytes, write_tensors
 from dualpt.core.prompts.encoder import without_stop
 from dualpt.core.recipes import LETTERS_NUMERICS, NUMERICS_VERSION
-from dualpt.core.training.arguments import TrainingData
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+from dualpt.core.training.alignment import LlmAlignment, LocalScorer
+from dualpt.core.training.arguments import LossWeights, PromptOptions, TrainingData
+from dualpt.core.training.optim import SGDOptions
 
 logger = logging.getLogger(__name__)
+
+Options = PromptOptions | LossWeights | LlmAlignment | LocalScorer | SGDOptions
 
 ADDED_LATER: dict[str, object] = {"global_weight": 1.0}
 """Knobs without a default that came after the first checkpoints were written, and what every replica then had."""
@@ -91,9 +91,7 @@ class Checkpoint:
         return None
 
 
-def run_fingerprint(
-    data: TrainingData, options: "Sequence[DataclassInstance]", period: int, **arguments: object
-) -> str:
+def run_fingerprint(data: TrainingData, options: Sequence[Options], period: int, **arguments: object) -> str:
     """Hash of what a run is asked for.
 
     Features of images are left out: a checkpoint's path stands for those.
@@ -108,7 +106,7 @@ def run_fingerprint(
     return fingerprint_of({**of_data, **arguments, **knobs_of(options)})
 
 
-def knobs_of(options: "Sequence[DataclassInstance]") -> dict[str, object]:
+def knobs_of(options: Sequence[Options]) -> dict[str, object]:
     """The fields of options by their names.
 
     One that has a default came after the first checkpoints were written: it counts where it is set to something else,
