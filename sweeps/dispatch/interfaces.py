@@ -30,6 +30,7 @@ class TrialLedger(Protocol):
         setting: Setting,
         *,
         new: bool = False,
+        number: int | None = None,
     ) -> TrialRef: ...
 
     def trial_cells(self, trial: TrialRef) -> list[CellRow]: ...

@@ -53,7 +53,7 @@ class LedgerActions:
         self._finished_trials.pop(identity, None)  # an extended trial has to be closed again
         new = plan.name not in self._names
         place = (self.experiment, self.sweep_run, self._sweep)
-        ref = self._ledger.open_trial(*place, plan.name, plan.kind, plan.setting, new=new)
+        ref = self._ledger.open_trial(*place, plan.name, plan.kind, plan.setting, new=new, number=plan.number)
         self._names.add(plan.name)
         if new:
             self._new.add(ref.run_id)

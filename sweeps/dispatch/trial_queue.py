@@ -54,7 +54,7 @@ class TrialQueue:
             proposal = self._search.ask()
             if proposal is not None:
                 cells = judged_cells(self._sweep, proposal.setting, proposal.shots)
-                plan = TrialPlan(proposal.name, "search", proposal.setting, cells)
+                plan = TrialPlan(proposal.name, "search", proposal.setting, cells, proposal.number)
                 return plan, CandidateFeedback(proposal, self._search)
         if searching:
             return None

@@ -29,6 +29,8 @@ class TrialPlan:
     kind: Kind
     setting: Setting
     cells: tuple[Cell, ...]
+    number: int | None = None
+    """Optuna's of a candidate; None of all others."""
 
     @property
     def identity(self) -> Identity:

@@ -34,6 +34,7 @@ class MemoryLedger:
         setting: Setting,
         *,
         new: bool = False,
+        number: int | None = None,
     ) -> TrialRef:
         """One reference per name: a candidate that is taken up again finds its cells."""
         return TrialRef(experiment_id, name, sweep, name, kind, setting="")

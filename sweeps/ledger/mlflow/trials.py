@@ -45,12 +45,15 @@ class TrialLedger(NamesakeLedger, CellLedger):
         setting: Setting,
         *,
         new: bool = False,
+        number: int | None = None,
     ) -> TrialRef:
         """The run of a trial: reopened where this setting has one, else a new one that supersedes its namesakes.
 
         Args:
             new: whether the name is known to be new here: then nothing is looked for, unless the call is repeated.
+            number: Optuna's, of a candidate.
         """
+        numbered = {} if number is None else {records.NUMBER_TAG: str(number)}
         tries = itertools.count()
 
         def attempt() -> TrialRef:
@@ -58,11 +61,13 @@ class TrialLedger(NamesakeLedger, CellLedger):
                 known = f"{level('trial')} and tags.`{records.TRIAL_TAG}` = '{name}'"
                 namesakes = [] if new and not next(tries) else self._runs([experiment_id], known)
                 trial = TrialRef(experiment_id, "", sweep, name, kind, setting_hash(setting))
-                return self._open_trial(trial, sweep_run, setting, namesakes)
+                return self._open_trial(trial, {records.PARENT_TAG: sweep_run, **numbered}, setting, namesakes)
 
         return self._retrying(attempt)
 
-    def _open_trial(self, trial: TrialRef, sweep_run: str, setting: Setting, namesakes: Sequence[Run]) -> TrialRef:
+    def _open_trial(
+        self, trial: TrialRef, tags: Mapping[str, str], setting: Setting, namesakes: Sequence[Run]
+    ) -> TrialRef:
         same = [run for run in namesakes if run.data.tags[records.SETTING_TAG] == trial.setting]
         self._supersede(namesakes, but=same)
         params = {key: str(value) for key, value in setting.flat().items()}
@@ -72,10 +77,13 @@ class TrialLedger(NamesakeLedger, CellLedger):
                 for tag in (records.SUPERSEDED_TAG, records.PRUNED_TAG, records.STOPPED_TAG):
                     if tag in run.data.tags:
                         self._client.delete_tag(run.info.run_id, tag)
+                for tag, value in tags.items():
+                    if run.data.tags.get(tag) != value:
+                        self._client.set_tag(run.info.run_id, tag, value)
                 if len(run.data.params) < len(params) or records.ARTIFACTS_TAG in run.data.tags:  # incomplete
                     self._describe_trial(run, params, setting)
                 return read_trial(run).ref
-        own = {records.LEVEL_TAG: "trial", records.PARENT_TAG: sweep_run}
+        own = {records.LEVEL_TAG: "trial", **tags}
         run = self._client.create_run(trial.experiment_id, tags={**trial_tags(trial), **own}, run_name=trial.name)
         self._describe_trial(run, params, setting)
         return replace(trial, run_id=id_of(run))

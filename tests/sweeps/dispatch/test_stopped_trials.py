@@ -129,3 +129,23 @@ def test_a_trial_that_has_not_begun_is_stopped_before_its_first_cell(declare: De
         assert {row.trial for row in shown(sweep)} == {"zero-shot"}
     else:
         assert said == "no-such has finished or has not begun: there is nothing to stop"
+
+
+def test_the_run_in_mlflow_says_which_of_optunas_trials_it_is(declare: Declare, log: Path) -> None:
+    """Also where it was stopped, and proposed again under another number."""
+    sweep = declare(**SMALL)
+    dispatcher = open_dispatcher(sweep)
+    dispatcher.workers = 9
+    train_until(dispatcher, sweep.file.run.tracking_uri, log, "trial-001", 1)
+    dispatcher.stop("trial-001", "ada")
+    finish(dispatcher, sweep, log)
+    Ledger(sweep.file.run.tracking_uri).restart_trial(trial_row(declare, "trial-001").ref.run_id)
+    train_here(declare(**SMALL), log)
+    study = optuna.load_study(study_name="small", storage=sweep.file.run.study_storage)
+    last = {trial.user_attrs["name"]: trial.number for trial in study.trials if "name" in trial.user_attrs}
+    assert last == {"trial-001": 2, "trial-002": 1}
+    with Ledger(sweep.file.run.tracking_uri).calls() as client:
+        said = {name: client.get_run(trial_row(declare, name).ref.run_id).data for name in (*last, "coop")}
+    numbers = {name: data.tags.get("dualpt.optuna_trial") for name, data in said.items()}
+    assert numbers == {"trial-001": "2", "trial-002": "1", "coop": None}
+    assert said["trial-001"].tags["mlflow.runName"] == "trial-001"
