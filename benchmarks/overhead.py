@@ -69,8 +69,8 @@ def measure(folder: Path, trials: int, sampler: str) -> dict[str, object]:
     started = time.perf_counter()
 
     def watch() -> None:
-        while not over.wait(LOOK_SECONDS) and looks[-1].judged < trials:
-            looks.append(look(folder))
+        while not over.wait(LOOK_SECONDS) and (found := look(folder)).judged < trials:
+            looks.append(found)  # none after the last trial: workers end then, and the closing table is read
 
     watching = threading.Thread(target=watch, daemon=True)
     watching.start()
