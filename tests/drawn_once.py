@@ -11,6 +11,9 @@ import pytest
 from dualpt.core.mini import grid
 from dualpt.core.mini.datasets import RECIPES, folder_name
 
+DRAW = grid._draw_datasets
+"""As the package draws."""
+
 
 @contextmanager
 def drawn_once(shared: Path) -> Iterator[None]:
@@ -19,11 +22,10 @@ def drawn_once(shared: Path) -> Iterator[None]:
     Args:
         shared: a data root; several processes may share it.
     """
-    draw = grid._draw_datasets
 
     def copied(root: Path, datasets: Sequence[str], progress: grid.Progress | None) -> None:
         if root == shared:
-            draw(root, datasets, progress)
+            DRAW(root, datasets, progress)
             return
         grid.ensure_mini_grid(shared, datasets)
         n_classes = sum(RECIPES[dataset].n_classes for dataset in datasets)

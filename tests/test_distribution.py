@@ -7,6 +7,7 @@ import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
@@ -85,3 +86,11 @@ def test_releases_of_mlflow_that_open_no_database_are_excluded() -> None:
     """They import a pool that SQLAlchemy 2.1 has removed."""
     (mlflow,) = (wanted for wanted in map(Requirement, PYPROJECT["dependencies"]) if wanted.name == "mlflow")
     assert [version for version in ("3.5.0", "3.8.1", "3.9.0") if version in mlflow.specifier] == ["3.9.0"]
+
+
+@pytest.mark.xdist_group("ray")
+def test_a_group_of_tests_is_kept_in_one_process(request: pytest.FixtureRequest) -> None:
+    """Those of this one share a Ray, which takes seconds to start and half of the machine."""
+    if not getattr(request.config.option, "loadgroup", False):
+        pytest.skip("not under `--dist loadgroup`")
+    assert request.node.nodeid.endswith("@ray")

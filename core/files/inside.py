@@ -30,7 +30,7 @@ def why_outside(path: str) -> str | None:
     Returns:
         The rest of a sentence that begins with the path: "is absolute".
     """
-    if PLAIN.fullmatch(path):
+    if len(path) <= LONGEST_PATH and PLAIN.fullmatch(path):
         return None
     if not path:
         return "is empty"

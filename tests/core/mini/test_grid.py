@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from dualpt.core.errors import UserError
 from dualpt.core.mini import grid
 from dualpt.core.mini.datasets import IMAGES_PER_CLASS, MINI_DATASETS, RECIPES, folder_name, split_file_name
 from dualpt.core.mini.world import MiniClass, build_world
+from tests.drawn_once import DRAW
 
 GOLDEN = Path(__file__).with_name("golden_grid.json")
 SMALL = "mini-tiles"
@@ -28,6 +30,14 @@ from pathlib import Path
 from dualpt.core.mini.grid import ensure_mini_grid
 ensure_mini_grid(Path(sys.argv[1]), sys.argv[2].split(","), lambda *_: print("drawn a class"))
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _really_draws() -> Iterator[None]:
+    """Whatever tests have run before in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grid, "_draw_datasets", DRAW)
+        yield
 
 
 def start_process(root: Path, datasets: tuple[str, ...], hash_seed: str = "random") -> subprocess.Popen[bytes]:
