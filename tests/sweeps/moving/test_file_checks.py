@@ -43,6 +43,7 @@ def fault(place: str, content: bytes, folder: Path) -> str | None:
         ("per_class.json", b'{"test": {"a": 100.0, "without images": NaN}}'),
         ("per_class.json", b"{}"),
     ],
+    ids=["contexts", "classifier", "earlier", "setting", "classes", "no classes"],
 )
 def test_a_sound_file_has_no_fault(place: str, content: bytes, tmp_path: Path) -> None:
     assert is_read(place)
@@ -66,6 +67,7 @@ def test_a_sound_file_has_no_fault(place: str, content: bytes, tmp_path: Path) -
         ("per_class.json", b'{"test": {"a": "most"}}', "(it holds something else)"),
         ("per_class.json", json.dumps({"test": {"a": float("inf")}}).encode(), "(it holds something else)"),
     ],
+    ids=range(13),
 )
 def test_a_damaged_file_is_said_in_one_line(place: str, content: bytes, said: str, tmp_path: Path) -> None:
     found = fault(place, content, tmp_path)
