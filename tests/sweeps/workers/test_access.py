@@ -14,7 +14,8 @@ from dualpt.sweeps.workers.ray_session import ray_session
 from dualpt.sweeps.workers.worker_config import WorkerConfig
 from tests.sweeps.fake_runner import fake_runner
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("access")]
+"""Not among those that share a Ray: after these, its control service takes this process for dead."""
 
 TOKEN = "a-token-of-the-driver"
 
