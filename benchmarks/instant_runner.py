@@ -8,7 +8,7 @@ from dualpt.core.config.activity import active_values
 from dualpt.core.files.fingerprint import fingerprint
 from dualpt.core.results import CellMetrics
 from dualpt.core.running.cell_runner import CellResult
-from dualpt.core.training.fit import Progress
+from dualpt.core.training.progress import Report
 
 
 def instant_key(cell: Cell) -> str:
@@ -31,6 +31,6 @@ class InstantRunner:
         pass
 
     def run(
-        self, cells: Sequence[Cell], report: Callable[[Progress], None] | None = None, checkpoint: Path | None = None
+        self, cells: Sequence[Cell], report: Report | None = None, checkpoint: Path | None = None
     ) -> list[CellResult]:
         return [instant_result(cell, instant_key(cell)) for cell in cells]

@@ -18,15 +18,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from benchmarks.machinery import REPOSITORY
+from benchmarks.processes import cpu_of_descendants, peak_mib
 from benchmarks.ratios.packs import DRAWS, METHODS, SHOTS
 from dualpt.core.cell import Cell
 from dualpt.core.data.catalog import MINI_GRID
 from dualpt.core.running.cell_runner import CellResult, CellRunner
+from dualpt.core.training.progress import Report
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.search_spaces.sweep_file import check_sweep
 from dualpt.sweeps.comparison.frames import read_frame
@@ -34,9 +35,6 @@ from dualpt.sweeps.launching.before_training import draw_mini_datasets
 from dualpt.sweeps.launching.launch import default_runner, launch
 from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.planning.plan import plan_sweep
-
-if TYPE_CHECKING:
-    from dualpt.core.training.fit import Progress
 
 LOOK_SECONDS = 0.5
 WORKER = "ray::"
@@ -49,7 +47,7 @@ class OneByOne(CellRunner):
     def run(
         self,
         cells: Sequence[Cell],
-        report: "Callable[[Progress], None] | None" = None,
+        report: Report | None = None,
         checkpoint: Path | None = None,
     ) -> list[CellResult]:
         return [result for cell in cells for result in super(OneByOne, self).run([cell])]
@@ -73,35 +71,17 @@ class ProcessTree:
 
     def look(self) -> None:
         """Note what the processes hold and have taken now."""
-        stats = {int(entry.name): _stat(entry) for entry in Path("/proc").iterdir() if entry.name.isdigit()}
-        below = {os.getpid()}
-        while more := {pid for pid, stat in stats.items() if stat and stat[0] in below} - below:
-            below |= more
-        for pid in below - {os.getpid()}:
-            if (stat := stats[pid]) is not None:
-                self.cpu_seconds[pid] = stat[1]
-                if (peak := _peak_of_worker(pid)) is not None:
-                    self.peak_mib[pid] = peak
+        for process, seconds in cpu_of_descendants().items():
+            self.cpu_seconds[process] = seconds
+            if _is_worker(process) and (peak := peak_mib(process)) is not None:
+                self.peak_mib[process] = peak
 
 
-def _stat(entry: Path) -> tuple[int, float] | None:
-    """Parent and CPU seconds of a process; None where it has ended."""
+def _is_worker(process: int) -> bool:
     try:
-        values = (entry / "stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return int(values[1]), (int(values[11]) + int(values[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _peak_of_worker(pid: int) -> float | None:
-    """MiB; None for a process that is no worker, or has ended."""
-    try:
-        if not Path(f"/proc/{pid}/cmdline").read_text().startswith(WORKER):
-            return None
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), None)
+        return Path(f"/proc/{process}/cmdline").read_text().startswith(WORKER)
+    except OSError:  # it has ended
+        return False
 
 
 def declared(folder: Path, n_datasets: int) -> LoadedSweep:
@@ -141,14 +121,9 @@ def measure(way: str, n_datasets: int) -> dict[str, float]:
             "cells a second, first to last": steady,
             "CPU seconds": cpu,
             "CPU ms a cell": 1000 * cpu / outcome.trained,
-            "driver MiB": _own_peak(),
+            "driver MiB": peak_mib(os.getpid()) or 0.0,
             "largest worker MiB": max(tree.peak_mib.values()),
         }
-
-
-def _own_peak() -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
 
 
 def main() -> None:

@@ -21,11 +21,11 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.instant_runner import InstantRunner, instant_key
+from benchmarks.processes import cpu_of_descendants, resident_mib
 from dualpt.search_spaces.sweep_file import check_sweep
 from dualpt.sweeps.launching.launch import launch
 
 LOOK_SECONDS = 1.0
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,8 @@ def measure(folder: Path, trials: int, sampler: str) -> dict[str, object]:
 
 def look(folder: Path) -> Look:
     """The sweep at this moment."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    mib = pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-    return Look(_judged(folder / "optuna.db"), time.perf_counter(), time.process_time(), _others_seconds(), mib)
+    others = sum(cpu_of_descendants().values())
+    return Look(_judged(folder / "optuna.db"), time.perf_counter(), time.process_time(), others, resident_mib())
 
 
 def _judged(study: Path) -> int:
@@ -117,23 +116,6 @@ def _judged(study: Path) -> int:
             return int(connection.execute("select count(*) from trials where state = 'COMPLETE'").fetchone()[0])
     except sqlite3.OperationalError:
         return 0
-
-
-def _others_seconds() -> float:
-    """CPU seconds of all living descendants of this process."""
-    parents: dict[int, int] = {}
-    seconds: dict[int, float] = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = entry.read_text().rpartition(") ")[2].split()
-        except OSError:  # it has ended
-            continue
-        number = int(entry.parent.name)
-        parents[number], seconds[number] = int(fields[1]), (int(fields[11]) + int(fields[12])) / TICKS
-    own = {os.getpid()}
-    while more := {number for number, parent in parents.items() if parent in own} - own:
-        own |= more
-    return sum(seconds[number] for number in own - {os.getpid()})
 
 
 if __name__ == "__main__":

@@ -54,8 +54,7 @@ def read_state(path: Path, trusted_archive: bool = False) -> dict[str, Tensor]:
     Raises:
         UserError: another format, a damaged file, no state dict or several, or values that cannot be right.
     """
-    check_regular(path)
-    state = _plain_keys(_model_state(_content(path, trusted_archive), path), path)
+    state = _plain_keys(_model_in(path, trusted_archive), path)
     _check_weights(state, path)
     return state
 
@@ -68,8 +67,7 @@ def read_shards(paths: Sequence[Path]) -> dict[str, Tensor]:
     """
     merged: dict[str, Tensor] = {}
     for path in paths:
-        check_regular(path)
-        shard = _model_state(_content(path, trusted_archive=False), path)
+        shard = _model_in(path)
         _check_weights(shard, path)
         merged |= shard
     return _plain_keys(merged, paths[0].parent)
@@ -111,6 +109,12 @@ def _placeholder(full_name: str) -> type[_Placeholder]:
     """A class under the name of another, by which torch's restricted unpickler finds it."""
     module, _, name = full_name.rpartition(".")
     return type(name, (_Placeholder,), {"__module__": module})
+
+
+def _model_in(path: Path, trusted_archive: bool = False) -> dict[str, Tensor]:
+    """The state dict of the model in a file, as it is written there."""
+    check_regular(path)
+    return _model_state(_content(path, trusted_archive), path)
 
 
 def _check_weights(state: Mapping[str, Tensor], path: Path) -> None:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from torch import Tensor
 
 from dualpt.core.arrays import StoredRows
@@ -35,7 +34,7 @@ from dualpt.core.features.segment import (
     set_time,
     write_segment,
 )
-from dualpt.core.files.locations import TEMPORARY_PREFIX, unwritable, write_atomically
+from dualpt.core.files.locations import TEMPORARY_PREFIX, holding, unwritable, write_atomically
 
 ABOUT_FILE = "about.json"
 """What the rows are, for people and for upkeep; its time is that of the last use."""
@@ -109,16 +108,10 @@ class FeatureFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path.with_name(f".{self.path.name}.lock"))
-            lock.acquire(timeout=timeout)
-        except Timeout:
-            raise
         except OSError as error:
             raise unwritable(self.path, error) from None
-        try:
+        with holding(self.path.with_name(f".{self.path.name}.lock"), timeout):
             yield
-        finally:
-            lock.release()
 
     def missing(self, images: Sequence[ImageKey], norms: bool = False) -> list[ImageKey]:
         """The images without usable rows, each once, in order; looks for files that other processes added.

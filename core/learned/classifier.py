@@ -22,8 +22,8 @@ from dualpt.core.descriptions.reading import encode_bank, name_tokens
 from dualpt.core.errors import UserError
 from dualpt.core.learned.image_classifier import IMAGES_AT_ONCE, ImageClassifier, open_backbone
 from dualpt.core.learned.prompts import LearnedPrompts
-from dualpt.core.learned.scorers import local_scorer
-from dualpt.core.prompts.encoder import PromptEncoder, check_prompt_lengths
+from dualpt.core.learned.scorers import local_scorer, prompt_options
+from dualpt.core.prompts.encoder import check_prompt_lengths
 from dualpt.core.recipes import global_weight_on
 from dualpt.core.training.alignment import mean_feature
 from dualpt.core.training.evaluate import class_weights, prompted_logits
@@ -95,13 +95,7 @@ class PromptClassifier(ImageClassifier):
     def _encode_prompts(self) -> Tensor:
         prompt, tokens = self.setting.prompt, name_tokens(self.backbone.tokenizer, self.class_names)
         check_prompt_lengths(self.tower, tokens, self.class_names, prompt.context_length)
-        encoder = PromptEncoder(
-            self.tower,
-            tokens,
-            context_length=prompt.context_length,
-            class_token_position=prompt.class_token_position,
-            class_specific=prompt.class_specific,
-        )
+        encoder = prompt_options(prompt, init=None).encoder(self.tower, tokens)
         features = encoder.encode(self.contexts[None])[0]
         check_directions(features, "the features of the learned prompts")
         return features

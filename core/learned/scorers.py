@@ -1,7 +1,8 @@
 """From a setting to the frozen objects that training and classifying are handed: where configuration ends."""
 
-from dualpt.core.config.sections import AlignmentSection
+from dualpt.core.config.sections import AlignmentSection, PromptSection
 from dualpt.core.training.alignment import LlmAlignment, LocalScorer
+from dualpt.core.training.arguments import PromptOptions
 
 
 def local_scorer(alignment: AlignmentSection) -> LocalScorer:
@@ -26,4 +27,17 @@ def llm_alignment(alignment: AlignmentSection) -> LlmAlignment:
         llm_gradient=alignment.llm_gradient,
         ot_epsilon=alignment.ot_epsilon,
         ot_iterations=alignment.ot_iterations,
+    )
+
+
+def prompt_options(prompt: PromptSection, init: str | None) -> PromptOptions:
+    """The shape of prompts; `init` is what contexts start from, where they are still to be learned."""
+    return PromptOptions(
+        context_length=prompt.context_length,
+        n_prompts=prompt.n_prompts,
+        class_token_position=prompt.class_token_position,
+        class_specific=prompt.class_specific,
+        init=init,
+        init_at=prompt.init_at,
+        init_std=prompt.init_std,
     )

@@ -10,10 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from dualpt.core.errors import UserError, nearest
-from dualpt.core.files.locations import unwritable, write_atomically
+from dualpt.core.files.locations import holding, write_atomically
 from dualpt.core.mini.datasets import IMAGES_PER_CLASS, MINI_DATASETS, RECIPES, folder_name, split_file_name
 from dualpt.core.mini.drawing import image_paths, partial_folder
 from dualpt.core.mini.drawing_pool import draw_classes
@@ -49,11 +47,7 @@ def ensure_mini_grid(root: Path, datasets: Sequence[str] | None = None, progress
             raise UserError(f"data: no mini dataset is called '{name}'{nearest(name, MINI_DATASETS)}")
     if not _missing(root, wanted):
         return root
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(root, error) from None
-    with FileLock(root / LOCK_NAME):
+    with holding(root / LOCK_NAME):
         missing = _missing(root, wanted)  # another process may have drawn them while this one waited
         for dataset in missing:
             shutil.rmtree(partial_folder(root, dataset), ignore_errors=True)

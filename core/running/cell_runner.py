@@ -21,12 +21,12 @@ from dualpt.core.inputs.key import cell_key, key_of
 from dualpt.core.inputs.reading import CellInputs
 from dualpt.core.learned.fitted import LearnedClassifier
 from dualpt.core.learned.prompts import LearnedPrompts
-from dualpt.core.learned.scorers import llm_alignment, local_scorer
+from dualpt.core.learned.scorers import llm_alignment, local_scorer, prompt_options
 from dualpt.core.provenance import Provenance
 from dualpt.core.results import CellMetrics, harmonic_mean
 from dualpt.core.running.feature_fits import FeatureFit, fit_cells, pool_of
 from dualpt.core.running.frozen_parts import FrozenParts, start_of
-from dualpt.core.running.train_options import inference_weights, loss_weights, prompt_options, sgd_options
+from dualpt.core.running.train_options import inference_weights, loss_weights, sgd_options
 from dualpt.core.running.within_support import Judged, fit_within, train_within
 from dualpt.core.selection_rules import divides
 from dualpt.core.training.alignment import mean_feature
@@ -125,7 +125,7 @@ class CellRunner(FrozenParts):
         learned, alignment = contexts[None].to(tower.device), setting.alignment
         judge = Judge.of(
             tower,
-            prompt_options(setting, init=None),
+            prompt_options(setting.prompt, init=None),
             loss=loss_weights([cell]),
             inference=inference_weights([cell]),
             local_scorer=local_scorer(alignment),
@@ -167,7 +167,7 @@ class CellRunner(FrozenParts):
                 tests=self.test_sets(first) if tested else {},
             ),
             seeds=[cell.seed for cell in cells],
-            prompt=prompt_options(setting, start_of(first)),
+            prompt=prompt_options(setting.prompt, start_of(first)),
             loss=loss_weights(cells),
             llm=llm_alignment(setting.alignment),
             local_scorer=local_scorer(setting.alignment),

@@ -5,24 +5,9 @@ from collections.abc import Sequence
 from dualpt.core.cell import Cell
 from dualpt.core.config.activity import sums_logits
 from dualpt.core.config.sections import OptimSection
-from dualpt.core.config.setting import Setting
 from dualpt.core.recipes import global_weight_on
-from dualpt.core.training.arguments import InferenceWeights, LossWeights, PromptOptions
+from dualpt.core.training.arguments import InferenceWeights, LossWeights
 from dualpt.core.training.optim import SGDOptions
-
-
-def prompt_options(setting: Setting, init: str | None) -> PromptOptions:
-    """The shape of prompts; `init` is what contexts start from, found (see `frozen_parts.start_of`)."""
-    prompt = setting.prompt
-    return PromptOptions(
-        context_length=prompt.context_length,
-        n_prompts=prompt.n_prompts,
-        class_token_position=prompt.class_token_position,
-        class_specific=prompt.class_specific,
-        init=init,
-        init_at=prompt.init_at,
-        init_std=prompt.init_std,
-    )
 
 
 def loss_weights(cells: Sequence[Cell]) -> LossWeights:

@@ -56,7 +56,8 @@ def secrets_in(value: Any, where: str = "") -> Iterator[Finding]:
             if (
                 isinstance(secret, str)
                 and re.fullmatch(SECRET_NAME, str(name), re.IGNORECASE)
-                and secret[:1] not in "$"
+                and secret
+                and not secret.startswith("$")
             ):
                 yield error(where, f"{name} is written out; {SECRET_REMEDY}")
         for key, part in value.items():

@@ -75,7 +75,7 @@ def compare_sweeps(
         name: read_frame(name, store, BACKBONE_PARAMS if published or imported else ()) for name in dict.fromkeys(names)
     }
     selection = select(frames, protocol=protocol, common=common, mix_selections=mix_selections)
-    beside = imported_for(selection, imported) if imported else NOTHING_IMPORTED
+    beside = imported_for(selection, imported)
     tables = comparison_tables(
         selection,
         shots=shots,

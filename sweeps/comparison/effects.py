@@ -65,12 +65,12 @@ def effects_of(runs: Runs, factors: Sequence[Factor], generators: Mapping[str, S
             contrasts[f"{one.name} × {other.name}"] = (f"{one.name} × {other.name}", _interaction(runs, one, other))
     contrasts = {name: (term, rounded(contrast)) for name, (term, contrast) in contrasts.items()}
     tests = {} if generators else _anova(runs, factors)
+    means = [rounded(contrast.mean(axis=1)) for _, contrast in contrasts.values()]
     # where an effect is the same on every dataset its F is the ratio of two rounding errors
-    varying = {term for term, contrast in contrasts.values() if np.ptp(rounded(contrast.mean(axis=1)))}
-    ps = [wilcoxon(contrast.mean(axis=1)) for _, contrast in contrasts.values()]
+    varying = {term for (term, _), by_dataset in zip(contrasts.values(), means, strict=True) if np.ptp(by_dataset)}
+    ps = [wilcoxon(by_dataset) for by_dataset in means]
     found = []
-    for (name, (term, contrast)), p, corrected in zip(contrasts.items(), ps, holm(ps), strict=True):
-        by_dataset = rounded(contrast.mean(axis=1))
+    for (name, (term, contrast)), by_dataset, p, corrected in zip(contrasts.items(), means, ps, holm(ps), strict=True):
         f, f_p = tests.get(term, (None, None)) if term in varying else (None, None)
         found.append(
             Effect(

@@ -96,10 +96,9 @@ def read_runs(
     """
     if not experiment_ids:
         return []
-    tables, where = (
-        OF_LEVEL,
-        "r.experiment_id IN :experiments" + (" AND r.status = 'FINISHED'" if finished_only else ""),
-    )
+    tables, where = OF_LEVEL, "r.experiment_id IN :experiments"
+    if finished_only:
+        where += " AND r.status = 'FINISHED'"
     experiments = [int(number) for number in experiment_ids]
     given: dict[str, Any] = {"level_key": records.LEVEL_TAG, "level": level, "experiments": experiments}
     if beneath is not None:

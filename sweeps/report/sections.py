@@ -106,7 +106,7 @@ def results_of(
 def _imported_for(selection: Selection, paths: Sequence[Path], misfits: list[UserError]) -> Imported:
     """What fits the cells; nothing, and a misfit more, where other protocols may be meant."""
     try:
-        return imported_for(selection, paths) if paths else NOTHING_IMPORTED
+        return imported_for(selection, paths)
     except UserError as error:
         misfits.append(error)
         return NOTHING_IMPORTED

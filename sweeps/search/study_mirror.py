@@ -61,11 +61,10 @@ class _Mirror(InMemoryStorage):
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         self.write()  # numbers are given in the order of writing
-        self._begun = super().create_new_trial(study_id, template_trial)
-        number = self._begun
+        self._begun = begun = super().create_new_trial(study_id, template_trial)
         if template_trial is not None:
             self.write()
-        return number
+        return begun
 
     def set_trial_param(
         self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution

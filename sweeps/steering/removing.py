@@ -37,10 +37,7 @@ class Removal:
             ),
         ]
         if self.borrowed:
-            told.append(
-                f"{self.borrowed} cells of other sweeps took their numbers from here: they keep them, and lose their "
-                "learned contexts when MLflow's garbage is collected"
-            )
+            told.append(what_borrowers_lose(f"{self.borrowed} cells of other sweeps"))
         return told
 
     def remove(self) -> list[str]:
@@ -82,6 +79,14 @@ def removal(store: str, name: str, study: str | None = None) -> Removal:
         finished=sum(row.finished for row in cells),
         borrowed=borrowed,
         studies=tuple(studies_of(storage, name)),
+    )
+
+
+def what_borrowers_lose(cells: str) -> str:
+    """A line on these cells, which took their numbers from what is removed."""
+    return (
+        f"{cells} took their numbers from here: they keep them, and lose their learned contexts when MLflow's garbage "
+        "is collected"
     )
 
 

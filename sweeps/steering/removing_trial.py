@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from dualpt.core.errors import UserError
 from dualpt.sweeps.records import CellRow, TrialRow
 from dualpt.sweeps.search.study_upkeep import candidate_trials, remove_candidate
-from dualpt.sweeps.steering.removing import borrowed_from
+from dualpt.sweeps.steering.removing import borrowed_from, what_borrowers_lose
 from dualpt.sweeps.steering.study_places import study_storage
 from dualpt.sweeps.steering.targets import Target, named_sweep
 from dualpt.sweeps.stores import masked, only_launch
@@ -38,10 +38,7 @@ class TrialRemoval:
                 "and without a value, and no sampler learns from it"
             )
         if self.borrowed:
-            told.append(
-                f"{self.borrowed} other cells took their numbers from here: they keep them, and lose their learned "
-                "contexts when MLflow's garbage is collected"
-            )
+            told.append(what_borrowers_lose(f"{self.borrowed} other cells"))
         return told
 
     def remove(self) -> list[str]:

@@ -96,6 +96,8 @@ def _entry_of(by_seed: Mapping[int | None, float]) -> Entry | None:
 def imported_for(selection: Selection, paths: Sequence[Path]) -> Imported:
     """The results in files and folders of other tools that may stand beside the selected cells; at least one of each.
 
+    Without files and folders, nothing.
+
     Args:
         selection: of a frame that was read with `published.BACKBONE_PARAMS`.
         paths: output folders of CoOp's code and its descendants', logs, and tables (`.csv`, `.tsv`).
@@ -103,6 +105,8 @@ def imported_for(selection: Selection, paths: Sequence[Path]) -> Imported:
     Raises:
         UserError: a path that can't be read, results that contradict each other, or none that fits; the line says why.
     """
+    if not paths:
+        return NOTHING_IMPORTED
     if selection.protocol not in ("few-shot", "base-to-new"):
         raise UserError(
             f"--imported: reads results of few-shot and base-to-new, and these cells are of {selection.protocol}"

@@ -26,7 +26,7 @@ from dualpt.sweeps.ledger.mlflow.client import id_of, level, patient
 from dualpt.sweeps.ledger.mlflow.errors import ArtifactsRefused
 from dualpt.sweeps.ledger.mlflow.launches import LaunchLedger
 from dualpt.sweeps.ledger.mlflow.run_marks import RunMarks
-from dualpt.sweeps.ledger.mlflow.trials import TrialLedger
+from dualpt.sweeps.ledger.mlflow.trials import TrialRunLedger
 from dualpt.sweeps.ledger.mlflow.upkeep import UpkeepLedger
 from dualpt.sweeps.ledger.readable import rows_of, sweep_of
 from dualpt.sweeps.ledger.reading import SweepReader, deleted
@@ -35,7 +35,7 @@ from dualpt.sweeps.records import CellRow, SweepRow
 from dualpt.sweeps.stores import masked
 
 
-class Ledger(LaunchLedger, TrialLedger, RunMarks, UpkeepLedger, SweepReader):
+class Ledger(LaunchLedger, TrialRunLedger, RunMarks, UpkeepLedger, SweepReader):
     """The tracking store, opened for one process."""
 
     @patient

@@ -21,7 +21,7 @@ from dualpt.sweeps.ledger.sql import is_readable_by_sql, read_named
 from dualpt.sweeps.records import CellRow, Status, TrialRef, TrialRow, grid_metrics, latest, setting_hash
 
 
-class TrialLedger(NamesakeLedger, CellLedger):
+class TrialRunLedger(NamesakeLedger, CellLedger):
     """Opens and closes the runs of trials."""
 
     @patient
@@ -71,22 +71,25 @@ class TrialLedger(NamesakeLedger, CellLedger):
         same = [run for run in namesakes if run.data.tags[records.SETTING_TAG] == trial.setting]
         self._supersede(namesakes, but=same)
         params = {key: str(value) for key, value in setting.flat().items()}
-        for run in namesakes:
-            if run.data.tags[records.SETTING_TAG] == trial.setting:
-                self._client.update_run(run.info.run_id, status="RUNNING")
-                for tag in (records.SUPERSEDED_TAG, records.PRUNED_TAG, records.STOPPED_TAG):
-                    if tag in run.data.tags:
-                        self._client.delete_tag(run.info.run_id, tag)
-                for tag, value in tags.items():
-                    if run.data.tags.get(tag) != value:
-                        self._client.set_tag(run.info.run_id, tag, value)
-                if len(run.data.params) < len(params) or records.ARTIFACTS_TAG in run.data.tags:  # incomplete
-                    self._describe_trial(run, params, setting)
-                return read_trial(run).ref
+        if same:
+            self._reopen(same[0], tags)
+            if len(same[0].data.params) < len(params) or records.ARTIFACTS_TAG in same[0].data.tags:  # incomplete
+                self._describe_trial(same[0], params, setting)
+            return read_trial(same[0]).ref
         own = {records.LEVEL_TAG: "trial", **tags}
         run = self._client.create_run(trial.experiment_id, tags={**trial_tags(trial), **own}, run_name=trial.name)
         self._describe_trial(run, params, setting)
         return replace(trial, run_id=id_of(run))
+
+    def _reopen(self, run: Run, tags: Mapping[str, str]) -> None:
+        """Take a trial's run up again: it is no longer superseded, given up or stopped, and has these tags."""
+        self._client.update_run(run.info.run_id, status="RUNNING")
+        for tag in (records.SUPERSEDED_TAG, records.PRUNED_TAG, records.STOPPED_TAG):
+            if tag in run.data.tags:
+                self._client.delete_tag(run.info.run_id, tag)
+        for tag, value in tags.items():
+            if run.data.tags.get(tag) != value:
+                self._client.set_tag(run.info.run_id, tag, value)
 
     def _describe_trial(self, run: Run, params: Mapping[str, str], setting: Setting) -> None:
         """Write what a trial's run holds, its parameters last: a trial that has them all is complete.

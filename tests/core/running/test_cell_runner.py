@@ -21,7 +21,7 @@ from dualpt.core.presets import method_setting
 from dualpt.core.prompts.contexts_file import save_contexts
 from dualpt.core.running.cell_runner import CellResult, CellRunner
 from dualpt.core.running.frozen_parts import start_of
-from dualpt.core.training.fit import Progress
+from dualpt.core.training.progress import Progress
 
 QUICK: dict[str, Value] = {"optim.epochs": 4, "prompt.context_length": 4}
 

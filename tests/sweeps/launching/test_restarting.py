@@ -40,6 +40,18 @@ def stopped(sweep: LoadedSweep) -> list[str]:
     return [ref.name for ref in stopped_trials(sweep.file.run.tracking_uri, sweep.file.name)]
 
 
+def restart(sweep: LoadedSweep, text: io.StringIO, runner: FakeRunner, *, only_failed: bool = False) -> None:
+    launch(
+        sweep,
+        console=Console(file=text, width=200),
+        runner=lambda: runner,  # type: ignore[arg-type, return-value]
+        key=fake_key,
+        notes=no_notes,
+        only_failed=only_failed,
+        restart_stopped=True,
+    )
+
+
 @pytest.mark.parametrize(
     ("only_failed", "refusal"), [(False, "an image is missing"), (True, "has no failed cell on record")]
 )
@@ -48,15 +60,7 @@ def test_a_launch_that_is_refused_leaves_stopped_trials_stopped(
 ) -> None:
     text = io.StringIO()
     with pytest.raises(UserError, match=refusal):
-        launch(
-            sweep,
-            console=Console(file=text, width=200),
-            runner=lambda: PickyRunner(log),  # type: ignore[arg-type, return-value]
-            key=fake_key,
-            notes=no_notes,
-            only_failed=only_failed,
-            restart_stopped=True,
-        )
+        restart(sweep, text, PickyRunner(log), only_failed=only_failed)
     assert stopped(sweep) == ["coop"]
     assert "go on" not in text.getvalue()
 
@@ -66,14 +70,7 @@ def test_after_the_checks_the_marks_go_and_the_trials_have_work(
 ) -> None:
     text, work = io.StringIO(), list[bool]()
     monkeypatch.setattr(Driver, "run", lambda driver: work.append(driver.dispatcher.has_work()))
-    launch(
-        sweep,
-        console=Console(file=text, width=200),
-        runner=lambda: FakeRunner(log),  # type: ignore[arg-type, return-value]
-        key=fake_key,
-        notes=no_notes,
-        restart_stopped=True,
-    )
+    restart(sweep, text, FakeRunner(log))
     assert stopped(sweep) == []
     assert work == [True]
     assert "stopped trials go on: coop" in text.getvalue()
