@@ -14,8 +14,7 @@ from dualpt.sweeps.workers.ray_session import ray_session
 from dualpt.sweeps.workers.worker_config import WorkerConfig
 from tests.sweeps.fake_runner import fake_runner
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("access")]
-"""Not among those that share a Ray: after these, its control service takes this process for dead."""
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 
 TOKEN = "a-token-of-the-driver"
 
@@ -44,9 +43,8 @@ def guarded(tmp_path: Path) -> Iterator[str]:
 
 
 def test_a_worker_has_the_login_of_the_driver_or_says_so(
-    guarded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    guarded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, running_ray: None
 ) -> None:
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.delenv("MLFLOW_TRACKING_TOKEN", raising=False)
     config = WorkerConfig(fake_runner(tmp_path / "log"), guarded, 1, patience=0)
     with ray_session({}):  # Ray's processes were started without the token, as a cluster's are
