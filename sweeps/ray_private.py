@@ -3,9 +3,11 @@
 Another release may have moved any of it. `dualpt doctor` says when another one is installed, and what it lacks.
 """
 
+import contextlib
 import importlib
 import logging
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -16,11 +18,14 @@ NOTES = "dualpt"
 UNBOUNDED_NODES = 1000
 """Nodes counted of a type that has no upper bound."""
 NAMES = (
+    "ray._private.authentication.authentication_token_setup.AUTH_MODE_ENV_VAR",
     "ray._private.authentication.authentication_token_setup.maybe_enable_token_auth_if_token_available",
     "ray._private.utils.read_ray_address",
     "ray._private.worker._worker_logs_enabled",
     "ray._private.state.state.get_cluster_config",
     "ray._private.thirdparty.pynvml",
+    "ray._raylet.AuthenticationTokenLoader.reset_cache",
+    "ray._raylet.Config.initialize",
     "ray.autoscaler._private.util.prepare_config",
     "ray.autoscaler._private.util.validate_config",
     "ray.experimental.internal_kv._internal_kv_del",
@@ -48,6 +53,28 @@ def use_token_if_there_is_one() -> bool:
 
     setup.logger.setLevel(logging.ERROR)
     return bool(setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False))
+
+
+@contextlib.contextmanager
+def keeping_auth_mode() -> Iterator[None]:
+    """Put back whether this process uses tokens, which Ray switches on for good where it starts a session itself.
+
+    A process that uses them where a cluster does not answers none of that cluster's actors: they are cancelled before
+    they start.
+    """
+    from ray._private.authentication.authentication_token_setup import AUTH_MODE_ENV_VAR
+
+    compiled: Any = importlib.import_module("ray._raylet")  # it has no types
+    before = os.environ.get(AUTH_MODE_ENV_VAR)
+    try:
+        yield
+    finally:
+        if os.environ.get(AUTH_MODE_ENV_VAR) != before:
+            os.environ.pop(AUTH_MODE_ENV_VAR, None)
+            if before is not None:
+                os.environ[AUTH_MODE_ENV_VAR] = before
+            compiled.Config.initialize("")
+            compiled.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def recorded_address() -> str | None:

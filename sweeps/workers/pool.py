@@ -11,6 +11,7 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,10 @@ MOST_FAULTS = 3
 """Workers that fail in a row, outside of any pack, before the sweep is given up."""
 STRANDED_SECONDS = 60.0
 """How long there may be no machine that could train before the sweep is given up: one may come back."""
+MACHINES_GONE = (
+    f"the machines that trained are gone, and none came within {STRANDED_SECONDS:g} s; finished cells are on record, "
+    "and the same launch goes on where it stopped"
+)
 LOOK_SECONDS = 5.0
 """Between two looks at the machines and at the budget."""
 IDLE_SECONDS = 30.0
@@ -87,13 +92,13 @@ def train_all(
     with tempfile.TemporaryDirectory(prefix="dualpt-tune-") as folder, Listener(heard):
         # Not `Tuner`: it would pickle the dispatcher, and with it the open store, into a snapshot that nobody reads.
         tune.run(
-            worker_class(config, credentials_here()),
+            SweepWorker,
             name="dualpt",
             search_alg=supply,
             num_samples=-1,
             max_concurrent_trials=dispatcher.workers,
             resources_per_trial={kind.lower(): amount for kind, amount in resources.items()},
-            callbacks=[_Watch(supply, resources, spent, steer)],
+            callbacks=[_Watch(supply, partial(_equip, config, credentials_here()), resources, spent, steer)],
             stop=_StopWithoutWork(supply),
             storage_path=folder,
             trial_name_creator=_worker_name,
@@ -103,13 +108,6 @@ def train_all(
         )
     if supply.error is not None:
         raise supply.error
-
-
-def worker_class(config: WorkerConfig, credentials: Credentials) -> type[SweepWorker]:
-    """The trainable, with what workers need apart from Tune's configuration, of which copies are written to disk."""
-    trainable: type[SweepWorker] = tune.with_parameters(SweepWorker, worker=config, credentials=credentials)
-    trainable.__qualname__ = SweepWorker.__qualname__  # Ray's dashboard would show `with_parameters.<locals>._Inner`
-    return trainable
 
 
 class WorkerSupply(Searcher):
@@ -301,14 +299,16 @@ class _Watch(Callback):
     def __init__(
         self,
         supply: WorkerSupply,
+        equip: Callable[[TuneTrial], None],
         resources: dict[str, float],
         spent: Callable[[], bool],
         steer: Callable[[], None],
     ) -> None:
-        self._supply, self._resources, self._spent, self._steer = supply, resources, spent, steer
+        self._supply, self._equip, self._resources, self._spent, self._steer = supply, equip, resources, spent, steer
         self._looked = self._roomy = time.monotonic()
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        self._equip(trial)
         self._supply.started(trial)
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
@@ -327,9 +327,9 @@ class _Watch(Callback):
         try:
             room_for(self._resources, machines())
             self._roomy = now
-        except UserError as error:
+        except UserError:
             if now - self._roomy > STRANDED_SECONDS:
-                self._supply.strand(UserError(f"the machines that trained are gone: {error}"))
+                self._supply.strand(UserError(MACHINES_GONE))
 
 
 class _StopWithoutWork(Stopper):
@@ -347,6 +347,11 @@ class _StopWithoutWork(Stopper):
     def __reduce__(self) -> tuple[type[Stopper], tuple[()]]:
         """Tune pickles its stopper into snapshots, which nobody reads."""
         return NoopStopper, ()
+
+
+def _equip(config: WorkerConfig, credentials: Credentials, worker: TuneTrial) -> None:
+    """Send a worker what it trains with; Tune lets it step after that."""
+    actor_of(worker).equip.remote(config, credentials)
 
 
 def _worker_name(trial: TuneTrial) -> str:

@@ -14,7 +14,12 @@ from ray.exceptions import RpcError
 
 from dualpt.core.errors import UserError
 from dualpt.sweeps.driver_marker import mark
-from dualpt.sweeps.ray_private import recorded_address, silence_worker_logs, use_token_if_there_is_one
+from dualpt.sweeps.ray_private import (
+    keeping_auth_mode,
+    recorded_address,
+    silence_worker_logs,
+    use_token_if_there_is_one,
+)
 from dualpt.sweeps.stores import file_store_refusal, masked, sqlite_path
 from dualpt.sweeps.workers.interrupts import keeping_handlers
 from dualpt.sweeps.workers.placement import machines
@@ -60,7 +65,16 @@ def ray_session(
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    address = os.environ.get("RAY_ADDRESS") or "local"
+    with keeping_auth_mode():
+        _connect(os.environ.get("RAY_ADDRESS") or "local", dashboard, note)
+        try:
+            _check_reach(stores)
+            yield str(ray.get_runtime_context().get_node_id())
+        finally:
+            ray.shutdown()
+
+
+def _connect(address: str, dashboard: bool, note: Callable[[str], None]) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     if address == "local":
         quiet |= {"include_dashboard": dashboard, "dashboard_host": LOOPBACK}  # it starts jobs for whoever reaches it
@@ -86,11 +100,6 @@ def ray_session(
             "Ray did not start on this machine within 30 s: it is too busy, its disk too slow, or its memory full; try "
             "again later, or start Ray first (`ray start --head`) and set RAY_ADDRESS=auto"
         ) from None
-    try:
-        _check_reach(stores)
-        yield str(ray.get_runtime_context().get_node_id())
-    finally:
-        ray.shutdown()
 
 
 def _join(address: str, options: Mapping[str, Any]) -> Any:

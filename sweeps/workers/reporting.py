@@ -42,6 +42,9 @@ class Reporter(Protocol):
     def idle(self) -> None:
         """Nothing is trained."""
 
+    def close(self) -> None:
+        """Nothing will be told any more."""
+
 
 class Unwatched:
     """Stands for a reporter where nobody listens."""
@@ -50,6 +53,9 @@ class Unwatched:
         return None
 
     def idle(self) -> None:
+        pass
+
+    def close(self) -> None:
         pass
 
 

@@ -51,21 +51,32 @@ class _Failure:
 class SweepWorker(tune.Trainable):
     """Trains one work unit after the other, so models load once per process and not once per unit.
 
-    Work units are sent to it (`take`). Each step trains one pack and
+    What it trains with (`equip`) and its work units (`take`) are sent to it. Each step trains one pack and
     reports `outcomes`, all cells of the unit so far, `kept`, the records of this step that the store did not take, and
     `left`, how many packs of the unit are left. A step without a unit waits a moment for one.
     """
 
-    def setup(  # type: ignore[override]
-        self, config: dict[str, Any], *, worker: WorkerConfig, credentials: Credentials
-    ) -> None:
-        """Take what `tune.with_parameters` adds to Tune's configuration.
+    def setup(self, config: dict[str, Any]) -> None:
+        """Take the worker's number. Tune writes copies of `config` to disk, so nothing secret belongs there."""
+        self._number = int(config.get("number", 0))
+        self._equipment: tuple[WorkerConfig, Credentials] | None = None
+        self._reporter: Reporter = UNWATCHED
+        self._packs: deque[Pack] = deque()
+        self._outcomes: list[CellOutcome] = []
+
+    def equip(self, worker: WorkerConfig, credentials: Credentials) -> None:
+        """Say what to train with, before the first step, which prepares it: a call that nobody awaits cannot fail.
+
+        `tune.with_parameters` would do this through Ray's object store. As soon as that holds anything of the driver's,
+        Ray's client ends the driver, with exit code 1 and no word, when the machine's raylet dies.
 
         Args:
-            config: the worker's number. Tune writes copies of it to disk, so nothing secret belongs there.
-            worker: what to train with; the address of the tracking store in it may hold a password.
+            worker: the address of the tracking store in it may hold a password.
             credentials: the driver's, for the stores.
         """
+        self._equipment = worker, credentials
+
+    def _prepare(self, worker: WorkerConfig, credentials: Credentials) -> None:
         adopt(credentials)
         worker.check_here()
         self._runner = worker.runner()
@@ -75,12 +86,10 @@ class SweepWorker(tune.Trainable):
         self._outbox = Outbox(worker.tracking_uri)
         with contextlib.suppress(UserError):  # then it stays kept, and so does what this worker cannot record itself
             self._outbox.deliver(self._ledger)
-        number = int(config.get("number", 0))
         curves = Ledger(worker.tracking_uri, create=False)
-        self._reporter = LiveReporter(number, partial(send_note, number), curves.add_points, worker.system_metrics)
+        note = partial(send_note, self._number)
+        self._reporter = LiveReporter(self._number, note, curves.add_points, worker.system_metrics)
         self._reporter.start()
-        self._packs: deque[Pack] = deque()
-        self._outcomes: list[CellOutcome] = []
 
     def cleanup(self) -> None:
         self._reporter.close()
@@ -92,6 +101,9 @@ class SweepWorker(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         kept: list[CellRecord] = []
+        if self._equipment is not None:
+            self._prepare(*self._equipment)
+            self._equipment = None
         if self._packs:
             pack = self._packs.popleft()
             self._outcomes += train_pack(self._runner, self._ledger, pack, self._outbox, kept, reporter=self._reporter)

@@ -77,3 +77,23 @@ def test_a_launch_that_is_told_to_end_does_so_in_time(
     ledger = Ledger(declare().file.run.tracking_uri)
     assert ledger.read_sweep("small").status == "KILLED"
     assert "RUNNING" not in {row.status for row in ledger.trials(ledger.named_experiment("small"))}
+
+
+def test_a_launch_whose_raylet_is_killed_lives_to_close_the_sweep(
+    declare: Declare, training: Callable[[], subprocess.Popen[str]]
+) -> None:
+    """Ray's client ends the process without a word where its object store held anything that this driver had put."""
+    process = training()
+    (raylet,) = (pid for pid in below(process.pid) if program(pid) == "raylet")
+    os.kill(raylet, signal.SIGKILL)
+    assert process.stdout is not None
+    assert any("is gone" in line for line in process.stdout)
+    time.sleep(3)  # Ray's client looks for what it has lost once a second
+    process.send_signal(signal.SIGTERM)
+    output, _ = ended(process)
+    assert process.returncode == 130, output
+    assert Ledger(declare().file.run.tracking_uri).read_sweep("small").status == "KILLED"
+
+
+def program(process: int) -> str:
+    return Path(Path(f"/proc/{process}/cmdline").read_text().partition("\0")[0]).name

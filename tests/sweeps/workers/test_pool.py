@@ -15,13 +15,11 @@ from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.launching.launch import launch
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.ledger.outbox import Outbox
-from dualpt.sweeps.stores.credentials import Credentials
 from dualpt.sweeps.workers import pool
 from dualpt.sweeps.workers.losses import Loss
-from dualpt.sweeps.workers.pool import MOST_FAULTS, WorkerSupply, worker_class
+from dualpt.sweeps.workers.pool import MOST_FAULTS, WorkerSupply
 from dualpt.sweeps.workers.worker import train_pack
-from dualpt.sweeps.workers.worker_config import WorkerConfig
-from tests.sweeps.fake_runner import FakeRunner, fake_key, fake_runner, slow_starters, starts_of
+from tests.sweeps.fake_runner import FakeRunner, fake_key, slow_starters, starts_of
 from tests.sweeps.running import open_dispatcher, shown, trained
 from tests.sweeps.small_sweep import Declare
 
@@ -78,11 +76,6 @@ class Workers:
 def test_tune_which_writes_a_workers_configuration_to_disk_has_only_its_number(declare: Declare, log: Path) -> None:
     """The address of a tracking store may hold a password."""
     assert Workers(declare(**ONE_CELL_UNITS), log).asks_for("a") == {"number": 1}
-
-
-def test_a_worker_has_a_name_in_rays_dashboard(log: Path) -> None:
-    config = WorkerConfig(fake_runner(log), "sqlite:///x.db", threads=1)  # type: ignore[arg-type]
-    assert worker_class(config, Credentials()).__qualname__ == "SweepWorker"
 
 
 def test_a_worker_forgets_the_packs_of_a_trial_that_is_stopped(declare: Declare, log: Path) -> None:

@@ -37,5 +37,9 @@ def test_a_worker_uses_the_threads_it_was_given(declare: Declare, log: Path, mon
     monkeypatch.setattr(WorkerConfig, "check_here", lambda self: None)
     uri = declare().file.run.tracking_uri
     config = WorkerConfig(lambda: FakeRunner(log), uri, threads=3)  # type: ignore[arg-type, return-value]
-    SweepWorker.__new__(SweepWorker).setup({}, worker=config, credentials=Credentials())
+    worker = SweepWorker.__new__(SweepWorker)
+    worker.setup({})
+    worker.equip(config, Credentials())
+    worker.step()
+    worker.cleanup()
     assert threads == [3]
