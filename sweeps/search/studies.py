@@ -8,7 +8,7 @@ import optuna
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from dualpt.core.errors import UserError
@@ -151,12 +151,31 @@ def open_storage(uri: str, *, to_write: bool = True) -> BaseStorage:
             with alone_in(engine):
                 _make(uri)
             engine.dispose()
-        return RDBStorage(uri)
+        storage = RDBStorage(uri)
+        lacks = _lacking(storage)
     except (OSError, SQLAlchemyError, ImportError, RuntimeError, ValueError, optuna.exceptions.OptunaError) as error:
         reason = masked(str(error).strip().splitlines()[0])
         raise UserError(
             f"run.study_storage: {masked(uri)} cannot be used ({reason}); use a file such as sqlite:///optuna.db"
         ) from None
+    if lacks:
+        raise UserError(
+            f"run.study_storage: {masked(uri)} was damaged or edited: it lacks {', '.join(lacks)}; restore a copy, or "
+            "name another file, such as sqlite:///optuna.db: candidates are proposed anew, cells on record stay"
+        )
+    return storage
+
+
+def _lacking(storage: RDBStorage) -> list[str]:
+    """Columns that Optuna reads and the database has not, such as `trials.state`; only whole tables are made anew."""
+    from optuna.storages._rdb.models import BaseModel
+
+    found = inspect(storage.engine)
+    lacking = []
+    for name, table in BaseModel.metadata.tables.items():
+        present = {column["name"] for column in found.get_columns(name)}
+        lacking += [f"{name}.{column.name}" for column in table.columns if column.name not in present]
+    return lacking
 
 
 def _make(uri: str) -> None:

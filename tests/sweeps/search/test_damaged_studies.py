@@ -1,7 +1,10 @@
-"""Journals that a kill, a full disk or a hand has damaged: nothing is appended behind the damage."""
+"""Studies that a kill, a full disk or a hand has damaged: nothing is appended behind the damage."""
 
+import contextlib
 import logging
+import re
 import resource
+import sqlite3
 from pathlib import Path
 
 import optuna
@@ -108,3 +111,19 @@ def test_a_storage_that_was_cut_off_is_one_line(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:9000])
     with pytest.raises(UserError, match=r"run\.study_storage: .*truncated.*recover"):
         open_storage(f"sqlite:///{path}")
+
+
+@pytest.mark.parametrize(
+    ("edit", "named"),
+    [
+        ("ALTER TABLE trials DROP COLUMN datetime_complete", "trials.datetime_complete"),
+        ("ALTER TABLE trial_values RENAME COLUMN value TO result", "trial_values.value"),
+    ],
+)
+def test_an_edited_database_is_one_line_that_names_what_it_lacks(tmp_path: Path, edit: str, named: str) -> None:
+    uri = f"sqlite:///{tmp_path / 'optuna.db'}"
+    open_storage(uri)
+    with contextlib.closing(sqlite3.connect(tmp_path / "optuna.db")) as connection:
+        connection.execute(edit)
+    with pytest.raises(UserError, match=rf"was damaged or edited: it lacks {re.escape(named)}; restore a copy"):
+        open_storage(uri)
