@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from dualpt.core.data.catalog import GRIDS, dataset_info, expand_datasets
-from dualpt.core.data.preparing.assembly import finish_interrupted, links_for
+from dualpt.core.data.preparing.assembly import finish_interrupted
 from dualpt.core.data.preparing.execution import carry_out
 from dualpt.core.data.preparing.planner import PREPARED, look_around, plan_datasets
 from dualpt.core.data.preparing.steps import DatasetPlan
@@ -138,7 +138,7 @@ def _todo(plan: DatasetPlan, copy: bool) -> str:
     """What will be done, in a few words."""
     if not plan.will_be_done:
         return ""
-    done = [] if copy or not plan.files else [_counted(len(links_for(plan.files, plan.solid)), "link")]
+    done = [] if copy or not plan.files else [_counted(len(plan.links), "link")]
     if copy and plan.files:
         done.append("copy")
     if plan.archives:

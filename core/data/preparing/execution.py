@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dualpt.core.data.preparing.assembly import Assembly, links_for, pieces_of
+from dualpt.core.data.preparing.assembly import Assembly, pieces_of
 from dualpt.core.data.preparing.manifest import Manifest, load_manifest, sha256
 from dualpt.core.data.preparing.planner import LEAST_FOUND
 from dualpt.core.data.preparing.sources.archives import UnmarkedEnd, chunks, members
@@ -62,10 +62,10 @@ def _fill(assembly: Assembly, plan: DatasetPlan, folder: Path, copy: bool, progr
             made.digests[path] = assembly.write(path, pieces_of(source))
             progress(len(made.digests))
     else:
-        made.links = links_for(plan.files, plan.solid)
-        for number, (path, source) in enumerate(made.links.items(), start=1):
+        for path, source in plan.links.items():
             assembly.link(path, source)
-            progress(number)
+            made.links[path] = source
+            progress(len(made.links))
     for step in plan.archives:
         _extract(assembly, step, plan, made, progress)
     _check_enough(plan, made)
@@ -117,8 +117,8 @@ def _check_enough(plan: DatasetPlan, made: _Made) -> None:
 
 
 def _manifest(plan: DatasetPlan, made: _Made, earlier: Manifest | None) -> Manifest:
-    """The record, with what stays of an earlier run; where images are planned, so are its links."""
-    links = made.links if plan.files or earlier is None else earlier.links
+    """The record, with what stays of an earlier run; a plan for images has those that its links show, too."""
+    links = earlier.links if earlier is not None and not (plan.files or plan.archives) else made.links
     return Manifest(
         dataset=plan.info.name,
         sources=[

@@ -125,22 +125,26 @@ def _plan_one(
         split_fingerprint=found.split.fingerprint,
         remarks=found.remarks,
     )
-    if not there.missing:
-        return base if not lists else replace(base, state="ready")
+    if not there.missing and not lists:
+        return base
     files, sources = _from_folders(info, images, there.missing, inside)
-    steps = _from_archives(info, there.missing - files.keys(), index, places.glances, inside)
-    if not files and not steps:
+    from_archives = there.missing - files.keys()
+    steps = _from_archives(info, from_archives, index, places.glances, inside)
+    if there.missing and not files and not steps:
         return _nothing_new(base, there, places)
     if there.blocked_by:
         return replace(
             base, state="refused", sources=sources, remedy=f"{there.blocked_by} is a link; remove it and run again"
         )
+    if not there.missing:
+        return replace(base, state="ready")
+    written = {path.rpartition("/")[0] for path in from_archives} if steps else set()
     plan = replace(
         base,
         state="ready",
         sources=(*sources, *(Source("an archive", str(step.path), None) for step in steps)),
         files={**files, **there.linked},
-        solid=there.folders,
+        solid=(*there.folders, *sorted(written)),
         archives=steps,
     )
     return plan if not plan.missing else _incomplete(plan, places)

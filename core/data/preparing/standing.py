@@ -20,7 +20,8 @@ class Standing:
     folders: tuple[str, ...] = ()
     """Folders in it that are no links."""
     blocked_by: str = ""
-    """A link that isn't ours and that missing images would have to be written through; empty where there is none."""
+    """A link that isn't ours and that what is missing, images or lists, would have to be written through; empty where
+    there is none."""
 
 
 def standing(folder: Path, wanted: Iterable[str]) -> Standing:
@@ -32,12 +33,13 @@ def standing(folder: Path, wanted: Iterable[str]) -> Standing:
     """
     paths = tuple(dict.fromkeys(wanted))
     missing = frozenset(missing_files(paths, folder))
+    itself = str(folder) if folder.is_symlink() else ""
     if not missing:
-        return Standing(missing)
+        return Standing(missing, blocked_by=itself)
     manifest = load_manifest(folder)
     ours = {} if manifest is None else {path: to for path, to in manifest.links.items() if _leads(folder / path, to)}
     folders, foreign = _folders_and_links(folder, ours)
-    blocked = str(folder) if folder.is_symlink() else next(_in_the_way(folder, foreign, missing), "")
+    blocked = itself or next(_in_the_way(folder, foreign, missing), "")
     linked = dict(_linked(paths, missing, ours))
     return Standing(missing, linked, folders, blocked)
 

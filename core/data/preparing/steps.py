@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from dualpt.core.data.catalog import DatasetInfo
+from dualpt.core.data.preparing.links import links_for
 from dualpt.core.files.fingerprint import fingerprint
 
 State = Literal["there", "ready", "incomplete", "refused", "absent"]
@@ -43,7 +45,7 @@ class DatasetPlan:
     files: Mapping[str, str] = field(default_factory=dict)
     """Path in the dataset's folder -> the user's file, or one of ImageNet's class folders."""
     solid: tuple[str, ...] = ()
-    """Folders that a link can't replace: they hold other folders, or exist already."""
+    """Folders that a link can't replace: they exist already, or what an archive holds will be written into them."""
     archives: tuple[ArchiveStep, ...] = ()
     wanted: frozenset[str] = frozenset()
     """Listed images that the data root lacks, by path in the dataset's folder; none where folders decide."""
@@ -69,8 +71,16 @@ class DatasetPlan:
         """Images that were found nowhere; 0 while an archive that may hold them is unread."""
         return 0 if self.archives else len(self.wanted - self.files.keys())
 
+    @cached_property
+    def links(self) -> Mapping[str, str]:
+        """Path of a link in the dataset's folder -> the user's file or folder that it leads to."""
+        return links_for(self.files, self.solid)
+
     def fingerprint(self, copy: bool) -> str:
-        """What a killed run's files must agree with if the next run is to use them."""
+        """What a killed run's files must agree with if the next run is to use them.
+
+        The links are among it: a folder that is one link for this plan may hold links of its own for another.
+        """
         archives = [[str(step.path), step.path.stat().st_size] for step in self.archives]
         sources = [[source.found_as, source.path] for source in self.sources]
-        return fingerprint([self.info.name, copy, sources, archives, self.split_fingerprint])
+        return fingerprint([self.info.name, copy, sources, archives, self.split_fingerprint, self.links])
