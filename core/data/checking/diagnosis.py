@@ -5,14 +5,16 @@ that people have. What looks odd and is as published is said too, so nobody repa
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dualpt.core.data.catalog import IMAGENET_VARIANTS, DatasetInfo
+from dualpt.core.data.checking import linked_sources
 from dualpt.core.data.checking.examination import Examination, examine
 from dualpt.core.data.class_folders import IMAGE_SUFFIXES
 from dualpt.core.data.preparing.planner import look_around, plan_datasets
+from dualpt.core.data.preparing.standing import our_links
 from dualpt.core.data.preparing.steps import DatasetPlan
 from dualpt.core.data.readers import read_split
 from dualpt.core.data.splits import PARTS, listing
@@ -59,21 +61,27 @@ def diagnose(root: Path) -> list[Diagnosis]:
 
 def _of_one(plan: DatasetPlan, report: Examination, root: Path) -> Diagnosis:
     info = plan.info
-    folder = root / info.folder
     if report.fine:
         strays = [AS_IT_SHOULD_BE[info.name]] if report.stray and info.name in AS_IT_SHOULD_BE else []
-        odd, notes = tuple(_odd_files(info, root)), (*plan.remarks, *strays, *_other_formats(info, root))
+        images = _images(info, root)
+        odd = tuple(_odd_files(info, images))
+        changed = linked_sources.changed(info, root, images)
+        notes = (*plan.remarks, *strays, *_other_formats(info, root, images), *changed)
         return Diagnosis(info.name, fine=not odd, found=True, causes=odd, notes=notes)
-    causes = [*_broken_links(folder), *_where_it_lies(plan, root), *plan.traps]
+    moved = tuple(linked_sources.gone(root / info.folder))
+    causes = [*moved, *_where_it_lies(plan, root), *plan.traps]
     if report.fault and not causes:
         causes.append(report.fault)
     if report.missing:
-        causes.insert(0, f"{len(report.missing)} listed images aren't there: {listing(report.missing)}")
+        where = "".join(linked_sources.incomplete(info, root, report.missing))
+        causes.insert(0, f"{len(report.missing)} listed images aren't there: {listing(report.missing)}{where}")
     if report.leaked:
         causes.append(f"{len(report.leaked)} test images are also for training or validation: {listing(report.leaked)}")
     found = report.found or plan.state != "absent"
     prepare = f"run `dualpt data prepare {info.name} --from {root} --root {root}`"
-    remedies = ([prepare] if plan.will_be_done else []) + ([plan.remedy] if plan.remedy else [])
+    relink = f"if it was moved, run `dualpt data prepare {info.name} --from WHERE-IT-IS --root {root}`"
+    now = [prepare] if plan.will_be_done else [relink] if moved and our_links(root / info.folder) else []
+    remedies = now + ([plan.remedy] if plan.remedy else [])
     return Diagnosis(
         info.name, fine=False, found=found, causes=tuple(causes), remedy="; ".join(remedies), notes=plan.remarks
     )
@@ -96,26 +104,19 @@ def _where_it_lies(plan: DatasetPlan, root: Path) -> Iterator[str]:
             yield f"{plan.info.folder}/{name} isn't there, but lies elsewhere under {root}"
 
 
-def _broken_links(folder: Path) -> Iterator[str]:
-    """Links whose targets are gone, as after a disk was unmounted or a source moved."""
-    links = [path for path in _below(folder) if path.is_symlink() and not path.exists()]
-    if links:
-        more = f" and {len(links) - 1} more" if len(links) > 1 else ""
-        yield f"the link {links[0]}{more} leads to {os.readlink(links[0])}, which is gone"
+def _images(info: DatasetInfo, root: Path) -> list[str]:
+    """Paths of a dataset's images under its image folder."""
+    split = read_split(info, root)
+    return [item.path for part in PARTS for item in getattr(split, part)]
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    for above, folders, files in os.walk(folder):
-        yield from (Path(above, name) for name in (*folders, *files))
-
-
-def _other_formats(info: DatasetInfo, root: Path) -> Iterator[str]:
+def _other_formats(info: DatasetInfo, root: Path, images: Iterable[str]) -> Iterator[str]:
     """Files called .jpg that hold another format."""
     if info.name not in MIXED_FORMATS:
         return
-    image_root, split = info.image_root(root), read_split(info, root)
-    paths = (item.path for part in PARTS for item in getattr(split, part) if item.path.endswith(".jpg"))
-    if odd := [path for path in paths if _starts_with(image_root / path, OTHER_FORMATS)]:
+    image_root = info.image_root(root)
+    jpegs = (path for path in images if path.endswith(".jpg"))
+    if odd := [path for path in jpegs if _starts_with(image_root / path, OTHER_FORMATS)]:
         yield f"files called .jpg that hold GIF, PNG or BMP: {len(odd)} ({listing(odd)}); they're read by content"
 
 
@@ -127,11 +128,9 @@ def _starts_with(path: Path, starts: Sequence[bytes]) -> bool:
         return False
 
 
-def _odd_files(info: DatasetInfo, root: Path) -> Iterator[str]:
+def _odd_files(info: DatasetInfo, images: Iterable[str]) -> Iterator[str]:
     """Files in the class folders of ImageNet and its variants that count as images and aren't."""
     if info.layout in ("split file", "aircraft"):
         return
-    split = read_split(info, root)
-    paths = (item.path for part in PARTS for item in getattr(split, part))
-    if odd := [path for path in paths if os.path.splitext(path)[1].lower() not in IMAGE_SUFFIXES]:
+    if odd := [path for path in images if os.path.splitext(path)[1].lower() not in IMAGE_SUFFIXES]:
         yield f"files in class folders that aren't images, but count as such: {len(odd)} ({listing(odd)}); remove them"

@@ -36,12 +36,24 @@ def standing(folder: Path, wanted: Iterable[str]) -> Standing:
     itself = str(folder) if folder.is_symlink() else ""
     if not missing:
         return Standing(missing, blocked_by=itself)
-    manifest = load_manifest(folder)
-    ours = {} if manifest is None else {path: to for path, to in manifest.links.items() if _leads(folder / path, to)}
+    ours = our_links(folder)
     folders, foreign = _folders_and_links(folder, ours)
     blocked = itself or next(_in_the_way(folder, foreign, missing), "")
     linked = dict(_linked(paths, missing, ours))
     return Standing(missing, linked, folders, blocked)
+
+
+def our_links(folder: Path) -> dict[str, str]:
+    """The links that earlier runs made in a dataset's folder and that still lead there: path in it -> target."""
+    manifest = load_manifest(folder)
+    return {} if manifest is None else {path: to for path, to in manifest.links.items() if _leads(folder / path, to)}
+
+
+def link_above(path: str, links: Mapping[str, str]) -> str | None:
+    """The link among `links` that a path is or lies below; None if it is none of them."""
+    while path and path not in links:
+        path = path.rpartition("/")[0]
+    return path or None
 
 
 def _leads(link: Path, target: str) -> bool:
@@ -85,9 +97,5 @@ def _in_the_way(folder: Path, links: Sequence[str], missing: Iterable[str]) -> I
 def _linked(paths: Iterable[str], missing: frozenset[str], links: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """The images that links show, each with the file behind its link."""
     for path in paths:
-        if path in missing:
-            continue
-        parts = path.split("/")
-        for n in range(1, len(parts) + 1):
-            if (target := links.get("/".join(parts[:n]))) is not None:
-                yield path, "/".join((target, *parts[n:]))
+        if path not in missing and (link := link_above(path, links)) is not None:
+            yield path, f"{links[link]}{path[len(link) :]}"
