@@ -190,7 +190,7 @@ def _by_folder(paths: Iterable[str]) -> dict[str, list[str]]:
 def _target(index: NameIndex, dataset: str, inside: str, missing: Collection[str], path: str) -> str | None:
     """Where a member of an archive belongs; None if it is no missing image of the dataset."""
     folder, _, name = path.rpartition("/")
-    key = next((match.key for match in index.match(folder, name) if match.dataset == dataset), None)
+    key = next((match.keys[name] for match in index.match(folder, [name]) if match.dataset == dataset), None)
     return f"{inside}{key}" if key is not None and f"{inside}{key}" in missing else None
 
 

@@ -32,7 +32,7 @@ def standing(folder: Path, wanted: Iterable[str]) -> Standing:
         wanted: the images that belong into it, by path in it.
     """
     paths = tuple(dict.fromkeys(wanted))
-    missing = frozenset(missing_files(paths, folder))
+    missing = frozenset(missing_files(paths, folder) if folder.exists() else paths)
     itself = str(folder) if folder.is_symlink() else ""
     if not missing:
         return Standing(missing, blocked_by=itself)

@@ -7,8 +7,8 @@ never made up: a file without its published name is no image of the split.
 
 import os
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
@@ -29,13 +29,24 @@ def plain(folder: str) -> str:
 
 
 class Match(NamedTuple):
-    """A file that is an image of a dataset."""
+    """Files of one folder that are images of a dataset."""
 
     dataset: str
-    key: str
-    """Path in the split."""
     above: str
     """The folder that the image folder's content was found in."""
+    keys: dict[str, str]
+    """File name -> path in the split."""
+    bare: bool = False
+    """Whether the split lists them without a folder."""
+
+
+class _Table(NamedTuple):
+    """The images that a dataset's split lists in one folder."""
+
+    dataset: str
+    above: str
+    keys: Mapping[str, str]
+    bare: bool
 
 
 @dataclass
@@ -56,45 +67,53 @@ class NameIndex:
     """
 
     def __init__(self, wanted: Mapping[str, Iterable[str]]) -> None:
-        self._by_folder: defaultdict[str, defaultdict[str, list[tuple[str, str]]]]
-        self._by_folder = defaultdict(lambda: defaultdict(list))
+        self._by_folder: defaultdict[str, defaultdict[str, dict[str, str]]]
+        self._by_folder = defaultdict(lambda: defaultdict(dict))
         self._by_name: dict[str, tuple[str, str]] = {}
         for dataset, keys in wanted.items():
             for key in keys:
                 folder, _, name = key.rpartition("/")
-                self._by_folder[plain(folder)][name].append((dataset, key))
+                self._by_folder[plain(folder)][dataset].setdefault(name, key)
                 if UNIQUE.fullmatch(name):
                     self._by_name[name] = (dataset, key)
         self._deepest = max((folder.count("/") + 1 for folder in self._by_folder if folder), default=0)
         self._tables = lru_cache(maxsize=4096)(self._tables_of)
 
-    def match(self, folder: str, name: str) -> list[Match]:
-        """The datasets that list a file; at most one each.
+    def match(self, folder: str, names: Sequence[str]) -> list[Match]:
+        """The images of the datasets in a folder; a file is at most one image of each.
 
         Names without a folder count only where no dataset lists the file with its folder.
 
         Args:
-            folder: its folder's path, with forward slashes.
-            name: its file name.
+            folder: its path, with forward slashes.
+            names: of its files.
         """
-        matches: dict[str, Match] = {}
-        for above, table in self._tables(folder):
-            for dataset, key in table.get(name, ()):
-                if "/" in key or not matches:
-                    matches.setdefault(dataset, Match(dataset, key, above))
-        if not matches and name in self._by_name:
-            dataset, key = self._by_name[name]
-            return [Match(dataset, key, folder)]
-        return list(matches.values())
+        matches: list[Match] = []
+        known: set[str] = set()
+        of: defaultdict[str, set[str]] = defaultdict(set)
+        for dataset, above, keys, bare in self._tables(folder):
+            taken = known if bare else of[dataset]
+            if found := {name: keys[name] for name in names if name in keys and name not in taken}:
+                matches.append(Match(dataset, above, found, bare))
+                of[dataset].update(found)
+                known.update(found)
+        if self._by_name:
+            elsewhere: defaultdict[str, dict[str, str]] = defaultdict(dict)
+            for name in names:
+                if name in self._by_name and name not in known:
+                    dataset, key = self._by_name[name]
+                    elsewhere[dataset][name] = key
+            matches += [Match(dataset, folder, found) for dataset, found in elsewhere.items()]
+        return matches
 
-    def _tables_of(self, folder: str) -> list[tuple[str, Mapping[str, list[tuple[str, str]]]]]:
-        """The tables of names for the ends of a folder's path, the longest first, with what is above that end."""
+    def _tables_of(self, folder: str) -> list[_Table]:
+        """What splits list in the ends of a folder's path, the longest end first."""
         parts = folder.split("/") if folder else []
-        tables: list[tuple[str, Mapping[str, list[tuple[str, str]]]]] = []
+        tables: list[_Table] = []
         for depth in range(min(self._deepest, len(parts)), -1, -1):
-            end = plain("/".join(parts[len(parts) - depth :]))
-            if end in self._by_folder:
-                tables.append(("/".join(parts[: len(parts) - depth]), self._by_folder[end]))
+            above, end = "/".join(parts[: len(parts) - depth]), plain("/".join(parts[len(parts) - depth :]))
+            for dataset, keys in self._by_folder.get(end, {}).items():
+                tables.append(_Table(dataset, above, keys, bare=not end))
         return tables
 
 
@@ -111,14 +130,12 @@ def find_images(folders: Mapping[str, Iterable[str]], index: NameIndex) -> dict[
     found: defaultdict[str, dict[str, Found]] = defaultdict(dict)
     for folder, names in folders.items():
         listed = list(names)
-        matches = [(name, match) for name in listed for match in index.match(folder, name)]
-        bare = Counter(match.dataset for _, match in matches if "/" not in match.key)
-        least = LEAST_SHARE * sum(map(is_image, listed)) if bare else 0
-        for name, match in matches:
-            if "/" not in match.key and bare[match.dataset] < least:
+        for match in index.match(folder, listed):
+            if match.bare and len(match.keys) < LEAST_SHARE * sum(map(is_image, listed)):
                 continue  # another dataset's images, of which some happen to have such names
             place = found[match.dataset].setdefault(match.above, Found(match.above))
-            place.files.setdefault(match.key, f"{folder}/{name}" if folder else name)
+            for name, key in match.keys.items():
+                place.files.setdefault(key, f"{folder}/{name}" if folder else name)
     return {
         dataset: sorted(places.values(), key=lambda place: (-len(place.files), place.above.count("/"), place.above))
         for dataset, places in found.items()

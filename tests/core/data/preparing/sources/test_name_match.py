@@ -58,8 +58,8 @@ def test_foods_numbers_are_no_aircraft() -> None:
 
 def test_a_name_with_its_folder_comes_before_a_bare_one() -> None:
     index = NameIndex({"FGVCAircraft": ["0034309.jpg"], "Food101": ["apple_pie/0034309.jpg"]})
-    assert [match.dataset for match in index.match("food-101/images/apple_pie", "0034309.jpg")] == ["Food101"]
-    assert [match.dataset for match in index.match("data/images", "0034309.jpg")] == ["FGVCAircraft"]
+    assert [match.dataset for match in index.match("food-101/images/apple_pie", ["0034309.jpg"])] == ["Food101"]
+    assert [match.dataset for match in index.match("data/images", ["0034309.jpg"])] == ["FGVCAircraft"]
 
 
 def test_the_folder_with_the_most_comes_first() -> None:
