@@ -3,7 +3,7 @@
 import io
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +27,7 @@ from dualpt.core.data.catalog import (
 from dualpt.core.data.checking.image_faults import check_depth
 from dualpt.core.data.own_datasets import append_own_dataset, check_entry, check_name
 from dualpt.core.data.readers import read_split
-from dualpt.core.data.splits import PARTS, check_files, listing
+from dualpt.core.data.splits import PARTS, Split, check_files, listing
 from dualpt.core.errors import UserError
 from dualpt.core.inputs.reading import data_root
 from dualpt.core.mini.grid import ensure_mini_grid
@@ -38,9 +38,18 @@ if TYPE_CHECKING:
 
 
 def check_datasets(
-    console: Console, names: Sequence[str], root: Path | None, *, deep: bool, published: bool, as_json: bool
+    console: Console,
+    names: Sequence[str],
+    root: Path | None,
+    *,
+    deep: bool,
+    published: bool,
+    as_json: bool,
+    splits: Mapping[str, Split | None] | None = None,
 ) -> bool:
     """Examine datasets and print what was found; whether all that were asked for are fine.
+
+    `splits` are those that were read already, by dataset.
 
     Raises:
         UserError: an unknown name, or a data root that is not there or not given.
@@ -56,8 +65,15 @@ def check_datasets(
         for info in infos:
             bar.update(task, description=f"decoding {info.name}", completed=0, total=None)
             folder = root_of(info, root, draw=False)
+            known = splits.get(info.name) if splits else None
             reports.append(
-                examine(info, folder, deep=deep, progress=lambda done, n: bar.update(task, completed=done, total=n))
+                examine(
+                    info,
+                    folder,
+                    split=known,
+                    deep=deep,
+                    progress=lambda done, n: bar.update(task, completed=done, total=n),
+                )
             )
     fine = [_is_fine(info, report, published) for info, report in zip(infos, reports, strict=True)]
     if as_json:

@@ -92,7 +92,8 @@ def prepare_data(
         refused = _carry_out(console, plans, root, copy)
     found = [plan.info.name for plan in plans if plan.state not in ("absent", "refused")]
     usable = [name for name in found if name not in refused]
-    fine = check_datasets(console, usable, root, deep=False, published=False, as_json=False) if usable else True
+    known = {plan.info.name: plan.split for plan in plans}
+    fine = not usable or check_datasets(console, usable, root, deep=False, published=False, as_json=False, splits=known)
     return fine and not refused and not any(plan.state in _faults(bool(asked)) for plan in plans)
 
 

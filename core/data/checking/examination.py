@@ -76,13 +76,19 @@ class Examination:
 
 
 def examine(
-    info: DatasetInfo, root: Path, *, deep: bool = False, progress: Callable[[int, int], None] | None = None
+    info: DatasetInfo,
+    root: Path,
+    *,
+    split: Split | None = None,
+    deep: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Examination:
     """Examine one dataset; reads nothing but the split and folder listings unless `deep`.
 
     Args:
         info: the dataset.
         root: the data root.
+        split: its split, where it was read already.
         deep: decode every image, in parallel threads, and compare their contents.
         progress: called with images decoded and images to decode.
     """
@@ -90,7 +96,7 @@ def examine(
     if not (root / info.folder).is_dir():
         return Examination(info.name, own=own, found=False)
     try:
-        split = read_split(info, root)
+        split = split or read_split(info, root)
     except UserError as error:
         return Examination(info.name, own=own, found=True, fault=str(error))
     image_root = info.image_root(root)

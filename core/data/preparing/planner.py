@@ -122,7 +122,7 @@ def _plan_one(
         n_listed=len(wanted),
         wanted=there.missing,
         texts=lists,
-        split_fingerprint=found.split.fingerprint,
+        split=found.split,
         remarks=found.remarks,
     )
     if not there.missing and not lists:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from dualpt.core.data.catalog import DatasetInfo
 from dualpt.core.data.preparing.links import links_for
+from dualpt.core.data.splits import Split
 from dualpt.core.files.fingerprint import fingerprint
 
 State = Literal["there", "ready", "incomplete", "refused", "absent"]
@@ -53,7 +54,8 @@ class DatasetPlan:
     """Images that the split lists; 0 where folders decide."""
     texts: Mapping[str, bytes] = field(default_factory=dict)
     """Split file, class names and other lists, by path in the dataset's folder."""
-    split_fingerprint: str = ""
+    split: Split | None = None
+    """As its list divides it; None where folders decide, or where nothing can be done."""
     remarks: tuple[str, ...] = ()
     """What is unusual about it."""
     traps: tuple[str, ...] = ()
@@ -70,6 +72,11 @@ class DatasetPlan:
     def missing(self) -> int:
         """Images that were found nowhere; 0 while an archive that may hold them is unread."""
         return 0 if self.archives else len(self.wanted - self.files.keys())
+
+    @property
+    def split_fingerprint(self) -> str:
+        """Of the split; empty where folders decide."""
+        return "" if self.split is None else self.split.fingerprint
 
     @cached_property
     def links(self) -> Mapping[str, str]:
