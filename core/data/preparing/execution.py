@@ -119,6 +119,7 @@ def _check_enough(plan: DatasetPlan, made: _Made) -> None:
 def _manifest(plan: DatasetPlan, made: _Made, earlier: Manifest | None) -> Manifest:
     """The record, with what stays of an earlier run; a plan for images has those that its links show, too."""
     links = earlier.links if earlier is not None and not (plan.files or plan.archives) else made.links
+    digests = {} if earlier is None else {p: digest for p, digest in earlier.digests.items() if p not in plan.files}
     return Manifest(
         dataset=plan.info.name,
         sources=[
@@ -126,7 +127,7 @@ def _manifest(plan: DatasetPlan, made: _Made, earlier: Manifest | None) -> Manif
             *({"found_as": source.found_as, "path": source.path, "images": source.n_files} for source in plan.sources),
         ],
         links=links,
-        digests=({} if earlier is None else dict(earlier.digests)) | made.digests,
+        digests=digests | made.digests,
         lists=({} if earlier is None else dict(earlier.lists)) | {p: sha256(text) for p, text in plan.texts.items()},
         split_fingerprint=plan.split_fingerprint,
         remarks=(*plan.remarks, *made.remarks),

@@ -22,7 +22,8 @@ class Manifest:
     sources: Sequence[Mapping[str, Any]] = ()
     """Each folder or archive: what it was found as, its path, how many images (null for archives)."""
     links: Mapping[str, str] = field(default_factory=dict)
-    """Path in the dataset's folder -> where the link leads."""
+    """Path in the dataset's folder -> the file or folder that the link leads to. What it shows isn't read, so it has no
+    digests."""
     digests: Mapping[str, str] = field(default_factory=dict)
     """Path of a copied or extracted file -> BLAKE2b of its bytes (32 hex digits, as of stored features)."""
     lists: Mapping[str, str] = field(default_factory=dict)

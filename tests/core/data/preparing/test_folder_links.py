@@ -237,3 +237,16 @@ def test_a_link_to_what_is_gone_gives_way_to_an_archive(places: tuple[Path, Path
     prepare(TEXTURES, tmp_path / "later", root)
     assert fingerprints(TEXTURES, root) == fingerprints(TEXTURES, direct)
     assert links_of(root) == {}
+
+
+def test_a_digest_goes_with_the_copy_that_it_was_of(places: tuple[Path, Path, Path]) -> None:
+    source, root, _ = places
+    prepare(TEXTURES, source, root, copy=True)
+    (root / "dtd/images/banded/banded_0002.jpg").unlink()
+    prepare(TEXTURES, source, root)
+    manifest = load_manifest(root / "dtd")
+    assert manifest is not None
+    assert list(manifest.links) == ["images/banded/banded_0002.jpg"]
+    assert sorted(manifest.digests) == sorted(
+        f"images/{path}" for path in images_of(TEXTURES) if path != "banded/banded_0002.jpg"
+    )
