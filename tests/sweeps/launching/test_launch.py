@@ -28,6 +28,7 @@ from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.ledger.opening import open_reader
 from tests.sweeps.fake_runner import (
     FATAL_WEIGHT,
+    FakeRunner,
     fake_key,
     fake_runner,
     heard_of,
@@ -233,9 +234,14 @@ def test_too_much_asked_for_is_one_line(declare: Declare, log: Path) -> None:
 def test_an_address_where_no_cluster_answers_is_one_line(
     declare: Declare, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Before images are encoded, which may take an hour."""
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+
+    def asked() -> FakeRunner:
+        raise AssertionError("something is prepared")
+
     with pytest.raises(UserError, match="RAY_ADDRESS") as caught:
-        run(declare(), log)
+        launch(declare(), console=Console(quiet=True), runner=asked, key=fake_key, notes=no_notes)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
 
 
