@@ -2,7 +2,7 @@
 
 - `pool`, `supply`, `losses`: workers kept busy with work units; what lost ones leave is taken back; why one is gone
 - `worker`, `worker_config`: the actor that trains packs and records cells; what each is told once
-- `ray_session`, `ray_address`, `ray_watch`: Ray started or joined, quietly; where it is; noticed when it is gone
+- `connection`: Ray found, started or joined, and noticed when it is gone
 - `reporting`, `listening`, `gpu_state`: what a worker trains, said while it does, and how the driver hears of it
 - `access`: whether workers can record cells, proved before the first
 - `interrupts`: Ctrl-C and the signals of batch systems
