@@ -152,9 +152,17 @@ def _repeated(part: Sequence[Item]) -> list[str]:
 
 
 def _stray(image_root: Path, listed: dict[str, None]) -> list[str]:
-    """Image files under the image root that are not listed, sorted; hidden files and folders are left out."""
-    stray = []
-    for folder, inner, files in os.walk(image_root):
+    """Image files under the image root that are not listed, sorted; hidden files and folders are left out.
+
+    Links to folders are followed, each folder once.
+    """
+    stray, seen = [], set()
+    for folder, inner, files in os.walk(image_root, followlinks=True):
+        stat = os.stat(folder)
+        if (stat.st_dev, stat.st_ino) in seen:
+            inner.clear()
+            continue
+        seen.add((stat.st_dev, stat.st_ino))
         inner[:] = [name for name in inner if not name.startswith(".")]
         below = Path(folder).relative_to(image_root).as_posix()
         for name in files:

@@ -93,11 +93,14 @@ def test_a_folder_spelt_otherwise_is_linked_beside_those_that_are_not(places: tu
     source, root, direct = places
     images = source / "dtddataset/dtd/images"
     (images / "polka-dotted").rename(images / "Polka Dotted")
+    write(images, {"banded/unlisted.jpg": b"?"})
+    (images / "banded/loop").symlink_to(images)
     prepare(TEXTURES, source, root)
     assert links_of(root) == {
         "images/banded": f"{images}/banded",
         "images/polka-dotted": f"{images}/Polka Dotted",
     }
+    assert "banded/unlisted.jpg" in examine(dataset_info(TEXTURES), root).stray
     assert fingerprints(TEXTURES, root) == fingerprints(TEXTURES, direct)
 
 
