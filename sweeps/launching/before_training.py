@@ -13,7 +13,7 @@ from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.dispatch.progress import SweepProgress
 from dualpt.sweeps.planning.plan import SweepPlan, grid_cells, judged_cells
 from dualpt.sweeps.stores import examine, examine_study
-from dualpt.sweeps.workers.ray_address import LOCAL, examine_ray_address, ray_address
+from dualpt.sweeps.workers.connection.ray_address import LOCAL, examine_ray_address, ray_address
 
 if TYPE_CHECKING:
     from dualpt.core.running.cell_runner import CellRunner

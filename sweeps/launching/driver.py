@@ -25,8 +25,8 @@ from dualpt.sweeps.ledger.heartbeat import Heartbeat
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.ledger.outbox import Outbox
 from dualpt.sweeps.stores import absolute_uri, examine, examine_study, is_outage, outage
+from dualpt.sweeps.workers.connection.ray_address import LOCAL, ray_address
 from dualpt.sweeps.workers.interrupts import PACK_SECONDS, Interrupts
-from dualpt.sweeps.workers.ray_address import LOCAL, ray_address
 
 if TYPE_CHECKING:
     from dualpt.core.running.cell_runner import CellRunner
@@ -134,10 +134,10 @@ class Driver:
     def _train(self, session: contextlib.ExitStack) -> None:
         """Start Ray, once, and train all that is missing."""
         from dualpt.sweeps.workers.access import prove_a_worker
+        from dualpt.sweeps.workers.connection.ray_session import gcs_address, ray_session
+        from dualpt.sweeps.workers.connection.ray_watch import RayWatch
         from dualpt.sweeps.workers.gpu_shares import trial_resources
         from dualpt.sweeps.workers.pool import train_all
-        from dualpt.sweeps.workers.ray_session import gcs_address, ray_session
-        from dualpt.sweeps.workers.ray_watch import RayWatch
         from dualpt.sweeps.workers.worker_config import WorkerConfig
 
         on_a_cluster = ray_address() != LOCAL

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from dualpt.core.errors import UserError
-from dualpt.sweeps.workers import ray_session
+from dualpt.sweeps.workers.connection import ray_session
 
 
 def test_without_an_address_ray_starts_here(monkeypatch: pytest.MonkeyPatch) -> None:

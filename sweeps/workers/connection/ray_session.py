@@ -18,9 +18,9 @@ from dualpt.sweeps.ray_private import (
     use_token_if_there_is_one,
 )
 from dualpt.sweeps.stores import file_store_refusal, sqlite_path
+from dualpt.sweeps.workers.connection.ray_address import LOCAL, examine_ray_address, ray_address, unusable
 from dualpt.sweeps.workers.interrupts import keeping_handlers
 from dualpt.sweeps.workers.placement import machines
-from dualpt.sweeps.workers.ray_address import LOCAL, examine_ray_address, ray_address, unusable
 
 QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",

@@ -6,8 +6,8 @@ import socket
 import pytest
 
 from dualpt.core.errors import UserError
-from dualpt.sweeps.workers import ray_address
-from dualpt.sweeps.workers.ray_address import LOCAL, examine_ray_address
+from dualpt.sweeps.workers.connection import ray_address
+from dualpt.sweeps.workers.connection.ray_address import LOCAL, examine_ray_address
 
 
 @pytest.mark.parametrize("address", [None, "", "local"])
