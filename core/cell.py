@@ -90,7 +90,7 @@ def check_serves(
         )
     if not setting.fits_features:
         return
-    _check_choices(setting, selection)
+    _check_choices(setting, selection, fewest)
     definition, name = setting.definition.definition, setting.definition.name
     if protocol not in definition.protocols:
         served = ", ".join(sorted(definition.protocols))
@@ -98,7 +98,7 @@ def check_serves(
     setting.definition.instance.check(setting.definition.options(dict(setting.own)), protocol)
     left = least_left(fewest, selection)
     if setting.data.features is None:
-        check_rows(setting, max(1, setting.reads.views), left)
+        check_rows(setting, max(1, setting.reads.views), left, within="" if left == fewest else selection)
     if fewest < definition.min_shots:
         raise UserError(
             f"{name}: needs at least {definition.min_shots} shots, found {fewest}; raise or leave out shots"
@@ -110,12 +110,13 @@ def check_serves(
         )
 
 
-def _check_choices(setting: Setting, selection: SelectionRule) -> None:
+def _check_choices(setting: Setting, selection: SelectionRule, fewest: int) -> None:
     """Refuse a method that chooses options where a selection shows it no images to choose by."""
     if not chooses(setting) or selection in ("validation", "support-holdout"):
         return
     options = [f"{setting.definition.name}.{option}" for option, value in setting.own if value is None]
-    remedy = f"set {' and '.join(options)}, or choose selection: support-holdout"
+    other = "support-holdout" if fewest > 1 else "validation"  # a single shot can't be divided
+    remedy = f"set {' and '.join(options) or 'them'}, or choose selection: {other}"
     if selection == "none":
         raise UserError(f"{setting.definition.name}: chooses options by images, and selection none has none; {remedy}")
     raise UserError(
@@ -140,19 +141,22 @@ def check_terms(setting: Setting) -> None:
         )
 
 
-def check_rows(setting: Setting, views: int, shots: int) -> None:
+def check_rows(setting: Setting, views: int, shots: int, within: str = "") -> None:
     """Refuse fewer rows of a class than the method needs.
 
     Args:
         views: of each image, each a row.
+        shots: images of each class that are fitted to.
+        within: the selection that leaves no more of them; empty where all shots are meant.
 
     Raises:
         UserError: naming the method and the number.
     """
     name, rows = setting.definition.name, setting.reads.rows
     if shots * views < rows:
+        left = f"{shots}, which selection {within} leaves" if within else f"{shots}"
         raise UserError(
-            f"{name}: needs {rows} rows of each class, and finds {shots * views} (images {shots}, views of each "
+            f"{name}: needs {rows} rows of each class, and finds {shots * views} (images {left}, views of each "
             f"{views}); raise the shots, or leave it out"
         )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from dualpt.core.cell import check_serves, selection_of
+from dualpt.core.cell import check_serves, chooses, selection_of
 from dualpt.core.config.faults import flatten, one_line
 from dualpt.core.config.sections import Section
 from dualpt.core.config.setting import SETTING_KEYS, Setting
@@ -130,6 +130,7 @@ def check_grid(declared: Mapping[str, Any], source: str, following: Collection[s
     reference = Setting().with_values(file.reference_values(), source=f"{source}: setting")
     if not reference.trains:
         raise UserError(f"{source}: setting.method: {METHOD_REMEDY}")
+    reference = _with_searched_options(file, reference, source)
     _check_methods(file, reference, source)
     root = reference.data.folder
     file = _judge_within_grid(file, following, source, root)
@@ -152,6 +153,19 @@ def check_grid(declared: Mapping[str, Any], source: str, following: Collection[s
     check_packing(file.search, reference, f"{source}: search.pack")
     sweep = whole_grid(sweep, f"{source}: search")
     return replace(sweep, start_points=declared_start_points(sweep, f"{source}: search.start_from"))
+
+
+def _with_searched_options(file: SweepFile, reference: Setting, source: str) -> Setting:
+    """Under `support-cv`, options that a method would choose, where every candidate sets them: at their lowest value.
+
+    Which value it is matters to no candidate; left open, the method would be taken for one that chooses.
+    """
+    if file.search is None or file.grid.selection != "support-cv" or not chooses(reference):
+        return reference
+    given = reference.flat()
+    space = file.space(source=f"{source}: search.space", reference=reference)
+    always = [one for one in space if not one.when and None not in one.ends and one.key in given]
+    return reference.with_values({one.key: one.ends[0] for one in always if given[one.key] is None})
 
 
 def _check_methods(file: SweepFile, reference: Setting, source: str) -> None:

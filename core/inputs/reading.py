@@ -19,7 +19,7 @@ from dualpt.core.data.imported_split import ImportedSplit, find_import
 from dualpt.core.data.protocols import CellData, check_source, divide
 from dualpt.core.data.readers import read_split
 from dualpt.core.data.sampling import FewShotSample, draw_few_shot, folds, held_out
-from dualpt.core.data.splits import Item, Split, check_files, listing
+from dualpt.core.data.splits import Item, Split, check_files
 from dualpt.core.descriptions.bank import Sentences
 from dualpt.core.descriptions.reading import read_bank
 from dualpt.core.errors import UserError
@@ -328,7 +328,6 @@ def check_cell_files(cells: Iterable[CellInputs]) -> None:
                 items |= dict.fromkeys(dataset.split.test)
         needed[inputs.source] |= dict.fromkeys((*data.train, *data.val))
         banks |= dict.fromkeys((setting, inputs.datasets[name]) for name in inputs.described)
-        _check_drawn_classes(inputs, data)
         if setting.prompt.class_specific and inputs.cell.protocol != "few-shot" and setting.learns_prompts:
             raise UserError("prompt.class_specific: other classes would have no context; use protocol=few-shot")
     for dataset, items in needed.items():
@@ -339,17 +338,3 @@ def check_cell_files(cells: Iterable[CellInputs]) -> None:
             check_depth(items, dataset.image_root)
     for setting, dataset in banks:
         read_sentences(setting, dataset)
-
-
-def _check_drawn_classes(inputs: CellInputs, data: CellData) -> None:
-    """Refuse a draw without some class where the method needs an image of each."""
-    cell, setting = inputs.cell, inputs.cell.setting
-    if not (setting.fits_features and setting.definition.definition.every_class):
-        return
-    drawn = {item.label for item in data.train}
-    if lacking := [name for label, name in enumerate(inputs.class_names("train")) if label not in drawn]:
-        remedy = "data.draw=relaxed has one of each" if setting.data.draw == "realistic" else "leave it out"
-        raise UserError(
-            f"{setting.definition.name}: needs an image of every class, and at {cell.shots} shots seed {cell.seed} of "
-            f"{cell.dataset} has none of {listing(lacking)}; {remedy}, or choose other methods"
-        )

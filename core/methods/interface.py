@@ -41,6 +41,8 @@ class Needs:
     """Whether features before the projection into the joint space are read."""
     rows: int = 1
     """Rows of each class, of which every view of an image is one, that it needs at least."""
+    rows_of_one: bool = False
+    """Whether one class with so many `rows` is enough, where a draw has fewer of some classes."""
     text: bool = True
     """Whether the class names' text features are read; without, `Support.raw_text` may be (C, 0)."""
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dualpt.core.arrays import ClassText, ImageFeatures, TestSet
-from dualpt.core.cell import Cell
+from dualpt.core.cell import Cell, chooses
 from dualpt.core.clip.backbone import Backbone, load_backbone
 from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.config.activity import uses_llm, uses_local
@@ -37,6 +37,7 @@ from dualpt.core.features.segment import ImageKey
 from dualpt.core.features.store import FeatureStore, encoder_title
 from dualpt.core.features.train_images import CachedTrainImages, OnlineTrainImages
 from dualpt.core.files.locations import cache_root
+from dualpt.core.inputs.drawn_images import check_drawn_images
 from dualpt.core.inputs.import_limits import crops_read
 from dualpt.core.inputs.reading import CellInputs, Dataset, check_cell_files, mini_datasets_of
 from dualpt.core.learned.scorers import local_scorer
@@ -45,6 +46,7 @@ from dualpt.core.prompts.contexts_file import read_start
 from dualpt.core.prompts.encoder import check_prompt_lengths
 from dualpt.core.prompts.init_path import init_path, init_words
 from dualpt.core.provenance import IMPORTED, Provenance, asked_kernels, provenance_of
+from dualpt.core.selection_rules import divides
 
 Count = Callable[[int, int, str], None]
 """Called with done, total and what is being done."""
@@ -88,6 +90,7 @@ class FrozenParts:
             self.towers_of(one.cell.setting)
         check_cell_files(every)
         for inputs in every:
+            check_drawn_images(inputs)
             _check_validation(inputs)
         for dataset in dict.fromkeys(one for inputs in every for one in inputs.datasets.values() if one.is_imported):
             self._rows_of(dataset)
@@ -311,14 +314,21 @@ def start_of(inputs: CellInputs) -> str | None:
 
 
 def _check_validation(inputs: CellInputs) -> None:
-    """Refuse a method that chooses options on validation images where a draw leaves none."""
+    """Refuse a method that chooses options by images where a draw, or its division, leaves none."""
     cell, setting = inputs.cell, inputs.cell.setting
-    if cell.selection == "validation" and setting.fits_features and setting.reads.validation and not inputs.data.val:
-        undecided = [f"{setting.method_name}.{option}" for option, value in setting.own if value is None]
+    if not chooses(setting) or inputs.data.val or inputs.judging:
+        return
+    undecided = [f"{setting.method_name}.{option}" for option, value in setting.own if value is None]
+    remedy = f"set {' and '.join(undecided) or 'them'}"
+    if divides(cell.selection):
         raise UserError(
-            f"{setting.method_name}: {cell.dataset} has no validation image at {cell.shots} shots to choose by; "
-            f"set {' and '.join(undecided) or 'them'}, or lower the shots"
+            f"{setting.method_name}: no class of {cell.dataset} has two training images to divide, and selection "
+            f"{cell.selection} has nothing to choose by; {remedy}, or leave the dataset out"
         )
+    raise UserError(
+        f"{setting.method_name}: {cell.dataset} has no validation image at {cell.shots} shots to choose by; "
+        f"{remedy}, or lower the shots"
+    )
 
 
 def _check_start(inputs: CellInputs, towers: Towers) -> None:

@@ -127,10 +127,13 @@ def _with_most_shots(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def scarce_note(cell: Cell) -> str:
-    """What to say of classes with fewer training images than the shots asked for; empty where none has."""
+    """What to say of classes with other numbers of training images than the shots; empty where none has."""
     if not cell.shots:
         return ""
-    drawn = Counter(item.label for item in CellInputs(cell).data.train)
+    inputs = CellInputs(cell)
+    drawn = Counter(item.label for item in inputs.data.train)
+    if cell.setting.data.draw != "standard":
+        return _uneven_note(cell, [drawn[label] for label in range(len(inputs.class_names("train")))])
     fewer = [count for count in drawn.values() if count < cell.shots]
     if not fewer:
         return ""
@@ -139,6 +142,22 @@ def scarce_note(cell: Cell) -> str:
     return (
         f"{len(fewer)} of {len(drawn)} classes have fewer than {cell.shots} training images; all {counts} of each are "
         "taken"
+    )
+
+
+def _uneven_note(cell: Cell, counts: Sequence[int]) -> str:
+    """What a draw in proportion to the classes is; empty where it is as many of each.
+
+    Args:
+        counts: training images of each class.
+    """
+    if set(counts) == {cell.shots}:
+        return ""
+    wanted, drawn, lacking = cell.shots * len(counts), sum(counts), counts.count(0)
+    total = f"{drawn} training images" + (f" (all there are; {wanted} were asked for)" if drawn < wanted else "")
+    none = f"; {lacking} of {len(counts)} classes have none" if lacking else ""
+    return (
+        f"{cell.setting.data.draw} draw at {cell.shots} shots: {total}, {min(counts)} to {max(counts)} of a class{none}"
     )
 
 

@@ -1,6 +1,7 @@
 """Sweep files: what is accepted, and that each fault is one line naming file, key and remedy."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from dualpt.search_spaces.listed_points import grid_points
 from dualpt.search_spaces.overrides import parse_overrides, parse_value
 from dualpt.search_spaces.parameters import ChoiceParameter, FloatParameter, IntParameter
 from dualpt.search_spaces.sweep import LoadedSweep
-from dualpt.search_spaces.sweep_file import load_sweep
+from dualpt.search_spaces.sweep_file import check_sweep, load_sweep
 from tests.core.own_method import SOURCE
 
 GOOD = """
@@ -569,3 +570,19 @@ def test_a_selection_is_a_key_of_the_grid(good: Path) -> None:
     assert load_sweep(good, parse_overrides(["selection=support-cv", "shots=[4]"])).file.grid.selection == "support-cv"
     good.write_text(GOOD.split("search:")[0].replace("shots: [1, 16]", "shots: [1, 16], selection: none"))
     assert load_sweep(good).file.grid.selection == "none"
+
+
+def test_options_that_a_search_sets_may_be_judged_by_folds() -> None:
+    ends = {"float": [1, 10]}
+    space = {"tip-adapter.alpha": ends, "tip-adapter.beta": ends}
+    declared: dict[str, Any] = {
+        "name": "folds",
+        "grid": {"datasets": ["mini-tiles"], "shots": [4], "selection": "support-cv"},
+        "setting": {"method": "tip-adapter"},
+        "search": {"trials": 2, "space": space},
+    }
+    checked = check_sweep(declared, "test")
+    assert {checked.reference.flat()[key] for key in space} == {1.0}
+    declared["search"] = {"trials": 2, "space": {"tip-adapter.alpha": ends}}
+    with pytest.raises(UserError, match=r"set tip-adapter\.beta, or choose selection: support-holdout"):
+        check_sweep(declared, "test")

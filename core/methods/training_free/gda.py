@@ -93,8 +93,13 @@ class Gda(Method[GdaOptions]):
             raise UserError(NEW_CLASSES)
 
     def needs(self, options: GdaOptions) -> Needs:
-        validation = options.alpha is None
-        return Needs(views=options.views, min_crop_area=options.min_crop_area, validation=validation, rows=2)
+        return Needs(
+            views=options.views,
+            min_crop_area=options.min_crop_area,
+            validation=options.alpha is None,
+            rows=2,
+            rows_of_one=options.covariance == "shrunk",
+        )
 
     def fit(self, support: Support, options: Sequence[GdaOptions]) -> Fitted:
         check_every_class(support, self.name)

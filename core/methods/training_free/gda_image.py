@@ -33,7 +33,8 @@ class GdaImage(Method[GdaImageOptions]):
     options = GdaImageOptions
 
     def needs(self, options: GdaImageOptions) -> Needs:
-        return Needs(views=options.views, min_crop_area=options.min_crop_area, rows=2, text=False)
+        views, min_crop_area = options.views, options.min_crop_area
+        return Needs(views=views, min_crop_area=min_crop_area, rows=2, rows_of_one=True, text=False)
 
     def fit(self, support: Support, options: Sequence[GdaImageOptions]) -> Fitted:
         check_every_class(support, self.name)

@@ -7,8 +7,9 @@ import pytest
 
 from dualpt.core.cell import Cell
 from dualpt.core.errors import UserError
+from dualpt.core.inputs.drawn_images import check_drawn_images
 from dualpt.core.inputs.key import cell_key, key_of, numerics_of
-from dualpt.core.inputs.reading import CellInputs, check_cell_files
+from dualpt.core.inputs.reading import CellInputs
 from dualpt.core.presets import method_setting
 
 CLASSES = {"eurosat/2750": ("Forest", "River"), "ucf101/UCF-101-midframes": ("Archery", "Biking")}
@@ -100,10 +101,11 @@ def test_how_classes_are_drawn_is_part_of_the_key_where_it_changes_the_draw(data
     assert key_of(inputs("coop")) == key_of(kinds["standard"])
     assert key_of(inputs("zero-shot", draw="realistic")) == key_of(inputs("zero-shot"))
     with pytest.raises(
-        UserError, match=r"gda: needs an image of every class, and at 2 shots seed 1 of EuroSAT has none "
+        UserError, match=r"gda: needs an image of every class, and the draw at 2 shots seed 1 of EuroSAT has none "
     ):
-        check_cell_files([inputs("gda", draw="realistic")])
-    check_cell_files([inputs("gda", draw="relaxed"), inputs("ss-text", draw="realistic")])
+        check_drawn_images(inputs("gda", draw="realistic"))
+    for one in (inputs("gda", draw="relaxed"), inputs("ss-text", draw="realistic")):
+        check_drawn_images(one)
 
 
 def make_uneven(data: Path) -> None:
