@@ -1,6 +1,6 @@
 # make demo: install, then a sweep over the eleven mini datasets, its table and figure.
 # make test: the tests. make check: linters, types, import rules. make bench: ratios measured side by side.
-# make test-cluster: the tests on real clusters of several nodes: about five minutes; CI runs them.
+# make test-cluster: launches in processes of their own, clusters, servers, kills, an installed wheel; CI runs it, too.
 # make test-lowest: the tests, without the slow ones, with the lowest versions that pyproject.toml admits.
 # make abuse: bad inputs of every kind, each refused in one line; `make test` tries one in four.
 # make chaos ROUNDS=20 SEED=1: kills at random moments; every cell must be there once, with the same numbers.

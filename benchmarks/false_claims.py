@@ -1,25 +1,32 @@
 """How often a search among worthless candidates ends in a claim, by each correction for the search.
 
     python -m benchmarks.false_claims                 the table of docs/protocols.md; five minutes on one core
+    python -m benchmarks.false_claims --pages 200     pages of tables over five numbers of shots; half an hour
 
 Every candidate is worth what the baseline is worth: on average over datasets their accuracies are the same. What they
 differ in is chance, with the spread of real cells (benchmarks/data/mini-racing.csv: 96 settings, eleven datasets, two
 seeds): how a setting suits a dataset, and what a training draw and its images do. Validation and test accuracy of a
 cell share the first and half of the second. The best of the candidates on validation accuracy is then compared with
 the baseline on test accuracy, as `dualpt compare` does: a claim needs an interval that excludes 0 and p below 0.05.
+
+On a page, every method of a comparison and every run of a factorial ablation is worth the same; shots are drawn apart.
 """
 
 import argparse
 import csv
 from collections.abc import Callable, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dualpt.search_spaces.designs import Factor
+from dualpt.sweeps.comparison.effects import corrected_together, effects_of
 from dualpt.sweeps.comparison.searched.reselection import Contender, reselected_p, sign_patterns, signed_ranks
-from dualpt.sweeps.comparison.statistics import claim, hierarchical_interval, wilcoxon
+from dualpt.sweeps.comparison.statistics import claim, compare_paired, hierarchical_interval, wilcoxon
+from dualpt.sweeps.comparison.statistics import corrected_together as corrected_comparisons
 
 Array = NDArray[np.float64]
 
@@ -28,6 +35,9 @@ DATASETS, SEEDS = 11, 3
 RANDOM_STARTS = 10
 LIKENESS = 0.8
 """Correlation of a proposal with the candidate that it was made from."""
+SHOTS, METHODS = 5, 6
+"""Of a page: its tables, and what each compares with a baseline."""
+FACTORS = tuple(Factor(name, {"off": {}, "on": {}}, "off") for name in ("a", "b", "c"))
 
 
 class Spread(NamedTuple):
@@ -156,12 +166,53 @@ def claim_rates(
     return {name: count / searches for name, count in claims.items()}
 
 
+def null_values(random: np.random.Generator, spread: Spread, draw: Callable[..., Array]) -> Array:
+    """(D, S): accuracies of something that is worth what all others are worth."""
+    return spread.fit * draw(random, (DATASETS, 1)) + spread.cell * draw(random, (DATASETS, SEEDS))
+
+
+def comparison_claims(random: np.random.Generator, spread: Spread, draw: Callable[..., Array]) -> bool:
+    """Whether any of the methods is called better or worse than the baseline, at any number of shots."""
+    page = []
+    for _ in range(SHOTS):
+        values = {f"m{i}": null_values(random, spread, draw) for i in range(METHODS)}
+        page.append(compare_paired(values, null_values(random, spread, draw)))
+    paired = [one for at_shots in corrected_comparisons(page) for one in at_shots.values()]
+    return any(claim(one.interval, one.holm) == "yes" for one in paired)
+
+
+def ablation_claims(random: np.random.Generator, spread: Spread, draw: Callable[..., Array]) -> bool:
+    """Whether any effect or interaction of a 2 × 2 × 2 design is called real, at any number of shots."""
+    levels = [
+        dict(zip((factor.name for factor in FACTORS), chosen, strict=True))
+        for chosen in product(*(factor.levels for factor in FACTORS))
+    ]
+    page = [effects_of([(run, null_values(random, spread, draw)) for run in levels], FACTORS, {}) for _ in range(SHOTS)]
+    effects = [effect for at_shots in corrected_together(page) for effect in at_shots]
+    return any(claim(effect.interval, effect.holm) == "yes" for effect in effects)
+
+
+def false_pages(pages: int, spread: Spread) -> None:
+    """Print the share of pages with any claim, by the spread of chance."""
+    print("| spread of chance | comparison of six methods | 2 × 2 × 2 ablation |\n|---|---|---|")
+    for name, draw in (("normal", normal), ("heavy tails", heavy_tailed), ("skewed", skewed)):
+        rates = []
+        for claims in (comparison_claims, ablation_claims):
+            random = np.random.default_rng(0)
+            rates.append(sum(claims(random, spread, draw) for _ in range(pages)) / pages)
+        print(f"| {name} | " + " | ".join(f"{rate:.1%}" for rate in rates) + " |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--searches", type=int, default=2000)
     parser.add_argument("--candidates", type=int, default=40)
+    parser.add_argument("--pages", type=int, help="instead: simulated pages of tables on which nothing is true")
     options = parser.parse_args()
     spread = recorded_spread()
+    if options.pages is not None:
+        false_pages(options.pages, spread)
+        return
     print(f"spread: setting by dataset {spread.fit:.2f}, cell {spread.cell:.2f} points; {options.searches} searches")
     print("| search | " + " | ".join(CORRECTIONS) + " |")
     print("|---|" + "---|" * len(CORRECTIONS))

@@ -37,6 +37,16 @@ NAMES = (
 """What the functions below use."""
 
 
+def outlive_raylet() -> None:
+    """Let this process live on when the machine's raylet dies; has an effect only before Ray is imported.
+
+    Ray's client ends its process, with exit code 1 and no word, where a message to the raylet fails and the process
+    with this number is gone. Without a number it takes the parent for the raylet, and its number 1 for a dead one: so
+    do launches end that were started in a container, or whose shell is gone. Workers are given their raylet's by it.
+    """
+    os.environ.setdefault("RAY_RAYLET_PID", str(os.getpid()))
+
+
 def silence_worker_logs() -> None:
     """Keep Ray from printing pages of its log when a machine is lost; called after `ray.init`, which sets it again."""
     from ray._private import worker

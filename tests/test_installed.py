@@ -14,7 +14,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 FLOORS = ("core", "search_spaces", "sweeps")
 TINY = ["datasets=[mini-tiles]", "shots=[1]", "seeds=[1]", "optim.epochs=2", "search.trials=1", "baselines=[]"]
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
+pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from dualpt.sweeps.launching.before_training import draw_mini_datasets
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.planning.plan import plan_sweep
 from dualpt.sweeps.records import TrialCell
+from dualpt.sweeps.workers.connection.ray_session import ray_session
 from dualpt.sweeps.workers.listening import Listener, send_note
-from dualpt.sweeps.workers.ray_session import ray_session
 from dualpt.sweeps.workers.reporting import UNWATCHED, LiveReporter, Reporter
 
 EPOCHS = 400

@@ -1,6 +1,6 @@
 """Learned prompts and classifiers after training: as files, at work on images, and under inspection.
 
-- `prompts`: a file of contexts that explains itself
+- `prompts`: a file of contexts that explains itself; `document`: what it and `fitted` say of their cell
 - `coop_checkpoint`: prompts that CoOp, KgCoOp or PLOT learned, checked and read as our own; `coop_export`: the way back
 - `classifier`: images to logits by prompts, as the cell was judged
 - `fitted`: a file of what a method on frozen features learned

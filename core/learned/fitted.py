@@ -7,21 +7,18 @@ The file is a safetensors file of the classifier's tensors; what explains it is 
 """
 
 import importlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 from dualpt.core.cell import Cell
-from dualpt.core.config.faults import one_line
-from dualpt.core.config.sections import Protocol, Value
 from dualpt.core.config.setting import Setting
 from dualpt.core.errors import UserError
 from dualpt.core.files.tensor_file import read_tensors, tensors_as_bytes, write_tensors
+from dualpt.core.learned.document import CellDocument
 from dualpt.core.method_catalog import ROOM
 from dualpt.core.methods.interface import Classifier
 
@@ -48,25 +45,12 @@ class LearnedClassifier:
     """Options that were chosen on validation images."""
 
 
-class _Document(BaseModel):
-    """The metadata as it stands in the file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    schema_version: int
+class _Document(CellDocument):
     classifier: str
     """Its class as MODULE:NAME; of a user's own file the name alone."""
     source: str | None
     """SHA-256 of the file of a method that doesn't ship."""
-    setting: dict[str, Value]
-    dataset: str
-    protocol: Protocol
-    shots: int
-    seed: int
-    cell_key: str
-    class_names: tuple[str, ...]
     template: str
-    weights: str
     chosen: dict[str, float]
 
 
@@ -101,18 +85,7 @@ def load_classifier(path: Path | str, method: str | None = None) -> LearnedClass
     """
     path = Path(path)
     tensors, metadata = read_tensors(path, WHAT)
-    try:
-        written = json.loads(metadata[DOCUMENT])
-        if written["schema_version"] != SCHEMA:
-            raise UserError(
-                f"{path}: a classifier of schema version {written['schema_version']}, this dualpt reads {SCHEMA}; use "
-                "the version that wrote it"
-            )
-        document = _Document.model_validate(written)
-    except ValidationError as error:
-        raise UserError(f"{path}: not {WHAT} ({one_line(error)})") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not {WHAT} ({error!r})") from None
+    document = _Document.read(metadata, DOCUMENT, SCHEMA, path, WHAT)
     values = document.setting if method is None else {**document.setting, "method": method}
     setting = Setting().with_values(values, source=str(path))
     if setting.definition.sha256 != document.source:
@@ -125,10 +98,9 @@ def load_classifier(path: Path | str, method: str | None = None) -> LearnedClass
         raise UserError(f"{path}: holds {', '.join(sorted(tensors))}, and {kind.__name__} has other tensors")
     if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
         raise UserError(f"{path}: its {broken[0]} has values that are not finite; train it again")
-    written_for = Cell(setting, document.dataset, document.protocol, document.shots, document.seed)
     return LearnedClassifier(
         kind(**tensors),
-        written_for,
+        document.cell(setting),
         document.cell_key,
         document.class_names,
         document.template,
@@ -147,15 +119,11 @@ def _tensors(learned: LearnedClassifier) -> dict[str, Tensor]:
 def _metadata(learned: LearnedClassifier, about: Mapping[str, str] | None) -> dict[str, str]:
     cell, kind = learned.cell, type(learned.classifier)
     shipped = kind.__module__.startswith(f"{ROOM}.")
-    document = _Document(
+    document = _Document.of(
+        cell,
         schema_version=SCHEMA,
         classifier=f"{kind.__module__}:{kind.__name__}" if shipped else kind.__name__,
         source=cell.setting.definition.sha256,
-        setting=cell.setting.flat(),
-        dataset=cell.dataset,
-        protocol=cell.protocol,
-        shots=cell.shots,
-        seed=cell.seed,
         cell_key=learned.cell_key,
         class_names=learned.class_names,
         template=learned.template,

@@ -4,26 +4,24 @@ The file is the safetensors file of `prompts.contexts_file.save_contexts`; what 
 metadata, `DOCUMENT`, so that tools which know nothing of it still read the tensor.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 from dualpt.core.cell import Cell
 from dualpt.core.clip.weights import find_weights
-from dualpt.core.config.faults import one_line
-from dualpt.core.config.sections import Protocol, Value
 from dualpt.core.config.setting import Setting
 from dualpt.core.descriptions.bank import Sentences
 from dualpt.core.errors import UserError
 from dualpt.core.inputs.reading import sentences_of, split_of
+from dualpt.core.learned.document import CellDocument
 from dualpt.core.prompts.contexts_file import contexts_file, load_contexts, save_contexts
 
 DOCUMENT = "dualpt.prompts"
 SCHEMA = 1
+WHAT = "a file of learned prompts"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,21 +40,8 @@ class LearnedPrompts:
     """SHA-256 of the frozen CLIP's weights, to which the contexts belong."""
 
 
-class _Document(BaseModel):
-    """The metadata as it stands in the file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    schema_version: int
-    setting: dict[str, Value]
-    dataset: str
-    protocol: Protocol
-    shots: int
-    seed: int
-    cell_key: str
-    class_names: tuple[str, ...]
+class _Document(CellDocument):
     sentences: Sentences | None
-    weights: str
 
 
 def save_prompts(path: Path, prompts: LearnedPrompts, about: Mapping[str, str] | None = None) -> None:
@@ -70,14 +55,9 @@ def prompts_file(prompts: LearnedPrompts, about: Mapping[str, str] | None = None
 
 
 def _metadata(prompts: LearnedPrompts, about: Mapping[str, str] | None) -> dict[str, str]:
-    cell = prompts.cell
-    document = _Document(
+    document = _Document.of(
+        prompts.cell,
         schema_version=SCHEMA,
-        setting=cell.setting.flat(),
-        dataset=cell.dataset,
-        protocol=cell.protocol,
-        shots=cell.shots,
-        seed=cell.seed,
         cell_key=prompts.cell_key,
         class_names=prompts.class_names,
         sentences=prompts.sentences,
@@ -102,22 +82,15 @@ def load_prompts(path: Path | str, cell: Cell | None = None) -> LearnedPrompts:
         return _with_classes_on_disk(contexts, cell, metadata.get("cell_key", ""))
     if DOCUMENT not in metadata:
         raise UserError(f"{path}: holds contexts without the classes they were learned for; train and save them again")
-    try:
-        written = json.loads(metadata[DOCUMENT])
-        if written["schema_version"] != SCHEMA:
-            raise UserError(
-                f"{path}: prompts of schema version {written['schema_version']}, this dualpt reads {SCHEMA}; "
-                "use the version that wrote them"
-            )
-        document = _Document.model_validate(written)
-    except ValidationError as error:
-        raise UserError(f"{path}: not a file of learned prompts ({one_line(error)})") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a file of learned prompts ({error!r})") from None
+    document = _Document.read(metadata, DOCUMENT, SCHEMA, path, WHAT)
     setting = Setting().with_values(document.setting, source=str(path))
-    written_for = Cell(setting, document.dataset, document.protocol, document.shots, document.seed)
     return LearnedPrompts(
-        contexts, written_for, document.cell_key, document.class_names, document.sentences, document.weights
+        contexts,
+        document.cell(setting),
+        document.cell_key,
+        document.class_names,
+        document.sentences,
+        document.weights,
     )
 
 

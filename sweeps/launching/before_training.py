@@ -1,6 +1,5 @@
 """What is done before anything is written: stores and inputs are examined, mini datasets drawn, features computed."""
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.dispatch.progress import SweepProgress
 from dualpt.sweeps.planning.plan import SweepPlan, grid_cells, judged_cells
 from dualpt.sweeps.stores import examine, examine_study
+from dualpt.sweeps.workers.connection.ray_address import LOCAL, examine_ray_address, ray_address
 
 if TYPE_CHECKING:
     from dualpt.core.running.cell_runner import CellRunner
@@ -56,14 +56,18 @@ def check_and_prepare(
         wanted: whether the cell of a key is to be trained.
 
     On a cluster, features are left to the workers: they have the accelerators, and disks of their own.
+
+    Raises:
+        UserError: there is no such cluster, or an input or a setting that cannot be trained with.
     """
     cells = [cell for baseline in plan.baselines for cell in baseline.cells]
     if sweep.file.search is not None:
         cells += [*judged_cells(sweep, sweep.reference), *grid_cells(sweep, sweep.reference)]
+    examine_ray_address()
     runner = make_runner()
     shown.step("checking every dataset, setting and weight")
     runner.check([*cells, *corner_cells(sweep)])
-    if not os.environ.get("RAY_ADDRESS"):
+    if ray_address() == LOCAL:
         shown.step("encoding images that have no features yet")
         runner.prepare([cell for cell in cells if wanted(key(cell))], shown.preparing)
 

@@ -25,6 +25,7 @@ from dualpt.sweeps.ledger.heartbeat import Heartbeat
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.ledger.outbox import Outbox
 from dualpt.sweeps.stores import absolute_uri, examine, examine_study, is_outage, outage
+from dualpt.sweeps.workers.connection.ray_address import LOCAL, ray_address
 from dualpt.sweeps.workers.interrupts import PACK_SECONDS, Interrupts
 
 if TYPE_CHECKING:
@@ -133,14 +134,15 @@ class Driver:
     def _train(self, session: contextlib.ExitStack) -> None:
         """Start Ray, once, and train all that is missing."""
         from dualpt.sweeps.workers.access import prove_a_worker
+        from dualpt.sweeps.workers.connection.ray_session import gcs_address, ray_session
+        from dualpt.sweeps.workers.connection.ray_watch import RayWatch
         from dualpt.sweeps.workers.gpu_shares import trial_resources
         from dualpt.sweeps.workers.pool import train_all
-        from dualpt.sweeps.workers.ray_session import gcs_address, ray_session
-        from dualpt.sweeps.workers.ray_watch import RayWatch
         from dualpt.sweeps.workers.worker_config import WorkerConfig
 
+        on_a_cluster = ray_address() != LOCAL
         if self._node is None:
-            self._shown.step("joining the Ray cluster" if _on_a_cluster() else "starting Ray")
+            self._shown.step("joining the Ray cluster" if on_a_cluster else "starting Ray")
             self._node = session.enter_context(ray_session(self._stores, self._run.ray_dashboard, self._shown.note))
             session.enter_context(RayWatch(gcs_address(), self._end_without_ray, lambda: bool(self._interrupts)))
         threads = max(1, int(self._run.cpus_per_trial))
@@ -151,7 +153,7 @@ class Driver:
             self._resources, self._settings_per_pack = trial_resources(
                 self._run, config, self._heaviest, self.dispatcher.wanted_per_pack, self._shown.note
             )
-            if _on_a_cluster():
+            if on_a_cluster:
                 self._shown.step("asking a worker to record")
                 prove_a_worker(config, self._resources, self.dispatcher.sweep_run)
         self.dispatcher.settings_per_pack = self._settings_per_pack
@@ -253,8 +255,3 @@ class Driver:
             if not is_outage(error):
                 raise
             self._shown.note("the stores are still away: the next launch closes what this one leaves open")
-
-
-def _on_a_cluster() -> bool:
-    """Whether Ray runs already, where its address says."""
-    return os.environ.get("RAY_ADDRESS", "local") != "local"

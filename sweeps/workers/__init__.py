@@ -1,8 +1,8 @@
 """Trains on Ray: what a worker process does, and Tune as the pool of such workers.
 
-- `pool`, `losses`: keeps workers busy with work units, takes back what lost ones leave; why one is gone
+- `pool`, `supply`, `losses`: workers kept busy with work units; what lost ones leave is taken back; why one is gone
 - `worker`, `worker_config`: the actor that trains packs and records cells; what each is told once
-- `ray_session`, `ray_watch`: Ray started or joined, quietly; noticed when it is gone
+- `connection`: Ray found, started or joined, and noticed when it is gone
 - `reporting`, `listening`, `gpu_state`: what a worker trains, said while it does, and how the driver hears of it
 - `access`: whether workers can record cells, proved before the first
 - `interrupts`: Ctrl-C and the signals of batch systems
@@ -12,3 +12,7 @@
 May use dispatch, the ledger and `core`; the only room, with `cluster`, that imports Ray. What is private to Ray is in
 `dualpt.sweeps.ray_private`.
 """
+
+from dualpt.sweeps.ray_private import outlive_raylet
+
+outlive_raylet()  # before any module of this room imports Ray

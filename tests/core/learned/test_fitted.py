@@ -68,7 +68,7 @@ def rewritten(path: Path, **changes: object) -> Path:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"schema_version": 9}, "a classifier of schema version 9, this dualpt reads 1"),
+        ({"schema_version": 9}, "a file of a learned classifier of schema version 9, this dualpt reads 1"),
         ({"classifier": "os:system"}, "names a classifier of os, which holds no methods"),
         (
             {"classifier": "dualpt.core.methods.interface:Support"},

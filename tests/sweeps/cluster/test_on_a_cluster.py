@@ -275,8 +275,8 @@ def test_what_an_autoscaler_may_start_counts_as_room(stage: Stage) -> None:
     import ray
     from ray.core.generated import autoscaler_pb2
 
+    from dualpt.sweeps.workers.connection.ray_session import ray_session
     from dualpt.sweeps.workers.placement import machines, room_for
-    from dualpt.sweeps.workers.ray_session import ray_session
 
     big = {"CPU": 8.0, "GPU": 4.0}
     with ray_session({}):

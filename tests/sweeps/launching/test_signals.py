@@ -12,6 +12,7 @@ import pytest
 
 from dualpt.sweeps.ledger.mlflow import Ledger
 from tests.sweeps.running import trained
+from tests.sweeps.services import wait_until
 from tests.sweeps.small_sweep import Declare
 
 pytestmark = pytest.mark.cluster
@@ -79,21 +80,38 @@ def test_a_launch_that_is_told_to_end_does_so_in_time(
     assert "RUNNING" not in {row.status for row in ledger.trials(ledger.named_experiment("small"))}
 
 
-def test_a_launch_whose_raylet_is_killed_lives_to_close_the_sweep(
-    declare: Declare, training: Callable[[], subprocess.Popen[str]]
-) -> None:
-    """Ray's client ends the process without a word where its object store held anything that this driver had put."""
-    process = training()
-    (raylet,) = (pid for pid in below(process.pid) if program(pid) == "raylet")
+def test_a_launch_whose_raylet_is_killed_lives_to_close_the_sweep(declare: Declare, log: Path, tmp_path: Path) -> None:
+    """Ray's client would end it without a word, for what it has put into the object store, or for being an orphan."""
+    declare()
+    orphan = "import os, sys; os.fork() and os._exit(0); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    words = ["-m", "tests.sweeps.sweep_process", str(tmp_path), "60"]
+    environment = {name: value for name, value in os.environ.items() if name not in ("RAY_ADDRESS", "RAY_RAYLET_PID")}
+    process = subprocess.Popen(
+        [sys.executable, "-c", orphan, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env=environment,
+    )
+    wait_until(lambda: log.exists() and bool(trained(log)), "training", 200)
+    (launch,) = (pid for pid in pids() if words[-2] in command(pid))
+    (raylet,) = (pid for pid in below(launch) if command(pid)[0].endswith("/raylet"))
     os.kill(raylet, signal.SIGKILL)
     assert process.stdout is not None
     assert any("is gone" in line for line in process.stdout)
     time.sleep(3)  # Ray's client looks for what it has lost once a second
-    process.send_signal(signal.SIGTERM)
-    output, _ = ended(process)
-    assert process.returncode == 130, output
+    os.kill(launch, signal.SIGTERM)
+    assert "go on with: sweep_process.py" in process.communicate(timeout=90)[0]
     assert Ledger(declare().file.run.tracking_uri).read_sweep("small").status == "KILLED"
 
 
-def program(process: int) -> str:
-    return Path(Path(f"/proc/{process}/cmdline").read_text().partition("\0")[0]).name
+def pids() -> list[int]:
+    return [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
+
+
+def command(process: int) -> list[str]:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_text().split("\0")
+    except OSError:  # it has ended
+        return []

@@ -45,8 +45,7 @@ baselines: [zero-shot, coop]
 """
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("ray")
+@pytest.mark.cluster
 def test_a_sweep_over_the_real_layouts(
     miniature: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, running_ray: None
 ) -> None:

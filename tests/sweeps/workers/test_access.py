@@ -10,7 +10,7 @@ import pytest
 
 from dualpt.core.errors import UserError
 from dualpt.sweeps.workers.access import prove_a_worker
-from dualpt.sweeps.workers.ray_session import ray_session
+from dualpt.sweeps.workers.connection.ray_session import ray_session
 from dualpt.sweeps.workers.worker_config import WorkerConfig
 from tests.sweeps.fake_runner import fake_runner
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from dualpt.sweeps.workers import ray_watch
-from dualpt.sweeps.workers.ray_watch import HURRIED_PATIENCE, PATIENCE, RayWatch
+from dualpt.sweeps.workers.connection import ray_watch
+from dualpt.sweeps.workers.connection.ray_watch import HURRIED_PATIENCE, PATIENCE, RayWatch
 
 
 @pytest.fixture(autouse=True)

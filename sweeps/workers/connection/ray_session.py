@@ -3,8 +3,6 @@
 import contextlib
 import logging
 import os
-import re
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,11 +14,11 @@ from dualpt.core.errors import UserError
 from dualpt.sweeps.driver_marker import mark
 from dualpt.sweeps.ray_private import (
     keeping_auth_mode,
-    recorded_address,
     silence_worker_logs,
     use_token_if_there_is_one,
 )
-from dualpt.sweeps.stores import file_store_refusal, masked, sqlite_path
+from dualpt.sweeps.stores import file_store_refusal, sqlite_path
+from dualpt.sweeps.workers.connection.ray_address import LOCAL, examine_ray_address, ray_address, unusable
 from dualpt.sweeps.workers.interrupts import keeping_handlers
 from dualpt.sweeps.workers.placement import machines
 
@@ -41,8 +39,6 @@ QUIET = {
 LATE = "timed out during startup"
 """Ray says so in a bare `Exception`; its own processes may have given up before, after 15 s each."""
 LOOPBACK = "127.0.0.1"
-KNOCK_SECONDS = 5.0
-"""How long a cluster may take to accept a connection."""
 
 
 @contextlib.contextmanager
@@ -51,8 +47,7 @@ def ray_session(
 ) -> Iterator[str]:
     """Connect to the cluster of `$RAY_ADDRESS`, or start Ray on this machine; stopped on leaving.
 
-    Yields Ray's id of this machine. `local` is explicit, since a stale address file of an earlier cluster would be
-    tried otherwise.
+    Yields Ray's id of this machine.
 
     Args:
         stores: where runs and studies are kept, by their keys in the sweep file.
@@ -66,7 +61,7 @@ def ray_session(
         os.environ.setdefault(name, value)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     with keeping_auth_mode():
-        _connect(os.environ.get("RAY_ADDRESS") or "local", dashboard, note)
+        _connect(ray_address(), dashboard, note)
         try:
             _check_reach(stores)
             yield str(ray.get_runtime_context().get_node_id())
@@ -76,23 +71,19 @@ def ray_session(
 
 def _connect(address: str, dashboard: bool, note: Callable[[str], None]) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
-    if address == "local":
+    if address == LOCAL:
         quiet |= {"include_dashboard": dashboard, "dashboard_host": LOOPBACK}  # it starts jobs for whoever reaches it
+    examine_ray_address()
     try:
-        _knock(address)
         with keeping_handlers():  # Ray installs its own
             context = _join(address, quiet)
-        if address == "local":
+        if address == LOCAL:
             mark(Path(context.address_info["session_dir"]))
         if dashboard:
             note(f"Ray's dashboard: {_dashboard_of(context)}")
         silence_worker_logs()  # the pool says in one line that a machine is lost
     except (OSError, RuntimeError, ValueError, RpcError) as error:
-        reason = masked(str(error).strip().splitlines()[0])
-        raise UserError(
-            f"RAY_ADDRESS={masked(address)}: no Ray cluster can be used there ({reason}); unset it to run here, or, if "
-            "the cluster was started with a token, put that token into ~/.ray/auth_token (docs/cluster)"
-        ) from None
+        raise unusable(error) from None
     except Exception as error:
         if LATE not in str(error):
             raise
@@ -103,14 +94,14 @@ def _connect(address: str, dashboard: bool, note: Callable[[str], None]) -> None
 
 
 def _join(address: str, options: Mapping[str, Any]) -> Any:
-    """Connect, and return Ray's context, whose type lacks the documented `address_info` (and a client's has none).
+    """Connect, and return Ray's context, whose type lacks the documented `address_info`.
 
     Where a cluster refuses, it is tried again with the token that is at hand, which Ray leaves out by itself.
     """
     try:
         return ray.init(address=address, **options)
     except ConnectionError:
-        if address == "local" or not use_token_if_there_is_one():
+        if address == LOCAL or not use_token_if_there_is_one():
             raise
         return ray.init(address=address, **options)
 
@@ -123,23 +114,6 @@ def _dashboard_of(context: Any) -> str:
 def gcs_address() -> str:
     """Host and port of the connected cluster's control service."""
     return str(ray.get_runtime_context().gcs_address)
-
-
-def _knock(address: str) -> None:
-    """Raise an `OSError` at once where nothing listens; Ray would go on asking for minutes.
-
-    `auto` stands for the address in a file that a cluster leaves behind when it ends.
-    """
-    if address == "auto":
-        address = recorded_address() or address
-    place = address.rpartition("://")[2]
-    if "://" in address and not place.partition(":")[0]:
-        raise ValueError("the address names no host")
-    if address.startswith("ray://") and not re.search(r":\d+$", place):  # Ray would wait for a minute
-        raise ValueError("the address names no port; Ray's client server listens on 10001")
-    host, _, port = place.rpartition(":")
-    if host and port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()
 
 
 def _check_reach(stores: Mapping[str, str]) -> None:

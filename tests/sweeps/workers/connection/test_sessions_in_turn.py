@@ -5,7 +5,7 @@ import os
 import pytest
 import ray
 
-from dualpt.sweeps.workers.ray_session import ray_session
+from dualpt.sweeps.workers.connection.ray_session import ray_session
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 

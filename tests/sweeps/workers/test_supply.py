@@ -15,9 +15,9 @@ from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.launching.launch import launch
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.ledger.outbox import Outbox
-from dualpt.sweeps.workers import pool
+from dualpt.sweeps.workers import supply
 from dualpt.sweeps.workers.losses import Loss
-from dualpt.sweeps.workers.pool import MOST_FAULTS, WorkerSupply
+from dualpt.sweeps.workers.supply import MOST_FAULTS, WorkerSupply
 from dualpt.sweeps.workers.worker import train_pack
 from tests.sweeps.fake_runner import FakeRunner, fake_key, slow_starters, starts_of
 from tests.sweeps.running import open_dispatcher, shown, trained
@@ -114,15 +114,15 @@ def test_a_worker_waits_for_what_others_may_bring_and_no_longer(
     declare: Declare, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
-    monkeypatch.setattr(pool.time, "monotonic", lambda: now)
+    monkeypatch.setattr(supply.time, "monotonic", lambda: now)
     workers = Workers(declare(baselines=["coop"], search=None, **{"grid.datasets": ["mini-pets"]}), log)
     workers.asks_for("busy")
     assert workers.start("busy")
     assert workers.start("idle"), "the other one's pack may come back"
     assert workers.asks_for("third") is None
-    now = pool.IDLE_SECONDS - 1
+    now = supply.IDLE_SECONDS - 1
     assert workers.step("idle")
-    now = pool.IDLE_SECONDS + 1
+    now = supply.IDLE_SECONDS + 1
     assert not workers.step("idle")
     assert not workers.step("busy"), "it has trained the last pack"
     assert workers.dispatcher.complete
