@@ -160,10 +160,14 @@ def shots_of(support: Support) -> int:
 
 
 def take(pool: Tensor, rows: Tensor) -> Tensor:
-    """Rows (R, B) of a pool (R, P, ...): (R, B, ...)."""
+    """Rows (R, B) of a contiguous pool (R, P, ...): (R, B, ...).
+
+    Raises:
+        RuntimeError: the pool is not contiguous, and would be copied whole at every step.
+    """
     starts = torch.arange(0, pool.shape[0] * pool.shape[1], pool.shape[1])[:, None]
     picked = (starts + rows).flatten().to(pool.device)
-    return pool.flatten(0, 1).index_select(0, picked).view(*rows.shape, *pool.shape[2:])
+    return pool.view(-1, *pool.shape[2:]).index_select(0, picked).view(*rows.shape, *pool.shape[2:])
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

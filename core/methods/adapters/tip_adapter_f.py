@@ -90,7 +90,7 @@ def _train(keys: Tensor, support: Support, options: Sequence[TipAdapterFOptions]
     settings = options[0]
     directions = support.images.directions
     views = directions[:, settings.key_views :] if directions.shape[1] > settings.key_views else directions
-    pool, labels = views.flatten(1, 2), support.labels.repeat(1, views.shape[1])
+    pool, labels = views.flatten(1, 2).contiguous(), support.labels.repeat(1, views.shape[1])
     values, zero_shot = support.one_hot, support.scale * support.text
     alpha = keys.new_tensor([one.train_alpha for one in options])[:, None, None]
     beta = keys.new_tensor([one.train_beta for one in options])[:, None, None]

@@ -123,6 +123,14 @@ def test_a_pool_is_shuffled_for_every_epoch_and_seed():
     assert len({tuple(row.tolist()) for one in epochs for row in one}) == 18
 
 
+def test_a_pool_that_would_be_copied_at_every_step_is_refused():
+    views = torch.arange(24.0).view(2, 4, 3)
+    rows = torch.tensor([[1, 0], [0, 1]])
+    with pytest.raises(RuntimeError, match="view"):
+        descent.take(views[:, 2:], rows)
+    assert descent.take(views[:, 2:].contiguous(), rows).equal(torch.stack([views[0, [3, 2]], views[1, [2, 3]]]))
+
+
 def test_at_most_a_hundred_epochs_are_told_and_the_last_is_among_them():
     told: list[Progress] = []
     losses = (torch.tensor([float(epoch), math.nan]) for epoch in range(1, 251))
