@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 
 def progress_bar(console: Console, quiet: bool) -> Progress:
@@ -24,6 +26,23 @@ def showing_progress(console: Console, quiet: bool, first: str) -> Iterator[Show
     with progress_bar(console, quiet) as bar:
         task = bar.add_task(first, total=None)
         yield lambda done, total, what: bar.update(task, completed=done, total=total, description=what)
+
+
+def indented(text: str, style: str = "") -> Padding:
+    """A sentence without markup that keeps its indent in every line that a terminal breaks it into, between words."""
+    return Padding(Text(text, style), (0, 0, 0, 2), expand=False)
+
+
+def say(console: Console, text: str, style: str = "") -> None:
+    """Print a sentence, `indented` in a terminal; elsewhere it stays one line, which `grep` finds.
+
+    What is to be copied (commands, addresses, paths) is printed with `soft_wrap` instead: the terminal breaks it, and
+    gives it back whole.
+    """
+    if console.is_terminal:
+        console.print(indented(text, style))
+    else:
+        console.print(f"  {text}", style=style, highlight=False, markup=False, soft_wrap=True)
 
 
 def readable_seconds(seconds: float) -> str:

@@ -1,6 +1,6 @@
 // The board: asks this server for what stands in the store, and draws it; again and again while a launch runs.
 
-import { COLOURS, drawLosses, drawParallel, drawProgress, svg } from "./charts.js";
+import { COLOURS, drawLosses, drawParallel, drawProgress, finishedCells, judgedOnAll, svg } from "./charts.js";
 
 const STATES = ["FINISHED", "FAILED", "KILLED", "RUNNING", "MISSING"];
 const WORDS = ["finished", "failed", "cut off", "in training", "never begun"];
@@ -47,7 +47,7 @@ const cards = (view) => {
   const shown = [["cells finished", `${status.finished} of ${total}`]];
   if (status.failed) shown.push(["failed", status.failed, true]);
   shown.push(["launch", status.launch.toLowerCase()]);
-  if (status.best_value !== null) shown.push(["best candidate", `${status.best} ${status.best_value.toFixed(1)}`]);
+  if (status.best_value !== null) shown.push(["best candidate, validation accuracy", `${status.best} ${status.best_value.toFixed(1)}`]);
   if (status.running.length) shown.push(["in training", status.running.join(", ")]);
   if (status.seconds_left !== null) shown.push(["time left", `about ${readable(status.seconds_left)}`]);
   if (status.pruned.length) shown.push(["given up by the race", status.pruned.length]);
@@ -101,21 +101,31 @@ const paged = (name, rows, draw) => {
   at(`${name}-pages`).replaceChildren(...(pages > 1 ? [turn("Back", -1), turn("Next", 1), node("span", { textContent: `page ${page + 1} of ${pages}, ${rows.length} rows` })] : []));
 };
 
-const heads = (table, titles, numericFrom = 1) => {
-  const row = node("tr", {}, ...titles.map((title, n) => node("th", { scope: "col", textContent: title, className: n >= numericFrom ? "n" : "" })));
+// Entries of `titles` are what stands there, or that and what it is short for.
+const heads = (table, titles, numeric = () => false) => {
+  const row = node("tr", {}, ...titles.map((given, n) => {
+    const [textContent, title] = [given].flat();
+    return node("th", { scope: "col", textContent, title: title ?? "", className: numeric(n) ? "n" : "" });
+  }));
   if (table.tHead) table.tHead.replaceChildren(row); else table.prepend(node("thead", {}, row));
 };
 
 const fate = (trial) => (trial.stopped ? " stopped" : trial.pruned ? " pruned" : "");
 
 const grid = (view) => {
-  at("legend").replaceChildren(...STATES.flatMap((name, n) => [node("span", { className: `key ${name}` }), WORDS[n]]));
-  heads(at("grid"), ["trial", ...view.datasets], 99);
+  at("legend").replaceChildren(...STATES.map((name, n) => node("span", { className: "item" }, node("span", { className: `key ${name}` }), WORDS[n])));
+  heads(at("grid"), ["trial", ...view.datasets]);
   paged("grid", view.trials, (trial) => {
     const marks = `${trial.running ? " ▸" : ""}${fate(trial)}${trial.selected ? " ★" : ""}`;
     const head = node("th", { scope: "row", textContent: trial.title + marks, title: trial.title, className: trial.selected ? "best" : "" });
     return node("tr", {}, head, ...trial.counts.map(entry));
   });
+};
+
+// A key's last word, or the key where two end in the same.
+const shortKey = (key, n, keys) => {
+  const last = (one) => one.split(".").at(-1);
+  return [keys.filter((one) => last(one) === last(key)).length > 1 ? key : last(key), key];
 };
 
 const shownValue = (value) => (value === undefined ? "" : typeof value === "number" ? Number(value.toPrecision(4)).toString() : value);
@@ -126,20 +136,21 @@ const search = (view) => {
   if (!candidates.length) return;
   at("basis").textContent = view.basis === null ? "" : `The best candidate's accuracy is the ${view.basis}: a maximum, and so likely too high.`;
   drawProgress(at("progress"), candidates);
-  const ranked = [...candidates].sort((a, b) => (b.value ?? -Infinity) - (a.value ?? -Infinity));
-  heads(at("candidates"), ["candidate", "val/accuracy", "cells", ...view.keys]);
+  const judged = new Set(judgedOnAll(candidates));
+  const ranked = [...candidates].sort((a, b) => judged.has(b) - judged.has(a) || (b.value ?? -Infinity) - (a.value ?? -Infinity));
+  const numeric = view.keys.map((key) => candidates.every((one) => typeof (one.settings[key] ?? 0) === "number"));
+  heads(at("candidates"), ["candidate", "val/accuracy", "cells", ...view.keys.map(shortKey)], (n) => n > 0 && (numeric[n - 3] ?? true));
   const table = () => paged("candidates", ranked.filter((one) => state.kept === null || state.kept.has(one.name)), (one) => {
-    const done = one.counts.reduce((sum, counts) => sum + counts[0], 0);
+    const done = finishedCells(one);
     const all = one.counts.flat().reduce((sum, count) => sum + count, 0);
     const head = node("th", { scope: "row", textContent: one.name + fate(one) + (one.selected ? " ★" : "") });
     const value = node("td", { className: one.selected ? "n best" : "n", textContent: one.value === null ? "–" : one.value.toFixed(2) });
     return node("tr", {}, head, value, node("td", { className: "n", textContent: `${done}/${all}` }),
-      ...view.keys.map((key) => node("td", { className: "n", textContent: shownValue(one.settings[key]) })));
+      ...view.keys.map((key, n) => node("td", { className: numeric[n] ? "n" : "", textContent: shownValue(one.settings[key]) })));
   });
   drawParallel(at("parallel"), candidates, view.keys, view.log_keys, state.ranges, (kept) => {
-    const judged = candidates.filter((one) => one.value !== null).length;
     state.kept = Object.keys(state.ranges).length ? kept : null;
-    at("kept").textContent = state.kept === null ? "" : `${kept.size} of ${judged} candidates lie within the ranges`;
+    at("kept").textContent = state.kept === null ? "" : `${kept.size} of ${judged.size} candidates lie within the ranges`;
     table();
   });
   table();
@@ -159,9 +170,9 @@ const losses = async (view) => {
   if (view !== state.view) return;
   drawLosses(at("losses"), lines);
   const names = [...new Map(lines.map((line) => [line.trial, line.title]))];
-  const note = names.slice(0, COLOURS.length).flatMap(([, title], n) => {
+  const note = names.slice(0, COLOURS.length).map(([, title], n) => {
     const key = svg("svg", { width: 14, height: 10, "aria-hidden": "true" }, svg("rect", { width: 12, height: 8, fill: COLOURS[n] }));
-    return [key, `${title}  `];
+    return node("span", { className: "item" }, key, title);
   });
   const rest = names.length > COLOURS.length ? `and ${names.length - COLOURS.length} more, whose colours repeat; point at a line for its name` : "";
   at("losses-note").replaceChildren(...(lines.length ? [...note, rest] : ["no cell of this place has recorded its losses"]));
@@ -171,7 +182,7 @@ const beside = async () => {
   at("beside").hidden = !state.other;
   if (!state.other) return;
   const found = await ask("beside", { name: state.sweep, other: state.other });
-  heads(at("differing"), ["what differs", state.sweep, state.other], 99);
+  heads(at("differing"), ["what differs", state.sweep, state.other]);
   const body = node("tbody", {}, ...found.differing.map(([key, ...values]) =>
     node("tr", {}, node("th", { scope: "row", textContent: key }), ...values.map((value) => node("td", { textContent: value })))));
   if (at("differing").tBodies.length) at("differing").tBodies[0].replaceWith(body); else at("differing").append(body);

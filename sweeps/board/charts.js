@@ -33,18 +33,34 @@ const extent = (values) => {
   return low === high ? [low - 0.5, high + 0.5] : [low, high];
 };
 
-const plot = (alternative, xs, ys, xName, yName) => {
-  const [width, height, left, right, top, bottom] = [620, 250, 48, 12, 24, 34];
-  const [x0, x1] = extent(xs), [y0, y1] = extent(ys);
+// The step of 1, 2 or 5 times a power of ten that cuts a span into five parts or fewer.
+const roundStep = (span) => {
+  const power = 10 ** Math.floor(Math.log10(span / 5));
+  return power * [1, 2, 5, 10].find((n) => n * power * 5 >= span);
+};
+
+// Drawn as wide as its place is, so that its words have the page's size at any width.
+const plot = (place, alternative, xs, ys, xName, yName) => {
+  const width = Math.max(240, place.clientWidth);
+  const [height, left, right, top, bottom] = [250, 48, 12, 24, 34];
+  const [x0, x1] = extent(xs), [low, high] = extent(ys);
+  const yStep = roundStep(high - low), xStep = Math.max(1, roundStep(x1 - x0));
+  const y0 = Math.floor(low / yStep) * yStep, y1 = Math.ceil(high / yStep) * yStep;
   const x = (value) => left + ((value - x0) / (x1 - x0)) * (width - left - right);
   const y = (value) => height - bottom - ((value - y0) / (y1 - y0)) * (height - top - bottom);
   const chart = frame(width, height, alternative);
-  for (let step = 0; step <= 4; step++) {
-    const value = y0 + ((y1 - y0) * step) / 4;
+  for (let step = 0; step <= Math.round((y1 - y0) / yStep); step++) {
+    const value = y0 + step * yStep;
     chart.append(svg("line", { class: "grid", x1: left, x2: width - right, y1: y(value), y2: y(value) }));
-    chart.append(label(left - 6, y(value) + 4, short(Number(value.toPrecision(3))), { "text-anchor": "end" }));
+    chart.append(label(left - 6, y(value) + 4, short(value), { "text-anchor": "end" }));
   }
-  for (const value of [x0, x1]) chart.append(label(x(value), height - bottom + 14, short(Math.round(value)), { "text-anchor": "middle" }));
+  const between = [];
+  for (let value = Math.ceil(x0 / xStep) * xStep; value < x1; value += xStep) {
+    if (Math.min(value - x0, x1 - value) >= xStep / 2) between.push(value);
+  }
+  for (const value of [...new Set([Math.min(...xs), ...between, Math.max(...xs)])]) {
+    chart.append(label(x(value), height - bottom + 14, short(value), { "text-anchor": "middle" }));
+  }
   chart.append(label((left + width) / 2, height - 4, xName, { "text-anchor": "middle" }), label(2, 12, yName));
   return { chart, x, y };
 };
@@ -53,7 +69,7 @@ export const drawLosses = (place, lines) => {
   place.replaceChildren();
   const points = lines.flatMap((line) => line.points);
   if (!points.length) return;
-  const { chart, x, y } = plot("Training loss over epochs", points.map((p) => p[0]), points.map((p) => p[1]), "epoch", "loss");
+  const { chart, x, y } = plot(place, "Training loss over epochs", points.map((p) => p[0]), points.map((p) => p[1]), "epoch", "loss");
   const names = [...new Set(lines.map((line) => line.trial))];
   for (const line of lines) {
     const d = line.points.map((p, n) => `${n ? "L" : "M"}${x(p[0]).toFixed(1)},${y(p[1]).toFixed(1)}`).join("");
@@ -63,11 +79,19 @@ export const drawLosses = (place, lines) => {
   place.append(chart);
 };
 
+export const finishedCells = (one) => one.counts.reduce((sum, counts) => sum + counts[0], 0);
+
+// Those that can be compared: the mean of one that has begun is over other cells, perhaps the easy ones alone.
+export const judgedOnAll = (candidates) => {
+  const most = Math.max(...candidates.map(finishedCells));
+  return candidates.filter((one) => one.value !== null && !one.running && finishedCells(one) === most);
+};
+
 export const drawProgress = (place, candidates) => {
   place.replaceChildren();
-  const judged = candidates.filter((one) => one.value !== null).sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
+  const judged = judgedOnAll(candidates).sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
   if (!judged.length) return;
-  const { chart, x, y } = plot("Validation accuracy of the candidates in their order, and the best so far",
+  const { chart, x, y } = plot(place, "Validation accuracy of the candidates in their order, and the best so far",
     [1, judged.length], judged.map((one) => one.value), "candidate", "validation accuracy (%)");
   let best = -Infinity, d = "";
   judged.forEach((one, n) => {
@@ -99,12 +123,12 @@ const axisOf = (key, values, searchedSo) => {
 
 export const drawParallel = (place, candidates, keys, logKeys, ranges, changed) => {
   place.replaceChildren();
-  const judged = candidates.filter((one) => one.value !== null);
+  const judged = judgedOnAll(candidates);
   if (judged.length < 2) return;
   const value = (one, key) => (key === "val/accuracy" ? one.value : one.settings[key]);
   const axes = [...keys, "val/accuracy"].map((key) => axisOf(key, judged.map((one) => value(one, key)), logKeys.includes(key)));
   const [height, top, bottom, left] = [340, 44, 40, 70];
-  const step = Math.max(150, (place.parentElement.clientWidth - 2 * left - 2) / (axes.length - 1));
+  const step = Math.max(130, (place.parentElement.clientWidth - 2 * left - 2) / (axes.length - 1));
   const width = 2 * left + step * (axes.length - 1);
   const length = height - top - bottom;
   const chart = frame(width, height, "Parallel coordinates of the candidates");

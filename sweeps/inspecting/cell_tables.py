@@ -10,6 +10,7 @@ from rich.table import Table
 from dualpt.core.learned.inspection.similarity import DescriptionSimilarity
 from dualpt.core.learned.inspection.vocabulary import NearestWords
 from dualpt.core.training.calibration import BINS
+from dualpt.sweeps.console import say
 from dualpt.sweeps.inspecting.measurements import Measurements, SetMeasurements
 
 SHOWN_CLASSES = 12
@@ -117,4 +118,4 @@ def print_tables(tables: Sequence[TextTable], console: Console) -> None:
         console.print(grid, markup=False)
         left = len(table.rows) - len(grid.rows)
         more = f" {left} more classes on the page." if left else ""
-        console.print(f"  {table.reading}{more}", style="dim", highlight=False, markup=False)
+        say(console, f"{table.reading}{more}", "dim")

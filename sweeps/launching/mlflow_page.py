@@ -24,12 +24,13 @@ def show_trials_first(sweep: LoadedSweep, ledger: "Ledger", experiment: str, sho
     grid = sweep.file.grid
     datasets = expand_datasets(grid.datasets, sweep.reference.data.folder)
     ledger.tag_experiment(experiment, experiment_tags(datasets, own_metric(grid.protocol)))
-    shown.note(escape(f"in MLflow: {page_of(sweep.file.run.tracking_uri, experiment)}"))
+    page, served = page_of(sweep.file.run.tracking_uri, experiment)
+    shown.note(escape(f"  in MLflow{f', while `{served}` runs' if served else ''}:"))
+    shown.note(escape(f"  {page}"))  # a line of its own, so that few terminals break it
 
 
-def page_of(store: str, experiment: str) -> str:
-    """The address of the sweep's trials; for a store that is no server with the command that serves it."""
+def page_of(store: str, experiment: str) -> tuple[str, str]:
+    """The address of the sweep's trials, and for a store that is no server the command that serves it."""
     if (page := page_on_server(store, experiment)) is not None:
-        return page
-    served = f"mlflow ui --backend-store-uri {shlex.quote(masked(store))}"
-    return f"{trials_page(LOCAL, experiment)} (while `{served}` runs)"
+        return page, ""
+    return trials_page(LOCAL, experiment), f"mlflow ui --backend-store-uri {shlex.quote(masked(store))}"

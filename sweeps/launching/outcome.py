@@ -9,8 +9,15 @@ from rich.markup import escape
 
 from dualpt.sweeps.comparison.plan_remarks import plan_remarks
 from dualpt.sweeps.comparison.searched.candidate_ranks import Candidate
-from dualpt.sweeps.comparison.searched.candidate_table import candidate_grid, more_text, record, winner_lines
+from dualpt.sweeps.comparison.searched.candidate_table import (
+    ACCURACY_NOTE,
+    candidate_grid,
+    more_text,
+    record,
+    winner_lines,
+)
 from dualpt.sweeps.comparison.selection_basis import SelectionBasis, accuracy_text, selection_basis
+from dualpt.sweeps.console import say
 from dualpt.sweeps.launching.ending import BUDGET_SPENT, COMPLETE, INTERRUPTED, SOME_FAILED, command_line
 
 if TYPE_CHECKING:
@@ -98,6 +105,7 @@ def report(outcome: LaunchOutcome, console: Console) -> None:
         console.print(candidate_grid(outcome.candidates, console))
         if more := more_text(outcome.name, outcome.candidates):
             console.print(f"  {more}", highlight=False, markup=False)
+        say(console, ACCURACY_NOTE, "dim")
     done = outcome.trained + outcome.reused + outcome.kept
     before = outcome.kept + outcome.reused
     known = "none was known" if not before else "1 was known" if before == 1 else f"{before} were known"
@@ -123,6 +131,6 @@ def report(outcome: LaunchOutcome, console: Console) -> None:
         console.print("  the same command tries the failed cells again", highlight=False)
     if outcome.best is not None and outcome.best_value is not None:
         accuracy = accuracy_text(outcome.best_value, outcome.best_basis)
-        console.print(f"  best candidate {outcome.best}: {accuracy}", highlight=False, markup=False, soft_wrap=True)
+        say(console, f"best candidate {outcome.best}: {accuracy}")
     for line in winner_lines(outcome.candidates):
         console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)

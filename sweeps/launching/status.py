@@ -16,9 +16,15 @@ from rich.table import Table
 
 from dualpt.core.errors import UserError
 from dualpt.sweeps.comparison.searched.candidate_ranks import Candidate, read_candidates
-from dualpt.sweeps.comparison.searched.candidate_table import candidate_grid, more_text, record, winner_lines
+from dualpt.sweeps.comparison.searched.candidate_table import (
+    ACCURACY_NOTE,
+    candidate_grid,
+    more_text,
+    record,
+    winner_lines,
+)
 from dualpt.sweeps.comparison.selection_basis import SelectionBasis, accuracy_text, selection_basis
-from dualpt.sweeps.console import readable_seconds
+from dualpt.sweeps.console import indented, readable_seconds
 from dualpt.sweeps.dispatch.worker_reports import WorkerReport, reports_in
 from dualpt.sweeps.launching.status_workers import workers_table
 from dualpt.sweeps.ledger.notes import notes_on
@@ -266,7 +272,16 @@ def detailed(status: SweepStatus, console: Console) -> Group:
     lines += [f"  note on {place}: {noted}" for place, noted in status.notes.items()]
     lines += [f"  {line}" for line in winner_lines(status.candidates)]
     failed = [f"  {count} failed: {reason}" for reason, count in list(status.reasons.items())[:SHOWN_REASONS]]
-    return Group(table, *_candidates(status, console), *workers_table(status.workers), *map(escape, [*failed, *lines]))
+    sentences = [indented(line.removeprefix("  ")) for line in [*failed, *lines]]
+    legend = indented(_legend(bool(accuracies) and fits), "dim")
+    return Group(table, legend, *_candidates(status, console), *workers_table(status.workers), *sentences)
+
+
+def _legend(with_accuracy: bool) -> str:
+    """What the numbers of the first table are."""
+    return "finished cells of each dataset" + (
+        "; val: their mean validation accuracy in percent" if with_accuracy else ""
+    )
 
 
 def _missing(status: SweepStatus) -> str:
@@ -283,7 +298,11 @@ def _candidates(status: SweepStatus, console: Console) -> list[RenderableType]:
     if not status.candidates:
         return []
     more = more_text(status.name, status.candidates)
-    return [candidate_grid(status.candidates, console), *([f"  {escape(more)}"] if more else [])]
+    return [
+        candidate_grid(status.candidates, console),
+        *map(indented, filter(None, (more,))),
+        indented(ACCURACY_NOTE, "dim"),
+    ]
 
 
 def _by_dataset(

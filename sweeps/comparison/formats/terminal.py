@@ -9,6 +9,7 @@ from rich.table import Table
 from dualpt.sweeps.comparison.labels import AVERAGE, method_title, short_title
 from dualpt.sweeps.comparison.plain import PlainTable
 from dualpt.sweeps.comparison.tables.table import ComparisonTable
+from dualpt.sweeps.console import say
 
 WIDEST_ENTRY = len("100.0 ± 10.0") + 3
 """Characters that an entry and its border take."""
@@ -44,7 +45,7 @@ def print_plain(table: PlainTable, console: Console) -> None:
 
 def print_notes(notes: list[str], console: Console) -> None:
     for note in notes:
-        console.print(f"  {escape(note)}", style="dim", highlight=False)
+        say(console, note, "dim")
 
 
 def _by_method(table: ComparisonTable) -> Table:

@@ -19,8 +19,11 @@ SHOWN = 10
 """Candidates that a launch and `status` list; `compare --candidates` lists all."""
 UNBOUNDED = 10_000
 """Columns of a terminal that any table fits."""
+ACCURACY_NOTE = (
+    "validation accuracy in percent, mean ± standard error over a candidate's cells; test accuracy takes no part"
+)
 NOTES = (
-    "validation accuracy in percent, mean ± standard error over a candidate's cells; test accuracy takes no part",
+    ACCURACY_NOTE,
     "ranked are those judged on every cell; a value's blank: it doesn't matter beside the candidate's others",
 )
 

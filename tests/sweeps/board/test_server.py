@@ -4,6 +4,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,27 @@ def test_ten_thousand_cells_are_drawn_quietly(browser: Any, big_board: str, widt
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("width", [1400, 390])
+def test_charts_have_words_of_one_size_round_ticks_and_whole_legends(browser: Any, big_board: str, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 850})
+    page.goto(big_board)
+    page.wait_for_selector("#losses svg path")
+    for chart in ("#progress", "#losses"):
+        drawn = page.locator(f"{chart} > svg")
+        shown, own = drawn.bounding_box()["width"], float(drawn.get_attribute("viewBox").split()[2])
+        assert shown == pytest.approx(own, abs=1), "scaled, with its words"
+        ticks = [float(text) for text in drawn.locator('text[text-anchor="end"]').all_text_contents()]
+        steps = {round(after - before, 9) for before, after in pairwise(ticks)}
+        assert len(steps) == 1
+        assert f"{steps.pop():e}"[0] in "125"
+    for item in page.locator("#legend .item, #losses-note .item").all():
+        assert item.bounding_box()["height"] < 30, item.inner_text()
+    heads = page.locator("#candidates thead th")
+    assert heads.last.get_attribute("title").endswith(f".{heads.last.inner_text()}")
+    page.close()
+
+
+@pytest.mark.slow
 def test_a_range_on_an_axis_keeps_the_candidates_inside(browser: Any, big_board: str) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 850})
     page.goto(big_board)
@@ -229,6 +251,29 @@ def test_a_running_sweep_fills_and_names_stay_text(browser: Any, declare: Declar
         page.wait_for_selector("#losses svg path")
         assert page.locator("#progress circle").count() == 4
         assert said == []
+        page.close()
+
+
+@pytest.mark.slow
+def test_a_candidate_with_few_of_its_cells_is_not_compared(browser: Any, declare: Declare, log: Path) -> None:
+    sweep = declare()
+    train_here(sweep, log)
+
+    def cut(route: Any) -> None:
+        answer = route.fetch()
+        view = answer.json()
+        one = next(trial for trial in view["trials"] if trial["kind"] == "search")
+        one |= {"counts": [one["counts"][0], *([0] * 5 for _ in one["counts"][1:])], "value": 99.0}
+        route.fulfill(response=answer, json=view)
+
+    with running_board(sweep.file.run.tracking_uri) as url:
+        page = browser.new_page()
+        page.route("**/api/sweep?*", cut)
+        page.goto(url)
+        page.wait_for_selector("#losses svg path")
+        assert page.locator("#progress circle").count() == 3
+        assert page.locator("#parallel path.line").count() == 3
+        assert "99.00" in page.locator("#candidates tbody tr").last.inner_text()
         page.close()
 
 

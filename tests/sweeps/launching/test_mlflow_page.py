@@ -31,7 +31,8 @@ def test_a_launch_tags_its_experiment_and_says_the_address(declare: Declare, log
     state = json.loads(experiment.tags[SHARED_TAG])
     grid = [f"metrics.`grid/{place}/test/accuracy`" for place in ("mean", "mini-pets", "mini-cars", "mini-dishes")]
     assert state["selectedColumns"] == [ORDER, *grid]
-    assert page_of(store, dispatcher.experiment) in text.getvalue()
+    page, served = page_of(store, dispatcher.experiment)
+    assert f"  in MLflow, while `{served}` runs:\n  {page}\n" in text.getvalue()
     # what the page asks the store for: all trials and nothing else, each with the columns
     found = client.search_runs([dispatcher.experiment], FILTER, order_by=[f"{ORDER} DESC"])
     assert len(found) == 2 + 4 + 1
@@ -43,6 +44,6 @@ def test_a_launch_tags_its_experiment_and_says_the_address(declare: Declare, log
 
 def test_the_address_is_the_servers_own_or_names_the_command() -> None:
     page = "/#/experiments/7/runs?workflowType=machine_learning&viewStateShareKey=dualpt"
-    assert page_of("https://mlflow.lab:5001/", "7") == f"https://mlflow.lab:5001{page}"
-    local = page_of("sqlite:///my store.db", "7")
-    assert local == f"http://127.0.0.1:5000{page} (while `mlflow ui --backend-store-uri 'sqlite:///my store.db'` runs)"
+    assert page_of("https://mlflow.lab:5001/", "7") == (f"https://mlflow.lab:5001{page}", "")
+    served = "mlflow ui --backend-store-uri 'sqlite:///my store.db'"
+    assert page_of("sqlite:///my store.db", "7") == (f"http://127.0.0.1:5000{page}", served)

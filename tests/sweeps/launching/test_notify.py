@@ -139,4 +139,4 @@ def test_a_server_gives_a_link_without_its_password(declare: Declare, monkeypatc
     sweep = declare(**{"run.tracking_uri": "https://me:secret@head:5000/mlflow/"})
     page = "runs?workflowType=machine_learning&viewStateShareKey=dualpt"  # as the launch has printed it
     assert Notifier(sweep, [], pytest.fail)._link() == f"https://head:5000/mlflow/#/experiments/7/{page}"
-    assert page_of(sweep.file.run.tracking_uri, "7") == f"https://head:5000/mlflow/#/experiments/7/{page}"
+    assert page_of(sweep.file.run.tracking_uri, "7") == (f"https://head:5000/mlflow/#/experiments/7/{page}", "")
