@@ -25,7 +25,7 @@ from dualpt.sweeps.dispatch.worker_reports import WorkerReport
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.ledger.outbox import Outbox
 from dualpt.sweeps.ray_private import actor_of
-from dualpt.sweeps.stores.credentials import Credentials, credentials_here
+from dualpt.sweeps.stores.credentials import credentials_here
 from dualpt.sweeps.workers.listening import Listener
 from dualpt.sweeps.workers.losses import loss_of
 from dualpt.sweeps.workers.placement import machines, room_for
@@ -78,6 +78,7 @@ def train_all(
     room = room_for(resources, machines())
     dispatcher.workers = min(room, max_concurrent) if max_concurrent else room
     supply = WorkerSupply(dispatcher, outbox, ledger, note)
+    equipment: bytes = cloudpickle.dumps((config, credentials_here()))  # type: ignore[no-untyped-call]
     with tempfile.TemporaryDirectory(prefix="dualpt-tune-") as folder, Listener(heard):
         # Not `Tuner`: it would pickle the dispatcher, and with it the open store, into a snapshot that nobody reads.
         tune.run(
@@ -87,7 +88,7 @@ def train_all(
             num_samples=-1,
             max_concurrent_trials=dispatcher.workers,
             resources_per_trial={kind.lower(): amount for kind, amount in resources.items()},
-            callbacks=[_Watch(supply, partial(_equip, config, credentials_here()), resources, spent, steer)],
+            callbacks=[_Watch(supply, partial(_equip, equipment), resources, spent, steer)],
             stop=_StopWithoutWork(supply),
             storage_path=folder,
             trial_name_creator=_worker_name,
@@ -155,9 +156,9 @@ class _StopWithoutWork(Stopper):
         return NoopStopper, ()
 
 
-def _equip(config: WorkerConfig, credentials: Credentials, worker: TuneTrial) -> None:
+def _equip(equipment: bytes, worker: TuneTrial) -> None:
     """Send a worker what it trains with; Tune lets it step after that."""
-    actor_of(worker).equip.remote(config, credentials)
+    actor_of(worker).equip.remote(equipment)
 
 
 def _worker_name(trial: TuneTrial) -> str:

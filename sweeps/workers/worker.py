@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ray import tune
+from ray import cloudpickle, tune
 
 from dualpt.core.errors import StorageError, UserError
 from dualpt.core.files.fingerprint import fingerprint
@@ -59,22 +59,22 @@ class SweepWorker(tune.Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         """Take the worker's number. Tune writes copies of `config` to disk, so nothing secret belongs there."""
         self._number = int(config.get("number", 0))
-        self._equipment: tuple[WorkerConfig, Credentials] | None = None
+        self._equipment: bytes | None = None
         self._reporter: Reporter = UNWATCHED
         self._packs: deque[Pack] = deque()
         self._outcomes: list[CellOutcome] = []
 
-    def equip(self, worker: WorkerConfig, credentials: Credentials) -> None:
-        """Say what to train with, before the first step, which prepares it: a call that nobody awaits cannot fail.
+    def equip(self, equipment: bytes) -> None:
+        """Say what to train with, before the first step, which reads and prepares it: nobody awaits this call.
 
         `tune.with_parameters` would do this through Ray's object store. As soon as that holds anything of the driver's,
         Ray's client ends the driver, with exit code 1 and no word, when the machine's raylet dies.
 
         Args:
-            worker: the address of the tracking store in it may hold a password.
-            credentials: the driver's, for the stores.
+            equipment: pickled, so that what cannot be read here fails the step: a `WorkerConfig`, in which the address
+                of the tracking store may hold a password, and the driver's `Credentials` for the stores.
         """
-        self._equipment = worker, credentials
+        self._equipment = equipment
 
     def _prepare(self, worker: WorkerConfig, credentials: Credentials) -> None:
         adopt(credentials)
@@ -102,7 +102,7 @@ class SweepWorker(tune.Trainable):
     def step(self) -> dict[str, Any]:
         kept: list[CellRecord] = []
         if self._equipment is not None:
-            self._prepare(*self._equipment)
+            self._prepare(*cloudpickle.loads(self._equipment))
             self._equipment = None
         if self._packs:
             pack = self._packs.popleft()

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from ray import cloudpickle
 
 from dualpt.core.errors import StorageError
 from dualpt.sweeps.ledger.mlflow import Ledger
@@ -39,7 +40,16 @@ def test_a_worker_uses_the_threads_it_was_given(declare: Declare, log: Path, mon
     config = WorkerConfig(lambda: FakeRunner(log), uri, threads=3)  # type: ignore[arg-type, return-value]
     worker = SweepWorker.__new__(SweepWorker)
     worker.setup({})
-    worker.equip(config, Credentials())
+    worker.equip(cloudpickle.dumps((config, Credentials())))
     worker.step()
     worker.cleanup()
     assert threads == [3]
+
+
+def test_what_cannot_be_read_here_fails_the_first_step() -> None:
+    """As on a machine with another version of this package: the call that brought it is awaited by nobody."""
+    worker = SweepWorker.__new__(SweepWorker)
+    worker.setup({})
+    worker.equip(cloudpickle.dumps((SweepWorker, Credentials())).replace(b"SweepWorker", b"SweepPacker"))
+    with pytest.raises(AttributeError, match="SweepPacker"):
+        worker.step()
