@@ -25,7 +25,17 @@ PLAIN_BY_FOLDER: dict[str, set[str]] = {
 """Basenames that occur twice on a floor and whose folder makes plain what they are."""
 
 ACROSS_MODULES: dict[str, set[str]] = {
-    "core": {"inspection", "key_without_trace", "missing_class", "no_dead_knobs", "numerics", "transfer"},
+    "core": {
+        "choosing_methods",
+        "folder_links",
+        "inspection",
+        "key_without_trace",
+        "missing_class",
+        "no_dead_knobs",
+        "numerics",
+        "transfer",
+        "uneven_draws",
+    },
     "search_spaces": set(),
     "sweeps": {
         "collisions",

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks import interval_coverage
-from benchmarks.false_claims import Spread, normal
-from benchmarks.interval_coverage import SHAPES, coverage, tied
+from benchmarks.statistics import interval_coverage
+from benchmarks.statistics.false_claims import Spread, normal
+from benchmarks.statistics.interval_coverage import SHAPES, coverage, tied
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.false_claims import CORRECTIONS, claim_rates, normal, recorded_spread
+from benchmarks.statistics.false_claims import CORRECTIONS, claim_rates, normal, recorded_spread
 from dualpt.sweeps.comparison.searched.reselection import Contender, reselected_p, sign_patterns, signed_ranks
 from dualpt.sweeps.comparison.statistics import EXACT_DATASETS, RESAMPLES, wilcoxon
 

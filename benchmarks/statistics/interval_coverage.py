@@ -1,10 +1,10 @@
 """How often the interval of a difference holds the true difference.
 
-    python -m benchmarks.interval_coverage            the table of docs/protocols.md; some minutes on one core
+    python -m benchmarks.statistics.interval_coverage     the table of docs/protocols.md; some minutes on one core
 
 Two methods are worth the same on average over datasets, and differ on each by chance with the spread of real cells
-(`benchmarks.false_claims`): how a method suits a dataset, and what a draw and its training do. The interval is the one
-that `dualpt compare --baseline` prints, of 95 %, and the true difference is 0.
+(`false_claims`): how a method suits a dataset, and what a draw and its training do. The interval is the one that
+`dualpt compare --baseline` prints, of 95 %, and the true difference is 0.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.false_claims import Spread, heavy_tailed, normal, recorded_spread
+from benchmarks.statistics.false_claims import Spread, heavy_tailed, normal, recorded_spread
 from dualpt.sweeps.comparison.statistics import hierarchical_interval
 
 Array = NDArray[np.float64]

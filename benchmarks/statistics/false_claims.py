@@ -1,7 +1,7 @@
 """How often a search among worthless candidates ends in a claim, by each correction for the search.
 
-    python -m benchmarks.false_claims                 the table of docs/protocols.md; five minutes on one core
-    python -m benchmarks.false_claims --pages 200     pages of tables over five numbers of shots; half an hour
+    python -m benchmarks.statistics.false_claims               the table of docs/protocols.md; five minutes
+    python -m benchmarks.statistics.false_claims --pages 200   pages of tables over five numbers of shots; half an hour
 
 Every candidate is worth what the baseline is worth: on average over datasets their accuracies are the same. What they
 differ in is chance, with the spread of real cells (benchmarks/data/mini-racing.csv: 96 settings, eleven datasets, two
@@ -30,7 +30,7 @@ from dualpt.sweeps.comparison.statistics import corrected_together as corrected_
 
 Array = NDArray[np.float64]
 
-RECORDED = Path(__file__).with_name("data") / "mini-racing.csv"
+RECORDED = Path(__file__).parents[1] / "data" / "mini-racing.csv"
 DATASETS, SEEDS = 11, 3
 RANDOM_STARTS = 10
 LIKENESS = 0.8
