@@ -205,12 +205,12 @@ def test_two_sweeps_share_the_stores(declare: Callable[..., LoadedSweep], stage:
     two = declare(**small, name="the-other", setting={"optim.epochs": 3}, **{"run.gpus_per_trial": "auto"})
     changes = {"name": one.file.name, "run.gpus_per_trial": 0.25, **small}
     changes |= {"run.tracking_uri": stage.server.uri, "run.study_storage": stage.study}
-    command = [sys.executable, "-m", "tests.sweeps.sweep_process", str(log.parent), "2"]
+    command = [sys.executable, "-m", "tests.sweeps.sweep_process", str(log.parent), "5"]
     command += [f"{key}={json.dumps(value)}" for key, value in changes.items()]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as first:
         wait_until(lambda: bool(trained(log)), "the first sweep")
         outcome = run(two, log, seconds=0.2)
-        assert first.wait(timeout=100) == 0
+        assert first.wait(timeout=200) == 0
     assert outcome.exit_code == 0
     rows = [shown(sweep) for sweep in (one, two)]
     assert [len(cells) for cells in rows] == [12, 12]
