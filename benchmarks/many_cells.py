@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from benchmarks.machinery import REPOSITORY
-from benchmarks.processes import cpu_of_descendants, peak_mib
+from benchmarks.processes import arguments_of, cpu_of_descendants, peak_mib
 from benchmarks.ratios.packs import DRAWS, METHODS, SHOTS
 from dualpt.core.cell import Cell
 from dualpt.core.data.catalog import MINI_GRID
@@ -73,15 +73,9 @@ class ProcessTree:
         """Note what the processes hold and have taken now."""
         for process, seconds in cpu_of_descendants().items():
             self.cpu_seconds[process] = seconds
-            if _is_worker(process) and (peak := peak_mib(process)) is not None:
+            is_worker = any(word.startswith(WORKER) for word in arguments_of(process)[:1])
+            if is_worker and (peak := peak_mib(process)) is not None:
                 self.peak_mib[process] = peak
-
-
-def _is_worker(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/cmdline").read_text().startswith(WORKER)
-    except OSError:  # it has ended
-        return False
 
 
 def declared(folder: Path, n_datasets: int) -> LoadedSweep:

@@ -1,26 +1,52 @@
 """What processes take and hold, as Linux tells it in /proc."""
 
+import contextlib
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
+def processes() -> list[int]:
+    """Every living process."""
+    return list(_statuses())
+
+
+def descendants(process: int) -> list[int]:
+    """Every living process that descends from this one."""
+    return _beneath(process, _statuses())
+
+
 def cpu_of_descendants() -> dict[int, float]:
     """CPU seconds of every living process that descends from this one: workers, and what Ray runs beside them."""
-    parents: dict[int, int] = {}
-    seconds: dict[int, float] = {}
+    statuses = _statuses()
+    times = {number: statuses[number][11:13] for number in _beneath(os.getpid(), statuses)}
+    return {number: (int(user) + int(system)) / TICKS for number, (user, system) in times.items()}
+
+
+def arguments_of(process: int) -> list[str]:
+    """The command line of a process; empty where it has ended."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_text().split("\0")
+    except OSError:
+        return []
+
+
+def _statuses() -> dict[int, list[str]]:
+    """What follows the name in /proc/PID/stat, of every process."""
+    found = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = entry.read_text().rpartition(") ")[2].split()
-        except OSError:  # it has ended
-            continue
-        number = int(entry.parent.name)
-        parents[number], seconds[number] = int(fields[1]), (int(fields[11]) + int(fields[12])) / TICKS
-    own = {os.getpid()}
-    while more := {number for number, parent in parents.items() if parent in own} - own:
-        own |= more
-    return {number: seconds[number] for number in own - {os.getpid()}}
+        with contextlib.suppress(OSError):  # it has ended
+            found[int(entry.parent.name)] = entry.read_text().rpartition(") ")[2].split()
+    return found
+
+
+def _beneath(process: int, statuses: Mapping[int, Sequence[str]]) -> list[int]:
+    family = {process}
+    while more := {number for number, status in statuses.items() if int(status[1]) in family} - family:
+        family |= more
+    return sorted(family - {process})
 
 
 def peak_mib(process: int) -> float | None:

@@ -1,7 +1,6 @@
 """docs/notebook.md and the executed notebook made from it: one text, whose code runs."""
 
 import ast
-import importlib.util
 import json
 import os
 import subprocess
@@ -12,17 +11,12 @@ from typing import Any
 
 import pytest
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+from tests.script_of_docs import DOCS, script_of_docs
 
 
 @pytest.fixture(scope="module")
 def making() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("execute_notebook", DOCS / "execute_notebook.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script_of_docs("execute_notebook")
 
 
 @pytest.fixture(scope="module")

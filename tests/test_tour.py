@@ -1,7 +1,6 @@
 """docs/tour.md shows what its commands print: pictures are of these commands, small, and of nobody's machine."""
 
 import html
-import importlib.util
 import re
 from pathlib import Path
 from types import ModuleType
@@ -9,19 +8,15 @@ from types import ModuleType
 import pytest
 from PIL import Image
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+from tests.script_of_docs import DOCS, script_of_docs
+
 PICTURES = sorted((DOCS / "images" / "tour").iterdir())
 DRAWN = [path for path in PICTURES if path.suffix == ".svg"]
 
 
 @pytest.fixture(scope="module")
 def taking() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("picture_tour", DOCS / "picture_tour.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script_of_docs("picture_tour")
 
 
 def words_of(picture: Path) -> str:

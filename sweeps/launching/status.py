@@ -256,23 +256,23 @@ def detailed(status: SweepStatus, console: Console) -> Group:
         table = _by_dataset(status, datasets, [str(n) for n in range(1, len(datasets) + 1)], {}, box.SIMPLE_HEAD)
     whole = "" if status.cells is None or status.driver is None else f" of {status.cells}"
     done = f"{status.finished}{whole} cells finished, {status.failed} failed{_missing(status)}"
-    lines = [f"  {done}; launch {status.launch.lower()}"]
+    lines = [f"{done}; launch {status.launch.lower()}"]
     if status.driver is not None:
         training = f"in training: {', '.join(status.running) or 'nothing'}"
-        lines.append("  " + "; ".join(filter(None, (f"run by {status.driver}", training, _left(status)))))
+        lines.append("; ".join(filter(None, (f"run by {status.driver}", training, _left(status)))))
     if not fits:
-        lines.insert(0, "  " + ", ".join(f"{number} {dataset}" for number, dataset in enumerate(datasets, start=1)))
+        lines.insert(0, ", ".join(f"{number} {dataset}" for number, dataset in enumerate(datasets, start=1)))
     if status.best is not None and status.best_value is not None:
-        lines.append(f"  best candidate {status.best}: {accuracy_text(status.best_value, status.best_basis)}")
+        lines.append(f"best candidate {status.best}: {accuracy_text(status.best_value, status.best_basis)}")
     if status.set_aside:
         listed = f"`dualpt compare {status.name} --candidates` lists them too"
-        lines.insert(0, f"  {status.set_aside} candidates of another search space are set aside; {listed}")
+        lines.insert(0, f"{status.set_aside} candidates of another search space are set aside; {listed}")
     if status.stopped:
-        lines.append(f"  stopped by users: {', '.join(status.stopped)}; --restart-stopped goes on with them")
-    lines += [f"  note on {place}: {noted}" for place, noted in status.notes.items()]
-    lines += [f"  {line}" for line in winner_lines(status.candidates)]
-    failed = [f"  {count} failed: {reason}" for reason, count in list(status.reasons.items())[:SHOWN_REASONS]]
-    sentences = [indented(line.removeprefix("  ")) for line in [*failed, *lines]]
+        lines.append(f"stopped by users: {', '.join(status.stopped)}; --restart-stopped goes on with them")
+    lines += [f"note on {place}: {noted}" for place, noted in status.notes.items()]
+    lines += winner_lines(status.candidates)
+    failed = [f"{count} failed: {reason}" for reason, count in list(status.reasons.items())[:SHOWN_REASONS]]
+    sentences = map(indented, [*failed, *lines])
     legend = indented(_legend(bool(accuracies) and fits), "dim")
     return Group(table, legend, *_candidates(status, console), *workers_table(status.workers), *sentences)
 
@@ -297,12 +297,10 @@ def _candidates(status: SweepStatus, console: Console) -> list[RenderableType]:
     """Nothing where nothing is searched."""
     if not status.candidates:
         return []
-    more = more_text(status.name, status.candidates)
-    return [
-        candidate_grid(status.candidates, console),
-        *map(indented, filter(None, (more,))),
-        indented(ACCURACY_NOTE, "dim"),
-    ]
+    shown: list[RenderableType] = [candidate_grid(status.candidates, console)]
+    if more := more_text(status.name, status.candidates):
+        shown.append(indented(more))
+    return [*shown, indented(ACCURACY_NOTE, "dim")]
 
 
 def _by_dataset(

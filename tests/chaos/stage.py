@@ -5,13 +5,13 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tests.sweeps.services import MlflowServer, Postgres, wait_until
+from tests.sweeps.sweep_process import command_of
 
 ROOT = Path(__file__).parents[2]
 NAME = "chaos"
@@ -52,8 +52,7 @@ class Stage:
             "run.tracking_uri": self.server.uri,
             "run.study_storage": self.study,
         }
-        words = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
-        command = [sys.executable, "-m", "tests.sweeps.sweep_process", str(self.folder), str(self._seconds), *words]
+        command = command_of(self.folder, self._seconds, changes)
         with (self.folder / "driver.log").open("a") as log:
             self.driver = subprocess.Popen(command, stdout=log, stderr=log, text=True, start_new_session=True)
 

@@ -61,7 +61,7 @@ def ray_session(
         os.environ.setdefault(name, value)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     with keeping_auth_mode():
-        _connect(ray_address(), dashboard, note)
+        _connect(dashboard, note)
         try:
             _check_reach(stores)
             yield str(ray.get_runtime_context().get_node_id())
@@ -69,7 +69,8 @@ def ray_session(
             ray.shutdown()
 
 
-def _connect(address: str, dashboard: bool, note: Callable[[str], None]) -> None:
+def _connect(dashboard: bool, note: Callable[[str], None]) -> None:
+    address = ray_address()
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     if address == LOCAL:
         quiet |= {"include_dashboard": dashboard, "dashboard_host": LOOPBACK}  # it starts jobs for whoever reaches it

@@ -1,11 +1,9 @@
 """Sweeps on a real Ray cluster of two nodes with a GPU each (as Ray counts them), an MLflow server and PostgreSQL."""
 
 import io
-import json
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,6 +27,7 @@ from tests.sweeps.fake_runner import ended, fake_key, fake_runner, no_notes
 from tests.sweeps.running import shown, trained
 from tests.sweeps.services import POSTGRES_MISSING, MlflowServer, Postgres, has_postgres, wait_until
 from tests.sweeps.small_sweep import changed, declaration
+from tests.sweeps.sweep_process import command_of
 
 pytestmark = [
     pytest.mark.slow,
@@ -205,9 +204,7 @@ def test_two_sweeps_share_the_stores(declare: Callable[..., LoadedSweep], stage:
     two = declare(**small, name="the-other", setting={"optim.epochs": 3}, **{"run.gpus_per_trial": "auto"})
     changes = {"name": one.file.name, "run.gpus_per_trial": 0.25, **small}
     changes |= {"run.tracking_uri": stage.server.uri, "run.study_storage": stage.study}
-    command = [sys.executable, "-m", "tests.sweeps.sweep_process", str(log.parent), "5"]
-    command += [f"{key}={json.dumps(value)}" for key, value in changes.items()]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as first:
+    with subprocess.Popen(command_of(log.parent, 5, changes), stdout=subprocess.DEVNULL) as first:
         wait_until(lambda: bool(trained(log)), "the first sweep")
         outcome = run(two, log, seconds=0.2)
         assert first.wait(timeout=200) == 0

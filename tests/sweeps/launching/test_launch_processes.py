@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +24,7 @@ from tests.sweeps.fake_runner import fake_key, fake_runner, no_notes
 from tests.sweeps.running import shown, trained
 from tests.sweeps.services import wait_until
 from tests.sweeps.small_sweep import Declare
+from tests.sweeps.sweep_process import command_of, started
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("running_ray")]
 LARGEST_PACK = 4
@@ -40,21 +40,11 @@ def has_trained(log: Path, cells: int) -> Callable[[], bool]:
 
 
 @pytest.fixture
-def start(declare: Declare, tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+def start(declare: Declare, tmp_path: Path) -> Callable[[float], subprocess.Popen[str]]:
     """Start a launch of the small sweep in its own process group, as a terminal does."""
     declare()
 
-    def popen(seconds: float, **changes: object) -> subprocess.Popen[str]:
-        words = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
-        return subprocess.Popen(
-            [sys.executable, "-m", "tests.sweeps.sweep_process", str(tmp_path), str(seconds), *words],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-
-    return popen
+    return lambda seconds: started(command_of(tmp_path, seconds))
 
 
 def _driver(session: Path) -> int | None:
@@ -63,7 +53,7 @@ def _driver(session: Path) -> int | None:
 
 
 def test_a_launch_on_this_machine_is_whole_and_the_next_one_starts_no_ray(
-    declare: Declare, log: Path, start: Callable[..., subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
+    declare: Declare, log: Path, start: Callable[[float], subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("RAY_ADDRESS")
     process = start(0)
@@ -89,7 +79,7 @@ def test_a_launch_on_this_machine_is_whole_and_the_next_one_starts_no_ray(
 
 
 def test_a_killed_launch_is_resumed_without_repeating_a_cell(
-    declare: Declare, log: Path, start: Callable[..., subprocess.Popen[str]]
+    declare: Declare, log: Path, start: Callable[[float], subprocess.Popen[str]]
 ) -> None:
     process = start(0.3)
     wait_until(has_trained(log, 12), "training")
@@ -114,7 +104,7 @@ def ray_workers_of(log: Path) -> list[str]:
 
 
 def test_the_first_interrupt_drains_and_tells_how_to_go_on(
-    declare: Declare, log: Path, start: Callable[..., subprocess.Popen[str]]
+    declare: Declare, log: Path, start: Callable[[float], subprocess.Popen[str]]
 ) -> None:
     process = start(0.5)
     wait_until(has_trained(log, 4), "training")
@@ -132,7 +122,7 @@ def test_the_first_interrupt_drains_and_tells_how_to_go_on(
 
 
 def test_a_sweep_has_one_launch_at_a_time_and_a_second_interrupt_aborts_it(
-    declare: Declare, log: Path, start: Callable[..., subprocess.Popen[str]]
+    declare: Declare, log: Path, start: Callable[[float], subprocess.Popen[str]]
 ) -> None:
     process = start(60)
     wait_until(has_trained(log, 1), "training")

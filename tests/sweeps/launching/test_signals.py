@@ -3,17 +3,18 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from benchmarks.processes import arguments_of, descendants, processes
 from dualpt.sweeps.ledger.mlflow import Ledger
 from tests.sweeps.running import trained
 from tests.sweeps.services import wait_until
 from tests.sweeps.small_sweep import Declare
+from tests.sweeps.sweep_process import command_of, started
 
 pytestmark = pytest.mark.cluster
 GRACE = 30
@@ -26,14 +27,7 @@ def training(declare: Declare, log: Path, tmp_path: Path) -> Callable[[], subpro
     declare()
 
     def start() -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.sweeps.sweep_process", str(tmp_path), "60"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-            env={name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"},
-        )
+        process = started(command_of(tmp_path, 60), without("RAY_ADDRESS"))
         deadline = time.monotonic() + 200
         while not log.exists() or not trained(log):
             assert process.poll() is None, process.communicate()[0]
@@ -44,16 +38,9 @@ def training(declare: Declare, log: Path, tmp_path: Path) -> Callable[[], subpro
     return start
 
 
-def below(process: int) -> list[int]:
-    """All that a process has started, and they in turn."""
-    parents: dict[int, int] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-    children = [child for child, parent in parents.items() if parent == process]
-    return [*children, *(deeper for child in children for deeper in below(child))]
+def without(*names: str) -> dict[str, str]:
+    """This process's environment without some variables."""
+    return {name: value for name, value in os.environ.items() if name not in names}
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[str, float]:
@@ -69,7 +56,7 @@ def test_a_launch_that_is_told_to_end_does_so_in_time(
     declare: Declare, training: Callable[[], subprocess.Popen[str]], number: int, everybody: bool
 ) -> None:
     process = training()
-    for pid in [process.pid, *(below(process.pid) if everybody else ())]:
+    for pid in [process.pid, *(descendants(process.pid) if everybody else ())]:
         os.kill(pid, number)
     output, seconds = ended(process)
     assert process.returncode == 130, output
@@ -84,19 +71,11 @@ def test_a_launch_whose_raylet_is_killed_lives_to_close_the_sweep(declare: Decla
     """Ray's client would end it without a word, for what it has put into the object store, or for being an orphan."""
     declare()
     orphan = "import os, sys; os.fork() and os._exit(0); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
-    words = ["-m", "tests.sweeps.sweep_process", str(tmp_path), "60"]
-    environment = {name: value for name, value in os.environ.items() if name not in ("RAY_ADDRESS", "RAY_RAYLET_PID")}
-    process = subprocess.Popen(
-        [sys.executable, "-c", orphan, *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        env=environment,
-    )
+    python, *words = command_of(tmp_path, 60)
+    process = started([python, "-c", orphan, *words], without("RAY_ADDRESS", "RAY_RAYLET_PID"))
     wait_until(lambda: log.exists() and bool(trained(log)), "training", 200)
-    (launch,) = (pid for pid in pids() if words[-2] in command(pid))
-    (raylet,) = (pid for pid in below(launch) if command(pid)[0].endswith("/raylet"))
+    (launch,) = (pid for pid in processes() if str(tmp_path) in arguments_of(pid))
+    (raylet,) = (pid for pid in descendants(launch) if any(word.endswith("/raylet") for word in arguments_of(pid)[:1]))
     os.kill(raylet, signal.SIGKILL)
     assert process.stdout is not None
     assert any("is gone" in line for line in process.stdout)
@@ -104,14 +83,3 @@ def test_a_launch_whose_raylet_is_killed_lives_to_close_the_sweep(declare: Decla
     os.kill(launch, signal.SIGTERM)
     assert "go on with: sweep_process.py" in process.communicate(timeout=90)[0]
     assert Ledger(declare().file.run.tracking_uri).read_sweep("small").status == "KILLED"
-
-
-def pids() -> list[int]:
-    return [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
-
-
-def command(process: int) -> list[str]:
-    try:
-        return Path(f"/proc/{process}/cmdline").read_text().split("\0")
-    except OSError:  # it has ended
-        return []

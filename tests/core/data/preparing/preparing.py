@@ -10,6 +10,8 @@ from dualpt.core.data.preparing.steps import DatasetPlan
 from dualpt.core.data.readers import read_split
 from dualpt.core.data.splits import PARTS
 
+TEXTURES = "DescribableTextures"
+
 
 def plan_of(name: str, source: Path, root: Path, splits: Path | None = None) -> DatasetPlan:
     """The plan for one dataset."""

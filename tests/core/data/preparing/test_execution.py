@@ -11,19 +11,8 @@ from dualpt.core.data.preparing import assembly
 from dualpt.core.data.preparing.execution import carry_out
 from dualpt.core.data.preparing.manifest import load_manifest
 from dualpt.core.errors import StorageError, UserError
-from tests.core.data.preparing.miniatures import OTHER_REPOSITORIES, images_of, in_folder, tar_of, write, write_direct
-from tests.core.data.preparing.preparing import fingerprints, plan_of, prepare, snapshot
-
-TEXTURES = "DescribableTextures"
-
-
-@pytest.fixture
-def places(tmp_path: Path) -> tuple[Path, Path, Path]:
-    """Textures as gallop has them, a data root that isn't there yet, and the direct layout to compare with."""
-    source, root, direct = tmp_path / "source", tmp_path / "root", tmp_path / "direct"
-    write(source, OTHER_REPOSITORIES[TEXTURES](TEXTURES))
-    write_direct(direct, TEXTURES)
-    return source, root, direct
+from tests.core.data.preparing.miniatures import images_of, in_folder, tar_of, write, write_direct
+from tests.core.data.preparing.preparing import TEXTURES, fingerprints, plan_of, prepare, snapshot
 
 
 def staged(root: Path) -> list[Path]:

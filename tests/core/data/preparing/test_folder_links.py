@@ -22,23 +22,13 @@ from tests.core.data.preparing.miniatures import (
     write,
     write_direct,
 )
-from tests.core.data.preparing.preparing import fingerprints, plan_of, prepare, snapshot
+from tests.core.data.preparing.preparing import TEXTURES, fingerprints, plan_of, prepare, snapshot
 
-TEXTURES = "DescribableTextures"
 KINDS: Mapping[str, Mapping[str, Callable[[str], dict[str, bytes]]]] = {
     "torchvision": TORCHVISION,
     "other repositories": OTHER_REPOSITORIES,
     "archives": ARCHIVES,
 }
-
-
-@pytest.fixture
-def places(tmp_path: Path) -> tuple[Path, Path, Path]:
-    """Textures as gallop has them, a data root that isn't there yet, and the direct layout to compare with."""
-    source, root, direct = tmp_path / "source", tmp_path / "root", tmp_path / "direct"
-    write(source, OTHER_REPOSITORIES[TEXTURES](TEXTURES))
-    write_direct(direct, TEXTURES)
-    return source, root, direct
 
 
 def links_of(root: Path, folder: str = "dtd") -> Mapping[str, str]:
