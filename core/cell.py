@@ -60,6 +60,12 @@ def chooses(setting: Setting) -> bool:
     return setting.fits_features and setting.reads.validation
 
 
+def choosing_remedy(setting: Setting) -> str:
+    """What spares the method of a setting that `chooses` its choice: setting the options that it leaves open."""
+    options = [f"{setting.method_name}.{option}" for option, value in setting.own if value is None]
+    return f"set {' and '.join(options) or 'them'}"
+
+
 def selection_of(setting: Setting, asked: SelectionRule, *, searched: bool) -> SelectionRule:
     """How a cell of a sweep is judged: not at all where nothing selects its setting and its method chooses nothing.
 
@@ -114,9 +120,8 @@ def _check_choices(setting: Setting, selection: SelectionRule, fewest: int) -> N
     """Refuse a method that chooses options where a selection shows it no images to choose by."""
     if not chooses(setting) or selection in ("validation", "support-holdout"):
         return
-    options = [f"{setting.definition.name}.{option}" for option, value in setting.own if value is None]
     other = "support-holdout" if fewest > 1 else "validation"  # a single shot can't be divided
-    remedy = f"set {' and '.join(options) or 'them'}, or choose selection: {other}"
+    remedy = f"{choosing_remedy(setting)}, or choose selection: {other}"
     if selection == "none":
         raise UserError(f"{setting.definition.name}: chooses options by images, and selection none has none; {remedy}")
     raise UserError(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dualpt.core.arrays import ClassText, ImageFeatures, TestSet
-from dualpt.core.cell import Cell, chooses
+from dualpt.core.cell import Cell, chooses, choosing_remedy
 from dualpt.core.clip.backbone import Backbone, load_backbone
 from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.config.activity import uses_llm, uses_local
@@ -318,8 +318,7 @@ def _check_validation(inputs: CellInputs) -> None:
     cell, setting = inputs.cell, inputs.cell.setting
     if not chooses(setting) or inputs.data.val or inputs.judging:
         return
-    undecided = [f"{setting.method_name}.{option}" for option, value in setting.own if value is None]
-    remedy = f"set {' and '.join(undecided) or 'them'}"
+    remedy = choosing_remedy(setting)
     if divides(cell.selection):
         raise UserError(
             f"{setting.method_name}: no class of {cell.dataset} has two training images to divide, and selection "
