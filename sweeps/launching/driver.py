@@ -99,7 +99,7 @@ class Driver:
             self._give_way,
             asked=self._steering.found,
         )
-        with beating, contextlib.ExitStack() as session, self._interrupts:
+        with beating, self._interrupts, contextlib.ExitStack() as session:  # signals count until Ray is down
             try:
                 while not self._whole_round(session):
                     pass

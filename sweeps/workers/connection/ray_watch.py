@@ -50,11 +50,14 @@ class RayWatch:
             self._thread.join()
 
     def _watch(self) -> None:
-        last_seen = self._clock()
+        missed_since: float | None = None  # the first knock in vain: before it this process itself may have stood still
         while not self._over.wait(KNOCK_SECONDS):
+            now = self._clock()
             if self._answers():
-                last_seen = self._clock()
-            elif self._clock() - last_seen > (HURRIED_PATIENCE if self._hurried() else PATIENCE):
+                missed_since = None
+            elif missed_since is None:
+                missed_since = now
+            elif now - missed_since > (HURRIED_PATIENCE if self._hurried() else PATIENCE):
                 self._lost()
                 return
 

@@ -1,5 +1,6 @@
 """Ray is gone when nothing answers at its address for long enough, and sooner once the launch has to end."""
 
+import itertools
 import socket
 import threading
 from collections.abc import Iterator
@@ -16,13 +17,13 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Clock:
-    """Each look at it is a second later."""
+    """Each look at it is a second later, or `step`."""
 
-    def __init__(self) -> None:
-        self.seconds = 0
+    def __init__(self, step: int = 1) -> None:
+        self.seconds, self._step = 0, step
 
     def __call__(self) -> float:
-        self.seconds += 1
+        self.seconds += self._step
         return self.seconds
 
 
@@ -50,3 +51,14 @@ def test_what_answers_is_there(service: socket.socket) -> None:
     with RayWatch(address(service), lost.set, lambda: True, clock):
         assert not lost.wait(0.5)
     assert clock.seconds > HURRIED_PATIENCE
+
+
+def test_one_knock_in_vain_after_a_long_pause_is_no_loss(
+    service: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine that was suspended, or too busy to knock."""
+    monkeypatch.setattr(RayWatch, "_answers", lambda self, knocks=itertools.cycle([True, False]): next(knocks))
+    clock, lost = Clock(step=10), threading.Event()
+    with RayWatch(address(service), lost.set, lambda: True, clock):
+        assert not lost.wait(0.5)
+    assert clock.seconds > 20
