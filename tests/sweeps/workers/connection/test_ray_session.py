@@ -1,11 +1,49 @@
-"""How Ray is asked to start; no Ray is started."""
+"""How Ray is asked to start, without starting any; and how a process outlives the Ray that it leaves."""
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
 from dualpt.core.errors import UserError
 from dualpt.sweeps.workers.connection import ray_session
+
+COLLECTED_BESIDE = """
+import gc
+import threading
+import time
+
+from dualpt.sweeps.workers.connection.ray_session import ray_session
+import ray
+
+
+@ray.remote
+def task():
+    return 1
+
+
+class Cycle:
+    pass
+
+
+gc.disable()
+with ray_session({}):
+    kept = Cycle()
+    kept.itself, kept.reference = kept, task.remote()
+    ray.get(kept.reference)
+    del kept
+    shutdown = ray.shutdown
+
+    def shut_down():
+        collecting = threading.Timer(0.1, gc.collect)
+        collecting.start()
+        shutdown()
+        collecting.join()
+
+    ray.shutdown = shut_down
+print("alive")
+"""
 
 
 def test_without_an_address_ray_starts_here(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,3 +101,11 @@ def test_without_a_token_to_try_the_refusal_stands(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(ray_session, "use_token_if_there_is_one", lambda: token)
     with pytest.raises(ConnectionError, match="refused"):
         ray_session._join(address, {})
+
+
+@pytest.mark.slow
+def test_garbage_collected_while_ray_goes_down_does_not_end_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray's client does, with exit code 1, where the garbage holds a reference to an object."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    ran = subprocess.run([sys.executable, "-c", COLLECTED_BESIDE], capture_output=True, text=True, timeout=120)
+    assert (ran.returncode, ran.stdout.split()[-1:]) == (0, ["alive"]), ran.stderr

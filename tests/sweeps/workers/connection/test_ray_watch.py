@@ -57,7 +57,8 @@ def test_one_knock_in_vain_after_a_long_pause_is_no_loss(
     service: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a machine that was suspended, or too busy to knock."""
-    monkeypatch.setattr(RayWatch, "_answers", lambda self, knocks=itertools.cycle([True, False]): next(knocks))
+    knocks = itertools.cycle([True, False])
+    monkeypatch.setattr(RayWatch, "_answers", lambda self: next(knocks))
     clock, lost = Clock(step=10), threading.Event()
     with RayWatch(address(service), lost.set, lambda: True, clock):
         assert not lost.wait(0.5)
