@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 import sklearn.linear_model
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from dualpt.core.errors import UserError
 from dualpt.core.methods.adapters import linear_probe
 from dualpt.core.methods.adapters.linear_probe import LinearProbe, LinearProbeOptions, LogisticRegression
-from dualpt.core.methods.interface import Images, Labelled, Support
+from dualpt.core.methods.interface import Classifier, Images, Labelled, LinearClassifier, Support
 from tests.core.methods.clip_like import C, D, R, V, agree, cell_of, clip_like_support, new_images
 
 METHOD = LinearProbe()
@@ -20,6 +21,25 @@ def of_sklearn(support: Support, r: int, penalty: float, **settings: float) -> s
     features, labels = support.images.directions[r].flatten(0, 1).double(), support.labels[r].repeat(V)
     settings = {"max_iter": 5000, **settings}
     return sklearn.linear_model.LogisticRegression(C=penalty, **settings).fit(features.numpy(), labels.numpy())
+
+
+def double(support: Support) -> Support:
+    """With directions, which alone this method reads, in double precision."""
+
+    def of(images: Images) -> Images:
+        return replace(images, directions=images.directions.double())
+
+    val = support.val and Labelled(of(support.val.images), support.val.labels)
+    return replace(support, images=of(support.images), val=val)
+
+
+def steepest(classifier: Classifier, features: Tensor, labels: Tensor, penalties: Tensor) -> float:
+    """The largest entry of the gradient: what a fit with these C has brought down to its tolerance."""
+    assert isinstance(classifier, LinearClassifier)
+    assert classifier.bias is not None
+    x = torch.cat([classifier.weights.mT, classifier.bias[:, None]], dim=1).flatten(1)
+    _, gradient = linear_probe._Objective(features, labels, penalties)(x, torch.arange(len(x)))
+    return float(gradient.abs().max())
 
 
 def published_search(support: Support, r: int) -> float:
@@ -91,29 +111,29 @@ def test_the_search_is_the_published_one(seed: int) -> None:
     support = clip_like_support(seed=seed, n_images=14)
     assert support.val is not None
     features, labels = support.images.directions.flatten(1, 2).double(), support.labels.repeat(1, V)
-    val = Labelled(Images(support.val.images.directions.double()), support.val.labels)
+    val = double(support).val
+    assert val is not None
     regression = LogisticRegression(features, labels, n_classes=C, tolerance=1e-7, iterations=5000)
     found = linear_probe._search(regression, val)
     for r in range(R):
         assert 10 ** float(found.log_penalties[r]) == pytest.approx(published_search(support, r), rel=1e-6)
-    again = regression.fit((10**found.log_penalties).tolist())
-    torch.testing.assert_close(found.classifier.weights, again.weights, rtol=1e-6, atol=1e-6)
+    assert steepest(found.classifier, features, labels, 10**found.log_penalties) <= 1e-7
 
 
 def test_it_says_what_the_search_chose() -> None:
-    support = clip_like_support()
+    support = double(clip_like_support())
     fitted = METHOD.fit(support, [LinearProbeOptions()] * R)
-    chosen = [one["inverse_penalty"] for one in fitted.chosen]
-    assert len(set(chosen)) > 1
-    for r, penalty in enumerate(chosen):
-        assert 1e-7 * (1 - 1e-9) <= penalty <= 1e7 * (1 + 1e-9)
-        again = METHOD.fit(cell_of(support, r), [LinearProbeOptions(inverse_penalty=penalty)])
-        torch.testing.assert_close(again.classifier.logits(new_images())[0], fitted.classifier.logits(new_images())[r])
+    chosen = torch.tensor([one["inverse_penalty"] for one in fitted.chosen], dtype=torch.float64)
+    assert len(set(chosen.tolist())) > 1
+    assert 1e-7 * (1 - 1e-9) <= chosen.min() <= chosen.max() <= 1e7 * (1 + 1e-9)
+    features, labels = support.images.directions.flatten(1, 2), support.labels.repeat(1, V)
+    assert steepest(fitted.classifier, features, labels, chosen) <= 1e-4
 
 
 @pytest.mark.parametrize("penalty", [1.0, None])
 def test_a_cell_gets_packed_what_it_gets_alone(penalty: float | None) -> None:
-    support = clip_like_support()
+    """Products of another shape are rounded otherwise, which a weak penalty magnifies beyond single precision."""
+    support = double(clip_like_support())
     options = LinearProbeOptions(inverse_penalty=penalty)
     packed = METHOD.fit(support, [options] * R)
     for r in range(R):
