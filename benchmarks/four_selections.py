@@ -28,11 +28,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", nargs="+", help="where the sweeps are recorded; several are searched in turn")
     stores = parser.parse_args().store
-    frames = {rule: frame_of(f"study-{rule}", stores) for rule in IN_WORDS}
+    frames = {rule: frame_of(sweep_of(rule), stores) for rule in IN_WORDS}
     print(f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}")
     for rule, frame in frames.items():
-        print(f"| `{rule}` | {' | '.join(row_of(frame))} |")
+        print(f"| `{rule}` | {' | '.join(row_of(sweep_of(rule), frame))} |")
     print("\n" + ", ".join(f"{method_title(name)} {entry}" for name, entry in averages(frames["none"]).items()))
+
+
+def sweep_of(rule: str) -> str:
+    return f"study-{rule}"
 
 
 def frame_of(name: str, stores: list[str]) -> pd.DataFrame:
@@ -46,11 +50,11 @@ def frame_of(name: str, stores: list[str]) -> pd.DataFrame:
     raise UserError("; ".join(faults))
 
 
-def row_of(frame: pd.DataFrame) -> list[str]:
+def row_of(sweep: str, frame: pd.DataFrame) -> list[str]:
     """Honest, oracle and gap, of one setting and of one per dataset; the average alone where nothing was searched."""
     if not frame["trial"].map(is_selected).any():
         return [str(averages(frame)[FIXED]), *[""] * 5]
-    together, by_dataset = oracle_table({"study": frame}, metric=TEST_ACCURACY).rows
+    together, by_dataset = oracle_table({sweep: frame}, metric=TEST_ACCURACY).rows
     return [*together[-3:], *by_dataset[-3:]]
 
 
