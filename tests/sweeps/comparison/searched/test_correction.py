@@ -34,7 +34,8 @@ def frame(record: SearchRecord, judged: list[str], *, shots: int = 4, missing: b
         for seed in SEEDS:
             add("coop", "baseline", dataset, seed, 4, 60.0, 60.0 + random.normal())
             for number in range(1, K + 1):
-                val, test = 60 + random.normal() + (3 if number == 2 else 0), 61 + random.normal()
+                luck, own = random.normal(size=2)  # validation and test results share a draw's luck
+                val, test = 60 + luck + (1 if number == 2 else 0), 61 + luck + 0.3 * own
                 if dataset in judged and not (missing and number == 4 and dataset == DATASETS[0]):
                     add(f"trial-{number:03d}", "search", dataset, seed, shots, val, test)
                 if number == 2:
@@ -60,7 +61,7 @@ def test_independent_candidates_are_selected_again() -> None:
         *(means.loc[order, metric][sorted(DATASETS)].to_numpy() for metric in (TEST_ACCURACY, VAL_ACCURACY))
     )
     assert found.search_p == pytest.approx(reselected_p(contender, Contender.unsearched(baseline)))
-    assert found.search_p != found.p
+    assert found.search_p > found.p
     assert found.holm == found.search_p
 
 

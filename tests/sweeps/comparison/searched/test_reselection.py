@@ -20,7 +20,8 @@ def test_with_one_candidate_it_is_wilcoxons_test(zeros: int) -> None:
 
 
 def test_selection_is_repeated_under_every_pattern_written_out() -> None:
-    validation, tests = ROUNDS.normal(0, 1, (3, 4)), ROUNDS.normal(0, 1, (3, 4))
+    random = np.random.default_rng(5)
+    validation, tests = random.normal(0, 1, (3, 4)), random.normal(0, 1, (3, 4))
     order = np.argsort(-validation.sum(axis=1))
     validation, tests = validation[order], tests[order]
     statistic = {}
@@ -31,7 +32,16 @@ def test_selection_is_repeated_under_every_pattern_written_out() -> None:
     observed = statistic[0, 0, 0, 0]
     expected = np.mean([value >= observed - 1e-9 for value in statistic.values()])
     found = reselected_p(Contender(tests, validation), Contender.unsearched(np.zeros(4)))
+    assert expected > wilcoxon(tests[0])
     assert found == pytest.approx(expected)
+
+
+def test_a_search_never_makes_a_difference_look_surer_than_it_would_without_one() -> None:
+    """Signs that select the second candidate, which differs from nothing, count against no claim of the first."""
+    tests = np.array([[1.0, 2.0, 3.0, 4.0, 5.0, -6.0], [0.0] * 6])
+    validation = np.array([[0.1, 0.2, 0.3, 0.1, 0.2, 0.1], [0.0] * 6])
+    found = reselected_p(Contender(tests, validation), Contender.unsearched(np.zeros(6)))
+    assert found == pytest.approx(wilcoxon(tests[0])) == pytest.approx(0.4375)
 
 
 def test_the_level_of_validation_accuracy_on_a_dataset_does_not_matter() -> None:
