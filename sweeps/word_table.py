@@ -1,4 +1,4 @@
-"""Tables for a terminal of any width, in which no word and no number is broken or cut off.
+"""Tables and texts for a terminal of any width, in which no word and no number is broken or cut off.
 
 Rich's own table makes columns narrower than their longest word, and breaks or cuts off what then doesn't fit: it prints
 `Caltech1` above `01`, and `0.00` above `3`.
@@ -192,6 +192,22 @@ class WordTable:
                 yield Text()
             yield from _wrapped(_side_by_side(row, *stay), room, console)
             yield from _below(names[kept:], row[kept:], widths[kept:], room, console)
+
+
+class WordText:
+    """A text that Rich prints with its indent before every line, broken at spaces alone: print it with `crop=False`.
+
+    Args:
+        text: lines of it stay lines; its end is stripped.
+        indent: blanks.
+    """
+
+    def __init__(self, text: Text, indent: int) -> None:
+        self._text = text
+        self._indent = indent
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        return _wrapped(self._text, options.max_width, console, indent=self._indent)
 
 
 _ANY = 100_000

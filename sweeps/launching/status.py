@@ -182,14 +182,10 @@ def _left_behind(last: "Launch | None", ended: str, declared: str, rows: "Sequen
 
 def _best(sweep: "SweepRow | None", rows: "Sequence[CellRow]") -> dict[str, Any]:
     """The fields of the best candidate."""
-    if sweep is None or sweep.best is None or sweep.best_value is None:
-        return {}
-    try:
-        value = float(sweep.best_value)
-    except ValueError:  # a tag that was edited by hand
+    if sweep is None or sweep.best is None or sweep.best_accuracy is None:
         return {}
     basis = selection_basis(rows, sweep.best, read_data_notes(sweep.data_notes).judged)
-    return {"best": sweep.best, "best_value": value, "best_basis": basis}
+    return {"best": sweep.best, "best_value": sweep.best_accuracy, "best_basis": basis}
 
 
 def _with_launch(status: SweepStatus, launch: "Launch") -> SweepStatus:

@@ -7,11 +7,11 @@ from typing import Any
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
-from rich.padding import Padding
+from rich.text import Text
 
 from dualpt.sweeps.comparison.plain import PlainTable
 from dualpt.sweeps.comparison.searched.candidate_ranks import Candidate
-from dualpt.sweeps.word_table import WordTable
+from dualpt.sweeps.word_table import WordTable, WordText
 
 FACTS = ("rank", "trial", "val/accuracy", "cells", "state")
 NUMBERS = ("rank", "val/accuracy", "cells")
@@ -92,7 +92,7 @@ def _one_below_another(listed: Sequence[Candidate], names: Mapping[str, str]) ->
     for one in listed:
         values = " ".join(f"{names[key]}={_short(value)}" for key, value in one.values.items())
         below = "\n".join(filter(None, (values, one.note)))
-        parts += [escape(line(_facts(one))), Padding(escape(below), (0, 0, 0, widths[0] + 2))]
+        parts += [escape(line(_facts(one))), WordText(Text(below), indent=widths[0] + 2)]
     return Group(*parts, "")
 
 
