@@ -17,7 +17,6 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks.machinery import finished_sweep, help_time, launch_overhead
 from benchmarks.measuring import Row, Run
@@ -27,6 +26,7 @@ from benchmarks.ratios.recording import recording
 from benchmarks.ratios.reporting import reporting
 from benchmarks.ratios.text_steps import MAIN, MINI, class_lists, positions, text_step
 from benchmarks.ratios.training_steps import local_alignment, replicas, training_step
+from dualpt.sweeps.word_table import WordTable
 
 RESULTS = Path("build/bench.json")
 
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if given.markdown:
             print(markdown(title, rows))
         else:
-            console.print(table(title, rows))
+            table(title, rows).show(console)
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps({"machine": machine, "results": results}, indent=1, ensure_ascii=False) + "\n")
     console.print(f"wrote {RESULTS}")
@@ -104,8 +104,8 @@ def _figure(value: float) -> str:
     return f"{value:.1e}" if 0 < abs(value) < 1e-3 else f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
 
 
-def table(title: str, rows: Sequence[Row]) -> Table:
-    shown = Table("", "measured", "spread", "aim", title=title, title_justify="left")
+def table(title: str, rows: Sequence[Row]) -> WordTable:
+    shown = WordTable("", "measured", "spread", "aim", title=title)
     for row in rows:
         shown.add_row(*texts(row))
     return shown

@@ -23,7 +23,6 @@ import numpy as np
 import torch
 from PIL import Image
 from rich.console import Console
-from rich.table import Table
 
 from dualpt.core.clip.backbone import Backbone, load_backbone
 from dualpt.core.clip.text_tower import TextTower
@@ -36,6 +35,7 @@ from dualpt.core.features.encoding import BATCH_IMAGES
 from dualpt.core.features.store import FeatureStore
 from dualpt.core.files.locations import cache_root
 from dualpt.core.mini.grid import ensure_mini_grid
+from dualpt.sweeps.word_table import WordTable
 
 Result = TypeVar("Result")
 
@@ -169,7 +169,7 @@ def rounding(datasets: tuple[str, ...] = ("mini-pets", "mini-flowers", "mini-tex
 
 
 def show(found: dict[str, float | int | str], console: Console) -> None:
-    table = Table("", "images/s", "MB/s", header_style="bold")
+    table = WordTable("", "images/s", "MB/s")
     table.add_row("plain loop", f"{found['loop_images_per_second']:.1f}", "–")
     for what in ("build", "read"):
         images, megabytes = (found[f"{what}_{unit}_per_second"] for unit in ("images", "megabytes"))
@@ -179,7 +179,7 @@ def show(found: dict[str, float | int | str], console: Console) -> None:
         f"{found['cores']} cores, torch threads {found['torch_threads']}, decoding threads {found['decoding_threads']}",
         highlight=False,
     )
-    console.print(table)
+    table.show(console)
     console.print(
         f"  build over loop: {found['build_over_loop']:.2f} (spread {found['build_over_loop_spread']:.2f} over "
         f"{found['repeats']} repeats); largest difference {found['largest_difference']:.1e}",

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+from dualpt.sweeps.word_table import WordText
 
 
 def progress_bar(console: Console, quiet: bool) -> Progress:
@@ -28,9 +29,9 @@ def showing_progress(console: Console, quiet: bool, first: str) -> Iterator[Show
         yield lambda done, total, what: bar.update(task, completed=done, total=total, description=what)
 
 
-def indented(text: str, style: str = "") -> Padding:
+def indented(text: str, style: str = "") -> WordText:
     """A sentence without markup that keeps its indent in every line that a terminal breaks it into, between words."""
-    return Padding(Text(text, style), (0, 0, 0, 2), expand=False)
+    return WordText(Text(text, style), indent=2)
 
 
 def say(console: Console, text: str, style: str = "") -> None:
@@ -40,7 +41,7 @@ def say(console: Console, text: str, style: str = "") -> None:
     gives it back whole.
     """
     if console.is_terminal:
-        console.print(indented(text, style))
+        console.print(indented(text, style), crop=False)
     else:
         console.print(f"  {text}", style=style, highlight=False, markup=False, soft_wrap=True)
 

@@ -198,6 +198,15 @@ class SweepRow:
     """From what to what it is being renamed (JSON: `from`, `to`); empty where that is done."""
     noted: str = ""
     """What users have noted of it (`dualpt.sweeps.ledger.contents.noted_in`), as of trials and cells."""
+
+    @property
+    def best_accuracy(self) -> float | None:
+        """`best_value` as a number, of which former versions kept two decimals; None where it is none."""
+        try:
+            return None if self.best_value is None else float(self.best_value)
+        except ValueError:  # a tag that was edited by hand
+            return None
+
     queued: int = 0
     """Candidates that users have cloned and no launch has taken yet."""
 

@@ -11,7 +11,6 @@ from typing import Any
 import yaml
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Column, Table
 
 from dualpt.core.errors import UserError
 from dualpt.core.files.regular import check_regular
@@ -21,6 +20,7 @@ from dualpt.sweeps.cluster.kuberay_rules import KINDS, kuberay_findings, service
 from dualpt.sweeps.cluster.launcher_rules import launcher_findings
 from dualpt.sweeps.cluster.ray_versions import read_constraints
 from dualpt.sweeps.ray_private import check_launcher_file
+from dualpt.sweeps.word_table import WordTable
 
 PLACEHOLDERS = re.compile(r"ami-0{8,}|\bEDIT_\w+|\b192\.0\.2\.\d+")
 """What the shipped files hold where a user's own value belongs."""
@@ -73,12 +73,11 @@ def _print(console: Console, path: Path, findings: Sequence[Finding]) -> None:
     if not findings:
         console.print(f"[green]ok[/] {escape(str(path))}: accepted by Ray's schema and by every rule", highlight=False)
         return
-    where = Column("where", overflow="fold")
-    table = Table("", where, "what", title=escape(str(path)), title_justify="left", header_style="bold")
+    table = WordTable("", "where", "what", title=escape(str(path)))
     for finding in findings:
         colour = "red" if finding.level == "error" else "yellow"
         table.add_row(f"[{colour}]{finding.level}[/]", escape(finding.where), escape(finding.text))
-    console.print(table)
+    table.show(console)
 
 
 def _read(path: Path) -> tuple[str, list[Document]]:

@@ -33,14 +33,15 @@ def spaces(context: typer.Context, as_json: Json = False) -> None:
         print(json.dumps(found))
         return
     from rich.markup import escape
-    from rich.table import Table
+
+    from dualpt.sweeps.word_table import WordTable
 
     for kind, title in (("sweep", "dualpt sweep …"), ("ablation", "dualpt ablate …")):
-        table = Table(title, "", header_style="bold", box=None, pad_edge=False)
+        table = WordTable(title, "", look=None)
         for one in found:
             if one["kind"] == kind:
                 table.add_row(one["name"], escape(one["description"]))
-        out.print(table)
+        table.show(out)
         out.print()
     out.print("  `dualpt spaces show NAME` prints a file; `extends: NAME` begins one that differs from it", style="dim")
 

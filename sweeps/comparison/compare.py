@@ -119,7 +119,7 @@ def show_candidates(console: Console, names: Sequence[str], *, form: str, output
         return
     for name, candidates in found.items():
         console.print(name, style="bold", markup=False)
-        console.print(candidate_grid(candidates, console, shown=None))
+        console.print(candidate_grid(candidates, console, shown=None), crop=False)
         print_notes(list(NOTES), console)
         for line in winner_lines(candidates):
             console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)

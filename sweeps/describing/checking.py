@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from dualpt.core.config.setting import Setting
 from dualpt.core.data.catalog import DatasetInfo
@@ -34,6 +33,7 @@ from dualpt.core.inputs.reading import data_root, info_of, split_of
 from dualpt.core.mini.grid import ensure_mini_grid
 from dualpt.sweeps.console import Show, showing_progress
 from dualpt.sweeps.describing.places import classes_in
+from dualpt.sweeps.word_table import WordTable
 
 if TYPE_CHECKING:
     from dualpt.core.arrays import ImageFeatures
@@ -229,7 +229,7 @@ def _finite(values: dict[str, float]) -> dict[str, float | None]:
 
 def _print(console: Console, report: dict[str, Any]) -> None:
     covered = report["classes"] - len(report["without"])
-    table = Table(title=escape(f"{report['dataset']}: {report['bank']}"), title_justify="left", show_header=False)
+    table = WordTable("what", "value", title=f"{report['dataset']}: {report['bank']}", headed=False)
     rows: list[tuple[str, str]] = [
         ("text tower", report["backbone"]),
         ("classes with sentences", f"{covered} of {report['classes']}"),
@@ -248,7 +248,7 @@ def _print(console: Console, report: dict[str, Any]) -> None:
         ]
     for row in rows:
         table.add_row(*row)
-    console.print(table, markup=False)
+    table.show(console, markup=False)
     if report["not_judged"]:
         console.print(
             f"  zero-shot accuracy not measured: {escape(report['not_judged'])}", highlight=False, soft_wrap=True

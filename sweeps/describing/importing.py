@@ -7,7 +7,6 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Column, Table
 
 from dualpt.core.config.setting import Setting
 from dualpt.core.data.catalog import expand_datasets
@@ -20,6 +19,7 @@ from dualpt.core.errors import UserError
 from dualpt.core.inputs.reading import info_of
 from dualpt.sweeps.describing.map_draft import check_draft, write_draft
 from dualpt.sweeps.describing.places import classes_in, written_bank
+from dualpt.sweeps.word_table import WordTable
 
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
 INCOMPLETE = 3
@@ -104,22 +104,12 @@ def _show(
     if as_json:
         print(json.dumps(reports[0] if len(reports) == 1 else reports))
         return
-    table = Table(
-        Column("dataset", no_wrap=True),
-        "classes",
-        "matched",
-        "unmatched",
-        "empty",
-        "respelled",
-        "unused",
-        header_style="bold",
-        show_edge=False,
-        pad_edge=False,
-    )  # without its edge it fits 80 columns
+    heads = ("dataset", "classes", "matched", "unmatched", "empty", "respelled", "unused")
+    table = WordTable(*heads, look=None)  # without lines it fits 80 columns
     for match in found:
         parts = (match.classes, match.matched, match.unmatched, match.empty, match.respelled, match.unused)
         table.add_row(escape(match.dataset), *[str(len(part)) for part in parts])
-    console.print(table)
+    table.show(console)
     for match, report in zip(found, reports, strict=True):
         _print_details(console, match, report, draft)
 

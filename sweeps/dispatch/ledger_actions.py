@@ -133,6 +133,6 @@ class LedgerActions:
         self._ledger.close_orphans(self.experiment)
         tags = {}
         if best is not None:
-            tags = {BEST_TAG: best[0], BEST_VALUE_TAG: f"{best[1]:.2f}"}
+            tags = {BEST_TAG: best[0], BEST_VALUE_TAG: str(best[1])}  # in full: who shows it rounds it
             self._ledger.mark_selected(self.experiment, best[0])
         self._ledger.close(self.sweep_run, status, counts, tags)

@@ -11,6 +11,8 @@ STALE_SECONDS = 30.0
 """After which a worker that reports nothing is not shown any more: it is idle or gone."""
 MOST_KEPT = 12
 """Workers of which a driver writes down what they report: a tag of the ledger has its length."""
+LOSS_DIGITS = 3
+"""Decimals of a loss that are shown; those written down are the same, so that nothing is rounded twice."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class WorkerReport:
     @property
     def loss_text(self) -> str:
         """`loss 1.234`; empty where none is known."""
-        return "" if self.loss is None else f"loss {self.loss:.3f}"
+        return "" if self.loss is None else f"loss {self.loss:.{LOSS_DIGITS}f}"
 
 
 _REPORT = TypeAdapter(WorkerReport)
@@ -132,4 +134,4 @@ def kept(reports: Sequence[WorkerReport]) -> list[dict[str, Any]]:
 
 
 def _rounded(report: WorkerReport) -> WorkerReport:
-    return report if report.loss is None else replace(report, loss=round(report.loss, 4))
+    return report if report.loss is None else replace(report, loss=round(report.loss, LOSS_DIGITS))

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from dualpt.core.learned.inspection.similarity import DescriptionSimilarity
 from dualpt.core.learned.inspection.vocabulary import NearestWords
 from dualpt.core.training.calibration import BINS
 from dualpt.sweeps.console import say
 from dualpt.sweeps.inspecting.measurements import Measurements, SetMeasurements
+from dualpt.sweeps.word_table import WordTable
 
 SHOWN_CLASSES = 12
 """Rows of the description table in a terminal: the classes whose prompts resemble their own descriptions least."""
@@ -112,10 +111,10 @@ def confusion_table(test: SetMeasurements) -> TextTable:
 def print_tables(tables: Sequence[TextTable], console: Console) -> None:
     for table in tables:
         columns, rows = slice(table.terminal_columns), slice(table.terminal_rows)
-        grid = Table(*table.heads[columns], title=escape(table.title), title_justify="left", header_style="bold")
+        grid = WordTable(*table.heads[columns], title=table.title)
         for row in table.rows[rows]:
             grid.add_row(*row[columns])
-        console.print(grid, markup=False)
-        left = len(table.rows) - len(grid.rows)
+        grid.show(console, markup=False)
+        left = len(table.rows) - len(grid)
         more = f" {left} more classes on the page." if left else ""
         say(console, f"{table.reading}{more}", "dim")

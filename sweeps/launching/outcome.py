@@ -102,7 +102,7 @@ def launch_outcome(
 def report(outcome: LaunchOutcome, console: Console) -> None:
     """What was done, what candidates were tried, what was found, how to go on."""
     if outcome.candidates:
-        console.print(candidate_grid(outcome.candidates, console))
+        console.print(candidate_grid(outcome.candidates, console), crop=False)
         if more := more_text(outcome.name, outcome.candidates):
             console.print(f"  {more}", highlight=False, markup=False)
         say(console, ACCURACY_NOTE, "dim")

@@ -28,6 +28,7 @@ from dualpt.sweeps.launching.earlier_launches import (
 from dualpt.sweeps.planning.data_notes import DataNotes, ReadNotes, data_notes
 from dualpt.sweeps.planning.durations import RecordedSeconds, TimeEstimate, cost_params, left_to_train, settings_of
 from dualpt.sweeps.planning.plan import PlanCounts, SweepPlan, count, plan_sweep
+from dualpt.sweeps.word_table import WordTable
 
 UNMEASURED = "no finished cell in the store has their method, backbone, prompts, epochs, batch, classes and shots"
 
@@ -118,17 +119,13 @@ def simulate(
 
 
 def _print_plan(sweep: LoadedSweep, plan: SweepPlan, counts: PlanCounts, console: Console) -> None:
-    from rich.table import Table
-
-    table = Table(
-        "trials", "kind", "cells", title=f"plan of {escape(sweep.file.name)}", title_justify="left", header_style="bold"
-    )
+    table = WordTable("trials", "kind", "cells", title=f"plan of {sweep.file.name}")
     for baseline in plan.baselines:
         table.add_row(baseline.name, baseline.kind, str(len(baseline.cells)))
     if plan.candidates:
         table.add_row(f"{plan.candidates} candidates", "search", f"{plan.candidates} x {plan.candidate_cells}")
         table.add_row("the selected one", "best", str(plan.best_cells))
-    console.print(table, markup=False)
+    table.show(console, markup=False)
     racing = sweep.file.search is not None and sweep.file.search.racing != "none" and counts.missing > 0
     most = "at most " if racing else ""
     console.print(

@@ -12,7 +12,6 @@ from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
-from rich.table import Table
 
 from dualpt.core.errors import UserError
 from dualpt.sweeps.comparison.searched.candidate_ranks import Candidate, read_candidates
@@ -33,6 +32,7 @@ from dualpt.sweeps.ledger.reading import SweepReader
 from dualpt.sweeps.planning.data_notes import read_data_notes
 from dualpt.sweeps.planning.declared import missing_cells
 from dualpt.sweeps.records import SELECTION
+from dualpt.sweeps.word_table import WordTable
 
 if TYPE_CHECKING:
     from dualpt.sweeps.ledger.heartbeat import Launch
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 2.0
 """Between two looks of `--watch`."""
 SHOWN_REASONS = 5
-UNBOUNDED = 10_000
-"""Columns of a terminal that any table fits."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ def show_status(console: Console, name: str | None, *, store: str, as_json: bool
     if as_json:
         print(json.dumps({status.name: status.document() for status in found}))
     else:
-        console.print(detailed(found[0], console) if name is not None else _listed(found))
+        console.print(detailed(found[0], console) if name is not None else _listed(found), crop=False)
 
 
 def status_of(reader: SweepReader, name: str) -> SweepStatus:
@@ -184,14 +182,10 @@ def _left_behind(last: "Launch | None", ended: str, declared: str, rows: "Sequen
 
 def _best(sweep: "SweepRow | None", rows: "Sequence[CellRow]") -> dict[str, Any]:
     """The fields of the best candidate."""
-    if sweep is None or sweep.best is None or sweep.best_value is None:
-        return {}
-    try:
-        value = float(sweep.best_value)
-    except ValueError:  # a tag that was edited by hand
+    if sweep is None or sweep.best is None or sweep.best_accuracy is None:
         return {}
     basis = selection_basis(rows, sweep.best, read_data_notes(sweep.data_notes).judged)
-    return {"best": sweep.best, "best_value": value, "best_basis": basis}
+    return {"best": sweep.best, "best_value": sweep.best_accuracy, "best_basis": basis}
 
 
 def _with_launch(status: SweepStatus, launch: "Launch") -> SweepStatus:
@@ -238,8 +232,8 @@ def _watch(console: Console, reader: SweepReader, name: str) -> None:
             live.update(detailed(status, console), refresh=True)
 
 
-def _listed(found: Sequence[SweepStatus]) -> Table:
-    table = Table("sweep", "finished", "failed", "killed", "pruned trials", "launch", "left", header_style="bold")
+def _listed(found: Sequence[SweepStatus]) -> WordTable:
+    table = WordTable("sweep", "finished", "failed", "killed", "pruned trials", "launch", "left")
     for status in found:
         counts = (str(status.finished), str(status.failed), str(status.killed), str(len(status.pruned)))
         table.add_row(escape(status.name), *counts, status.launch.lower(), _left(status))
@@ -251,7 +245,7 @@ def detailed(status: SweepStatus, console: Console) -> Group:
     datasets = list(dict.fromkeys(dataset for cells in status.trials.values() for dataset in cells))
     accuracies = status.validation
     table = _by_dataset(status, datasets, datasets, accuracies, box.HEAVY_HEAD)
-    fits = console.measure(table, options=console.options.update(max_width=UNBOUNDED)).maximum <= console.width
+    fits = table.fits(console)
     if not fits:
         table = _by_dataset(status, datasets, [str(n) for n in range(1, len(datasets) + 1)], {}, box.SIMPLE_HEAD)
     whole = "" if status.cells is None or status.driver is None else f" of {status.cells}"
@@ -305,10 +299,10 @@ def _candidates(status: SweepStatus, console: Console) -> list[RenderableType]:
 
 def _by_dataset(
     status: SweepStatus, datasets: Sequence[str], heads: Sequence[str], accuracies: Mapping[str, float], look: box.Box
-) -> Table:
+) -> WordTable:
     """One row per trial: the finished cells of each dataset and, in red, the failed ones; the mean accuracy, if any."""
     heads = [*heads, *(["val"] if accuracies else [])]
-    table = Table("trial", *heads, title=escape(status.name), title_justify="left", header_style="bold", box=look)
+    table = WordTable("trial", *heads, title=escape(status.name), look=look)
     for trial, cells in status.trials.items():
         mark = "[green]▸[/] " if trial in status.running else ""
         word = "stopped" if trial in status.stopped else "pruned" if trial in status.pruned else ""

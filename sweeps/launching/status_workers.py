@@ -4,16 +4,16 @@ from collections.abc import Sequence
 
 from rich import box
 from rich.markup import escape
-from rich.table import Table
 
 from dualpt.sweeps.dispatch.worker_reports import WorkerReport
+from dualpt.sweeps.word_table import WordTable
 
 
-def workers_table(reports: Sequence[WorkerReport]) -> list[Table]:
+def workers_table(reports: Sequence[WorkerReport]) -> list[WordTable]:
     """One row per worker; no table where none reports."""
     if not reports:
         return []
-    table = Table("worker", "trains", "epoch", "loss", "GPU memory", "busy", header_style="bold", box=box.SIMPLE_HEAD)
+    table = WordTable("worker", "trains", "epoch", "loss", "GPU memory", "busy", look=box.SIMPLE_HEAD)
     for report in reports:
         gpu = report.gpu
         busy = "" if gpu is None else "unknown" if gpu.busy is None else f"{gpu.busy} %"

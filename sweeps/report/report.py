@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from dualpt.core.results import COMPARED_METRICS, measure_of
 from dualpt.sweeps.comparison.frames import cells_frame, open_ledger
 from dualpt.sweeps.comparison.labels import column_title, method_title
 from dualpt.sweeps.comparison.published import BACKBONE_PARAMS
-from dualpt.sweeps.comparison.selection_basis import SelectionBasis, selection_basis
+from dualpt.sweeps.comparison.selection_basis import SelectionBasis, accuracy_text, selection_basis
 from dualpt.sweeps.console import readable_seconds
 from dualpt.sweeps.ledger.notes import notes_on
 from dualpt.sweeps.ledger.opening import open_reader
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 PAGE = "report.html"
 ARTIFACT_FOLDER = "report"
 """Where the page and its files stand among the artifacts of the sweep's run."""
+SECONDS_DIGITS = 2
 KEY_DIGITS = 12
 """Digits of a run id on the page: enough for `dualpt inspect`."""
 
@@ -174,8 +176,8 @@ def _cards(totals: facts.Totals, sweep: SweepRow, basis: SelectionBasis | None) 
         Card("workers' time", readable_seconds(totals.seconds)),
     ]
     if sweep.best is not None:
-        rests_on = "" if basis is None else f" ({basis})"
-        cards.append(Card("best candidate", sweep.best, f"validation accuracy {sweep.best_value}{rests_on}"))
+        accuracy = "" if sweep.best_accuracy is None else accuracy_text(sweep.best_accuracy, basis)
+        cards.append(Card("best candidate", sweep.best, accuracy))
     return cards
 
 
@@ -193,7 +195,8 @@ def _unfinished(totals: facts.Totals, sweep: SweepRow) -> str:
 
 def _cells(rows: Sequence[CellRow]) -> dict[str, Any]:
     """All cells for the page's script: columns, and rows as lists."""
-    metrics = [name for name in COMPARED_METRICS if any(name in row.metrics for row in rows)]
+    recorded = [name for name in COMPARED_METRICS if any(name in row.metrics for row in rows)]
+    metrics = {name: measure_of(name).digits + 1 for name in recorded}
     fixed: list[dict[str, Any]] = [
         {"title": "method", "choose": True},
         {"title": "kind", "choose": True},
@@ -205,9 +208,9 @@ def _cells(rows: Sequence[CellRow]) -> dict[str, Any]:
     ]
     columns = [
         *fixed,
-        *({"title": metric, "numeric": True, "digits": measure_of(metric).digits + 1} for metric in metrics),
+        *({"title": metric, "numeric": True, "digits": digits} for metric, digits in metrics.items()),
     ]
-    columns += [{"title": "seconds", "numeric": True, "digits": 2}, {"title": "run"}, {"title": "reason"}]
+    columns += [{"title": "seconds", "numeric": True, "digits": SECONDS_DIGITS}, {"title": "run"}, {"title": "reason"}]
     lines = [
         [
             method_title(row.trial),
@@ -217,8 +220,8 @@ def _cells(rows: Sequence[CellRow]) -> dict[str, Any]:
             row.shots,
             row.seed,
             row.status.lower(),
-            *(_finite(row.metrics.get(metric)) for metric in metrics),
-            round(row.seconds, 3),
+            *(_rounded(row.metrics.get(metric), digits) for metric, digits in metrics.items()),
+            round(row.seconds, SECONDS_DIGITS),
             row.run_id[:KEY_DIGITS],
             row.failure or "",
         ]
@@ -227,8 +230,9 @@ def _cells(rows: Sequence[CellRow]) -> dict[str, Any]:
     return {"columns": columns, "rows": lines}
 
 
-def _finite(value: float | None) -> float | None:
-    return round(value, 4) if value is not None and abs(value) < float("inf") else None
+def _rounded(value: float | None, digits: int) -> float | None:
+    """As it is shown, which keeps the page small: a value that is rounded twice can be off by one in the last digit."""
+    return round(value, digits) if value is not None and math.isfinite(value) else None
 
 
 def _script_json(document: object) -> Markup:

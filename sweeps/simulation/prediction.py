@@ -7,7 +7,6 @@ from functools import partial
 from random import Random
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress, TaskID
 
 from dualpt.core.config.setting import Setting
@@ -23,6 +22,7 @@ from dualpt.sweeps.records import CellRow
 from dualpt.sweeps.simulation.estimates import CellSeconds, EstimatedWorld, assumed_seconds, estimated_scores
 from dualpt.sweeps.simulation.memory import ListedCandidates
 from dualpt.sweeps.simulation.replay import Timeline, replay, simulated_dispatcher
+from dualpt.sweeps.word_table import WordTable
 
 MOST_TRIALS = 100_000
 MOST_DRAWS = 200
@@ -168,10 +168,8 @@ def _predict(
 
 
 def _print(sweep: LoadedSweep, rows: Sequence[Prediction], console: Console, *, measured: float, scored: bool) -> None:
-    from rich.table import Table
-
     heads = ("trials", "GPUs", "workers", "makespan", "idle", "cells", "pruned", "compute")
-    table = Table(*heads, title=f"simulation of {escape(sweep.file.name)}", title_justify="left", header_style="bold")
+    table = WordTable(*heads, title=f"simulation of {sweep.file.name}")
     for row in rows:
         table.add_row(
             str(row.trials),
@@ -183,7 +181,7 @@ def _print(sweep: LoadedSweep, rows: Sequence[Prediction], console: Console, *, 
             str(row.candidates_pruned),
             f"{100 * row.share_of_full:.0f} %",
         )
-    console.print(table, markup=False)
+    table.show(console, markup=False)
     assumed = "60 s per cell assumed, in proportion to classes x shots"
     none = f"none recorded here of these shapes; {assumed}"
     part = f"as recorded for {100 * measured:.0f} % of the cells; for the others {assumed}"

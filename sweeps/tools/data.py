@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from dualpt.core.config.setting import Setting
 from dualpt.core.data.catalog import (
@@ -32,6 +31,7 @@ from dualpt.core.errors import UserError
 from dualpt.core.inputs.reading import data_root
 from dualpt.core.mini.grid import ensure_mini_grid
 from dualpt.sweeps.console import progress_bar
+from dualpt.sweeps.word_table import WordTable
 
 if TYPE_CHECKING:
     from dualpt.core.data.checking.examination import Examination
@@ -111,12 +111,10 @@ def _print_examinations(
     fine: Sequence[bool],
     root: Path | None,
 ) -> None:
-    table = Table(header_style="bold")
-    for column in ("dataset", "state", "classes", "train", "val", "test"):
-        table.add_column(column, no_wrap=True)
+    table = WordTable("dataset", "state", "classes", "train", "val", "test")
     for info, report, each in zip(infos, reports, fine, strict=True):
         table.add_row(info.name, _state(info, report, each), *_counts(report))
-    console.print(table)
+    table.show(console)
     if any(report.n_images and not report.as_published for report in reports):
         console.print(
             "  n/m: n found, m published; results on other images do not compare with published ones", soft_wrap=True
@@ -222,12 +220,12 @@ def show_dataset(
         document = {"dataset": info.name, "classes": [dict(zip(keys, row, strict=True)) for row in rows]}
         print(json.dumps({**document, "contact_sheet": str(path), "unreadable": faults}))
         return
-    table = Table("label", "class", *PARTS, title=escape(info.name), title_justify="left", header_style="bold")
+    table = WordTable("label", "class", *PARTS, title=escape(info.name))
     for row in rows:
         table.add_row(*(escape(str(text)) for text in row))
     table.add_section()
     table.add_row("", f"{len(rows)} classes", *(str(count.total()) for count in counts))
-    console.print(table)
+    table.show(console)
     part = "" if len(shown) == len(rows) else f" of the first {len(shown)} classes (--classes)"
     console.print(f"  contact sheet{part}: {path}", highlight=False, markup=False)
     for line in faults:

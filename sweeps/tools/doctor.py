@@ -13,12 +13,13 @@ from rich.markup import escape
 
 from dualpt.core.errors import UserError
 from dualpt.core.files.locations import cache_root
+from dualpt.sweeps.word_table import WordTable
 
 PACKAGES = ("torch", "torchvision", "open_clip_torch", "transformers", "ray", "optuna", "mlflow")
 
 
 def examine(console: Console) -> int:
-    """Run every check and print one line each; 0 if all passed, else 2."""
+    """Run every check and print a row of each; 0 if all passed, else 2."""
     checks: tuple[tuple[str, Callable[[], str]], ...] = (
         ("python", _python),
         ("packages", _packages),
@@ -32,11 +33,18 @@ def examine(console: Console) -> int:
     passed = True
     for name, check in checks:
         try:
-            console.print(f"[green]ok[/]    {escape(name)}: {escape(check())}", highlight=False)
+            _print(console, "[green]ok[/]   ", f"{name}: {check()}")
         except UserError as error:
             passed = False
-            console.print(f"[red]fault[/] {escape(name)}: {escape(str(error))}", highlight=False)
+            _print(console, "[red]fault[/]", f"{name}: {error}")
     return 0 if passed else 2
+
+
+def _print(console: Console, word: str, found: str) -> None:
+    """A row at a time, as checks take their time."""
+    row = WordTable("", "", headed=False, look=None)
+    row.add_row(word, escape(found))
+    row.show(console)
 
 
 def _python() -> str:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from dualpt.core.cell import Cell
 from dualpt.core.config.sections import Value
@@ -22,6 +21,7 @@ from dualpt.search_spaces.parameters import IntParameter, Parameter
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.console import readable_seconds, showing_progress
 from dualpt.sweeps.planning.plan import grid_cells, plan_sweep
+from dualpt.sweeps.word_table import WordTable
 
 if TYPE_CHECKING:
     from dualpt.core.features.needs import FeatureEstimate
@@ -209,17 +209,16 @@ def _encoder_line(backbone: object, precision: object, local: object) -> str:
     return f"{backbone}, {precision}, local features: {local or 'none'}"
 
 
-def _table(first: str, *others: str) -> Table:
-    table = Table(header_style="bold")
-    table.add_column(first, no_wrap=True)  # a name is one word
+def _table(first: str, *others: str) -> WordTable:
+    table = WordTable(first)
     for name in others:
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, right=True)
     return table
 
 
-def _print_table(console: Console, title: str, table: Table) -> None:
+def _print_table(console: Console, title: str, table: WordTable) -> None:
     console.print(title, style="bold", highlight=False, markup=False, soft_wrap=True)
-    console.print(table, markup=False)
+    table.show(console, markup=False)
 
 
 def show_store(console: Console, *, as_json: bool) -> None:

@@ -19,12 +19,12 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from dualpt.core.files.locations import TEMPORARY_PREFIX, cache_root
 from dualpt.sweeps.console import readable_seconds
 from dualpt.sweeps.driver_marker import read_marker, started_at
 from dualpt.sweeps.ledger.outbox import ARTIFACTS, LOCK
+from dualpt.sweeps.word_table import WordTable
 
 DAY = 24 * 3600.0
 """Files are left alone until they have not changed for so long."""
@@ -67,7 +67,7 @@ def clean(console: Console, *, remove: bool) -> int:
     """List what is left over, and remove it if asked; 0, or 2 where something could not be removed."""
     found = find_leftovers()
     if found.leftovers:
-        console.print(_table(found.leftovers))
+        _table(found.leftovers).show(console)
     else:
         console.print("nothing is left over", highlight=False)
     total = sum(leftover.bytes for leftover in found.leftovers)
@@ -102,8 +102,8 @@ def find_leftovers() -> Found:
     return Found([*ours, *files], running, unknown)
 
 
-def _table(leftovers: list[Leftover]) -> Table:
-    table = Table("what", "where", "size", "unchanged for", header_style="bold", box=None, pad_edge=False)
+def _table(leftovers: list[Leftover]) -> WordTable:
+    table = WordTable("what", "where", "size", "unchanged for", look=None)
     for leftover in leftovers:
         n = len(leftover.processes)
         processes = f", {n} process{'es' * (n > 1)} still there" if n else ""

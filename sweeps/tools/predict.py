@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Column, Table
 
 from dualpt.core.errors import UserError, nearest
 from dualpt.core.files.regular import check_regular
@@ -21,6 +20,7 @@ from dualpt.sweeps.console import progress_bar
 from dualpt.sweeps.ledger.cell_names import find_cell, learned_of
 from dualpt.sweeps.outputs import STDOUT, check_file, write_document
 from dualpt.sweeps.records import MOVABLE
+from dualpt.sweeps.word_table import WordTable
 
 if TYPE_CHECKING:
     from dualpt.core.learned.fitted import LearnedClassifier
@@ -190,13 +190,12 @@ def _show(predictions: Sequence[Prediction], form: str, output: Path | None, con
 
 def print_predictions(predictions: Sequence[Prediction], console: Console) -> None:
     most = max(len(prediction.classes) for prediction in predictions)
-    image = Column("image", overflow="fold")  # the end of a path tells images apart
-    table = Table(image, *("class" if n == 0 else f"class {n + 1}" for n in range(most)), header_style="bold")
+    table = WordTable("image", *("class" if n == 0 else f"class {n + 1}" for n in range(most)))
     for prediction in predictions:
         if prediction.fault is None:
             texts = [f"{escape(score.name)} [dim]{score.probability:.1%}[/]" for score in prediction.classes]
             table.add_row(escape(str(prediction.image)), *texts)
-    console.print(table)
+    table.show(console)
 
 
 def _json(predictions: Sequence[Prediction]) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 from filelock import Timeout
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from dualpt.core.data.catalog import GRIDS, dataset_info, expand_datasets
 from dualpt.core.data.preparing.assembly import finish_interrupted
@@ -19,6 +18,7 @@ from dualpt.core.files.fingerprint import fingerprint
 from dualpt.core.files.locations import cache_root, holding
 from dualpt.sweeps.console import showing_progress
 from dualpt.sweeps.tools.data import check_datasets
+from dualpt.sweeps.word_table import WordTable
 
 STATES = {
     "there": "[green]there already[/]",
@@ -116,10 +116,10 @@ def _faults(asked: bool) -> tuple[str, ...]:
 
 
 def _print_plans(console: Console, plans: Sequence[DatasetPlan], copy: bool) -> None:
-    table = Table("dataset", "state", "images", "will be done", header_style="bold")
+    table = WordTable("dataset", "state", "images", "will be done")
     for plan in plans:
         table.add_row(plan.info.name, STATES[plan.state], _images(plan), escape(_todo(plan, copy)))
-    console.print(table)
+    table.show(console)
     for plan in plans:
         lines = [f"{source.found_as}: {source.path}" for source in plan.sources]
         for line in (*lines, *plan.remarks, *plan.traps, *([plan.remedy] if plan.remedy else [])):

@@ -10,7 +10,6 @@ import yaml
 from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from dualpt.core.config.sections import Section
 from dualpt.core.config.setting import Setting
@@ -23,6 +22,7 @@ from dualpt.search_spaces.shipped import shipped_ablation_or_path, shipped_ablat
 from dualpt.search_spaces.sweep import LoadedSweep, SweepFile
 from dualpt.search_spaces.sweep_file import load_sweep, override
 from dualpt.sweeps.stores import masked
+from dualpt.sweeps.word_table import WordTable
 
 HIDDEN = ("own",)
 """Fields that are no keys: a method's own options are listed by its name."""
@@ -102,13 +102,11 @@ def shipped_file(name: str) -> Path:
 
 def show_rows(console: Console, title: str, rows: Sequence[Mapping[str, str]]) -> None:
     """Print keys with what they may be; a key is never cut, since it is what one types."""
-    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False, expand=True)
-    table.add_column("key", no_wrap=True, min_width=max(len(row["key"]) for row in rows))
-    table.add_column("default (values) meaning", overflow="fold")
+    table = WordTable("key", "default (values) meaning", title=title, look=None)
     for row in rows:
         default, values, meaning = (escape(row[name]) for name in ("default", "values", "meaning"))
         table.add_row(escape(row["key"]), f"[bold]{default}[/] [dim]({values})[/] {meaning}")
-    console.print(table)
+    table.show(console)
 
 
 def method_rows(spec: str) -> list[dict[str, str]]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from rich.console import Console
-from rich.table import Table
 
 from dualpt.core.cell import Cell, check_serves, selection_of
 from dualpt.core.config.sections import Protocol
@@ -24,6 +23,7 @@ from dualpt.sweeps.console import showing_progress
 from dualpt.sweeps.outputs import writable_folder
 from dualpt.sweeps.planning.data_notes import scarce_note
 from dualpt.sweeps.records import SELECTION_PARAM
+from dualpt.sweeps.word_table import WordTable
 
 if TYPE_CHECKING:
     from dualpt.core.running.cell_runner import CellResult
@@ -235,12 +235,12 @@ def save_result(result: "CellResult", folder: Path) -> list[Path]:
 def _print(console: Console, results: "Sequence[CellResult]", save: Path | None) -> None:
     seeds = [f"seed {result.cell.seed}" for result in results]
     spread = [f"mean ± sd (n={len(results)})"] if len(results) > 1 else []
-    table = Table("", *seeds, *spread, header_style="bold")
+    table = WordTable("", *seeds, *spread)
     metrics = [result.metrics.by_name() for result in results]
     for name in dict.fromkeys(name for of_seed in metrics for name in of_seed):
         shown = [f"{of_seed[name]:.2f}" if name in of_seed else "–" for of_seed in metrics]
         table.add_row(name, *shown, *[_spread([m[name] for m in metrics if name in m]) for _ in spread])
-    console.print(table, markup=False)
+    table.show(console, markup=False)
     for name, per_class in results[0].per_class.items():
         if not name.startswith(TARGET):
             ranked = sorted((value, label) for label, value in per_class.items() if value == value)

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from dualpt import search_spaces
 from dualpt.core.config.setting import SETTING_KEYS
-from dualpt.search_spaces.shipped import shipped_or_path
+from dualpt.core.files.yaml_reader import read_yaml
+from dualpt.search_spaces.shipped import shipped_folder, shipped_or_path
 from dualpt.search_spaces.sweep_file import load_sweep
 from dualpt.sweeps.cli import app
 from dualpt.sweeps.launching.outcome import LaunchOutcome, report
@@ -98,13 +99,17 @@ def test_resolved_settings_are_a_file_that_runs(capsys: pytest.CaptureFixture[st
     assert again.space == loaded(file, {}).space
 
 
-def test_keys_are_never_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+def test_keys_and_words_are_never_cut(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     shown = io.StringIO()
-    monkeypatch.setattr("dualpt.sweeps.commands.help.out", Console(file=shown, width=80))
+    monkeypatch.setattr("dualpt.sweeps.commands.help.out", Console(file=shown, width=width))
     app(["settings"], standalone_mode=False)
     lines = shown.getvalue().splitlines()
     keys = {*SETTING_KEYS, "run.tracking_uri", "search.race_confidence", "grid.targets"}
     assert {line.split()[0] for line in lines if line and line[0] != " "} >= keys
+    shown.truncate(0)
+    app(["spaces"], standalone_mode=False)
+    assert set(read_yaml(shipped_folder() / "real-grid.yaml")["description"].split()) <= set(shown.getvalue().split())
 
 
 FAULTS = [

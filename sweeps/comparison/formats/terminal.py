@@ -4,42 +4,42 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from dualpt.sweeps.comparison.labels import AVERAGE, method_title, short_title
 from dualpt.sweeps.comparison.plain import PlainTable
 from dualpt.sweeps.comparison.tables.table import ComparisonTable
 from dualpt.sweeps.console import say
+from dualpt.sweeps.word_table import WordTable
 
 WIDEST_ENTRY = len("100.0 ± 10.0") + 3
 """Characters that an entry and its border take."""
-UNBOUNDED = 10_000
-"""Columns of a terminal that any table fits."""
 MARKS = {1: "[bold green]{}[/]", 2: "[underline]{}[/]", None: "{}"}
 
 
 def print_table(table: ComparisonTable, console: Console) -> None:
     """Print the table; where the terminal is narrow, methods become columns, spreads a second line, and each group has
     tables of its own."""
-    if len(table.columns) * WIDEST_ENTRY + 34 <= console.width:
-        console.print(_by_method(table))
+    by_method = _by_method(table)
+    roomy = len(table.columns) * WIDEST_ENTRY + 34 <= console.width
+    if roomy and by_method.fits(console, wrapped=True):
+        by_method.show(console)
     else:
         for group, methods in table.sections:
             title = f"{table.title}: {group}" if group else table.title
             console.print(escape(title), style="table.title", highlight=False)  # a narrow table's own would be wrapped
             for block in _blocks(table, methods, console):
-                console.print(block)
+                block.show(console)
     print_notes(table.notes(), console)
 
 
 def print_plain(table: PlainTable, console: Console) -> None:
     """Print a table of text and what it says in words."""
-    grid = Table(title=escape(table.title), title_justify="left", header_style="bold")
+    grid = WordTable(title=table.title)
     for place, head in enumerate(table.head):
-        grid.add_column(escape(head), justify="right" if place else "left", overflow="fold")
+        grid.add_column(head, right=place > 0)
     for row in table.rows:
-        grid.add_row(*map(escape, row))
-    console.print(grid)
+        grid.add_row(*row)
+    grid.show(console, markup=False)
     print_notes(table.notes(), console)
 
 
@@ -48,11 +48,10 @@ def print_notes(notes: list[str], console: Console) -> None:
         say(console, note, "dim")
 
 
-def _by_method(table: ComparisonTable) -> Table:
-    grid = Table(title=escape(table.title), title_justify="left", header_style="bold")
-    grid.add_column("method", overflow="fold")
+def _by_method(table: ComparisonTable) -> WordTable:
+    grid = WordTable("method", title=escape(table.title))
     for column in table.columns:
-        grid.add_column(escape(table.head(column)), justify="right", no_wrap=True)
+        grid.add_column(escape(table.head(column)), right=True, whole=True)
     for title, methods in table.sections:
         if title:
             grid.add_section()
@@ -64,23 +63,21 @@ def _by_method(table: ComparisonTable) -> Table:
     return grid
 
 
-def _blocks(table: ComparisonTable, methods: Sequence[str], console: Console) -> list[Table]:
+def _blocks(table: ComparisonTable, methods: Sequence[str], console: Console) -> list[WordTable]:
     """Methods as columns, in as few blocks as fit the terminal without breaking a word."""
-    unbounded = console.options.update(max_width=UNBOUNDED)
     for size in range(len(methods), 1, -1):
         chunks = [methods[start : start + size] for start in range(0, len(methods), size)]
         blocks = [_by_column(table, chunk) for chunk in chunks]
-        if all(console.measure(block, options=unbounded).maximum <= console.width for block in blocks):
+        if all(block.fits(console) for block in blocks):
             return blocks
     return [_by_column(table, [method]) for method in methods]
 
 
-def _by_column(table: ComparisonTable, methods: Sequence[str]) -> Table:
-    grid = Table(header_style="bold", padding=(0, 0))
-    grid.add_column("", no_wrap=True)
+def _by_column(table: ComparisonTable, methods: Sequence[str]) -> WordTable:
+    grid = WordTable("", padding=0)
     for method in methods:
         words = short_title(method).split()  # one below another: a column that could be narrower has its words broken
-        grid.add_column(escape("\n".join(words)), justify="right")
+        grid.add_column(escape("\n".join(words)), right=True)
     for column in table.columns:
         if column == AVERAGE:
             grid.add_section()

@@ -7,18 +7,16 @@ from typing import Any
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
-from rich.padding import Padding
-from rich.table import Table
+from rich.text import Text
 
 from dualpt.sweeps.comparison.plain import PlainTable
 from dualpt.sweeps.comparison.searched.candidate_ranks import Candidate
+from dualpt.sweeps.word_table import WordTable, WordText
 
 FACTS = ("rank", "trial", "val/accuracy", "cells", "state")
 NUMBERS = ("rank", "val/accuracy", "cells")
 SHOWN = 10
 """Candidates that a launch and `status` list; `compare --candidates` lists all."""
-UNBOUNDED = 10_000
-"""Columns of a terminal that any table fits."""
 ACCURACY_NOTE = (
     "validation accuracy in percent, mean ± standard error over a candidate's cells; test accuracy takes no part"
 )
@@ -54,7 +52,7 @@ def record(one: Candidate) -> dict[str, Any]:
     }
 
 
-def candidate_grid(candidates: Sequence[Candidate], console: Console, shown: int | None = SHOWN) -> Table | Group:
+def candidate_grid(candidates: Sequence[Candidate], console: Console, shown: int | None = SHOWN) -> WordTable | Group:
     """The candidates for a terminal: a column per searched key where that fits, else the values below each.
 
     Args:
@@ -65,16 +63,16 @@ def candidate_grid(candidates: Sequence[Candidate], console: Console, shown: int
     short = _last_words(keys)
     for heads in (keys, short):
         grid = _by_key(listed, keys, heads)
-        if console.measure(grid, options=console.options.update(max_width=UNBOUNDED)).maximum <= console.width:
+        if grid.fits(console):
             return grid
     return _one_below_another(listed, dict(zip(keys, short, strict=True)))
 
 
-def _by_key(listed: Sequence[Candidate], keys: Sequence[str], heads: Sequence[str]) -> Table:
-    grid = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+def _by_key(listed: Sequence[Candidate], keys: Sequence[str], heads: Sequence[str]) -> WordTable:
+    grid = WordTable(look=box.SIMPLE_HEAD)
     noted = _noted(listed)
     for head in (*FACTS, *heads, *noted):
-        grid.add_column(escape(head), no_wrap=True, justify="right" if head in NUMBERS else "left")
+        grid.add_column(escape(head), right=head in NUMBERS)
     for one in listed:
         values = (_short(one.values.get(key, "")) for key in keys)
         grid.add_row(*map(escape, (*_facts(one), *values, *([one.note] if noted else []))))
@@ -94,7 +92,7 @@ def _one_below_another(listed: Sequence[Candidate], names: Mapping[str, str]) ->
     for one in listed:
         values = " ".join(f"{names[key]}={_short(value)}" for key, value in one.values.items())
         below = "\n".join(filter(None, (values, one.note)))
-        parts += [escape(line(_facts(one))), Padding(escape(below), (0, 0, 0, widths[0] + 2))]
+        parts += [escape(line(_facts(one))), WordText(Text(below), indent=widths[0] + 2)]
     return Group(*parts, "")
 
 

@@ -48,4 +48,5 @@ def test_what_a_driver_writes_down_fits_a_tag() -> None:
     many = [replace(REPORT, worker=number) for number in range(1000)]
     assert len(json.dumps(kept(many))) < LONGEST_TAG - 500
     assert [report.worker for report in reports_in(kept(many))] == list(range(MOST_KEPT))
-    assert reports_in(kept([REPORT]))[0].loss == 1.2346
+    assert reports_in(kept([REPORT]))[0].loss == 1.235
+    assert reports_in(kept([replace(REPORT, loss=0.44949)]))[0].loss_text == "loss 0.449", "0.450 if rounded twice"

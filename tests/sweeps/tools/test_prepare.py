@@ -19,9 +19,9 @@ SLOW = 8 * 2**20
 """Bytes of an image that takes long enough to be killed at the next."""
 
 
-def prepare(*words: object) -> Result:
+def prepare(*words: object, width: int = 220) -> Result:
     """Run the command in this process; its `UserError`, if any, is raised."""
-    result = CliRunner(env={"COLUMNS": "220"}).invoke(app, ["data", "prepare", *map(str, words)])
+    result = CliRunner(env={"COLUMNS": str(width)}).invoke(app, ["data", "prepare", *map(str, words)])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result
@@ -40,8 +40,10 @@ def sources(tmp_path: Path) -> Path:
 
 def test_from_folders_and_archives_to_a_checked_data_root(sources: Path) -> None:
     words = ("--from", sources / "have", "--splits", sources / "clone", "--root", sources / "root")
-    dry = prepare(*words, "--dry-run")
-    assert dry.exit_code == 0
+    for width in (60, 80, 100, 160):
+        dry = prepare(*words, "--dry-run", width=width)
+        assert dry.exit_code == 0
+        assert {*REAL_GRID, "archive", "extract"} <= set(dry.stdout.replace("│", " ").replace(",", " ").split())
     assert not (sources / "root").exists()
     before = snapshot(sources / "have")
     result = prepare(*words)

@@ -74,7 +74,7 @@ def test_candidates_of_a_trained_sweep(declare: Declare, log: Path) -> None:
     assert [one.rank for one in found] == [1, 2, 3, 4]
     assert [one.name for one in found if one.state == "selected"] == [row.best]
     assert found[0].name == row.best
-    assert f"{found[0].value:.2f}" == row.best_value
+    assert found[0].value == pytest.approx(row.best_accuracy, rel=1e-12)
     for one in found:
         assert ("alignment.topk" in one.values) == (one.values["alignment.local_form"] == "topk")
         assert one.cells == one.finished == 3
