@@ -32,9 +32,15 @@ class ProjectionOptions(MethodOptions):
     steps: int = Field(300, ge=1, le=100000)
     """Full-batch steps."""
     views: int = Field(20, ge=0, le=300)
-    """Random crops of each training image, one per step in turn; 0 takes the plain crop. The authors store 300."""
+    """Random crops of each training image, one per step in turn: at most `steps` + 1 are read; 0 takes the plain crop.
+    The authors store 300."""
     min_crop_area: float = Field(0.5, gt=0, le=1)
     """Smallest share of an image that a random crop takes."""
+
+    @property
+    def views_read(self) -> int:
+        """How many of the crops have a step that sees them, the first counted: step i sees crop i + 1."""
+        return min(self.views, self.steps + 1)
 
 
 PACKABLE = frozenset({"learning_rate", "anchor"})

@@ -12,4 +12,6 @@ def command_line() -> str:
     """What the user has typed, to be typed again; of a notebook, that is not known."""
     if hasattr(sys, "ps1"):  # Python and IPython set it where a user types
         return "the same call"
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    program = Path(sys.argv[0]).name
+    typed = ["python", "-m", "dualpt"] if program == "__main__.py" else [program]
+    return shlex.join([*typed, *sys.argv[1:]])

@@ -17,7 +17,7 @@ from dualpt.core.config.setting import Setting
 from dualpt.core.errors import UserError, nearest
 from dualpt.core.method_catalog import PROMPT, ZERO_SHOT
 from dualpt.core.selection_rules import SelectionRule
-from dualpt.sweeps.ledger.contents import CLASSIFIER_FILE, CONTEXTS_FILE, SETTING_FILE, read_setting
+from dualpt.sweeps.ledger.contents import CLASSIFIER_FILE, CONTEXTS_FILE, FILE_REMEDY, SETTING_FILE, read_setting
 from dualpt.sweeps.records import MOVABLE, SELECTION_PARAM, CellRow
 from dualpt.sweeps.stores import masked
 
@@ -81,11 +81,14 @@ def cell_of(ledger: "Ledger", row: CellRow, overrides: Mapping[str, Any]) -> Cel
     """The cell as it was run, with places on this machine in `overrides`; without targets, which it did not learn from.
 
     Raises:
-        UserError: an override of what the cell has been run with, or a setting that is damaged or not on record.
+        UserError: an override of what the cell has been run with, or a setting that is damaged, another cell's or not
+            on record.
     """
     check_movable(overrides)
     with tempfile.TemporaryDirectory(prefix="dualpt-") as folder:
-        values = read_setting(_artifact(ledger, row, SETTING_FILE, Path(folder)))
+        path, holder = _artifact(ledger, row, SETTING_FILE, Path(folder))
+        # The same numbers may come of settings that are spelt otherwise, such as a recipe's epochs.
+        values = read_setting(path, row.params if holder == row.run_id else ledger.params_of([holder])[holder])
     setting = Setting().with_values(values, source=f"{SETTING_FILE} of run {row.run_id}")
     setting = setting.with_values(overrides)
     rule = cast(SelectionRule, row.params.get(SELECTION_PARAM, "validation"))
@@ -96,7 +99,7 @@ def prompts_of(ledger: "Ledger", row: CellRow, overrides: Mapping[str, Any]) -> 
     """The prompts that a cell learned, with places on this machine in `overrides`.
 
     Raises:
-        UserError: the cell learned none, did not finish, or its file is missing.
+        UserError: the cell learned none, did not finish, or its file is missing or another cell's.
     """
     from dualpt.core.learned.prompts import load_prompts
 
@@ -106,7 +109,9 @@ def prompts_of(ledger: "Ledger", row: CellRow, overrides: Mapping[str, Any]) -> 
         raise UserError(f"cell {_place(row)} is of {method}: it learned no prompts; `dualpt predict` can use it")
     cell = cell_of(ledger, row, overrides)
     with tempfile.TemporaryDirectory(prefix="dualpt-") as folder:
-        prompts = load_prompts(_artifact(ledger, row, CONTEXTS_FILE, Path(folder)), cell)
+        path, _ = _artifact(ledger, row, CONTEXTS_FILE, Path(folder))
+        prompts = load_prompts(path, cell)
+    _check_key(row, prompts.cell_key, path)
     return replace(prompts, cell=cell)
 
 
@@ -114,14 +119,17 @@ def classifier_of(ledger: "Ledger", row: CellRow, overrides: Mapping[str, Any]) 
     """What a cell of a method on frozen features learned, with places on this machine in `overrides`.
 
     Raises:
-        UserError: the cell did not finish, its file is missing, or the code of its method is gone or has changed.
+        UserError: the cell did not finish, its file is missing or another cell's, or the code of its method is gone or
+            has changed.
     """
     from dualpt.core.learned.fitted import load_classifier
 
     _check_trained(row)
     check_movable(overrides)
     with tempfile.TemporaryDirectory(prefix="dualpt-") as folder:
-        learned = load_classifier(_artifact(ledger, row, CLASSIFIER_FILE, Path(folder)))
+        path, _ = _artifact(ledger, row, CLASSIFIER_FILE, Path(folder))
+        learned = load_classifier(path)
+    _check_key(row, learned.cell_key, path)
     return replace(learned, cell=replace(learned.cell, setting=learned.cell.setting.with_values(overrides)))
 
 
@@ -139,12 +147,18 @@ def _check_trained(row: CellRow) -> None:
         raise UserError(f"cell {_place(row)} is zero-shot: it learned no prompts and no classifier; {remedy}")
 
 
-def _artifact(ledger: "Ledger", row: CellRow, name: str, folder: Path) -> Path:
-    """A file of the cell, or of the run that its numbers were taken from."""
+def _check_key(row: CellRow, key: str, path: Path) -> None:
+    """Refuse what another cell has learned; files of dualpt before 0.2 may not say whose they are."""
+    if key not in ("", row.key):
+        raise UserError(f"{path}: is of another cell ({key:.16}…), and {_place(row)} is {row.key:.16}…; {FILE_REMEDY}")
+
+
+def _artifact(ledger: "Ledger", row: CellRow, name: str, folder: Path) -> tuple[Path, str]:
+    """A file of the cell, and the run that it is of: the cell's, or the one that its numbers were taken from."""
     for run_id in filter(None, (row.run_id, row.reused_from)):
         found = ledger.artifact(run_id, name, folder)
         if found is not None:
-            return found
+            return found, run_id
     if row.artifacts_wait is not None:
         raise UserError(f"cell {_place(row)} has no {name} yet: its artifacts wait ({row.artifacts_wait})")
     source = row.reused_from or row.run_id

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from dualpt.core.cell import Cell
-from dualpt.core.config.activity import active_values
+from dualpt.core.config.activity import LOCATIONS, METHOD_SOURCE, active_values
 from dualpt.core.config.setting import Setting
 from dualpt.core.errors import UserError
 from dualpt.core.files.json_reader import read_json
@@ -27,7 +27,7 @@ LONGEST_TAG = 5000
 LOSS = "train/loss"
 CONTEXTS_FILE, CLASSIFIER_FILE = "contexts.safetensors", "classifier.safetensors"
 SETTING_FILE, CLASSES_FILE = "setting.json", "per_class.json"
-SETTING_REMEDY = "put a copy in its place, or delete the run in MLflow and launch its sweep again"
+FILE_REMEDY = "put a copy in its place, or delete the run in MLflow and launch its sweep again"
 
 
 class Point(NamedTuple):
@@ -121,16 +121,37 @@ def setting_file(setting: Setting) -> dict[str, bytes]:
     return {SETTING_FILE: _json(setting.flat())}
 
 
-def read_setting(path: Path) -> Mapping[str, Any]:
+def read_setting(path: Path, params: Mapping[str, str]) -> Mapping[str, Any]:
     """The setting that `setting_file` holds, every key by its dotted name.
 
+    Args:
+        params: parameters of the run that the file belongs to.
+
     Raises:
-        UserError: the file is damaged.
+        UserError: the file is damaged, or another run's.
     """
-    values = read_json(path, SETTING_REMEDY)
+    values = read_json(path, FILE_REMEDY)
     if not isinstance(values, dict):
-        raise UserError(f"{path}: holds no setting; {SETTING_REMEDY}")
+        raise UserError(f"{path}: holds no setting; {FILE_REMEDY}")
+    if (said := difference(values, params)) is not None:
+        raise UserError(f"{path}: is not its run's: {said}; {FILE_REMEDY}")
     return values
+
+
+def difference(values: Mapping[str, Any], params: Mapping[str, str]) -> str | None:
+    """The first key that a setting's file and the parameters of its run disagree about; None where they agree.
+
+    Places are no matter; nor is where a user's own method lay, of which the runs of cells have the name.
+    """
+    passed_over = {*LOCATIONS, *(["method"] if METHOD_SOURCE in params else [])}
+    for key in records.recorded_keys([params]):
+        if key in passed_over or key not in params:
+            continue
+        if key not in values:
+            return f"it lacks {key}"
+        if str(values[key]) != params[key]:
+            return f"{key} is {values[key]!s:.40} in it and {params[key]:.40} on record"
+    return None
 
 
 def text_tags(tag: str, text: str, known: Collection[str]) -> dict[str, str]:

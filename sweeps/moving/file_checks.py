@@ -7,7 +7,7 @@ from typing import Any
 
 from dualpt.core.errors import UserError
 from dualpt.sweeps import records
-from dualpt.sweeps.ledger.contents import CLASSES_FILE, CLASSIFIER_FILE, CONTEXTS_FILE, SETTING_FILE
+from dualpt.sweeps.ledger.contents import CLASSES_FILE, CLASSIFIER_FILE, CONTEXTS_FILE, SETTING_FILE, difference
 from dualpt.sweeps.moving.archive import ArchivedRun
 
 LEARNED = {CONTEXTS_FILE: "a file of learned contexts", CLASSIFIER_FILE: "a file of a learned classifier"}
@@ -37,6 +37,11 @@ def fault_of_file(run: ArchivedRun, place: str, path: Path) -> str | None:
         return f"has a damaged file {place} (not JSON: {error!s:.80})"
     if not (_is_setting if place == SETTING_FILE else _is_per_class)(content):
         return f"has a damaged file {place} (it holds something else)"
+    copied = (
+        records.REUSED_TAG in run.tags
+    )  # before 0.2 such a cell took along the file of the run that it is a copy of
+    if place == SETTING_FILE and not copied and (said := difference(content, run.params)) is not None:
+        return f"has the file {place} of another run ({said})"
     return None
 
 
@@ -49,8 +54,8 @@ def _fault_of_learned(run: ArchivedRun, place: str, path: Path) -> str | None:
         return f"has a damaged file {place} ({str(error).removeprefix(f'{path}: '):.120})"
     if not all(tensor.isfinite().all() for tensor in tensors.values()):
         return f"has a damaged file {place} (it holds values that are not finite)"
-    if about.get("cell_key", run.tags[records.KEY_TAG]) != run.tags[records.KEY_TAG]:
-        return f"has the file {place} of another cell ({about['cell_key']:.16}…)"
+    if (key := about.get("cell_key")) is not None and key != run.tags.get(records.KEY_TAG):
+        return f"has the file {place} of another cell ({key:.16}…)"
     return None
 
 

@@ -6,14 +6,14 @@ is kept as it is. What an import that was cut off left is removed and written ag
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from dualpt.core.errors import UserError
 from dualpt.sweeps import records
-from dualpt.sweeps.ledger.contents import read_cell, read_trial
+from dualpt.sweeps.ledger.contents import SETTING_FILE, read_cell, read_trial
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.ledger.readable import rows_of
 from dualpt.sweeps.moving.archive import Archive, ArchivedRun, write_archive
@@ -87,7 +87,7 @@ def export_sweep(
                 source = run.data.tags.get(records.REUSED_TAG)
                 holder = run.info.run_id if source is None or source in own else source
                 none: AbstractContextManager[dict[str, Path]] = nullcontext({})
-                with none if without_files else artifacts(client, ledger.places, holder) as files:
+                with none if without_files else _files(client, ledger.places, run, holder) as files:
                     checked = not without_files and source not in own
                     if checked and (lacking := missing_files(client, run, holder, files)):
                         raise _files_missing(ledger, run.info.run_name, holder, lacking)
@@ -103,6 +103,20 @@ def export_sweep(
         manifest = write_archive(path, name, description, travelling())
     cells = sum(run.data.tags[records.LEVEL_TAG] == "cell" for run in runs)
     return Exported(name, cells, manifest.runs, manifest.artifacts)
+
+
+@contextmanager
+def _files(client: Any, places: Any, run: Any, holder: str) -> Iterator[dict[str, Path]]:
+    """What travels with a run: its files, or those of the run of another sweep that it is a copy of.
+
+    A copy takes its own trial's setting along: that of the other run may be spelt otherwise, and give the same numbers.
+    """
+    with artifacts(client, places, holder) as files:
+        if holder == run.info.run_id or not files:
+            yield files
+            return
+        with artifacts(client, places, run.data.tags[records.PARENT_TAG]) as of_trial:
+            yield files | {name: file for name, file in of_trial.items() if name == SETTING_FILE}
 
 
 def _damaged(run: ArchivedRun, fault: str, otherwise: str = "") -> UserError:

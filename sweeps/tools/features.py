@@ -81,7 +81,13 @@ def _deciding_values(parameter: Parameter) -> tuple[Value, ...]:
 
 
 def feature_costs(sweep: LoadedSweep) -> FeatureCosts:
-    """What a launch would have to encode, by the pace of earlier builds. Reads no weights."""
+    """What a launch would have to encode, by the pace of earlier builds. Reads no weights.
+
+    Imported features are in place of images, so a sweep of nothing else has nothing to encode, and loads no towers.
+    """
+    cells = [cell for cell in sweep_cells(sweep) if cell.setting.data.features is None]
+    if not cells:
+        return costs(())
     import torch
 
     from dualpt.core.clip.backbone import backbone_facts
@@ -99,7 +105,7 @@ def feature_costs(sweep: LoadedSweep) -> FeatureCosts:
     def pace_of(need: FeatureNeed, _: object) -> float | None:
         return store.pace.known(encoder_title(facts_of(need.setting), need.local, device))
 
-    return costs(estimate(store, needs_of(sweep_cells(sweep)), facts_of, pace_of))
+    return costs(estimate(store, needs_of(cells), facts_of, pace_of))
 
 
 def costs(estimates: "Iterable[FeatureEstimate]") -> FeatureCosts:

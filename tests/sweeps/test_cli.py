@@ -22,7 +22,7 @@ from dualpt.sweeps.tools.settings import loaded
 from tests.command_line import answer
 from tests.sweeps.running import finished
 
-DUALPT = [sys.executable, "-m", "dualpt.sweeps.cli"]
+DUALPT = [sys.executable, "-m", "dualpt"]
 SHIPPED = sorted(path.stem for path in Path(search_spaces.__path__[0]).glob("mini-*.yaml"))
 REPORTING = [["report"], ["inspect"], ["predict"], ["export"], ["import"]]
 TINY = ["datasets=[mini-tiles]", "shots=[1]", "seeds=[1]", "optim.epochs=2"]
@@ -181,6 +181,13 @@ def test_a_fault_ends_the_process_with_one_line(tmp_path: Path) -> None:
     result = dualpt(tmp_path, *words)
     assert (result.returncode, result.stdout, len(result.stderr.splitlines())) == (2, "", 1)
     assert said in result.stderr
+
+
+@pytest.mark.parametrize("words", [["--version"], ["spaces"]], ids=" ".join)
+def test_the_module_is_the_command(here: Path, words: list[str]) -> None:
+    result = dualpt(here, *words)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == answer(tuple(words)).out
 
 
 def test_texts_in_brackets_are_no_markup(tmp_path: Path) -> None:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from dualpt.core.data.catalog import IMAGENET_VARIANTS, DatasetInfo
 from dualpt.core.data.checking import linked_sources
-from dualpt.core.data.checking.examination import Examination, examine
+from dualpt.core.data.checking.examination import examine
 from dualpt.core.data.class_folders import IMAGE_SUFFIXES
 from dualpt.core.data.preparing.planner import look_around, plan_datasets
 from dualpt.core.data.preparing.standing import our_links
 from dualpt.core.data.preparing.steps import DatasetPlan
 from dualpt.core.data.readers import read_split
-from dualpt.core.data.splits import PARTS, listing
+from dualpt.core.data.splits import PARTS, Split, listing
 
 OTHER_FORMATS = (b"GIF8", b"\x89PNG", b"BM", b"RIFF")
 """First bytes of files that aren't JPEG."""
@@ -55,15 +55,17 @@ def diagnose(root: Path) -> list[Diagnosis]:
         UserError: there is no such folder.
     """
     plans = plan_datasets(look_around([root], [], root), root)
-    diagnoses = (_of_one(plan, examine(plan.info, root), root) for plan in plans)
+    diagnoses = (_of_one(plan, root) for plan in plans)
     return [each for each in diagnoses if each.found or each.dataset not in IMAGENET_VARIANTS]
 
 
-def _of_one(plan: DatasetPlan, report: Examination, root: Path) -> Diagnosis:
-    info = plan.info
+def _of_one(plan: DatasetPlan, root: Path) -> Diagnosis:
+    info, split = plan.info, _split_in_place(plan, root)
+    report = examine(info, root, split=split)
     if report.fine:
+        split = split or read_split(info, root)
         strays = [AS_IT_SHOULD_BE[info.name]] if report.stray and info.name in AS_IT_SHOULD_BE else []
-        images = _images(info, root)
+        images = [item.path for part in PARTS for item in getattr(split, part)]
         odd = tuple(_odd_files(info, images))
         changed = linked_sources.changed(info, root, images)
         notes = (*plan.remarks, *strays, *_other_formats(info, root, images), *changed)
@@ -87,6 +89,12 @@ def _of_one(plan: DatasetPlan, report: Examination, root: Path) -> Diagnosis:
     )
 
 
+def _split_in_place(plan: DatasetPlan, root: Path) -> Split | None:
+    """The split that lies in the data root, where planning has read it: of ImageNet that takes listing its folders."""
+    complete = not plan.texts  # which are lists that the data root lacks
+    return plan.split if complete and plan.info.image_root(root).is_dir() else None
+
+
 def _where_it_lies(plan: DatasetPlan, root: Path) -> Iterator[str]:
     """Images that were found where they aren't looked for."""
     if not plan.will_be_done:
@@ -102,12 +110,6 @@ def _where_it_lies(plan: DatasetPlan, root: Path) -> Iterator[str]:
     for name in plan.texts:
         if not (root / plan.info.folder / name).exists():
             yield f"{plan.info.folder}/{name} isn't there, but lies elsewhere under {root}"
-
-
-def _images(info: DatasetInfo, root: Path) -> list[str]:
-    """Paths of a dataset's images under its image folder."""
-    split = read_split(info, root)
-    return [item.path for part in PARTS for item in getattr(split, part)]
 
 
 def _other_formats(info: DatasetInfo, root: Path, images: Iterable[str]) -> Iterator[str]:

@@ -62,7 +62,7 @@ def _there(name: str, root: Path) -> DatasetPlan | None:
         split = read_split(info, root)
     except UserError:
         return None
-    return DatasetPlan(info=info, state="there", n_listed=len(split.train) + len(split.test))
+    return DatasetPlan(info=info, state="there", n_listed=len(split.train) + len(split.test), split=split)
 
 
 def _holds_folders(folder: Path) -> bool:

@@ -55,7 +55,8 @@ class DatasetPlan:
     texts: Mapping[str, bytes] = field(default_factory=dict)
     """Split file, class names and other lists, by path in the dataset's folder."""
     split: Split | None = None
-    """As its list divides it; None where folders decide, or where nothing can be done."""
+    """As its list, or folders that lie in the data root, divide it; None where folders are still to be made, or nothing
+    can be done."""
     remarks: tuple[str, ...] = ()
     """What is unusual about it."""
     traps: tuple[str, ...] = ()

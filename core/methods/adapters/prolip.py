@@ -49,7 +49,7 @@ class Prolip(Method[ProlipOptions]):
     packable = PACKABLE
 
     def needs(self, options: ProlipOptions) -> Needs:
-        return Needs(views=options.views, min_crop_area=options.min_crop_area, hidden=True)
+        return Needs(views=options.views_read, min_crop_area=options.min_crop_area, hidden=True)
 
     def fit(self, support: Support, options: Sequence[ProlipOptions]) -> Fitted:
         assert support.projection is not None, "Needs.hidden"

@@ -41,7 +41,7 @@ class Rla(Method[RlaOptions]):
     packable = PACKABLE
 
     def needs(self, options: RlaOptions) -> Needs:
-        return Needs(views=options.views, min_crop_area=options.min_crop_area)
+        return Needs(views=options.views_read, min_crop_area=options.min_crop_area)
 
     def fit(self, support: Support, options: Sequence[RlaOptions]) -> Fitted:
         features = support.images.directions

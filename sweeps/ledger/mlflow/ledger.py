@@ -176,7 +176,8 @@ class Ledger(LaunchLedger, TrialRunLedger, RunMarks, UpkeepLedger, SweepReader):
             name: `SWEEP/TRIAL`, or `SWEEP`: its best setting, or each of its Pareto front.
 
         Raises:
-            UserError: there is no such sweep or trial, or the sweep has selected nothing yet.
+            UserError: there is no such sweep or trial, the sweep has selected nothing yet, or a setting's file is
+                missing, damaged or another trial's.
         """
         sweep, _, trial = name.partition("/")
         rows = self.trials(self.named_experiment(sweep))
@@ -198,7 +199,7 @@ class Ledger(LaunchLedger, TrialRunLedger, RunMarks, UpkeepLedger, SweepReader):
                         f"sweep '{sweep}' in {masked(self.uri)}: the setting of '{ref.name}' has no {SETTING_FILE}; "
                         f"{self.whereabouts(ref.run_id)}"
                     )
-                found[ref.name] = read_setting(path)
+                found[ref.name] = read_setting(path, self._client.get_run(ref.run_id).data.params)
             return found
 
     @patient

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from dualpt.core.errors import UserError
+from dualpt.core.methods.adapters.prolip import Prolip, ProlipOptions
+from dualpt.core.methods.adapters.rla import Rla, RlaOptions
 from dualpt.core.methods.projection import ProjectedClassifier, ProjectionOptions, fit_projection, projection_losses
 from tests.core.methods.clip_like import C, D, R, clip_like_support
 
@@ -49,6 +51,24 @@ def test_a_loss_that_is_not_finite_fails_its_cell_alone() -> None:
     fitted = fit_projection("x", ProjectedClassifier, features, EYE, support, [ProjectionOptions(steps=3)] * R)
     assert [failure is None for failure in fitted.failures] == [True, False, True]
     assert [len(losses) for losses in fitted.losses] == [3] * R
+
+
+@pytest.mark.parametrize(
+    ("steps", "views", "read"), [(300, 20, 20), (19, 20, 20), (18, 20, 19), (1, 20, 2), (1, 1, 1), (5, 0, 0)]
+)
+def test_crops_that_no_step_sees_are_not_asked_for(steps: int, views: int, read: int) -> None:
+    assert Rla().needs(RlaOptions(steps=steps, views=views)).views == read
+    assert Prolip().needs(ProlipOptions(steps=steps, views=views)).views == read
+
+
+def test_crops_that_are_not_asked_for_change_nothing() -> None:
+    support = clip_like_support()
+    features = support.images.directions.repeat(1, 3, 1, 1)
+    features = features + torch.randn(features.shape, generator=torch.Generator().manual_seed(1)) / 10
+    options = [ProjectionOptions(steps=2, views=features.shape[1], learning_rate=1e-2)] * R
+    read = options[0].views_read
+    assert (read, features.shape[1] > read) == (3, True)
+    assert torch.equal(fit(features[:, :read], support, options), fit(features, support, options))
 
 
 def test_one_class_and_classes_without_images_are_refused() -> None:

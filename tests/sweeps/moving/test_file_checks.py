@@ -77,6 +77,37 @@ def test_a_damaged_file_is_said_in_one_line(place: str, content: bytes, said: st
     assert str(tmp_path) not in found
 
 
+SETTING = b'{"method": "prompt", "optim.epochs": 3, "optim.momentum": 0.9, "data.root": "/there"}'
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"method": "prompt", "optim.epochs": "3", "optim.momentum": "0.9", "data.dataset": "mini-pets"}, None),
+        ({"method": "prompt", "data.root": "/here", "chosen.alpha": "3.0"}, None),
+        ({"method": "prompt", "optim.epochs": "30"}, "optim.epochs is 3 in it and 30 on record"),
+        ({"method": "gda"}, "method is prompt in it and gda on record"),
+        ({"method": "own", "method.source": "f" * 64}, None),
+        ({"method": "prompt", "prompt.n_prompts": "2"}, "it lacks prompt.n_prompts"),
+        ({"method": "rla", "method.source": "f" * 64, "rla.steps": "2"}, "it lacks rla.steps"),
+    ],
+    ids=range(7),
+)
+def test_a_setting_that_is_not_its_runs_is_said(params: dict[str, str], said: str | None, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(SETTING)
+    run = RUN.model_copy(update={"params": params})
+    expected = said and f"has the file setting.json of another run ({said})"
+    assert fault_of_file(run, "setting.json", tmp_path / "file") == expected
+    copied = run.model_copy(update={"tags": {**RUN.tags, records.REUSED_TAG: "b" * 32}})
+    assert fault_of_file(copied, "setting.json", tmp_path / "file") is None
+
+
+def test_what_was_learned_belongs_to_no_trial(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(SOUND)
+    trial = RUN.model_copy(update={"tags": {}})
+    assert fault_of_file(trial, CONTEXTS, tmp_path / "file") == f"has the file {CONTEXTS} of another cell (key…)"
+
+
 @pytest.mark.parametrize("place", ["failure.txt", "access/host.txt", "more/setting.json"])
 def test_what_is_for_people_may_hold_anything(place: str) -> None:
     assert not is_read(place)

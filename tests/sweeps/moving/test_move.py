@@ -27,8 +27,9 @@ from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.moving import move
 from dualpt.sweeps.moving.archive import Archive
 from dualpt.sweeps.moving.move import export_sweep, import_archive
+from dualpt.sweeps.records import KeyedCell
 from tests.sweeps.running import train_here
-from tests.sweeps.small_sweep import changed, declaration
+from tests.sweeps.small_sweep import SPACE, changed, declaration
 
 LESS = {"grid.datasets": ["mini-pets", "mini-cars"], "search.trials": 2}
 
@@ -151,7 +152,6 @@ def test_contexts_of_reused_cells_travel(sweep: LoadedSweep, tmp_path: Path, els
     with ledger.calls() as client:
         folder = Path(client.get_run(row.run_id).info.artifact_uri.removeprefix("file://"))
     from dualpt.core.learned.prompts import save_prompts
-    from dualpt.sweeps.records import KeyedCell
 
     cell = cell_of(ledger, row, {})
     learned = LearnedPrompts(torch.ones(1, 2, 3), cell, row.key, ("a", "b"), None, "w")
@@ -306,6 +306,64 @@ def test_a_damaged_setting_is_one_line(moved: str, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=rf"^{file}: .*put a copy in its place") as caught:
             cell_of(ledger, row, {})
         assert "\n" not in str(caught.value)
+
+
+def test_a_setting_of_another_run_is_refused_wherever_it_is_read(moved: str, tmp_path: Path) -> None:
+    """Two candidates of one sweep differ in what is searched: the file of one was put in place of the other's."""
+    ledger = Ledger(moved)
+    rows = [row for row in ledger.read_cells("small") if row.kind == "search" and row.reused_from is None]
+    one = rows[0]
+    other = next(row for row in rows if row.trial != one.trial)
+    trials = {row.ref.name: row.ref.run_id for row in ledger.trials(ledger.named_experiment("small"))}
+    key = next(key for key in SPACE if one.params.get(key) != other.params.get(key))
+    theirs = ledger.artifact(other.run_id, "setting.json", tmp_path)
+    assert theirs is not None
+    for run_id, read in (
+        (one.run_id, lambda: cell_of(ledger, one, {})),
+        (trials[one.trial], lambda: ledger.trial_settings(f"small/{one.trial}")),
+    ):
+        file = ledger.artifact(run_id, "setting.json", tmp_path)
+        assert file is not None
+        whole = file.read_bytes()
+        read()
+        file.write_bytes(theirs.read_bytes())
+        with pytest.raises(UserError, match=rf"^{file}: is not its run's: {key} is .* in it and .* on record; put a c"):
+            read()
+        with pytest.raises(UserError, match=rf"run '{run_id}' .* has the file setting.json of another run \({key} is"):
+            export_sweep(ledger, "small", tmp_path / "a.zip")
+        file.write_bytes(whole)
+    export_sweep(ledger, "small", tmp_path / "a.zip")
+
+
+def test_an_archive_with_another_runs_setting_is_refused(archive: Path, tmp_path: Path) -> None:
+    with Archive(archive) as opened:
+        cells = [run for run in opened.runs if run.tags[records.LEVEL_TAG] == "cell" and run.artifacts]
+        one = cells[0]
+        other = next(run for run in cells if run.params["method"] != one.params["method"])
+    theirs = zipfile.ZipFile(archive).read(f"artifacts/{other.id}/setting.json")
+    changed = rewritten(archive, tmp_path, {f"artifacts/{one.id}/setting.json": theirs})
+    with pytest.raises(UserError, match=rf"run '{one.id}' .* has the file setting.json of another run \(method is"):
+        import_archive(changed, f"sqlite:///{tmp_path / 'never' / 'mlflow.db'}")
+    assert not (tmp_path / "never").exists()
+
+
+def test_a_copy_takes_its_own_trials_setting_along(sweep: LoadedSweep, tmp_path: Path, elsewhere: str) -> None:
+    """The same numbers under another spelling: epochs as the recipe has them, and as they were written out."""
+    ledger = Ledger(sweep.file.run.tracking_uri)
+    row = next(row for row in ledger.read_cells("small") if row.trial == "coop" and row.reused_from is None)
+    known = cell_of(ledger, row, {})
+    cell = replace(known, setting=known.setting.with_values({"optim.momentum": 0.123}))
+    experiment = ledger.experiment("spelt")
+    sweep_run = ledger.open_sweep(experiment, "spelt")
+    trial = ledger.open_trial(experiment, sweep_run, "spelt", "coop", "baseline", cell.setting)
+    ledger.reuse(row.run_id, trial, KeyedCell(cell, row.key))
+    (copy,) = ledger.read_cells("spelt")
+    assert cell_of(ledger, copy, {}).setting == known.setting  # of the run that learned it, whose record agrees
+    export_sweep(ledger, "spelt", tmp_path / "spelt.zip")
+    import_archive(tmp_path / "spelt.zip", elsewhere)
+    there = Ledger(elsewhere)
+    assert cell_of(there, find_cell(there, "spelt/coop"), {}).setting == cell.setting
+    export_sweep(there, "spelt", tmp_path / "again.zip")
 
 
 def test_a_single_missing_file_of_a_cell_is_named(sweep: LoadedSweep, moved: str, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """`dualpt features`: estimated first, built once, listed, verified, removed; each fault is one line."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from dualpt.search_spaces.sweep_file import check_sweep, load_sweep
 from dualpt.sweeps.cli import app
 from dualpt.sweeps.commands.options import out
 from dualpt.sweeps.tools.features import FeatureCosts, describe, feature_costs, sweep_cells
+from tests.core.features.imported import caches
 from tests.core.features.tiny import flip
 
 DATASET = ["--dataset", "mini-tiles", "--shots", "1", "--seeds", "1,2"]
@@ -135,6 +138,31 @@ def test_costs_are_told_in_one_line() -> None:
     assert describe(FeatureCosts(0, 0, 0.0)) == "all features are stored"
     assert describe(FeatureCosts(50_000, 10_085_000_000, 1200.0)) == "50000 images to encode, 10.1 GB, about 20 min"
     assert describe(FeatureCosts(7, 1_300_000, None)) == "7 images to encode, 1.3 MB, unknown until the first build"
+
+
+@pytest.mark.slow
+def test_a_dry_run_on_imported_features_loads_no_towers(tmp_path: Path) -> None:
+    features = caches.imports(tmp_path, text=True)
+    file = tmp_path / "sweep.yaml"
+    file.write_text(
+        f"name: imported\ngrid: {{datasets: [{caches.DATASET}], shots: [4], seeds: [1]}}\n"
+        f"setting: {{backbone.name: {caches.BACKBONE}}}\nbaselines: [nearest-mean, zero-shot, rla]\n"
+    )
+    words = [
+        "sweep",
+        str(file),
+        f"features={features}",
+        "--dry-run",
+        f"run.tracking_uri=sqlite:///{tmp_path}/mlflow.db",
+    ]
+    program = (
+        "import sys\nfrom dualpt.sweeps.cli import main\ntry:\n    main()\n"
+        "except SystemExit as ended:\n    print(ended.code, 'open_clip' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, timeout=300)
+    assert "3 cells, 0 finished, 3 to train" in done.stdout, done.stderr
+    assert "features: all features are stored" in done.stdout
+    assert done.stdout.splitlines()[-1] == "None False"
 
 
 def test_an_estimate_builds_an_architecture_once(private_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from rich.console import Console
 from dualpt.core.cell import Cell
 from dualpt.core.errors import UserError
 from dualpt.core.inputs.reading import mini_root
+from dualpt.core.learned.fitted import classifier_file, load_classifier
 from dualpt.core.presets import method_setting
 from dualpt.core.running.cell_runner import CellRunner
 from dualpt.sweeps.comparison.frames import read_frame
@@ -201,6 +203,28 @@ def test_a_method_on_features_predicts_from_its_cell_its_file_and_an_archive(
         found.append(json.loads(output.read_text()))
     assert found[0] == found[1] == found[2]
     assert len(found[0][0]["predictions"]) == 2
+
+
+def test_what_another_cell_learned_is_refused(store: str, images: Path, tmp_path: Path) -> None:
+    """The file of one seed lies in the place of another's: it would classify, and nothing would show."""
+    folder = shutil.copytree(Path(store.removeprefix("sqlite:///")).parent, tmp_path / "copy")
+    ledger = Ledger(f"sqlite:///{folder / 'mlflow.db'}")
+    one, other = (find_cell(ledger, f"tiny/plot/mini-tiles/1/{seed}") for seed in (1, 2))
+    gda = find_cell(ledger, "features/gda")
+    files = {row.run_id: next(folder.glob(f"mlartifacts/*/{row.run_id}/artifacts/c*.*")) for row in (one, other, gda)}
+    shutil.copy(files[other.run_id], files[one.run_id])
+    said = (
+        rf"^{files[one.run_id]}: is of another cell \({other.key[:16]}…\), and plot/mini-tiles/1/1 is {one.key[:16]}…"
+    )
+    with pytest.raises(UserError, match=said):
+        ask(ledger.uri, [images / "a.png"], cell=one.run_id)
+    with pytest.raises(UserError, match=said):
+        inspect_cell(QUIET, one.run_id, store=ledger.uri, out=tmp_path / "looks", images=1, overrides={})
+    assert not (tmp_path / "looks").exists()
+    learned = load_classifier(files[gda.run_id])
+    files[gda.run_id].write_bytes(classifier_file(replace(learned, cell_key="f" * 64)))
+    with pytest.raises(UserError, match=r"is of another cell \(ffffffffffffffff…\), and gda/mini-tiles/2/1 is "):
+        ask(ledger.uri, [images / "a.png"], cell="features/gda")
 
 
 def test_what_a_method_on_features_cannot_do_is_one_line(store: str, images: Path, tmp_path: Path) -> None:

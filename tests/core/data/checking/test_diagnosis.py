@@ -1,14 +1,18 @@
 """What is wrong with a data root is said in words that lead to the remedy, and the remedy works."""
 
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from dualpt.core.data import class_folders, readers, split_file
 from dualpt.core.data.checking.diagnosis import Diagnosis, diagnose
 from dualpt.core.data.preparing.execution import carry_out
 from dualpt.core.data.preparing.planner import PREPARED, look_around, plan_datasets
+from dualpt.core.data.splits import Item, Split, make_split
 from tests.core.data.preparing.miniatures import image, in_folder, tar_of, write, write_direct
 
 
@@ -147,6 +151,20 @@ def test_a_sound_root(root: Path) -> None:
     found = diagnose(root)
     assert [each.dataset for each in found] == list(PREPARED)
     assert all(each.fine for each in found)
+
+
+def test_each_split_is_read_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: Counter[Path] = Counter()
+
+    def counted(parts: Mapping[str, Sequence[Item]], source: Path, **more: Any) -> Split:
+        read[source] += 1
+        return make_split(parts, source, **more)
+
+    for module in (split_file, class_folders, readers):
+        monkeypatch.setattr(module, "make_split", counted)
+    assert all(each.fine for each in diagnose(root))
+    assert len(read) == len(PREPARED)
+    assert set(read.values()) == {1}, read
 
 
 def test_what_looks_odd_and_is_not_wrong(root: Path) -> None:
