@@ -221,16 +221,16 @@ def launch_facts(sweep: SweepRow) -> dict[str, str]:
 
 def _sides(selection: Selection, method: str | None, baseline: str | None) -> tuple[str, str]:
     names = [str(name) for name in dict.fromkeys(selection.cells["trial"])]
-    there_are = f"there are: {', '.join(map(method_title, names))}"
+    there_are = f"(there are: {', '.join(map(method_title, names))})"
     selected = [name for name in names if is_selected(name)]
     if method is None and len(selected) != 1:
-        raise UserError(f"--method: name whose claim it is ({there_are})")
+        raise UserError(f"--method: name whose claim it is {there_are}")
     if baseline is None and BASELINE not in names:
-        raise UserError(f"--baseline: the sweep has no {method_title(BASELINE)}; name another method ({there_are})")
+        raise UserError(f"--baseline: the sweep has no {method_title(BASELINE)}; name another {there_are}")
     ours = selected[0] if method is None else find_method(method, names, "--method")
     theirs = BASELINE if baseline is None else find_method(baseline, names, "--baseline")
     if ours == theirs:
-        raise UserError(f"--baseline: {method_title(ours)} would be compared with itself; name another method ({there_are})")
+        raise UserError(f"--baseline: {method_title(ours)} would be compared with itself; name another {there_are}")
     return ours, theirs
 
 

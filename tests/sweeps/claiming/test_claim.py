@@ -141,7 +141,7 @@ FAULTS: dict[str, tuple[Callable[[], ClaimPage], str]] = {
     "other draws": (lambda: page(redrawn(cells())), "has two draws"),
     "no baseline": (
         lambda: page([one for one in cells() if one.trial != "coop"]),
-        "--baseline: the sweep has no CoOp; name another method (there are: PLOT, best of the sweep)",
+        "--baseline: the sweep has no CoOp; name another (there are: PLOT, best of the sweep)",
     ),
     "nothing selected": (
         lambda: page([one for one in cells() if one.kind == "baseline"]),
