@@ -79,6 +79,11 @@ class Dispatcher:
         self._suspects = Suspects()
 
     @property
+    def name(self) -> str:
+        """The sweep's."""
+        return self._sweep.file.name
+
+    @property
     def experiment(self) -> str:
         """Id of the sweep's experiment in the ledger."""
         return self._ledger.experiment

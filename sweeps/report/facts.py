@@ -173,7 +173,7 @@ def candidates(rows: Sequence[CellRow], selected: str | None, basis: SelectionBa
     )
     if basis is not None:
         notes += (f"the selected one's accuracy is the {basis}: a maximum, and so likely too high",)
-    return Table("Candidates", ("trial", "val/accuracy", "cells", *keys), lines, notes)
+    return Table("Candidates", ("trial", "val/accuracy", "cells", *keys), lines, notes, kept=2)
 
 
 def varied(settings: Sequence[Mapping[str, str]]) -> list[str]:

@@ -73,7 +73,7 @@ class WorkerSupply(Searcher):
             if self.dispatcher.packs_ahead > len(self._starting) + len(self._waiting_since):
                 self._number += 1
                 self._starting.add(trial_id)
-                return {"number": self._number}
+                return {"number": self._number, "sweep": self.dispatcher.name}
             return None
         return Searcher.FINISHED
 

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ray
 from ray import cloudpickle, tune
 
 from dualpt.core.errors import StorageError, UserError
@@ -57,12 +58,18 @@ class SweepWorker(tune.Trainable):
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Take the worker's number. Tune writes copies of `config` to disk, so nothing secret belongs there."""
+        """Take number and sweep's name. Tune writes copies of `config` to disk, so nothing secret belongs there."""
         self._number = int(config.get("number", 0))
+        self._sweep = str(config.get("sweep", ""))
         self._equipment: bytes | None = None
         self._reporter: Reporter = UNWATCHED
         self._packs: deque[Pack] = deque()
         self._outcomes: list[CellOutcome] = []
+
+    def __repr__(self) -> str:
+        """What Ray asks for once, after `setup`, and puts before each line that the worker prints."""
+        job = f" job {ray.get_runtime_context().get_job_id()}" if ray.is_initialized() else ""
+        return f"{self._sweep}/worker-{self._number}{job}"
 
     def equip(self, equipment: bytes) -> None:
         """Say what to train with, before the first step, which reads and prepares it: nobody awaits this call.

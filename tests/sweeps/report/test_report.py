@@ -269,6 +269,66 @@ def test_what_one_looks_for_is_in_view_at_any_width(browser: Any, big_page: Path
     page.close()
 
 
+@pytest.fixture(scope="module")
+def many_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of candidates that differ in more than fifteen keys, and of little else."""
+    rows, folder = cells(1100), tmp_path_factory.mktemp("keys")
+    searched = [row for row in rows if row.kind == "search"]
+    keys = [key for key in searched[0].params if key.startswith(("alignment", "optim", "prompt"))]
+    assert len(keys) > 15
+    trials = [replace(r, params={**r.params, **dict.fromkeys(keys, f"value-of-{r.trial}")}) for r in searched]
+    path = folder / "report.html"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dualpt.sweeps.report.report.search_figures", lambda *_: ([], ""))
+        patch.setattr("dualpt.sweeps.report.report.oracle_gaps", lambda *_: ([], ""))
+        patch.setattr("dualpt.sweeps.report.report.results_of", lambda *_: [])
+        path.write_text(render([*rows[:40], *trials], SWEEP, loss_curves, NO_STUDY, folder, {}), encoding="utf-8")
+    return path
+
+
+PLACES_OF_CANDIDATES = """() => {
+    const table = document.getElementById("candidates-t-table");
+    const box = table.parentElement, row = table.tBodies[0].rows[0];
+    const ends = (element) => [element.getBoundingClientRect().left, element.getBoundingClientRect().right];
+    const shown = (left) => {
+        box.scrollLeft = left;
+        return [row.cells[0], row.cells[1], row.cells[row.cells.length - 1]].map(ends);
+    };
+    const root = document.documentElement;
+    return {
+        box: ends(box), start: shown(0), end: shown(100000), width: table.offsetWidth, columns: row.cells.length,
+        page: [root.scrollWidth, root.clientWidth],
+    };
+}"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1400, 400])
+def test_candidates_of_many_searched_keys_scroll_in_their_own_box(browser: Any, many_keys: Path, width: int) -> None:
+    """Trial and accuracy stay in view, however far one scrolls, and the page gets no wider."""
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(many_keys.as_uri())
+    seen = page.evaluate(PLACES_OF_CANDIDATES)
+    left, right = seen["box"]
+    assert seen["columns"] > 18
+    assert seen["width"] > 2 * (right - left)
+    assert 0 <= left < right <= width
+    for trial, accuracy, _ in (seen["start"], seen["end"]):
+        assert left - 1 <= trial[0] < trial[1] <= accuracy[0] + 1
+        assert accuracy[1] <= right
+    assert seen["end"][2][1] <= right + 1, "the last key is reached"
+    assert seen["page"][0] <= seen["page"][1]
+    page.close()
+
+
+def test_the_numbers_of_cells_are_rounded_once(tmp_path: Path) -> None:
+    row = replace(cells(1)[0], metrics={"test/accuracy": 12.00499996}, seconds=1.0049996)
+    page = render([row], SWEEP, loss_curves, NO_STUDY, tmp_path, {})
+    data = json.loads(re.findall('<script type="application/json" id="cell-data">(.*?)</script>', page)[0])
+    shown = dict(zip([column["title"] for column in data["columns"]], data["rows"][0], strict=True))
+    assert (shown["test/accuracy"], shown["seconds"]) == (12.0, 1.0), "by way of 12.005, 12.01"
+
+
 @pytest.mark.slow
 def test_tables_are_sorted_filtered_and_paged_by_keyboard(browser: Any, big_page: Path) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 850})

@@ -75,7 +75,7 @@ class Workers:
 
 def test_tune_which_writes_a_workers_configuration_to_disk_has_only_its_number(declare: Declare, log: Path) -> None:
     """The address of a tracking store may hold a password."""
-    assert Workers(declare(**ONE_CELL_UNITS), log).asks_for("a") == {"number": 1}
+    assert Workers(declare(**ONE_CELL_UNITS), log).asks_for("a") == {"number": 1, "sweep": "small"}
 
 
 def test_a_worker_forgets_the_packs_of_a_trial_that_is_stopped(declare: Declare, log: Path) -> None:

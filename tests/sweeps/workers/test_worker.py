@@ -53,3 +53,12 @@ def test_what_cannot_be_read_here_fails_the_first_step() -> None:
     worker.equip(cloudpickle.dumps((SweepWorker, Credentials())).replace(b"SweepWorker", b"SweepPacker"))
     with pytest.raises(AttributeError, match="SweepPacker"):
         worker.step()
+
+
+def test_lines_that_a_worker_prints_name_its_sweep_itself_and_ray_s_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = SweepWorker.__new__(SweepWorker)
+    worker.setup({"number": 1, "sweep": "small"})
+    assert repr(worker) == "small/worker-1"
+    monkeypatch.setattr("ray.is_initialized", lambda: True)
+    monkeypatch.setattr("ray.get_runtime_context", lambda: SimpleNamespace(get_job_id=lambda: "02000000"))
+    assert repr(worker) == "small/worker-1 job 02000000"
