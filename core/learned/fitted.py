@@ -73,6 +73,19 @@ def holds_classifier(path: Path) -> bool:
     return DOCUMENT in read_tensors(path, "a file of learned contexts or of a classifier")[1]
 
 
+def read_document(metadata: Mapping[str, str], path: Path) -> _Document:
+    """What a file of a learned classifier says of itself.
+
+    Args:
+        metadata: of the file.
+        path: the file, for errors.
+
+    Raises:
+        UserError: it says nothing, the document is damaged, or of another schema version.
+    """
+    return _Document.read(metadata, DOCUMENT, SCHEMA, path, WHAT)
+
+
 def load_classifier(path: Path | str, method: str | None = None) -> LearnedClassifier:
     """Read what `save_classifier` wrote: a cell's `classifier.safetensors`, or what `dualpt train --save` left.
 
@@ -85,7 +98,7 @@ def load_classifier(path: Path | str, method: str | None = None) -> LearnedClass
     """
     path = Path(path)
     tensors, metadata = read_tensors(path, WHAT)
-    document = _Document.read(metadata, DOCUMENT, SCHEMA, path, WHAT)
+    document = read_document(metadata, path)
     values = document.setting if method is None else {**document.setting, "method": method}
     setting = Setting().with_values(values, source=str(path))
     if setting.definition.sha256 != document.source:

@@ -66,6 +66,19 @@ def _metadata(prompts: LearnedPrompts, about: Mapping[str, str] | None) -> dict[
     return {**(about or {}), DOCUMENT: document.model_dump_json()}
 
 
+def read_document(metadata: Mapping[str, str], path: Path) -> _Document | None:
+    """What a file of learned prompts says of itself; None where it is of dualpt before 0.2.
+
+    Args:
+        metadata: of the file.
+        path: the file, for errors.
+
+    Raises:
+        UserError: the document is damaged, or of another schema version.
+    """
+    return _Document.read(metadata, DOCUMENT, SCHEMA, path, WHAT) if DOCUMENT in metadata else None
+
+
 def load_prompts(path: Path | str, cell: Cell | None = None) -> LearnedPrompts:
     """Read what `save_prompts` wrote: a cell's `contexts.safetensors`, or what `dualpt train --save` left.
 
@@ -78,11 +91,11 @@ def load_prompts(path: Path | str, cell: Cell | None = None) -> LearnedPrompts:
     """
     path = Path(path)
     contexts, metadata = load_contexts(path)
-    if DOCUMENT not in metadata and cell is not None:
+    document = read_document(metadata, path)
+    if document is None and cell is not None:
         return _with_classes_on_disk(contexts, cell, metadata.get("cell_key", ""))
-    if DOCUMENT not in metadata:
+    if document is None:
         raise UserError(f"{path}: holds contexts without the classes they were learned for; train and save them again")
-    document = _Document.read(metadata, DOCUMENT, SCHEMA, path, WHAT)
     setting = Setting().with_values(document.setting, source=str(path))
     return LearnedPrompts(
         contexts,

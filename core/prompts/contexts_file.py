@@ -42,11 +42,21 @@ def load_contexts(path: Path) -> tuple[Tensor, dict[str, str]]:
         UserError: the file is missing, damaged, or holds no contexts.
     """
     tensors, metadata = read_tensors(path, "a file of learned contexts")
+    contexts = check_contexts(tensors, path)
+    _check_finite(contexts, path)
+    return contexts, metadata
+
+
+def check_contexts(tensors: Mapping[str, Tensor], path: Path) -> Tensor:
+    """The contexts, (N, L, W) or (C, N, L, W), among the tensors of a file.
+
+    Raises:
+        UserError: there are none.
+    """
     contexts = tensors.get("contexts")
     if contexts is None or contexts.ndim not in (3, 4) or not contexts.is_floating_point():
         raise UserError(f"{path}: not a file of learned contexts (no tensor 'contexts' of shape (N, L, W))")
-    _check_finite(contexts, path)
-    return contexts, metadata
+    return contexts
 
 
 def read_start(path: Path, shape: tuple[int, ...]) -> Tensor:

@@ -46,10 +46,17 @@ def fault_of_file(run: ArchivedRun, place: str, path: Path) -> str | None:
 
 
 def _fault_of_learned(run: ArchivedRun, place: str, path: Path) -> str | None:
-    from dualpt.core.files.tensor_file import read_tensors  # loads torch
+    from dualpt.core.files.tensor_file import read_tensors  # these load torch
+    from dualpt.core.learned import fitted, prompts
+    from dualpt.core.prompts.contexts_file import check_contexts
 
     try:
         tensors, about = read_tensors(path, LEARNED[place])
+        if place == CONTEXTS_FILE:
+            check_contexts(tensors, path)
+            prompts.read_document(about, path)
+        else:
+            fitted.read_document(about, path)
     except UserError as error:
         return f"has a damaged file {place} ({str(error).removeprefix(f'{path}: '):.120})"
     if not all(tensor.isfinite().all() for tensor in tensors.values()):

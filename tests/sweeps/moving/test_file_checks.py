@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from dualpt.core.cell import Cell
 from dualpt.core.files.tensor_file import tensors_as_bytes
+from dualpt.core.learned.fitted import LearnedClassifier, classifier_file
+from dualpt.core.methods.interface import LinearClassifier
+from dualpt.core.presets import method_setting
 from dualpt.sweeps import records
 from dualpt.sweeps.moving.archive import ArchivedRun
 from dualpt.sweeps.moving.file_checks import fault_of_file, is_read
@@ -24,7 +28,21 @@ RUN = ArchivedRun(
     inputs=[],
     artifacts=[CONTEXTS],
 )
-SOUND = tensors_as_bytes({"contexts": torch.ones(2, 3)}, {"cell_key": "key"})
+
+
+def contexts(about: dict[str, str], value: float = 1.0) -> bytes:
+    return tensors_as_bytes({"contexts": torch.full((1, 2, 3), value)}, about)
+
+
+SOUND = contexts({"cell_key": "key"})
+FITTED = classifier_file(
+    LearnedClassifier(
+        LinearClassifier(torch.ones(1, 2, 4), torch.zeros(1, 2)),
+        Cell(method_setting("nearest-mean"), "mini-pets", "few-shot", 4, 1),
+        *("key", ("cat", "dog"), "a photo of a {}.", "f" * 64, {}),
+    ),
+    {"cell_key": "key"},
+)
 
 
 def fault(place: str, content: bytes, folder: Path) -> str | None:
@@ -37,8 +55,8 @@ def fault(place: str, content: bytes, folder: Path) -> str | None:
     ("place", "content"),
     [
         (CONTEXTS, SOUND),
-        (CLASSIFIER, SOUND),
-        (CONTEXTS, tensors_as_bytes({"contexts": torch.ones(2, 3)}, {})),  # of an earlier version
+        (CLASSIFIER, FITTED),
+        (CONTEXTS, contexts({})),  # of an earlier version
         ("setting.json", b'{"optim.epochs": 3}'),
         ("per_class.json", b'{"test": {"a": 100.0, "without images": NaN}}'),
         ("per_class.json", b"{}"),
@@ -55,10 +73,14 @@ def test_a_sound_file_has_no_fault(place: str, content: bytes, tmp_path: Path) -
     [
         (CONTEXTS, b"garbage", f"has a damaged file {CONTEXTS} (not a file of learned contexts"),
         (CONTEXTS, b"", f"has a damaged file {CONTEXTS} (not a file of learned contexts"),
-        (CLASSIFIER, SOUND[:-1], f"has a damaged file {CLASSIFIER} (not a file of a learned classifier"),
-        (CLASSIFIER, SOUND[:-1] + b"\x40", "(damaged: its content is not what was written (the checksum differs))"),
-        (CONTEXTS, tensors_as_bytes({"contexts": torch.tensor([1, torch.nan])}, {}), "values that are not finite"),
-        (CONTEXTS, tensors_as_bytes({"contexts": torch.ones(1)}, {"cell_key": "other"}), "of another cell (other…)"),
+        (CLASSIFIER, FITTED[:-1], f"has a damaged file {CLASSIFIER} (not a file of a learned classifier"),
+        (CLASSIFIER, FITTED[:-1] + b"\x40", "(damaged: its content is not what was written (the checksum differs))"),
+        (CLASSIFIER, SOUND, "(not a file of a learned classifier (KeyError('dualpt.classifier')))"),
+        (CONTEXTS, contexts({"dualpt.prompts": "{"}), "(not a file of learned prompts (JSONDecodeError("),
+        (CONTEXTS, contexts({"dualpt.prompts": "{}"}), "(not a file of learned prompts (KeyError('schema_version')))"),
+        (CONTEXTS, FITTED, "(not a file of learned contexts (no tensor 'contexts' of shape (N, L, W)))"),
+        (CONTEXTS, contexts({}, torch.nan), "values that are not finite"),
+        (CONTEXTS, contexts({"cell_key": "other"}), "of another cell (other…)"),
         ("setting.json", b"\x93", "(not JSON:"),
         ("setting.json", b"{", "(not JSON:"),
         ("setting.json", b"[" * 100_000, "(not JSON:"),
@@ -67,7 +89,7 @@ def test_a_sound_file_has_no_fault(place: str, content: bytes, tmp_path: Path) -
         ("per_class.json", b'{"test": {"a": "most"}}', "(it holds something else)"),
         ("per_class.json", json.dumps({"test": {"a": float("inf")}}).encode(), "(it holds something else)"),
     ],
-    ids=range(13),
+    ids=range(17),
 )
 def test_a_damaged_file_is_said_in_one_line(place: str, content: bytes, said: str, tmp_path: Path) -> None:
     found = fault(place, content, tmp_path)
