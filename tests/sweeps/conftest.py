@@ -9,10 +9,12 @@ import optuna
 import pytest
 import sqlalchemy
 
+from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.search_spaces.sweep_file import check_sweep
 from dualpt.sweeps.ledger.mlflow import Ledger, database
 from dualpt.sweeps.search import studies
 from dualpt.sweeps.stores import sqlite_path
+from tests.sweeps.running import train_here
 from tests.sweeps.small_sweep import Declare, changed, declaration
 
 
@@ -66,6 +68,22 @@ def declare(tmp_path: Path, fresh_stores: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("DUALPT_CACHE", str(tmp_path / "cache"))
     shutil.copytree(fresh_stores, tmp_path, dirs_exist_ok=True)
     return lambda **changes: check_sweep(changed(declaration(tmp_path), changes), "test")
+
+
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory: pytest.TempPathFactory, fresh_stores: Path) -> Path:
+    """A folder with the stores and the log of the small sweep, done; to be read only."""
+    folder = tmp_path_factory.mktemp("trained")
+    shutil.copytree(fresh_stores, folder, dirs_exist_ok=True)
+    train_here(check_sweep(declaration(folder), "test"), folder / "trained.log")
+    return folder
+
+
+@pytest.fixture
+def done(declare: Declare, log: Path, tmp_path: Path, trained_once: Path) -> LoadedSweep:
+    """`declare()`, trained to its end as `train_here` does: a copy, since training takes a second."""
+    shutil.copytree(trained_once, tmp_path, dirs_exist_ok=True)
+    return declare()
 
 
 @pytest.fixture
