@@ -8,6 +8,8 @@ from pathlib import Path
 import optuna
 import pytest
 import sqlalchemy
+from mlflow.store.db import utils
+from optuna.storages._rdb.storage import _VersionManager
 
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.search_spaces.sweep_file import check_sweep
@@ -26,6 +28,26 @@ def _stores_are_made_once(tmp_path_factory: pytest.TempPathFactory, mini_grid_dr
         for module in (database, studies):
             patch.setattr(module, "_make", _copying(module._make, folder / f"{module.__name__}.db"))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _newest_revisions_are_looked_up_once() -> Iterator[None]:
+    """MLflow and Optuna load all their migrations to know the newest, each time that a store is opened."""
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, name in ((utils, "_get_latest_schema_revision"), (_VersionManager, "get_head_version")):
+            patch.setattr(owner, name, _once(getattr(owner, name)))
+        yield
+
+
+def _once(ask: Callable[..., str]) -> Callable[..., str]:
+    answers: list[str] = []
+
+    def known(*owner: object) -> str:
+        if not answers:
+            answers.append(ask(*owner))
+        return answers[0]
+
+    return known
 
 
 @pytest.fixture(scope="session", autouse=True)
