@@ -8,11 +8,15 @@ from pathlib import Path
 import optuna
 import pytest
 import sqlalchemy
+from mlflow.store.db import utils
+from optuna.storages._rdb.storage import _VersionManager
 
+from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.search_spaces.sweep_file import check_sweep
 from dualpt.sweeps.ledger.mlflow import Ledger, database
 from dualpt.sweeps.search import studies
 from dualpt.sweeps.stores import sqlite_path
+from tests.sweeps.running import train_here
 from tests.sweeps.small_sweep import Declare, changed, declaration
 
 
@@ -24,6 +28,26 @@ def _stores_are_made_once(tmp_path_factory: pytest.TempPathFactory, mini_grid_dr
         for module in (database, studies):
             patch.setattr(module, "_make", _copying(module._make, folder / f"{module.__name__}.db"))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _newest_revisions_are_looked_up_once() -> Iterator[None]:
+    """MLflow and Optuna load all their migrations to know the newest, each time that a store is opened."""
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, name in ((utils, "_get_latest_schema_revision"), (_VersionManager, "get_head_version")):
+            patch.setattr(owner, name, _once(getattr(owner, name)))
+        yield
+
+
+def _once(ask: Callable[..., str]) -> Callable[..., str]:
+    answers: list[str] = []
+
+    def known(*owner: object) -> str:
+        if not answers:
+            answers.append(ask(*owner))
+        return answers[0]
+
+    return known
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -66,6 +90,22 @@ def declare(tmp_path: Path, fresh_stores: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("DUALPT_CACHE", str(tmp_path / "cache"))
     shutil.copytree(fresh_stores, tmp_path, dirs_exist_ok=True)
     return lambda **changes: check_sweep(changed(declaration(tmp_path), changes), "test")
+
+
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory: pytest.TempPathFactory, fresh_stores: Path) -> Path:
+    """A folder with the stores and the log of the small sweep, done; to be read only."""
+    folder = tmp_path_factory.mktemp("trained")
+    shutil.copytree(fresh_stores, folder, dirs_exist_ok=True)
+    train_here(check_sweep(declaration(folder), "test"), folder / "trained.log")
+    return folder
+
+
+@pytest.fixture
+def done(declare: Declare, log: Path, tmp_path: Path, trained_once: Path) -> LoadedSweep:
+    """`declare()`, trained to its end as `train_here` does: a copy, since training takes a second."""
+    shutil.copytree(trained_once, tmp_path, dirs_exist_ok=True)
+    return declare()
 
 
 @pytest.fixture

@@ -11,21 +11,25 @@ from typing import Any
 import pytest
 import requests
 
+from dualpt.search_spaces.sweep import LoadedSweep
+from dualpt.search_spaces.sweep_file import check_sweep
 from dualpt.sweeps.board.server import FILES, Hosts, Links
 from dualpt.sweeps.ledger.heartbeat import Launch
 from dualpt.sweeps.ledger.mlflow import Ledger
 from tests.sweeps.board.board_server import running_board
 from tests.sweeps.board.synthetic_store import write_store
 from tests.sweeps.running import finish, open_dispatcher, train_here
-from tests.sweeps.small_sweep import Declare
+from tests.sweeps.small_sweep import Declare, declaration
 
 N_CELLS = 10_000
 
 
-@pytest.fixture
-def board(declare: Declare, log: Path) -> Iterator[str]:
-    sweep = declare(description="<script>alert(1)</script>")
-    train_here(sweep, log)
+@pytest.fixture(scope="module")
+def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Of a sweep that is done; answers change nothing."""
+    folder = tmp_path_factory.mktemp("board")
+    sweep = check_sweep({**declaration(folder), "description": "<script>alert(1)</script>"}, "test")
+    train_here(sweep, folder / "trained.log")
     with running_board(sweep.file.run.tracking_uri) as url:
         yield url
 
@@ -111,11 +115,9 @@ def test_bad_requests_are_one_line(board: str, path: str, query: dict[str, str],
     assert "\n" not in answer.json()["error"]
 
 
-def test_a_board_of_named_sweeps_shows_no_other(declare: Declare, log: Path) -> None:
-    first, second = declare(), declare(name="second")
-    train_here(first, log)
-    train_here(second, log, stop_after=1)
-    with running_board(first.file.run.tracking_uri, names=["small"]) as url:
+def test_a_board_of_named_sweeps_shows_no_other(done: LoadedSweep, declare: Declare, log: Path) -> None:
+    train_here(declare(name="second"), log, stop_after=1)
+    with running_board(done.file.run.tracking_uri, names=["small"]) as url:
         assert [one["name"] for one in ask(url, "sweeps").json()["sweeps"]] == ["small"]
         for query in ({"name": "second"}, {"name": "small", "other": "second"}):
             answer = ask(url, "beside" if "other" in query else "sweep", **query)
@@ -255,9 +257,7 @@ def test_a_running_sweep_fills_and_names_stay_text(browser: Any, declare: Declar
 
 
 @pytest.mark.slow
-def test_a_candidate_with_few_of_its_cells_is_not_compared(browser: Any, declare: Declare, log: Path) -> None:
-    sweep = declare()
-    train_here(sweep, log)
+def test_a_candidate_with_few_of_its_cells_is_not_compared(done: LoadedSweep, browser: Any) -> None:
 
     def cut(route: Any) -> None:
         answer = route.fetch()
@@ -266,7 +266,7 @@ def test_a_candidate_with_few_of_its_cells_is_not_compared(browser: Any, declare
         one |= {"counts": [one["counts"][0], *([0] * 5 for _ in one["counts"][1:])], "value": 99.0}
         route.fulfill(response=answer, json=view)
 
-    with running_board(sweep.file.run.tracking_uri) as url:
+    with running_board(done.file.run.tracking_uri) as url:
         page = browser.new_page()
         page.route("**/api/sweep?*", cut)
         page.goto(url)
@@ -278,12 +278,12 @@ def test_a_candidate_with_few_of_its_cells_is_not_compared(browser: Any, declare
 
 
 @pytest.mark.slow
-def test_two_sweeps_stand_side_by_side_by_their_address(browser: Any, declare: Declare, log: Path) -> None:
-    first, second = declare(), declare(name="second", setting={"optim": {"epochs": 7}})
-    train_here(first, log)
-    train_here(second, log)
+def test_two_sweeps_stand_side_by_side_by_their_address(
+    done: LoadedSweep, browser: Any, declare: Declare, log: Path
+) -> None:
+    train_here(declare(name="second", setting={"optim": {"epochs": 7}}), log)
     links = Links("http://127.0.0.1:5000", "http://127.0.0.1:8080")
-    with running_board(first.file.run.tracking_uri, links=links) as url:
+    with running_board(done.file.run.tracking_uri, links=links) as url:
         page = browser.new_page(viewport={"width": 390, "height": 850})
         page.goto(f"{url}?sweep=small&beside=second")
         page.wait_for_selector("#differing tbody tr")

@@ -13,6 +13,7 @@ import requests
 from rich.console import Console
 
 from dualpt.core.errors import UserError
+from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.board.serving import hosts_of, is_loopback, links_to, listening, serve_board, url_of
 from tests.sweeps.running import train_here
 from tests.sweeps.small_sweep import Declare
@@ -20,12 +21,10 @@ from tests.sweeps.small_sweep import Declare
 NO_STUDY = "sqlite:///no-study.db"
 
 
-def test_it_says_its_address_serves_and_ends_cleanly(declare: Declare, log: Path, tmp_path: Path) -> None:
-    sweep = declare()
-    train_here(sweep, log)
+def test_it_says_its_address_serves_and_ends_cleanly(done: LoadedSweep, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "dualpt.sweeps.cli", "board", "small", "--port", "0"]
     process = subprocess.Popen(
-        [*command, "--store", sweep.file.run.tracking_uri],
+        [*command, "--store", done.file.run.tracking_uri],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -29,15 +29,13 @@ def test_the_grid_counts_every_cell_once(declare: Declare, log: Path) -> None:
     assert view.datasets == ["mini-pets", "mini-cars", "mini-dishes"]
 
 
-def test_candidates_have_what_was_searched_and_their_mean_validation_accuracy(declare: Declare, log: Path) -> None:
-    sweep = declare()
-    train_here(sweep, log)
-    view = view_of(sweep)
+def test_candidates_have_what_was_searched_and_their_mean_validation_accuracy(done: LoadedSweep) -> None:
+    view = view_of(done)
     candidates = [trial for trial in view.trials if trial.kind == "search"]
     assert set(SPACE) <= set(view.keys)
     assert len(candidates) == 4
     for trial in candidates:
-        own = [row for row in shown(sweep) if row.trial == trial.name]
+        own = [row for row in shown(done) if row.trial == trial.name]
         assert trial.value is not None
         assert abs(trial.value - sum(row.metrics[VAL_ACCURACY] for row in own) / len(own)) < 1e-9
         assert trial.settings["alignment.llm_weight"] == float(own[0].params["alignment.llm_weight"])
@@ -47,19 +45,15 @@ def test_candidates_have_what_was_searched_and_their_mean_validation_accuracy(de
     assert view.basis.startswith("highest of 4 candidates")
 
 
-def test_the_view_is_json_without_test_accuracies(declare: Declare, log: Path) -> None:
-    sweep = declare()
-    train_here(sweep, log)
-    text = json.dumps(asdict(view_of(sweep)), allow_nan=False)
+def test_the_view_is_json_without_test_accuracies(done: LoadedSweep) -> None:
+    text = json.dumps(asdict(view_of(done)), allow_nan=False)
     assert "test/" not in text
 
 
-def test_losses_are_those_of_one_dataset_at_its_shots(declare: Declare, log: Path) -> None:
-    sweep = declare()
-    train_here(sweep, log)
-    reader = open_reader(sweep.file.run.tracking_uri)
+def test_losses_are_those_of_one_dataset_at_its_shots(done: LoadedSweep) -> None:
+    reader = open_reader(done.file.run.tracking_uri)
     lines = loss_view(reader, reader.read_cells("small", ()), "mini-cars", 4)
-    trained = [row for row in shown(sweep) if row.dataset == "mini-cars" and row.shots == 4]
+    trained = [row for row in shown(done) if row.dataset == "mini-cars" and row.shots == 4]
     assert len(lines) == len(trained)
     assert lines[0]["points"] == [(1, 2.0), (2, 1.0), (3, 0.5)]
     assert loss_view(reader, reader.read_cells("small", ()), "mini-cars", 16) == []

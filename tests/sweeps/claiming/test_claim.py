@@ -24,6 +24,7 @@ from dualpt.sweeps.planning.search_record import SearchRecord
 from dualpt.sweeps.records import CellRow, SweepRow
 
 SEEDS = (1, 2, 3)
+COOP = {key: str(value) for key, value in active_values(method_setting("coop")).items()}
 RANDOM = SearchRecord(samplers=["random"], racing=["none"]).model_dump_json()
 SWEEP = SweepRow("0" * 32, "mine", "A sweep.", "FINISHED", "trial-002", "80.0", search=RANDOM)
 
@@ -42,7 +43,7 @@ def row(trial: str, kind: str, dataset: str, seed: int, test: float, val: float,
         seed=seed,
         status="FINISHED",
         metrics={TEST_ACCURACY: test, VAL_ACCURACY: val},
-        params={key: str(value) for key, value in active_values(method_setting("coop")).items()},
+        params=COOP,
         seconds=1.0,
         recorded_ms=int(number[:4], 16),
         origin={records.SAMPLE_TAG: fingerprint([dataset, seed]), records.SOFTWARE_TAG: "dualpt 0.1.0"},

@@ -7,6 +7,7 @@ import optuna
 import pytest
 
 from dualpt.core.errors import UserError
+from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.dispatch.shared_packs import MOST_DEATHS
 from dualpt.sweeps.launching.launch import without_new_candidates
 from dualpt.sweeps.ledger.mlflow import Ledger
@@ -37,11 +38,9 @@ def test_a_sweep_is_trained_whole_and_once(declare: Declare, log: Path) -> None:
     assert dispatcher.counts.reused == 3, "the selected setting was judged on three cells already"
 
 
-def test_the_same_sweep_again_has_no_work(declare: Declare, log: Path) -> None:
-    sweep = declare()
-    train_here(sweep, log)
+def test_the_same_sweep_again_has_no_work(done: LoadedSweep, log: Path) -> None:
     before = trained(log)
-    again = open_dispatcher(sweep)
+    again = open_dispatcher(done)
     assert not again.has_work()
     assert again.idle
     assert again.counts.kept == again.total == 27
@@ -61,8 +60,7 @@ def test_a_killed_sweep_repeats_no_finished_cell(declare: Declare, log: Path, pa
     assert {row.trial for row in rows} == ALL_TRIALS
 
 
-def test_another_sweep_of_the_store_takes_the_cells_it_shares(declare: Declare, log: Path) -> None:
-    train_here(declare(), log)
+def test_another_sweep_of_the_store_takes_the_cells_it_shares(done: LoadedSweep, declare: Declare, log: Path) -> None:
     before = trained(log)
     twin = declare(name="twin")
     dispatcher = train_here(twin, log)
@@ -73,8 +71,7 @@ def test_another_sweep_of_the_store_takes_the_cells_it_shares(declare: Declare, 
     assert all(row.finished and row.reused_from for row in rows)
 
 
-def test_more_seeds_train_only_the_new_cells(declare: Declare, log: Path) -> None:
-    train_here(declare(), log)
+def test_more_seeds_train_only_the_new_cells(done: LoadedSweep, declare: Declare, log: Path) -> None:
     before = trained(log)
     more = declare(**{"grid.seeds": [1, 2, 3], "search.seeds": [1, 3]})
     dispatcher = train_here(more, log)
@@ -89,8 +86,7 @@ def test_more_seeds_train_only_the_new_cells(declare: Declare, log: Path) -> Non
     )
 
 
-def test_more_trials_extend_the_search(declare: Declare, log: Path) -> None:
-    train_here(declare(), log)
+def test_more_trials_extend_the_search(done: LoadedSweep, declare: Declare, log: Path) -> None:
     before = trained(log)
     train_here(declare(**{"search.trials": 6}), log)
     names = {row.trial for row in shown(declare()) if row.kind == "search"}

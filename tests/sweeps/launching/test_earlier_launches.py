@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
+from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.comparison.searched.candidate_ranks import read_candidates, read_set_aside
 from dualpt.sweeps.launching.earlier_launches import set_aside
 from dualpt.sweeps.launching.status import detailed, status_of
@@ -49,9 +50,8 @@ def test_a_changed_space_sets_candidates_aside_under_names(declare: Declare, log
     assert "4 candidates of another search space are set aside" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_names_of_what_is_set_aside_stay(declare: Declare, log: Path) -> None:
+def test_names_of_what_is_set_aside_stay(done: LoadedSweep, declare: Declare, log: Path) -> None:
     store = declare().file.run.tracking_uri
-    train_here(declare(), log)
     first = trial_setting(store, "small/trial-002")
     train_here(declare(**OTHER), log)
     second = trial_setting(store, "small/trial-002")
@@ -60,18 +60,15 @@ def test_names_of_what_is_set_aside_stay(declare: Declare, log: Path) -> None:
     assert trial_setting(store, "small/trial-002 (before 2)") == second
 
 
-def test_other_judged_cells_are_said(declare: Declare, log: Path) -> None:
-    train_here(declare(), log)
+def test_other_judged_cells_are_said(done: LoadedSweep, declare: Declare) -> None:
     (said,) = set_aside(declare(**{"search.seeds": [2]}), fake_key)
     assert said.startswith(
         "the cells that candidates of 'small' are judged on have changed: its 4 candidates are judged"
     )
 
 
-def test_trials_that_a_former_version_superseded_have_a_name(declare: Declare, log: Path) -> None:
-    sweep = declare()
-    train_here(sweep, log)
-    ledger = Ledger(sweep.file.run.tracking_uri)
+def test_trials_that_a_former_version_superseded_have_a_name(done: LoadedSweep) -> None:
+    ledger = Ledger(done.file.run.tracking_uri)
     row = next(row for row in ledger.trials(ledger.named_experiment("small")) if row.ref.name == "trial-002")
     with ledger.calls() as client:
         client.set_tag(row.ref.run_id, "dualpt.superseded", "true")

@@ -8,13 +8,13 @@ import pytest
 import dualpt
 from dualpt.core.errors import UserError
 from dualpt.core.method_catalog import load_method
+from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.launching import before_training
 from dualpt.sweeps.launching import launch as launching
 from dualpt.sweeps.notebook.calls import Trained, sweep, train
 from dualpt.sweeps.tools.train import cells_of
 from tests.core.own_method import SOURCE
-from tests.sweeps.running import finished, train_here
-from tests.sweeps.small_sweep import Declare
+from tests.sweeps.running import finished
 
 QUICK: dict[str, Any] = {"optim__epochs": 2, "prompt__context_length": 4}
 
@@ -72,10 +72,8 @@ def test_nothing_was_learned_or_no_such_seed_is_one_line(trained: Trained) -> No
 
 
 def test_a_sweep_is_launched_quietly_and_read_from_its_own_store(
-    declare: Declare, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    done: LoadedSweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    declared = declare()
-    train_here(declared, log)
     asked: list[Any] = []
 
     def record(loaded: Any, **options: Any) -> Any:
@@ -84,7 +82,7 @@ def test_a_sweep_is_launched_quietly_and_read_from_its_own_store(
 
     monkeypatch.setattr(launching, "launch", record)
     monkeypatch.setattr(before_training, "draw_mini_datasets", lambda *_, **__: None)
-    run = declared.file.run
+    run = done.file.run
     found = sweep(
         "mini-grid", name="small", trials=3, run__tracking_uri=run.tracking_uri, run__study_storage=run.study_storage
     )

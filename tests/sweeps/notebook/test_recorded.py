@@ -6,16 +6,15 @@ import pytest
 
 import dualpt
 from dualpt.core.results import VAL_ACCURACY
+from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.notebook.recorded import RecordedSweep, load
 from tests.sweeps.running import shown, train_here
 from tests.sweeps.small_sweep import Declare
 
 
 @pytest.fixture
-def sweep(declare: Declare, log: Path) -> RecordedSweep:
-    declared = declare()
-    train_here(declared, log)
-    return load("small", store=declared.file.run.tracking_uri, study=declared.file.run.study_storage)
+def sweep(done: LoadedSweep) -> RecordedSweep:
+    return load("small", store=done.file.run.tracking_uri, study=done.file.run.study_storage)
 
 
 def test_cells_are_those_of_the_store_and_missing_ones_have_their_rows(declare: Declare, log: Path) -> None:
@@ -81,12 +80,10 @@ def test_faults_are_exceptions_of_one_line(sweep: RecordedSweep) -> None:
         sweep.classifier("best/mini-pet")
 
 
-def test_statistics_are_against_coop_or_say_what_else_there_is(declare: Declare, log: Path) -> None:
-    declared = declare()
-    train_here(declared, log)
-    sweep = load("small", store=declared.file.run.tracking_uri)
+def test_statistics_are_against_coop_or_say_what_else_there_is(done: LoadedSweep, declare: Declare, log: Path) -> None:
+    sweep = load("small", store=done.file.run.tracking_uri)
     assert list(sweep.statistics.index) == ["zero-shot", "best"]
     train_here(declare(name="without", baselines=["zero-shot"]), log)
-    without = load("without", store=declared.file.run.tracking_uri)
+    without = load("without", store=done.file.run.tracking_uri)
     with pytest.raises(dualpt.UserError, match=r"no CoOp .* \(there are: zero-shot, best\)"):
         _ = without.statistics

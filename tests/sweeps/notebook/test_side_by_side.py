@@ -6,16 +6,15 @@ from pathlib import Path
 import pytest
 
 from dualpt.core.errors import UserError
+from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.notebook.side_by_side import Comparison, compare
 from tests.sweeps.running import train_here
 from tests.sweeps.small_sweep import Declare
 
 
 @pytest.fixture
-def comparison(declare: Declare, log: Path) -> Comparison:
-    sweep = declare()
-    train_here(sweep, log)
-    return compare("small", store=sweep.file.run.tracking_uri)
+def comparison(done: LoadedSweep) -> Comparison:
+    return compare("small", store=done.file.run.tracking_uri)
 
 
 def test_means_and_spreads_are_those_of_the_cells(comparison: Comparison) -> None:
@@ -61,11 +60,9 @@ def test_documents_are_those_of_compare(comparison: Comparison) -> None:
         comparison.document("pdf")
 
 
-def test_several_sweeps_stand_side_by_side(declare: Declare, log: Path) -> None:
-    first, second = declare(), declare(name="second", **{"search.trials": 2})
-    train_here(first, log)
-    train_here(second, log)
-    both = compare("small", "second", store=first.file.run.tracking_uri)
+def test_several_sweeps_stand_side_by_side(done: LoadedSweep, declare: Declare, log: Path) -> None:
+    train_here(declare(name="second", **{"search.trials": 2}), log)
+    both = compare("small", "second", store=done.file.run.tracking_uri)
     assert len(both.means()) >= 3
     assert repr(both).startswith("<Comparison of small, second:")
     assert both.figure("radar").axes

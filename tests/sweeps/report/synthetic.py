@@ -1,6 +1,7 @@
 """Cells of a sweep that nobody ran, as many as are asked for: numbers follow from the cell."""
 
 from collections.abc import Sequence
+from functools import cache
 
 from dualpt.core.config.activity import active_values
 from dualpt.core.data.catalog import MINI_GRID
@@ -35,13 +36,17 @@ def loss_curves(run_ids: Sequence[str]) -> dict[str, list[tuple[int, float]]]:
     return {run: [(epoch, 2.0 / epoch + int(run[:2], 16) / 1000) for epoch in range(1, 101)] for run in run_ids}
 
 
+@cache
+def _values(method: str) -> dict[str, str]:
+    return {key: str(value) for key, value in active_values(method_setting(method)).items()}
+
+
 def _row(trial: str, kind: str, dataset: str, shots: int, seed: int) -> CellRow:
     name = fingerprint([trial, dataset, shots, seed])
     chance = int(name[:4], 16)
-    values = active_values(method_setting(trial if kind == "baseline" else "dualpt"))
-    values |= (
-        {"alignment.llm_weight": round(0.1 + int(fingerprint(trial)[:4], 16) / 6553, 3)} if kind != "baseline" else {}
-    )
+    params = _values(trial if kind == "baseline" else "dualpt")
+    if kind != "baseline":
+        params = params | {"alignment.llm_weight": str(round(0.1 + int(fingerprint(trial)[:4], 16) / 6553, 3))}
     failed = chance % 97 == 0
     metrics = {} if failed else {"test/accuracy": 60 + 4 * shots**0.5 + chance % 500 / 100, "train/seconds": 0.4}
     if shots and not failed:
@@ -58,7 +63,7 @@ def _row(trial: str, kind: str, dataset: str, shots: int, seed: int) -> CellRow:
         seed=seed,
         status="FAILED" if failed else "FINISHED",
         metrics=metrics,
-        params={key: str(value) for key, value in values.items()},
+        params=params,
         seconds=0.2 + chance / 65536,
         recorded_ms=chance,
         failure="the loss became nan in epoch 3; </script><script>alert(1)</script>" if failed else None,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.comparison.searched.candidate_ranks import candidates_of, judged_last, read_candidates, searched_keys
 from dualpt.sweeps.ledger.launch_record import LaunchRecord
 from dualpt.sweeps.ledger.mlflow import Ledger
@@ -65,10 +66,8 @@ def test_every_searched_key_is_shown_even_where_candidates_agree() -> None:
     assert searched_keys(record.as_text(), settings) == [KEY, "optim.epochs"]
 
 
-def test_candidates_of_a_trained_sweep(declare: Declare, log: Path) -> None:
-    sweep = declare()
-    train_here(sweep, log)
-    ledger = Ledger(sweep.file.run.tracking_uri)
+def test_candidates_of_a_trained_sweep(done: LoadedSweep) -> None:
+    ledger = Ledger(done.file.run.tracking_uri)
     experiment, row = ledger.named_experiment("small"), ledger.read_sweep("small")
     found = read_candidates(ledger, experiment, ledger.shown_cells(experiment, ()), row)
     assert [one.rank for one in found] == [1, 2, 3, 4]

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from dualpt.core.errors import UserError
+from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.cli import app
 from dualpt.sweeps.comparison.compare import show_candidates
 from dualpt.sweeps.comparison.searched.candidate_ranks import Candidate
@@ -63,10 +64,8 @@ def test_the_winners_values_stand_on_the_last_lines() -> None:
     assert document["candidates"][0]["values"]["prompt.context_length"] == 16
 
 
-def test_status_and_compare_show_them(declare: Declare, log: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sweep = declare()
-    train_here(sweep, log)
-    store = sweep.file.run.tracking_uri
+def test_status_and_compare_show_them(done: LoadedSweep, capsys: pytest.CaptureFixture[str]) -> None:
+    store = done.file.run.tracking_uri
     status = status_of(open_reader(store), "small")
     console = Console(file=io.StringIO(), width=100)
     console.print(detailed(status, console))
