@@ -25,7 +25,7 @@ def printed(width: int) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("width", [60, 80, 100, 240])
+@pytest.mark.parametrize("width", [60, 80, 100, 160, 240])
 def test_no_word_is_broken_and_no_method_is_lost(width: int) -> None:
     text = printed(width)
     assert max(len(line) for line in text.splitlines() if not line.startswith("  ")) <= width, "notes stay whole"
