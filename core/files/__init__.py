@@ -1,6 +1,7 @@
 """How files are read and written, whatever is in them: complete or not at all, and with one line for what is odd.
 
 - `locations`: the cache folder, and writing a file in one step
+- `half_written`: what a file is called until it is whole, and whether whoever writes it is gone
 - `regular`: what is not a regular file, or has no content yet, is refused before it is opened
 - `inside`: whether a path that a file brings along stays inside its folder
 - `fingerprint`: SHA-256 of values and of files

@@ -7,7 +7,6 @@ file is written under another name and then moved, so readers never see half of 
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from safetensors.torch import save, save_file
 from torch import Tensor
 
 from dualpt.core.errors import UserError
+from dualpt.core.files.half_written import part_of
 from dualpt.core.files.regular import check_regular
 
 CHECKSUM = "content_sha256"
@@ -31,7 +31,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         SafetensorError: the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = part_of(path)
     stored, checked = _with_checksum(tensors, metadata)
     try:
         save_file(stored, part, checked)

@@ -9,7 +9,7 @@ import typer
 from dualpt.core.errors import UserError
 from dualpt.search_spaces.shipped import shipped_ablations, shipped_folder
 from dualpt.sweeps.commands.completing import shipped_files
-from dualpt.sweeps.commands.options import Json, new_app, out
+from dualpt.sweeps.commands.options import DEFAULT_STORE, Json, new_app, out
 
 app = new_app()
 files = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode="rich")
@@ -119,18 +119,26 @@ def _print_resolved(file: str, overrides: list[str], as_json: bool) -> None:
 
 @app.command()
 def doctor(
+    context: typer.Context,
     clean: Annotated[
         bool, typer.Option("--clean", help="List what killed runs left behind: folders, checkpoints, Ray sessions.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --clean: remove what is listed.")] = False,
+    store: Annotated[
+        str,
+        typer.Option(envvar="MLFLOW_TRACKING_URI", help="With --clean: whose artifacts are looked at too."),
+    ] = DEFAULT_STORE,
 ) -> None:
     """Check the machine: versions, devices, folders, a tiny training step."""
     if yes and not clean:
         raise UserError("--yes: goes with --clean, and says that what is listed is to be removed")
+    given = context.get_parameter_source("store")
+    if not clean and given is not None and given.name == "COMMANDLINE":
+        raise UserError("--store: goes with --clean, which looks through its artifacts")
     if clean:
         from dualpt.sweeps.tools.leftovers import clean as clean_up
 
-        raise typer.Exit(clean_up(out, remove=yes))
+        raise typer.Exit(clean_up(out, store=store, remove=yes))
     from dualpt.sweeps.tools.doctor import examine
 
     raise typer.Exit(examine(out))

@@ -9,7 +9,6 @@ Knows no MLflow, and never runs anything that it reads.
 
 import contextlib
 import json
-import os
 import shutil
 import zipfile
 import zlib
@@ -23,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from dualpt.core.config.faults import one_line
 from dualpt.core.errors import UserError
+from dualpt.core.files.half_written import is_half_written, part_of
 from dualpt.core.files.inside import why_outside
 
 FORMAT, SCHEMA = "dualpt sweep", 1
@@ -75,7 +75,7 @@ def write_archive(
     Raises:
         UserError: it cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = part_of(path)
     n_runs = n_artifacts = 0
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -208,7 +208,10 @@ def _plain(run: ArchivedRun) -> dict[str, Any]:
 
 
 def artifact_files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """The files below a run's folder by their paths in the archive; links are not followed."""
+    """The files below a run's folder by their paths in the archive; links are not followed.
+
+    What a killed worker left half-written stays where it is.
+    """
     for file in sorted(folder.rglob("*")):
-        if file.is_file() and not file.is_symlink():
+        if file.is_file() and not file.is_symlink() and not is_half_written(file.name):
             yield file.relative_to(folder).as_posix(), file

@@ -10,6 +10,7 @@
 """
 
 from dualpt.sweeps.stores.addresses import (
+    ARTIFACTS_FOLDER,
     absolute_uri,
     file_store_refusal,
     is_database,
@@ -23,6 +24,7 @@ from dualpt.sweeps.stores.outages import Collision, StoreUnavailable, is_outage,
 from dualpt.sweeps.stores.probing import examine, examine_study
 
 __all__ = [
+    "ARTIFACTS_FOLDER",
     "Collision",
     "StoreUnavailable",
     "absolute_uri",

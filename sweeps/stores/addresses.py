@@ -10,6 +10,8 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 SQLITE, JOURNAL = "sqlite:///", "journal:///"
 """Beginnings of URIs whose rest is the path of a file."""
+ARTIFACTS_FOLDER = "mlartifacts"
+"""Beside a tracking store that is an SQLite file; holds `<experiment>/<run>/artifacts`."""
 DATABASES = ("postgresql", "mysql", "mssql")
 """Database servers that hold a tracking store or a study."""
 

@@ -12,7 +12,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,18 +20,19 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.markup import escape
 
+from dualpt.core.files.half_written import SUFFIX, writer_is_gone
 from dualpt.core.files.locations import TEMPORARY_PREFIX, cache_root
 from dualpt.sweeps.console import readable_seconds
 from dualpt.sweeps.driver_marker import read_marker, started_at
 from dualpt.sweeps.ledger.outbox import ARTIFACTS, LOCK
+from dualpt.sweeps.stores import ARTIFACTS_FOLDER, sqlite_path
 from dualpt.sweeps.word_table import WordTable
 
 DAY = 24 * 3600.0
 """Files are left alone until they have not changed for so long."""
 TEMPORARY_FOLDER = re.compile(r"dualpt-(tune-|job-)?[a-z0-9_]{8}")
-CHECKPOINTS = ("*.safetensors", "*.division*", "*.part")
-"""Of packs, and of their trainings within a divided support set (`dualpt.core.running.within_support`); half-written
-ones as well."""
+CHECKPOINTS = ("*.safetensors", "*.division*")
+"""Of packs, and of their trainings within a divided support set (`dualpt.core.running.within_support`)."""
 RAY_PROCESS = re.compile(r"/ray/(core/src/ray|_private|autoscaler/_private|dashboard)/\S*")
 """In the command lines of Ray's own processes; a pager on a session's log is somebody's."""
 IDLE_RAY_WORKER = "ray::IDLE"
@@ -63,9 +64,14 @@ class Found:
     """Ray sessions without processes that somebody else may have started."""
 
 
-def clean(console: Console, *, remove: bool) -> int:
-    """List what is left over, and remove it if asked; 0, or 2 where something could not be removed."""
-    found = find_leftovers()
+def clean(console: Console, *, store: str, remove: bool) -> int:
+    """List what is left over, and remove it if asked; 0, or 2 where something could not be removed.
+
+    Args:
+        store: tracking store; half-written artifacts beside an SQLite file are looked for.
+        remove: whether what is found is removed.
+    """
+    found = find_leftovers(store)
     if found.leftovers:
         _table(found.leftovers).show(console)
     else:
@@ -93,13 +99,14 @@ def clean(console: Console, *, remove: bool) -> int:
     return 2 if refused else 0
 
 
-def find_leftovers() -> Found:
-    """Look; removes nothing."""
+def find_leftovers(store: str) -> Found:
+    """Look; removes nothing. `store` as of `clean`."""
     processes = dict(_processes())
     running = [pid for pid, command in processes.items() if _is_sweep(command) and pid not in _own_line()]
     ours, unknown = _ray_sessions(processes)
     files = [] if running else [*_temporary_folders(), *_of_the_cache()]
-    return Found([*ours, *files], running, unknown)
+    parts = [part for place in _places(store) for part in _half_written(place, running=bool(running))]
+    return Found([*ours, *files, *parts], running, unknown)
 
 
 def _table(leftovers: list[Leftover]) -> WordTable:
@@ -132,6 +139,23 @@ def _of_the_cache() -> Iterator[Leftover]:
     for lock in sorted((root / "outbox").glob(f"*/{LOCK}")):
         if not any(path.is_file() for path in lock.parent.rglob("*") if path != lock):
             yield from _if_old("lock of an empty outbox", lock)
+
+
+def _places(store: str) -> Iterator[Iterable[Path]]:
+    """Half-written files of the cache, and of the artifacts beside a store; a user's own may be called `book.part`."""
+    yield cache_root().rglob(f"*{SUFFIX}")
+    if (path := sqlite_path(store)) is not None:
+        yield (path.parent / ARTIFACTS_FOLDER).rglob(f".*{SUFFIX}")
+
+
+def _half_written(paths: Iterable[Path], *, running: bool) -> Iterator[Leftover]:
+    """Those whose writer has ended, at once; those of other machines and of earlier versions when they are old."""
+    for path in sorted(paths):
+        if writer_is_gone(path):
+            with contextlib.suppress(FileNotFoundError):
+                yield Leftover("half-written file", path, *_size_and_change(path))
+        elif not running:
+            yield from _if_old("half-written file", path)
 
 
 def _ray_sessions(processes: dict[int, str]) -> tuple[list[Leftover], list[Path]]:

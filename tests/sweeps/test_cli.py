@@ -155,6 +155,7 @@ FAULTS = [
     (["figure", "curves", "demo", "-o", "curves.png"], "no such tracking store"),
     (["status"], "no such tracking store"),
     (["doctor", "--yes"], "--yes: goes with --clean"),
+    (["doctor", "--store", "sqlite:///x.db"], "--store: goes with --clean"),
     (["report", "demo"], "no such tracking store"),
     (["inspect", "demo/best"], "no such tracking store"),
     (["export", "demo", "--out", "demo.zip"], "no such tracking store"),

@@ -12,10 +12,7 @@ from mlflow.entities import Run
 
 from dualpt.core.errors import UserError
 from dualpt.core.files.inside import why_outside
-from dualpt.sweeps.stores import sqlite_path
-
-FOLDER = "mlartifacts"
-"""Beside the SQLite file; holds `<experiment>/<run>/artifacts`."""
+from dualpt.sweeps.stores import ARTIFACTS_FOLDER, sqlite_path
 
 
 class ArtifactPlaces:
@@ -23,7 +20,7 @@ class ArtifactPlaces:
 
     def __init__(self, store: str) -> None:
         path = sqlite_path(store)
-        self._beside = None if path is None else path.parent / FOLDER
+        self._beside = None if path is None else path.parent / ARTIFACTS_FOLDER
 
     def root(self, experiment: str) -> str | None:
         """The address to create an experiment with; None where the server decides.
@@ -43,7 +40,7 @@ class ArtifactPlaces:
         if recorded is None or self._beside is None:
             return recorded
         root, *tail = recorded.parts[-4:]
-        ours = len(tail) == 3 and root == FOLDER and tail[1:] == [run.info.run_id, "artifacts"]
+        ours = len(tail) == 3 and root == ARTIFACTS_FOLDER and tail[1:] == [run.info.run_id, "artifacts"]
         inside = ours and why_outside("/".join(tail)) is None
         return self._beside.joinpath(*tail) if inside else recorded
 
@@ -58,8 +55,9 @@ class ArtifactPlaces:
     def whereabouts(self, run: Run) -> str:
         """Where artifacts were looked for, and what to do about missing ones."""
         searched = " and ".join(map(str, self.to_read(run))) or str(run.info.artifact_uri)
-        advice = "" if self._beside is None else f"; copy the {FOLDER} folder of the original store beside this one"
-        return f"looked in {searched}{advice}"
+        if self._beside is None:
+            return f"looked in {searched}"
+        return f"looked in {searched}; copy the {ARTIFACTS_FOLDER} folder of the original store beside this one"
 
 
 def _recorded(run: Run) -> Path | None:

@@ -15,6 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random, wait_random_exponential
 
+from dualpt.core.files.half_written import part_of
 from dualpt.sweeps import records
 from dualpt.sweeps.ledger.mlflow.artifact_places import ArtifactPlaces
 from dualpt.sweeps.ledger.mlflow.database import prepare
@@ -206,7 +207,7 @@ class StoreClient:
 
 def _write_whole(path: Path, content: bytes) -> None:
     """Through a file beside it: a full disk leaves no half of it behind."""
-    part = path.with_name(f".{path.name}.part")
+    part = part_of(path)
     try:
         part.write_bytes(content)
         part.replace(path)

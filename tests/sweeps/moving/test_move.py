@@ -366,6 +366,18 @@ def test_a_copy_takes_its_own_trials_setting_along(sweep: LoadedSweep, tmp_path:
     export_sweep(there, "spelt", tmp_path / "again.zip")
 
 
+def test_what_a_killed_worker_left_half_written_is_not_exported(moved: str, tmp_path: Path) -> None:
+    row = next(row for row in Ledger(moved).read_cells("small") if row.trial == "coop" and row.reused_from is None)
+    file = Ledger(moved).artifact(row.run_id, "setting.json", tmp_path)
+    assert file is not None
+    for name in (".setting.json.part", ".setting.json.another-machine-77.part"):
+        file.with_name(name).write_bytes(b"{")
+    export_sweep(Ledger(moved), "small", tmp_path / "a.zip")
+    names = zipfile.ZipFile(tmp_path / "a.zip").namelist()
+    assert f"artifacts/{row.run_id}/setting.json" in names
+    assert [name for name in names if name.endswith(".part")] == []
+
+
 def test_a_single_missing_file_of_a_cell_is_named(sweep: LoadedSweep, moved: str, tmp_path: Path) -> None:
     row = next(row for row in Ledger(moved).read_cells("small") if row.trial == "coop")
     for store in (tmp_path / "moved store", Path(sweep.file.run.tracking_uri.removeprefix("sqlite:///")).parent):

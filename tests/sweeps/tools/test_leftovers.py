@@ -15,11 +15,13 @@ import pytest
 from filelock import FileLock
 from rich.console import Console
 
+from dualpt.core.files.half_written import part_of
 from dualpt.sweeps.driver_marker import NAME, DriverMarker, mark, read_marker, started_at
 from dualpt.sweeps.tools import leftovers
 from dualpt.sweeps.tools.leftovers import clean, find_leftovers
 
 OLD = 2 * leftovers.DAY
+STORE = "sqlite:///work/mlflow.db"
 GONE = DriverMarker(socket.gethostname(), 2**22 + 1, 5)
 """No process has such an id (the kernel's largest is 2^22)."""
 
@@ -31,6 +33,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / "tmp"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     monkeypatch.setattr(leftovers, "_processes", lambda: iter([]))
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "tmp" / "ray").mkdir(parents=True)
     return tmp_path
 
@@ -59,11 +62,11 @@ def session(machine: Path, name: str, marker: DriverMarker | None = None, age: f
 
 def said(remove: bool = False) -> tuple[int, str]:
     out = io.StringIO()
-    return clean(Console(file=out, width=300), remove=remove), out.getvalue()
+    return clean(Console(file=out, width=300), store=STORE, remove=remove), out.getvalue()
 
 
 def found() -> set[Path]:
-    return {leftover.path for leftover in find_leftovers().leftovers}
+    return {leftover.path for leftover in find_leftovers(STORE).leftovers}
 
 
 @pytest.mark.parametrize(
@@ -75,6 +78,9 @@ def found() -> set[Path]:
         "cache/checkpoints/0123.safetensors",
         "cache/checkpoints/0123.division2",
         "cache/checkpoints/0123.safetensors.77.part",
+        "cache/checkpoints/.0123.safetensors.another-machine-77.part",
+        "work/mlartifacts/small/0123/artifacts/.setting.json.part",
+        "work/mlartifacts/small/0123/artifacts/.setting.json.another-machine-77.part",
         "cache/features/folder/.tmp-00aa",
         "cache/file-hashes/.tmp-00aa",
         "cache/outbox/0123/.lock",
@@ -104,6 +110,7 @@ def test_what_a_killed_process_left_is_listed_and_removed_only_when_asked(machin
         ("tmp/other-ab12_cd3/file", OLD),
         ("cache/features/folder/features.npy", OLD),
         ("cache/outbox/0123/result.json", OLD),
+        ("work/mlartifacts/small/0123/artifacts/book.part", OLD),
     ],
 )
 def test_what_is_young_or_not_ours_stays(machine: Path, place: str, age: float) -> None:
@@ -111,6 +118,28 @@ def test_what_is_young_or_not_ours_stays(machine: Path, place: str, age: float) 
     assert found() == set()
     said(remove=True)
     assert path.exists()
+
+
+@pytest.mark.parametrize(
+    "folder", ["cache/checkpoints", "cache/features/folder", "work/mlartifacts/small/0123/artifacts"]
+)
+def test_a_half_written_file_is_listed_once_its_process_has_ended(machine: Path, folder: str) -> None:
+    target = machine / folder / "setting.json"
+    own, old = put(part_of(target), 0), put(target.with_name(".per_class.json.part"), 60)
+    theirs = put(target.with_name(f".setting.json.another-machine-{GONE.pid}.part"), 60)
+    gone = put(target.with_name(f".setting.json.{socket.gethostname()}-{GONE.pid}.part"), 0)
+    assert found() == {gone}
+    said(remove=True)
+    assert [path.exists() for path in (own, old, theirs, gone)] == [True, True, True, False]
+
+
+def test_half_written_files_of_ended_processes_are_listed_while_others_run(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leftovers, "_processes", lambda: iter([(1, "/venv/bin/dualpt sweep mini-grid")]))
+    gone = put(machine / "cache/checkpoints" / f".a.safetensors.{socket.gethostname()}-{GONE.pid}.part", 0)
+    put(machine / "cache/checkpoints" / ".a.safetensors.another-machine-77.part")
+    assert found() == {gone}
 
 
 def test_results_that_wait_in_an_outbox_keep_its_lock_too(machine: Path) -> None:
@@ -169,7 +198,7 @@ def test_drivers_and_workers_are_known_by_their_command_lines(
     command: str, sweeps: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leftovers, "_processes", lambda: iter([(77, command), (os.getpid(), "dualpt doctor")]))
-    assert find_leftovers().running == ([77] if sweeps else [])
+    assert find_leftovers(STORE).running == ([77] if sweeps else [])
 
 
 def test_sessions_of_drivers_that_live_or_ran_elsewhere_stay(machine: Path) -> None:
@@ -208,7 +237,7 @@ def test_sessions_that_may_be_anothers_are_left_with_the_command_that_removes_th
 def test_a_damaged_marker_makes_a_session_nobodys(machine: Path) -> None:
     folder = session(machine, "a", age=OLD)
     put(folder / NAME, OLD, b'{"host": ')
-    assert find_leftovers().leftovers == []
+    assert find_leftovers(STORE).leftovers == []
 
 
 def test_processes_that_outlived_their_driver_end_with_its_session(

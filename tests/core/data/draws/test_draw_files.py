@@ -68,7 +68,7 @@ def test_dassl_reads_what_is_written(dassl: type[Datum], tmp_path: Path) -> None
             }
             for item in items
         ]
-    assert list(tmp_path.rglob("*.partial")) == []
+    assert list(tmp_path.rglob("*.part")) == []
     pickletools.dis(path.read_bytes(), out=(tmp_path / "listing").open("w"))
 
 
