@@ -191,9 +191,9 @@ def test_the_module_is_the_command(here: Path, words: list[str]) -> None:
     assert result.stdout == answer(tuple(words)).out
 
 
-def test_texts_in_brackets_are_no_markup(tmp_path: Path) -> None:
-    result = dualpt(tmp_path, "settings")
-    assert "[sentence]" in " ".join(result.stdout.replace("│", " ").split())
+def test_texts_in_brackets_are_no_markup(here: Path) -> None:
+    result = answer(("settings",))
+    assert "[sentence]" in " ".join(result.out.replace("│", " ").split())
 
 
 @pytest.mark.parametrize("option", ["--progress", "--no-progress"])
@@ -243,28 +243,28 @@ def test_ablate_plans_a_study(here: Path) -> None:
 
 
 @pytest.mark.slow
-def test_train_prints_json_and_saves_contexts(tmp_path: Path) -> None:
+def test_train_prints_json_and_saves_contexts(here: Path) -> None:
     words = ["train", "--dataset", "mini-tiles", "--shots", "1", "--seeds", "1,2", "--json", "--save", "kept"]
-    result = dualpt(tmp_path, *words, "optim.epochs=2")
-    assert result.returncode == 0, result.stderr
-    rows = json.loads(result.stdout)
+    result = answer((*words, "optim.epochs=2"))
+    assert result.code == 0, result.error
+    rows = json.loads(result.out)
     assert [row["seed"] for row in rows] == [1, 2]
     assert all(0 <= row["test/accuracy"] <= 100 for row in rows)
     from dualpt.core.prompts.contexts_file import load_contexts
 
-    contexts, about = load_contexts(tmp_path / "kept" / "mini-tiles-few-shot-1shot-seed1.safetensors")
+    contexts, about = load_contexts(here / "kept" / "mini-tiles-few-shot-1shot-seed1.safetensors")
     assert contexts.shape == (2, 16, 128)
     assert about["cell_key"] == rows[0]["cell_key"]
 
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("ray")
-def test_sweep_then_compare_then_again(here: Path) -> None:
+def test_sweep_then_compare_then_again(here: Path, running_ray: None) -> None:
     """The main job in small, through real Ray, Optuna and MLflow: train, table, figure; then nothing is left to do."""
     words = ["sweep", "demo", *TINY, "trials=2", "search.shots=[1]", "baselines=[zero-shot, coop]", "--json"]
-    first = dualpt(here, *words)
-    assert first.returncode == 0, first.stderr
-    assert json.loads(first.stdout)["failed"] == 0
+    first = answer(tuple(words))
+    assert first.code == 0, first.error
+    assert json.loads(first.out)["failed"] == 0
     table = answer(("compare", "demo", "--format", "json", "--figure", "curves.png")).out
     (document,) = json.loads(table[: table.rindex("}") + 1])["tables"]
     assert {row["method"] for row in document["rows"]} >= {"zero-shot CLIP", "CoOp", "best of the sweep"}
