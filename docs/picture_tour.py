@@ -24,9 +24,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 PAGE = Path(__file__).with_name("tour.md")
-STEP = re.compile(r"^```\n(.*?)^```\n\n!\[[^]]*\]\(images/tour/(.*?)\)$", re.MULTILINE | re.DOTALL)
+STEP = re.compile(r"^```\n((?:(?!```).*\n)+)```\n\n!\[[^]]*\]\(images/tour/(.*?)\)$", re.MULTILINE)
 COLUMNS, LINES = 100, 400  # as many lines as any command prints: nothing scrolls away
 SHARE = 0.65
 """Of the cells that are finished in the pictures of a running sweep."""
@@ -142,8 +143,14 @@ def wait_for(what: Callable[[], object], seconds: float = 300) -> Any:
 def served(command: str, folder: Path, said: str) -> Iterator[str]:
     """A command that serves until it is ended, and its address: the first one that it prints and `said` matches."""
     terminal = Terminal(command, folder)
+
+    def address() -> re.Match[str] | None:
+        if terminal.process.poll() is not None:
+            raise RuntimeError(f"{command}: serves no longer\n{terminal.text()}")
+        return re.search(said, terminal.text())
+
     try:
-        yield wait_for(lambda: re.search(said, terminal.text())).group(0)
+        yield wait_for(address).group(0)
     finally:
         terminal.process.terminate()
         terminal.process.wait()
@@ -161,14 +168,23 @@ def chromium() -> Iterator[Any]:
 
 
 def photograph(
-    browser: Any, url: str, path: Path, ready: str, width: int = 1400, height: int = 1000, at: str | None = None
+    browser: Any,
+    url: str,
+    path: Path,
+    ready: str,
+    width: int = 1400,
+    height: int = 1000,
+    at: str | None = None,
+    press: str | None = None,
 ) -> None:
-    """The page at `url` when `ready` can be seen, from its top or from where `at` begins."""
+    """The page at `url` when `ready` can be seen and `press` was pressed, from its top or from where `at` begins."""
     from PIL import Image
 
     page = browser.new_page(viewport={"width": width, "height": height})
     wait_for(lambda: answers(page, url))
     page.locator(ready).first.wait_for(timeout=60_000)
+    if press:
+        page.locator(press).click()
     if at:
         page.locator(at).first.evaluate("element => element.scrollIntoView()")
     page.wait_for_timeout(1500)  # charts are drawn after their tables
@@ -200,9 +216,11 @@ def main() -> None:
             terminal.wait()
             terminal.save(out / picture)
         visit_pages(steps, folder, out, browser)
-    for picture in out.iterdir():
-        if picture.stat().st_size > MAX_BYTES:
-            raise RuntimeError(f"{picture.name} has {picture.stat().st_size} bytes, more than {MAX_BYTES}")
+        (address,) = re.findall(r"http://127\S+/#/experiments/\S+", launch.text())
+        visit_mlflow(steps, address, folder, out, browser)
+    for path in out.iterdir():
+        if path.stat().st_size > MAX_BYTES:
+            raise RuntimeError(f"{path.name} has {path.stat().st_size} bytes, more than {MAX_BYTES}")
 
 
 def watch_running(steps: dict[str, str], launch: Terminal, folder: Path, out: Path) -> None:
@@ -234,6 +252,14 @@ def visit_pages(steps: dict[str, str], folder: Path, out: Path, browser: Any) ->
     photograph(browser, report, out / "report-search.png", "table", at="#candidates")
     (inspection,) = folder.glob("outputs/inspect-*/index.html")
     photograph(browser, inspection.as_uri(), out / "inspect.png", "table")
+
+
+def visit_mlflow(steps: dict[str, str], address: str, folder: Path, out: Path, browser: Any) -> None:
+    """MLflow's page of the sweep at the address that its launch printed, without the panel that opens beside it."""
+    port = urlsplit(address).port
+    with served(f"{steps['mlflow.png']} --port {port}", folder, r"http://127\.0\.0\.1:\d+"):
+        press = "[data-component-id='mlflow.assistant.chat_panel.close']"
+        photograph(browser, address, out / "mlflow.png", "text=trial-001", height=700, press=press)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
 n images, W (classes, D), and C the inverse strength of the penalty, which leaves b alone: scikit-learn's
 `LogisticRegression`, minimised the same way: L-BFGS from zero until no entry of the gradient exceeds 1e-4, at most 1000
 iterations. Beyond C = 100 that rule stops well before the minimum, so SciPy's line search ends elsewhere: on real
-features up to 0.6 points apart at one C. Class names are not read.
+features up to 0.6 points apart at one C. With many classes that rule can stop before the first step, at weights of 0;
+there the gradient is brought down to a tenth of its first value instead. Class names are not read.
 
 Its authors choose C on validation images: the best of seven values from 1e6 to 1e-6 (ties go to the largest), then of
 the interval from a tenth to ten times that value, eight times the half in log C whose end does better (ties go left).

@@ -87,6 +87,18 @@ def test_probabilities_are_scikit_learns_at_the_tolerance_of_both(penalty: float
         np.testing.assert_allclose(probabilities[r], theirs, rtol=0, atol=5e-3)
 
 
+def test_many_classes_are_told_apart_though_the_first_gradient_is_small() -> None:
+    """Scikit-learn stops before its first step here, and predicts one class for every image."""
+    generator, classes = torch.Generator().manual_seed(0), 400
+    draws = torch.randn(classes + 1, 256, generator=generator, dtype=torch.float64)
+    features = F.normalize(F.normalize(draws[:1], dim=1) + 0.1 * F.normalize(draws[1:], dim=1), dim=1).repeat(3, 1)
+    labels = torch.arange(classes).repeat(3)
+    theirs = sklearn.linear_model.LogisticRegression(max_iter=1000).fit(features.numpy(), labels.numpy())
+    assert theirs.n_iter_.tolist() == [0]
+    classifier = LogisticRegression(features[None], labels[None], n_classes=classes).fit([1.0])
+    assert (classifier.logits(Images(features))[0].argmax(dim=-1) == labels).all()
+
+
 def test_the_gradient_agrees_with_autograd() -> None:
     support = clip_like_support()
     features, labels = support.images.directions.flatten(1, 2).double(), support.labels.repeat(1, V)
