@@ -198,6 +198,8 @@ class SweepRow:
     """From what to what it is being renamed (JSON: `from`, `to`); empty where that is done."""
     noted: str = ""
     """What users have noted of it (`dualpt.sweeps.ledger.contents.noted_in`), as of trials and cells."""
+    queued: int = 0
+    """Candidates that users have cloned and no launch has taken yet."""
 
     @property
     def best_accuracy(self) -> float | None:
@@ -206,9 +208,6 @@ class SweepRow:
             return None if self.best_value is None else float(self.best_value)
         except ValueError:  # a tag that was edited by hand
             return None
-
-    queued: int = 0
-    """Candidates that users have cloned and no launch has taken yet."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Rich's own table makes columns narrower than their longest word, and breaks or c
 `Caltech1` above `01`, and `0.00` above `3`.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -121,10 +122,10 @@ class WordTable:
         lines = self._lines(console, options.markup)
         if self._title:
             title = console.render_str(self._title, style="table.title", markup=options.markup, highlight=False)
-            yield from _wrapped(title, options.max_width, console)
+            yield from _wrapped(title, options.max_width)
         widths = _narrowed(self._widths(lines), options.max_width - self._frame)
         if widths is None:
-            yield from self._with_lines_below(lines, console, options.max_width)
+            yield from self._with_lines_below(lines, options.max_width)
         else:
             table = self._drawn(lines, widths)
             yield from console.render(table, options.update(max_width=sum(widths) + self._frame))
@@ -175,7 +176,7 @@ class WordTable:
             table.add_row(*row)
         return table
 
-    def _with_lines_below(self, lines: Sequence[Line], console: Console, room: int) -> Iterator[Text]:
+    def _with_lines_below(self, lines: Sequence[Line], room: int) -> Iterator[Text]:
         """As many columns as fit, and the others' entries below each row."""
         heads, *rows = [tuple(map(_on_one_line, line)) for line in lines]
         widths = [width.natural for width in self._widths([heads, *rows])]
@@ -183,15 +184,15 @@ class WordTable:
         stay = self._columns[:kept], [min(width, room) for width in widths[:kept]]
         names = heads if self._headed and len(heads) > kept + 1 else (Text(),) * len(heads)
         if self._headed and any(heads):
-            yield from _wrapped(_side_by_side(heads, *stay, style="bold"), room, console)
+            yield from _wrapped(_side_by_side(heads, *stay, style="bold"), room)
             if not any(names):
-                yield from _wrapped(Text.assemble(*heads[kept:], style="bold"), room, console, indent=INDENT)
+                yield from _wrapped(Text.assemble(*heads[kept:], style="bold"), room, indent=INDENT)
             yield Text("─" * min(room, sum(widths[:kept]) + GAP * (kept - 1)))
         for number, row in enumerate(rows):
             if number in self._section_ends:
                 yield Text()
-            yield from _wrapped(_side_by_side(row, *stay), room, console)
-            yield from _below(names[kept:], row[kept:], widths[kept:], room, console)
+            yield from _wrapped(_side_by_side(row, *stay), room)
+            yield from _below(names[kept:], row[kept:], widths[kept:], room)
 
 
 class WordText:
@@ -207,7 +208,7 @@ class WordText:
         self._indent = indent
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        return _wrapped(self._text, options.max_width, console, indent=self._indent)
+        return _wrapped(self._text, options.max_width, indent=self._indent)
 
 
 _ANY = 100_000
@@ -248,28 +249,40 @@ def _side_by_side(line: Line, columns: Sequence[_Column], widths: Sequence[int],
     return shown
 
 
-def _below(heads: Line, entries: Line, widths: Sequence[int], room: int, console: Console) -> Iterator[Text]:
+def _below(heads: Line, entries: Line, widths: Sequence[int], room: int) -> Iterator[Text]:
     """Lines of `head: entry`, each at the same place below every row; without those that are blank."""
     line, used = Text(), 0
     for head, entry, width in zip(heads, entries, widths, strict=True):
         name = Text.assemble(head, ": ") if head else head
         slot = _length(name) + width
         if used and used + ITEM_GAP + slot > room - INDENT:
-            yield from _wrapped(line, room, console, indent=INDENT)
+            yield from _wrapped(line, room, indent=INDENT)
             line, used = Text(), 0
         line.append(" " * (used + ITEM_GAP - cell_len(line.plain)) if used else "")
         used += slot + (ITEM_GAP if used else 0)
         if entry:
             line.append_text(Text.assemble(name, entry))
-    yield from _wrapped(line, room, console, indent=INDENT)
+    yield from _wrapped(line, room, indent=INDENT)
 
 
-def _wrapped(text: Text, room: int, console: Console, *, indent: int = 0) -> Iterator[Text]:
-    """Its lines, broken at spaces alone; none where it is blank."""
+def _wrapped(text: Text, room: int, *, indent: int = 0) -> Iterator[Text]:
+    """Its lines, broken at spaces alone; none where it is blank. Only a word that is longer than a line sticks out."""
     text.rstrip()
-    if text:
-        for line in text.wrap(console, max(room - indent, _longest_word(text))):
+    for whole in text.split(allow_blank=True) if text else ():
+        whole.expand_tabs()
+        for line in whole.divide(_line_starts(whole.plain, room - indent)):
             line.rstrip()
             line.pad_left(indent)
             line.no_wrap, line.overflow = True, "ignore"
             yield line
+
+
+def _line_starts(text: str, room: int) -> list[int]:
+    """Where lines begin that a text is broken into, the first left out."""
+    starts, used = [], 0
+    for word in re.finditer(r"\s*\S+\s*", text):
+        if used and used + cell_len(word[0].rstrip()) > room:
+            starts.append(word.start())
+            used = 0
+        used += cell_len(word[0])
+    return starts

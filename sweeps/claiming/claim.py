@@ -140,7 +140,7 @@ def make_claim(
     texts = [to_markdown(page), page.document()]
     for file, text in zip(files, texts, strict=False):
         write_document(text, file, "--output")
-        console.print(f"  claim: {file}", highlight=False, markup=False)
+        console.print(f"  claim: {file}", highlight=False, markup=False, soft_wrap=True)
     if printed:
         print(texts[as_json])
 

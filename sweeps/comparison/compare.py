@@ -97,7 +97,7 @@ def compare_sweeps(
         save(drawn, figure, "--figure")
     show_tables(console, tables, form=form, output=output)
     if figure is not None:
-        console.print(f"  figure: {figure}", highlight=False, markup=False)
+        console.print(f"  figure: {figure}", highlight=False, markup=False, soft_wrap=True)
 
 
 def show_candidates(console: Console, names: Sequence[str], *, form: str, output: Path | None, store: str) -> None:

@@ -151,7 +151,9 @@ def _telling_what_is_kept(console: Console, file: AnswerFile, path: Path) -> Ite
     try:
         yield
     except KeyboardInterrupt:
-        console.print(f"{len(file.answers)} answers kept in {path}; run again to continue", markup=False)
+        console.print(
+            f"{len(file.answers)} answers kept in {path}; run again to continue", markup=False, soft_wrap=True
+        )
         raise
 
 

@@ -69,11 +69,13 @@ def inspect_cell(
     if as_json:
         print(_document(row.run_id, row.key, tables, [folder / picture.file for picture in pictures]))
         return
-    console.print(f"[bold]{escape(place)}[/]  run {escape(row.run_id)}", highlight=False)
+    console.print(f"[bold]{escape(place)}[/]  run {escape(row.run_id)}", highlight=False, soft_wrap=True)
     print_tables(tables, console)
     if measured.no_descriptions:
-        console.print(f"  no descriptions: {measured.no_descriptions}", style="dim", highlight=False, markup=False)
-    console.print(f"  pictures and page: {folder / PAGE}", highlight=False, markup=False)
+        console.print(
+            f"  no descriptions: {measured.no_descriptions}", style="dim", highlight=False, markup=False, soft_wrap=True
+        )
+    console.print(f"  pictures and page: {folder / PAGE}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _draw(measured: Any, setting: Setting, folder: Path) -> list[Picture]:

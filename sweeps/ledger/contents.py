@@ -24,6 +24,8 @@ CURVE_POINTS = 100
 """Most points of a recorded loss curve; longer ones are thinned evenly."""
 LONGEST_TAG = 5000
 """Characters of a tag that every tracking store keeps whole."""
+LONGEST_PARAM = 6000
+"""Characters of a parameter that MLflow keeps: it cuts off the rest."""
 LOSS = "train/loss"
 CONTEXTS_FILE, CLASSIFIER_FILE = "contexts.safetensors", "classifier.safetensors"
 SETTING_FILE, CLASSES_FILE = "setting.json", "per_class.json"
@@ -149,7 +151,7 @@ def difference(values: Mapping[str, Any], params: Mapping[str, str]) -> str | No
             continue
         if key not in values:
             return f"it lacks {key}"
-        if str(values[key]) != params[key]:
+        if str(values[key])[:LONGEST_PARAM] != params[key]:
             return f"{key} is {values[key]!s:.40} in it and {params[key]:.40} on record"
     return None
 

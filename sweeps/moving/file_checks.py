@@ -37,9 +37,7 @@ def fault_of_file(run: ArchivedRun, place: str, path: Path) -> str | None:
         return f"has a damaged file {place} (not JSON: {error!s:.80})"
     if not (_is_setting if place == SETTING_FILE else _is_per_class)(content):
         return f"has a damaged file {place} (it holds something else)"
-    copied = (
-        records.REUSED_TAG in run.tags
-    )  # before 0.2 such a cell took along the file of the run that it is a copy of
+    copied = records.REUSED_TAG in run.tags  # before 0.2 it took along the file of the run that it is a copy of
     if place == SETTING_FILE and not copied and (said := difference(content, run.params)) is not None:
         return f"has the file {place} of another run ({said})"
     return None

@@ -154,6 +154,7 @@ class _Import:
         self._ledger, self._archive = ledger, archive
         self._name = archive.manifest.sweep
         self._experiment = ledger.experiment(self._name, archive.manifest.description)
+        self._archived_trials = {run.id: run for run in archive.runs if run.tags[records.LEVEL_TAG] == "trial"}
         self._here: dict[str, str] = {}
         """Archived run id -> run id in this store."""
         self._copied: dict[str, str] = {}
@@ -244,8 +245,19 @@ class _Import:
 
     def _write(self, run: ArchivedRun, tags: Mapping[str, str]) -> str:
         with self._ledger.calls() as client:
-            run_id = create(client, self._ledger.places, self._experiment, run, tags, self._archive.unpack)
+            run_id = create(client, self._ledger.places, self._experiment, run, tags, self._unpack)
             # A run that was RUNNING when it was exported is not running here.
             client.set_terminated(run_id, "KILLED" if run.status == "RUNNING" else run.status, run.end_ms)
             client.set_tag(run_id, IMPORTED_TAG, run.id)
         return run_id
+
+    def _unpack(self, run: ArchivedRun, folder: Path) -> None:
+        """Write a run's files; a copy gets its own trial's setting: before 0.2 it took along that of its original."""
+        self._archive.unpack(run, folder)
+        trial = self._archived_trials.get(run.tags.get(records.PARENT_TAG, ""))
+        if (
+            records.REUSED_TAG in run.tags
+            and trial is not None
+            and SETTING_FILE in {*run.artifacts} & {*trial.artifacts}
+        ):
+            self._archive.unpack_one(trial, SETTING_FILE, folder / SETTING_FILE)

@@ -90,11 +90,10 @@ def report_sweep(
         if log:
             open_ledger(store).attach(sweep.run_id, folder, ARTIFACT_FOLDER)
     size = f"{path.stat().st_size / 2**20:.1f} MiB, {len(rows)} cells"
-    console.print(f"  report: {path} ({size})", highlight=False, markup=False)
+    console.print(f"  report: {path} ({size})", highlight=False, markup=False, soft_wrap=True)
     if log:
-        console.print(
-            f"  logged with its tables and figures to the sweep's run {sweep.run_id}", highlight=False, markup=False
-        )
+        logged = f"logged with its tables and figures to the sweep's run {sweep.run_id}"
+        console.print(f"  {logged}", highlight=False, markup=False, soft_wrap=True)
     return path
 
 

@@ -227,7 +227,7 @@ def show_dataset(
     table.add_row("", f"{len(rows)} classes", *(str(count.total()) for count in counts))
     table.show(console)
     part = "" if len(shown) == len(rows) else f" of the first {len(shown)} classes (--classes)"
-    console.print(f"  contact sheet{part}: {path}", highlight=False, markup=False)
+    console.print(f"  contact sheet{part}: {path}", highlight=False, markup=False, soft_wrap=True)
     for line in faults:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 

@@ -89,7 +89,8 @@ def predict(
     _show(predictions, form, output, console)
     if form == "table" or output is not None:
         for prediction in faults:
-            console.print(f"  left out: {prediction.fault}", style="yellow", highlight=False, markup=False)
+            said = f"  left out: {prediction.fault}"
+            console.print(said, style="yellow", highlight=False, markup=False, soft_wrap=True)
         if others:
             console.print(
                 f"  {others} other files in the folders are not images by their names", style="dim", markup=False
@@ -185,7 +186,7 @@ def _show(predictions: Sequence[Prediction], form: str, output: Path | None, con
         return
     text = _json(predictions) if form == "json" else _csv(predictions)
     if write_document(text, output or STDOUT, "--output"):
-        console.print(f"  {len(predictions)} images: {output}", highlight=False, markup=False)
+        console.print(f"  {len(predictions)} images: {output}", highlight=False, markup=False, soft_wrap=True)
 
 
 def print_predictions(predictions: Sequence[Prediction], console: Console) -> None:

@@ -248,7 +248,7 @@ def _print(console: Console, results: "Sequence[CellResult]", save: Path | None)
             line = f"  {name}: weakest classes (seed {results[0].cell.seed}): {weakest}"
             console.print(line, highlight=False, markup=False)
     if save is not None:
-        console.print(f"  what was learned, and metrics, in {save}/", highlight=False, markup=False)
+        console.print(f"  what was learned, and metrics, in {save}/", highlight=False, markup=False, soft_wrap=True)
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -7,8 +7,9 @@ import pytest
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.table import Table  # noqa: TID251 (what Rich does is the reason for ours)
+from rich.text import Text
 
-from dualpt.sweeps.word_table import MOST_LINES, WordTable
+from dualpt.sweeps.word_table import MOST_LINES, WordTable, WordText
 
 WIDTHS = [60, 80, 100, 160]
 RULES = str.maketrans(dict.fromkeys("│┃┏┳┓┡╇┩└┴┘━─├┼┤", " "))
@@ -81,6 +82,19 @@ def test_a_word_longer_than_a_line_stays_whole() -> None:
     table.add_row(path, "a [dim]97.1%[/]")
     for line in (path, "    a 97.1%"):
         assert line in printed(table, 60).splitlines()
+
+
+def test_beside_a_word_longer_than_a_line_the_others_keep_within_it() -> None:
+    """The terminal would break them in two where they stick out."""
+    path, words = "/data/" + 12 * "of-a-laboratory/", " ".join(["word"] * 30)
+    table = WordTable("level", "what", title=f"{words} {path}")
+    table.add_row("fault", f"{words} {path} {words}")
+    text, out = WordText(Text(f"{words} {path} {words}"), indent=2), io.StringIO()
+    Console(file=out, width=60).print(text, crop=False)
+    for shown, indent in ((printed(table, 60), 4), (out.getvalue(), 2)):
+        assert " " * indent + path in shown.splitlines()
+        assert max(len(line) for line in shown.splitlines() if path not in line) <= 60
+        assert shown.split().count("word") >= 60
 
 
 def test_sections_numbers_and_blanks_in_each_layout() -> None:

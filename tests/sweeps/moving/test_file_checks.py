@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
 
 from dualpt.core.cell import Cell
 from dualpt.core.files.tensor_file import tensors_as_bytes
@@ -99,7 +100,10 @@ def test_a_damaged_file_is_said_in_one_line(place: str, content: bytes, said: st
     assert str(tmp_path) not in found
 
 
-SETTING = b'{"method": "prompt", "optim.epochs": 3, "optim.momentum": 0.9, "data.root": "/there"}'
+WORDS = "a photo of a " * 1000
+SETTING = json.dumps(
+    {"method": "prompt", "optim.epochs": 3, "optim.momentum": 0.9, "data.root": "/there", "prompt.init": WORDS}
+).encode()
 
 
 @pytest.mark.parametrize(
@@ -107,13 +111,14 @@ SETTING = b'{"method": "prompt", "optim.epochs": 3, "optim.momentum": 0.9, "data
     [
         ({"method": "prompt", "optim.epochs": "3", "optim.momentum": "0.9", "data.dataset": "mini-pets"}, None),
         ({"method": "prompt", "data.root": "/here", "chosen.alpha": "3.0"}, None),
+        ({"method": "prompt", "prompt.init": WORDS[:MAX_PARAM_VAL_LENGTH]}, None),  # as MLflow cuts it off
         ({"method": "prompt", "optim.epochs": "30"}, "optim.epochs is 3 in it and 30 on record"),
         ({"method": "gda"}, "method is prompt in it and gda on record"),
         ({"method": "own", "method.source": "f" * 64}, None),
         ({"method": "prompt", "prompt.n_prompts": "2"}, "it lacks prompt.n_prompts"),
         ({"method": "rla", "method.source": "f" * 64, "rla.steps": "2"}, "it lacks rla.steps"),
     ],
-    ids=range(7),
+    ids=range(8),
 )
 def test_a_setting_that_is_not_its_runs_is_said(params: dict[str, str], said: str | None, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(SETTING)

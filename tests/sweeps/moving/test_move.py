@@ -347,23 +347,28 @@ def test_an_archive_with_another_runs_setting_is_refused(archive: Path, tmp_path
     assert not (tmp_path / "never").exists()
 
 
-def test_a_copy_takes_its_own_trials_setting_along(sweep: LoadedSweep, tmp_path: Path, elsewhere: str) -> None:
+@pytest.mark.parametrize("by", ["this version", "one before 0.2"])
+def test_a_copy_takes_its_own_trials_setting_along(sweep: LoadedSweep, tmp_path: Path, elsewhere: str, by: str) -> None:
     """The same numbers under another spelling: epochs as the recipe has them, and as they were written out."""
     ledger = Ledger(sweep.file.run.tracking_uri)
     row = next(row for row in ledger.read_cells("small") if row.trial == "coop" and row.reused_from is None)
     known = cell_of(ledger, row, {})
     cell = replace(known, setting=known.setting.with_values({"optim.momentum": 0.123}))
-    experiment = ledger.experiment("spelt")
-    sweep_run = ledger.open_sweep(experiment, "spelt")
-    trial = ledger.open_trial(experiment, sweep_run, "spelt", "coop", "baseline", cell.setting)
+    experiment = ledger.experiment(name := f"spelt-{by.split()[0]}")
+    sweep_run = ledger.open_sweep(experiment, name)
+    trial = ledger.open_trial(experiment, sweep_run, name, "coop", "baseline", cell.setting)
     ledger.reuse(row.run_id, trial, KeyedCell(cell, row.key))
-    (copy,) = ledger.read_cells("spelt")
+    (copy,) = ledger.read_cells(name)
     assert cell_of(ledger, copy, {}).setting == known.setting  # of the run that learned it, whose record agrees
-    export_sweep(ledger, "spelt", tmp_path / "spelt.zip")
-    import_archive(tmp_path / "spelt.zip", elsewhere)
+    export_sweep(ledger, name, archive := tmp_path / "spelt.zip")
+    if by != "this version":  # the file of the run that it is a copy of travelled
+        theirs = ledger.artifact(row.run_id, "setting.json", tmp_path)
+        assert theirs is not None
+        archive = rewritten(archive, tmp_path, {f"artifacts/{copy.run_id}/setting.json": theirs.read_bytes()})
+    import_archive(archive, elsewhere)
     there = Ledger(elsewhere)
-    assert cell_of(there, find_cell(there, "spelt/coop"), {}).setting == cell.setting
-    export_sweep(there, "spelt", tmp_path / "again.zip")
+    assert cell_of(there, find_cell(there, f"{name}/coop"), {}).setting == cell.setting
+    export_sweep(there, name, tmp_path / "again.zip")
 
 
 def test_what_a_killed_worker_left_half_written_is_not_exported(moved: str, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The report: what is aggregated is right, and the page works in a real browser, whatever is recorded."""
 
+import io
 import json
 import re
 import shutil
@@ -161,9 +162,13 @@ def test_a_trained_sweep_is_reported_and_logged(declare: Declare, log: Path, tmp
     sweep = declare(**{"grid.datasets": ["mini-pets", "mini-cars"], "search.trials": 2})
     train_here(sweep, log)
     store, study = sweep.file.run.tracking_uri, sweep.file.run.study_storage
-    path = report_sweep(Console(quiet=True), "small", store=store, study=study, out=tmp_path / "r.html", log=True)
+    said = io.StringIO()
+    narrow = Console(file=said, width=30)
+    path = report_sweep(narrow, "small", store=store, study=study, out=tmp_path / "r.html", log=True)
     ledger = Ledger(store)
     run_id = ledger.read_sweep("small").run_id
+    assert {str(path), run_id} <= set(said.getvalue().split()), "both whole, in one line each"
+    assert len(said.getvalue().splitlines()) == 2
     with ledger.calls() as client:
         files = {file.path.removeprefix("report/") for file in client.list_artifacts(run_id, "report")}
     assert {

@@ -1,6 +1,7 @@
 """From a recorded cell to its use: found by name, looked into, put to work on images. Tiny cells, truly trained."""
 
 import csv
+import io
 import json
 import shutil
 from dataclasses import replace
@@ -146,15 +147,17 @@ def test_inspect_draws_and_tells(store: str, tmp_path: Path, capsys: pytest.Capt
     assert all(Path(name).name in page for name in told["pictures"])
 
 
-def ask(store: str, images: list[Path], **more: Any) -> int:
+def ask(store: str, images: list[Path], console: Console = QUIET, **more: Any) -> int:
     words: dict[str, Any] = {"cell": None, "contexts": None, "overrides": {}, "classes": None, "top": 2}
     words |= {"form": "csv", "output": None, "store": store}
-    return predict(QUIET, images, **{**words, **more})
+    return predict(console, images, **{**words, **more})
 
 
 def test_predict_lists_unreadable_images_and_exits_3(store: str, images: Path, tmp_path: Path) -> None:
-    output = tmp_path / "predictions.csv"
-    assert ask(store, [images], contexts=contexts_file(store), output=output) == 3
+    output, said = tmp_path / "predictions.csv", io.StringIO()
+    narrow = Console(file=said, width=30)
+    assert ask(store, [images], narrow, contexts=contexts_file(store), output=output) == 3
+    assert {str(output), f"{images / 'broken.jpg'}:"} <= set(said.getvalue().split()), "whole, to be copied"
     rows = list(csv.DictReader(output.open()))
     assert [Path(row["image"]).name for row in rows] == ["a.png", "broken.jpg", "b.png"]
     assert "not a readable image" in rows[1]["error"]
