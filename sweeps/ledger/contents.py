@@ -143,9 +143,11 @@ def read_setting(path: Path, params: Mapping[str, str]) -> Mapping[str, Any]:
 def difference(values: Mapping[str, Any], params: Mapping[str, str]) -> str | None:
     """The first key that a setting's file and the parameters of its run disagree about; None where they agree.
 
-    Places are no matter; nor is where a user's own method lay, of which the runs of cells have the name.
+    Places are no matter; nor is where a user's own method lay, of which the runs of cells have the name. A key that was
+    added since the file was written has its default, as it has where the file is read.
     """
     passed_over = {*LOCATIONS, *(["method"] if METHOD_SOURCE in params else [])}
+    values = {**Setting().flat(), **values}
     for key in records.recorded_keys([params]):
         if key in passed_over or key not in params:
             continue

@@ -73,8 +73,7 @@ class TrialRunLedger(NamesakeLedger, CellLedger):
         params = {key: str(value) for key, value in setting.flat().items()}
         if same:
             self._reopen(same[0], tags)
-            if len(same[0].data.params) < len(params) or records.ARTIFACTS_TAG in same[0].data.tags:  # incomplete
-                self._describe_trial(same[0], params, setting)
+            self._complete(same[0], params, setting)
             return read_trial(same[0]).ref
         own = {records.LEVEL_TAG: "trial", **tags}
         run = self._client.create_run(trial.experiment_id, tags={**trial_tags(trial), **own}, run_name=trial.name)
@@ -91,6 +90,19 @@ class TrialRunLedger(NamesakeLedger, CellLedger):
             if run.data.tags.get(tag) != value:
                 self._client.set_tag(run.info.run_id, tag, value)
 
+    def _complete(self, run: Run, params: Mapping[str, str], setting: Setting) -> None:
+        """Write what is missing of a reopened trial.
+
+        Parameters on record stay, as MLflow wants: they may differ from today's in what does not matter, a data root.
+        A trial of an earlier version lacks those that were added since.
+        """
+        recorded = run.data.params
+        missing = {key: value for key, value in params.items() if key not in recorded}
+        if not recorded or records.ARTIFACTS_TAG in run.data.tags:
+            self._describe_trial(run, missing, setting)
+        elif missing:
+            self._log_params(run, missing)
+
     def _describe_trial(self, run: Run, params: Mapping[str, str], setting: Setting) -> None:
         """Write what a trial's run holds, its parameters last: a trial that has them all is complete.
 
@@ -103,6 +115,9 @@ class TrialRunLedger(NamesakeLedger, CellLedger):
         else:
             if records.ARTIFACTS_TAG in run.data.tags:
                 self._client.delete_tag(run.info.run_id, records.ARTIFACTS_TAG)
+        self._log_params(run, params)
+
+    def _log_params(self, run: Run, params: Mapping[str, str]) -> None:
         self._client.log_batch(run.info.run_id, params=[Param(key, value) for key, value in params.items()])
 
     @patient

@@ -153,7 +153,7 @@ def test_status_shows_what_workers_report_accuracies_and_the_best_so_far(declare
     dispatcher, ledger = open_dispatcher(sweep), Ledger(sweep.file.run.tracking_uri)
     finish(dispatcher, sweep, log, stop_after=8)
     gpu = GpuState("H100", 3.1, 79.6, 12.4, 87)
-    reports = [WorkerReport(1, "here", "trial-001", "mini-cars", 2, 12, 50, 1.2344, gpu)]
+    reports = [WorkerReport(1, "here", "trial-001", "mini-cars", 2, 12, 50, 1.234, gpu)]
     reports.append(WorkerReport(2, "here", "coop", "mini-pets", 2))
     state = {**STATE, "best": ("trial-001", 71.26), "workers": kept(reports)}
     claim(ledger, dispatcher.experiment, replace(elsewhere(age=0), state=state))

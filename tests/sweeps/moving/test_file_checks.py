@@ -115,10 +115,11 @@ SETTING = json.dumps(
         ({"method": "prompt", "optim.epochs": "30"}, "optim.epochs is 3 in it and 30 on record"),
         ({"method": "gda"}, "method is prompt in it and gda on record"),
         ({"method": "own", "method.source": "f" * 64}, None),
-        ({"method": "prompt", "prompt.n_prompts": "2"}, "it lacks prompt.n_prompts"),
+        ({"method": "prompt", "optim.weight_decay": "0.0005"}, None),  # a default that is not in the file
+        ({"method": "prompt", "optim.weight_decay": "0.1"}, "optim.weight_decay is 0.0005 in it and 0.1 on record"),
         ({"method": "rla", "method.source": "f" * 64, "rla.steps": "2"}, "it lacks rla.steps"),
     ],
-    ids=range(8),
+    ids=range(9),
 )
 def test_a_setting_that_is_not_its_runs_is_said(params: dict[str, str], said: str | None, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(SETTING)

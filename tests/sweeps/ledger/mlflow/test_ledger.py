@@ -1,8 +1,10 @@
 """The ledger on a real SQLite store: what is written, nested, reused, closed, and refused."""
 
+import contextlib
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -168,6 +170,19 @@ def test_trials_and_sweeps_are_reopened_and_not_doubled(ledger: Ledger, client: 
     assert open_trial(ledger, trial.sweep) == trial
     assert client.get_run(trial.run_id).info.status == "RUNNING"
     assert len(client.search_runs([trial.experiment_id])) == 2
+
+
+def test_a_trial_of_an_earlier_version_gets_the_parameters_it_lacks(
+    ledger: Ledger, client: MlflowClient, trial: TrialRef, uri: str
+) -> None:
+    """Those it has stay, since MLflow changes none; a data root that has moved is no other setting."""
+    before = client.get_run(trial.run_id).data.params
+    with contextlib.closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as store, store:
+        deleted = store.execute("DELETE FROM params WHERE run_uuid = ? AND key = 'optim.momentum'", (trial.run_id,))
+        assert deleted.rowcount == 1
+    assert open_trial(ledger, trial.sweep, setting=SETTING.with_values({"data.root": "elsewhere"})) == trial
+    assert client.get_run(trial.run_id).data.params == before
+    assert ledger.trial_settings(trial.sweep + "/dualpt")["dualpt"]["alignment.llm_weight"] == 1.0
 
 
 def test_another_setting_under_the_same_name_supersedes(ledger: Ledger, trial: TrialRef) -> None:
