@@ -184,7 +184,7 @@ def test_a_fault_ends_the_process_with_one_line(tmp_path: Path) -> None:
     assert said in result.stderr
 
 
-@pytest.mark.parametrize("words", [["--version"], ["spaces"]], ids=" ".join)
+@pytest.mark.parametrize("words", [["--version"], ["spaces", "--json"]], ids=" ".join)
 def test_the_module_is_the_command(here: Path, words: list[str]) -> None:
     result = dualpt(here, *words)
     assert (result.returncode, result.stderr) == (0, "")
