@@ -27,7 +27,11 @@ def training(declare: Declare, log: Path, tmp_path: Path) -> Callable[[], subpro
     declare()
 
     def start() -> subprocess.Popen[str]:
-        process = started(command_of(tmp_path, 60), without("RAY_ADDRESS"))
+        before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, in what it starts as well
+        try:
+            process = started(command_of(tmp_path, 60), without("RAY_ADDRESS"))
+        finally:
+            signal.signal(signal.SIGHUP, before)
         deadline = time.monotonic() + 200
         while not log.exists() or not trained(log):
             assert process.poll() is None, process.communicate()[0]
