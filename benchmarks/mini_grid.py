@@ -2,8 +2,8 @@
 
     python -m benchmarks.mini_grid                 half an hour to an hour on two cores; continues where it stopped
 
-Runs every baseline over all shots and seeds (few-shot), base-to-new at 16 shots, and a control, through the ordinary
-sweep machinery; then a linear probe on all training images as the ceiling; then the tables.
+Runs every baseline over all shots and seeds (few-shot), base-to-new at 16 shots, and controls of both, through the
+ordinary sweep machinery; then a linear probe on all training images as the ceiling; then the tables.
 """
 
 import platform

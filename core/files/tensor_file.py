@@ -16,7 +16,7 @@ from safetensors.torch import save, save_file
 from torch import Tensor
 
 from dualpt.core.errors import UserError
-from dualpt.core.files.half_written import part_of
+from dualpt.core.files.half_written import written_whole
 from dualpt.core.files.regular import check_regular
 
 CHECKSUM = "content_sha256"
@@ -31,14 +31,9 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         SafetensorError: the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = part_of(path)
     stored, checked = _with_checksum(tensors, metadata)
-    try:
+    with written_whole(path) as part:
         save_file(stored, part, checked)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def tensors_as_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:

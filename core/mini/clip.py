@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from dualpt.core.errors import UserError
+from dualpt.core.files.half_written import written_whole
 from dualpt.core.files.regular import check_regular
 from dualpt.core.files.tensor_values import check_values
 
@@ -95,9 +96,8 @@ def save_mini_clip(model: CLIP, token_rows: Tensor, path: Path, provenance: dict
     }
     state[TOKEN_ROWS] = token_rows.to(torch.int32)
     state[TOKEN_VALUES] = model.token_embedding.weight.detach()[token_rows].to(torch.float16).contiguous()
-    partial = path.with_name(f".{path.name}.partial")
-    save_file(state, partial, metadata=provenance)
-    partial.replace(path)
+    with written_whole(path) as part:
+        save_file(state, part, metadata=provenance)
 
 
 def _read_state(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -183,7 +183,7 @@ def _headed(table: AnyTable, selection: Selection) -> AnyTable:
 
 
 def _statistics(selection: Selection, baseline: str, shots: Sequence[int], metric: str) -> list[PlainTable]:
-    from dualpt.sweeps.comparison.claims import claims_at  # SciPy and statsmodels, which take a second
+    from dualpt.sweeps.comparison.claims import claims_at  # SciPy, which takes a second
 
     found = claims_at(
         selection.cells, selection.grid, baseline, shots=shots, metric=metric, searches=selection.searches

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import TypeAdapter, ValidationError
 
 from dualpt.core.errors import UserError
+from dualpt.core.files.half_written import is_running
 from dualpt.sweeps.ledger.launch_requests import Request
 from dualpt.sweeps.stores import StoreUnavailable
 
@@ -55,7 +56,7 @@ class Launch:
     @property
     def alive(self) -> bool:
         """Whether it may still be running; a process of this machine is looked for."""
-        if self.host == socket.gethostname() and not _exists(self.process):
+        if self.host == socket.gethostname() and not is_running(self.process):
             return False
         return self.age < STALE_SECONDS
 
@@ -169,13 +170,3 @@ class Heartbeat:
     def _beat(self, *, over: bool = False) -> None:
         launch = replace(self._launch, beat=time.time(), state=self._state(), over=over)
         self._ledger.mark_launch(self._run, launch.text())
-
-
-def _exists(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -7,7 +7,6 @@
 Knows no MLflow, and never runs anything that it reads.
 """
 
-import contextlib
 import json
 import shutil
 import zipfile
@@ -22,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from dualpt.core.config.faults import one_line
 from dualpt.core.errors import UserError
-from dualpt.core.files.half_written import is_half_written, part_of
+from dualpt.core.files.half_written import is_half_written, written_whole
 from dualpt.core.files.inside import why_outside
 
 FORMAT, SCHEMA = "dualpt sweep", 1
@@ -75,11 +74,10 @@ def write_archive(
     Raises:
         UserError: it cannot be written.
     """
-    part = part_of(path)
     n_runs = n_artifacts = 0
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
+        with written_whole(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
             lines = []
             for run, files in runs:
                 for place, file in files.items():
@@ -89,12 +87,8 @@ def write_archive(
             archive.writestr(RUNS, "\n".join(lines))
             manifest = Manifest(sweep, description, n_runs, n_artifacts, version("dualpt"))
             archive.writestr(MANIFEST, json.dumps(asdict(manifest), indent=1))
-        part.replace(path)
     except OSError as error:
         raise UserError(f"--out: {path} cannot be written ({error.strerror or error})") from None
-    finally:
-        with contextlib.suppress(OSError):  # such as a file where a folder was named
-            part.unlink(missing_ok=True)
     return manifest
 
 

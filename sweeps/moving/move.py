@@ -254,10 +254,8 @@ class _Import:
     def _unpack(self, run: ArchivedRun, folder: Path) -> None:
         """Write a run's files; a copy gets its own trial's setting: before 0.2 it took along that of its original."""
         self._archive.unpack(run, folder)
+        if records.REUSED_TAG not in run.tags or SETTING_FILE not in run.artifacts:
+            return
         trial = self._archived_trials.get(run.tags.get(records.PARENT_TAG, ""))
-        if (
-            records.REUSED_TAG in run.tags
-            and trial is not None
-            and SETTING_FILE in {*run.artifacts} & {*trial.artifacts}
-        ):
+        if trial is not None and SETTING_FILE in trial.artifacts:
             self._archive.unpack_one(trial, SETTING_FILE, folder / SETTING_FILE)

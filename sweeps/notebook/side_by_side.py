@@ -115,7 +115,7 @@ class Comparison:
         Raises:
             UserError: no such method, fewer than two datasets, or a baseline that lacks a cell.
         """
-        from dualpt.sweeps.comparison.claims import claims_of  # SciPy and statsmodels, which take a second
+        from dualpt.sweeps.comparison.claims import claims_of  # SciPy, which takes a second
         from dualpt.sweeps.comparison.statistics import claim
 
         cells = self.selection.cells

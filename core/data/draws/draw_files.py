@@ -19,7 +19,7 @@ from typing import Any
 from dualpt.core.data.split_file import relative_path
 from dualpt.core.data.splits import Item
 from dualpt.core.errors import UserError
-from dualpt.core.files.half_written import part_of
+from dualpt.core.files.half_written import written_whole
 from dualpt.core.files.regular import check_fetched, check_regular
 
 FOLDER = "split_fewshot"
@@ -53,12 +53,8 @@ def write_draw(path: Path, draw: Draw, image_root: Path) -> None:
         OSError: the file cannot be written; nothing half-written is left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = part_of(path)
-    try:
+    with written_whole(path) as part:
         part.write_bytes(pickled(draw, image_root))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def pickled(draw: Draw, image_root: Path) -> bytes:

@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random, wait_random_exponential
 
-from dualpt.core.files.half_written import part_of
+from dualpt.core.files.half_written import written_whole
 from dualpt.sweeps import records
 from dualpt.sweeps.ledger.mlflow.artifact_places import ArtifactPlaces
 from dualpt.sweeps.ledger.mlflow.database import prepare
@@ -197,22 +197,13 @@ class StoreClient:
             if (own := self.places.to_write(run)) is not None:
                 own.mkdir(parents=True, exist_ok=True)
                 for name, content in files.items():
-                    _write_whole(own / name, content)
+                    with written_whole(own / name) as part:  # a full disk leaves no half of it behind
+                        part.write_bytes(content)
                 return
             with tempfile.TemporaryDirectory(prefix="dualpt-") as folder:
                 for name, content in files.items():
                     (Path(folder) / name).write_bytes(content)
                 self._client.log_artifacts(run.info.run_id, folder)
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Through a file beside it: a full disk leaves no half of it behind."""
-    part = part_of(path)
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _pages(ask: Callable[[str | None], Any]) -> list[T]:

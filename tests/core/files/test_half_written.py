@@ -9,13 +9,29 @@ from pathlib import Path
 import pytest
 
 from dualpt.core.files import half_written
-from dualpt.core.files.half_written import is_half_written, part_of, writer_is_gone
+from dualpt.core.files.half_written import is_half_written, part_of, writer_is_gone, written_whole
 
 HOST = socket.gethostname()
 
 
 def test_a_part_is_its_processs_own() -> None:
     assert part_of(Path("/a/setting.json")) == Path(f"/a/.setting.json.{HOST}-{os.getpid()}.part")
+
+
+def fail_in_the_middle(path: Path) -> None:
+    with written_whole(path) as part:
+        part.write_text("half")
+        raise ZeroDivisionError
+
+
+def test_a_file_is_there_when_it_is_whole_and_not_at_all_after_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        fail_in_the_middle(tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+    with written_whole(tmp_path / "a") as part:
+        part.write_text("whole")
+        assert not (tmp_path / "a").exists()
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a", "whole")]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from dualpt.sweeps.tools import leftovers
 from dualpt.sweeps.tools.leftovers import clean, find_leftovers
 
 OLD = 2 * leftovers.DAY
-STORE = "sqlite:///work/mlflow.db"
+STORE = "sqlite:///project/mlflow.db"
 GONE = DriverMarker(socket.gethostname(), 2**22 + 1, 5)
 """No process has such an id (the kernel's largest is 2^22)."""
 
@@ -79,8 +79,8 @@ def found() -> set[Path]:
         "cache/checkpoints/0123.division2",
         "cache/checkpoints/0123.safetensors.77.part",
         "cache/checkpoints/.0123.safetensors.another-machine-77.part",
-        "work/mlartifacts/small/0123/artifacts/.setting.json.part",
-        "work/mlartifacts/small/0123/artifacts/.setting.json.another-machine-77.part",
+        "project/mlartifacts/small/0123/artifacts/.setting.json.part",
+        "project/mlartifacts/small/0123/artifacts/.setting.json.another-machine-77.part",
         "cache/features/folder/.tmp-00aa",
         "cache/file-hashes/.tmp-00aa",
         "cache/outbox/0123/.lock",
@@ -110,7 +110,7 @@ def test_what_a_killed_process_left_is_listed_and_removed_only_when_asked(machin
         ("tmp/other-ab12_cd3/file", OLD),
         ("cache/features/folder/features.npy", OLD),
         ("cache/outbox/0123/result.json", OLD),
-        ("work/mlartifacts/small/0123/artifacts/book.part", OLD),
+        ("project/mlartifacts/small/0123/artifacts/book.part", OLD),
     ],
 )
 def test_what_is_young_or_not_ours_stays(machine: Path, place: str, age: float) -> None:
@@ -121,7 +121,7 @@ def test_what_is_young_or_not_ours_stays(machine: Path, place: str, age: float) 
 
 
 @pytest.mark.parametrize(
-    "folder", ["cache/checkpoints", "cache/features/folder", "work/mlartifacts/small/0123/artifacts"]
+    "folder", ["cache/checkpoints", "cache/features/folder", "project/mlartifacts/small/0123/artifacts"]
 )
 def test_a_half_written_file_is_listed_once_its_process_has_ended(machine: Path, folder: str) -> None:
     target = machine / folder / "setting.json"
