@@ -43,7 +43,12 @@ def say(console: Console, text: str, style: str = "") -> None:
     if console.is_terminal:
         console.print(indented(text, style), crop=False)
     else:
-        console.print(f"  {text}", style=style, highlight=False, markup=False, soft_wrap=True)
+        say_whole(console, text, style)
+
+
+def say_whole(console: Console, text: str, style: str = "") -> None:
+    """Print it indented and never broken, so that a path in it can be copied from a terminal in one piece."""
+    console.print(f"  {text}", style=style, highlight=False, markup=False, soft_wrap=True)
 
 
 def readable_seconds(seconds: float) -> str:

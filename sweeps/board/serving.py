@@ -13,6 +13,7 @@ from rich.console import Console
 
 from dualpt.core.errors import UserError
 from dualpt.sweeps.board.server import Answers, Hosts, Links, board_app
+from dualpt.sweeps.console import say_whole
 from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.stores import masked
 
@@ -54,7 +55,7 @@ def serve_board(
         answers = Answers(store, names, links)
         answers.read_latest()
         app = board_app(answers, hosts_of(host))
-        console.print(f"  board: {address}   (Ctrl-C ends it)", highlight=False, markup=False, soft_wrap=True)
+        say_whole(console, f"board: {address}   (Ctrl-C ends it)")
         if not is_loopback(host):
             console.print("  it answers to other machines: whoever reaches this one can read the store's sweeps")
         config = uvicorn.Config(

@@ -29,6 +29,7 @@ from dualpt.sweeps.comparison.selection_basis import selection_basis
 from dualpt.sweeps.comparison.statistics import Claim, PairedResult, claim
 from dualpt.sweeps.comparison.tables.table import Entry, shots_text
 from dualpt.sweeps.comparison.values import method_values
+from dualpt.sweeps.console import say_whole
 from dualpt.sweeps.ledger.launch_record import record_from
 from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.outputs import STDOUT, check_file, write_document
@@ -140,7 +141,7 @@ def make_claim(
     texts = [to_markdown(page), page.document()]
     for file, text in zip(files, texts, strict=False):
         write_document(text, file, "--output")
-        console.print(f"  claim: {file}", highlight=False, markup=False, soft_wrap=True)
+        say_whole(console, f"claim: {file}")
     if printed:
         print(texts[as_json])
 

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from dualpt.sweeps.commands.completing import datasets, recorded_sweeps
 from dualpt.sweeps.commands.options import DEFAULT_STORE, Json, Store, new_app, out
+from dualpt.sweeps.console import say_whole
 
 app = new_app()
 
@@ -52,7 +53,7 @@ def export_command(
         return
     size = file.stat().st_size / 2**20
     out.print(f"[bold]{escape(name)}[/]: {done.cells} cells, {done.artifacts} files, {size:.1f} MiB", highlight=False)
-    out.print(f"  archive: {file}", highlight=False, markup=False, soft_wrap=True)
+    say_whole(out, f"archive: {file}")
 
 
 @app.command("import", epilog="Example: [bold]dualpt import demo.zip --store sqlite:///mlflow.db[/]")

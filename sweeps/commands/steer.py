@@ -7,6 +7,7 @@ import typer
 
 from dualpt.sweeps.commands.completing import recorded_sweeps, recorded_trials, searched_keys
 from dualpt.sweeps.commands.options import DEFAULT_STORE, DEFAULT_STUDY, Store, Study, new_app, out
+from dualpt.sweeps.console import say_whole
 
 app = new_app()
 
@@ -20,7 +21,7 @@ def _say(lines: Sequence[str]) -> None:
     first, *others = lines
     out.print(first, highlight=False, markup=False, soft_wrap=True)
     for line in others:
-        out.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+        say_whole(out, line)
 
 
 @app.command(

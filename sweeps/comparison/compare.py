@@ -35,6 +35,7 @@ from dualpt.sweeps.comparison.tables.averages import HALVES, base_to_new, by_sho
 from dualpt.sweeps.comparison.tables.by_dataset import comparison, differences
 from dualpt.sweeps.comparison.tables.cross_dataset import cross_dataset
 from dualpt.sweeps.comparison.tables.table import ComparisonTable, joined
+from dualpt.sweeps.console import say_whole
 from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.outputs import check_file, write_document
 
@@ -97,7 +98,7 @@ def compare_sweeps(
         save(drawn, figure, "--figure")
     show_tables(console, tables, form=form, output=output)
     if figure is not None:
-        console.print(f"  figure: {figure}", highlight=False, markup=False, soft_wrap=True)
+        say_whole(console, f"figure: {figure}")
 
 
 def show_candidates(console: Console, names: Sequence[str], *, form: str, output: Path | None, store: str) -> None:
@@ -122,7 +123,7 @@ def show_candidates(console: Console, names: Sequence[str], *, form: str, output
         console.print(candidate_grid(candidates, console, shown=None), crop=False)
         print_notes(list(NOTES), console)
         for line in winner_lines(candidates):
-            console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+            say_whole(console, line)
 
 
 def comparison_tables(

@@ -22,6 +22,7 @@ from dualpt.sweeps.comparison.statistics import rank_methods
 from dualpt.sweeps.comparison.tables.by_dataset import comparison
 from dualpt.sweeps.comparison.tables.table import shots_text
 from dualpt.sweeps.comparison.values import check_finished
+from dualpt.sweeps.console import say_whole
 from dualpt.sweeps.ledger.launch_record import log_keys
 from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.outputs import STDOUT
@@ -71,7 +72,7 @@ def draw(
         study=study,
     )
     if save(figure, output, form=form) != STDOUT:
-        console.print(f"  figure: {output}", highlight=False, markup=False, soft_wrap=True)
+        say_whole(console, f"figure: {output}")
 
 
 def drawn(

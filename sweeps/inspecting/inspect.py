@@ -12,7 +12,7 @@ from rich.markup import escape
 from dualpt.core.config.activity import uses_local
 from dualpt.core.config.setting import Setting
 from dualpt.sweeps.comparison.frames import open_ledger
-from dualpt.sweeps.console import showing_progress
+from dualpt.sweeps.console import say_whole, showing_progress
 from dualpt.sweeps.inspecting.cell_tables import TextTable, cell_tables, print_tables
 from dualpt.sweeps.ledger.cell_names import find_cell, prompts_of
 from dualpt.sweeps.names import file_name
@@ -72,10 +72,8 @@ def inspect_cell(
     console.print(f"[bold]{escape(place)}[/]  run {escape(row.run_id)}", highlight=False, soft_wrap=True)
     print_tables(tables, console)
     if measured.no_descriptions:
-        console.print(
-            f"  no descriptions: {measured.no_descriptions}", style="dim", highlight=False, markup=False, soft_wrap=True
-        )
-    console.print(f"  pictures and page: {folder / PAGE}", highlight=False, markup=False, soft_wrap=True)
+        say_whole(console, f"no descriptions: {measured.no_descriptions}", "dim")
+    say_whole(console, f"pictures and page: {folder / PAGE}")
 
 
 def _draw(measured: Any, setting: Setting, folder: Path) -> list[Picture]:

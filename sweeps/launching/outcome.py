@@ -17,7 +17,7 @@ from dualpt.sweeps.comparison.searched.candidate_table import (
     winner_lines,
 )
 from dualpt.sweeps.comparison.selection_basis import SelectionBasis, accuracy_text, selection_basis
-from dualpt.sweeps.console import say
+from dualpt.sweeps.console import say, say_whole
 from dualpt.sweeps.launching.ending import BUDGET_SPENT, COMPLETE, INTERRUPTED, SOME_FAILED, command_line
 
 if TYPE_CHECKING:
@@ -133,4 +133,4 @@ def report(outcome: LaunchOutcome, console: Console) -> None:
         accuracy = accuracy_text(outcome.best_value, outcome.best_basis)
         say(console, f"best candidate {outcome.best}: {accuracy}")
     for line in winner_lines(outcome.candidates):
-        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+        say_whole(console, line)

@@ -21,7 +21,7 @@ from dualpt.sweeps.comparison.frames import cells_frame, open_ledger
 from dualpt.sweeps.comparison.labels import column_title, method_title
 from dualpt.sweeps.comparison.published import BACKBONE_PARAMS
 from dualpt.sweeps.comparison.selection_basis import SelectionBasis, accuracy_text, selection_basis
-from dualpt.sweeps.console import readable_seconds
+from dualpt.sweeps.console import readable_seconds, say_whole
 from dualpt.sweeps.ledger.notes import notes_on
 from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.outputs import check_file, writable_folder
@@ -90,10 +90,9 @@ def report_sweep(
         if log:
             open_ledger(store).attach(sweep.run_id, folder, ARTIFACT_FOLDER)
     size = f"{path.stat().st_size / 2**20:.1f} MiB, {len(rows)} cells"
-    console.print(f"  report: {path} ({size})", highlight=False, markup=False, soft_wrap=True)
+    say_whole(console, f"report: {path} ({size})")
     if log:
-        logged = f"logged with its tables and figures to the sweep's run {sweep.run_id}"
-        console.print(f"  {logged}", highlight=False, markup=False, soft_wrap=True)
+        say_whole(console, f"logged with its tables and figures to the sweep's run {sweep.run_id}")
     return path
 
 

@@ -30,7 +30,7 @@ from dualpt.core.data.splits import PARTS, Split, check_files, listing
 from dualpt.core.errors import UserError
 from dualpt.core.inputs.reading import data_root
 from dualpt.core.mini.grid import ensure_mini_grid
-from dualpt.sweeps.console import progress_bar
+from dualpt.sweeps.console import progress_bar, say_whole
 from dualpt.sweeps.word_table import WordTable
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _print_what_to_do(
     """Where the missing datasets belong, and whether the images themselves were read."""
 
     def say(line: str) -> None:
-        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+        say_whole(console, line)
 
     absent = [info for info, report in zip(infos, reports, strict=True) if not report.found and info.kind != "mini"]
     if root is not None and absent:
@@ -227,7 +227,7 @@ def show_dataset(
     table.add_row("", f"{len(rows)} classes", *(str(count.total()) for count in counts))
     table.show(console)
     part = "" if len(shown) == len(rows) else f" of the first {len(shown)} classes (--classes)"
-    console.print(f"  contact sheet{part}: {path}", highlight=False, markup=False, soft_wrap=True)
+    say_whole(console, f"contact sheet{part}: {path}")
     for line in faults:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 

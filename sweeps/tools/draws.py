@@ -17,6 +17,7 @@ from dualpt.core.data.sampling import FewShotSample, draw_few_shot
 from dualpt.core.data.split_file import read_split_file
 from dualpt.core.data.splits import Item, Split, listing
 from dualpt.core.errors import UserError, nearest
+from dualpt.sweeps.console import say_whole
 from dualpt.sweeps.outputs import writable_folder
 from dualpt.sweeps.tools.data import root_of
 from dualpt.sweeps.tools.train import seeds_of
@@ -134,9 +135,7 @@ def _export(console: Console, source: Source, shots: int, seeds: Sequence[int], 
         print(json.dumps(written))
         return
     for one in written:
-        console.print(
-            f"  {one['file']}: fingerprint {one['fingerprint']}", highlight=False, markup=False, soft_wrap=True
-        )
+        say_whole(console, f"{one['file']}: fingerprint {one['fingerprint']}")
     if source.kind == "standard" and (short := _short_classes(source, shots)):
         line = f"  note: fewer than {shots} training images of {listing(short)}: each draw takes all of them"
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -162,7 +161,7 @@ def _verify(console: Console, source: Source, folder: Path, as_json: bool) -> bo
         if not as_json:
             said = f"differs: {difference}" if difference else f"is our draw, fingerprint {sample.fingerprint}"
             said += "" if difference or "val" in drawn else " (it holds train alone)"
-            console.print(f"  {path}: {said}", highlight=False, markup=False, soft_wrap=True)
+            say_whole(console, f"{path}: {said}")
     if as_json:
         print(json.dumps(found))
     return not any(one["difference"] for one in found)

@@ -17,6 +17,7 @@ from dualpt.core.data.splits import PARTS, Split
 from dualpt.core.errors import UserError, nearest
 from dualpt.core.files.locations import cache_root
 from dualpt.core.inputs.reading import find_dataset
+from dualpt.sweeps.console import say_whole
 
 
 def import_folder(
@@ -57,7 +58,7 @@ def import_folder(
         print(json.dumps({"file": str(path), "features": str(target), **_summary(made.about), "unread": made.unread}))
         return
     for line in _lines(made.about, made.unread, path, target):
-        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+        say_whole(console, line)
 
 
 def imports_root() -> Path:

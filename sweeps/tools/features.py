@@ -19,7 +19,7 @@ from dualpt.core.config.setting import Setting
 from dualpt.core.files.locations import cache_root, leaving_no_trace
 from dualpt.search_spaces.parameters import IntParameter, Parameter
 from dualpt.search_spaces.sweep import LoadedSweep
-from dualpt.sweeps.console import readable_seconds, showing_progress
+from dualpt.sweeps.console import readable_seconds, say_whole, showing_progress
 from dualpt.sweeps.planning.plan import grid_cells, plan_sweep
 from dualpt.sweeps.word_table import WordTable
 
@@ -142,9 +142,7 @@ def _build(console: Console, cells: Sequence[Cell], *, dry_run: bool, as_json: b
         total = costs(estimates)
         if not as_json:
             _print_needs(console, estimates)
-            console.print(
-                f"  {describe(total)}; kept in {store_folder()}", highlight=False, markup=False, soft_wrap=True
-            )
+            say_whole(console, f"{describe(total)}; kept in {store_folder()}")
         start = time.perf_counter()
         images, size = (0, 0) if dry_run else runner.compute(estimates, show)
         seconds = 0.0 if dry_run else time.perf_counter() - start

@@ -19,7 +19,7 @@ from dualpt.core.presets import method_setting
 from dualpt.core.seeds import parse_seeds
 from dualpt.core.selection_rules import SelectionRule
 from dualpt.search_spaces.overrides import parse_overrides
-from dualpt.sweeps.console import showing_progress
+from dualpt.sweeps.console import say_whole, showing_progress
 from dualpt.sweeps.outputs import writable_folder
 from dualpt.sweeps.planning.data_notes import scarce_note
 from dualpt.sweeps.records import SELECTION_PARAM
@@ -59,7 +59,7 @@ def train_once(
             save_result(result, save)
     said = Console(stderr=True) if as_json else console
     if scarce := scarce_note(cells[0]):
-        said.print(f"  note: {cells[0].dataset}: {scarce}", highlight=False, markup=False, soft_wrap=True)
+        say_whole(said, f"note: {cells[0].dataset}: {scarce}")
     if as_json:
         print(json.dumps([_summary(result) for result in results], allow_nan=False))
     else:
@@ -248,7 +248,7 @@ def _print(console: Console, results: "Sequence[CellResult]", save: Path | None)
             line = f"  {name}: weakest classes (seed {results[0].cell.seed}): {weakest}"
             console.print(line, highlight=False, markup=False)
     if save is not None:
-        console.print(f"  what was learned, and metrics, in {save}/", highlight=False, markup=False, soft_wrap=True)
+        say_whole(console, f"what was learned, and metrics, in {save}/")
 
 
 def _spread(values: Sequence[float]) -> str:
