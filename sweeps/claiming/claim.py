@@ -1,34 +1,37 @@
 """What one method of a finished sweep is claimed to be worth beside another, and everything that this stands on."""
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 from rich.console import Console
 
 from dualpt.core.data.protocols import TRANSFER_PROTOCOLS
 from dualpt.core.errors import UserError
-from dualpt.core.results import VAL_ACCURACY
 from dualpt.core.selection_rules import IN_WORDS
-from dualpt.sweeps import records
-from dualpt.sweeps.claiming.commands import notes, training_command
+from dualpt.sweeps.claiming.commands import notes
+from dualpt.sweeps.claiming.evidence import (
+    NOT_RECORDED,
+    Searched,
+    Side,
+    cells_of,
+    check_complete,
+    computed_with,
+    draws_of,
+    searched_of,
+    side_of,
+)
 from dualpt.sweeps.comparison.claims import claims_of
 from dualpt.sweeps.comparison.compare import check_metric, own_metric
 from dualpt.sweeps.comparison.frames import cells_frame, finished_shots
 from dualpt.sweeps.comparison.labels import find_method, is_selected, method_title
-from dualpt.sweeps.comparison.searched.candidate_cells import Search
 from dualpt.sweeps.comparison.searched.correction import Selected
 from dualpt.sweeps.comparison.selection import Selection, select
-from dualpt.sweeps.comparison.selection_basis import selection_basis
 from dualpt.sweeps.comparison.statistics import Claim, PairedResult, claim
-from dualpt.sweeps.comparison.tables.table import Entry, shots_text
-from dualpt.sweeps.comparison.values import method_values
+from dualpt.sweeps.comparison.tables.table import shots_text
 from dualpt.sweeps.console import say_whole
 from dualpt.sweeps.ledger.launch_record import record_from
 from dualpt.sweeps.ledger.opening import open_reader
@@ -39,40 +42,6 @@ from dualpt.sweeps.records import CellRow, SweepRow
 
 BASELINE = "coop"
 """What a claim is about where nothing else is named."""
-SHOWN_PLACES = 3
-NOT_RECORDED = "not on record"
-
-
-@dataclass(frozen=True)
-class Side:
-    """One of the two methods."""
-
-    method: str
-    title: str
-    by_dataset: Mapping[str, Entry]
-    settings: Mapping[str, str]
-    """Every key that can change its numbers, as recorded."""
-    command: str
-    """Trains and judges it again."""
-
-
-@dataclass(frozen=True)
-class Searched:
-    """What the claimed setting was selected from."""
-
-    candidates: int
-    given_up: int
-    """By a race, or cut off: judged on a part."""
-    samplers: tuple[str, ...]
-    racing: tuple[str, ...]
-    earlier_sweeps: tuple[str, ...]
-    datasets: tuple[str, ...]
-    shots: tuple[int, ...]
-    seeds: tuple[int, ...]
-    validation_accuracy: float
-    """Of the selected candidate, mean over its cells, in percent: a maximum, and so likely too high."""
-    rests_on: str | None
-    """What that is the highest of and the mean of, with its standard error and numbers of images; None if unknown."""
 
 
 @dataclass(frozen=True)
@@ -179,11 +148,11 @@ def claim_of(
     shown = metric or own_metric(selection.protocol)
     ours, theirs = _sides(selection, method, baseline)
     at = shots if shots is not None else max(finished_shots(selection.cells, shown) or selection.shots, default=0)
-    _check_complete(selection, (ours, theirs), at, shown)
+    check_complete(selection, (ours, theirs), at, shown)
     claims = claims_of(selection.cells, selection.grid, theirs, shots=at, metric=shown, searches=selection.searches)
     result = claims.paired[ours]
-    own = {side: _cells_of(rows, side, selection, at) for side in (ours, theirs)}
-    sides = [_side(side, selection, own[side], at, shown) for side in (ours, theirs)]
+    own = {side: cells_of(rows, side, selection, at) for side in (ours, theirs)}
+    sides = [side_of(side, selection, own[side], at, shown) for side in (ours, theirs)]
     pair = [row for cells in own.values() for row in cells]
     alone = next(word for word in claims.words() if word.startswith(method_title(ours)))
     about = f"{shown} at {shots_text(at)}, {selection.protocol}, {len(selection.datasets)} datasets"
@@ -201,11 +170,11 @@ def claim_of(
         method=sides[0],
         baseline=sides[1],
         result=result,
-        searched=_searched(
+        searched=searched_of(
             Selected.of(ours, selection.cells, selection.searches), rows, read_data_notes(sweep.data_notes).judged
         ),
-        draws=tuple(_draws(pair)),
-        computed_with=_computed_with(pair),
+        draws=tuple(draws_of(pair)),
+        computed_with=computed_with(pair),
         launch=launch_facts(sweep),
         commands=(*(side.command for side in sides), _compare_command(sweep.name, sides[1], at, selection.protocol)),
         command_notes=tuple(notes(pair)),
@@ -233,93 +202,6 @@ def _sides(selection: Selection, method: str | None, baseline: str | None) -> tu
     if ours == theirs:
         raise UserError(f"--baseline: {method_title(ours)} would be compared with itself; name another {there_are}")
     return ours, theirs
-
-
-def _check_complete(selection: Selection, sides: Sequence[str], shots: int, metric: str) -> None:
-    """Refuse a claim whose pairs have holes."""
-    values = method_values(selection.cells, selection.grid, shots=shots, metric=metric)
-    for side in sides:
-        rows, columns = np.nonzero(np.isnan(values[side]))
-        seeds = selection.seeds if len(values[side]) > 1 else (0,)
-        places = [f"{selection.datasets[column]} seed {seeds[row]}" for row, column in zip(rows, columns, strict=True)]
-        if places:
-            more = f" and {len(places) - SHOWN_PLACES} more" if len(places) > SHOWN_PLACES else ""
-            raise UserError(
-                f"{method_title(side)} lacks {metric} at {shots_text(shots)} for {', '.join(places[:SHOWN_PLACES])}"
-                f"{more}: a claim needs every cell; run the sweep again"
-            )
-
-
-def _cells_of(rows: Sequence[CellRow], method: str, selection: Selection, shots: int) -> list[CellRow]:
-    """A method's finished cells at these shots, in the order of columns; at 0 where it draws no sample."""
-    own = [row for row in rows if row.trial == method and row.protocol == selection.protocol and row.finished]
-    place = {dataset: number for number, dataset in enumerate(selection.datasets)}
-    return sorted((row for row in own if row.shots in (0, shots)), key=lambda row: (place[row.dataset], row.seed))
-
-
-def _side(method: str, selection: Selection, own: Sequence[CellRow], shots: int, metric: str) -> Side:
-    values = method_values(selection.cells, selection.grid, shots=shots, metric=metric)[method]
-    entries = {name: Entry.over_seeds(column) for name, column in zip(selection.datasets, values.T, strict=True)}
-    settings = {key: own[0].params[key] for key in records.recorded_keys([own[0].params]) if key in own[0].params}
-    return Side(method, method_title(method), entries, settings, training_command(own))
-
-
-def _searched(
-    selected: Selected | None, rows: Sequence[CellRow], validation_images: tuple[int, int] | None
-) -> Searched | None:
-    if selected is None:
-        return None
-    search: Search = selected.search
-    judged: pd.DataFrame = search.judged
-    basis = selection_basis(rows, search.complete[0], validation_images)
-    return Searched(
-        candidates=selected.count,
-        given_up=len(set(search.tried) - set(search.complete)),
-        samplers=tuple(search.record.samplers),
-        racing=tuple(search.record.racing),
-        earlier_sweeps=tuple(search.record.earlier_sweeps),
-        datasets=tuple(dict.fromkeys(map(str, judged["dataset"]))),
-        shots=tuple(sorted(set(map(int, judged["shots"])))),
-        seeds=tuple(sorted(set(map(int, judged["seed"])))),
-        validation_accuracy=float(judged.loc[judged["trial"] == search.complete[0], VAL_ACCURACY].mean()),
-        rests_on=None if basis is None else str(basis),
-    )
-
-
-def _draws(rows: Sequence[CellRow]) -> list[dict[str, Any]]:
-    """The draw of each place, which both sides share.
-
-    Raises:
-        UserError: two draws at one place: the sides would not be paired.
-    """
-    places: dict[tuple[str, int, int], set[str]] = {}
-    for row in rows:
-        if row.shots:
-            sample = row.origin.get(records.SAMPLE_TAG, NOT_RECORDED)
-            places.setdefault((row.dataset, row.shots, row.seed), set()).add(sample)
-    for (dataset, shots, seed), found in places.items():
-        if len(found) > 1:
-            raise UserError(
-                f"{dataset} at {shots_text(shots)}, seed {seed}, has two draws ({', '.join(sorted(found))}): the data "
-                "changed in between; run the sweep again under another name"
-            )
-    return [
-        {"dataset": dataset, "shots": shots, "seed": seed, "fingerprint": min(found)}
-        for (dataset, shots, seed), found in sorted(places.items())
-    ]
-
-
-def _computed_with(rows: Sequence[CellRow]) -> dict[str, dict[str, int]]:
-    tags = {
-        "software": records.SOFTWARE_TAG,
-        "device": records.DEVICE_TAG,
-        "numerics version": records.NUMERICS_TAG,
-        "weights (SHA-256)": records.WEIGHTS_TAG,
-    }
-    return {
-        title: dict(Counter(row.origin.get(tag, NOT_RECORDED) for row in rows).most_common())
-        for title, tag in tags.items()
-    }
 
 
 def _limits_of(words: Sequence[str], methods: Mapping[str, PairedResult]) -> list[str]:

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from dualpt.core.results import measure_of
-from dualpt.sweeps.claiming.claim import ClaimPage, Searched
+from dualpt.sweeps.claiming.claim import ClaimPage
+from dualpt.sweeps.claiming.evidence import Searched
 from dualpt.sweeps.comparison.labels import column_title
 from dualpt.sweeps.comparison.plain import p_text
 from dualpt.sweeps.comparison.statistics import LEVEL
