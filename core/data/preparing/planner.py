@@ -128,7 +128,7 @@ def _plan_one(
     if not there.missing and not lists:
         return base
     files, sources = _from_folders(info, images, there.missing, inside)
-    from_archives = there.missing - files.keys()
+    from_archives = there.missing.difference(files)
     steps = _from_archives(info, from_archives, index, places.glances, inside)
     if there.missing and not files and not steps:
         return _nothing_new(base, there, places)
@@ -147,7 +147,7 @@ def _plan_one(
         solid=(*there.folders, *sorted(written)),
         archives=steps,
     )
-    return plan if not plan.missing else _incomplete(plan, places)
+    return plan if steps or not from_archives else _incomplete(plan, places)
 
 
 def _from_folders(
@@ -157,8 +157,8 @@ def _from_folders(
     files: dict[str, str] = {}
     sources = []
     for place in images:
-        new = {path: source for key, source in place.files.items() if (path := f"{inside}{key}") in missing}
-        new = {path: source for path, source in new.items() if path not in files}
+        found = ((f"{inside}{key}", source) for key, source in place.files.items())
+        new = {path: source for path, source in found if path in missing and path not in files}
         if new:
             files |= new
             sources.append(Source(found_as(info.name, place.above), place.above, len(new)))

@@ -78,8 +78,7 @@ def _walk(top: Path, leave_out: Path | None, result: Survey, seen: set[tuple[int
             continue
         odd = [name for name in inner if not name.isprintable()]
         result.unreadable += [f"{folder}: left out {name!a}, a name that can't be printed; rename it" for name in odd]
-        inner = [name for name in inner if name.isprintable()]
-        files = [name for name in files if name.isprintable()]
+        inner, files = _printable(inner), _printable(files)
         result.files[folder], result.folders[folder] = files, inner
         result.archives += [Path(folder, name) for name in sorted(files) if is_archive(name)]
         into = (name for name in inner if not WNID.fullmatch(name))
@@ -92,7 +91,12 @@ def _listed(folder: str) -> tuple[list[str], list[str]]:
     inner: list[str] = []
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(".") or entry.name in SKIPPED:
-                continue
-            (inner if entry.is_dir() else files).append(entry.name)
+            name = entry.name
+            if name[0] != "." and name not in SKIPPED:
+                (inner if entry.is_dir() else files).append(name)
     return files, inner
+
+
+def _printable(names: list[str]) -> list[str]:
+    """The names that can be printed, as all of them nearly always can."""
+    return names if "".join(names).isprintable() else [name for name in names if name.isprintable()]
