@@ -29,6 +29,10 @@ STATES = {
 }
 
 
+MOST_SOURCES = 8
+"""Lines about where one dataset's images are: flowers sorted by number have three hundred folders."""
+
+
 @contextmanager
 def only_one(root: Path) -> Iterator[None]:
     """Keep two runs for one data root on this machine apart: they would write the same unfinished files.
@@ -121,7 +125,9 @@ def _print_plans(console: Console, plans: Sequence[DatasetPlan], copy: bool) -> 
         table.add_row(plan.info.name, STATES[plan.state], _images(plan), escape(_todo(plan, copy)))
     table.show(console)
     for plan in plans:
-        lines = [f"{source.found_as}: {source.path}" for source in plan.sources]
+        lines = [f"{source.found_as}: {source.path}" for source in plan.sources[:MOST_SOURCES]]
+        if further := plan.sources[MOST_SOURCES:]:
+            lines.append(f"and {_counted(len(further), 'more place')}")
         for line in (*lines, *plan.remarks, *plan.traps, *([plan.remedy] if plan.remedy else [])):
             console.print(f"  {plan.info.name}: {line}", markup=False, highlight=False, soft_wrap=True)
 

@@ -17,6 +17,7 @@ from dualpt.core.data.preparing.sources.found_splits import Listing, find_listin
 from dualpt.core.data.preparing.sources.glances import Glance, glance
 from dualpt.core.data.preparing.sources.layouts import KNOWN, archive_of, found_as, whose_layout
 from dualpt.core.data.preparing.sources.name_match import Found, NameIndex, find_images
+from dualpt.core.data.preparing.sources.sorted_cars import find_sorted_cars
 from dualpt.core.data.preparing.sources.survey import Survey, survey
 from dualpt.core.data.preparing.sources.traps import find_traps
 from dualpt.core.data.preparing.standing import Standing, standing
@@ -77,7 +78,7 @@ def plan_datasets(
     plans = {plan.info.name: plan for plan in _plan_listed(by_split, places, root, make_split)}
     if any(name not in plans for name in names):
         plans |= {plan.info.name: plan for plan in plan_family(places.sources, places.lists, places.glances, root)}
-    traps = find_traps(places.sources)
+    traps = find_traps(places.sources, places.glances)
     return [_with_traps(plans[name], traps.get(name, ()), places) for name in PREPARED if name in names]
 
 
@@ -104,6 +105,8 @@ def _plan_listed(infos: Sequence[DatasetInfo], places: Places, root: Path, make_
     keys = {name: found.paths for name, found in listings.items()}
     index = NameIndex(keys)
     images = find_images(places.sources.files, index)
+    if cars := listings.get("StanfordCars"):
+        images["StanfordCars"] = images.get("StanfordCars", []) + find_sorted_cars(places.sources.files, cars.split)
     for name, found in listings.items():
         plans[name] = _plan_one(dataset_info(name), found, images.get(name, []), index, places, root)
     return [plans[info.name] for info in infos]

@@ -1,0 +1,46 @@
+"""StanfordCars sorted into class folders, as a Kaggle mirror has it: `car_data/train/Acura RL Sedan 2012/00198.jpg`.
+
+There the numbers are the published ones, but others may have counted anew. So such a copy is taken only if every image
+lies in the folder of the class that the split gives to its number.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from dualpt.core.data.preparing.sources.name_match import Found, is_image
+from dualpt.core.data.splits import PARTS, Split
+
+CLASS_FOLDER = re.compile(r"(.*)/(train|test)/([^/]+)")
+YEAR = re.compile(r"(?:19|20)\d\d")
+
+
+def find_sorted_cars(folders: Mapping[str, Iterable[str]], split: Split) -> list[Found]:
+    """Look for such copies among files.
+
+    Args:
+        folders: folder -> its files' names.
+        split: of StanfordCars.
+
+    Returns:
+        The folders that hold `train` and `test`, the one with the most images first.
+    """
+    cars = {item.path: _plain(item.class_name) for part in PARTS for item in getattr(split, part)}
+    found: dict[str, Found] = {}
+    counted_anew: set[str] = set()
+    for folder, names in folders.items():
+        if (match := CLASS_FOLDER.fullmatch(folder)) is None:
+            continue
+        above, part, car = match[1], match[2], _plain(match[3])
+        for name in filter(is_image, names):
+            key = f"cars_{part}/{name}"
+            if cars.get(key) == car:
+                found.setdefault(above, Found(above)).files[key] = f"{folder}/{name}"
+            else:
+                counted_anew.add(above)
+    copies = (place for above, place in found.items() if above not in counted_anew)
+    return sorted(copies, key=lambda place: (-len(place.files), place.above))
+
+
+def _plain(car: str) -> tuple[str, list[str]]:
+    """A class name as its letters and digits, and the year, which the split puts in front."""
+    return re.sub(r"[\W_]", "", YEAR.sub("", car)).casefold(), YEAR.findall(car)
