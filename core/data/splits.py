@@ -120,6 +120,8 @@ def _file_names(folder: Path) -> set[str]:
 
 
 def listing(names: Sequence[str], shown: int = 3) -> str:
-    """`a, b, c and 7 more`, for error lines."""
+    """`a, b, c and 7 more`, for error lines; names that would break a line are escaped."""
     rest = len(names) - shown
-    return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")
+    return ", ".join(name if name.isprintable() else ascii(name) for name in names[:shown]) + (
+        f" and {rest} more" if rest > 0 else ""
+    )

@@ -79,6 +79,8 @@ def prepare_data(
     root = root.expanduser()
     if root.exists() and not root.is_dir():
         raise UserError(f"--root: '{root}' is a file; give the folder that is to hold the datasets' folders")
+    if root.is_symlink() and not root.exists():
+        raise UserError(f"--root: '{root}' is a link to '{root.readlink()}', which isn't there; make that folder")
     asked, further = _datasets_and_sources(words)
     tops = [source.expanduser() for source in (*sources, *further)]
     with nullcontext() if dry_run else only_one(root):

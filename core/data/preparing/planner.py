@@ -43,7 +43,9 @@ class Places:
     lists: tuple[Survey, ...]
     """Of all folders that may hold split files, those of `--splits` first."""
     glances: tuple[Glance, ...]
-    """Into the archives in `sources`, but for ImageNet's thousand, whose names say everything."""
+    """Into the archives in `sources` and those that `--splits` names, but for ImageNet's thousand, whose names say
+    everything.
+    """
 
 
 def look_around(tops: Sequence[Path], splits: Sequence[Path], root: Path) -> Places:
@@ -56,7 +58,9 @@ def look_around(tops: Sequence[Path], splits: Sequence[Path], root: Path) -> Pla
     given = {top.absolute() for top in tops}
     sources = survey(tops, "--from", None if absolute in given else absolute)
     lists = survey(splits, "--splits")
-    looked_into = (path for path in sources.archives if not CLASS_TAR.fullmatch(path.name))
+    named = {top.absolute() for top in splits}
+    archives = [*sources.archives, *(path for path in lists.archives if path in named)]
+    looked_into = (path for path in dict.fromkeys(archives) if not CLASS_TAR.fullmatch(path.name))
     return Places(sources, (lists, sources), tuple(map(glance, looked_into)))
 
 

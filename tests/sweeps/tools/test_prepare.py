@@ -58,6 +58,12 @@ def test_from_folders_and_archives_to_a_checked_data_root(sources: Path) -> None
     assert again.stdout.count("there already") == len(REAL_GRID)
 
 
+def test_a_root_whose_link_leads_nowhere_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "root").symlink_to("gone")
+    with pytest.raises(UserError, match=r"^--root: '.*root' is a link to 'gone', which isn't there; make that folder$"):
+        prepare("--from", tmp_path, "--root", tmp_path / "root")
+
+
 def test_images_from_very_many_folders_are_a_few_lines(tmp_path: Path) -> None:
     paths = [f"image_{number:05d}.jpg" for number in range(1, 31)]
     write(tmp_path / "have", {f"flower_data/train/{number}/{path}": b"?" for number, path in enumerate(paths)})

@@ -13,6 +13,8 @@ from dualpt.core.data.preparing.sources.archives import is_archive
 from dualpt.core.errors import UserError
 
 WNID = re.compile(r"n\d{8}")
+LISTS = (".json", ".txt", ".csv")
+"""Of files that are lists of images or classes; any other file that is given by itself is taken as an archive."""
 SKIPPED = ("__MACOSX", "lost+found")
 
 
@@ -39,10 +41,10 @@ class Survey:
 
 
 def survey(tops: Sequence[Path], option: str, leave_out: Path | None = None) -> Survey:
-    """Walk through folders; a file given in place of a folder is taken as an archive.
+    """Walk through folders; a file given in place of a folder is an archive or a list.
 
     Args:
-        tops: folders and archives that the user named.
+        tops: folders, archives and lists that the user named.
         option: where the user named them, for an error.
         leave_out: a folder that isn't walked.
 
@@ -55,7 +57,10 @@ def survey(tops: Sequence[Path], option: str, leave_out: Path | None = None) -> 
         if not top.exists():
             raise UserError(f"{option}: no folder or archive '{top}'")
         if top.is_file():
-            result.archives.append(top.absolute())
+            if top.suffix.lower() in LISTS:
+                result.files.setdefault(str(top.absolute().parent), []).append(top.name)
+            else:
+                result.archives.append(top.absolute())
             continue
         _walk(top.absolute(), leave_out, result, seen)
     result.archives = list(dict.fromkeys(result.archives))
@@ -93,7 +98,10 @@ def _listed(folder: str) -> tuple[list[str], list[str]]:
         for entry in entries:
             name = entry.name
             if name[0] != "." and name not in SKIPPED:
-                (inner if entry.is_dir() else files).append(name)
+                try:
+                    (inner if entry.is_dir() else files).append(name)
+                except OSError:  # a link that leads to itself, which must not hide what lies beside it
+                    files.append(name)
     return files, inner
 
 
