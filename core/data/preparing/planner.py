@@ -17,7 +17,7 @@ from dualpt.core.data.preparing.sources.found_splits import Listing, find_listin
 from dualpt.core.data.preparing.sources.glances import Glance, glance
 from dualpt.core.data.preparing.sources.layouts import KNOWN, archive_of, found_as, whose_layout
 from dualpt.core.data.preparing.sources.name_match import Found, NameIndex, find_images
-from dualpt.core.data.preparing.sources.sorted_cars import find_sorted_cars
+from dualpt.core.data.preparing.sources.sorted_cars import cars_of, find_sorted_cars, sorted_car
 from dualpt.core.data.preparing.sources.survey import Survey, survey
 from dualpt.core.data.preparing.sources.traps import find_traps
 from dualpt.core.data.preparing.standing import Standing, standing
@@ -137,6 +137,8 @@ def _plan_one(
     files, sources = _from_folders(info, images, there.missing, inside)
     from_archives = there.missing.difference(files)
     steps = _from_archives(info, from_archives, index, places.glances, inside)
+    if info.name == "StanfordCars" and not steps:
+        steps = _sorted_cars(found, from_archives, places.glances)
     if there.missing and not files and not steps:
         return _nothing_new(base, there, places)
     if there.blocked_by:
@@ -183,6 +185,15 @@ def _from_archives(
     target = partial(_target, index, info.name, inside, missing)
     looks = (look for look in glances if not look.fault and info.name in find_images(_by_folder(look.images), index))
     return tuple(ArchiveStep(look.path, target) for look in looks)
+
+
+def _sorted_cars(found: Listing, missing: frozenset[str], glances: Sequence[Glance]) -> tuple[ArchiveStep, ...]:
+    """The archives that begin with cars in class folders, as Kaggle's `archive.zip` does."""
+    if not missing:
+        return ()
+    cars = {path: car for path, car in cars_of(found.split).items() if path in missing}
+    looks = (look for look in glances if find_sorted_cars(_by_folder(look.images), found.split))
+    return tuple(ArchiveStep(look.path, partial(sorted_car, cars)) for look in looks)
 
 
 def _by_folder(paths: Iterable[str]) -> dict[str, list[str]]:

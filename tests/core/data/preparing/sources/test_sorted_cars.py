@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.core.data.preparing.miniatures import images_of, lists_of, write
+from tests.core.data.preparing.miniatures import images_of, lists_of, write, zip_of
 from tests.core.data.preparing.preparing import fingerprints, plan_of, prepare
 
 FOLDERS = {
@@ -27,6 +27,15 @@ def test_class_folders_that_agree_with_the_numbers_are_taken(tmp_path: Path) -> 
     write_sorted(tmp_path / "source")
     plan = prepare("StanfordCars", tmp_path / "source", tmp_path / "root")
     assert plan.sources[0].found_as == "class folders of a Kaggle mirror"
+    assert fingerprints("StanfordCars", tmp_path / "root")[1] == images_of("StanfordCars")
+
+
+def test_they_are_taken_out_of_an_archive(tmp_path: Path) -> None:
+    write_sorted(tmp_path / "unpacked")
+    folder = tmp_path / "unpacked/car_data"
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.jpg")}
+    write(tmp_path / "source", {"archive.zip": zip_of(files)} | lists_of("StanfordCars"))
+    prepare("StanfordCars", tmp_path / "source", tmp_path / "root")
     assert fingerprints("StanfordCars", tmp_path / "root")[1] == images_of("StanfordCars")
 
 
