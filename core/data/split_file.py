@@ -9,12 +9,14 @@ names the entry.
 import re
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from dualpt.core.data.splits import PARTS, Item, Split, make_split
 from dualpt.core.data.text_files import read_text
 from dualpt.core.errors import UserError
 from dualpt.core.files.inside import CONTROL, PLAIN, tidied, why_outside
 from dualpt.core.files.json_reader import parse_json
+from dualpt.core.files.many_objects import no_search_for_cycles
 
 DIGITS = re.compile(r"\s*-?\d{1,9}\s*", re.ASCII)
 ABSOLUTE = re.compile(r"/|~/|[A-Za-z]:/")
@@ -40,6 +42,7 @@ def read_split_file(source: Path, what: str = "the split file", image_folder: st
     return parse_split(read_text(source, what), source, image_folder)
 
 
+@no_search_for_cycles()
 def parse_split(text: str, source: Path, image_folder: str = "") -> Split:
     """Read and check the text of a split file, which errors call `source`.
 
@@ -67,6 +70,8 @@ def _items(entries: object, part: str, source: Path, image_folder: str) -> list[
     """The checked entries of one part."""
     if not isinstance(entries, list):
         raise UserError(f"{source}: '{part}' must be a list of [path, label, class name]")
+    if (plain := _plain_items(entries, image_folder)) is not None:
+        return plain
     items = []
     for index, entry in enumerate(entries):
         try:
@@ -74,6 +79,20 @@ def _items(entries: object, part: str, source: Path, image_folder: str) -> list[
         except ValueError as fault:
             raise UserError(f"{source}: '{part}' entry {index}: {fault}; expected [path, label, class name]") from None
     return items
+
+
+def _plain_items(entries: list[Any], image_folder: str) -> list[Item] | None:
+    """The items of entries that are all as they should be, told at once; None where each must be looked at."""
+    if set(map(type, entries)) != {list} or set(map(len, entries)) != {3}:
+        return None
+    paths, labels, names = ([entry[place] for entry in entries] for place in range(3))
+    if [set(map(type, column)) for column in (paths, labels, names)] != [{str}, {int}, {str}]:
+        return None
+    if not all(map(PLAIN.fullmatch, paths)) or (image_folder and f"\n{image_folder}/" in "\n" + "\n".join(paths)):
+        return None
+    if any(not name.strip() or CONTROL.search(name) for name in set(names)):
+        return None
+    return list(map(Item._make, entries))
 
 
 def _item(entry: object, image_folder: str) -> Item:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dualpt.core.errors import UserError
-from dualpt.core.files.fingerprint import rows_fingerprint
+from dualpt.core.files.fingerprint import lines_fingerprint
 
 PARTS = ("train", "val", "test")
 
@@ -69,7 +69,9 @@ def make_split(parts: Mapping[str, Sequence[Item]], source: Path, *, tests_only:
         val=tuple(parts["val"]),
         test=tuple(parts["test"]),
         class_names=tuple(names[label] for label in range(len(names))),
-        fingerprint=rows_fingerprint((part, *item) for part in PARTS for item in parts[part]),
+        fingerprint=lines_fingerprint(
+            f"{part}\0{path}\0{label}\0{name}" for part in PARTS for path, label, name in parts[part]
+        ),
         note=note,
     )
 
@@ -118,6 +120,8 @@ def _file_names(folder: Path) -> set[str]:
 
 
 def listing(names: Sequence[str], shown: int = 3) -> str:
-    """`a, b, c and 7 more`, for error lines."""
+    """`a, b, c and 7 more`, for error lines; names that would break a line are escaped."""
     rest = len(names) - shown
-    return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")
+    return ", ".join(name if name.isprintable() else ascii(name) for name in names[:shown]) + (
+        f" and {rest} more" if rest > 0 else ""
+    )

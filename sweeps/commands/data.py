@@ -198,7 +198,7 @@ def prepare(
         Path | None, typer.Option(help="The data root to fill; datasets that lie there already stay.")
     ] = None,
     splits: Annotated[
-        list[Path] | None, typer.Option(help="Folder that holds split files, as a clone of gallop or LDC.")
+        list[Path] | None, typer.Option(help="Folder, archive or file of split files, as a clone of gallop or LDC.")
     ] = None,
     make_split: Annotated[
         int | None,

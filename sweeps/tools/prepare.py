@@ -29,6 +29,10 @@ STATES = {
 }
 
 
+MOST_SOURCES = 8
+"""Lines about where one dataset's images are: flowers sorted by number have three hundred folders."""
+
+
 @contextmanager
 def only_one(root: Path) -> Iterator[None]:
     """Keep two runs for one data root on this machine apart: they would write the same unfinished files.
@@ -75,6 +79,8 @@ def prepare_data(
     root = root.expanduser()
     if root.exists() and not root.is_dir():
         raise UserError(f"--root: '{root}' is a file; give the folder that is to hold the datasets' folders")
+    if root.is_symlink() and not root.exists():
+        raise UserError(f"--root: '{root}' is a link to '{root.readlink()}', which isn't there; make that folder")
     asked, further = _datasets_and_sources(words)
     tops = [source.expanduser() for source in (*sources, *further)]
     with nullcontext() if dry_run else only_one(root):
@@ -121,7 +127,9 @@ def _print_plans(console: Console, plans: Sequence[DatasetPlan], copy: bool) -> 
         table.add_row(plan.info.name, STATES[plan.state], _images(plan), escape(_todo(plan, copy)))
     table.show(console)
     for plan in plans:
-        lines = [f"{source.found_as}: {source.path}" for source in plan.sources]
+        lines = [f"{source.found_as}: {source.path}" for source in plan.sources[:MOST_SOURCES]]
+        if further := plan.sources[MOST_SOURCES:]:
+            lines.append(f"and {_counted(len(further), 'more place')}")
         for line in (*lines, *plan.remarks, *plan.traps, *([plan.remedy] if plan.remedy else [])):
             console.print(f"  {plan.info.name}: {line}", markup=False, highlight=False, soft_wrap=True)
 

@@ -1,13 +1,15 @@
 """A dataset's folder, assembled beside where it will lie and moved there when it is complete.
 
-Everything is made in a hidden folder inside the dataset's. What a killed run left there is used by the next one with
-the same plan, and removed by any other. Nothing is ever written through a link, so a user's own tree stays unchanged.
+Files are written to a hidden folder inside the dataset's. What a killed run left there is used by the next one with
+the same plan, and removed by any other. Links are made in their place, once the manifest in the hidden folder lists
+them: a link is never half made, and moving it would cost as much again. Nothing is ever written through a link, so a
+user's own tree stays unchanged.
 """
 
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -72,14 +74,13 @@ class Assembly:
             os.replace(part, target)
             return digest
 
-    def link(self, path: str, source: str) -> None:
-        """Link to a file or folder of the user's; a link that a killed run left is the same link."""
-        with written_to(self.folder), suppress(FileExistsError):
-            os.symlink(source, self._place(path))
+    def commit(self, progress: Callable[[int], None]) -> None:
+        """Make the manifest's links in the dataset's folder and move everything else there; what lies there stays.
 
-    def commit(self) -> None:
-        """Move everything into the dataset's folder; files that lie there stay."""
-        _commit(self._staging, self.folder)
+        Args:
+            progress: called with the number of links that are done.
+        """
+        _commit(self._staging, self.folder, progress)
 
     def save(self, manifest: Manifest) -> None:
         """Put the manifest to the rest, which is complete with it."""
@@ -107,16 +108,18 @@ def finish_interrupted(folder: Path) -> None:
     """
     for staging in folder.glob(f"{STAGING}*"):
         if (staging / FILE_NAME).exists():
-            _commit(staging, folder)
+            _commit(staging, folder, lambda done: None)
 
 
-def _commit(staging: Path, folder: Path) -> None:
-    """Move everything in, the manifest last. Links of an earlier run that the new one doesn't have give way."""
+def _commit(staging: Path, folder: Path, progress: Callable[[int], None]) -> None:
+    """Bring everything in, the manifest last. Links of an earlier run that the new one doesn't have give way."""
     with written_to(folder):
         earlier, new = load_manifest(folder), load_manifest(staging)
         links = {} if new is None else new.links
         old = {} if earlier is None else earlier.links
-        _merge(str(staging), str(folder), "", {path: to for path, to in old.items() if links.get(path) != to})
+        replaced = {path: to for path, to in old.items() if links.get(path) != to}
+        _make_links(str(folder), links, replaced, progress)
+        _merge(str(staging), str(folder), "", replaced)
         os.replace(staging / FILE_NAME, folder / FILE_NAME)
         shutil.rmtree(staging)
 
@@ -150,8 +153,47 @@ def _passing(pieces: Iterable[bytes], file: IO[bytes]) -> Iterator[bytes]:
         yield piece
 
 
+def _make_links(
+    folder: str, links: Mapping[str, str], replaced: Mapping[str, str], progress: Callable[[int], None]
+) -> None:
+    """Links to files and folders of the user's; one that a killed run made is the same link."""
+    ours: dict[str, bool] = {}
+    for done, (path, to) in enumerate(links.items(), 1):
+        above, _, _ = path.rpartition("/")
+        if above not in ours:
+            ours[above] = _make_folder(folder, above, replaced)
+        if ours[above]:
+            try:
+                os.symlink(to, f"{folder}/{path}")
+            except FileExistsError:
+                if _gives_way(f"{folder}/{path}", replaced.get(path)):
+                    os.symlink(to, f"{folder}/{path}")
+        progress(done)
+
+
+def _make_folder(folder: str, path: str, replaced: Mapping[str, str]) -> bool:
+    """Make a folder and those above it; False where something else lies in their place, as a link of the user's."""
+    inner = ""
+    for step in path.split("/") if path else ():
+        inner = f"{inner}/{step}".lstrip("/")
+        there = f"{folder}/{inner}"
+        if not os.path.lexists(there) or _gives_way(there, replaced.get(inner)):
+            os.mkdir(there)
+        elif os.path.islink(there) or not os.path.isdir(there):
+            return False
+    return True
+
+
+def _gives_way(there: str, to: str | None) -> bool:
+    """Remove a link if it leads to where an earlier run's link did; whether it was one."""
+    gives_way = to is not None and os.path.islink(there) and os.readlink(there) == to
+    if gives_way:
+        os.unlink(there)
+    return gives_way
+
+
 def _merge(source: str, target: str, path: str, replaced: Mapping[str, str]) -> None:
-    # Listed once: asking for each name costs as much as making its link. Some disks don't tell cases apart.
+    # Listed once: asking for each name costs as much as moving it. Some disks don't tell cases apart.
     taken = {name.casefold() for name in os.listdir(target)}
     for name in sorted(os.listdir(source)):
         inner = f"{path}{name}"
@@ -159,9 +201,7 @@ def _merge(source: str, target: str, path: str, replaced: Mapping[str, str]) -> 
             continue
         new, there = f"{source}/{name}", f"{target}/{name}"
         may_be_there = name.casefold() in taken
-        if may_be_there and os.path.islink(there) and replaced.get(inner) == os.readlink(there):
-            os.unlink(there)
-        if not may_be_there or not os.path.lexists(there):
+        if not may_be_there or not os.path.lexists(there) or _gives_way(there, replaced.get(inner)):
             os.rename(new, there)
         elif os.path.isdir(new) and not os.path.islink(new) and os.path.isdir(there) and not os.path.islink(there):
             _merge(new, there, f"{inner}/", replaced)

@@ -47,7 +47,7 @@ def carry_out(plan: DatasetPlan, root: Path, *, copy: bool, progress: Progress) 
     try:
         if not assembly.complete:
             _fill(assembly, plan, folder, copy, progress)
-        assembly.commit()
+        assembly.commit(progress)
     except StorageError:
         raise
     except UserError:
@@ -62,10 +62,7 @@ def _fill(assembly: Assembly, plan: DatasetPlan, folder: Path, copy: bool, progr
             made.digests[path] = assembly.write(path, pieces_of(source))
             progress(len(made.digests))
     else:
-        for path, source in plan.links.items():
-            assembly.link(path, source)
-            made.links[path] = source
-            progress(len(made.links))
+        made.links.update(plan.links)
     for step in plan.archives:
         _extract(assembly, step, plan, made, progress)
     _check_enough(plan, made)

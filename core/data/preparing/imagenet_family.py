@@ -111,7 +111,7 @@ def _plan_of(name: str, parts: Sequence[Part], names: bytes | None, root: Path, 
     planned = {part.folder for part in parts}
     others = [path for path in (TRAIN, VAL) if path not in planned] if name == "ImageNet" else []
     # Whatever comes out of an archive will lie below its folder, under any name.
-    there = standing(root / info.folder, [*files, *(f"{folder}/*" for folder in planned), *others])
+    there = standing(root / info.folder, frozenset([*files, *(f"{folder}/*" for folder in planned), *others]))
     files |= _class_links({path: to for path, to in there.linked.items() if path in others})
     if there.blocked_by:
         lacking = f"{there.blocked_by} is a link; remove it and run again"

@@ -37,6 +37,7 @@ MARKS: Mapping[str, re.Pattern[str]] = {
     "ImageNetR": re.compile(r"imagenet-?_?r(endition)?(/|$)"),
 }
 """How the path to a variant's class folders looks in lower case."""
+V2 = re.compile(r"imagenet[-_]?v2")
 OTHER_V2 = re.compile(r"threshold|top-?images")
 """ImageNet-V2's other two samplings, on which no published number of the field rests."""
 
@@ -125,11 +126,11 @@ def _v2_parts(survey: Survey, glances: Sequence[Glance], images: str) -> Iterato
     for folder, inner in survey.folders.items():
         name = folder.rpartition("/")[2].lower()
         numbers = [each for each in inner if NUMBER.fullmatch(each)]
-        if numbers and name.startswith("imagenetv2") and not OTHER_V2.search(name):
+        if numbers and V2.match(name) and not OTHER_V2.search(name):
             yield _class_folders(folder, survey, images, "ImageNetV2", numbers)
     for look in glances:
         hits = [path for path in look.images if IN_NUMBER.fullmatch(path)]
-        if hits and "imagenetv2" in f"{look.path.name} {hits[0]}".lower() and not OTHER_V2.search(hits[0].lower()):
+        if hits and V2.search(f"{look.path.name} {hits[0]}".lower()) and not OTHER_V2.search(hits[0].lower()):
             source = Source("the original archive", str(look.path), None)
             yield Part(source, images, archives=[ArchiveStep(look.path, partial(to_class, IN_NUMBER, images))])
 

@@ -17,6 +17,7 @@ from dualpt.core.data.preparing.sources.found_splits import Listing, find_listin
 from dualpt.core.data.preparing.sources.glances import Glance, glance
 from dualpt.core.data.preparing.sources.layouts import KNOWN, archive_of, found_as, whose_layout
 from dualpt.core.data.preparing.sources.name_match import Found, NameIndex, find_images
+from dualpt.core.data.preparing.sources.sorted_cars import cars_of, find_sorted_cars, sorted_car
 from dualpt.core.data.preparing.sources.survey import Survey, survey
 from dualpt.core.data.preparing.sources.traps import find_traps
 from dualpt.core.data.preparing.standing import Standing, standing
@@ -42,7 +43,9 @@ class Places:
     lists: tuple[Survey, ...]
     """Of all folders that may hold split files, those of `--splits` first."""
     glances: tuple[Glance, ...]
-    """Into the archives in `sources`, but for ImageNet's thousand, whose names say everything."""
+    """Into the archives in `sources` and those that `--splits` names, but for ImageNet's thousand, whose names say
+    everything.
+    """
 
 
 def look_around(tops: Sequence[Path], splits: Sequence[Path], root: Path) -> Places:
@@ -55,7 +58,9 @@ def look_around(tops: Sequence[Path], splits: Sequence[Path], root: Path) -> Pla
     given = {top.absolute() for top in tops}
     sources = survey(tops, "--from", None if absolute in given else absolute)
     lists = survey(splits, "--splits")
-    looked_into = (path for path in sources.archives if not CLASS_TAR.fullmatch(path.name))
+    named = {top.absolute() for top in splits}
+    archives = [*sources.archives, *(path for path in lists.archives if path in named)]
+    looked_into = (path for path in dict.fromkeys(archives) if not CLASS_TAR.fullmatch(path.name))
     return Places(sources, (lists, sources), tuple(map(glance, looked_into)))
 
 
@@ -77,7 +82,7 @@ def plan_datasets(
     plans = {plan.info.name: plan for plan in _plan_listed(by_split, places, root, make_split)}
     if any(name not in plans for name in names):
         plans |= {plan.info.name: plan for plan in plan_family(places.sources, places.lists, places.glances, root)}
-    traps = find_traps(places.sources)
+    traps = find_traps(places.sources, places.glances)
     return [_with_traps(plans[name], traps.get(name, ()), places) for name in PREPARED if name in names]
 
 
@@ -104,6 +109,8 @@ def _plan_listed(infos: Sequence[DatasetInfo], places: Places, root: Path, make_
     keys = {name: found.paths for name, found in listings.items()}
     index = NameIndex(keys)
     images = find_images(places.sources.files, index)
+    if cars := listings.get("StanfordCars"):
+        images["StanfordCars"] = images.get("StanfordCars", []) + find_sorted_cars(places.sources.files, cars.split)
     for name, found in listings.items():
         plans[name] = _plan_one(dataset_info(name), found, images.get(name, []), index, places, root)
     return [plans[info.name] for info in infos]
@@ -128,8 +135,10 @@ def _plan_one(
     if not there.missing and not lists:
         return base
     files, sources = _from_folders(info, images, there.missing, inside)
-    from_archives = there.missing - files.keys()
+    from_archives = there.missing.difference(files)
     steps = _from_archives(info, from_archives, index, places.glances, inside)
+    if info.name == "StanfordCars" and not steps:
+        steps = _sorted_cars(found, from_archives, places.glances)
     if there.missing and not files and not steps:
         return _nothing_new(base, there, places)
     if there.blocked_by:
@@ -147,7 +156,7 @@ def _plan_one(
         solid=(*there.folders, *sorted(written)),
         archives=steps,
     )
-    return plan if not plan.missing else _incomplete(plan, places)
+    return plan if steps or not from_archives else _incomplete(plan, places)
 
 
 def _from_folders(
@@ -157,8 +166,8 @@ def _from_folders(
     files: dict[str, str] = {}
     sources = []
     for place in images:
-        new = {path: source for key, source in place.files.items() if (path := f"{inside}{key}") in missing}
-        new = {path: source for path, source in new.items() if path not in files}
+        found = ((f"{inside}{key}", source) for key, source in place.files.items())
+        new = {path: source for path, source in found if path in missing and path not in files}
         if new:
             files |= new
             sources.append(Source(found_as(info.name, place.above), place.above, len(new)))
@@ -176,6 +185,15 @@ def _from_archives(
     target = partial(_target, index, info.name, inside, missing)
     looks = (look for look in glances if not look.fault and info.name in find_images(_by_folder(look.images), index))
     return tuple(ArchiveStep(look.path, target) for look in looks)
+
+
+def _sorted_cars(found: Listing, missing: frozenset[str], glances: Sequence[Glance]) -> tuple[ArchiveStep, ...]:
+    """The archives that begin with cars in class folders, as Kaggle's `archive.zip` does."""
+    if not missing:
+        return ()
+    cars = {path: car for path, car in cars_of(found.split).items() if path in missing}
+    looks = (look for look in glances if find_sorted_cars(_by_folder(look.images), found.split))
+    return tuple(ArchiveStep(look.path, partial(sorted_car, cars)) for look in looks)
 
 
 def _by_folder(paths: Iterable[str]) -> dict[str, list[str]]:

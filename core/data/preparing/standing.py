@@ -24,22 +24,21 @@ class Standing:
     there is none."""
 
 
-def standing(folder: Path, wanted: Iterable[str]) -> Standing:
+def standing(folder: Path, wanted: frozenset[str]) -> Standing:
     """Look at a dataset's folder.
 
     Args:
         folder: the dataset's folder; it need not exist.
         wanted: the images that belong into it, by path in it.
     """
-    paths = tuple(dict.fromkeys(wanted))
-    missing = frozenset(missing_files(paths, folder) if folder.exists() else paths)
+    missing = frozenset(missing_files(wanted, folder)) if folder.exists() else wanted
     itself = str(folder) if folder.is_symlink() else ""
     if not missing:
         return Standing(missing, blocked_by=itself)
     ours = our_links(folder)
     folders, foreign = _folders_and_links(folder, ours)
     blocked = itself or next(_in_the_way(folder, foreign, missing), "")
-    linked = dict(_linked(paths, missing, ours))
+    linked = dict(_linked(wanted, missing, ours))
     return Standing(missing, linked, folders, blocked)
 
 

@@ -1,5 +1,6 @@
 """`dualpt data prepare` as it is typed."""
 
+import json
 import multiprocessing
 import time
 from pathlib import Path
@@ -55,6 +56,22 @@ def test_from_folders_and_archives_to_a_checked_data_root(sources: Path) -> None
     again = prepare(*words)
     assert again.exit_code == 0
     assert again.stdout.count("there already") == len(REAL_GRID)
+
+
+def test_a_root_whose_link_leads_nowhere_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "root").symlink_to("gone")
+    with pytest.raises(UserError, match=r"^--root: '.*root' is a link to 'gone', which isn't there; make that folder$"):
+        prepare("--from", tmp_path, "--root", tmp_path / "root")
+
+
+def test_images_from_very_many_folders_are_a_few_lines(tmp_path: Path) -> None:
+    paths = [f"image_{number:05d}.jpg" for number in range(1, 31)]
+    write(tmp_path / "have", {f"flower_data/train/{number}/{path}": b"?" for number, path in enumerate(paths)})
+    parts = {part: [[path, 0, "rose"] for path in paths[k::3]] for k, part in enumerate(("train", "val", "test"))}
+    write(tmp_path / "have", {"split_zhou_OxfordFlowers.json": json.dumps(parts).encode()})
+    shown = prepare("OxfordFlowers", "--from", tmp_path / "have", "--root", tmp_path / "root", "--dry-run").stdout
+    assert shown.count("flower_data/train") == 8
+    assert "OxfordFlowers: and 22 more places" in shown
 
 
 def test_a_killed_process_is_continued(tmp_path: Path) -> None:

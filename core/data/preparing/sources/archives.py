@@ -22,8 +22,8 @@ from dualpt.core.errors import UserError
 from dualpt.core.files.inside import tidied, why_outside
 from dualpt.core.files.regular import check_regular
 
-SUFFIXES = (".tar", ".tgz", ".gz", ".tbz", ".tbz2", ".bz2", ".txz", ".xz", ".zip")
-"""Of files that are looked into."""
+SUFFIXES = (".tar", ".tgz", ".gz", ".tbz", ".tbz2", ".bz2", ".txz", ".xz", ".zip", ".rar", ".7z", ".zst")
+"""Of files that are looked into; the last three are refused, with what to do."""
 NESTED = re.compile(r"(?:.*/)?(?:n\d{8}\.tar|101_ObjectCategories\.tar\.gz)", re.IGNORECASE)
 """Archives inside archives that hold images: ImageNet's classes, and Caltech101's categories."""
 LARGEST_MEMBER = 256 * 2**20

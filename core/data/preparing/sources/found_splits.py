@@ -8,7 +8,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from dualpt.core.data.catalog import DatasetInfo
@@ -67,7 +67,7 @@ class Listing:
     """The files that say so, by their names in the dataset's folder."""
     remarks: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def paths(self) -> tuple[str, ...]:
         """Paths of its images under the image folder, each once."""
         return tuple(dict.fromkeys(item.path for part in PARTS for item in getattr(self.split, part)))

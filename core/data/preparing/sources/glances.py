@@ -14,6 +14,8 @@ FIRST_IMAGES, FIRST_FILES = 2000, 20_000
 """How many are looked at; Caltech101's first 900 are in categories that no split lists. In a zip, whose list of files
 comes without their content, any number of other files may come first: Kaggle's ImageNet has 600,000 annotations.
 """
+FIRST_NAMES = 40
+"""How many are kept of files of any kind, which tell copies that can't be used."""
 LARGEST_LIST = 64 * 2**20
 """Bytes of a split file or another list, at most."""
 
@@ -25,6 +27,8 @@ class Glance:
     path: Path
     images: tuple[str, ...] = ()
     """Paths of its first images."""
+    first: tuple[str, ...] = ()
+    """Paths of its first files, whatever they are."""
     lists: frozenset[str] = frozenset()
     """Names of the split files among its first files."""
     fault: str = ""
@@ -34,11 +38,14 @@ class Glance:
 def glance(archive: Path) -> Glance:
     """Look at the beginning of an archive."""
     images: list[str] = []
+    first: list[str] = []
     lists: set[str] = set()
     fault = ""
     try:
         for member in islice(members(archive), None if lists_members(archive) else FIRST_FILES):
             name = member.path.rpartition("/")[2]
+            if len(first) < FIRST_NAMES:
+                first.append(member.path)
             if is_image(name):
                 images.append(member.path)
             elif name.endswith(".json"):
@@ -49,7 +56,7 @@ def glance(archive: Path) -> Glance:
         pass  # whether anything is missing shows when the archive is read for its images
     except UserError as error:
         fault = str(error)
-    return Glance(archive, tuple(images), frozenset(lists), fault)
+    return Glance(archive, tuple(images), tuple(first), frozenset(lists), fault)
 
 
 def lists_in(archive: Path, names: Collection[str]) -> dict[str, bytes]:

@@ -67,6 +67,7 @@ KNOWN: Mapping[str, KnownCopies] = {
             r"/stanford_cars": f"{_COOP} or torchvision's",
             r"/stanfordcars": _LORA,
             r"/cars_(train|test)": "nested folders of a Kaggle mirror",
+            r"/car_data": "class folders of a Kaggle mirror",
         },
         get=f"cars_train and cars_test with five-digit names ({MIRROR}; Stanford's links are dead since 2023)",
     ),
@@ -135,7 +136,7 @@ KNOWN: Mapping[str, KnownCopies] = {
     "UCF101": KnownCopies(
         archives=(
             r"ucf-?101-midframes.*\.zip",
-            r"ucf.?101.*",
+            r"ucf.?101(?!\.rar).*",  # UCF101.rar holds the videos
         ),
         folders={
             r"/ucf101/ucf-101-midframes": f"{_COOP} or CLIP-LoRA's",
@@ -157,7 +158,7 @@ KNOWN: Mapping[str, KnownCopies] = {
         get="ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz from image-net.org",
     ),
     "ImageNetV2": KnownCopies(
-        archives=(r"imagenetv2.*",),
+        archives=(r"imagenet[-_]?v2.*",),
         folders={r"/imagenetv2/": _COOP, r"": _UNPACKED},
         get="imagenetv2-matched-frequency.tar.gz from huggingface.co/datasets/vaishaal/ImageNetV2",
     ),

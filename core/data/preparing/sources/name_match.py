@@ -71,9 +71,12 @@ class NameIndex:
         self._by_folder = defaultdict(lambda: defaultdict(dict))
         self._by_name: dict[str, tuple[str, str]] = {}
         for dataset, keys in wanted.items():
+            tables: dict[str, dict[str, str]] = {}
             for key in keys:
                 folder, _, name = key.rpartition("/")
-                self._by_folder[plain(folder)][dataset].setdefault(name, key)
+                if (table := tables.get(folder)) is None:
+                    table = tables[folder] = self._by_folder[plain(folder)][dataset]
+                table.setdefault(name, key)
                 if UNIQUE.fullmatch(name):
                     self._by_name[name] = (dataset, key)
         self._deepest = max((folder.count("/") + 1 for folder in self._by_folder if folder), default=0)
@@ -134,8 +137,9 @@ def find_images(folders: Mapping[str, Iterable[str]], index: NameIndex) -> dict[
             if match.bare and len(match.keys) < LEAST_SHARE * sum(map(is_image, listed)):
                 continue  # another dataset's images, of which some happen to have such names
             place = found[match.dataset].setdefault(match.above, Found(match.above))
-            for name, key in match.keys.items():
-                place.files.setdefault(key, f"{folder}/{name}" if folder else name)
+            inside = f"{folder}/" if folder else ""
+            files = {key: f"{inside}{name}" for name, key in match.keys.items()}
+            place.files.update(files if place.files.keys().isdisjoint(files) else files | place.files)
     return {
         dataset: sorted(places.values(), key=lambda place: (-len(place.files), place.above.count("/"), place.above))
         for dataset, places in found.items()

@@ -13,6 +13,8 @@ from dualpt.core.data.preparing.sources.archives import is_archive
 from dualpt.core.errors import UserError
 
 WNID = re.compile(r"n\d{8}")
+LISTS = (".json", ".txt", ".csv")
+"""Of files that are lists of images or classes; any other file that is given by itself is taken as an archive."""
 SKIPPED = ("__MACOSX", "lost+found")
 
 
@@ -39,10 +41,10 @@ class Survey:
 
 
 def survey(tops: Sequence[Path], option: str, leave_out: Path | None = None) -> Survey:
-    """Walk through folders; a file given in place of a folder is taken as an archive.
+    """Walk through folders; a file given in place of a folder is an archive or a list.
 
     Args:
-        tops: folders and archives that the user named.
+        tops: folders, archives and lists that the user named.
         option: where the user named them, for an error.
         leave_out: a folder that isn't walked.
 
@@ -55,7 +57,10 @@ def survey(tops: Sequence[Path], option: str, leave_out: Path | None = None) -> 
         if not top.exists():
             raise UserError(f"{option}: no folder or archive '{top}'")
         if top.is_file():
-            result.archives.append(top.absolute())
+            if top.suffix.lower() in LISTS:
+                result.files.setdefault(str(top.absolute().parent), []).append(top.name)
+            else:
+                result.archives.append(top.absolute())
             continue
         _walk(top.absolute(), leave_out, result, seen)
     result.archives = list(dict.fromkeys(result.archives))
@@ -78,8 +83,7 @@ def _walk(top: Path, leave_out: Path | None, result: Survey, seen: set[tuple[int
             continue
         odd = [name for name in inner if not name.isprintable()]
         result.unreadable += [f"{folder}: left out {name!a}, a name that can't be printed; rename it" for name in odd]
-        inner = [name for name in inner if name.isprintable()]
-        files = [name for name in files if name.isprintable()]
+        inner, files = _printable(inner), _printable(files)
         result.files[folder], result.folders[folder] = files, inner
         result.archives += [Path(folder, name) for name in sorted(files) if is_archive(name)]
         into = (name for name in inner if not WNID.fullmatch(name))
@@ -92,7 +96,15 @@ def _listed(folder: str) -> tuple[list[str], list[str]]:
     inner: list[str] = []
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(".") or entry.name in SKIPPED:
-                continue
-            (inner if entry.is_dir() else files).append(entry.name)
+            name = entry.name
+            if name[0] != "." and name not in SKIPPED:
+                try:
+                    (inner if entry.is_dir() else files).append(name)
+                except OSError:  # a link that leads to itself, which must not hide what lies beside it
+                    files.append(name)
     return files, inner
+
+
+def _printable(names: list[str]) -> list[str]:
+    """The names that can be printed, as all of them nearly always can."""
+    return names if "".join(names).isprintable() else [name for name in names if name.isprintable()]

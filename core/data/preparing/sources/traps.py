@@ -6,10 +6,11 @@ names, on which every split rests, and files from which the images have yet to b
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from dualpt.core.data.preparing.sources.glances import Glance
 from dualpt.core.data.preparing.sources.survey import Survey
 
 LOOKED_AT = 40
@@ -49,6 +50,7 @@ TRAPS: Sequence[Trap] = (
         "image each is",
     ),
     Trap("UCF101", r"ucf", r"v_\w+\.avi", "holds videos; the field uses the middle frame of each"),
+    Trap("UCF101", r"", r"UCF-?101\.rar", "holds UCF101.rar, the videos; the field uses the middle frame of each"),
     Trap("EuroSAT", r"eurosat", r".*\.tiff?", "holds 13 bands as .tif; the field uses the RGB images as .jpg"),
     Trap(
         "ImageNet",
@@ -70,14 +72,24 @@ TRAPS: Sequence[Trap] = (
 )
 
 
-def find_traps(survey: Survey) -> Mapping[str, tuple[str, ...]]:
-    """Dataset -> a line for each of its copies that can't be used."""
+def find_traps(survey: Survey, glances: Sequence[Glance] = ()) -> Mapping[str, tuple[str, ...]]:
+    """Dataset -> a line for each of its copies that can't be used, in folders and archives."""
     found: defaultdict[str, list[str]] = defaultdict(list)
-    for folder, names in survey.files.items():
+    for folder, names in (*survey.files.items(), *_folders_in(glances)):
         for trap in TRAPS:
             if re.search(trap.folder, folder.casefold()) and _has(names, trap.file):
                 found[trap.dataset].append(f"{folder}: {trap.why}")
     return {dataset: tuple(lines) for dataset, lines in found.items()}
+
+
+def _folders_in(glances: Sequence[Glance]) -> Iterator[tuple[str, list[str]]]:
+    """Folders at the beginnings of archives, with the names of their files."""
+    for look in glances:
+        folders: defaultdict[str, list[str]] = defaultdict(list)
+        for path in look.first:
+            folder, _, name = f"{look.path}/{path}".rpartition("/")
+            folders[folder].append(name)
+        yield from folders.items()
 
 
 def _has(names: Iterable[str], pattern: str) -> bool:

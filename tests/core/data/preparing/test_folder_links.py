@@ -8,6 +8,7 @@ import pytest
 from dualpt.core.data.catalog import REAL_GRID, dataset_info
 from dualpt.core.data.checking.diagnosis import diagnose
 from dualpt.core.data.checking.examination import examine
+from dualpt.core.data.preparing.assembly import finish_interrupted
 from dualpt.core.data.preparing.execution import carry_out
 from dualpt.core.data.preparing.manifest import load_manifest
 from dualpt.core.data.preparing.planner import look_around, plan_datasets
@@ -195,10 +196,31 @@ class TestNothingIsWrittenThroughALink:
         images = source / "dtddataset/dtd/images"
         (images / "polka-dotted").rename(images / "Polka Dotted")
         before = snapshot(source)
+        finish_interrupted(root / "dtd")
         prepare(TEXTURES, source, root)
         assert snapshot(source) == before
         assert fingerprints(TEXTURES, root) == fingerprints(TEXTURES, direct)
         assert sorted(links_of(root)) == ["images/banded", "images/polka-dotted"]
+
+    def test_a_run_killed_between_links_into_folders_that_exist(self, places: tuple[Path, Path, Path]) -> None:
+        source, root, direct = places
+        for name in ("banded", "polka-dotted"):
+            (root / "dtd/images" / name).mkdir(parents=True)
+        own = root / "dtd/images/banded/own.jpg"
+        own.write_bytes(b"mine")
+
+        def killed(done: int) -> None:
+            if done == 4:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            carry_out(plan_of(TEXTURES, source, root), root, copy=False, progress=killed)
+        assert sum(path.is_symlink() for path in (root / "dtd/images").rglob("*")) == 4
+        finish_interrupted(root / "dtd")
+        assert fingerprints(TEXTURES, root) == fingerprints(TEXTURES, direct)
+        assert plan_of(TEXTURES, source, root).state == "there"
+        assert own.read_bytes() == b"mine"
+        assert len(links_of(root)) == 6
 
     def test_a_split_drawn_later(self, places: tuple[Path, Path, Path]) -> None:
         source, root, _ = places

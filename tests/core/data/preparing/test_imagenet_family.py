@@ -184,6 +184,7 @@ def _below(folder: str) -> Callable[[str], dict[str, bytes]]:
 VARIANTS: dict[str, list[Callable[[str], dict[str, bytes]]]] = {
     "ImageNetV2": [
         _below("imagenetv2-matched-frequency-format-val"),
+        _below("imagenet-v2"),
         lambda name: {"imagenetv2-matched-frequency.tar.gz": tar_of(_below(dataset_info(name).image_folder)(name))},
     ],
     "ImageNetSketch": [_below("sketch"), lambda name: {"ImageNet-Sketch.zip": zip_of(_below("sketch")(name))}],

@@ -185,5 +185,5 @@ def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
 
 
 def test_names_of_archives() -> None:
-    assert all(map(is_archive, ("a.tar", "b.TGZ", "c.tar.gz", "d.zip", "e.tar.xz")))
+    assert all(map(is_archive, ("a.tar", "b.TGZ", "c.tar.gz", "d.zip", "e.tar.xz", "f.rar", "g.tar.zst")))
     assert not any(map(is_archive, ("a.jpg", "b.json", "tar", "c.gzip")))

@@ -11,7 +11,8 @@ from dualpt.core.data.preparing.sources.glances import glance
 from dualpt.core.data.preparing.sources.survey import survey
 from dualpt.core.data.readers import read_split
 from dualpt.core.errors import UserError
-from tests.core.data.preparing.miniatures import SPLIT_FILES, images_of, lists_of, tar_of, write
+from tests.core.data.preparing.miniatures import SPLIT_FILES, TORCHVISION, images_of, lists_of, tar_of, write, zip_of
+from tests.core.data.preparing.preparing import plan_of
 
 TEXTURES = dataset_info("DescribableTextures")
 
@@ -83,6 +84,15 @@ def test_one_that_cannot_be_read_is_a_fault_only_alone(tmp_path: Path, content: 
         found(tmp_path / "root", tmp_path / "a")
     write(tmp_path / "b", lists_of(TEXTURES.name))
     assert found(tmp_path / "root", tmp_path / "a", tmp_path / "b") is not None
+
+
+@pytest.mark.parametrize("as_archive", [False, True])
+def test_the_list_or_an_archive_of_a_clone_is_named(as_archive: bool, tmp_path: Path) -> None:
+    (name, content), *_ = lists_of("EuroSAT").items()
+    write(tmp_path, {name: content, "gallop-main.zip": zip_of({f"gallop-main/gallop/datasets/files/{name}": content})})
+    write(tmp_path / "have", TORCHVISION["EuroSAT"]("EuroSAT"))
+    splits = tmp_path / ("gallop-main.zip" if as_archive else name)
+    assert plan_of("EuroSAT", tmp_path / "have", tmp_path / "root", splits).state == "ready"
 
 
 def test_aircrafts_lists_lie_in_one_folder(tmp_path: Path) -> None:

@@ -26,6 +26,19 @@ def test_a_folder_that_is_linked_in_circles_is_walked_once(tmp_path: Path) -> No
     assert len(survey([tmp_path, tmp_path / "a"], "--from").files) == 2
 
 
+def test_a_link_to_itself_hides_nothing(tmp_path: Path) -> None:
+    write(tmp_path, {"a/x.jpg": b""})
+    (tmp_path / "round").symlink_to("round")
+    found = survey([tmp_path], "--from")
+    assert found.files[f"{tmp_path}/a"] == ["x.jpg"]
+    assert found.unreadable == []
+
+
+def test_a_list_may_be_given_by_itself(tmp_path: Path) -> None:
+    write(tmp_path, {"split.json": b"{}", "other.json": b"{}"})
+    assert survey([tmp_path / "split.json"], "--splits").files == {str(tmp_path): ["split.json"]}
+
+
 def test_imagenets_folders_are_named_and_not_walked(tmp_path: Path) -> None:
     write(tmp_path, {"train/n01440764/x.JPEG": b""})
     found = survey([tmp_path], "--from")

@@ -29,7 +29,10 @@ UNUSABLE = {
         "SUN397/a/abbey/sun_000_00001.jpg": "holds made-up names",
         "datasets--1aurent--SUN397/snapshots/1a/data/train-0.parquet": "lost the published file names",
     },
-    "UCF101": {"UCF-101/ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi": "holds videos"},
+    "UCF101": {
+        "UCF-101/ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi": "holds videos",
+        "UCF101.rar": "holds UCF101.rar, the videos",
+    },
     "EuroSAT": {"EuroSATallBands/AnnualCrop/AnnualCrop_1.tif": "holds 13 bands"},
     "OxfordPets": {"datasets--x--oxford-iiit-pet/data/train.parquet": "lost the published file names"},
     "ImageNet": {"imagenet-1k/train/n01440764_10026_n01440764.JPEG": "the hub renamed"},
@@ -43,6 +46,31 @@ def test_it_is_refused_with_the_reason(name: str, path: str, tmp_path: Path) -> 
     assert plan.state == "refused"
     assert any(UNUSABLE[name][path] in line for line in plan.traps), plan
     assert plan.remedy.startswith("get ")
+
+
+@pytest.mark.parametrize(
+    ("name", "archive", "path", "said"),
+    [
+        ("StanfordCars", "car_ims.tgz", "car_ims/000001.jpg", "six digits"),
+        ("UCF101", "UCF101.tar", "UCF-101/ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi", "holds videos"),
+        ("EuroSAT", "EuroSATallBands.tar", "ds/tif/Forest/Forest_1.tif", "13 bands"),
+    ],
+)
+def test_it_is_told_before_it_is_unpacked(name: str, archive: str, path: str, said: str, tmp_path: Path) -> None:
+    write(tmp_path / "source", {archive: tar_of({path: b"?"})} | lists_of(name))
+    plan = plan_of(name, tmp_path / "source", tmp_path / "root")
+    assert plan.state == "refused"
+    assert said in plan.traps[0]
+    assert plan.traps[0].startswith(f"{tmp_path}/source/{archive}/")
+
+
+@pytest.mark.parametrize("suffix", [".rar", ".7z", ".tar.zst"])
+def test_archives_that_only_other_programs_read_are_named(suffix: str, tmp_path: Path) -> None:
+    starts = {".rar": b"Rar!\x1a\x07", ".7z": b"7z\xbc\xaf\x27\x1c", ".tar.zst": b"\x28\xb5\x2f\xfd"}
+    write(tmp_path / "source", {f"SUN397{suffix}": starts[suffix]} | lists_of("SUN397"))
+    plan = plan_of("SUN397", tmp_path / "source", tmp_path / "root")
+    assert plan.state == "refused"
+    assert plan.remedy.endswith("unpack it and give the folder")
 
 
 @pytest.mark.parametrize("layout", [TORCHVISION, OTHER_REPOSITORIES])
