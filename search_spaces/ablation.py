@@ -181,7 +181,8 @@ def _of_factors(declared: Mapping[str, Any], reference: Variant, sweep: LoadedSw
         raise UserError(f"{source}: unknown design '{design}'{nearest(design, known)} (known: {', '.join(known)})")
     if not isinstance(given, dict) or not given:
         raise UserError(f"{source}: factors: expected a mapping of names to levels, found {given!r}")
-    factors = tuple(_factor(n, levels, reference.setting, f"{source}: factors.{n}") for n, levels in given.items())
+    with_own = {n: _with_own(n, levels, reference.setting, design) for n, levels in given.items()}
+    factors = tuple(_factor(n, levels, reference.setting, f"{source}: factors.{n}") for n, levels in with_own.items())
     _check_apart(factors, source)
     generators = _generators(declared.get("generators"), design, factors, f"{source}: generators")
     runs = one_at_a_time(factors) if design == "one-at-a-time" else factorial(factors, generators)
@@ -200,6 +201,17 @@ def _of_factors(declared: Mapping[str, Any], reference: Variant, sweep: LoadedSw
 def _level_name(factor: str, level: str, reference: Setting) -> str:
     """`prompt.n_prompts = 4`, `without local alignment`."""
     return f"{factor} = {level}" if factor in reference.keys else f"{level} {factor}"
+
+
+def _with_own(name: str, declared: Any, reference: Setting, design: str) -> Any:
+    """A list of values, with the reference's own before it where it isn't among them, as a searched one rarely is.
+
+    One at a time alone: crossed, a level more would double the runs, or be no fraction.
+    """
+    if design != "one-at-a-time" or not isinstance(declared, list) or name not in reference.keys:
+        return declared
+    own = reference.flat()[name]
+    return declared if own in declared or str(own) in map(str, declared) else [own, *declared]
 
 
 def _factor(name: str, declared: Any, reference: Setting, place: str) -> Factor:
@@ -223,7 +235,12 @@ def _factor(name: str, declared: Any, reference: Setting, place: str) -> Factor:
     own = [level for level, setting in settings.items() if not _difference(setting, reference)]
     if len(own) != 1:
         found = "none of the levels is" if not own else f"{' and '.join(own)} are both"
-        raise UserError(f"{place}: {found} the reference's; exactly one level must leave the reference unchanged")
+        has = ", ".join(
+            f"{key}={reference.flat()[key]}" for key in dict.fromkeys(k for v in levels.values() for k in v)
+        )
+        raise UserError(
+            f"{place}: {found} the reference's ({has}); exactly one level must leave the reference unchanged"
+        )
     return Factor(name, levels, own[0])
 
 

@@ -130,6 +130,9 @@ const shortKey = (key, n, keys) => {
 
 const shownValue = (value) => (value === undefined ? "" : typeof value === "number" ? Number(value.toPrecision(4)).toString() : value);
 
+// With its standard error, as in tables.
+const accuracy = (one) => (one.value === null ? "–" : one.value.toFixed(1) + (one.standard_error === null ? "" : ` ± ${one.standard_error.toFixed(1)}`));
+
 const search = (view) => {
   const candidates = view.trials.filter((trial) => trial.kind === "search");
   at("search").hidden = !candidates.length;
@@ -144,11 +147,13 @@ const search = (view) => {
     const done = finishedCells(one);
     const all = one.counts.flat().reduce((sum, count) => sum + count, 0);
     const head = node("th", { scope: "row", textContent: one.name + fate(one) + (one.selected ? " ★" : "") });
-    const value = node("td", { className: one.selected ? "n best" : "n", textContent: one.value === null ? "–" : one.value.toFixed(2) });
+    const value = node("td", { className: one.selected ? "n best" : "n", textContent: accuracy(one) });
     return node("tr", {}, head, value, node("td", { className: "n", textContent: `${done}/${all}` }),
       ...view.keys.map((key, n) => node("td", { className: numeric[n] ? "n" : "", textContent: shownValue(one.settings[key]) })));
   });
-  drawParallel(at("parallel"), candidates, view.keys, view.log_keys, state.ranges, (kept) => {
+  const varying = view.keys.filter((key) => new Set(candidates.map((one) => one.settings[key])).size > 1);
+  at("parallel").closest("figure").hidden = judged.size < 2;
+  drawParallel(at("parallel"), candidates, varying, view.log_keys, state.ranges, (kept) => {
     state.kept = Object.keys(state.ranges).length ? kept : null;
     at("kept").textContent = state.kept === null ? "" : `${kept.size} of ${judged.size} candidates lie within the ranges`;
     table();

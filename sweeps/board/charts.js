@@ -97,7 +97,7 @@ export const drawProgress = (place, candidates) => {
   judged.forEach((one, n) => {
     best = Math.max(best, one.value);
     d += d ? `H${x(n + 1).toFixed(1)}V${y(best).toFixed(1)}` : `M${x(1).toFixed(1)},${y(best).toFixed(1)}`;
-    chart.append(titled(svg("circle", { class: "dot", cx: x(n + 1), cy: y(one.value), r: 3 }), `${one.name}: ${one.value.toFixed(2)}`));
+    chart.append(titled(svg("circle", { class: "dot", cx: x(n + 1), cy: y(one.value), r: 3 }), `${one.name}: ${one.value.toFixed(1)}`));
   });
   chart.append(svg("path", { class: "step", d }));
   place.append(chart);
@@ -150,7 +150,7 @@ export const drawParallel = (place, candidates, keys, logKeys, ranges, changed) 
     const d = axes.map((axis, n) => `${n ? "L" : "M"}${x(n)},${y(share(axis, one)).toFixed(1)}`).join("");
     const strength = (0.15 + 0.85 * scale.at(one.value) ** 2).toFixed(2);
     const path = svg("path", { d, "stroke-opacity": strength, class: one === best ? "line best" : "line" });
-    paths.set(one, titled(path, `${one.name}: ${one.value.toFixed(2)}`));
+    paths.set(one, titled(path, `${one.name}: ${one.value.toFixed(1)}`));
     chart.append(path);
   }
   const mark = () => {

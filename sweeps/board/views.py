@@ -5,17 +5,21 @@ trial.
 """
 
 import math
+import statistics
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from dualpt.core.config.setting import SETTING_KEYS
 from dualpt.core.data.catalog import MINI_GRID, REAL_GRID
 from dualpt.core.results import VAL_ACCURACY
-from dualpt.sweeps import records
 from dualpt.sweeps.comparison.labels import column_title, method_title, remember_titles
-from dualpt.sweeps.comparison.searched.candidate_ranks import candidate_settings, is_judged
+from dualpt.sweeps.comparison.searched.candidate_ranks import (
+    candidate_settings,
+    is_judged,
+    searched_keys,
+    standard_error,
+)
 from dualpt.sweeps.launching.status import SweepStatus, status_from
 from dualpt.sweeps.ledger.launch_record import log_keys
 from dualpt.sweeps.ledger.notes import notes_on
@@ -47,8 +51,10 @@ class Trial:
     """By dataset: cells in each of `STATES`."""
     value: float | None
     """Mean validation accuracy over its finished cells, in percent."""
+    standard_error: float | None
+    """Of that mean, in points; None for fewer than two cells."""
     settings: dict[str, float | str]
-    """The keys in which candidates differ; numbers as numbers. Empty for trials that are no candidates."""
+    """Searched keys that matter beside the others; numbers as numbers. Empty for trials that are no candidates."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ class SweepView:
     """Titles of the columns."""
     trials: list[Trial]
     keys: list[str]
-    """Searched keys, in the order of the configuration."""
+    """Every searched key, in the order of the configuration."""
     log_keys: list[str]
     """Those of them that were searched on a logarithmic scale."""
     places: list[dict[str, Any]]
@@ -93,7 +99,9 @@ def sweep_view(reader: SweepReader, name: str, rows: Sequence[CellRow]) -> Sweep
     status = replace(status, stopped=stopped, notes=notes_on(reader, experiment, sweep, rows))
     missing = missing_cells(sweep.declared, rows) if sweep is not None else []
     datasets = in_order({row.dataset for row in rows} | {cell.dataset for cell in missing})
-    trials, keys = _trials(reader, rows, missing, datasets, status)
+    settings = candidate_settings(reader, rows)
+    keys = searched_keys("" if sweep is None else sweep.launched, settings)
+    trials = _trials(rows, missing, datasets, status, keys, settings)
     trained = sorted({(row.dataset, row.shots) for row in rows if row.finished and row.shots})
     said = {name: value for name, value in asdict(status).items() if name not in ("trials", "candidates", "best_basis")}
     return SweepView(
@@ -117,19 +125,18 @@ def in_order(datasets: set[str]) -> list[str]:
 
 
 def _trials(
-    reader: SweepReader,
     rows: Sequence[CellRow],
     missing: Sequence[MissingCell],
     datasets: Sequence[str],
     status: SweepStatus,
-) -> tuple[list[Trial], list[str]]:
+    keys: Sequence[str],
+    settings: Mapping[str, Mapping[str, str]],
+) -> list[Trial]:
     own: dict[str, list[CellRow | MissingCell]] = defaultdict(list)
     for row in rows:
         own[row.trial].append(row)
     for cell in missing:
         own[cell.trial].append(cell)
-    settings = candidate_settings(reader, rows)
-    keys = [key for key in (*SETTING_KEYS, records.SHOTS_PARAM) if len({s.get(key) for s in settings.values()}) > 1]
     columns = {dataset: place for place, dataset in enumerate(datasets)}
     states = {state: place for place, state in enumerate(STATES)}
     trials = []
@@ -148,13 +155,14 @@ def _trials(
                 stopped=name in status.stopped,
                 selected=name == status.best,
                 counts=counts,
-                value=sum(values) / len(values) if values else None,
+                value=statistics.fmean(values) if values else None,
+                standard_error=standard_error(values),
                 settings={key: _value(found) for key in keys if (found := settings.get(name, {}).get(key)) is not None},
             )
         )
     kinds = ("baseline", "reference", "variant", "best", "search")
     trials.sort(key=lambda trial: (kinds.index(trial.kind) if trial.kind in kinds else len(kinds), trial.name))
-    return trials, keys
+    return trials
 
 
 def _value(text: str) -> float | str:

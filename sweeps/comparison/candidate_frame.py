@@ -31,7 +31,7 @@ def candidates_frame(cells: pd.DataFrame, log_keys: frozenset[str] = frozenset()
     methods = set(searched["method"].dropna())
     keys = [key for key in map(str, cells) if key in SETTING_KEYS or key.partition(".")[0] in methods]
     settings = by_trial[keys].first()
-    varying = [key for key in keys if settings[key].nunique(dropna=False) > 1]
+    varying = [key for key in keys if settings[key].nunique() > 1]  # blank where the other values switch it off
     frame = settings[varying].apply(_as_numbers)
     if searched.groupby("trial")["shots"].first().nunique() > 1:
         frame["data.shots"] = by_trial["shots"].first()

@@ -29,7 +29,12 @@ from dualpt.sweeps.comparison.labels import find_method
 from dualpt.sweeps.comparison.plain import PlainTable
 from dualpt.sweeps.comparison.published import BACKBONE_PARAMS, Published, published_for, published_rows
 from dualpt.sweeps.comparison.searched.candidate_ranks import read_candidates, read_set_aside
-from dualpt.sweeps.comparison.searched.candidate_table import NOTES, candidate_grid, candidate_table, winner_lines
+from dualpt.sweeps.comparison.searched.candidate_table import (
+    candidate_grid,
+    candidate_table,
+    grid_notes,
+    winner_lines,
+)
 from dualpt.sweeps.comparison.selection import Selection, select
 from dualpt.sweeps.comparison.tables.averages import HALVES, base_to_new, by_shots
 from dualpt.sweeps.comparison.tables.by_dataset import comparison, differences
@@ -112,7 +117,7 @@ def show_candidates(console: Console, names: Sequence[str], *, form: str, output
     for name in dict.fromkeys(names):
         experiment = reader.named_experiment(name)
         rows, sweep = reader.shown_cells(experiment, ()), reader.sweep_row(experiment)
-        found[name] = [*read_candidates(reader, experiment, rows, sweep), *read_set_aside(reader, experiment)]
+        found[name] = [*read_candidates(reader, experiment, rows, sweep), *read_set_aside(reader, experiment, sweep)]
         if not found[name]:
             raise UserError(f"--candidates: '{name}' has no candidate on record: it searched nothing so far")
     if form != "table" or output is not None:
@@ -120,8 +125,9 @@ def show_candidates(console: Console, names: Sequence[str], *, form: str, output
         return
     for name, candidates in found.items():
         console.print(name, style="bold", markup=False)
-        console.print(candidate_grid(candidates, console, shown=None), crop=False)
-        print_notes(list(NOTES), console)
+        grid = candidate_grid(candidates, console, shown=None)
+        console.print(grid, crop=False)
+        print_notes(grid_notes(grid), console)
         for line in winner_lines(candidates):
             say_whole(console, line)
 

@@ -125,6 +125,7 @@ class SweepProgress:
             "trained": counts.trained,
             "running": list(running),
             "best": best,
+            "seconds_left": (left := self._left(counts.trained, total - done)),
         }
         if best is not None and before and before["best"] != best:
             for observer in self.observers:
@@ -132,7 +133,7 @@ class SweepProgress:
         parts = [f"{counts.failed} failed"] if counts.failed else []
         parts += [f"{counts.pruned} pruned"] if counts.pruned else []
         parts += [f"best {best[0]} {best[1]:.1f}"] if best else []
-        parts += [f"about {left} left"] if (left := self._left(counts.trained, total - done)) else []
+        parts += [] if left is None else [f"about {readable_seconds(left)} left"]
         self._update(", ".join(running[:2]) or "cells", done, total, " · ".join(parts))
 
     def hear(self, reports: Sequence[WorkerReport]) -> None:
@@ -160,15 +161,15 @@ class SweepProgress:
             others = f" · {len(reports) - 1} more" if len(reports) > 1 else ""
             self._plain_line(str(reports[0]), f"training {reports[0]}{others}")
 
-    def _left(self, trained: int, missing: int) -> str:
-        """Time left by the pace of this launch; empty until it is known."""
+    def _left(self, trained: int, missing: int) -> float | None:
+        """Seconds left by the pace of this launch, without the start of its workers; None until it is known."""
         now = self._clock()
         if self._started is None:
             self._started = (now, trained)
         since, before = self._started
         if trained - before < PACE_CELLS or missing <= 0:
-            return ""
-        return readable_seconds((now - since) / (trained - before) * missing)
+            return None
+        return (now - since) / (trained - before) * missing
 
     def _update(self, description: str, done: int, total: int, note: str) -> None:
         if self._live:

@@ -92,12 +92,16 @@ def refuse_half_renamed(row: "SweepRow") -> None:
 
 
 def finished_anywhere(uri: str, params: Sequence[str] = ()) -> "list[CellRow]":
-    """Finished cells of every sweep in the store, with these parameters; none where there is no store yet."""
+    """Finished cells of every sweep in the store, with these parameters; none where there is no store yet.
+
+    Of several with the same key one that was trained, since the time of one that took its numbers says nothing.
+    """
     if is_new(uri):
         return []
     from dualpt.sweeps.ledger.opening import open_reader
 
-    return list(open_reader(uri).finished_cells(params).values())
+    rows = open_reader(uri).finished_rows(params)
+    return list({row.key: row for row in sorted(rows, key=lambda row: row.reused_from is None)}.values())
 
 
 def selected_before(sweep: LoadedSweep, *, only_looking: bool = False) -> list[StartPoint]:

@@ -20,7 +20,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rich.markup import escape
 
+from dualpt.core.config.activity import active_values
+from dualpt.core.config.sections import Value
 from dualpt.core.errors import UserError
+from dualpt.search_spaces.overrides import parse_overrides
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.ledger.trials_page import page_on_server
@@ -163,7 +166,7 @@ class Notifier:
         file = self._sweep.file
         link, best = None, None
         if call.best is not None:
-            best = {"trial": call.best[0], "validation_accuracy": call.best[1], "values": dict[str, str]()}
+            best = {"trial": call.best[0], "validation_accuracy": call.best[1], "values": dict[str, Value]()}
         with contextlib.suppress(Exception):  # the store is away: the event is told without it
             link = self._link()
             if best is not None and call.best is not None:
@@ -184,13 +187,17 @@ class Notifier:
         uri = self._sweep.file.run.tracking_uri
         return page_on_server(uri, open_reader(uri).named_experiment(self._sweep.file.name))
 
-    def _values(self, trial: str) -> dict[str, str]:
-        """Searched key -> value of a recorded candidate."""
+    def _values(self, trial: str) -> dict[str, Value]:
+        """Searched key -> value of a recorded candidate, where it matters beside the others (as in `sweep --json`)."""
         reader = open_reader(self._sweep.file.run.tracking_uri)
         rows = reader.trials(reader.named_experiment(self._sweep.file.name))
         run_id = next(row.ref.run_id for row in rows if row.ref.name == trial and not row.superseded)
         params = reader.params_of([run_id])[run_id]
-        return {parameter.key: params[parameter.key] for parameter in self._sweep.space if parameter.key in params}
+        searched = {p.key: params[p.key] for p in self._sweep.space if p.key in params}
+        given = parse_overrides([f"{key}={'null' if text == 'None' else text}" for key, text in searched.items()])
+        known = {key: value for key, value in given.items() if key in self._sweep.reference.keys}
+        active = active_values(self._sweep.reference.with_values(known, source="run.notify"))
+        return {key: value for key, value in given.items() if key not in known or key in active}
 
 
 def _call(event: Event, state: Mapping[str, Any], facts: Mapping[str, Any]) -> _Call:

@@ -190,13 +190,11 @@ def _best(sweep: "SweepRow | None", rows: "Sequence[CellRow]") -> dict[str, Any]
 
 def _with_launch(status: SweepStatus, launch: "Launch") -> SweepStatus:
     """With what the driver says of itself."""
-    state, lasted = launch.state, launch.beat - launch.started
-    cells, trained = state.get("cells"), state.get("trained", 0)
-    missing = 0 if cells is None else max(0, cells - state.get("finished", 0) - state.get("failed", 0))
+    state = launch.state
     own: dict[str, Any] = {
-        "cells": cells,
-        "trained": trained,
-        "seconds_left": lasted / trained * missing if trained and lasted > 0 else None,
+        "cells": state.get("cells"),
+        "trained": state.get("trained", 0),
+        "seconds_left": state.get("seconds_left"),
         "running": state.get("running", []),
         "workers": reports_in(state.get("workers")),
         "driver": f"process {launch.process} on {launch.host}, last heard of {launch.age:.0f} s ago",
@@ -268,7 +266,8 @@ def detailed(status: SweepStatus, console: Console) -> Group:
     failed = [f"{count} failed: {reason}" for reason, count in list(status.reasons.items())[:SHOWN_REASONS]]
     sentences = map(indented, [*failed, *lines])
     legend = indented(_legend(bool(accuracies) and fits), "dim")
-    return Group(table, legend, *_candidates(status, console), *workers_table(status.workers), *sentences)
+    trials = (table, legend) if datasets else (f"{escape(status.name)}: no cell has finished yet",)
+    return Group(*trials, *_candidates(status, console), *workers_table(status.workers), *sentences)
 
 
 def _legend(with_accuracy: bool) -> str:

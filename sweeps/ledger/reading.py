@@ -99,7 +99,11 @@ class SweepReader(ABC):
         return [row for row in rows if row.dataset and row.trial_run_id not in deleted]
 
     def finished_cells(self, params: Sequence[str] = ()) -> dict[str, CellRow]:
-        """The finished cells of the whole store by key; of several with the same key, the last recorded.
+        """The finished cells of the whole store by key; of several with the same key, the last recorded."""
+        return {row.key: row for row in self.finished_rows(params)}
+
+    def finished_rows(self, params: Sequence[str] = ()) -> list[CellRow]:
+        """The finished cells of the whole store in the order recorded, those that took another's numbers included.
 
         `params` are the parameters that rows must hold, besides the method and those that say which cell it is.
 
@@ -111,7 +115,7 @@ class SweepReader(ABC):
         deleted = self._deleted_trials(everywhere)
         rows = rows_of((run for run in runs if run.data.tags.get(records.SCHEMA_TAG) == records.SCHEMA), read_cell)
         known = [row for row in rows if row.trial_run_id not in deleted]
-        return {row.key: row for row in sorted(known, key=lambda row: row.recorded_ms)}
+        return sorted(known, key=lambda row: row.recorded_ms)
 
     def named_experiment(self, name: str) -> str:
         """The id of a sweep's experiment.

@@ -13,6 +13,7 @@ from dualpt.core.results import VAL_ACCURACY
 from dualpt.search_spaces.sweep import Run
 from dualpt.sweeps.comparison.frames import cells_frame
 from dualpt.sweeps.comparison.labels import method_title
+from dualpt.sweeps.comparison.searched.candidate_ranks import searched_keys
 from dualpt.sweeps.comparison.selection import select
 from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.notebook.classifying import Classifier, dotted
@@ -101,8 +102,9 @@ class RecordedSweep:
         """One row per candidate of the search, the best first; empty where nothing was searched.
 
         Columns: mean `val/accuracy` over its finished cells, its `standard_error` over them, `cells` begun, of which
-        `finished`, whether a race has `pruned` it, it is `selected`, and a user has `stopped` it, and the settings in
-        which candidates differ. Test accuracy takes no part in a search and is in `cells` alone.
+        `finished`, whether a race has `pruned` it, it is `selected`, and a user has `stopped` it, and one per searched
+        key, missing where it doesn't matter beside the others. Test accuracy takes no part in a search and is in
+        `cells` alone.
         """
         own = self.cells[self.cells["kind"] == "search"] if len(self.cells) else self.cells
         if own.empty:
@@ -116,9 +118,10 @@ class RecordedSweep:
         frame["pruned"] = [name in shown and shown[name].pruned for name in frame.index]
         frame["selected"] = frame.index == self.best
         frame["stopped"] = [name in shown and shown[name].stopped for name in frame.index]
-        settings = self.settings.loc[frame.index]
-        varied = [key for key in settings if settings[key].nunique(dropna=False) > 1]
-        return frame.join(settings[varied]).sort_values(VAL_ACCURACY, ascending=False, kind="stable")
+        recorded = {row.trial: row.params for row in self.rows if row.kind == "search"}
+        keys = searched_keys("" if self.record is None else self.record.launched, recorded)
+        settings = self.settings.loc[frame.index, [key for key in keys if key in self.settings]]
+        return frame.join(settings).sort_values(VAL_ACCURACY, ascending=False, kind="stable")
 
     @cached_property
     def losses(self) -> pd.DataFrame:
@@ -192,6 +195,6 @@ class RecordedSweep:
 def _as_numbers(column: "pd.Series[Any]") -> "pd.Series[Any]":
     """Numbers where all values that are there are numbers."""
     try:
-        return column.astype(float)
+        return pd.to_numeric(column)
     except (TypeError, ValueError):
         return column

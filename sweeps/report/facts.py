@@ -15,6 +15,7 @@ from dualpt.core.data.catalog import MINI_GRID, REAL_GRID
 from dualpt.core.results import VAL_ACCURACY
 from dualpt.sweeps import records
 from dualpt.sweeps.comparison.labels import column_title, is_selected, method_title
+from dualpt.sweeps.comparison.searched.candidate_ranks import searched_keys
 from dualpt.sweeps.comparison.selection_basis import SelectionBasis
 from dualpt.sweeps.console import readable_seconds
 from dualpt.sweeps.planning.declared import MissingCell
@@ -147,16 +148,19 @@ def costs(rows: Sequence[CellRow]) -> list[Table]:
     return tables
 
 
-def candidates(rows: Sequence[CellRow], selected: str | None, basis: SelectionBasis | None = None) -> Table | None:
-    """Candidates by mean validation accuracy, with the settings in which they differ. Test accuracy is not shown.
+def candidates(
+    rows: Sequence[CellRow], selected: str | None, basis: SelectionBasis | None = None, launched: str = ""
+) -> Table | None:
+    """Candidates by mean validation accuracy, with every searched key. Test accuracy is not shown.
 
     Args:
+        launched: `SweepRow.launched`.
         basis: what the accuracy of the selected one rests on.
     """
     groups = _groups([row for row in rows if row.kind == "search"], lambda row: row.trial)
     if not groups:
         return None
-    keys = varied([own[0].params for own in groups.values()])
+    keys = searched_keys(launched, {name: own[0].params for name, own in groups.items()})
     most = max(len(own) for own in groups.values())
     lines = []
     for name, own in groups.items():
@@ -164,7 +168,7 @@ def candidates(rows: Sequence[CellRow], selected: str | None, basis: SelectionBa
         mark = "best" if name == selected else ""
         settings = [_setting(own[0].params.get(key)) for key in keys]
         counted = _share(sum(row.finished for row in own), most)._replace(share=None)
-        lines.append((Text(name, name, mark=mark), number(value, "{:.2f}", mark=mark), counted, *settings))
+        lines.append((Text(name, name, mark=mark), number(value, "{:.1f}", mark=mark), counted, *settings))
     lines.sort(key=lambda line: -float(line[1].sort))
     notes: tuple[str, ...] = (
         "candidates are judged and selected on validation accuracy, in percent, the mean over datasets; test accuracy "

@@ -128,7 +128,7 @@ def render(
     )
     validation_images = read_data_notes(sweep.data_notes).judged
     basis = None if sweep.best is None else selection_basis(rows, sweep.best, validation_images)
-    candidates = facts.candidates(rows, sweep.best, basis)
+    candidates = facts.candidates(rows, sweep.best, basis, sweep.launched)
     sections = {"results": "Results", "candidates": "Search", "oracle": "Oracle gap", "settings": "Settings"}
     sections |= {"coverage": "Coverage", "cost": "Cost", "provenance": "Provenance", "cells": "All cells"}
     if candidates is None:

@@ -25,7 +25,7 @@ def note(store: str, name: str, words: Sequence[str], tags: Sequence[str]) -> li
     """Write a note and tags; returns what to say of it. An empty text or value removes what is there.
 
     Args:
-        words: `[TRIAL|CELL] TEXT`; with tags, the text may be left out.
+        words: `[TRIAL|CELL] TEXT`; with tags, either may be left out.
         tags: `key=value` each.
 
     Raises:
@@ -59,14 +59,30 @@ def _read(target: Target, words: Sequence[str], *, tagged: bool) -> tuple[Place,
     match list(words):
         case [] if tagged:
             return whole, None
-        case [where] if where and tagged:
-            return _place(target, where), None
+        case [word] if tagged and word and not _is_text(target, word):
+            return _place(target, word), None
+        case [word] if not tagged and _is_place(target, word):
+            raise UserError(
+                f"'{word}' is in sweep '{target.name}': write its note behind it, in quotes, or take that away with "
+                "--remove"
+            )
         case [text]:
             return whole, text
         case [where, text]:
             return _place(target, where), text
         case _:
             raise UserError("give one text, in quotes: dualpt note NAME [TRIAL|CELL] 'TEXT', or --tag key=value")
+
+
+def _is_place(target: Target, word: str) -> bool:
+    """Whether one word alone names a trial or a cell: as a note it would replace that of the sweep, unasked."""
+    trial, *cell = word.split("/")
+    return trial in target.trials() and len(cell) in (0, 3)
+
+
+def _is_text(target: Target, word: str) -> bool:
+    """Whether one word beside tags is a sentence rather than a trial or a cell, or a slip in the name of one."""
+    return " " in word.strip() and not _is_place(target, word) and not nearest(word, target.trials())
 
 
 def _place(target: Target, where: str) -> Place:

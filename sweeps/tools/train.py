@@ -16,6 +16,7 @@ from dualpt.core.data.catalog import dataset_info
 from dualpt.core.data.protocols import TARGET, targets_of
 from dualpt.core.errors import UserError, nearest
 from dualpt.core.presets import method_setting
+from dualpt.core.results import measure_of
 from dualpt.core.seeds import parse_seeds
 from dualpt.core.selection_rules import SelectionRule
 from dualpt.search_spaces.overrides import parse_overrides
@@ -238,8 +239,9 @@ def _print(console: Console, results: "Sequence[CellResult]", save: Path | None)
     table = WordTable("", *seeds, *spread)
     metrics = [result.metrics.by_name() for result in results]
     for name in dict.fromkeys(name for of_seed in metrics for name in of_seed):
-        shown = [f"{of_seed[name]:.2f}" if name in of_seed else "–" for of_seed in metrics]
-        table.add_row(name, *shown, *[_spread([m[name] for m in metrics if name in m]) for _ in spread])
+        digits = _digits(name)
+        shown = [f"{of_seed[name]:.{digits}f}" if name in of_seed else "–" for of_seed in metrics]
+        table.add_row(name, *shown, *[_spread([m[name] for m in metrics if name in m], digits) for _ in spread])
     table.show(console, markup=False)
     for name, per_class in results[0].per_class.items():
         if not name.startswith(TARGET):
@@ -251,5 +253,12 @@ def _print(console: Console, results: "Sequence[CellResult]", save: Path | None)
         say_whole(console, f"what was learned, and metrics, in {save}/")
 
 
-def _spread(values: Sequence[float]) -> str:
-    return f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}" if len(values) > 1 else "–"
+def _digits(name: str) -> int:
+    """As many as the tables of `dualpt compare` show; two of what says how training went."""
+    return 2 if name.startswith(("train/", "plan_")) else measure_of(name).digits
+
+
+def _spread(values: Sequence[float], digits: int) -> str:
+    if len(values) < 2:
+        return "–"
+    return f"{statistics.mean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f}"

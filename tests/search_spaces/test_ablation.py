@@ -108,7 +108,10 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"variants": {"a": {"prompt.n_prompts": 1}}, "search": {}}, "an ablation declares its variants; a search is for"),
     ({"variants": {"a": {"prompt.n_prompts": 1}}, "varants": {}}, "did you mean 'variants'?"),
     ({"factors": TWO, "design": "factorail"}, "unknown design 'factorail'; did you mean 'factorial'?"),
-    ({"factors": {"prompt.n_prompts": [1, 4]}}, "prompt.n_prompts: none of the levels is the reference's"),
+    (
+        {"factors": {"prompt.n_prompts": [1, 4]}, "design": "factorial"},
+        "prompt.n_prompts: none of the levels is the reference's (prompt.n_prompts=2); exactly one level must",
+    ),
     ({"factors": {"prompts": [1, 2]}}, "a list of values needs a key as its name"),
     (
         {"factors": {"a": {"x": LOCAL, "y": {}}, "b": {"x": {}, "y": {"inference.local_weight": 1}}}},
@@ -129,6 +132,16 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ),
     ({"grid": {"datasets": ["mini-pet"]}, "factors": TWO}, "did you mean 'mini-pets'?"),
 ]
+
+
+def test_one_at_a_time_values_are_compared_with_a_reference_that_has_another() -> None:
+    """What a sweep has selected (`--from`) rarely is among the values of a file."""
+    factors = {"alignment.llm_weight": [1, 4, 8]}
+    loaded = ablation(factors=factors, setting={"alignment": {"llm_weight": 0.3547}})
+    assert names(loaded)[1:] == [f"alignment.llm_weight = {level}" for level in (1, 4, 8)]
+    assert loaded.reference.levels == {"alignment.llm_weight": "0.3547"}
+    same = ablation(factors=factors, setting={"alignment": {"llm_weight": 4.0}})
+    assert names(same)[1:] == [f"alignment.llm_weight = {level}" for level in (1, 8)]
 
 
 @pytest.mark.parametrize(("declared", "said"), FAULTS, ids=[said[:30] for _, said in FAULTS])

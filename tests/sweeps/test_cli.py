@@ -143,7 +143,7 @@ FAULTS = [
     (["compare", "demo"], "no such tracking store"),
     (["ablate", "componets"], "did you mean 'components'?"),
     (["ablate", "components", "prompt.n_prompt=1"], "did you mean 'prompt.n_prompts'?"),
-    (["ablate", "n-prompts", "prompt.n_prompts=3"], "none of the levels is the reference's"),
+    (["ablate", "factorial-2x2", "alignment.llm_weight=0"], "both the reference's (alignment.llm_weight=0"),
     (["ablate", "components", "-o", "/proc/none/table.md"], "--output: /proc/none/table.md cannot be written"),
     (["ablate", "components", "--format", "xlm", "-o", "table.md"], "unknown format 'xlm'"),
     (["ablate", "components", "--format", "latex"], "--format: belongs to --output; name the file with -o FILE"),

@@ -44,7 +44,8 @@ def to_frame(table: ComparisonTable) -> pd.DataFrame:
 def to_csv(tables: Sequence[AnyTable]) -> str:
     """All entries of the tables, one row each; statistics, whose columns are others, in a part of their own."""
     entries = [to_frame(table) for table in tables if isinstance(table, ComparisonTable)]
-    records = [pd.json_normalize(list(map(dict, t.records))) for t in tables if isinstance(t, PlainTable)]
+    plain = [pd.json_normalize(list(map(dict, t.records))) for t in tables if isinstance(t, PlainTable)]
+    records = [part.convert_dtypes() for part in plain]  # whole numbers stay so beside a blank
     parts = ([pd.concat(entries)] if entries else []) + records
     return "\n".join(part.to_csv(index=False) for part in parts)
 

@@ -17,17 +17,19 @@ MARKS = {1: "[bold green]{}[/]", 2: "[underline]{}[/]", None: "{}"}
 
 
 def print_table(table: ComparisonTable, console: Console) -> None:
-    """Print the table; where the terminal is narrow, methods become columns, spreads a second line, and each group has
-    tables of its own."""
+    """Print the table; where it doesn't fit the terminal, methods become columns, and each group has tables of its own;
+    where these don't fit either, spreads become a second line."""
     by_method = _by_method(table)
     roomy = len(table.columns) * WIDEST_ENTRY + 34 <= console.width
     if roomy and by_method.fits(console, wrapped=True):
         by_method.show(console)
     else:
-        for group, methods in table.sections:
+        wide = [_by_column(table, methods, narrow=False) for _, methods in table.sections]
+        all_wide = all(block.fits(console) for block in wide)
+        for whole, (group, methods) in zip(wide, table.sections, strict=True):
             title = f"{table.title}: {group}" if group else table.title
             console.print(escape(title), style="table.title", highlight=False)  # a narrow table's own would be wrapped
-            for block in _blocks(table, methods, console):
+            for block in [whole] if all_wide else _blocks(table, methods, console):
                 block.show(console)
     print_notes(table.notes(), console)
 
@@ -73,15 +75,18 @@ def _blocks(table: ComparisonTable, methods: Sequence[str], console: Console) ->
     return [_by_column(table, [method]) for method in methods]
 
 
-def _by_column(table: ComparisonTable, methods: Sequence[str]) -> WordTable:
-    grid = WordTable("", padding=0)
+def _by_column(table: ComparisonTable, methods: Sequence[str], *, narrow: bool = True) -> WordTable:
+    grid = WordTable("", padding=0) if narrow else WordTable("")
     for method in methods:
         words = short_title(method).split()  # one below another: a column that could be narrower has its words broken
-        grid.add_column(escape("\n".join(words)), right=True)
+        grid.add_column(
+            escape("\n".join(words)) if narrow else escape(method_title(method)), right=True, whole=not narrow
+        )
+    between = "\n" if narrow else " "
     for column in table.columns:
         if column == AVERAGE:
             grid.add_section()
-        grid.add_row(escape(table.head(column)), *[_entry(table, method, column, "\n") for method in methods])
+        grid.add_row(escape(table.head(column)), *[_entry(table, method, column, between) for method in methods])
     return grid
 
 
@@ -89,4 +94,5 @@ def _entry(table: ComparisonTable, method: str, column: str, separator: str) -> 
     """Mean, and its spread behind `separator`; the best and second best of a column stand out."""
     mean, _, spread = table.text(method, column).partition(" ± ")
     marked = MARKS[table.place(method, column)].format(escape(mean))
-    return f"{marked}{separator}[dim]±{spread}[/]" if spread else marked
+    sign = "±" if separator == "\n" else "± "  # a line of its own in a narrow column has no room for a space
+    return f"{marked}{separator}[dim]{sign}{spread}[/]" if spread else marked

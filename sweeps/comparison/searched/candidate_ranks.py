@@ -70,10 +70,11 @@ def read_candidates(
     return candidates_of(rows, settings, keys, reader.trials(experiment), best=best, running=running)
 
 
-def read_set_aside(reader: SweepReader, experiment: str) -> list[Candidate]:
+def read_set_aside(reader: SweepReader, experiment: str, sweep: SweepRow | None = None) -> list[Candidate]:
     """Candidates whose name another setting has taken over: of a search over another space, or on other files.
 
-    They are ranked nowhere, since nothing says that they were judged on the same cells.
+    They are ranked nowhere, since nothing says that they were judged on the same cells. Keys that are searched now are
+    shown of them too, so that both can be compared.
     """
     aside = {t.ref.run_id: t for t in reader.trials(experiment) if t.superseded and t.ref.kind == "search"}
     if not aside:
@@ -81,7 +82,7 @@ def read_set_aside(reader: SweepReader, experiment: str) -> list[Candidate]:
     cells = [row for row in reader.cells(experiment, ()) if row.trial_run_id in aside]
     rows = [replace(row, trial=aside[row.trial_run_id].shown_name) for row in latest(cells)]
     settings = candidate_settings(reader, rows)
-    keys = searched_keys("", settings)
+    keys = searched_keys("" if sweep is None else sweep.launched, settings)
     found = candidates_of(rows, settings, keys, (), best=None, running=())
     return sorted((replace(one, rank=None, state="set aside") for one in found), key=lambda one: one.name)
 
@@ -125,17 +126,26 @@ def is_judged(row: CellRow) -> bool:
     return math.isfinite(row.metrics.get(VAL_ACCURACY, math.nan))
 
 
+def standard_error(values: Sequence[float]) -> float | None:
+    """Of a mean over cells; None for fewer than two."""
+    return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
+
+
 def searched_keys(launched: str, settings: Mapping[str, Mapping[str, str]]) -> list[str]:
     """Every searched key: those of the last launch's space, and those in which candidates of earlier ones differ.
+
+    Where the space is known, a key that matters beside some values alone (`alignment.ot_epsilon`) isn't one for coming
+    and going with them.
 
     Args:
         launched: `SweepRow.launched`.
         settings: candidate -> its recorded parameters.
     """
     record = record_from(launched)
-    space = {} if record is None else record.space
     known = (*records.recorded_keys(settings.values()), records.SHOTS_PARAM)
-    return [key for key in known if key in space or len({one.get(key) for one in settings.values()}) > 1]
+    if record is None:
+        return [key for key in known if len({one.get(key) for one in settings.values()}) > 1]
+    return [key for key in known if key in record.space or len({o[key] for o in settings.values() if key in o}) > 1]
 
 
 def candidates_of(
@@ -166,7 +176,7 @@ def candidates_of(
                 name=name,
                 rank=None,
                 value=statistics.fmean(done) if done else None,
-                standard_error=statistics.stdev(done) / math.sqrt(len(done)) if len(done) > 1 else None,
+                standard_error=standard_error(done),
                 finished=len(done),
                 cells=most,
                 state=_state(name, cells, len(done) == most, selected, pruned, stopped, running),

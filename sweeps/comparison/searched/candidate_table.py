@@ -20,10 +20,9 @@ SHOWN = 10
 ACCURACY_NOTE = (
     "validation accuracy in percent, mean ± standard error over a candidate's cells; test accuracy takes no part"
 )
-NOTES = (
-    ACCURACY_NOTE,
-    "ranked are those judged on every cell; a value's blank: it doesn't matter beside the candidate's others",
-)
+RANK_NOTE = "ranked are those judged on every cell"
+NOTES = (ACCURACY_NOTE, f"{RANK_NOTE}; a value's blank: it doesn't matter beside the candidate's others")
+"""Of a table with a column per key."""
 
 
 def candidate_table(title: str, candidates: Sequence[Candidate]) -> PlainTable:
@@ -66,6 +65,11 @@ def candidate_grid(candidates: Sequence[Candidate], console: Console, shown: int
         if grid.fits(console):
             return grid
     return _one_below_another(listed, dict(zip(keys, short, strict=True)))
+
+
+def grid_notes(grid: WordTable | Group) -> list[str]:
+    """What a reader must know of `candidate_grid`: values below a candidate leave no blanks."""
+    return list(NOTES if isinstance(grid, WordTable) else (ACCURACY_NOTE, f"{RANK_NOTE}, with the values that matter"))
 
 
 def _by_key(listed: Sequence[Candidate], keys: Sequence[str], heads: Sequence[str]) -> WordTable:

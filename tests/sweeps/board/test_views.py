@@ -7,8 +7,10 @@ from pathlib import Path
 from dualpt.core.results import VAL_ACCURACY
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.board.views import STATES, SweepView, loss_view, sweep_view
+from dualpt.sweeps.ledger.launch_record import LaunchRecord
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.ledger.opening import open_reader
+from dualpt.sweeps.records import LAUNCHED_TAG
 from tests.sweeps.running import shown, train_here
 from tests.sweeps.small_sweep import SPACE, Declare
 
@@ -29,6 +31,21 @@ def test_the_grid_counts_every_cell_once(declare: Declare, log: Path) -> None:
     assert view.datasets == ["mini-pets", "mini-cars", "mini-dishes"]
 
 
+def test_a_single_candidate_has_every_searched_key(declare: Declare, log: Path) -> None:
+    """It differs from nothing yet, and its values are what one wants to see."""
+    sweep = declare(**{"search.trials": 1})
+    train_here(sweep, log)
+    ledger = Ledger(sweep.file.run.tracking_uri)
+    launched = LaunchRecord(resolved={"search": {"space": SPACE}}).as_text()
+    row = ledger.read_sweep("small")
+    with ledger.calls() as client:
+        client.set_tag(row.run_id, LAUNCHED_TAG, launched)
+    view = view_of(sweep)
+    (candidate,) = [trial for trial in view.trials if trial.kind == "search"]
+    assert view.keys == list(SPACE)
+    assert {"alignment.llm_weight", "alignment.local_form"} <= candidate.settings.keys()
+
+
 def test_candidates_have_what_was_searched_and_their_mean_validation_accuracy(done: LoadedSweep) -> None:
     view = view_of(done)
     candidates = [trial for trial in view.trials if trial.kind == "search"]
@@ -38,6 +55,7 @@ def test_candidates_have_what_was_searched_and_their_mean_validation_accuracy(do
         own = [row for row in shown(done) if row.trial == trial.name]
         assert trial.value is not None
         assert abs(trial.value - sum(row.metrics[VAL_ACCURACY] for row in own) / len(own)) < 1e-9
+        assert trial.standard_error is not None
         assert trial.settings["alignment.llm_weight"] == float(own[0].params["alignment.llm_weight"])
         assert ("alignment.topk" in trial.settings) <= (trial.settings["alignment.local_form"] == "topk")
     assert [trial.name for trial in candidates if trial.selected] == [view.status["best"]]

@@ -50,6 +50,16 @@ def test_the_time_left_follows_the_pace_of_this_launch(shown: SweepProgress, tex
     clock.seconds = 40
     shown.show(Counts(kept=50, trained=10), 100, ["coop", "plot", "best"], ("trial-002", 71.26))
     assert text.getvalue() == "60 of 100  coop, plot  best trial-002 71.3 · about 3 min left\n"
+    assert shown.state["seconds_left"] == 160, "as `status` and the board say it"
+
+
+def test_the_time_left_leaves_out_how_long_workers_took_to_start(shown: SweepProgress, clock: Clock) -> None:
+    clock.seconds = 600
+    shown.show(Counts(), 42, ["coop"], None)
+    assert shown.state["seconds_left"] is None
+    clock.seconds = 620
+    shown.show(Counts(trained=10), 42, ["coop"], None)
+    assert shown.state["seconds_left"] == 64
 
 
 def test_every_step_before_the_first_cell_is_a_line(shown: SweepProgress, text: io.StringIO) -> None:

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.comparison.searched.candidate_ranks import read_candidates, read_set_aside
-from dualpt.sweeps.launching.earlier_launches import set_aside
+from dualpt.sweeps.launching.earlier_launches import finished_anywhere, set_aside
 from dualpt.sweeps.launching.status import detailed, status_of
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.ledger.opening import open_reader
@@ -48,6 +48,14 @@ def test_a_changed_space_sets_candidates_aside_under_names(declare: Declare, log
     console = Console(width=200, file=io.StringIO())
     console.print(detailed(status, console))
     assert "4 candidates of another search space are set aside" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_finished_cells_are_the_trained_ones_and_not_those_that_took_their_numbers(done: LoadedSweep) -> None:
+    """The selected setting's cells are copies of a candidate's: with them alone, its time would be unknown."""
+    rows = finished_anywhere(done.file.run.tracking_uri)
+    assert any(row.reused_from for row in open_reader(done.file.run.tracking_uri).read_cells("small"))
+    assert [row for row in rows if row.reused_from is not None] == []
+    assert len({row.key for row in rows}) == len(rows)
 
 
 def test_names_of_what_is_set_aside_stay(done: LoadedSweep, declare: Declare, log: Path) -> None:

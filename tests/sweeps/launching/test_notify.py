@@ -10,6 +10,8 @@ import pytest
 from rich.console import Console
 
 from dualpt.core.errors import UserError
+from dualpt.sweeps.comparison.searched.candidate_ranks import read_candidates
+from dualpt.sweeps.comparison.searched.candidate_table import record
 from dualpt.sweeps.dispatch.progress import SweepProgress
 from dualpt.sweeps.launching import notify
 from dualpt.sweeps.launching.declaring import open_dispatcher
@@ -17,10 +19,11 @@ from dualpt.sweeps.launching.earlier_launches import cells_on_record
 from dualpt.sweeps.launching.launch import launch
 from dualpt.sweeps.launching.mlflow_page import page_of
 from dualpt.sweeps.launching.notify import Notifier, notifier_of, run_command
+from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.planning.plan import plan_sweep
 from tests.sweeps import running
 from tests.sweeps.fake_runner import FATAL_WEIGHT, fake_key, fake_runner, no_notes
-from tests.sweeps.small_sweep import Declare
+from tests.sweeps.small_sweep import SPACE, Declare
 
 COMMAND = f"{sys.executable} -c pass"
 STATE = {"cells": 27, "finished": 9, "failed": 1, "trained": 8, "best": None}
@@ -74,7 +77,7 @@ def test_failures_new_bests_and_the_end_are_told_with_counts_and_values(
     best = [document["best"] for document in told if document["event"] == "new best"]
     accuracies = [one["validation_accuracy"] for one in best]
     assert accuracies == sorted(set(accuracies)), "each is better than the one before"
-    assert best[-1]["values"] == {"alignment.llm_weight": "4.0"}
+    assert best[-1]["values"] == {"alignment.llm_weight": 4.0}
     end = told[-1]
     assert (end["event"], end["status"], end["exit_code"], end["sweep"]) == ("end", "complete", 0, "small")
     assert (end["counts"]["failed"], end["mlflow"], end["store"]) == (3, None, sweep.file.run.tracking_uri)
@@ -140,3 +143,16 @@ def test_a_server_gives_a_link_without_its_password(declare: Declare, monkeypatc
     page = "runs?workflowType=machine_learning&viewStateShareKey=dualpt"  # as the launch has printed it
     assert Notifier(sweep, [], pytest.fail)._link() == f"https://head:5000/mlflow/#/experiments/7/{page}"
     assert page_of(sweep.file.run.tracking_uri, "7") == (f"https://head:5000/mlflow/#/experiments/7/{page}", "")
+
+
+def test_values_are_numbers_and_those_alone_that_matter(declare: Declare, log: Path) -> None:
+    sweep = declare()
+    running.train_here(sweep, log)
+    reader = open_reader(sweep.file.run.tracking_uri)
+    experiment = reader.named_experiment("small")
+    rows = reader.shown_cells(experiment, ())
+    candidates = read_candidates(reader, experiment, rows, reader.sweep_row(experiment))
+    assert {one.values["alignment.local_form"] for one in candidates} == {"topk", "attention"}
+    for one in candidates:  # alignment.topk is recorded of every trial, and means nothing beside another form
+        searched = {key: value for key, value in record(one)["values"].items() if key in SPACE}
+        assert Notifier(sweep, [], pytest.fail)._values(one.name) == searched

@@ -54,6 +54,14 @@ def test_every_value_is_whole(width: int) -> None:
     assert text.count("64.4") == (4 if "┃ val" in text else 3)
 
 
+def test_before_the_first_cell_no_empty_table_is_shown() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    console.print(detailed(SweepStatus("new", "RUNNING", 0, 0, 0, cells=40, driver="process 3 on here"), console))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert text.startswith("new: no cell has finished yet\n")
+    assert "━" not in text
+
+
 def test_the_best_accuracy_is_rounded_once(
     declare: Declare, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,6 +25,8 @@ def say(store: str, *words: str) -> str:
 def test_notes_are_shown_where_their_sweep_trial_or_cell_is(store: str) -> None:
     assert say(store, "before the [new] draws") == "small: before the [new] draws"
     assert say(store, "trial-001", "two\nlines", "--tag", "keep=no") == "small/trial-001: two lines [keep=no]"
+    assert say(store, "of two words", "--tag", "keep=yes") == "small: of two words [keep=yes]"
+    assert say(store, "before the [new] draws", "--tag", "keep=") == "small: before the [new] draws"
     assert say(store, CELL, "--tag", "look=cats") == f"small/{CELL}: [look=cats]"
     wanted = {"small": "before the [new] draws", "trial-001": "two lines [keep=no]", CELL: "[look=cats]"}
     for reader in (open_reader(store), Ledger(store)):
@@ -56,6 +58,8 @@ def test_refusals_are_one_line(store: str) -> None:
         ("small", "trial-01", "text"): "has no trial 'trial-01' on record; did you mean 'trial-001'?",
         ("small", "best/mini-cars/4/1", "text"): "no finished cell of dataset 'mini-cars'",
         ("small",): "give one text, in quotes",
+        ("small", "trial-001"): "'trial-001' is in sweep 'small': write its note behind it",
+        ("small", CELL): f"'{CELL}' is in sweep 'small': write its note behind it",
         ("small", "trial-001", "two", "words"): "give one text, in quotes",
         ("small", "--tag", "keep"): "--tag keep: expected key=value",
         ("small", "--tag", "a b=1"): "--tag a b=1: expected key=value",

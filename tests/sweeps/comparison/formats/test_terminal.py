@@ -32,7 +32,20 @@ def test_no_word_is_broken_and_no_method_is_lost(width: int) -> None:
     words = set(text.replace("│", " ").replace("┃", " ").split())
     assert {word for name in NAMES for word in short_title(name).split()} <= words or width == 240
     assert set(DATASETS) <= words
-    assert text.count("±10.0") == len(NAMES) * (len(DATASETS) + 1)
+    assert text.replace("± ", "±").count("±10.0") == len(NAMES) * (len(DATASETS) + 1)
+
+
+def test_a_spread_stands_on_its_line_where_there_is_room_and_looks_as_in_documents() -> None:
+    """Few methods of many datasets: as columns they fit a terminal in which the datasets wouldn't."""
+    columns = (*DATASETS, AVERAGE)
+    entries = {(name, column): Entry(61.25, 10.04, 3) for name in NAMES[:3] for column in columns}
+    table = ComparisonTable("title", "test/accuracy", NAMES[:3], columns, entries, {}, frozenset(), shots=4, seeds=(1,))
+    for width in (100, 160, 240):
+        console = Console(file=io.StringIO(), width=width)
+        print_table(table, console)
+        shown = console.file.getvalue()  # type: ignore[attr-defined]
+        assert shown.count("61.2 ± 10.0") == len(entries)
+        assert max(map(len, shown.splitlines()[1:-3])) <= width
 
 
 def test_the_legend_holds_for_methods_as_rows_and_as_columns() -> None:

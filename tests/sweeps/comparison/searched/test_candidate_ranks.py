@@ -66,6 +66,15 @@ def test_every_searched_key_is_shown_even_where_candidates_agree() -> None:
     assert searched_keys(record.as_text(), settings) == [KEY, "optim.epochs"]
 
 
+def test_a_key_that_only_comes_and_goes_with_another_is_not_searched() -> None:
+    form, epsilon = "alignment.local_form", "alignment.ot_epsilon"
+    settings = {"one": {form: "ot", epsilon: "0.1"}, "two": {form: "topk"}, "three": {form: "ot", epsilon: "0.1"}}
+    record = LaunchRecord(resolved={"search": {"space": {form: {"choice": ["ot", "topk"]}}}}).as_text()
+    assert searched_keys(record, settings) == [form]
+    assert searched_keys(record, {**settings, "four": {form: "ot", epsilon: "0.2"}}) == [form, epsilon]
+    assert searched_keys("", settings) == [form, epsilon], "it may have been searched"
+
+
 def test_candidates_of_a_trained_sweep(done: LoadedSweep) -> None:
     ledger = Ledger(done.file.run.tracking_uri)
     experiment, row = ledger.named_experiment("small"), ledger.read_sweep("small")

@@ -15,7 +15,7 @@ from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.cli import app
 from dualpt.sweeps.comparison.compare import show_candidates
 from dualpt.sweeps.comparison.searched.candidate_ranks import Candidate
-from dualpt.sweeps.comparison.searched.candidate_table import candidate_grid
+from dualpt.sweeps.comparison.searched.candidate_table import candidate_grid, grid_notes
 from dualpt.sweeps.launching.outcome import report
 from dualpt.sweeps.launching.status import detailed, show_status, status_of
 from dualpt.sweeps.ledger.opening import open_reader
@@ -78,6 +78,16 @@ def test_status_and_compare_show_them(done: LoadedSweep, capsys: pytest.CaptureF
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["trial"] for row in rows] == [one["trial"] for one in listed]
     assert float(rows[0]["values.alignment.llm_weight"]) == listed[0]["values"]["alignment.llm_weight"]
+    assert [row["rank"] for row in rows] == ["1", "2", "3", "4"]
+    whole = {row["values.alignment.topk"] for row in rows}
+    assert "" in whole, "a value that doesn't matter"
+    assert all(text.isdecimal() for text in whole - {""})
+
+
+def test_the_legend_speaks_of_blanks_where_there_are_columns_alone() -> None:
+    for width, blank in ((40, False), (300, True)):
+        grid = candidate_grid(CANDIDATES, Console(width=width))
+        assert any("blank" in note for note in grid_notes(grid)) is blank
 
 
 def test_bad_input_is_one_line(declare: Declare, log: Path) -> None:
