@@ -101,7 +101,7 @@ def check_serves(
     if protocol not in definition.protocols:
         served = ", ".join(sorted(definition.protocols))
         raise UserError(f"{name}: can't be judged under protocol {protocol}, since it serves {served} alone")
-    setting.definition.instance.check(setting.definition.options(dict(setting.own)), protocol)
+    setting.definition.check(dict(setting.own), protocol)
     left = least_left(fewest, selection)
     if setting.data.features is None:
         check_rows(setting, max(1, setting.reads.views), left, within="" if left == fewest else selection)

@@ -6,17 +6,18 @@ Their modules are imported when a setting names them, so nothing here loads torc
 import importlib
 import inspect
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, PydanticUserError, ValidationError
 
 from dualpt.core.errors import UserError, nearest
 from dualpt.core.files.fingerprint import file_sha256
-from dualpt.core.method_files import absolute, check_declared, forget, is_file_spec, read_definition
+from dualpt.core.method_files import absolute, check_declared, forget, is_file_spec, naming_its_line, read_definition
 
 Group = Literal["zero-shot", "training-free", "adapter", "prompt"]
 """How tables group methods: none sees an image, a closed form, an adapter trained on features, learned prompts."""
@@ -30,6 +31,19 @@ PROMPT = "prompt"
 ZERO_SHOT = ("zero-shot", "zero-shot-descriptions")
 BUILT_IN = (PROMPT, *ZERO_SHOT)
 """Methods that are no classes: learned prompts, whose knobs are sections of the setting, and zero-shot classifiers."""
+
+DECLARED: dict[str, type] = {
+    "name": str,
+    "title": str,
+    "short_title": str,
+    "protocols": frozenset,
+    "packable": Collection,
+    "min_shots": int,
+    "every_class": bool,
+    "revision": int,
+    "by_protocol": Mapping,
+}
+"""What a class declares, by type."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +114,7 @@ class LoadedMethod:
     definition: type[Any]
     """The subclass of `dualpt.core.methods.interface.Method`."""
     path: str | None = None
-    """Of a user's own file."""
+    """Of the file that defines it, where that does not ship."""
     sha256: str | None = None
     """Of the file that defines it, where that does not ship; part of every cell's key."""
 
@@ -116,7 +130,14 @@ class LoadedMethod:
     @cached_property
     def instance(self) -> Any:
         """The one object that serves every cell."""
-        return self.definition()
+        with naming_its_line(self.path):
+            return self.definition()
+
+    @property
+    def fit_line(self) -> int:
+        """Where its `fit` begins, for faults of what that leaves."""
+        code = getattr(self.definition.fit, "__code__", None)
+        return 0 if code is None else int(code.co_firstlineno)
 
     def options(self, values: dict[str, Any]) -> Any:
         """Typed options.
@@ -127,9 +148,25 @@ class LoadedMethod:
         return self.definition.options(**values)
 
     def reads(self, values: dict[str, Any]) -> Reads:
-        """What it reads under these options."""
-        needs: Reads = self.instance.needs(self.options(values))
-        return needs
+        """What it reads under these options.
+
+        Raises:
+            UserError: its `needs` fails, or gives something else.
+        """
+        with naming_its_line(self.path):
+            needs: Reads = self.instance.needs(self.options(values))
+            if not hasattr(needs, "min_crop_area"):
+                raise TypeError(f"needs gave {needs!r:.60}; return Needs(…) of dualpt.core.methods.interface")
+            return needs
+
+    def check(self, values: dict[str, Any], protocol: str) -> None:
+        """Refuse options that can't serve a protocol.
+
+        Raises:
+            UserError: the options, or the fault of a check of a user's own.
+        """
+        with naming_its_line(self.path):
+            self.instance.check(self.options(values), protocol)
 
 
 def canonical(spec: str) -> str:
@@ -159,9 +196,13 @@ def load_method(spec: str) -> LoadedMethod:
         except Exception as error:
             fault = f"{type(error).__name__}: {error}"
             raise UserError(f"method {spec}: entry point {offered[spec].value}: {fault}") from None
-        loaded = _checked(LoadedMethod(definition, sha256=_source_of(definition)), f"entry point {spec}")
+        place = f"entry point {spec}"
+        if not isinstance(definition, type):
+            raise UserError(f"{place}: {offered[spec].value} is {definition!r:.60}, not a subclass of Method")
+        path = inspect.getfile(definition)
+        loaded = _checked(LoadedMethod(definition, path, file_sha256(Path(path))), place)
         if loaded.name != spec:
-            raise UserError(f"entry point {spec}: its method is named '{loaded.name}'; both should be one")
+            raise UserError(f"{place}: its method is named '{loaded.name}'; both should be one")
         return loaded
     known = (*BUILT_IN, *CATALOGUE, *offered)
     raise UserError(f"unknown method '{spec}'{nearest(spec, known)} (known: {', '.join(known)}, or FILE.py)")
@@ -195,27 +236,41 @@ def _import(module: str, name: str) -> type[Any]:
 def _checked(method: LoadedMethod, place: str) -> LoadedMethod:
     """Refuse what no file of this project could be: titles that are missing, a name that is taken, odd options."""
     definition = method.definition
-    check_declared(definition, place, {"name": str, "title": str, "short_title": str, "protocols": frozenset})
+    check_declared(definition, place, DECLARED)
     if not NAME.fullmatch(method.name):
         raise UserError(f"{place}: name '{method.name}': use lower-case letters, digits and single hyphens")
     if method.name in (*CATALOGUE, *BUILT_IN):
         raise UserError(f"{place}: name '{method.name}' is taken by a method that ships; choose another")
     if (group := getattr(definition, "group", "adapter")) not in get_args(Group):
         raise UserError(f"{place}: unknown group {group!r}; it is one of {', '.join(get_args(Group))}")
-    try:
-        defaults = method.options({}).model_dump()
-    except ValidationError as error:
-        option = ".".join(map(str, error.errors()[0]["loc"]))
-        raise UserError(f"{place}: option {option} needs a default") from None
+    defaults = _defaults(method, place)
     for option, value in defaults.items():
         if not isinstance(value, str | int | float | bool | None):
             raise UserError(f"{place}: option {option}: a word, a number, true, false or none, found {value!r}")
     if foreign := set(definition.packable) - set(defaults):
         raise UserError(f"{place}: packable names no option '{min(foreign)}'{nearest(min(foreign), defaults)}")
+    method.reads({})
     _OWN_NAMES.add(method.name)
     return method
 
 
-def _source_of(definition: type[Any]) -> str:
-    """SHA-256 of the file that defines an installed method."""
-    return file_sha256(Path(inspect.getfile(definition)))
+def _defaults(method: LoadedMethod, place: str) -> dict[str, Any]:
+    """Its options' defaults, which have to be there and be values that their own types allow."""
+    options = method.definition.options
+    if not (isinstance(options, type) and issubclass(options, BaseModel)):
+        raise UserError(f"{place}: options should be a subclass of MethodOptions, found {options!r:.60}")
+    try:
+        made = method.options({})
+    except ValidationError as error:
+        option = ".".join(map(str, error.errors()[0]["loc"]))
+        raise UserError(f"{place}: option {option} needs a default") from None
+    except PydanticUserError as error:
+        raise UserError(f"{place}: options: {str(error).splitlines()[0]}") from None
+    defaults: dict[str, Any] = {option: getattr(made, option) for option in options.model_fields}
+    try:
+        method.options(defaults)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = ".".join(map(str, first["loc"]))
+        raise UserError(f"{place}: option {option}: its default {first['input']!r:.60}: {first['msg']}") from None
+    return defaults

@@ -96,10 +96,14 @@ def read_definition(spec: str) -> tuple[type[Any], MethodFile]:
 
 
 @contextmanager
-def naming_its_line(path: str | None) -> Iterator[None]:
+def naming_its_line(path: str | None, otherwise: int = 0) -> Iterator[None]:
     """Turn an error raised in the file at `path` into one line that names the line.
 
     Lack of memory stays what it is: a smaller pack may have enough.
+
+    Args:
+        path: None for what ships, whose errors stay what they are.
+        otherwise: the line to name where none of the file's took part; 0 for none.
 
     Raises:
         UserError: whatever the file's code raised.
@@ -111,7 +115,7 @@ def naming_its_line(path: str | None) -> Iterator[None]:
     except Exception as error:
         if path is None or type(error).__name__ == "OutOfMemoryError":
             raise
-        raise UserError(_with_line(error, path)) from error
+        raise UserError(_with_line(error, path, otherwise)) from error
 
 
 def _parts(spec: str) -> tuple[str, str]:
@@ -146,17 +150,19 @@ def _run(file: MethodFile) -> ModuleType:
         exec(compile(file.content, file.path, "exec"), vars(module))
     except SyntaxError as error:
         del sys.modules[name]
-        raise UserError(f"{error.filename}:{error.lineno}: {error.msg}") from None
-    except Exception as error:
+        place = file.path if error.filename is None else f"{error.filename}:{error.lineno}"
+        raise UserError(f"{place}: {error.msg}") from None
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise UserError(_with_line(error, file.path)) from None
     return module
 
 
-def _with_line(error: Exception, path: str) -> str:
+def _with_line(error: BaseException, path: str, otherwise: int = 0) -> str:
     """`FILE:LINE: what went wrong`, by the last line of the file that took part."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
-    place = f"{path}:{frames[-1].lineno}" if frames else path
+    line = frames[-1].lineno if frames else otherwise
+    place = f"{path}:{line}" if line else path
     return f"{place}: {type(error).__name__}: {' '.join(str(error).split())}"
 
 

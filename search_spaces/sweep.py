@@ -5,14 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from dualpt.core.config.faults import flatten
 from dualpt.core.config.sections import Protocol, Section, Value
 from dualpt.core.config.setting import Setting
 from dualpt.core.errors import UserError
-from dualpt.core.method_catalog import BUILT_IN, owner_of
-from dualpt.core.presets import find_method
+from dualpt.core.method_catalog import BUILT_IN, canonical, owner_of
+from dualpt.core.method_files import is_file_spec
+from dualpt.core.presets import METHODS, find_method
 from dualpt.core.selection_rules import SelectionRule
 from dualpt.search_spaces.constraints import Constraint
 from dualpt.search_spaces.parameters import SHOTS, Parameter, parse_parameter
@@ -84,13 +85,17 @@ class SweepFile(Section):
 
     @field_validator("baselines")
     @classmethod
-    def _known_baselines(cls, names: list[str]) -> list[str]:
+    def _known_baselines(cls, names: list[str], info: ValidationInfo) -> list[str]:
         trials: dict[str, str] = {}
-        for name in names:
-            try:
+        searched = flatten(info.data.get("setting", {})).get("method")
+        try:
+            if isinstance(searched, str) and is_file_spec(searched):
+                _refuse_namesake(searched, {find_method(name)[0]: name for name in names if name not in METHODS})
+            for name in names:
+                _refuse_namesake(name, trials)
                 trials.setdefault(find_method(name)[0], name)
-            except UserError as error:
-                raise ValueError(str(error)) from None
+        except UserError as error:
+            raise ValueError(str(error)) from None
         return list(trials.values())
 
     def base_values(self) -> dict[str, Value]:
@@ -114,6 +119,14 @@ class SweepFile(Section):
     @property
     def searches_shots(self) -> bool:
         return self.search is not None and SHOTS in self.search.space
+
+
+def _refuse_namesake(spec: str, trials: Mapping[str, str]) -> None:
+    """Refuse a user's method that has the name of another one: records and tables know a method by its name."""
+    name = find_method(spec)[0]
+    other = trials.get(name, spec)
+    if canonical(other) != canonical(spec):
+        raise UserError(f"{other} and {spec} both call their method '{name}'; give one another name")
 
 
 @dataclass(frozen=True)

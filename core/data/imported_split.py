@@ -14,7 +14,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from dualpt.core.config.sections import DrawKind
-from dualpt.core.data.sampling import FewShotSample, draw_few_shot, sample_fingerprint
+from dualpt.core.data.sampling import MAX_VAL_SHOTS, FewShotSample, draw_few_shot, sample_fingerprint
 from dualpt.core.data.splits import PARTS, Item, Split, make_split
 from dualpt.core.errors import UserError
 from dualpt.core.files.regular import check_regular
@@ -113,8 +113,22 @@ class ImportedSplit:
         if stored is None:
             return drawn
         train = _at(split.train, stored.train)
-        val = drawn.val if stored.val is None else _at(split.val, stored.val)
+        if stored.val is not None:
+            val = _at(split.val, stored.val)
+        else:
+            val = drawn.val if split.val else self._left_over(train, shots, seed)
         return FewShotSample(train, val, sample_fingerprint(train, val))
+
+    def _left_over(self, train: Sequence[Item], shots: int, seed: int) -> tuple[Item, ...]:
+        """Validation images of a stored draw where the split has none: training images that it hasn't.
+
+        None where only draws came with the features, since rows of two draws may be of one image.
+        """
+        if not self.complete:
+            return ()
+        taken = set(train)
+        left = [item for item in self.split.train if item not in taken]
+        return draw_few_shot(self.split, min(shots, MAX_VAL_SHOTS), seed, among=left).train
 
     def _uneven(self, shots: int, seed: int, kind: DrawKind) -> FewShotSample:
         if not self.complete:

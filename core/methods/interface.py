@@ -46,6 +46,10 @@ class Needs:
     text: bool = True
     """Whether the class names' text features are read; without, `Support.raw_text` may be (C, 0)."""
 
+    def __post_init__(self) -> None:
+        if self.views < 0 or not 0 < self.min_crop_area <= 1 or self.rows < 1:
+            raise ValueError(f"views are 0 or more, min_crop_area in (0, 1], rows 1 or more; found {self}")
+
 
 @dataclass(frozen=True)
 class Images:

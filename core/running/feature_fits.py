@@ -18,6 +18,7 @@ from dualpt.core.data.splits import Item
 from dualpt.core.inputs.reading import CellInputs
 from dualpt.core.method_files import naming_its_line
 from dualpt.core.methods.interface import Classifier, Fitted, Images, Labelled, Method, Support
+from dualpt.core.running.fitted_checks import check_fitted
 from dualpt.core.running.frozen_parts import FrozenParts
 from dualpt.core.training.evaluate import Evaluation, Scores, joined, measure, score
 from dualpt.core.training.progress import Report
@@ -72,12 +73,14 @@ def fit_cells(
     method = cast("Method[Any]", loaded.instance)
     options = [loaded.options({**dict(inputs.cell.setting.own), **chosen}) for inputs in pack]
     support = replace(support_of(parts, pack, data), report=report)
-    with naming_its_line(loaded.path):
+    with naming_its_line(loaded.path, loaded.fit_line):
         begun = time.perf_counter()
         fitted = method.fit(support, options)
         if support.labels.is_cuda:
             torch.cuda.synchronize()
         seconds = (time.perf_counter() - begun) / len(pack)
+        with torch.no_grad():
+            check_fitted(fitted, support)
         failures = _failures(fitted, len(pack))
         vals, tests = _judged(parts, pack[0], method, fitted.classifier, support, tested)
     return [

@@ -23,4 +23,4 @@ class Pulled(Method[PulledOptions]):
         weights = support.one_hot.mT @ support.images.directions[:, 0] + pull * support.text
         return Fitted(LinearClassifier(support.scale * weights, torch.zeros_like(weights[..., 0])))
 """
-"""`fit` begins on line 20."""
+"""`fit` begins on line 19."""

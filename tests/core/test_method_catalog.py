@@ -88,6 +88,27 @@ def test_a_package_offers_methods_by_entry_points(tmp_path: Path, monkeypatch: p
         ("pull: float = Field(1.0, ge=0, le=100)", "pull: tuple[int, ...] = (1, 2)", "option pull: a word, a number"),
         ('frozenset({"pull"})', 'frozenset({"pul"})', "packable names no option 'pul'; did you mean 'pull'?"),
         ("def fit(", "def fitted(", "Pulled lacks fit"),
+        ("options = PulledOptions", "options = dict", "options should be a subclass of MethodOptions"),
+        (
+            "Field(1.0, ge=0, le=100)",
+            "Field(101.0, ge=0, le=100)",
+            "option pull: its default 101.0: Input should be less",
+        ),
+        ("Field(1.0, ge=0, le=100)", '"much"', "option pull: its default 'much': Input should be a valid number"),
+        ("pull: float", 'pull: "Unheard"', "`PulledOptions` is not fully defined"),
+        ('packable = frozenset({"pull"})', 'min_shots = "two"', "Pulled.min_shots should be int, found 'two'"),
+        (
+            "    def fit(",
+            "    def needs(self, options):\n        pass\n\n    def fit(",
+            "needs gave None; return Needs(",
+        ),
+        (
+            "    def fit(",
+            "    def needs(self, options):\n        return options.pul\n\n    def fit(",
+            ":20: AttributeError: 'PulledOptions' object has no attribute 'pul'",
+        ),
+        ("import torch\n", "import torch\nraise SystemExit(3)\n", ":3: SystemExit: 3"),
+        ("import torch\n", "import torch\n\0", "own.py: source code string cannot contain null bytes"),
     ],
 )
 def test_a_class_that_is_no_method_is_one_line(tmp_path: Path, there: str, instead: str, said: str) -> None:

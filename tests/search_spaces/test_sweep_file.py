@@ -477,6 +477,20 @@ search:
   start_from: [{tip-adapter.alpha: 1.0, tip-adapter.beta: 5.5}]
 """
 
+    def test_two_methods_of_one_name_are_refused(self, tmp_path: Path) -> None:
+        """Records and tables know a method by its name, so one of the two would be missing."""
+        for name in ("own", "other"):
+            (tmp_path / f"{name}.py").write_text(SOURCE)
+        own, other = (str(tmp_path / f"{name}.py") for name in ("own", "other"))
+        line = r"own\.py and .*other\.py both call their method 'pulled'; give one another name"
+        for text in (
+            f"baselines: [{own}, {other}]",
+            f"baselines: [{other}]\nsetting: {{method: {own}}}\nsearch: {{space: {{pulled.pull: {{float: [1, 2]}}}}}}",
+        ):
+            with pytest.raises(UserError, match=line if "search" not in text else "both call their method 'pulled'"):
+                self.load(tmp_path, text)
+        assert self.load(tmp_path, f"baselines: [{own}, {own}]").file.baselines == [own]
+
     def test_one_is_searched_like_prompts(self, tmp_path: Path) -> None:
         sweep = self.load(tmp_path, self.SEARCH)
         assert [parameter.key for parameter in sweep.space] == ["tip-adapter.alpha", "tip-adapter.beta"]

@@ -23,9 +23,14 @@ def checked_rows(part: CachedPart, raw: bool) -> tuple[Tensor, Tensor]:
         UserError: not rows of numbers, a row that isn't finite, zero or, where it should be, not normalised.
     """
     features = part.features
-    if features.ndim != 2 or not features.is_floating_point():
-        found = f"{str(features.dtype).removeprefix('torch.')} of shape {tuple(features.shape)}"
-        raise UserError(f"{part.place}: expected rows of features (n, D), found {found}; save one row per image")
+    shape = tuple(features.shape)
+    if features.ndim != 2:
+        raise UserError(f"{part.place}: expected rows of features (n, D), found shape {shape}; save one row per image")
+    if not features.is_floating_point():
+        found = str(features.dtype).removeprefix("torch.")
+        raise UserError(f"{part.place}: expected floating-point features, found {found}; save them as float16 or wider")
+    if len(part.labels) == shape[1] != shape[0]:
+        raise UserError(f"{part.place}: found shape {shape} for {shape[1]} labels; transpose it, one row per image")
     if 0 in features.shape:
         raise UserError(f"{part.place}: is empty, of shape {tuple(features.shape)}; save the features again")
     rows = features.float()

@@ -129,7 +129,7 @@ class _TorchCache:
             val=self._part("val_f", "val_l", raw) if "val_f" in names else None,
             test=self._part("test_f", "test_l", raw) if "test_f" in names else None,
             text=None if not text_place else _by_class(self._tensor(text_place), self._folder / text_place),
-            text_place=text_place,
+            text_place=str(self._folder / text_place) if text_place else "",
         )
         unread = tuple(sorted(self._files.keys() - self._read))
         return Cache(**{**vars(cache), "unread": unread})

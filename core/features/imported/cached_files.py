@@ -46,7 +46,8 @@ def read_arrays(path: Path) -> FileArrays:
     except UnpicklingError:
         raise UserError(OBJECTS.format(place=path)) from None
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, SafetensorError, BadZipFile) as error:
-        raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]:.120}); fetch or save it again") from None
+        first = (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0]
+        raise UserError(f"{path}: cannot be read ({first:.120}); fetch or save it again") from None
     for name, tensor in found.tensors.items():
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex() or tensor.is_meta:
             raise UserError(f"{_place(path, name)}: not a plain array of numbers; save a dense tensor")

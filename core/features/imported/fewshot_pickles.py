@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+
 from dualpt.core.data.draws.draw_files import CLASS, FOLDER, shots_and_seed, unpickled
 from dualpt.core.data.imported_split import StoredDraw
 from dualpt.core.data.split_file import relative_path
 from dualpt.core.data.splits import Item, Split
 from dualpt.core.errors import UserError
+from dualpt.core.features.imported.cache_checks import check_shots
 
 
 class DrawnImage(NamedTuple):
@@ -51,9 +54,12 @@ def rows_of_draw(draw: FewshotFile, split: Split, image_folder: str) -> StoredDr
         image_folder: the dataset's image root under the data root (`dtd/images`): paths are cut after it.
 
     Raises:
-        UserError: an image that the split doesn't list there, or lists with another label.
+        UserError: an image that the split doesn't list there, or lists with another label; one that is drawn twice;
+            another number of a class than the file's name says.
     """
     train = _rows(draw, draw.train, split.train, "train", image_folder)
+    labels = torch.tensor([item.label for item in split.train])
+    check_shots(labels[list(train)], draw.shots, labels.bincount(minlength=len(split.class_names)), str(draw.source))
     val_items = split.val or split.train
     if draw.val is None or val_items is split.train:
         return StoredDraw(draw.shots, draw.seed, train)
@@ -99,4 +105,7 @@ def _rows(
             fault = f"image {path:.80} has label {image.label}, and the split's {items[row].label}"
             raise UserError(f"{draw.source}: {fault}; it was drawn from another split")
         rows.append(row)
+    if len(set(rows)) < len(rows):
+        twice = next(row for row in rows if rows.count(row) > 1)
+        raise UserError(f"{draw.source}: image {items[twice].path:.80} is drawn twice in '{part}'; draw it again")
     return tuple(rows)

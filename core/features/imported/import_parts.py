@@ -90,7 +90,7 @@ def training_rows(cache: Cache, declared: Declared) -> TrainingRows | None:
     pools, crops, crop_norms, draws, complete = [], [], [], [], False
     start = 0
     for shots in every:
-        rows, views, norms = _pool(cache.train.get(shots), cache.crops.get(shots), declared)
+        rows, views, norms = _pool(cache.train.get(shots), cache.crops.get(shots), declared, shots)
         is_all = shots is None and len(rows.labels) == _n_train(declared)
         if is_all and declared.split is not None:
             check_against_split(rows.labels, declared.split.train, rows.labels_place)
@@ -114,7 +114,7 @@ def training_rows(cache: Cache, declared: Declared) -> TrainingRows | None:
 
 
 def _pool(
-    one: CachedPart | None, crops: CachedPart | None, declared: Declared
+    one: CachedPart | None, crops: CachedPart | None, declared: Declared, shots: int | None
 ) -> tuple[PartRows, Tensor | None, Tensor | None]:
     """One row per image and, where there are crops, these (V, n, D) and their norms (V, n).
 
@@ -128,9 +128,11 @@ def _pool(
     n_images = len(every.labels) // _n_views(every, rows)
     by_view = every.labels.view(-1, n_images)
     expected = by_view[0] if rows is None else rows.labels
-    if (by_view != expected).any():
+    too_many = shots is not None and int(by_view[0].bincount().max()) > shots
+    if (by_view != expected).any() or (rows is None and len(by_view) == 1 and too_many):
         raise UserError(
-            f"{every.labels_place}: the images of later passes aren't those of the first; save them in order"
+            f"{every.labels_place}: later passes aren't over the images of the first, in its order; save one pass over "
+            "all images after another, not one image's crops together"
         )
     views = every.directions.unflatten(0, by_view.shape)
     if rows is None:

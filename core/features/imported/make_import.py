@@ -3,7 +3,7 @@
 Shapes: N training rows, V crops, n rows, D joint width, C classes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -58,22 +58,24 @@ def make_import(folder: Path, declared: Declared) -> MadeImport:
     if train is None:
         raise UserError(f"{folder}: holds no training features; add keys_16shots.pt and values_16shots.pt, or the like")
     rows = {"train": train.rows, **parts}
+    n_classes = declared.n_classes or 1 + max(int(one.labels.max()) for one in rows.values())
+    width = train.rows.directions.shape[1]
+    cache = replace(cache, text=_by_class(cache.text, n_classes, width))
     widths = [(one.place, one.directions.shape[1]) for one in rows.values()]
     if cache.text is not None:
         widths.append((cache.text_place, cache.text.shape[-1]))
     check_width(widths, declared.backbone, joint_width(declared.backbone))
     _check_parts(parts, declared)
-    n_classes = declared.n_classes or 1 + max(int(one.labels.max()) for one in rows.values())
     raw = all(one.raw for one in rows.values())
     text = _text(cache, n_classes)
     about = ImportedSplit(
         dataset=declared.info.name,
         backbone=declared.backbone,
-        width=train.rows.directions.shape[1],
+        width=width,
         class_names=_class_names(cache, declared, n_classes),
         labels={part: tuple(one.labels.tolist()) for part, one in rows.items()},
-        paths=_paths(declared.split, train.complete),
-        draws=_draws(train, declared),
+        paths=_paths(declared.split, [part for part in rows if part != "train" or train.complete]),
+        draws=_draws(train, declared, "val" in rows),
         complete=train.complete,
         crops=0 if train.crops is None else len(train.crops),
         raw=raw,
@@ -133,8 +135,11 @@ def _check_parts(parts: Mapping[str, PartRows], declared: Declared) -> None:
                 raise UserError(f"{rows.place}: {count}; check --dataset")
 
 
-def _draws(train: TrainingRows, declared: Declared) -> tuple[StoredDraw, ...]:
+def _draws(train: TrainingRows, declared: Declared, has_val: bool) -> tuple[StoredDraw, ...]:
     """Those that the features are of, with the validation images that files say, or those of files alone.
+
+    Args:
+        has_val: whether there are features of validation images.
 
     Raises:
         UserError: files of draws without a split to find their images in, or of other images than the features'.
@@ -147,7 +152,8 @@ def _draws(train: TrainingRows, declared: Declared) -> tuple[StoredDraw, ...]:
             f"{source}: names images, and no split says which rows are theirs; give data.root or --split FILE"
         )
     image_folder = f"{declared.info.folder}/{declared.info.image_folder}".rstrip("/")
-    kept = {(one.shots, one.seed): rows_of_draw(one, declared.split, image_folder) for one in declared.draws}
+    read = [rows_of_draw(one, declared.split, image_folder) for one in declared.draws]
+    kept = {(one.shots, one.seed): one if has_val else replace(one, val=None) for one in read}
     if train.complete:
         return tuple(kept.values())
     listed = declared.split.train
@@ -163,6 +169,11 @@ def _draws(train: TrainingRows, declared: Declared) -> tuple[StoredDraw, ...]:
         replace(draw, val=kept[draw.shots, draw.seed].val) if (draw.shots, draw.seed) in kept else draw
         for draw in train.draws
     )
+
+
+def _by_class(text: Tensor | None, n_classes: int, width: int) -> Tensor | None:
+    """Text features (C, D), turned where only the other way round fits, as with keys."""
+    return text.mT if text is not None and (n_classes, width) != tuple(text.shape) == (width, n_classes) else text
 
 
 def _text(cache: Cache, n_classes: int) -> Tensor | None:
@@ -187,11 +198,11 @@ def _class_names(cache: Cache, declared: Declared, n_classes: int) -> tuple[str,
     return cache.class_names or tuple(f"class {label}" for label in range(n_classes))
 
 
-def _paths(split: Split | None, complete: bool) -> dict[str, tuple[str, ...]]:
-    """Those of the images where rows and images are known to correspond, and each path names one row."""
+def _paths(split: Split | None, parts: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Those of the images of parts whose rows correspond to the split's, if each path names one row."""
     if split is None:
         return {}
-    named = {part: tuple(item.path for item in getattr(split, part)) for part in PARTS if part != "train" or complete}
+    named = {part: tuple(item.path for item in getattr(split, part)) for part in parts}
     every = [path for paths in named.values() for path in paths]
     return named if len(set(every)) == len(every) else {}
 

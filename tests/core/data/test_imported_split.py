@@ -46,6 +46,19 @@ def test_a_stored_draw_is_preferred_for_its_own_seed() -> None:
     assert about.draw(1, 8).train != own.train
 
 
+def test_without_validation_images_a_draw_judges_itself_on_none_of_its_own() -> None:
+    """ImageNet's draws have no validation part, and its features no images for one."""
+    labels = {part: LABELS[part] for part in ("train", "test")}
+    stored = StoredDraw(2, 1, (0, 1, 4, 5))
+    whole = replace(ABOUT, labels=labels, draws=(stored,), complete=True).draw(2, 1)
+    assert [item.path for item in whole.train] == [f"train/{row}" for row in stored.train]
+    assert [sum(item.label == label for item in whole.val) for label in (0, 1)] == [2, 2]
+    assert not set(whole.train) & set(whole.val)
+    several = replace(ABOUT, labels=labels, draws=(stored, *ABOUT.draws))
+    assert several.draw(2, 1).val == ()
+    assert len(several.draw(2, 2).val) == 4
+
+
 def test_more_shots_than_there_are() -> None:
     with pytest.raises(UserError, match="holds 4 training images per class of leaves, and 8 shots are asked for"):
         ABOUT.draw(8, 1)

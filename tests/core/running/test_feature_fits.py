@@ -158,6 +158,13 @@ def test_a_fault_of_a_users_own_names_its_line(tmp_path: Path, runner: CellRunne
         run(runner, cell(str(path)))
 
 
+def test_a_classifier_of_another_shape_names_its_fit(tmp_path: Path, runner: CellRunner) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(SOURCE.replace("(support.scale * weights, ", "(weights[:, :, 1:], "))
+    with pytest.raises(UserError, match=r"own\.py:19: RuntimeError: .*size 127"):
+        run(runner, cell(str(path)))
+
+
 def test_a_classifier_that_is_not_finite_fails_its_cell(tmp_path: Path, runner: CellRunner) -> None:
     path = tmp_path / "own.py"
     path.write_text(

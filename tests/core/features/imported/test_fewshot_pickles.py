@@ -3,7 +3,7 @@
 import json
 import pickle
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -141,6 +141,36 @@ def test_images_of_another_split(tmp_path: Path) -> None:
     (draw,) = find_draws(tmp_path)
     with pytest.raises(UserError, match="it was drawn from another split"):
         rows_of_draw(draw, split, "mini_tiles/images")
+
+
+@pytest.mark.usefixtures("dassl")
+@pytest.mark.parametrize(
+    ("shots", "drawn", "line"),
+    [
+        (3, lambda items: items, "2 rows of class 0, and a draw of 3 shots has 3"),
+        (2, lambda items: (*items[1:], items[-1]), r"train-7-\d+\.png is drawn twice in 'train'"),
+    ],
+)
+def test_a_draw_of_other_images_than_its_name_says(
+    tmp_path: Path, shots: int, drawn: Callable[[tuple[Item, ...]], tuple[Item, ...]], line: str
+) -> None:
+    sample = draw_few_shot(split_of(), 2, 1)
+    write_draw(tmp_path, FewShotSample(drawn(sample.train), sample.val, ""), shots, 1, "/data/mini_tiles/images")
+    (draw,) = find_draws(tmp_path)
+    with pytest.raises(UserError, match=line):
+        rows_of_draw(draw, split_of(), "mini_tiles/images")
+
+
+@pytest.mark.usefixtures("dassl")
+def test_a_draws_validation_images_without_features(tmp_path: Path) -> None:
+    sample = draw_few_shot(split_of(), 2, 1)
+    write_draw(tmp_path, sample, 2, 1, "/data/mini_tiles/images")
+    for name, count in (("train", COUNTS["train"]), ("test", COUNTS["test"])):
+        np.savez(tmp_path / f"{name}.npz", features=part(count, 1).rows.numpy(), labels=part(count, 1).labels.numpy())
+    drawn = made(tmp_path, split=split_of(), draws=find_draws(tmp_path)).about.draw(2, 1)
+    assert drawn.train == sample.train
+    assert len(drawn.val) == len(sample.val)
+    assert not set(drawn.val) & set(drawn.train)
 
 
 @pytest.mark.usefixtures("dassl")

@@ -143,7 +143,9 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "fractions": (edited("val_l.pt", lambda labels: labels + 0.5), r"val_l\.pt: row 0 .* is not a whole number"),
     "negative": (edited("val_l.pt", lambda labels: labels - 1), r"val_l\.pt: row 0 \(7 more like it\) is negative"),
     "foreign": (edited("val_l.pt", lambda labels: labels + 1), r"is no label of the dataset's 8 classes"),
-    "integers": (edited("val_f.pt", lambda rows: rows.int()), r"val_f\.pt: expected rows of features"),
+    "integers": (edited("val_f.pt", lambda rows: rows.int()), r"val_f\.pt: expected floating-point features"),
+    "transposed": (edited("val_f.pt", lambda rows: rows.mT), r"val_f\.pt: found shape \(12, 64\) for 64 labels; trans"),
+    "crops of images": (edited("val_f.pt", lambda rows: rows[None]), r"val_f\.pt: expected rows of features"),
     "empty": (edited("val_f.pt", lambda rows: rows[:0]), r"val_f\.pt: is empty"),
     "classes": (edited("values_16shots.pt", lambda rows: rows[:, :7]), r"row|classes"),
     "text": (edited("text_weights_t.pt", lambda text: text[:, :5]), r"text_weights_t\.pt: text features of shape"),
@@ -183,8 +185,34 @@ def test_a_draw_that_cannot_be_one(tmp_path: Path) -> None:
 def test_crops_in_another_order(tmp_path: Path) -> None:
     write_tip_cache(tmp_path, views=2)
     edited("16_labels_f.pt", lambda labels: labels.flip(0))(tmp_path)
-    with pytest.raises(UserError, match="the images of later passes"):
+    with pytest.raises(UserError, match="later passes aren't over the images of the first"):
         made(tmp_path)
+
+
+def test_one_images_crops_together(tmp_path: Path) -> None:
+    write_tip_cache(tmp_path, views=2)
+    edited("16_vecs_f.pt", lambda crops: crops.unflatten(0, (2, -1)).transpose(0, 1).flatten(0, 1))(tmp_path)
+    edited("16_labels_f.pt", lambda labels: labels.unflatten(0, (2, -1)).mT.flatten())(tmp_path)
+    for keys_too in (True, False):
+        with pytest.raises(UserError, match="not one image's crops together"):
+            made(tmp_path)
+        if keys_too:
+            (tmp_path / "keys_16shots.pt").unlink()
+
+
+def test_a_cache_without_validation_images(tmp_path: Path) -> None:
+    write_tip_cache(tmp_path)
+    for name in ("val_f.pt", "val_l.pt"):
+        (tmp_path / name).unlink()
+    about = made(tmp_path, split=split_of()).about
+    assert set(about.paths) == {"test"}
+    assert about.split.val == ()
+
+
+def test_text_weights_may_lie_either_way(tmp_path: Path) -> None:
+    write_tip_cache(tmp_path, text=True)
+    edited("text_weights_t.pt", lambda text: text.mT)(tmp_path)
+    assert torch.allclose(made(tmp_path).tensors["text"], text_features(), atol=2e-3)
 
 
 def test_the_backbones_width_is_known(tmp_path: Path) -> None:
