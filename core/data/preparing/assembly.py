@@ -17,6 +17,7 @@ from typing import IO
 from dualpt.core.data.digests import DIGEST_BYTES
 from dualpt.core.data.preparing.manifest import FILE_NAME, Manifest, load_manifest
 from dualpt.core.errors import StorageError, UserError
+from dualpt.core.files.inside import why_outside
 from dualpt.core.files.locations import unwritable
 from dualpt.core.files.regular import check_regular
 
@@ -115,7 +116,8 @@ def _commit(staging: Path, folder: Path, progress: Callable[[int], None]) -> Non
     """Bring everything in, the manifest last. Links of an earlier run that the new one doesn't have give way."""
     with written_to(folder):
         earlier, new = load_manifest(folder), load_manifest(staging)
-        links = {} if new is None else new.links
+        # A data root may come from others, and its manifests with it.
+        links = {} if new is None else {path: to for path, to in new.links.items() if why_outside(path) is None}
         old = {} if earlier is None else earlier.links
         replaced = {path: to for path, to in old.items() if links.get(path) != to}
         _make_links(str(folder), links, replaced, progress)

@@ -8,9 +8,9 @@ import pytest
 from dualpt.core.data.catalog import REAL_GRID, dataset_info
 from dualpt.core.data.checking.diagnosis import diagnose
 from dualpt.core.data.checking.examination import examine
-from dualpt.core.data.preparing.assembly import finish_interrupted
+from dualpt.core.data.preparing.assembly import STAGING, finish_interrupted
 from dualpt.core.data.preparing.execution import carry_out
-from dualpt.core.data.preparing.manifest import load_manifest
+from dualpt.core.data.preparing.manifest import Manifest, load_manifest
 from dualpt.core.data.preparing.planner import look_around, plan_datasets
 from tests.core.data.preparing.miniatures import (
     ARCHIVES,
@@ -221,6 +221,14 @@ class TestNothingIsWrittenThroughALink:
         assert plan_of(TEXTURES, source, root).state == "there"
         assert own.read_bytes() == b"mine"
         assert len(links_of(root)) == 6
+
+    def test_a_manifest_that_names_a_path_outside(self, tmp_path: Path) -> None:
+        staging = tmp_path / f"root/dtd/{STAGING}0123456789abcdef"
+        staging.mkdir(parents=True)
+        Manifest(dataset=TEXTURES, links={"../../taken": "/etc", "images/a.jpg": "/a.jpg"}).save(staging)
+        finish_interrupted(tmp_path / "root/dtd")
+        assert not (tmp_path / "taken").is_symlink()
+        assert (tmp_path / "root/dtd/images/a.jpg").is_symlink()
 
     def test_a_split_drawn_later(self, places: tuple[Path, Path, Path]) -> None:
         source, root, _ = places
