@@ -13,8 +13,8 @@ NORM_EPS = 1e-5
 """torch's default, which open_clip leaves to it."""
 TEXT_OPTIONS = ("context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio", "norm_kwargs")
 """What `text_transformer` knows of open_clip's text configurations; the rest must be as open_clip has it by default."""
-READ_ELSEWHERE = ("pad_id", "eos_id", "output_tokens", "hf_model_pretrained", "hf_proj_type", "hf_pooler_type")
-"""What has no say in a plain CLIP's text features."""
+WITHOUT_A_SAY = ("pad_id", "eos_id", "output_tokens", "hf_model_pretrained", "hf_proj_type", "hf_pooler_type")
+"""What changes nothing in a plain CLIP's text features."""
 
 
 def architecture_config(name: str) -> Config:
@@ -56,7 +56,7 @@ def supported(config: Config, named: str) -> Config:
     reasons |= {
         f"its text tower has {option}={value}": value != defaults.get(option, ())
         for option, value in text.items()
-        if option not in (*TEXT_OPTIONS, *READ_ELSEWHERE)
+        if option not in (*TEXT_OPTIONS, *WITHOUT_A_SAY)
     }
     reasons["its text tower has layer norms of its own"] = not {"eps"} >= (text.get("norm_kwargs") or {}).keys()
     for reason, applies in reasons.items():
