@@ -56,7 +56,7 @@ def supported(config: Config, named: str) -> Config:
     reasons |= {
         f"its text tower has {option}={value}": value != defaults.get(option, ())
         for option, value in text.items()
-        if option not in (*TEXT_OPTIONS, *WITHOUT_A_SAY)
+        if option not in (*TEXT_OPTIONS, *WITHOUT_A_SAY) and (option, value) != ("pool_type", "eos")  # at the end token
     }
     reasons["its text tower has layer norms of its own"] = not {"eps"} >= (text.get("norm_kwargs") or {}).keys()
     for reason, applies in reasons.items():

@@ -4,7 +4,7 @@ Its text side is there at once. Its image side is open_clip's, and loaded when t
 open_clip takes 3.3 s, and where features are stored nobody needs it. Whatever weights may have wrong is found before.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -35,6 +35,8 @@ OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 """Of the images that CLIP was trained on, which open_clip takes where weights say nothing else."""
 IMAGE_SIDE = "visual."
 """Begins the keys of the image side's weights."""
+VIT_PROJECTION = "visual.proj"
+RESNET_PROJECTION = ("visual.attnpool.c_proj.weight", "visual.attnpool.c_proj.bias")
 FORMATS: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 """Of images, as a tower takes them."""
 
@@ -76,6 +78,8 @@ class Backbone(BackboneFacts):
     """A frozen CLIP and everything needed to feed it."""
 
     text: TextTower
+    projection: Tensor | None
+    """(W, D): hidden features times this are the raw global features; None where `hidden_width` is 0."""
     device: torch.device
     load_model: "Callable[[], CLIP]"
     """Gives open_clip's model, frozen, in this backbone's precision and on its device."""
@@ -93,15 +97,6 @@ class Backbone(BackboneFacts):
     def tokenizer(self) -> Tokenizer:
         """Of the text side."""
         return self.text.tokenizer
-
-    @property
-    def projection(self) -> Tensor:
-        """(W, D): hidden features times this are the raw global features; only where `hidden_width` is above 0."""
-        from dualpt.core.clip.local_features import projection
-
-        found = projection(self.model.visual)
-        assert found is not None, "hidden_width is 0"
-        return found.float()
 
     @property
     def logit_scale(self) -> float:
@@ -128,6 +123,7 @@ class Backbone(BackboneFacts):
         visual = self.model.visual
         if beside == "hidden":
             hidden = hidden_features(visual, images)
+            assert self.projection is not None, "hidden_width is 0"
             raw = hidden @ self.projection.to(hidden.dtype)
             return Encoded(_normalised(raw), hidden.float(), raw.float().norm(dim=-1))
         pooled, positions = image_features(visual, images, beside)
@@ -178,6 +174,7 @@ def load_backbone(
     return Backbone(
         **vars(_facts(name, weights, known, precision)),
         text=TextTower(text, tokenizer_of(weights.vocabulary)),
+        projection=_projection(state, known.formats, torch.device(device)),
         device=torch.device(device),
         load_model=load_model,
     )
@@ -230,6 +227,16 @@ def _read(weights: Weights, name: str, known: Outline) -> dict[str, Tensor]:
     if name == MINI_CLIP:
         return read_mini_clip(weights.path, known.shapes)
     return fitting(read_weights(weights, name), known.shapes, name, weights.path)
+
+
+def _projection(state: Mapping[str, Tensor], formats: Mapping[str, str], device: torch.device) -> Tensor | None:
+    """The linear map at the end of the image side, as the model rounds it; a ResNet's bias is its last row."""
+    last = rounded({key: state[key] for key in (VIT_PROJECTION, *RESNET_PROJECTION) if key in state}, formats)
+    found = last.get(VIT_PROJECTION)
+    if found is None and len(last) == len(RESNET_PROJECTION):
+        weight, bias = (last[key] for key in RESNET_PROJECTION)
+        found = torch.cat([weight.T, bias[None]])
+    return None if found is None else found.float().to(device)
 
 
 def _seeded(config: Config | None, precision: Precision) -> "CLIP":

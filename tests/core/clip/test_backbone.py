@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from dualpt.core.clip import whole_model
 from dualpt.core.clip.architectures import architecture_config
 from dualpt.core.clip.backbone import Backbone, load_backbone
+from dualpt.core.clip.local_features import projection
 from dualpt.core.clip.weights import weights_fingerprint
 from dualpt.core.errors import UserError
 from dualpt.core.files.fingerprint import file_sha256
@@ -300,6 +301,16 @@ class TestTheImageSide:
         with torch.no_grad():
             wanted = F.normalize(model.eval().encode_image(images.to(model.visual.proj.dtype)).float(), dim=-1)
         assert torch.equal(encode(backbone)[0], wanted)
+
+    @pytest.mark.parametrize("name", ["mini-clip", "tiny-vit", "tiny-resnet"])
+    @pytest.mark.parametrize("precision", ["fp32", "bf16"])
+    def test_its_last_map_is_known_before(self, name: str, precision: Any) -> None:
+        backbone = load_backbone(name, "random", precision)
+        wanted = projection(backbone.model.visual)
+        assert wanted is not None
+        assert backbone.projection is not None
+        assert torch.equal(backbone.projection, wanted.float())
+        assert backbone.projection.shape == (backbone.hidden_width, backbone.width)
 
     def test_weights_that_have_changed_meanwhile_are_refused(self, weights_file: Path) -> None:
         backbone = load_backbone("tiny-vit", str(weights_file))

@@ -36,6 +36,7 @@ def tiny_backbone(seed: int = 0) -> Backbone:
         n_positions=4,
         hidden_width=16,
         text=text_tower_of(model),
+        projection=model.visual.proj,
         device=torch.device("cpu"),
         load_model=lambda: model,
     )
