@@ -25,7 +25,6 @@ from PIL import Image
 from rich.console import Console
 
 from dualpt.core.clip.backbone import Backbone, load_backbone
-from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.data.catalog import dataset_info
 from dualpt.core.data.images import DECODERS, decode
 from dualpt.core.data.readers import read_split
@@ -150,7 +149,7 @@ def timed(work: Callable[..., Result], *arguments: object) -> tuple[Result, floa
 def rounding(datasets: tuple[str, ...] = ("mini-pets", "mini-flowers", "mini-textures")) -> dict[str, float | int]:
     """What half precision changes in local features: similarities to class templates, and top-4 local predictions."""
     backbone, cache = load_backbone("mini-clip"), cache_root()
-    tower, store = TextTower(backbone.model, backbone.tokenizer), FeatureStore(cache / "features")
+    tower, store = backbone.text, FeatureStore(cache / "features")
     root = ensure_mini_grid(cache / "mini-grid", datasets)
     images, changed, largest = 0, 0, 0.0
     for dataset in datasets:

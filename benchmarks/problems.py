@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dualpt.core.clip.backbone import Backbone
-from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.config.sections import AlignmentSection, ClassTokenPosition, LocalForm
 from dualpt.core.learned.scorers import llm_alignment, local_scorer
 from dualpt.core.prompts.encoder import PromptEncoder, initial_contexts
@@ -39,7 +38,7 @@ class Problem:
         ot_iterations: int = 20,
     ) -> None:
         device = backbone.device
-        self.tower = TextTower(backbone.model, backbone.tokenizer)
+        self.tower = backbone.text
         full_stop = backbone.tokenizer.encode(".")
         self.names, self.replicas = [(*name, *full_stop) for name in names], replicas
         self.prompts = PromptEncoder(

@@ -37,7 +37,7 @@ def write_shaped_root(
     Returns:
         The names of the datasets in the root.
     """
-    tokenizer, colour, entries = tokenizer_of(None, 77), count(), {}
+    tokenizer, colour, entries = tokenizer_of(None), count(), {}
     for name, shapes in real_class_shapes().items():
         if datasets is not None and name not in datasets:
             continue

@@ -31,6 +31,7 @@ from benchmarks.gpu.shaped_data import write_shaped_root
 from benchmarks.gpu.stopwatch import ImpossibleShareError, Timer
 from benchmarks.problems import BATCH, Problem
 from dualpt.core.clip.backbone import Backbone, load_backbone
+from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.config.sections import LocalForm
 from dualpt.core.data.catalog import dataset_info
 from dualpt.core.prompts.fused.kernel_choice import unavailable
@@ -121,7 +122,7 @@ class GpuBench:
         self._backbone, self._lists = backbone, lists
         self._on_gpu = backbone.device.type == "cuda"
         self._kernels = ("torch",) if unavailable(backbone.device.type) else ("torch", "triton")
-        self._timer = timer(backbone.device, next(backbone.model.transformer.resblocks.parameters()).dtype)
+        self._timer = timer(backbone.device, backbone.text.dtype)
 
     def print_all(self, *, grid: bool) -> None:
         size = self._timer.size
@@ -252,7 +253,8 @@ def kernels(name: str) -> Iterator[None]:
 
 def _in_float32(backbone: Backbone) -> Backbone:
     """The same weights, already rounded, calculated with in float32."""
-    return replace(backbone, model=copy.deepcopy(backbone.model).float(), precision="fp32")
+    text = TextTower(copy.deepcopy(backbone.text.model).float(), backbone.tokenizer)
+    return replace(backbone, text=text, precision="fp32")
 
 
 def _steps(dataset: str, shots: int, n_classes: int) -> int:

@@ -4,23 +4,17 @@ Only its plain `CLIP` is accepted (ViT and ResNet image towers, CLIP's own text 
 local features rely on its parts.
 """
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from open_clip import get_model_config, list_models
-from open_clip.model import CLIPTextCfg, CLIPVisionCfg
-from open_clip.pretrained import (
-    download_pretrained,
-    get_pretrained_cfg,
-    list_pretrained,
-    list_pretrained_models_by_tag,
-    list_pretrained_tags_by_model,
-)
-
+from dualpt.core.clip.knowledge import Config, config_defaults, known_config, known_names, known_weights, remembered
 from dualpt.core.errors import UserError, nearest
 
-Config = dict[str, Any]
+NORM_EPS = 1e-5
+"""torch's default, which open_clip leaves to it."""
+TEXT_OPTIONS = ("context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio", "norm_kwargs")
+"""What `text_transformer` knows of open_clip's text configurations; the rest must be as open_clip has it by default."""
+WITHOUT_A_SAY = ("pad_id", "eos_id", "output_tokens", "hf_model_pretrained", "hf_proj_type", "hf_pooler_type")
+"""What changes nothing in a plain CLIP's text features."""
 
 
 def architecture_config(name: str) -> Config:
@@ -29,16 +23,18 @@ def architecture_config(name: str) -> Config:
     Raises:
         UserError: an unknown name (the nearest is suggested), or not a plain CLIP (the reason is given).
     """
-    if name not in list_models():
+    config = known_config(name)
+    if config is None:
         raise UserError(
-            f"backbone.name: unknown architecture '{name}'{nearest(name, ['mini-clip', 'auto', *list_models()])}"
+            f"backbone.name: unknown architecture '{name}'{nearest(name, ['mini-clip', 'auto', *known_names()])}"
         )
-    return supported(get_model_config(name), f"backbone.name: {name}")
+    return supported(config, f"backbone.name: {name}")
 
 
 def joint_width(name: str) -> int | None:
     """D of an open_clip architecture; None for other names."""
-    return int(get_model_config(name)["embed_dim"]) if name in list_models() else None
+    config = known_config(name)
+    return None if config is None else int(config["embed_dim"])
 
 
 def supported(config: Config, named: str) -> Config:
@@ -56,10 +52,24 @@ def supported(config: Config, named: str) -> Config:
         "its tokenizer is not CLIP's": "hf_tokenizer_name" in text or "tokenizer_kwargs" in text,
         "it is not a plain CLIP": bool(config.get("custom_text")) or "multimodal_cfg" in config,
     }
+    defaults = config_defaults("text_cfg")
+    reasons |= {
+        f"its text tower has {option}={value}": value != defaults.get(option, ())
+        for option, value in text.items()
+        if option not in (*TEXT_OPTIONS, *WITHOUT_A_SAY) and (option, value) != ("pool_type", "eos")  # at the end token
+    }
+    reasons["its text tower has layer norms of its own"] = not {"eps"} >= (text.get("norm_kwargs") or {}).keys()
     for reason, applies in reasons.items():
         if applies:
             raise UserError(f"{named} is not supported, because {reason}; use a plain CLIP such as ViT-B-16 or RN50")
     return {key: value for key, value in config.items() if key != "custom_text"}
+
+
+def text_shape(config: Config) -> tuple[int, bool, float]:
+    """What no shape of a text tower's weights tells: heads of attention, whether it has QuickGELU, its norms' eps."""
+    text = {**config_defaults("text_cfg"), **config["text_cfg"]}
+    eps = (text["norm_kwargs"] or {}).get("eps", NORM_EPS)
+    return int(text["heads"]), bool(config.get("quick_gelu", False)), float(eps)
 
 
 def check_same(name: str, config: Config, source: Path) -> None:
@@ -85,10 +95,10 @@ def check_same(name: str, config: Config, source: Path) -> None:
 def _shape(config: Config) -> dict[str, object]:
     """What tells two plain CLIPs apart, with open_clip's defaults for what is left out."""
     shape: dict[str, object] = {"embed_dim": config["embed_dim"]}
-    for part, defaults in (("vision_cfg", CLIPVisionCfg), ("text_cfg", CLIPTextCfg)):
-        values = asdict(defaults(**config[part]))
+    for part in ("vision_cfg", "text_cfg"):
+        values = {**config_defaults(part), **config[part]}
         values["mlp_width"] = int(values["width"] * values.pop("mlp_ratio"))
-        values["norm_eps"] = (values.pop("norm_kwargs") or {}).get("eps", 1e-5)
+        values["norm_eps"] = (values.pop("norm_kwargs") or {}).get("eps", NORM_EPS)
         shape |= {f"{part}.{key}": tuple(value) if isinstance(value, list) else value for key, value in values.items()}
     return shape
 
@@ -119,18 +129,24 @@ def tag_config(name: str, tag: str) -> Config:
     Raises:
         UserError: an empty tag, or not one of this architecture; the line lists what is allowed.
     """
-    tags = list_pretrained_tags_by_model(name)
+    tags = known_weights().get(name, {})
     allowed = f"the path of a weights file, 'random', or a tag ({', '.join(tags) or 'none for this architecture'})"
     if not tag:
         raise UserError(f"backbone.pretrained: {name} needs one of: {allowed}")
-    config: Config = get_pretrained_cfg(name, tag)
+    config = tags.get(_plain(tag))
     if not config:
-        others = [other for other in list_pretrained_models_by_tag(tag) if _same_shape(other, name)]
+        having = [other for other, theirs in known_weights().items() if _plain(tag) in theirs]
+        others = [other for other in having if _same_shape(other, name)]
         hint = f"; {others[0]} has it" if others else nearest(tag, tags)
         raise UserError(
             f"backbone.pretrained: '{tag}' is neither a file nor a tag of {name}{hint} (allowed: {allowed})"
         )
     return config
+
+
+def _plain(tag: str) -> str:
+    """A tag as open_clip lists it."""
+    return tag.lower().replace("-", "_")
 
 
 def _same_shape(one: str, other: str) -> bool:
@@ -140,21 +156,25 @@ def _same_shape(one: str, other: str) -> bool:
 
 def published_archive(sha256: str) -> Config | None:
     """The entry of OpenAI's original file with this hash: open_clip's table has it in the download address."""
-    for name, tag in list_pretrained():
-        config: Config = get_pretrained_cfg(name, tag)
-        if f"/{sha256}/" in config.get("url", ""):
-            return config
-    return None
+    entries = (config for tags in known_weights().values() for config in tags.values())
+    return next((config for config in entries if f"/{sha256}/" in config.get("url", "")), None)
 
 
 def fetch(name: str, tag: str, config: Config) -> Path:
-    """The file of published weights, downloaded where it is not cached.
+    """The file of published weights, downloaded where it is not cached; where it was before, it is looked for first.
 
     Raises:
         UserError: it could not be fetched.
     """
+
+    def download() -> str:
+        from open_clip.pretrained import download_pretrained
+
+        return str(download_pretrained(config))
+
     try:
-        return Path(download_pretrained(config))
+        path = Path(remembered("file", config, download))
+        return path if path.is_file() else Path(download())
     except Exception as error:  # the hub client and urllib raise dozens of types
         raise UserError(
             f"backbone.pretrained: the weights '{tag}' of {name} could not be fetched ({first_line(error)}); "

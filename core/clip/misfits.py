@@ -4,27 +4,63 @@ import logging
 import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from dualpt.core.errors import UserError
 
+SCALE = "logit_scale"
+"""A key that every CLIP's state dict has, whoever wrote it."""
 SHOWN = 3
 """Keys of each kind that an error line names."""
 LARGEST_SCALE = 10.0
 """Bound on the logarithm that CLIP stores: training clips it at log(100) = 4.6052; a scale itself is far above."""
 ADAPTER_KEYS = ("lora_", ".base_layer.", "adapter")
 
+Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
+
 logger = logging.getLogger(__name__)
 
 
-def describe_misfits(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
+def fitting(state: dict[str, Tensor], shapes: Shapes, name: str, path: Path) -> dict[str, Tensor]:
+    """The state dict, which has every key of the architecture, no other, and the same shapes.
+
+    Args:
+        state: as the file has it; some files hold the logit scale as (1,).
+        shapes: of the architecture's weights.
+        name: the architecture's.
+        path: the file.
+
+    Raises:
+        UserError: saying which keys do not fit, or that the logit scale cannot be right.
+    """
+    if SCALE in state and state[SCALE].numel() == 1:
+        state = {**state, SCALE: state[SCALE].reshape(shapes[SCALE])}
+    if misfits := describe_misfits(state, shapes):
+        raise UserError(f"{path}: these weights do not fit {name}: {misfits}")
+    check_logit_scale(state[SCALE], path)
+    return state
+
+
+def check_formats(state: Mapping[str, Tensor], formats: Mapping[str, str], precision: str) -> None:
+    """Refuse weights that are finite, and not once they are rounded to fp16, which ends at 65,504.
+
+    Raises:
+        UserError: naming the weight.
+    """
+    for key, value in state.items():
+        if formats[key] == "float16" and not value.float().half().isfinite().all():
+            raise UserError(f"backbone.precision: {precision} cannot hold {key}; use bf16 or fp32")
+
+
+def describe_misfits(state: Mapping[str, Tensor], expected: Shapes) -> str:
     """How the keys and shapes of a state dict differ from a model's, with the remedy; empty if they do not."""
     shapes = [
-        f"{key} is {tuple(state[key].shape)}, wanted is {tuple(value.shape)}"
-        for key, value in expected.items()
-        if key in state and state[key].shape != value.shape
+        f"{key} is {tuple(state[key].shape)}, wanted is {shape}"
+        for key, shape in expected.items()
+        if key in state and state[key].shape != shape
     ]
     missing = [key for key in expected if key not in state]
     unknown = [key for key in state if key not in expected]

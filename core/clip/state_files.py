@@ -18,14 +18,18 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
-from dualpt.core.clip.architectures import first_line
-from dualpt.core.clip.misfits import is_adapter, some
+from dualpt.core.clip.architectures import check_activation, first_line
+from dualpt.core.clip.misfits import SCALE, is_adapter, some
+from dualpt.core.clip.transformers_layout import CONFIG_FILE
+from dualpt.core.clip.transformers_weights import is_transformers_state, to_open_clip
+from dualpt.core.clip.weights import AUTO, Weights
 from dualpt.core.errors import UserError
 from dualpt.core.files.regular import check_fetched, check_regular
 from dualpt.core.files.tensor_values import check_values
 
-SCALE = "logit_scale"
-"""A key that every CLIP's state dict has, whoever wrote it."""
+OPENAI_MARK = "input_resolution"
+ARCHIVE_CONSTANTS = (OPENAI_MARK, "context_length", "vocab_size")
+"""What only OpenAI's files hold besides weights."""
 USUAL_KEYS = ("state_dict", "model_state_dict", "model")
 """Where to find the model in a file with several (an averaged copy beside it, say); the first of these that exists."""
 DEEPEST = 3
@@ -38,6 +42,25 @@ NOT_WEIGHTS = ("num_batches_tracked", "position_ids", "input_resolution", "conte
 """Endings of the keys that may hold integers."""
 
 logger = logging.getLogger(__name__)
+
+
+def read_weights(weights: Weights, name: str) -> dict[str, Tensor]:
+    """The weights of an architecture with open_clip's keys, from whatever files they lie in.
+
+    Raises:
+        UserError: as `read_state`; or they were trained with another activation than the architecture has.
+    """
+    assert weights.path is not None
+    if weights.shards:
+        return to_open_clip(read_shards(weights.shards))
+    state = read_state(weights.path, weights.by_openai)
+    if is_transformers_state(state):
+        raise UserError(
+            f"{weights.path}: a checkpoint of transformers; give the folder it lies in, with its {CONFIG_FILE}"
+        )
+    if OPENAI_MARK in state and name != AUTO:  # OpenAI's own state dict, whoever saved it
+        check_activation(name, str(weights.path), trained_quick=True)
+    return {key: value for key, value in state.items() if key not in ARCHIVE_CONSTANTS}
 
 
 def read_state(path: Path, trusted_archive: bool = False) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""The frozen text side of an open_clip model: its parts, and complete sentences.
+"""The frozen text side of a CLIP: its parts, and complete sentences.
 
 Shapes: T tokens in a sequence, W text width, D joint width, n sentences.
 """
@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol, cast
 
 import torch
-from open_clip.transformer import ResidualAttentionBlock
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dualpt.core.clip.feature_checks import check_directions
+from dualpt.core.clip.text_transformer import Block, TextTransformer
 from dualpt.core.errors import UserError
 
 TOKENS_PER_BATCH = 16_384
@@ -19,7 +19,7 @@ TOKENS_PER_BATCH = 16_384
 
 
 class Tokenizer(Protocol):
-    """The part of open_clip's `SimpleTokenizer` that prompts need."""
+    """The part of a tokenizer that prompts need."""
 
     sot_token_id: int
     eot_token_id: int
@@ -30,59 +30,43 @@ class Tokenizer(Protocol):
 
 
 class TextTower:
-    """Text encoder with frozen weights, in inference mode, in the model's own number format.
+    """Text encoder with frozen weights, in the number format of its linear maps.
 
+    Attention is causal and features are read at end tokens, so what stands behind those has no say.
     Features come out L2-normalised, in float32 (float64 for a float64 model).
 
     Args:
-        model: An open_clip `CLIP` or `CustomTextCLIP`; it is frozen and set to evaluation here.
+        model: The transformer.
         tokenizer: The model's tokenizer.
-
-    Raises:
-        UserError: the text encoder is not a plain open_clip transformer.
     """
 
-    def __init__(self, model: nn.Module, tokenizer: Tokenizer) -> None:
-        text = _text_encoder(model).requires_grad_(False).eval()
-        self.tokenizer = tokenizer
+    pad_token = 0
+
+    def __init__(self, model: TextTransformer, tokenizer: Tokenizer) -> None:
+        self.model, self.tokenizer = model, tokenizer
         self.start_token = tokenizer.sot_token_id
         self.end_token = tokenizer.eot_token_id
-        self.pad_token = int(getattr(text, "pad_id", 0))
-        self.logit_scale = float(cast(Tensor, model.logit_scale).detach().exp())
+        self.logit_scale = float(model.logit_scale.exp())
         """The cosine's factor in CLIP's logits, s."""
-
-        self._embedding = cast(nn.Embedding, text.token_embedding)
-        self._positions = cast(Tensor, text.positional_embedding)
-        self._transformer = cast(nn.Module, text.transformer)
-        self.blocks = cast(Sequence[ResidualAttentionBlock], self._transformer.resblocks)
-        self._attention_mask = cast(Tensor | None, text.attn_mask)
-        self._final_norm = cast(nn.Module, text.ln_final)
-        self._projection = cast(nn.Linear | Tensor | None, text.text_projection)
-        self._pool = str(getattr(text, "text_pool_type", None) or getattr(text, "pool_type", "argmax"))
-
-        self.vocabulary, self.width = self._embedding.weight.shape
-        self.context_length = len(self._positions)
+        self.blocks = cast(Sequence[Block], model.transformer.resblocks)
+        self._table = cast(Tensor, model.token_embedding.weight)
+        self.vocabulary, self.width = self._table.shape
+        self.context_length = len(model.positional_embedding)
         """Positions of the encoder; 77 in CLIP."""
-        self.dtype: torch.dtype = cast(torch.dtype, self._transformer.get_cast_dtype())  # type: ignore[operator]
+        self.dtype = self.blocks[0].mlp.c_fc.weight.dtype
         """Number format of the transformer; token and positional embeddings are cast to it, as open_clip does."""
 
     @property
     def device(self) -> torch.device:
-        return self._embedding.weight.device
-
-    @property
-    def can_share_prefixes(self) -> bool:
-        """Whether a trie of prompts is exact: causal attention, features read at end tokens, ordinary blocks."""
-        ordinary = all(type(block) is ResidualAttentionBlock for block in self.blocks)
-        return self._attention_mask is not None and self._pool in {"argmax", "eos"} and ordinary
+        return self._table.device
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Token embeddings (..., W) of ids (...), without positions."""
-        return F.embedding(tokens.to(self.device), self._embedding.weight).to(self.dtype)
+        return F.embedding(tokens.to(self.device), self._table).to(self.dtype)
 
     def position_embeddings(self, positions: Tensor) -> Tensor:
         """Positional embeddings (..., W) of positions (...)."""
-        return F.embedding(positions.to(self.device), self._positions).to(self.dtype)
+        return F.embedding(positions.to(self.device), self.model.positional_embedding).to(self.dtype)
 
     @torch.no_grad()
     def encode_sentences(self, sentences: Sequence[Sequence[int]], *, raw: bool = False) -> Tensor:
@@ -113,7 +97,7 @@ class TextTower:
         """Split `order`, sorted by length, so that each batch stays within `TOKENS_PER_BATCH` when padded."""
         batch: list[int] = []
         for index in order:
-            length = len(sentences[index]) if self.can_share_prefixes else self.context_length
+            length = len(sentences[index])
             if batch and (len(batch) + 1) * length > TOKENS_PER_BATCH:
                 yield batch
                 batch = []
@@ -122,7 +106,7 @@ class TextTower:
             yield batch
 
     def _encode_batch(self, sentences: Sequence[Sequence[int]], raw: bool) -> Tensor:
-        length = max(map(len, sentences)) if self.can_share_prefixes else self.context_length
+        length = max(map(len, sentences))
         tokens = torch.full((len(sentences), length), self.pad_token)
         for row, sentence in zip(tokens, sentences, strict=True):
             row[: len(sentence)] = torch.tensor(sentence)
@@ -134,8 +118,7 @@ class TextTower:
         """Encode complete sequences the plain way: every position of every sequence, through the model's own layers.
 
         Args:
-            x: Token plus positional embeddings (n, T, W). T may be less than the context length where the encoder is
-                causal and reads its feature at EOT.
+            x: Token plus positional embeddings (n, T, W); T may be less than the context length.
             ends: Position of each sequence's end token (n,).
             raw: As in `encode_sentences`.
 
@@ -143,10 +126,8 @@ class TextTower:
             Features (n, D).
         """
         length = x.shape[1]
-        mask = None if self._attention_mask is None else self._attention_mask[:length, :length]
-        x = self._transformer(x, attn_mask=mask)
-        pooled = {"first": 0, "last": length - 1}.get(self._pool)
-        x = x[torch.arange(len(x), device=x.device), ends if pooled is None else pooled]
+        x = self.model.transformer(x, self.model.attn_mask[:length, :length])
+        x = x[torch.arange(len(x), device=x.device), ends]
         return self._project(x) if raw else self.read_out(x)
 
     def read_out(self, x: Tensor) -> Tensor:
@@ -154,23 +135,5 @@ class TextTower:
         return F.normalize(self._project(x), dim=-1)
 
     def _project(self, x: Tensor) -> Tensor:
-        x = self._final_norm(x)
-        if isinstance(self._projection, nn.Linear):
-            x = self._projection(x)
-        elif self._projection is not None:
-            x = x @ self._projection
+        x = self.model.ln_final(x) @ self.model.text_projection
         return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
-def _text_encoder(model: nn.Module) -> nn.Module:
-    """The module that holds the text transformer: `CLIP` itself, or the `text` of `CustomTextCLIP`."""
-    text = cast(nn.Module, getattr(model, "text", model))
-    parts = ("token_embedding", "positional_embedding", "transformer", "ln_final", "text_projection")
-    missing = [part for part in parts if not hasattr(text, part)]
-    if missing:
-        raise UserError(
-            f"backbone.name: its text encoder has no {', '.join(missing)}; choose a CLIP of open_clip's own"
-        )
-    if getattr(text, "cls_emb", None) is not None or getattr(text, "use_pad_mask", False):
-        raise UserError("backbone.name: text encoders with a class embedding or padding mask (CoCa) are not supported")
-    return text

@@ -146,14 +146,14 @@ def _checked(tokens: Mapping[str, int], merges: Iterable[tuple[str, str]], sourc
             f"{source}: its end token is {vocabulary.end}, the text tower reads at {CLIP_END}; use the tokenizer the "
             "weights came with"
         )
-    needed = {symbol + suffix for symbol in _byte_symbols() for suffix in ("", END_OF_WORD)}
+    needed = {symbol + suffix for symbol in byte_symbols() for suffix in ("", END_OF_WORD)}
     needed |= {first + second for first, second in vocabulary.merges}
     if absent := sorted(needed - vocabulary.ids.keys()):
         raise UserError(f"{source}: has no token '{absent[0]}', which some words need; save the tokenizer again")
     return vocabulary
 
 
-def _byte_symbols() -> Iterator[str]:
+def byte_symbols() -> Iterator[str]:
     """The characters that byte-level BPE writes bytes as: printable ones unchanged, others from U+0100 on."""
     printable = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
     others = 0

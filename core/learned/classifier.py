@@ -16,7 +16,6 @@ from torch import Tensor
 from dualpt.core.arrays import ImageFeatures
 from dualpt.core.clip.backbone import Backbone
 from dualpt.core.clip.feature_checks import check_directions
-from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.config.activity import uses_local
 from dualpt.core.descriptions.reading import encode_bank, name_tokens
 from dualpt.core.errors import UserError
@@ -49,7 +48,7 @@ class PromptClassifier(ImageClassifier):
         section = setting.backbone
         _check_class_names(prompts, class_names)
         self.backbone: Backbone = open_backbone(section, prompts.weights, "the prompts were", device)
-        self.tower = TextTower(self.backbone.model, self.backbone.tokenizer)
+        self.tower = self.backbone.text
         self.class_names = tuple(prompts.class_names if class_names is None else class_names)
         self.contexts = prompts.contexts.to(self.tower.device)
         self.setting = setting

@@ -80,7 +80,7 @@ def import_checkpoint(path: Path, method: str, origin: Origin, values: Mapping[s
     setting = method_setting(method).with_values({**values, **shape, "prompt.init": None})
     weights = find_weights(setting.backbone.name, setting.backbone.pretrained).fingerprint
     backbone = open_backbone(setting.backbone, weights, "the prompts were", "cpu")
-    protocol = _checked(found, TextTower(backbone.model, backbone.tokenizer), names, setting.prompt.n_prompts, path)
+    protocol = _checked(found, backbone.text, names, setting.prompt.n_prompts, path)
     cell = Cell(setting, origin.dataset, protocol, origin.shots, origin.seed)
     # CoOp has one prompt per class and no dimension for it
     contexts = found.contexts if method == PLOT else found.contexts.unsqueeze(-3)

@@ -14,7 +14,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.config.setting import Setting
 from dualpt.core.data.sampling import n_base_classes
 from dualpt.core.errors import UserError
@@ -102,7 +101,7 @@ def _state(prompts: LearnedPrompts) -> dict[str, Tensor]:
     """`ctx` as (L, W), (C, L, W) where class-specific, or PLOT's (N, L, W), and what stands before and behind it."""
     section = prompts.cell.setting.backbone
     backbone = open_backbone(section, prompts.weights, "the prompts were", "cpu")
-    tower = TextTower(backbone.model, backbone.tokenizer)
+    tower = backbone.text
     contexts, names = prompts.contexts.float().cpu(), _classes(prompts)
     plot = trainer_of(prompts) == "PLOT"
     repeats = len(contexts) if plot else 1

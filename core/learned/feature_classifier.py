@@ -8,7 +8,6 @@ from torch import Tensor
 
 from dualpt.core.arrays import ImageFeatures
 from dualpt.core.clip.feature_checks import check_directions
-from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.descriptions.reading import encode_template
 from dualpt.core.errors import UserError
 from dualpt.core.learned.fitted import LearnedClassifier
@@ -57,7 +56,7 @@ class FeatureClassifier(ImageClassifier):
         if not self.class_names or len(set(self.class_names)) != len(self.class_names):
             raise UserError("class names: give each class once, and at least one")
         method = cast("Method[Any]", self.setting.definition.instance)
-        tower = TextTower(self.backbone.model, self.backbone.tokenizer)
+        tower = self.backbone.text
         raw_text = encode_template(tower, learned.template, self.class_names, raw=True).to(self.backbone.device)
         try:
             return method.for_classes(self.classifier, raw_text, tower.logit_scale)

@@ -52,7 +52,7 @@ class PromptEncoder:
             context = range(first, first + context_length)
             name, stop = without_stop(tokens, period)
             prompts.append([tower.start_token, *arrange(context, name, class_token_position), *stop, tower.end_token])
-        self._prompts = (PromptParts if tower.can_share_prefixes else _FullPrompts)(tower, prompts)
+        self._prompts = PromptParts(tower, prompts)
 
     @property
     def activation_bytes(self) -> int:
@@ -79,45 +79,6 @@ class PromptEncoder:
         rows = contexts.reshape(replicas * n_prompts, -1, contexts.shape[-1]).to(self._dtype)
         features = self._prompts.encode(rows)
         return features.view(replicas, n_prompts, *features.shape[1:]).transpose(1, 2)
-
-
-class _FullPrompts:
-    """Prompts of an encoder that cannot share prefixes: every class padded to the full context length.
-
-    Args:
-        prompts: C sequences of ids; those from the tower's vocabulary size on are context rows.
-    """
-
-    def __init__(self, tower: TextTower, prompts: Sequence[Sequence[int]]) -> None:
-        self._tower = tower
-        ids = torch.full((len(prompts), tower.context_length), tower.pad_token)
-        for row, prompt in zip(ids, prompts, strict=True):
-            row[: len(prompt)] = torch.tensor(prompt)
-        ids = ids.to(tower.device)
-        self._slots = (ids.flatten() >= tower.vocabulary).nonzero().flatten()
-        self._rows = ids.flatten()[self._slots] - tower.vocabulary
-        positions = tower.position_embeddings(torch.arange(tower.context_length))
-        self._constant = tower.embed(ids.where(ids < tower.vocabulary, 0)) + positions
-        self._slot_positions = positions.repeat(len(prompts), 1)[self._slots]
-        self._ends = torch.tensor([len(prompt) - 1 for prompt in prompts], device=tower.device)
-
-    @property
-    def activation_bytes(self) -> int:
-        """As `PromptParts.activation_bytes`: ten times the width per token and layer."""
-        return 10 * self._constant.nbytes * len(self._tower.blocks)
-
-    @property
-    def step_flops(self) -> int:
-        """As `PromptParts.step_flops`, with nothing saved."""
-        (classes, length, width), layers = self._constant.shape, len(self._tower.blocks)
-        return 2 * layers * classes * length * width * (24 * width + 6 * length)
-
-    def encode(self, rows: Tensor) -> Tensor:
-        """Features (M, C, D) from context rows (M, n, W) in the tower's number format; differentiable."""
-        context = rows.index_select(1, self._rows) + self._slot_positions
-        x = self._constant.flatten(0, 1).expand(len(rows), -1, -1).index_copy(1, self._slots, context)
-        x = x.view(-1, *self._constant.shape[1:])
-        return self._tower.encode_full(x, self._ends.repeat(len(rows))).view(len(rows), len(self._ends), -1)
 
 
 def without_stop(tokens: Sequence[int], period: int) -> tuple[Sequence[int], Sequence[int]]:

@@ -31,7 +31,7 @@ class PromptParts:
     """Prompts of C classes, for any values of their context rows.
 
     Args:
-        tower: The frozen text encoder; one that `can_share_prefixes`.
+        tower: The frozen text encoder.
         prompts: C sequences of ids; those from the tower's vocabulary size on are context rows.
     """
 

@@ -18,11 +18,11 @@ from collections.abc import Sequence
 from typing import cast
 
 import torch
-from open_clip.transformer import QuickGELU, ResidualAttentionBlock
 from torch import Tensor
 from torch.nn import functional as F
 
 from dualpt.core.clip.text_tower import TextTower
+from dualpt.core.clip.text_transformer import Block, QuickGELU
 from dualpt.core.prompts.attention import attend, for_heads, keeps_weights
 from dualpt.core.prompts.trie import PromptTrie
 
@@ -31,7 +31,7 @@ class TrieTransformer:
     """Prompts of C classes, encoded together for any values of their context rows.
 
     Args:
-        tower: The frozen text encoder; one that `can_share_prefixes`.
+        tower: The frozen text encoder.
         trie: Where tokens stand; ids from the tower's vocabulary size on are context rows.
     """
 
@@ -154,7 +154,7 @@ def _additive(attends: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.zeros(attends.shape, dtype=dtype).masked_fill(~attends, -torch.inf)
 
 
-def _frozen_keys_and_values(blocks: Sequence[ResidualAttentionBlock], x: Tensor, mask: Tensor) -> list[Tensor]:
+def _frozen_keys_and_values(blocks: Sequence[Block], x: Tensor, mask: Tensor) -> list[Tensor]:
     """Of tokens that see only each other, in every layer: (G, F, W), additive mask (G, F, F) -> (2, G, H, F, W / H)."""
     found = []
     for block in blocks:
@@ -166,7 +166,7 @@ def _frozen_keys_and_values(blocks: Sequence[ResidualAttentionBlock], x: Tensor,
     return found
 
 
-def _query_key_value(block: ResidualAttentionBlock, x: Tensor) -> Tensor:
+def _query_key_value(block: Block, x: Tensor) -> Tensor:
     """(..., W) -> (..., 3 W)"""
     return F.linear(block.ln_1(x), block.attn.in_proj_weight, block.attn.in_proj_bias)
 
@@ -181,12 +181,12 @@ def _keys_and_values(x: Tensor, heads: int) -> Tensor:
     return _heads(x.view(*x.shape[:-1], 2, -1).movedim(-2, 0), heads)
 
 
-def _residual(block: ResidualAttentionBlock, x: Tensor, attended: Tensor) -> Tensor:
+def _residual(block: Block, x: Tensor, attended: Tensor) -> Tensor:
     """Add the attention and then the MLP to `x`; all (..., W)."""
-    x = x + block.ls_1(block.attn.out_proj(attended))
+    x = x + block.attn.out_proj(attended)
     hidden = block.mlp.c_fc(block.ln_2(x))
     hidden = quick_gelu_(hidden) if isinstance(block.mlp.gelu, QuickGELU) else block.mlp.gelu(hidden)
-    return cast(Tensor, x + block.ls_2(block.mlp.c_proj(hidden)))
+    return cast(Tensor, x + block.mlp.c_proj(hidden))
 
 
 def quick_gelu_(x: Tensor) -> Tensor:

@@ -165,7 +165,7 @@ class FrozenParts:
         section = setting.backbone.model_copy(update={"local_features": "value"})  # which are read, no weight says
         if section not in self._towers:
             backbone = load_backbone(section.name, section.pretrained, section.precision, self._device)
-            self._towers[section] = Towers(backbone, TextTower(backbone.model, backbone.tokenizer))
+            self._towers[section] = Towers(backbone, backbone.text)
         return self._towers[section]
 
     def device_of(self, inputs: CellInputs) -> torch.device:

@@ -157,10 +157,9 @@ def _judge(
     show: Show,
 ) -> "tuple[FeatureQuality | None, Gain | None]":
     """What the backbone makes of the bank: features, of sentences that fit, and accuracy where there are images."""
-    from dualpt.core.clip.text_tower import TextTower
     from dualpt.core.descriptions.judging import feature_quality, zero_shot_gain
 
-    tower = TextTower(backbone.model, backbone.tokenizer)
+    tower = backbone.text
     too_long = {(item.label, item.text) for item in text.too_long}
     fitting = tuple(
         tuple(sentence for sentence in texts if (label, sentence) not in too_long)

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from dualpt.core.clip.knowledge import known_names
 from dualpt.core.config.setting import Setting
 from dualpt.core.data.catalog import DatasetInfo, dataset_info
 from dualpt.core.data.imported_split import SUFFIX, ImportedSplit, find_import
@@ -100,10 +101,8 @@ def _architecture(name: str) -> str:
     Raises:
         UserError: a name close to one that is known, or one that can't name a folder.
     """
-    from open_clip import list_models
-
     plain = name.strip().replace("/", "-")  # OpenAI writes ViT-B/16
-    known = ["mini-clip", *list_models()]
+    known = ["mini-clip", *known_names()]
     if plain in known:
         return plain
     if hint := nearest(plain, known):

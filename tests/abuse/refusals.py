@@ -9,8 +9,8 @@ from tests.command_line import answer
 
 SECONDS = 20
 """How long an input may take; one that blocks is stopped there."""
-REMEMBERED = "file-hashes"
-"""Folder of the cache with hashes of weights, which any command may leave."""
+REMEMBERED = {"file-hashes", "open-clip"}
+"""Folders of the cache with hashes of weights and what open_clip said, which any command may leave."""
 Prepare = Callable[[Path], object]
 """Puts files into the folder that a command is run in."""
 
@@ -46,7 +46,7 @@ def bad(command: str, said: str, files: Prepare = nothing, note: str = "", **val
 
 def contents(*folders: Path) -> dict[str, tuple[int, int]]:
     """Everything under some folders but remembered hashes of files: path, size and time of the last change."""
-    paths = (path for folder in folders for path in _walk(folder) if REMEMBERED not in path.parts)
+    paths = (path for folder in folders for path in _walk(folder) if REMEMBERED.isdisjoint(path.parts))
     return {str(path): _state(path) for path in paths}
 
 

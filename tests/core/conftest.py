@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg, CustomTextCLIP
+from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from open_clip.tokenizer import SimpleTokenizer
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dualpt.core.clip.text_tower import TextTower
+from tests.core.text_side import text_tower_of
 
 WIDTH, JOINT_WIDTH = 64, 32
 
@@ -68,11 +69,11 @@ def name_tokens(tokenizer: SimpleTokenizer) -> tuple[tuple[int, ...], ...]:
 
 @pytest.fixture(scope="session")
 def make_clip() -> Callable[..., nn.Module]:
-    """Builds a seeded tiny CLIP from text options; `custom_text` makes it a `CustomTextCLIP`."""
+    """Builds a seeded tiny CLIP from text options."""
 
-    def make(*, quick_gelu: bool = False, custom_text: bool = False, **text: Any) -> nn.Module:
+    def make(*, quick_gelu: bool = False, **text: Any) -> nn.Module:
         torch.manual_seed(0)
-        return (CustomTextCLIP if custom_text else CLIP)(
+        return CLIP(
             JOINT_WIDTH,
             CLIPVisionCfg(layers=1, width=32, head_width=16, image_size=32, patch_size=16),
             CLIPTextCfg(**{"width": WIDTH, "heads": 2, "layers": 3, **text}),
@@ -89,7 +90,7 @@ def clip(make_clip: Callable[..., nn.Module]) -> nn.Module:
 
 @pytest.fixture(scope="session")
 def tower(clip: nn.Module, tokenizer: SimpleTokenizer) -> TextTower:
-    return TextTower(clip, tokenizer)
+    return text_tower_of(clip, tokenizer)
 
 
 @pytest.fixture(scope="session")
@@ -100,7 +101,7 @@ def double_clip(clip: nn.Module) -> nn.Module:
 
 @pytest.fixture(scope="session")
 def double_tower(double_clip: nn.Module, tokenizer: SimpleTokenizer) -> TextTower:
-    return TextTower(double_clip, tokenizer)
+    return text_tower_of(double_clip, tokenizer)
 
 
 @pytest.fixture(scope="session")
@@ -122,7 +123,7 @@ def _encode_one(
     model: nn.Module, tokenizer: SimpleTokenizer, context: Tensor, name: Sequence[int], position: str
 ) -> Tensor:
     """One prompt (D,) from its context (L, W)."""
-    text: Any = getattr(model, "text", model)
+    text: Any = model
     start, end = [tokenizer.sot_token_id], [tokenizer.eot_token_id]
     n_stop = int(name[-1] == tokenizer.encode(".")[0])
     embed = text.token_embedding
@@ -138,7 +139,4 @@ def _encode_one(
     padding = embed(torch.zeros(77 - len(prompt), dtype=torch.int64))
     x = torch.cat([prompt, padding]) + text.positional_embedding
     x = text.ln_final(text.transformer(x[None], attn_mask=text.attn_mask))[0]
-    pool = getattr(text, "text_pool_type", None) or text.pool_type
-    x = x[-1 if pool == "last" else len(prompt) - 1]
-    projected = text.text_projection(x) if isinstance(text.text_projection, nn.Linear) else x @ text.text_projection
-    return F.normalize(projected, dim=-1)
+    return F.normalize(x[len(prompt) - 1] @ text.text_projection, dim=-1)

@@ -10,14 +10,13 @@ from pathlib import Path
 import open_clip
 import pytest
 import torch
-from open_clip.model import CLIP, CustomTextCLIP
+from open_clip.model import CLIP
 from open_clip.tokenizer import SimpleTokenizer
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dualpt.core.clip.backbone import Backbone, load_backbone
-from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.errors import UserError
 from dualpt.core.prompts.encoder import PromptEncoder
 
@@ -68,12 +67,12 @@ def sentence_tokens(tokenizer: SimpleTokenizer) -> list[list[int]]:
 
 
 def both_features(backbone: Backbone, images: Tensor) -> tuple[Tensor, Tensor]:
-    tower = TextTower(backbone.model, backbone.tokenizer)
+    tower = backbone.text
     return backbone.encode_images(images, "value")[0], tower.encode_sentences(sentence_tokens(SimpleTokenizer()))
 
 
 def prompts_of(backbone: Backbone, contexts: Tensor) -> Tensor:
-    tower = TextTower(backbone.model, backbone.tokenizer)
+    tower = backbone.text
     names = [backbone.tokenizer.encode(f"{name}.") for name in NAMES]
     return PromptEncoder(tower, names, context_length=contexts.shape[2]).encode(contexts)
 
@@ -157,53 +156,3 @@ def test_half_precision_towers_with_float32_contexts(tmp_path: Path, name: str, 
         assert contexts.grad.dtype == torch.float32
         gradients.append(contexts.grad)
     assert F.cosine_similarity(gradients[0].flatten(), gradients[1].flatten(), dim=0) > 0.99
-
-
-SIGLIP_TEXT = {
-    **TEXT,
-    "context_length": 64,
-    "no_causal_mask": True,
-    "pool_type": "last",
-    "proj_bias": True,
-    "pad_id": 1,
-}
-SIGLIP_TEXT |= {"norm_kwargs": {"eps": 1e-6}}
-
-
-class TestTextTowersThatAreNotCausal:
-    """SigLIP's text tower in kind: every position sees every other, padding too, and the last one is read."""
-
-    @pytest.fixture
-    def model(self) -> nn.Module:
-        torch.manual_seed(0)
-        vision = {"layers": 1, "width": 32, "head_width": 16, "image_size": 32, "patch_size": 16}
-        return CustomTextCLIP(24, vision, SIGLIP_TEXT).eval()
-
-    def padded(self, tokens: list[list[int]]) -> Tensor:
-        rows = torch.full((len(tokens), 64), 1)
-        for row, sentence in zip(rows, tokens, strict=True):
-            row[: len(sentence)] = torch.tensor(sentence)
-        return rows
-
-    def test_sentences(self, model: nn.Module) -> None:
-        tokenizer = SimpleTokenizer(context_length=64)
-        tokens = sentence_tokens(tokenizer)
-        tower = TextTower(model, tokenizer)
-        assert not tower.can_share_prefixes
-        expected = model.encode_text(self.padded(tokens), normalize=True)
-        assert (tower.encode_sentences(tokens) - expected).abs().max() <= 1e-5
-
-    @pytest.mark.parametrize("position", ["end", "middle", "front"])
-    def test_contexts_that_are_words_give_the_words_features(self, model: nn.Module, position) -> None:
-        tokenizer = SimpleTokenizer(context_length=64)
-        tower = TextTower(model, tokenizer)
-        words, names = tokenizer.encode("a photo of a"), [tokenizer.encode(name) for name in NAMES]
-        (period,) = tokenizer.encode(".")
-        contexts = tower.embed(torch.tensor(words)).expand(1, 1, -1, -1)
-        stopped = [[*name, period] for name in names]
-        encoder = PromptEncoder(tower, stopped, context_length=4, class_token_position=position)
-        before = {"end": 4, "middle": 2, "front": 0}[position]
-        start, end = tokenizer.sot_token_id, [period, tokenizer.eot_token_id]
-        tokens = [[start, *words[:before], *name, *words[before:], *end] for name in names]
-        expected = model.encode_text(self.padded(tokens), normalize=True)
-        assert (encoder.encode(contexts)[0, :, 0] - expected).abs().max() <= 1e-5

@@ -26,7 +26,7 @@ def rules_for(backbone: str, pretrained: str | None, class_name: ClassNamePolicy
     else:
         config = brought or architecture_config(backbone)
         context_length = int(config["text_cfg"].get("context_length", CLIP_CONTEXT_LENGTH))
-    tokenizer = tokenizer_of(vocabulary, context_length)
+    tokenizer = tokenizer_of(vocabulary)
     return Rules(context_length, lambda text: len(tokenizer.encode(text)), class_name)
 
 

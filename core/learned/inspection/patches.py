@@ -7,7 +7,6 @@ import math
 from dataclasses import dataclass
 
 import torch
-from open_clip.transformer import VisionTransformer
 from torch import Tensor
 
 from dualpt.core.clip.backbone import Backbone
@@ -46,6 +45,8 @@ def patch_maps(patches: Tensor, prompts: Tensor, scorer: LocalScorer, grid: tupl
 
 def patch_grid(backbone: Backbone) -> tuple[int, int]:
     """Height and width of the grid of local features; those of ResNets are square."""
+    from open_clip.transformer import VisionTransformer
+
     visual = backbone.model.visual
     if isinstance(visual, VisionTransformer):
         height, width = visual.grid_size

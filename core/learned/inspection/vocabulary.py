@@ -42,7 +42,7 @@ def nearest_words(backbone: Backbone, contexts: Tensor, count: int) -> NearestWo
 
     Of the tiny CLIP's vocabulary only words that its pretraining met are compared: the others are noise.
     """
-    table = backbone.model.token_embedding.weight.detach().float().cpu()
+    table = backbone.text.model.token_embedding.weight.float().cpu()
     ids = _whole_words(backbone, table)
     words = table[ids]
     names = [_text(backbone, token) for token in ids.tolist()]

@@ -6,11 +6,11 @@ Shapes: as in `trie_transformer`.
 from typing import cast
 
 import torch
-from open_clip.transformer import QuickGELU, ResidualAttentionBlock
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dualpt.core.clip.text_tower import TextTower
+from dualpt.core.clip.text_transformer import Block, QuickGELU
 from dualpt.core.prompts.fused.residual_norm import add_and_norm
 from dualpt.core.prompts.fused.trie_attention import MOST_KEYS, Layout, attend_in_place
 from dualpt.core.prompts.trie import PromptTrie
@@ -21,18 +21,12 @@ HEAD_WIDTHS = (16, 32, 64, 128)
 
 def misfit(tower: TextTower, trie: PromptTrie) -> str:
     """Why the kernels don't serve this tower and trie; empty where they do."""
-    if len(tower.blocks) < 2 or not all(map(_is_plain, tower.blocks)):
-        return "the text tower's blocks are not CLIP's own"
+    if len(tower.blocks) < 2:
+        return "a text tower of a single block"
     if (head_width := tower.width // tower.blocks[0].attn.num_heads) not in HEAD_WIDTHS:
         return f"attention heads of width {head_width}"
     keys = trie.attends.shape[2]
     return f"{keys} keys in a group, of which a kernel holds {MOST_KEYS}" if keys > MOST_KEYS else ""
-
-
-def _is_plain(block: ResidualAttentionBlock) -> bool:
-    norms, scales = (block.ln_1, block.ln_2), (block.ls_1, block.ls_2)
-    affine = all(isinstance(norm, nn.LayerNorm) and norm.weight is not None for norm in norms)
-    return affine and all(isinstance(scale, nn.Identity) for scale in scales)
 
 
 class FusedTrieTransformer(TrieTransformer):
@@ -68,7 +62,7 @@ class FusedTrieTransformer(TrieTransformer):
         return self._tower.read_out(x + added).index_select(1, self._classes)
 
 
-def _mlp(block: ResidualAttentionBlock, x: Tensor, attended: Tensor) -> tuple[Tensor, Tensor]:
+def _mlp(block: Block, x: Tensor, attended: Tensor) -> tuple[Tensor, Tensor]:
     """Add the attention to `x`; the sum, and what the MLP makes of it, to be added."""
     x, normed = add_and_norm(x, block.attn.out_proj(attended), block.ln_2)
     hidden = block.mlp.c_fc(normed)

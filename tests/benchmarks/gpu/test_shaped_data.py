@@ -10,7 +10,7 @@ from dualpt.core.data.readers import read_split
 
 
 def test_names_in_words_have_the_shapes_of_the_real_ones():
-    tokenizer = tokenizer_of(None, 77)
+    tokenizer = tokenizer_of(None)
     for name in ("EuroSAT", "StanfordCars"):
         shapes = real_class_shapes()[name]
         words: dict[int, int] = {}

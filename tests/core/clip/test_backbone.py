@@ -2,17 +2,21 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import pytest
 import torch
 from open_clip import pretrained as open_clip_tags
 from open_clip.model import CLIP
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.nn import functional as F
 
+from dualpt.core.clip import whole_model
 from dualpt.core.clip.architectures import architecture_config
 from dualpt.core.clip.backbone import Backbone, load_backbone
+from dualpt.core.clip.local_features import projection
 from dualpt.core.clip.weights import weights_fingerprint
 from dualpt.core.errors import UserError
 from dualpt.core.files.fingerprint import file_sha256
@@ -280,3 +284,60 @@ def test_norms_are_those_of_raw_features() -> None:
     assert hidden.beside is not None
     assert hidden.beside.shape == (3, backbone.hidden_width)
     assert torch.allclose(hidden.beside @ backbone.projection, raw, atol=1e-4)
+
+
+class TestTheImageSide:
+    """It is open_clip's, and loaded when the first image is encoded."""
+
+    @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+    def test_its_features_are_those_of_open_clips_model(self, weights_file: Path, precision: Any) -> None:
+        backbone = load_backbone("tiny-vit", str(weights_file), precision)
+        assert "model" not in vars(backbone)
+        model = whole_model.build(CONFIGS["tiny-vit"], precision)
+        model.load_state_dict(load_file(weights_file))
+        whole_model.round_towers(model, is_mini=False, precision=precision)
+        torch.manual_seed(5)
+        images = torch.randn(3, 3, *backbone.image_size)
+        with torch.no_grad():
+            wanted = F.normalize(model.eval().encode_image(images.to(model.visual.proj.dtype)).float(), dim=-1)
+        assert torch.equal(encode(backbone)[0], wanted)
+
+    @pytest.mark.parametrize("name", ["mini-clip", "tiny-vit", "tiny-resnet"])
+    @pytest.mark.parametrize("precision", ["fp32", "bf16"])
+    def test_its_last_map_is_known_before(self, name: str, precision: Any) -> None:
+        backbone = load_backbone(name, "random", precision)
+        wanted = projection(backbone.model.visual)
+        assert wanted is not None
+        assert backbone.projection is not None
+        assert torch.equal(backbone.projection, wanted.float())
+        assert backbone.projection.shape == (backbone.hidden_width, backbone.width)
+
+    def test_weights_that_have_changed_meanwhile_are_refused(self, weights_file: Path) -> None:
+        backbone = load_backbone("tiny-vit", str(weights_file))
+        torch.manual_seed(12)
+        save_file(CLIP(**CONFIGS["tiny-vit"]).state_dict(), weights_file)
+        with pytest.raises(UserError, match=r"tiny\.safetensors: changed since the text tower was read"):
+            encode(backbone)
+
+    def test_faults_of_its_weights_are_found_before(self, weights_file: Path) -> None:
+        state = load_file(weights_file)
+        save_file({**state, "visual.ln_pre.bias": torch.zeros(7)}, weights_file)
+        assert "visual.ln_pre.bias is (7,), wanted is (32,)" in fault("tiny-vit", weights_file)
+        state["visual.conv1.weight"][0, 0, 0, 0] = 1e6
+        save_file(state, weights_file)
+        load_backbone("tiny-vit", str(weights_file), "bf16")
+        with pytest.raises(UserError, match=r"fp16 cannot hold visual\.conv1\.weight; use bf16 or fp32"):
+            load_backbone("tiny-vit", str(weights_file), "fp16")
+
+    def test_text_towers_with_other_parts_are_refused(self, tmp_path: Path, weights_file: Path) -> None:
+        for options, reason in (
+            ({"ls_init_value": 0.1}, "its text tower has ls_init_value=0.1"),
+            ({"norm_kwargs": {"elementwise_affine": False}}, "its text tower has layer norms of its own"),
+        ):
+            config = CONFIGS["tiny-vit"] | {"text_cfg": TEXT | options}
+            weights_file.with_name("open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
+            assert f"is not supported, because {reason}" in fault("auto", weights_file)
+        spelt_out = {"pool_type": "argmax", "ls_init_value": None, "proj_bias": False, "norm_kwargs": None}
+        config = CONFIGS["tiny-vit"] | {"text_cfg": TEXT | spelt_out}
+        weights_file.with_name("open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
+        assert load_backbone("auto", str(weights_file)).width == 12

@@ -227,7 +227,6 @@ class TestValues:
 
     def test_text_features_without_a_direction(self, tmp_path: Path, state: dict[str, Tensor]) -> None:
         """A final norm of zeros passes by matrix, and not by what comes out."""
-        from dualpt.core.clip.text_tower import TextTower
 
         state["ln_final.weight"].zero_()
         state["ln_final.bias"].zero_()
@@ -236,7 +235,7 @@ class TestValues:
         with pytest.raises(
             UserError, match="the features of the text tower are not finite, or zero; check the weights"
         ):
-            TextTower(backbone.model, backbone.tokenizer).encode_sentences([[49406, 320, 49407]])
+            backbone.text.encode_sentences([[49406, 320, 49407]])
 
     def test_values_that_half_precision_cannot_hold(self, tmp_path: Path, state: dict[str, Tensor]) -> None:
         state["visual.proj"][0, 0] = 70_000.0

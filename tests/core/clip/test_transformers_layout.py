@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dualpt.core.clip.backbone import Backbone, load_backbone
-from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.clip.weights import find_weights, weights_fingerprint
 from dualpt.core.errors import UserError
 
@@ -62,7 +61,7 @@ def folder(saved: Path, tmp_path: Path) -> Path:
 def tower_features(backbone: Backbone) -> tuple[Tensor, Tensor]:
     torch.manual_seed(5)
     image, _ = backbone.encode_images(torch.randn(3, 3, 48, 48), None)
-    tower = TextTower(backbone.model, backbone.tokenizer)
+    tower = backbone.text
     tokens = [[tower.start_token, *backbone.tokenizer.encode(s), tower.end_token] for s in SENTENCES]
     return image, tower.encode_sentences(tokens)
 

@@ -72,7 +72,7 @@ def test_another_order_of_words_is_encoded_as_transformers_does(
     tmp_path: Path, clip: SimpleTokenizer, reversed_ids: dict[str, int], pair: bool
 ) -> None:
     theirs = save(tmp_path, reversed_ids, clip.bpe_ranks, pair)
-    ours = tokenizer_of(read_vocabulary(tmp_path, 49408), 77)
+    ours = tokenizer_of(read_vocabulary(tmp_path, 49408))
     for text in TEXTS:
         expected = theirs(text)["input_ids"]
         assert [ours.sot_token_id, *ours.encode(text), ours.eot_token_id] == expected

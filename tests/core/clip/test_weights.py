@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from open_clip import pretrained as open_clip_tags
 
-from dualpt.core.clip import architectures
 from dualpt.core.clip.weights import MINI_CLIP_FILE, find_weights, weights_fingerprint
 from dualpt.core.errors import UserError
 from dualpt.core.files.fingerprint import file_sha256
@@ -21,7 +20,7 @@ def no_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(config: object) -> str:
         raise OSError("no network\nin this test")
 
-    monkeypatch.setattr(architectures, "download_pretrained", refuse)
+    monkeypatch.setattr(open_clip_tags, "download_pretrained", refuse)
 
 
 @pytest.fixture

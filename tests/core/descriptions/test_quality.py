@@ -12,6 +12,7 @@ from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.descriptions.judging import feature_quality, zero_shot_gain
 from dualpt.core.descriptions.quality import Flagged, distinct, text_quality
 from dualpt.core.descriptions.reading import encode_bank, encode_template
+from tests.core.text_side import text_tower_of
 
 NAMES = ("marlet", "goby", "finch", "goby")
 SENTENCES = (
@@ -61,7 +62,7 @@ def tower() -> TextTower:
         vision_cfg=CLIPVisionCfg(layers=1, width=16, head_width=8, patch_size=8, image_size=16),
         text_cfg=CLIPTextCfg(context_length=20, width=16, heads=2, layers=2),
     )
-    return TextTower(model, SimpleTokenizer(context_length=20))
+    return text_tower_of(model, SimpleTokenizer(context_length=20))
 
 
 def test_cosines(tower: TextTower) -> None:

@@ -14,6 +14,7 @@ from dualpt.core.data.readers import read_split
 from dualpt.core.descriptions.names import normal_name
 from dualpt.core.descriptions.reading import bank_fingerprint, encode_bank, encode_template, name_tokens, read_bank
 from dualpt.core.errors import UserError
+from tests.core.text_side import text_tower_of
 
 PETS = dataset_info("mini-pets")
 NAMES = ("marlet", "snow_finch", "red-tailed Goby")
@@ -149,7 +150,7 @@ def model() -> CLIP:
 
 @pytest.fixture(scope="module")
 def tower(model: CLIP) -> TextTower:
-    return TextTower(model, SimpleTokenizer(context_length=20))
+    return text_tower_of(model, SimpleTokenizer(context_length=20))
 
 
 class TestEncoding:

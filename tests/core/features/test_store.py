@@ -82,7 +82,8 @@ class TestStore:
     def test_half_precision_towers_have_half_precision_files(
         self, store, backbone, image_root, items, precision
     ) -> None:
-        half = replace(backbone, precision=precision, model=tiny_backbone().model.to(torch_type(precision)))
+        model = tiny_backbone().model.to(torch_type(precision))
+        half = replace(backbone, precision=precision, load_model=lambda: model)
         found = store.features(half, NAME, image_root, items, "value")
         assert found.global_features.dtype == torch.float32
         assert found.local_features.dtype == torch.float16

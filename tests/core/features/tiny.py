@@ -13,6 +13,7 @@ from dualpt.core.data.catalog import dataset_info
 from dualpt.core.data.images import Preprocess, decode
 from dualpt.core.data.splits import Item
 from dualpt.core.files.fingerprint import fingerprint
+from tests.core.text_side import text_tower_of
 
 TEXTURES = dataset_info("DescribableTextures")
 NAME = TEXTURES.name
@@ -25,14 +26,19 @@ def tiny_backbone(seed: int = 0) -> Backbone:
         vision_cfg=CLIPVisionCfg(layers=1, width=16, head_width=8, patch_size=8, image_size=16),
         text_cfg=CLIPTextCfg(context_length=8, vocab_size=10, width=8, heads=2, layers=1),
     )
+    model.eval().requires_grad_(False)
     return Backbone(
         name="tiny",
-        model=model.eval().requires_grad_(False),
-        tokenizer=None,  # type: ignore[arg-type]
+        weights_fingerprint=fingerprint(seed),
         preprocess=Preprocess((16, 16), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
         precision="fp32",
+        width=8,
+        n_positions=4,
+        hidden_width=16,
+        text=text_tower_of(model),
+        projection=model.visual.proj,
         device=torch.device("cpu"),
-        weights_fingerprint=fingerprint(seed),
+        load_model=lambda: model,
     )
 
 

@@ -8,7 +8,6 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.descriptions.reading import name_tokens as name_tokens_of
 from dualpt.core.errors import UserError
 from dualpt.core.prompts import parts, trie
@@ -19,6 +18,7 @@ from dualpt.core.prompts.encoder import (
     initial_contexts,
     without_stop,
 )
+from tests.core.text_side import text_tower_of
 
 NAMES = ("golden retriever", "cat", "Boeing 737-800", "black and white striped cloth", "sea", "forget-me-not")
 WIDTH, JOINT_WIDTH = 64, 32
@@ -139,12 +139,7 @@ def test_memory_is_what_the_formula_says(tower, name_tokens):
     "options",
     [
         {"quick_gelu": True},
-        {"ls_init_value": 0.5},
-        {"custom_text": True, "proj_bias": True},
-        {"custom_text": True, "no_causal_mask": True},
-        {"custom_text": True, "no_causal_mask": True, "pool_type": "last"},
-        {"custom_text": True, "pool_type": "last"},
-        {"custom_text": True, "qk_norm": True},
+        {"norm_kwargs": {"eps": 1e-3}},
     ],
     ids=str,
 )
@@ -153,7 +148,14 @@ def test_other_text_encoders(make_clip, tokenizer, reference_prompts, name_token
     model = make_clip(**options).double()
     contexts = contexts_of(2, 2, 4, len(NAMES) if class_specific else None)
     assert_equals_reference(
-        model, TextTower(model, tokenizer), reference_prompts, name_tokens, contexts, "middle", class_specific, 1e-10
+        model,
+        text_tower_of(model, tokenizer),
+        reference_prompts,
+        name_tokens,
+        contexts,
+        "middle",
+        class_specific,
+        1e-10,
     )
 
 
@@ -166,7 +168,7 @@ def test_one_class_alone(double_clip, double_tower, reference_prompts, name_toke
 
 def test_half_precision_towers_take_and_return_float32(clip, tower, tokenizer, name_tokens):
     contexts = contexts_of(1, 2, 4, dtype=torch.float32)
-    half = PromptEncoder(TextTower(copy.deepcopy(clip).bfloat16(), tokenizer), name_tokens, context_length=4)
+    half = PromptEncoder(text_tower_of(copy.deepcopy(clip).bfloat16(), tokenizer), name_tokens, context_length=4)
     encoded = half.encode(contexts)
     assert encoded.dtype == torch.float32
     assert gradient(encoded, contexts).dtype == torch.float32

@@ -5,13 +5,13 @@ import torch
 from torch.nn import functional as F
 
 from dualpt.core.arrays import ImageFeatures
-from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.features.train_images import CachedTrainImages
 from dualpt.core.prompts.encoder import PromptEncoder, initial_contexts
 from dualpt.core.training.fit import _epoch
 from dualpt.core.training.objective import Objective, Target
 from dualpt.core.training.optim import ReplicaSGD, SGDOptions
 from dualpt.core.training.step import EAGER_STEPS, GraphedStep, training_step
+from tests.core.text_side import text_tower_of
 from tests.core.training.scorers import llm_alignment, local_scorer
 
 JOINT_WIDTH, PATCHES, N_IMAGES, BATCH = 32, 6, 24, 8
@@ -27,7 +27,7 @@ class Problem:
     """Two replicas on random features, all on one device."""
 
     def __init__(self, make_clip, tokenizer, name_tokens, device, llm_gradient="added"):
-        tower = TextTower(make_clip().to(device), tokenizer)
+        tower = text_tower_of(make_clip().to(device), tokenizer)
         self.labels = torch.arange(N_IMAGES) % len(name_tokens)
         views = [
             ImageFeatures(

@@ -21,6 +21,7 @@ from dualpt.core.prompts.fused.residual_norm import add_and_norm
 from dualpt.core.prompts.parts import PromptParts
 from dualpt.core.prompts.trie import build_trie
 from dualpt.core.prompts.trie_transformer import TrieTransformer
+from tests.core.text_side import text_tower_of
 
 WIDTH, LENGTH = 32, 4
 TOKENIZER = SimpleTokenizer()
@@ -32,7 +33,7 @@ def tower_of(dtype: torch.dtype, *, quick_gelu: bool = False) -> TextTower:
     torch.manual_seed(0)
     vision = CLIPVisionCfg(layers=1, width=32, head_width=16, image_size=32, patch_size=16)
     text = CLIPTextCfg(width=WIDTH, heads=2, layers=3)
-    return TextTower(CLIP(16, vision, text, quick_gelu=quick_gelu).to(dtype).eval(), TOKENIZER)
+    return text_tower_of(CLIP(16, vision, text, quick_gelu=quick_gelu).to(dtype).eval(), TOKENIZER)
 
 
 def prompts_of(tower: TextTower, position: str, names: Sequence[str] = NAMES) -> list[list[int]]:

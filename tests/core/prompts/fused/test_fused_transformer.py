@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.prompts.encoder import PromptEncoder
+from tests.core.text_side import text_tower_of
 
 pytest.importorskip("triton", minversion="3.6", reason="Triton comes with recent torch on Linux")
 
@@ -72,7 +72,7 @@ def test_on_a_gpu_half_precision_is_as_near_to_float64_as_with_torch_s_kernels(
 ):
     def gradient(kernels, dtype, device):
         monkeypatch.setenv("DUALPT_GPU_KERNELS", kernels)
-        tower = TextTower(make_clip().bfloat16().to(device, dtype), tokenizer)
+        tower = text_tower_of(make_clip().bfloat16().to(device, dtype), tokenizer)
         encoder = PromptEncoder(tower, name_tokens, context_length=4, class_token_position=position)
         contexts = contexts_of(torch.float64 if dtype == torch.float64 else torch.float32).to(device).requires_grad_()
         features = encoder.encode(contexts)

@@ -4,19 +4,19 @@ import logging
 
 import pytest
 
-from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.errors import UserError
 from dualpt.core.prompts.fused import kernel_choice
 from dualpt.core.prompts.parts import PromptParts
 from dualpt.core.prompts.trie_transformer import TrieTransformer
 from dualpt.core.running.cell_runner import CellRunner
+from tests.core.text_side import text_tower_of
 
 PROMPTS = [[49406, 49408, 49409, 320, 49407], [49406, 49408, 49409, 2368, 49407]]
 
 
 @pytest.fixture
 def tower(make_clip, tokenizer):
-    return TextTower(make_clip(), tokenizer)
+    return text_tower_of(make_clip(), tokenizer)
 
 
 def kernels(tower):
