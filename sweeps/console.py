@@ -51,6 +51,11 @@ def say_whole(console: Console, text: str, style: str = "") -> None:
     console.print(f"  {text}", style=style, highlight=False, markup=False, soft_wrap=True)
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 cell`, `3 cells`; of several words the last is put in the plural."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def readable_seconds(seconds: float) -> str:
     """`40 s`, `12 min`, `3.5 h`, `2.1 days`."""
     if seconds < 90:

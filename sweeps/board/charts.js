@@ -121,6 +121,12 @@ const axisOf = (key, values, searchedSo) => {
   return { key, logarithmic: false, at, ticks: words };
 };
 
+// A key's last word, or the whole key where two axes end in the same.
+const lastWords = (key, axes) => {
+  const last = (one) => one.split(".").at(-1);
+  return axes.filter((axis) => last(axis.key) === last(key)).length > 1 ? key : last(key);
+};
+
 export const drawParallel = (place, candidates, keys, logKeys, ranges, changed) => {
   place.replaceChildren();
   const judged = judgedOnAll(candidates);
@@ -159,7 +165,7 @@ export const drawParallel = (place, candidates, keys, logKeys, ranges, changed) 
   };
   axes.forEach((axis, n) => {
     chart.append(svg("line", { class: "axis", x1: x(n), x2: x(n), y1: top, y2: height - bottom }));
-    const name = label(x(n), n % 2 ? 14 : 28, axis.key.split(".").at(-1) + (axis.logarithmic ? " (log)" : ""), { class: "name", "text-anchor": "middle" });
+    const name = label(x(n), n % 2 ? 14 : 28, lastWords(axis.key, axes) + (axis.logarithmic ? " (log)" : ""), { class: "name", "text-anchor": "middle" });
     titled(name, axis.key);
     for (const tick of axis.ticks) chart.append(label(x(n) + 5, y(axis.at(tick)) + 4, short(tick)));
     if (judged.some((one) => share(axis, one) === undefined)) chart.append(label(x(n) + 5, height - 10, "not used"));

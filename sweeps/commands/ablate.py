@@ -9,6 +9,7 @@ from dualpt.core.errors import UserError
 from dualpt.search_spaces.shipped import shipped_ablation_or_path
 from dualpt.sweeps.commands.completing import shipped_ablations
 from dualpt.sweeps.commands.options import Json, Overrides, new_app, out, say_reading
+from dualpt.sweeps.console import say
 from dualpt.sweeps.outputs import STDOUT, form_of
 
 app = new_app()
@@ -78,6 +79,8 @@ def ablate(
 
         store = str(values.get("run.tracking_uri") or Run().tracking_uri)
         values = trial_values(store, recorded, only_looking=dry_run) | values
+        if not as_json and output != STDOUT:
+            say(out, f"the reference is the setting of {recorded}")
     if again:
         from dualpt.sweeps.launching.again import ablation_again
 

@@ -13,6 +13,7 @@ from dualpt.core.errors import UserError
 from dualpt.search_spaces.points import StartPoint
 from dualpt.search_spaces.start_points import start_point
 from dualpt.search_spaces.sweep import LoadedSweep
+from dualpt.sweeps.console import counted
 from dualpt.sweeps.planning.plan import judged_cells
 from dualpt.sweeps.stores import is_new, masked
 
@@ -154,16 +155,18 @@ def set_aside(sweep: LoadedSweep, key: Callable[[Cell], str]) -> list[str]:
     change = study_change(sweep, [key(cell) for cell in judged_cells(sweep, sweep.reference)])
     if change is None:
         return []
-    name, count = sweep.file.name, f"{change.candidates} candidates"
+    name, count = sweep.file.name, counted(change.candidates, "candidate")
+    are, their, them = ("is", "its", "it") if change.candidates == 1 else ("are", "their", "them")
     if change.same_space:
         return [
-            f"the cells that candidates of '{name}' are judged on have changed: its {count} are judged again; their "
-            f"cells stay on record, and the study as '{change.kept}'"
+            f"the cells that candidates of '{name}' are judged on have changed: its {count} {are} judged again; "
+            f"{their} cells stay on record, and the study as '{change.kept}'"
         ]
+    names = "'trial-001 (before 1)'" + ("" if change.candidates == 1 else " and so on")
     return [
-        f"the search space of '{name}' has changed: its {count} are set aside as 'trial-001 (before 1)' and so on, "
-        f"and the study as '{change.kept}'; `dualpt compare {name} --candidates` shows them beside the new ones, and "
-        "name=… keeps both searches apart"
+        f"the search space of '{name}' has changed: its {count} {are} set aside as {names}, and the study as "
+        f"'{change.kept}'; `dualpt compare {name} --candidates` shows {them} beside the new ones, and name=… keeps "
+        "both searches apart"
     ]
 
 

@@ -17,7 +17,7 @@ from dualpt.sweeps.comparison.searched.candidate_table import (
     winner_lines,
 )
 from dualpt.sweeps.comparison.selection_basis import SelectionBasis, accuracy_text, selection_basis
-from dualpt.sweeps.console import say, say_whole
+from dualpt.sweeps.console import counted, say, say_whole
 from dualpt.sweeps.launching.ending import BUDGET_SPENT, COMPLETE, INTERRUPTED, SOME_FAILED, command_line
 
 if TYPE_CHECKING:
@@ -111,12 +111,12 @@ def report(outcome: LaunchOutcome, console: Console) -> None:
     known = "none was known" if not before else "1 was known" if before == 1 else f"{before} were known"
     failed = f", [yellow]{outcome.failed} failed[/]" if outcome.failed else ""
     console.print(
-        f"[bold]{escape(outcome.name)}[/]: {done} cells done: {outcome.trained} trained, {known}{failed}",
+        f"[bold]{escape(outcome.name)}[/]: {counted(done, 'cell')} done: {outcome.trained} trained, {known}{failed}",
         highlight=False,
     )
     if outcome.pruned:
         console.print(
-            f"  {outcome.pruned} candidates given up by the race; search.racing=none finishes them",
+            f"  {counted(outcome.pruned, 'candidate')} given up by the race; search.racing=none finishes them",
             highlight=False,
             markup=False,
         )

@@ -12,7 +12,7 @@ from dualpt.core.cell import Cell
 from dualpt.core.files.locations import leaving_no_trace
 from dualpt.core.inputs.key import cell_key
 from dualpt.search_spaces.sweep import LoadedSweep
-from dualpt.sweeps.console import readable_seconds
+from dualpt.sweeps.console import counted, readable_seconds
 from dualpt.sweeps.launching.before_training import draw_mini_datasets, examine_stores
 from dualpt.sweeps.launching.earlier_launches import (
     cells_on_record,
@@ -123,13 +123,13 @@ def _print_plan(sweep: LoadedSweep, plan: SweepPlan, counts: PlanCounts, console
     for baseline in plan.baselines:
         table.add_row(baseline.name, baseline.kind, str(len(baseline.cells)))
     if plan.candidates:
-        table.add_row(f"{plan.candidates} candidates", "search", f"{plan.candidates} x {plan.candidate_cells}")
+        table.add_row(counted(plan.candidates, "candidate"), "search", f"{plan.candidates} × {plan.candidate_cells}")
         table.add_row("the selected one", "best", str(plan.best_cells))
     table.show(console, markup=False)
     racing = sweep.file.search is not None and sweep.file.search.racing != "none" and counts.missing > 0
     most = "at most " if racing else ""
     console.print(
-        f"  {counts.cells} cells, {counts.done} finished, {most}{counts.missing} to train",
+        f"  {counted(counts.cells, 'cell')}, {counts.done} finished, {most}{counts.missing} to train",
         highlight=False,
         markup=False,
     )
@@ -147,10 +147,10 @@ def _in_words(time: TimeEstimate) -> str:
     words = readable_seconds(time.seconds)
     if time.measured:
         spread = f"{readable_seconds(time.low)} to {readable_seconds(time.high)}"
-        words += f" ({spread}), from {time.measured} finished cells of the same shapes"
+        words += f" ({spread}), from {counted(time.measured, 'finished cell')} of the same shapes"
         words += f" on {time.device}" if time.device else ""
     if time.unknown:
-        words = f"at least {words}; unknown for {round(time.unknown)} cells, since {UNMEASURED}"
+        words = f"at least {words}; unknown for {counted(round(time.unknown), 'cell')}, since {UNMEASURED}"
     return words
 
 

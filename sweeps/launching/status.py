@@ -23,7 +23,7 @@ from dualpt.sweeps.comparison.searched.candidate_table import (
     winner_lines,
 )
 from dualpt.sweeps.comparison.selection_basis import SelectionBasis, accuracy_text, selection_basis
-from dualpt.sweeps.console import indented, readable_seconds
+from dualpt.sweeps.console import counted, indented, readable_seconds
 from dualpt.sweeps.dispatch.worker_reports import WorkerReport, reports_in
 from dualpt.sweeps.launching.status_workers import workers_table
 from dualpt.sweeps.ledger.notes import notes_on
@@ -257,8 +257,9 @@ def detailed(status: SweepStatus, console: Console) -> Group:
     if status.best is not None and status.best_value is not None:
         lines.append(f"best candidate {status.best}: {accuracy_text(status.best_value, status.best_basis)}")
     if status.set_aside:
-        listed = f"`dualpt compare {status.name} --candidates` lists them too"
-        lines.insert(0, f"{status.set_aside} candidates of another search space are set aside; {listed}")
+        listed = f"`dualpt compare {status.name} --candidates` lists all"
+        aside = counted(status.set_aside, "candidate")
+        lines.insert(0, f"{aside} of another search space set aside; {listed}")
     if status.stopped:
         lines.append(f"stopped by users: {', '.join(status.stopped)}; --restart-stopped goes on with them")
     lines += [f"note on {place}: {noted}" for place, noted in status.notes.items()]

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dualpt.sweeps.console import counted
 from dualpt.sweeps.search.study_upkeep import Study, delete_studies, studies_of
 from dualpt.sweeps.steering.study_places import study_storage
 from dualpt.sweeps.steering.targets import Target, named_sweep
@@ -29,10 +30,10 @@ class Removal:
     def lines(self) -> list[str]:
         """What to show before it is done."""
         told = [
-            f"{self.target.name}: {self.trials} trials with {self.finished} finished cells in "
+            f"{self.target.name}: {counted(self.trials, 'trial')} with {counted(self.finished, 'finished cell')} in "
             f"{masked(self.target.ledger.uri)} (experiment {self.target.experiment})",
             *(
-                f"Optuna's study '{study.name}' with {study.trials} trials in {masked(self.storage)}"
+                f"Optuna's study '{study.name}' with {counted(study.trials, 'trial')} in {masked(self.storage)}"
                 for study in self.studies
             ),
         ]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from dualpt.core.errors import UserError
+from dualpt.sweeps.console import counted
 from dualpt.sweeps.records import CellRow, TrialRow
 from dualpt.sweeps.search.study_upkeep import candidate_trials, remove_candidate
 from dualpt.sweeps.steering.removing import borrowed_from, what_borrowers_lose
@@ -30,7 +31,8 @@ class TrialRemoval:
     def lines(self) -> list[str]:
         """What to show before it is done."""
         name, place = f"{self.target.name}/{self.trial.ref.name}", masked(self.target.ledger.uri)
-        told = [f"{name}: its run with {sum(row.finished for row in self.cells)} finished cells in {place}"]
+        finished = counted(sum(row.finished for row in self.cells), "finished cell")
+        told = [f"{name}: its run with {finished} in {place}"]
         if self.numbers:
             told.append(
                 f"its results in Optuna's study '{self.target.name}' in {masked(self.storage)} (trial "

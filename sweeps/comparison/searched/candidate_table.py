@@ -11,6 +11,7 @@ from rich.text import Text
 
 from dualpt.sweeps.comparison.plain import PlainTable
 from dualpt.sweeps.comparison.searched.candidate_ranks import Candidate
+from dualpt.sweeps.console import counted
 from dualpt.sweeps.word_table import WordTable, WordText
 
 FACTS = ("rank", "trial", "val/accuracy", "cells", "state")
@@ -103,7 +104,7 @@ def _one_below_another(listed: Sequence[Candidate], names: Mapping[str, str]) ->
 def more_text(name: str, candidates: Sequence[Candidate], shown: int = SHOWN) -> str:
     """Where the candidates are that a table has left out; empty where it has all."""
     left = len(candidates) - shown
-    return "" if left <= 0 else f"{left} more candidates: dualpt compare {name} --candidates"
+    return "" if left <= 0 else f"{counted(left, 'more candidate')}: dualpt compare {name} --candidates"
 
 
 def winner_lines(candidates: Sequence[Candidate]) -> list[str]:

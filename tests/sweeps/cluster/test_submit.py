@@ -66,7 +66,7 @@ def test_a_sweep_runs_as_a_job_and_its_exit_code_comes_back(address: str, tmp_pa
     done = dualpt(tmp_path, "submit", "mine.yaml", "--address", address, *stores)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "dualpt sweep mine.yaml" in done.stdout
-    assert "submitted: 1 cells done: 1 trained" in done.stdout, "the job's own log"
+    assert "submitted: 1 cell done: 1 trained" in done.stdout, "the job's own log"
 
     failing = dualpt(tmp_path, "submit", "mine.yaml", "--address", address, f"run.tracking_uri={tmp_path}")
     assert failing.returncode == 2, failing.stdout + failing.stderr

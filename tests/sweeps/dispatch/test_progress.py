@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from dualpt.sweeps.console import readable_seconds
+from dualpt.sweeps.console import counted, readable_seconds
 from dualpt.sweeps.dispatch.counts import Counts
 from dualpt.sweeps.dispatch.progress import SHOWN_FAILURES, SHOWN_WORKERS, SweepProgress
 from dualpt.sweeps.dispatch.worker_reports import WorkerReport
@@ -129,3 +129,7 @@ def test_nothing_is_shown_where_none_is_wanted(text: io.StringIO) -> None:
 )
 def test_seconds_are_readable(seconds: float, shown_as: str) -> None:
     assert readable_seconds(seconds) == shown_as
+
+
+def test_one_thing_is_not_written_in_the_plural() -> None:
+    assert [counted(n, "more cell") for n in (0, 1, 2)] == ["0 more cells", "1 more cell", "2 more cells"]

@@ -47,7 +47,7 @@ def test_a_changed_space_sets_candidates_aside_under_names(declare: Declare, log
     assert status.set_aside == 4
     console = Console(width=200, file=io.StringIO())
     console.print(detailed(status, console))
-    assert "4 candidates of another search space are set aside" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "4 candidates of another search space set aside" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_finished_cells_are_the_trained_ones_and_not_those_that_took_their_numbers(done: LoadedSweep) -> None:

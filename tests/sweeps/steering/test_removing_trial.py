@@ -43,7 +43,7 @@ def test_a_candidate_goes_from_both_stores_and_another_takes_its_place(store: st
     run_id = next(row.ref.run_id for row in run if row.ref.name == "trial-001")
     said = answer(("remove", "small", "trial-001", "--yes", "--store", store))
     assert said.code == 0, said.error
-    assert f"small/trial-001: its run with 1 finished cells in {store}" in said.out
+    assert f"small/trial-001: its run with 1 finished cell in {store}" in said.out
     assert "(trial 0): Optuna deletes no single trial, so the number stays" in said.out
     assert f"mlflow runs restore --run-id {run_id}" in said.out
     assert trials(store) == ["best", "trial-002", "trial-003", "zero-shot"]
