@@ -72,7 +72,17 @@ def load_document(document: dict[str, Any], origin: Origin, source: str) -> Load
     changed = with_options_of_kept(override(document, given, source), document, given)
     declared, remarks = fix_searched(changed, given, source)
     sweep = check_sweep(declared, source=source, following=following)
+    remarks = (*remarks, *_unread_method(sweep))
     return replace(sweep, origin=replace(origin, document=_as_cut(declared, sweep, following)), remarks=remarks)
+
+
+def _unread_method(sweep: LoadedSweep) -> tuple[str, ...]:
+    """What to say of a method that no trial has: people expect it to run."""
+    if sweep.file.search is not None or "method" not in sweep.file.base_values():
+        return ()
+    return (
+        f"setting.method is for a search, and there is none: list {sweep.reference.method} under baselines to run it",
+    )
 
 
 def _as_cut(declared: dict[str, Any], sweep: LoadedSweep, following: Collection[str]) -> dict[str, Any]:

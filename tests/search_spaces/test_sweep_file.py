@@ -477,6 +477,13 @@ search:
   start_from: [{tip-adapter.alpha: 1.0, tip-adapter.beta: 5.5}]
 """
 
+    def test_a_method_that_nothing_runs_is_told(self, tmp_path: Path) -> None:
+        sweep = self.load(tmp_path, "setting: {method: gda}\nbaselines: [clap]")
+        assert sweep.remarks == (
+            "setting.method is for a search, and there is none: list gda under baselines to run it",
+        )
+        assert self.load(tmp_path, self.SEARCH).remarks == ()
+
     def test_two_methods_of_one_name_are_refused(self, tmp_path: Path) -> None:
         """Records and tables know a method by its name, so one of the two would be missing."""
         for name in ("own", "other"):

@@ -140,7 +140,8 @@ class ComparisonTable:
         if any(n == 1 and method in self.untrained for method, n in own):
             notes.append("n = 1: methods that draw no sample have no spread over seeds")
         if self.one_draw:
-            shared = ", ".join(dict.fromkeys(self.head(column) for _, column in self.one_draw))
+            columns = {column for _, column in self.one_draw}
+            shared = ", ".join(self.head(column) for column in self.columns if column in columns)
             notes.append(f"n = 1: one draw serves all seeds, so nothing is known of its spread ({shared})")
         single = {key for key, entry in self.entries.items() if entry is not None and entry.n == 1} - self.one_draw
         if any(method not in self.untrained and method not in foreign for method, _ in single):

@@ -140,6 +140,9 @@ def test_an_average_over_single_draws_has_no_spread() -> None:
     cells, grid = on_one_draw(*DATASETS), Grid(DATASETS, SEEDS)
     assert comparison(cells, grid, shots=16).text("coop", AVERAGE) == "60.2"
     assert by_shots(cells, grid).text("coop", "16") == "60.2"
+    table = comparison(cells, grid, shots=16)
+    in_their_order = ", ".join(map(table.head, table.columns))
+    assert ONE_DRAW.replace("mini-pets", in_their_order) in table.notes()
     assert ONE_DRAW not in comparison(on_one_draw(), grid, shots=16).notes()
     unknown = on_one_draw(*DATASETS).assign(sample=None)
     assert comparison(unknown, grid, shots=16).text("coop", AVERAGE) == "60.2 ± 0.1"
