@@ -32,7 +32,7 @@ from dualpt.sweeps.comparison.searched.correction import Selected
 from dualpt.sweeps.comparison.selection import Selection, select
 from dualpt.sweeps.comparison.statistics import Claim, PairedResult, claim
 from dualpt.sweeps.comparison.tables.table import shots_text
-from dualpt.sweeps.console import say_whole
+from dualpt.sweeps.console import counted, say_whole
 from dualpt.sweeps.ledger.launch_record import record_from
 from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.outputs import STDOUT, check_file, write_document
@@ -155,7 +155,7 @@ def claim_of(
     sides = [side_of(side, selection, own[side], at, shown) for side in (ours, theirs)]
     pair = [row for cells in own.values() for row in cells]
     alone = next(word for word in claims.words() if word.startswith(method_title(ours)))
-    about = f"{shown} at {shots_text(at)}, {selection.protocol}, {len(selection.datasets)} datasets"
+    about = f"{shown} at {shots_text(at)}, {selection.protocol}, {counted(len(selection.datasets), 'dataset')}"
     return ClaimPage(
         sweep=sweep.name,
         sentence=f"{alone} ({about})",

@@ -8,6 +8,7 @@ from dualpt.sweeps.claiming.evidence import Searched
 from dualpt.sweeps.comparison.labels import column_title
 from dualpt.sweeps.comparison.plain import p_text
 from dualpt.sweeps.comparison.statistics import LEVEL
+from dualpt.sweeps.console import counted
 from dualpt.sweeps.names import markdown
 
 VERDICTS = {"yes": "Claimed", "perhaps": "Not claimed", "no": "Not claimed"}
@@ -47,7 +48,7 @@ def _protocol(page: ClaimPage) -> str:
         ("shots", page.shots),
         ("datasets", f"{len(page.datasets)}: {', '.join(page.datasets)}"),
         ("draws", f"{len(page.seeds)} (seeds {', '.join(map(str, page.seeds))})"),
-        ("n", f"{len(page.datasets)} datasets × {len(page.seeds)} draws"),
+        ("n", f"{counted(len(page.datasets), 'dataset')} × {len(page.seeds)} draws"),
         *page.launch.items(),
     ]
     return _table(("what", "value"), (row for row in rows if row[1] != ""))
@@ -89,7 +90,7 @@ def _searched(searched: Searched | None) -> str:
         ("sampler", ", ".join(searched.samplers)),
         ("race", ", ".join(searched.racing)),
         ("started from what these sweeps selected", ", ".join(searched.earlier_sweeps) or "none"),
-        ("judged on", f"{len(searched.datasets)} datasets: {', '.join(searched.datasets)}"),
+        ("judged on", f"{counted(len(searched.datasets), 'dataset')}: {', '.join(searched.datasets)}"),
         ("at shots", ", ".join(map(str, searched.shots))),
         ("with seeds", ", ".join(map(str, searched.seeds))),
         ("validation accuracy of the selected one", f"{searched.validation_accuracy:.1f}"),

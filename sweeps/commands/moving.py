@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from dualpt.sweeps.commands.completing import datasets, recorded_sweeps
 from dualpt.sweeps.commands.options import DEFAULT_STORE, Json, Store, new_app, out
-from dualpt.sweeps.console import say_whole
+from dualpt.sweeps.console import counted, say_whole
 
 app = new_app()
 
@@ -52,7 +52,10 @@ def export_command(
         print(json.dumps({**asdict(done), "file": str(file)}))
         return
     size = file.stat().st_size / 2**20
-    out.print(f"[bold]{escape(name)}[/]: {done.cells} cells, {done.artifacts} files, {size:.1f} MiB", highlight=False)
+    out.print(
+        f"[bold]{escape(name)}[/]: {counted(done.cells, 'cell')}, {counted(done.artifacts, 'file')}, {size:.1f} MiB",
+        highlight=False,
+    )
     say_whole(out, f"archive: {file}")
 
 
@@ -73,10 +76,13 @@ def import_command(
         print(json.dumps(done.summary()))
         return
     known = done.known + done.kept
-    out.print(f"[bold]{escape(done.sweep)}[/]: {done.added} cells added, {known} were known", highlight=False)
+    out.print(
+        f"[bold]{escape(done.sweep)}[/]: {counted(done.added, 'cell')} added, {known} were known", highlight=False
+    )
     if done.superseded:
         out.print(
-            f"  {done.superseded} trials have the name of another setting here: recorded, and not shown in tables",
+            f"  recorded, and not shown in tables, since another setting has the name here: "
+            f"{counted(done.superseded, 'trial')}",
             highlight=False,
         )
 

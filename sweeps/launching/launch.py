@@ -18,6 +18,7 @@ from dualpt.core.errors import UserError
 from dualpt.core.inputs.key import cell_key
 from dualpt.search_spaces.points import StartPoint
 from dualpt.search_spaces.sweep import LoadedSweep
+from dualpt.sweeps.console import counted
 from dualpt.sweeps.dispatch.progress import SweepProgress
 from dualpt.sweeps.launching.before_training import check_and_prepare, corner_cells, examine_stores
 from dualpt.sweeps.launching.declaring import open_dispatcher
@@ -82,7 +83,7 @@ def launch(
     file, launched = sweep.file, launch_record(sweep, command_line())
     plan = plan_sweep(sweep)
     if progress:
-        console.print(f"  [dim]planning: {plan.cells} cells of {escape(file.name)}[/]", highlight=False)
+        console.print(f"  [dim]planning: {counted(plan.cells, 'cell')} of {escape(file.name)}[/]", highlight=False)
     examine_stores(sweep)
     refuse_another_file(sweep)
     start_points = [*sweep.start_points, *selected_before(sweep)]
@@ -234,7 +235,7 @@ def _begin_alone(uri: str, name: str, shown: SweepProgress) -> None:
     ledger, outbox = Ledger(uri), Outbox(uri)
     refuse_second(ledger, ledger.find_experiment(name), name)
     if delivered := outbox.deliver(ledger):
-        shown.note(f"delivered {len(delivered)} results that an earlier launch could not record")
+        shown.note(f"delivered {counted(len(delivered), 'result')} that an earlier launch could not record")
     _deliver_artifacts(uri, shown.note)
 
 
@@ -247,8 +248,8 @@ def _deliver_artifacts(uri: str, note: Callable[[str], None]) -> None:
     left, reason = outbox.deliver_artifacts(Ledger(uri, create=False))
     if left:
         note(
-            f"[yellow]artifacts of {left} cells wait[/] in {escape(str(outbox.folder))} ({escape(reason or '')}); "
-            "their numbers are on record, and the next launch delivers the rest"
+            f"[yellow]artifacts of {counted(left, 'cell')} wait[/] in {escape(str(outbox.folder))} "
+            f"({escape(reason or '')}); their numbers are on record, and the next launch delivers the rest"
         )
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from dualpt.core.errors import UserError
 from dualpt.core.files.fingerprint import fingerprint
 from dualpt.core.files.locations import cache_root, holding, write_atomically
+from dualpt.sweeps.console import counted
 from dualpt.sweeps.ledger.attempts import CellRecord
 from dualpt.sweeps.records import CellOutcome
 from dualpt.sweeps.stores import StoreUnavailable, absolute_uri
@@ -105,7 +106,7 @@ class Outbox:
         if refusal is not None:
             reason = " ".join(str(refusal).split())
             said = reason if isinstance(refusal, UserError) else f"{type(refusal).__name__}: {reason}"
-            remark = f"{refused} results are kept in {self.folder}, and no training is lost"
+            remark = f"no training is lost: {self.folder} keeps {counted(refused, 'result')}"
             raise UserError(f"{said} ({remark})") from refusal
         return outcomes
 

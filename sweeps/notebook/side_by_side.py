@@ -16,6 +16,7 @@ from dualpt.sweeps.comparison.selection import Selection, select
 from dualpt.sweeps.comparison.tables.by_dataset import comparison
 from dualpt.sweeps.comparison.tables.table import ComparisonTable
 from dualpt.sweeps.comparison.values import check_finished
+from dualpt.sweeps.console import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -69,9 +70,9 @@ class Comparison:
 
     def __repr__(self) -> str:
         chosen = self.selection
-        methods = chosen.cells["trial"].nunique()
+        methods, datasets = chosen.cells["trial"].nunique(), len(chosen.datasets)
         return (
-            f"<Comparison of {', '.join(self.names)}: {methods} methods, {len(chosen.datasets)} datasets, "
+            f"<Comparison of {', '.join(self.names)}: {counted(methods, 'method')}, {counted(datasets, 'dataset')}, "
             f"shots {', '.join(map(str, chosen.shots))}, seeds {', '.join(map(str, chosen.seeds))}>"
         )
 

@@ -17,7 +17,7 @@ from dualpt.sweeps import records
 from dualpt.sweeps.comparison.labels import column_title, is_selected, method_title
 from dualpt.sweeps.comparison.searched.candidate_ranks import searched_keys
 from dualpt.sweeps.comparison.selection_basis import SelectionBasis
-from dualpt.sweeps.console import readable_seconds
+from dualpt.sweeps.console import counted, readable_seconds
 from dualpt.sweeps.planning.declared import MissingCell
 from dualpt.sweeps.records import CellRow
 
@@ -83,7 +83,7 @@ def coverage(rows: Sequence[CellRow | MissingCell]) -> Table:
         total = _share(sum(done[d] for d in datasets), wanted * len(datasets))
         lines.append((word(_with_protocol(trial, protocol, len(expected) > 1)), total, *entries))
     missing = sum(int(row[1].shown.split("/")[1]) - int(row[1].shown.split("/")[0]) for row in lines)
-    note = "every cell is finished" if not missing else f"{missing} cells of the grid have no finished result"
+    note = f"without a finished result: {counted(missing, 'cell')} of the grid" if missing else "every cell is finished"
     heads = ("method", "all", *map(column_title, datasets))
     return Table("Finished cells", heads, lines, (f"finished / expected; {note}",))
 

@@ -21,7 +21,7 @@ from dualpt.sweeps.comparison.frames import cells_frame, open_ledger
 from dualpt.sweeps.comparison.labels import column_title, method_title
 from dualpt.sweeps.comparison.published import BACKBONE_PARAMS
 from dualpt.sweeps.comparison.selection_basis import SelectionBasis, accuracy_text, selection_basis
-from dualpt.sweeps.console import readable_seconds, say_whole
+from dualpt.sweeps.console import counted, readable_seconds, say_whole
 from dualpt.sweeps.ledger.notes import notes_on
 from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.outputs import check_file, writable_folder
@@ -89,7 +89,7 @@ def report_sweep(
             raise UserError(f"--out: {path} cannot be written ({error.strerror})") from None
         if log:
             open_ledger(store).attach(sweep.run_id, folder, ARTIFACT_FOLDER)
-    size = f"{path.stat().st_size / 2**20:.1f} MiB, {len(rows)} cells"
+    size = f"{path.stat().st_size / 2**20:.1f} MiB, {counted(len(rows), 'cell')}"
     say_whole(console, f"report: {path} ({size})")
     if log:
         say_whole(console, f"logged with its tables and figures to the sweep's run {sweep.run_id}")
@@ -181,7 +181,7 @@ def _cards(totals: facts.Totals, sweep: SweepRow, basis: SelectionBasis | None) 
 
 def _unfinished(totals: facts.Totals, sweep: SweepRow) -> str:
     """What a reader must know before the numbers: that the sweep is not whole."""
-    parts = [f"{totals.failed} cells failed"] if totals.failed else []
+    parts = [f"{counted(totals.failed, 'cell')} failed"] if totals.failed else []
     parts += [f"{totals.missing} were never begun"] if totals.missing else []
     parts += [f"{totals.unfinished} were cut off or are still running"] if totals.unfinished else []
     if parts:

@@ -38,7 +38,7 @@ class Removal:
             ),
         ]
         if self.borrowed:
-            told.append(what_borrowers_lose(f"{self.borrowed} cells of other sweeps"))
+            told.append(what_borrowers_lose(f"{counted(self.borrowed, 'cell')} of other sweeps"))
         return told
 
     def remove(self) -> list[str]:

@@ -30,7 +30,7 @@ from dualpt.core.data.splits import PARTS, Split, check_files, listing
 from dualpt.core.errors import UserError
 from dualpt.core.inputs.reading import data_root
 from dualpt.core.mini.grid import ensure_mini_grid
-from dualpt.sweeps.console import progress_bar, say_whole
+from dualpt.sweeps.console import counted, progress_bar, say_whole
 from dualpt.sweeps.word_table import WordTable
 
 if TYPE_CHECKING:
@@ -143,7 +143,8 @@ def _print_what_to_do(
     decoded = [report for report in reports if report.decoded]
     if decoded:
         n_tried = sum(report.n_distinct - len(report.missing) for report in decoded)
-        say(f"{n_tried} images decoded, {sum(len(report.unreadable) for report in decoded)} of them cannot be read")
+        unreadable = sum(len(report.unreadable) for report in decoded)
+        say(f"{counted(n_tried, 'image')} decoded, {unreadable} of them cannot be read")
     elif any(report.n_images for report in reports):
         say("images were not opened; --deep decodes every one")
 
@@ -167,11 +168,11 @@ def _counts(report: "Examination") -> list[str]:
 def _notes(report: "Examination") -> list[str]:
     notes = [report.split_note] if report.split_note else []
     if report.repeated:
-        notes.append(f"{len(report.repeated)} images listed twice: {listing(report.repeated)}")
+        notes.append(f"{counted(len(report.repeated), 'image')} listed twice: {listing(report.repeated)}")
     if report.namesakes:
         notes.append(f"classes that share a name: {listing(report.namesakes)}")
     if report.stray:
-        notes.append(f"{len(report.stray)} images in no part: {listing(report.stray)}")
+        notes.append(f"{counted(len(report.stray), 'image')} in no part: {listing(report.stray)}")
     if report.transparent:
         images = f"{len(report.transparent)} ({listing(report.transparent)})"
         notes.append(f"images with transparent parts, of which the colours beneath are used: {images}")
@@ -188,7 +189,7 @@ def _spoilt(report: "Examination") -> list[str]:
 def _faults(report: "Examination") -> list[str]:
     faults = [report.fault] if report.fault else []
     if report.missing:
-        faults.append(f"{len(report.missing)} images missing: {listing(report.missing)}")
+        faults.append(f"{counted(len(report.missing), 'image')} missing: {listing(report.missing)}")
     if report.leaked:
         faults.append(f"{len(report.leaked)} test images are also for training or validation: {listing(report.leaked)}")
     if report.own:

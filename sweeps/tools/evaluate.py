@@ -11,7 +11,7 @@ from dualpt.core.errors import UserError
 from dualpt.core.inputs.key import numerics_of
 from dualpt.core.inputs.reading import CellInputs, data_of
 from dualpt.sweeps.comparison.frames import open_ledger
-from dualpt.sweeps.console import progress_bar, say_whole
+from dualpt.sweeps.console import counted, progress_bar, say_whole
 from dualpt.sweeps.ledger.cell_names import cell_of, check_movable, prompts_of
 from dualpt.sweeps.records import NUMERICS_TAG, TARGETS_PARAM, CellRow, TrialRow, grid_metrics, latest
 from dualpt.sweeps.stores import only_launch
@@ -186,8 +186,8 @@ def _print(console: Console, name: str, filled: Filled, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"name": name, "complete": filled.complete, "added": filled.added, "refused": filled.refused}))
         return
-    console.print(f"{name}: {filled.complete} cells lack nothing", highlight=False, markup=False)
+    console.print(f"{name}: nothing is lacking in {counted(filled.complete, 'cell')}", highlight=False, markup=False)
     for metric, count in filled.added.items():
-        console.print(f"  {metric}: added to {count} cells", highlight=False, markup=False)
+        console.print(f"  {metric}: added to {counted(count, 'cell')}", highlight=False, markup=False)
     for cell, reason in filled.refused.items():
         say_whole(console, f"{cell}: left as it is: {reason}")

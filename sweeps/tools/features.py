@@ -19,7 +19,7 @@ from dualpt.core.config.setting import Setting
 from dualpt.core.files.locations import cache_root, leaving_no_trace
 from dualpt.search_spaces.parameters import IntParameter, Parameter
 from dualpt.search_spaces.sweep import LoadedSweep
-from dualpt.sweeps.console import readable_seconds, say_whole, showing_progress
+from dualpt.sweeps.console import counted, readable_seconds, say_whole, showing_progress
 from dualpt.sweeps.planning.plan import grid_cells, plan_sweep
 from dualpt.sweeps.word_table import WordTable
 
@@ -154,7 +154,7 @@ def _build(console: Console, cells: Sequence[Cell], *, dry_run: bool, as_json: b
         others = total.images - images
         by_others = f"; another process encoded {others} meanwhile" if others else ""
         console.print(
-            f"  {images} images encoded in {readable_seconds(seconds)}: {images / seconds:.1f} images/s, "
+            f"  {counted(images, 'image')} encoded in {readable_seconds(seconds)}: {images / seconds:.1f} images/s, "
             f"{size / 1e6 / seconds:.1f} MB/s{by_others}",
             highlight=False,
             markup=False,
@@ -167,7 +167,7 @@ def describe(total: FeatureCosts) -> str:
     if not total.images:
         return "all features are stored"
     left = "unknown until the first build" if total.seconds is None else f"about {readable_seconds(total.seconds)}"
-    return f"{total.images} images to encode, {megabytes(total.bytes)}, {left}"
+    return f"{counted(total.images, 'image')} to encode, {megabytes(total.bytes)}, {left}"
 
 
 def megabytes(size: int) -> str:

@@ -16,7 +16,7 @@ from rich.markup import escape
 from dualpt.core.errors import UserError, nearest
 from dualpt.core.files.regular import check_regular
 from dualpt.sweeps.comparison.frames import open_ledger
-from dualpt.sweeps.console import progress_bar, say_whole
+from dualpt.sweeps.console import counted, progress_bar, say_whole
 from dualpt.sweeps.ledger.cell_names import find_cell, learned_of
 from dualpt.sweeps.outputs import STDOUT, check_file, write_document
 from dualpt.sweeps.records import MOVABLE
@@ -185,7 +185,7 @@ def _show(predictions: Sequence[Prediction], form: str, output: Path | None, con
         return
     text = _json(predictions) if form == "json" else _csv(predictions)
     if write_document(text, output or STDOUT, "--output"):
-        say_whole(console, f"{len(predictions)} images: {output}")
+        say_whole(console, f"{counted(len(predictions), 'image')}: {output}")
 
 
 def print_predictions(predictions: Sequence[Prediction], console: Console) -> None:

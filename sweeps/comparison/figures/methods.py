@@ -27,6 +27,7 @@ from dualpt.sweeps.comparison.tables.averages import base_to_new
 from dualpt.sweeps.comparison.tables.by_dataset import comparison
 from dualpt.sweeps.comparison.tables.table import shots_text
 from dualpt.sweeps.comparison.values import Grid
+from dualpt.sweeps.console import counted
 from dualpt.sweeps.names import figure_text
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def base_new_scatter(cells: pd.DataFrame, grid: Grid, *, shots: int) -> "Figure"
         raise UserError("no method has all cells of base-to-new: an average needs every dataset and seed")
     _lines_of_equal_h(axis)
     axis.set(xlabel=axis_label(BASE_ACCURACY), ylabel=axis_label(NEW_ACCURACY))
-    axis.set_title(f"{len(grid.datasets)} datasets, {shots_text(shots)}")
+    axis.set_title(f"{counted(len(grid.datasets), 'dataset')}, {shots_text(shots)}")
     axis.grid(alpha=0.3)
     legend_below(figure, [axis], len(points))
     return figure

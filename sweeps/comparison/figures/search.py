@@ -12,6 +12,7 @@ from dualpt.core.errors import UserError
 from dualpt.core.results import VAL_ACCURACY
 from dualpt.sweeps.comparison.candidate_frame import VALUE, is_logarithmic, is_number
 from dualpt.sweeps.comparison.figures.style import COLOURS, SEQUENCE, axis_label, figure_of, panels
+from dualpt.sweeps.console import counted
 from dualpt.sweeps.names import figure_text
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def parallel_coordinates(candidates: pd.DataFrame) -> "Figure":
     axis.set(xlim=(-0.1, len(heads) - 0.6), ylim=(-0.06, 1.06))
     for spine in axis.spines.values():
         spine.set_visible(False)
-    axis.set_title(f"{len(candidates)} candidates; the best is the wide line", fontsize=10)
+    axis.set_title(f"{counted(len(candidates), 'candidate')}; the best is the wide line", fontsize=10)
     return figure
 
 
@@ -88,7 +89,9 @@ def slices(candidates: pd.DataFrame) -> "Figure":
         _slice(axis, candidates, key, colours, best)
         axis.set_title(key, fontsize=9)
     figure.supylabel(axis_label(VAL_ACCURACY))
-    figure.suptitle(f"{len(candidates)} candidates, the later the darker; a star marks the best", fontsize=10)
+    figure.suptitle(
+        f"{counted(len(candidates), 'candidate')}, the later the darker; a star marks the best", fontsize=10
+    )
     return figure
 
 
@@ -130,7 +133,7 @@ def importances(shares: Mapping[str, float], *, judged: int, doubtful: Collectio
     bars = axis.barh([key for key, _ in ordered], [share for _, share in ordered], color=COLOURS[0])
     axis.bar_label(bars, [f"{share:.2f}{' *' * (key in doubtful)}" for key, share in ordered], padding=3, fontsize=8)
     axis.set(xlabel="share of what parameters account for (PED-ANOVA)", xlim=(0, 1.1 * max(shares.values())))
-    axis.set_title(f"importance by {judged} candidates", fontsize=10)
+    axis.set_title(f"importance by {counted(judged, 'candidate')}", fontsize=10)
     axis.grid(alpha=0.3, axis="x")
     if doubtful:
         figure.supxlabel("* few candidates: a single one has it, or lacks it; may be inaccurate", fontsize=8)

@@ -11,6 +11,7 @@ from dualpt.sweeps.comparison.labels import AVERAGE
 from dualpt.sweeps.comparison.tables.by_dataset import comparison
 from dualpt.sweeps.comparison.tables.table import ComparisonTable, shots_text, whole_entry, without_spread
 from dualpt.sweeps.comparison.values import Grid, method_values
+from dualpt.sweeps.console import counted
 
 HALVES = (BASE_ACCURACY, NEW_ACCURACY, HARMONIC_MEAN)
 """Metrics of base-to-new, in the field's order."""
@@ -39,7 +40,7 @@ def by_shots(cells: pd.DataFrame, grid: Grid, *, metric: str = TEST_ACCURACY) ->
         missing={m: _distinct_missing(tables, m, m in untrained) for m in methods},
         untrained=untrained,
         heads=heads,
-        remarks=(f"averages over {len(grid.datasets)} datasets",),
+        remarks=(f"averages over {counted(len(grid.datasets), 'dataset')}",),
         seeds=grid.seeds,
         one_draw=frozenset(
             (m, str(k)) for k, table in tables.items() for m in methods if (m, AVERAGE) in table.one_draw
@@ -73,7 +74,7 @@ def base_to_new(cells: pd.DataFrame, grid: Grid, *, shots: int) -> ComparisonTab
         untrained=untrained_methods(cells),
         heads=heads,
         remarks=(
-            f"averages over {len(grid.datasets)} datasets",
+            f"averages over {counted(len(grid.datasets), 'dataset')}",
             "H: per seed, of the averaged base and new accuracies, as the field reports it; "
             "mean of H: the average of the datasets' own",
         ),

@@ -45,7 +45,7 @@ def test_coverage_counts_what_is_missing(rows: list[CellRow]) -> None:
     table = facts.coverage(rows)
     missing = sum(not row.finished for row in rows if row.kind != "search")
     assert missing > 0
-    assert f"{missing} cells of the grid have no finished result" in table.notes[0]
+    assert f"without a finished result: {missing} cells of the grid" in table.notes[0]
     shares = {row[0].shown: row[1] for row in table.rows}
     assert shares["PLOT"].shown.endswith("/99")
     assert shares["zero-shot CLIP"].shown.endswith("/11")
