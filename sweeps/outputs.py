@@ -65,11 +65,15 @@ def form_of(given: str | None, as_json: bool, output: Path | None, default: str)
     """The format that is meant: what `--format` or `--json` says, else what the file's suffix means, else `default`.
 
     Raises:
-        UserError: the options contradict each other.
+        UserError: the options contradict each other, or the file's suffix means no format and none is given.
     """
     if as_json and given not in (None, "json"):
         raise UserError(f"--format {given}: contradicts --json; give one of them")
     if as_json:
         return "json"
-    suffix = "" if output is None else FORM_OF_SUFFIX.get(output.suffix.lower(), "")
-    return given or suffix or default
+    if given is not None or output is None or output.suffix in ("", ".txt"):
+        return given or default
+    if (form := FORM_OF_SUFFIX.get(output.suffix.lower())) is None:
+        known = ", ".join(FORM_OF_SUFFIX)
+        raise UserError(f"--output: {output}: '{output.suffix}' means no format ({known}); give one with --format")
+    return form

@@ -52,10 +52,10 @@ class Removal:
             self.target.refuse_while_running("remove it")
             delete_studies(self.storage, name)
             self.target.ledger.delete_sweep(experiment)
+        search = " (Optuna keeps no deleted study: the search would begin again, and find its cells)"
         return [
             f"{name} is removed; MLflow keeps its runs until `mlflow gc` purges them",
-            f"to restore them: mlflow experiments restore --experiment-id {experiment} (Optuna keeps no deleted study: "
-            "the search would begin again, and find its cells)",
+            f"to restore them: mlflow experiments restore --experiment-id {experiment}{search if self.studies else ''}",
             f"to purge them: mlflow gc --backend-store-uri {store} --experiment-ids {experiment}",
         ]
 

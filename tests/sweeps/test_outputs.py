@@ -15,7 +15,7 @@ from dualpt.sweeps.outputs import STDOUT, check_file, form_of, write_document
         (None, False, "t.csv", "csv"),
         (None, False, "t.TEX", "latex"),
         (None, False, "t.json", "json"),
-        (None, False, "t.out", "table"),
+        (None, False, "t.txt", "table"),
         (None, False, "-", "table"),
         (None, True, "t.csv", "json"),
         ("latex-document", False, "t.csv", "latex-document"),
@@ -26,6 +26,12 @@ def test_the_format_is_what_is_said_or_what_the_suffix_means(
     given: str | None, as_json: bool, output: str | None, form: str
 ) -> None:
     assert form_of(given, as_json, None if output is None else Path(output), "table") == form
+
+
+def test_a_suffix_that_means_no_format_is_refused_unless_one_is_given() -> None:
+    with pytest.raises(UserError, match=r"--output: t\.xls: '\.xls' means no format \(\.md, \.tex, \.csv, \.json\)"):
+        form_of(None, False, Path("t.xls"), "table")
+    assert form_of("csv", False, Path("t.xls"), "table") == "csv"
 
 
 def test_options_that_contradict_each_other_are_refused() -> None:
