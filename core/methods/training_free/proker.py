@@ -19,6 +19,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from dualpt.core.errors import UserError
 from dualpt.core.methods.choosing import check_classes, chosen, first_best, validation_images
 from dualpt.core.methods.interface import Classifier, Fitted, Group, Images, Method, MethodOptions, Needs, Support
 
@@ -27,6 +28,8 @@ BETAS = tuple(torch.linspace(0.1, 10, 20, dtype=torch.float64).tolist())
 RIDGES = tuple(torch.linspace(0.001, 10, 100, dtype=torch.float64).tolist())
 """Candidates for l."""
 ADVICE = "its authors transfer beta 1.7 and ridge 0.1 from ImageNet with 16 shots, beta 3 and ridge 0.05 with one"
+MAX_ROWS = 65_536
+"""Rows of the kernel, at most: in double precision it has 32 GiB then, and its eigenvectors are searched 20 times."""
 MAX_ELEMENTS = 2**26
 """Coefficients held at once while candidates for l are tried: 256 MiB."""
 
@@ -78,6 +81,11 @@ class Proker(Method[ProkerOptions]):
         check_classes(support, self.name)
         settings, directions = options[0], support.images.directions
         rows = directions.flatten(1, 2)
+        if rows.shape[1] > MAX_ROWS:
+            raise UserError(
+                f"proker.views: {settings.views} views give a kernel of {rows.shape[1]:,} by {rows.shape[1]:,}; more "
+                f"than {MAX_ROWS:,} are refused: set proker.views=0, the plain crop"
+            )
         residual = support.one_hot.repeat(1, directions.shape[1], 1) - rows @ support.text.T
         used = [_decide(support, r, rows[r], residual[r], settings) for r in range(len(rows))]
         coefficients = [_solve(*cell) for cell in zip(rows, residual, used, strict=True)]

@@ -90,3 +90,11 @@ def test_every_crop_is_a_row() -> None:
     classifier = METHOD.fit(clip_like_support(), [ProkerOptions(beta=1.0, ridge=1.0)] * R).classifier
     assert classifier.tensors()["rows"].shape == (R, V * 28, 16)
     assert METHOD.needs(ProkerOptions(min_crop_area=0.08)).min_crop_area == 0.08
+
+
+def test_a_kernel_that_no_machine_holds_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    support = clip_like_support()
+    n_rows = V * support.labels.shape[1]
+    monkeypatch.setattr(proker, "MAX_ROWS", n_rows - 1)
+    with pytest.raises(UserError, match=rf"proker.views: 10 views give a kernel of {n_rows} by {n_rows}; .*views=0"):
+        METHOD.fit(support, [ProkerOptions()] * R)
