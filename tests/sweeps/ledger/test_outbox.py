@@ -262,7 +262,7 @@ def test_the_driver_says_in_one_line_whatever_keeps_it_from_recording(
     record = record_of(trial, pack, log)
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "log_batch", lambda *args, **kwargs: (_ for _ in ()).throw(error))
-        with pytest.raises(UserError, match=rf"^{type(error).__name__}: .*1 results are kept") as caught:
+        with pytest.raises(UserError, match=rf"^{type(error).__name__}: .*keeps 1 result\)") as caught:
             outbox.hand_in(ledger, [record])
     assert "\n" not in str(caught.value)
     assert outbox.waiting() == [record]

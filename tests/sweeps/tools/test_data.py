@@ -65,7 +65,7 @@ class TestCheck:
         shutil.rmtree(miniature_copy / "food-101")
         result = dualpt("data", "check", "--root", miniature_copy, "--deep")
         assert result.exit_code == 3
-        assert "1 images missing: 2000000.jpg" in result.stdout
+        assert "1 image missing: 2000000.jpg" in result.stdout
         assert "split_zhou_SUN397.json: line 1" in result.stdout
         assert "banded/0_0000.jpg: not a readable image" in result.stdout
         rows = json.loads(dualpt("data", "check", "--root", miniature_copy, "--deep", "--json").stdout)
