@@ -120,13 +120,13 @@ def _texts(given: ast.AST) -> Iterator[ast.expr]:
 
 OURS = {"done", "word", "what", "kind", "known", "failed", "title"}
 """Variables whose texts are chosen in the code, next to where they are printed."""
-COUNTS = {"cells", "artifacts", "added", "superseded", "trained"}
+COUNTS = {"trained"}
 
 
 def _is_safe(value: ast.expr) -> bool:
     """Whether what stands in a text cannot be markup by chance: escaped, a number, or chosen here."""
     match value:
-        case ast.Call(func=ast.Name(id="escape" | "len")):
+        case ast.Call(func=ast.Name(id="escape" | "len" | "counted")):
             return True
         case ast.Name(id=name):
             return name in OURS
