@@ -50,10 +50,9 @@ def _one_folder(node: _Node) -> str | None:
     """The folder in which everything of a node lies under the same names; None where there is none."""
     found = set()
     for name, source in node.files.items():
-        above, _, last = source.rpartition("/")
-        if last != name:
+        if not source.endswith(f"/{name}"):
             return None
-        found.add(above)
+        found.add(source[: -len(name) - 1])
     for name, inner in node.folders.items():
         above, _, last = (_one_folder(inner) or "").rpartition("/")
         if last != name:

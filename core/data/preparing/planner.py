@@ -166,8 +166,9 @@ def _from_folders(
     files: dict[str, str] = {}
     sources = []
     for place in images:
-        found = ((f"{inside}{key}", source) for key, source in place.files.items())
-        new = {path: source for path, source in found if path in missing and path not in files}
+        new = {f"{inside}{key}": source for key, source in place.files.items()}
+        if files or not new.keys() <= missing:
+            new = {path: source for path, source in new.items() if path in missing and path not in files}
         if new:
             files |= new
             sources.append(Source(found_as(info.name, place.above), place.above, len(new)))

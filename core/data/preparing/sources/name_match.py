@@ -17,6 +17,10 @@ from dualpt.core.data.class_folders import IMAGE_SUFFIXES
 
 UNIQUE = re.compile(r"sun_[a-z]{16}\.jpg|v_\w+_g\d\d_c\d\d\.jpg")
 """File names of SUN397 and UCF101, which say which image it is whatever the folder."""
+UNIQUE_STARTS = ("sun_", "v_")
+"""Spares other datasets' names the comparison."""
+MOST_FOLDERS = 4096
+"""Of which it is kept what splits list in them."""
 LEAST_SHARE = 0.5
 """Of the images in a folder, where a split's names have no folder: Food101's and Aircraft's are both numbers."""
 SEPARATORS = re.compile(r"[ _-]")
@@ -77,10 +81,11 @@ class NameIndex:
                 if (table := tables.get(folder)) is None:
                     table = tables[folder] = self._by_folder[plain(folder)][dataset]
                 table.setdefault(name, key)
-                if UNIQUE.fullmatch(name):
+                if name.startswith(UNIQUE_STARTS) and UNIQUE.fullmatch(name):
                     self._by_name[name] = (dataset, key)
         self._deepest = max((folder.count("/") + 1 for folder in self._by_folder if folder), default=0)
-        self._tables = lru_cache(maxsize=4096)(self._tables_of)
+        self._tables: dict[str, list[_Table]] = {}
+        """By folder, since members of an archive come one by one."""
 
     def match(self, folder: str, names: Sequence[str]) -> list[Match]:
         """The images of the datasets in a folder; a file is at most one image of each.
@@ -94,7 +99,7 @@ class NameIndex:
         matches: list[Match] = []
         known: set[str] = set()
         of: defaultdict[str, set[str]] = defaultdict(set)
-        for dataset, above, keys, bare in self._tables(folder):
+        for dataset, above, keys, bare in self._tables_of(folder):
             taken = known if bare else of[dataset]
             if found := {name: keys[name] for name in names if name in keys and name not in taken}:
                 matches.append(Match(dataset, above, found, bare))
@@ -111,12 +116,17 @@ class NameIndex:
 
     def _tables_of(self, folder: str) -> list[_Table]:
         """What splits list in the ends of a folder's path, the longest end first."""
+        if folder in self._tables:
+            return self._tables[folder]
         parts = folder.split("/") if folder else []
         tables: list[_Table] = []
         for depth in range(min(self._deepest, len(parts)), -1, -1):
             above, end = "/".join(parts[: len(parts) - depth]), plain("/".join(parts[len(parts) - depth :]))
             for dataset, keys in self._by_folder.get(end, {}).items():
                 tables.append(_Table(dataset, above, keys, bare=not end))
+        if len(self._tables) >= MOST_FOLDERS:
+            self._tables.clear()
+        self._tables[folder] = tables
         return tables
 
 

@@ -85,7 +85,7 @@ def _walk(top: Path, leave_out: Path | None, result: Survey, seen: set[tuple[int
         result.unreadable += [f"{folder}: left out {name!a}, a name that can't be printed; rename it" for name in odd]
         inner, files = _printable(inner), _printable(files)
         result.files[folder], result.folders[folder] = files, inner
-        result.archives += [Path(folder, name) for name in sorted(files) if is_archive(name)]
+        result.archives += [Path(folder, name) for name in sorted(filter(is_archive, files))]
         into = (name for name in inner if not WNID.fullmatch(name))
         waiting += [path for name in into if (path := os.path.join(folder, name)) != str(leave_out)]
 
