@@ -27,6 +27,11 @@ def parse_value(text: str) -> Any:
         return text
 
 
+def recorded_override(key: str, recorded: str) -> str:
+    """`key=value` for a value as records have it, where `None` is one that is not set."""
+    return f"{key}={'null' if recorded == 'None' else recorded}"
+
+
 def parse_overrides(pairs: list[str]) -> dict[str, Any]:
     """Split `key=value` words.
 

@@ -13,11 +13,10 @@ from open_clip import get_model_config, list_models
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg, convert_weights_to_lp, get_cast_dtype
 from open_clip.pretrained import get_pretrained_cfg, list_pretrained
 
+from dualpt.core.clip.knowledge import Config
 from dualpt.core.clip.local_features import has_local_features, n_positions, projection
 from dualpt.core.clip.weights import RANDOM_SEED
 from dualpt.core.mini.clip import build_mini_clip
-
-Config = dict[str, Any]
 
 
 def build(config: Config | None, precision: str) -> CLIP:

@@ -5,9 +5,10 @@ Shapes: R cells, n images, C classes, D joint width.
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
-from dualpt.core.methods.interface import Classifier, Fitted, Images, Support
+from dualpt.core.methods.interface import Classifier, Fitted, Support
 
 
 def check_fitted(fitted: object, support: Support) -> None:
@@ -42,14 +43,8 @@ def _check_length(name: str, values: Sequence[object], n_cells: int) -> None:
 
 def _check_logits(classifier: Classifier, support: Support) -> None:
     """By one training image: a wrong width or a class that is missing shows in any."""
-    images, (n_cells, n_classes) = support.images, (len(support.labels), len(support.raw_text))
-    logits = classifier.logits(
-        Images(
-            images.directions[0, 0, :1],
-            None if images.norms is None else images.norms[0, 0, :1],
-            None if images.hidden is None else images.hidden[0, 0, :1],
-        )
-    )
+    n_cells, n_classes = len(support.labels), len(support.raw_text)
+    logits = classifier.logits(support.images.at(0).at(0).at(torch.tensor([0])))
     if tuple(logits.shape) != (n_cells, 1, n_classes):
         expected = f"(R, n, C) = {(n_cells, 1, n_classes)}"
         raise ValueError(f"the classifier's logits of one image have shape {tuple(logits.shape)}, expected {expected}")

@@ -27,6 +27,7 @@ from dualpt.sweeps.comparison.statistics import (
 )
 from dualpt.sweeps.comparison.tables.table import shots_text
 from dualpt.sweeps.comparison.values import Array, Grid, method_values
+from dualpt.sweeps.console import counted
 
 ALPHA = 1 - LEVEL
 NO_SEARCHES: Mapping[str, Search] = MappingProxyType({})
@@ -227,8 +228,8 @@ def doubt(interval: Interval, corrected_p: float) -> str:
 def _limits(claims: Claims) -> list[str]:
     n, seeds, comparisons = claims.n_datasets, claims.n_seeds, claims.comparisons
     lines = [
-        f"n = {n} datasets × {seeds} seed{'s' * (seeds > 1)}; intervals by resampling datasets, then seeds; p by "
-        f"Wilcoxon over datasets, corrected by Holm for {comparisons} comparison{'s' * (comparisons != 1)}"
+        f"n = {n} datasets × {counted(seeds, 'seed')}; intervals by resampling datasets, then seeds; p by "
+        f"Wilcoxon over datasets, corrected by Holm for {counted(comparisons, 'comparison')}"
         f"{' over all numbers of shots' * (comparisons > len(claims.paired))}"
     ]
     lines += claims.search_words

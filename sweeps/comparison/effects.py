@@ -19,6 +19,7 @@ from dualpt.sweeps.comparison.claims import doubt
 from dualpt.sweeps.comparison.plain import PlainTable, p_text
 from dualpt.sweeps.comparison.statistics import LEVEL, Interval, claim, hierarchical_interval, holm, rounded, wilcoxon
 from dualpt.sweeps.comparison.values import Array
+from dualpt.sweeps.console import counted
 
 Runs = Sequence[tuple[Mapping[str, str], Array]]
 """For each run of a design, factor -> level and its (D, S) accuracies in percent."""
@@ -148,8 +149,8 @@ def effects_table(
         ps = (p_text(effect.p), p_text(effect.holm))
         rows.append((effect.name, f"{effect.estimate:+.1f}", str(effect.interval), counts, *ps, *variance))
     words = [
-        f"n = {n_datasets} datasets × {n_seeds} seed{'s' * (n_seeds > 1)}; effects are taken within each dataset and "
-        f"seed, p by Wilcoxon over datasets, corrected by Holm for {corrected} effect{'s' * (corrected != 1)}"
+        f"n = {n_datasets} datasets × {counted(n_seeds, 'seed')}; effects are taken within each dataset and "
+        f"seed, p by Wilcoxon over datasets, corrected by Holm for {counted(corrected, 'effect')}"
         f"{' over all numbers of shots' * (corrected > len(effects))}; F: datasets as subjects",
         *_claims(effects),
         *_fraction_words(effects, generators),

@@ -23,7 +23,7 @@ from rich.markup import escape
 from dualpt.core.config.activity import active_values
 from dualpt.core.config.sections import Value
 from dualpt.core.errors import UserError
-from dualpt.search_spaces.overrides import parse_overrides
+from dualpt.search_spaces.overrides import parse_overrides, recorded_override
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.ledger.trials_page import page_on_server
@@ -194,7 +194,7 @@ class Notifier:
         run_id = next(row.ref.run_id for row in rows if row.ref.name == trial and not row.superseded)
         params = reader.params_of([run_id])[run_id]
         searched = {p.key: params[p.key] for p in self._sweep.space if p.key in params}
-        given = parse_overrides([f"{key}={'null' if text == 'None' else text}" for key, text in searched.items()])
+        given = parse_overrides([recorded_override(key, text) for key, text in searched.items()])
         known = {key: value for key, value in given.items() if key in self._sweep.reference.keys}
         active = active_values(self._sweep.reference.with_values(known, source="run.notify"))
         return {key: value for key, value in given.items() if key not in known or key in active}

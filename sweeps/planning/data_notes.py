@@ -21,6 +21,7 @@ from dualpt.core.inputs.reading import CellInputs, Dataset
 from dualpt.core.method_catalog import CATALOGUE
 from dualpt.core.selection_rules import divides
 from dualpt.search_spaces.sweep import LoadedSweep
+from dualpt.sweeps.console import counted
 from dualpt.sweeps.planning.plan import SweepPlan, grid_cells, judged_cells
 from dualpt.sweeps.records import MethodTitle
 
@@ -91,7 +92,7 @@ def data_notes(sweep: LoadedSweep, plan: SweepPlan) -> DataNotes:
             raise _nothing_to_select_by(cell)
         counts.append(validation.n_images)
         if note := validation.note(inputs.class_names("train")):
-            notes[cell.dataset][f"at {cell.shots} shot{'s' * (cell.shots != 1)}, {note}"] = None
+            notes[cell.dataset][f"at {counted(cell.shots, 'shot')}, {note}"] = None
     for cell in _with_most_shots(cells):
         if note := scarce_note(cell):
             notes[cell.dataset][note] = None
@@ -183,7 +184,7 @@ def _nothing_to_select_by(cell: Cell) -> UserError:
             "has nothing to select by; leave it out of search.datasets"
         )
     return UserError(
-        f"search: {cell.dataset} has no validation image at {cell.shots} shot{'s' * (cell.shots != 1)}, and nothing to "
+        f"search: {cell.dataset} has no validation image at {counted(cell.shots, 'shot')}, and nothing to "
         "select by: its split lists none and training takes every image; add images to 'val', search at fewer shots "
         "(search.shots), or leave it out of search.datasets"
     )

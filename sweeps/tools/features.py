@@ -271,8 +271,9 @@ def show_store(console: Console, *, as_json: bool) -> None:
             table.add_row(one.dataset, str(one.rows), str(one.draws or "–"), megabytes(one.bytes))
         _print_table(console, f"imported, {backbone}: {imports_root() / backbone}", table)
     if imports:
-        count = f"{len(imports)} import{'s' * (len(imports) > 1)}"
-        line = f"  {count}, {megabytes(sum(one.bytes for one in imports))} in {imports_root()}"
+        line = (
+            f"  {counted(len(imports), 'import')}, {megabytes(sum(one.bytes for one in imports))} in {imports_root()}"
+        )
         console.print(line, markup=False, soft_wrap=True)
     _print_paths(console, "not understood, import again", unread)
 
@@ -298,8 +299,11 @@ def verify(console: Console, *, as_json: bool) -> int:
             console.print("[yellow]damaged[/]", escape(f"{folder / name}: {reason}"), highlight=False, soft_wrap=True)
     _print_paths(console, "not understood, rewritten by the next use", result.unreadable)
     remedy = "; what was damaged is deleted, and encoded again when it is needed" if result.damaged else ""
-    folders = f"{result.folders} folder{'s' if result.folders != 1 else ''}"
-    console.print(f"  {result.rows} images in {folders} are sound{remedy}", highlight=False, markup=False)
+    console.print(
+        f"  {result.rows} images in {counted(result.folders, 'folder')} are sound{remedy}",
+        highlight=False,
+        markup=False,
+    )
     if result.former_rows:
         console.print(
             f"  {result.former_rows} of these are in files of the former version: features match their checksums, "

@@ -16,7 +16,7 @@ from dualpt.core.data.preparing.steps import DatasetPlan
 from dualpt.core.errors import StorageError, UserError
 from dualpt.core.files.fingerprint import fingerprint
 from dualpt.core.files.locations import cache_root, holding
-from dualpt.sweeps.console import showing_progress
+from dualpt.sweeps.console import counted, showing_progress
 from dualpt.sweeps.tools.data import check_datasets
 from dualpt.sweeps.word_table import WordTable
 
@@ -129,7 +129,7 @@ def _print_plans(console: Console, plans: Sequence[DatasetPlan], copy: bool) -> 
     for plan in plans:
         lines = [f"{source.found_as}: {source.path}" for source in plan.sources[:MOST_SOURCES]]
         if further := plan.sources[MOST_SOURCES:]:
-            lines.append(f"and {_counted(len(further), 'more place')}")
+            lines.append(f"and {counted(len(further), 'more place')}")
         for line in (*lines, *plan.remarks, *plan.traps, *([plan.remedy] if plan.remedy else [])):
             console.print(f"  {plan.info.name}: {line}", markup=False, highlight=False, soft_wrap=True)
 
@@ -139,7 +139,7 @@ def _images(plan: DatasetPlan) -> str:
     n_there = plan.n_listed - len(plan.wanted) if plan.wanted else plan.n_listed
     found = n_there + sum(source.n_files or 0 for source in plan.sources)
     of = f" of {plan.n_listed}" if plan.n_listed and found != plan.n_listed else ""
-    unread = f" + {_counted(len(plan.archives), 'archive')}" if plan.archives else ""
+    unread = f" + {counted(len(plan.archives), 'archive')}" if plan.archives else ""
     return f"{found or ''}{of if found else ''}{unread}".removeprefix(" + ")
 
 
@@ -147,16 +147,12 @@ def _todo(plan: DatasetPlan, copy: bool) -> str:
     """What will be done, in a few words."""
     if not plan.will_be_done:
         return ""
-    done = [] if copy or not plan.files else [_counted(len(plan.links), "link")]
+    done = [] if copy or not plan.files else [counted(len(plan.links), "link")]
     if copy and plan.files:
         done.append("copy")
     if plan.archives:
         done.append("extract")
     return ", ".join(done) or "write lists"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _carry_out(console: Console, plans: Sequence[DatasetPlan], root: Path, copy: bool) -> set[str]:

@@ -3,7 +3,7 @@
 import pytest
 
 from dualpt.core.errors import UserError
-from dualpt.search_spaces.overrides import parse_overrides
+from dualpt.search_spaces.overrides import parse_overrides, recorded_override
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,8 @@ def test_what_could_mean_something_else_is_refused(words: list[str], fault: str)
     with pytest.raises(UserError) as refused:
         parse_overrides(words)
     assert fault in str(refused.value)
+
+
+@pytest.mark.parametrize(("recorded", "value"), [("None", None), ("0.5", 0.5), ("topk", "topk"), ("True", True)])
+def test_a_recorded_value_is_read_back_as_it_was(recorded: str, value: object) -> None:
+    assert parse_overrides([recorded_override("a.key", recorded)]) == {"a.key": value}

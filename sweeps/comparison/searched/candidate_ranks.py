@@ -11,6 +11,7 @@ from typing import Literal
 from dualpt.core.data.catalog import expand_datasets
 from dualpt.core.errors import UserError
 from dualpt.core.results import VAL_ACCURACY
+from dualpt.search_spaces.overrides import recorded_override
 from dualpt.sweeps import records
 from dualpt.sweeps.ledger.launch_record import record_from
 from dualpt.sweeps.ledger.reading import SweepReader
@@ -42,7 +43,7 @@ class Candidate:
 
     def words(self) -> str:
         """Its values as overrides are typed."""
-        return " ".join(f"{key}={'null' if value == 'None' else value}" for key, value in self.values.items())
+        return " ".join(recorded_override(key, value) for key, value in self.values.items())
 
 
 def read_candidates(

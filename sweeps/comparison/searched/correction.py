@@ -19,6 +19,7 @@ from dualpt.sweeps.comparison.searched.candidate_cells import Search
 from dualpt.sweeps.comparison.searched.reselection import Contender, reselected_p
 from dualpt.sweeps.comparison.statistics import LEVEL, smallest_p, wilcoxon
 from dualpt.sweeps.comparison.values import Array, Grid
+from dualpt.sweeps.console import counted
 
 SEARCHED_SHOTS = re.compile(r"best-(\d+)-shot")
 
@@ -77,7 +78,7 @@ class Selected:
             return "the candidate with the highest validation accuracy on record is another"
         tests = self._tests(grid, shots, metric)
         if not len(tests) or np.isnan(tests[:, self.datasets(grid)]).any():
-            return f"candidates have no {metric} at {shots} shot{'s' * (shots != 1)}"
+            return f"candidates have no {metric} at {counted(shots, 'shot')}"
         return ""
 
     def contender(self, grid: Grid, shots: int, metric: str, unseen: Array) -> Contender:

@@ -16,6 +16,7 @@ from dualpt.core.results import (
 )
 from dualpt.sweeps.comparison.labels import AVERAGE, GROUPS, column_title, group_of, method_title
 from dualpt.sweeps.comparison.values import Array
+from dualpt.sweeps.console import counted
 
 MANY_METHODS = 10
 """From this number on, tables show methods by groups."""
@@ -147,8 +148,8 @@ class ComparisonTable:
         if any(method not in self.untrained and method not in foreign for method, _ in single):
             notes.append("n = 1: a single seed, no spread")
         notes += self.remarks
-        counted = [(m, count) for m, count in self.missing.items() if count]
-        return notes + [f"{method_title(m)}: {count} cell{'s' * (count > 1)} missing" for m, count in counted]
+        lacking = [(m, count) for m, count in self.missing.items() if count]
+        return notes + [f"{method_title(m)}: {counted(count, 'cell')} missing" for m, count in lacking]
 
 
 def joined(table: ComparisonTable, other: ComparisonTable) -> ComparisonTable:
@@ -185,4 +186,4 @@ def without_spread(
 
 
 def shots_text(shots: int) -> str:
-    return f"{shots} shot" if shots == 1 else f"{shots} shots"
+    return counted(shots, "shot")
