@@ -21,7 +21,7 @@ from dualpt.sweeps.comparison.searched.candidate_ranks import (
     standard_error,
 )
 from dualpt.sweeps.launching.status import SweepStatus, status_from
-from dualpt.sweeps.ledger.launch_record import log_keys
+from dualpt.sweeps.ledger.launch_record import launch_of, log_keys
 from dualpt.sweeps.ledger.notes import notes_on
 from dualpt.sweeps.ledger.reading import SweepReader
 from dualpt.sweeps.ledger.trials_page import trials_page
@@ -100,7 +100,7 @@ def sweep_view(reader: SweepReader, name: str, rows: Sequence[CellRow]) -> Sweep
     missing = missing_cells(sweep.declared, rows) if sweep is not None else []
     datasets = in_order({row.dataset for row in rows} | {cell.dataset for cell in missing})
     settings = candidate_settings(reader, rows)
-    keys = searched_keys("" if sweep is None else sweep.launched, settings)
+    keys = searched_keys(launch_of(sweep), settings)
     trials = _trials(rows, missing, datasets, status, keys, settings)
     trained = sorted({(row.dataset, row.shots) for row in rows if row.finished and row.shots})
     said = {name: value for name, value in asdict(status).items() if name not in ("trials", "candidates", "best_basis")}

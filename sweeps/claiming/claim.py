@@ -33,7 +33,7 @@ from dualpt.sweeps.comparison.selection import Selection, select
 from dualpt.sweeps.comparison.statistics import Claim, PairedResult, claim
 from dualpt.sweeps.comparison.tables.table import shots_text
 from dualpt.sweeps.console import counted, say_whole
-from dualpt.sweeps.ledger.launch_record import record_from
+from dualpt.sweeps.ledger.launch_record import launch_of
 from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.outputs import STDOUT, check_file, write_document
 from dualpt.sweeps.planning.data_notes import read_data_notes
@@ -184,7 +184,7 @@ def claim_of(
 
 def launch_facts(sweep: SweepRow) -> dict[str, str]:
     """Command, commit and software of the launch: what is on record of it, by name."""
-    if (record := record_from(sweep.launched)) is None:  # a sweep of a former version
+    if (record := launch_of(sweep)) is None:  # a sweep of a former version
         return {"commit": NOT_RECORDED, "description": sweep.description}
     return {**record.facts(), "description": sweep.description}
 

@@ -114,12 +114,12 @@ def recorded_trials(context: typer.Context, typed: str) -> list[str]:
 def searched_keys(context: typer.Context, typed: str) -> list[str]:
     """Keys that the typed sweep searches, to be followed by a value."""
     from dualpt.search_spaces.sweep import Run
-    from dualpt.sweeps.ledger.launch_record import record_from
+    from dualpt.sweeps.ledger.launch_record import launch_of
     from dualpt.sweeps.ledger.opening import open_reader
 
     try:
         reader = open_reader(context.params.get("store") or Run().tracking_uri)
-        record = record_from(reader.read_sweep(context.params.get("name") or "").launched)
+        record = launch_of(reader.read_sweep(context.params.get("name") or ""))
     except UserError:
         return []
     return _beginning((f"{key}=" for key in (record.space if record is not None else {})), typed)

@@ -7,7 +7,7 @@ from dualpt.core.errors import UserError
 from dualpt.search_spaces.ablation import LoadedAblation, load_ablation_document
 from dualpt.search_spaces.sweep import LoadedSweep, Origin, Run
 from dualpt.search_spaces.sweep_file import load_document
-from dualpt.sweeps.ledger.launch_record import LaunchRecord, record_from
+from dualpt.sweeps.ledger.launch_record import LaunchRecord, launch_of
 from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.stores import is_new, masked
 
@@ -46,7 +46,7 @@ def _declared(name: str, overrides: Mapping[str, Any], kind: str) -> tuple[dict[
     store = str(overrides.get(STORE) or Run().tracking_uri)
     if is_new(store):
         raise UserError(f"--again: {masked(store)}: no such tracking store here; name the sweep's with {STORE}=…")
-    record = record_from(open_reader(store).read_sweep(name).launched)
+    record = launch_of(open_reader(store).read_sweep(name))
     if record is None or not record.document:
         raise UserError(
             f"'{name}' in {masked(store)} keeps no record of how it was launched: a former version ran it; launch it "

@@ -20,6 +20,7 @@ from dualpt import core
 from dualpt.core.recipes import NUMERIC_PACKAGES
 from dualpt.search_spaces.documents.resolving import resolved_document
 from dualpt.search_spaces.sweep import LoadedSweep
+from dualpt.sweeps.records import SweepRow
 from dualpt.sweeps.stores.credentials import without_secrets
 
 PACKAGES = (*NUMERIC_PACKAGES, "optuna", "ray", "mlflow")
@@ -115,6 +116,11 @@ def record_from(text: str) -> LaunchRecord | None:
         return TypeAdapter(LaunchRecord).validate_json(text)
     except ValidationError:
         return None
+
+
+def launch_of(sweep: SweepRow | None) -> LaunchRecord | None:
+    """How a sweep was last launched; None where it has no run, or its run holds no such record."""
+    return None if sweep is None else record_from(sweep.launched)
 
 
 def log_keys(launched: str) -> frozenset[str]:

@@ -15,6 +15,7 @@ from dualpt.sweeps.comparison.frames import cells_frame
 from dualpt.sweeps.comparison.labels import method_title
 from dualpt.sweeps.comparison.searched.candidate_ranks import searched_keys
 from dualpt.sweeps.comparison.selection import select
+from dualpt.sweeps.ledger.launch_record import launch_of
 from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.notebook.classifying import Classifier, dotted
 from dualpt.sweeps.notebook.side_by_side import Comparison
@@ -119,7 +120,7 @@ class RecordedSweep:
         frame["selected"] = frame.index == self.best
         frame["stopped"] = [name in shown and shown[name].stopped for name in frame.index]
         recorded = {row.trial: row.params for row in self.rows if row.kind == "search"}
-        keys = searched_keys("" if self.record is None else self.record.launched, recorded)
+        keys = searched_keys(launch_of(self.record), recorded)
         settings = self.settings.loc[frame.index, [key for key in keys if key in self.settings]]
         return frame.join(settings).sort_values(VAL_ACCURACY, ascending=False, kind="stable")
 

@@ -18,6 +18,7 @@ from dualpt.sweeps.comparison.labels import column_title, is_selected, method_ti
 from dualpt.sweeps.comparison.searched.candidate_ranks import searched_keys
 from dualpt.sweeps.comparison.selection_basis import SelectionBasis
 from dualpt.sweeps.console import counted, readable_seconds
+from dualpt.sweeps.ledger.launch_record import record_from
 from dualpt.sweeps.planning.declared import MissingCell
 from dualpt.sweeps.records import CellRow
 
@@ -160,7 +161,7 @@ def candidates(
     groups = _groups([row for row in rows if row.kind == "search"], lambda row: row.trial)
     if not groups:
         return None
-    keys = searched_keys(launched, {name: own[0].params for name, own in groups.items()})
+    keys = searched_keys(record_from(launched), {name: own[0].params for name, own in groups.items()})
     most = max(len(own) for own in groups.values())
     lines = []
     for name, own in groups.items():

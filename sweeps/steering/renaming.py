@@ -12,7 +12,7 @@ from dualpt.core.errors import UserError
 from dualpt.search_spaces.sweep import SweepFile
 from dualpt.sweeps.comparison.frames import open_ledger
 from dualpt.sweeps.launching.again import command_again
-from dualpt.sweeps.ledger.launch_record import record_from
+from dualpt.sweeps.ledger.launch_record import launch_of
 from dualpt.sweeps.search.study_upkeep import rename_studies, studies_of
 from dualpt.sweeps.steering.study_places import study_storage
 from dualpt.sweeps.steering.targets import Target, named_sweep
@@ -46,7 +46,7 @@ def rename(
         target.ledger.rename(target.experiment, new, progress)
         target.ledger.mark_renaming(target.row.run_id, "")
     completed = "" if begun is None else ": what had been cut off is complete"
-    again = command_again(new, record_from(target.row.launched))
+    again = command_again(new, launch_of(target.row))
     return [
         f"{old} is {new} now{completed}",
         f"go on with: {again}; sweep files keep their name: give name={new}, or change it there",

@@ -2,7 +2,7 @@
 
 from dualpt.core.errors import UserError
 from dualpt.sweeps.launching.again import command_again
-from dualpt.sweeps.ledger.launch_record import record_from
+from dualpt.sweeps.ledger.launch_record import launch_of
 from dualpt.sweeps.ledger.launch_requests import Request, asker
 from dualpt.sweeps.steering.asking import ask
 from dualpt.sweeps.steering.targets import Target, named_sweep
@@ -56,4 +56,4 @@ def _restart(target: Target) -> str:
 
 def _again(target: Target) -> str:
     """The command that launches it again."""
-    return command_again(target.name, record_from(target.row.launched))
+    return command_again(target.name, launch_of(target.row))

@@ -3,7 +3,7 @@
 from dualpt.core.errors import UserError
 from dualpt.search_spaces.sweep import Run
 from dualpt.sweeps.launching.again import MASKED
-from dualpt.sweeps.ledger.launch_record import record_from
+from dualpt.sweeps.ledger.launch_record import launch_of
 from dualpt.sweeps.steering.targets import Target
 
 
@@ -13,7 +13,7 @@ def study_storage(target: Target, given: str | None) -> str:
     Raises:
         UserError: that one has a password, which is not on record.
     """
-    record = record_from(target.row.launched)
+    record = launch_of(target.row)
     known = None if record is None else (record.resolved.get("run") or {}).get("study_storage")
     address = str(given or known or Run().study_storage)
     if MASKED in address:

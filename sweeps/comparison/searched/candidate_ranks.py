@@ -13,7 +13,7 @@ from dualpt.core.errors import UserError
 from dualpt.core.results import VAL_ACCURACY
 from dualpt.search_spaces.overrides import recorded_override
 from dualpt.sweeps import records
-from dualpt.sweeps.ledger.launch_record import record_from
+from dualpt.sweeps.ledger.launch_record import LaunchRecord, launch_of
 from dualpt.sweeps.ledger.reading import SweepReader
 from dualpt.sweeps.records import CellRow, SweepRow, TrialRow, latest
 
@@ -64,10 +64,10 @@ def read_candidates(
     if all(row.kind != "search" for row in rows):
         return []
     settings = candidate_settings(reader, rows)
-    launched = "" if sweep is None else sweep.launched
-    keys = searched_keys(launched, settings)
+    launch = launch_of(sweep)
+    keys = searched_keys(launch, settings)
     best = None if sweep is None else sweep.best
-    rows = judged_last(launched, rows)
+    rows = judged_last(launch, rows)
     return candidates_of(rows, settings, keys, reader.trials(experiment), best=best, running=running)
 
 
@@ -83,7 +83,7 @@ def read_set_aside(reader: SweepReader, experiment: str, sweep: SweepRow | None 
     cells = [row for row in reader.cells(experiment, ()) if row.trial_run_id in aside]
     rows = [replace(row, trial=aside[row.trial_run_id].shown_name) for row in latest(cells)]
     settings = candidate_settings(reader, rows)
-    keys = searched_keys("" if sweep is None else sweep.launched, settings)
+    keys = searched_keys(launch_of(sweep), settings)
     found = candidates_of(rows, settings, keys, (), best=None, running=())
     return sorted((replace(one, rank=None, state="set aside") for one in found), key=lambda one: one.name)
 
@@ -98,22 +98,17 @@ def candidate_settings(reader: SweepReader, rows: Sequence[CellRow]) -> dict[str
     return {trial: params[run_id] for trial, run_id in first.items()}
 
 
-def judged_last(launched: str, rows: Sequence[CellRow]) -> list[CellRow]:
-    """Rows on which the last launch judged candidates; all where that isn't known, or nothing would be left.
-
-    Args:
-        launched: `SweepRow.launched`.
-    """
-    record = record_from(launched)
-    if record is None or not (search := record.resolved.get("search")):
+def judged_last(launch: LaunchRecord | None, rows: Sequence[CellRow]) -> list[CellRow]:
+    """Rows on which the last launch judged candidates; all where that isn't known, or nothing would be left."""
+    if launch is None or not (search := launch.resolved.get("search")):
         return list(rows)
-    grid, root = record.resolved["grid"], record.resolved["setting"]["data"]["root"]
+    grid, root = launch.resolved["grid"], launch.resolved["setting"]["data"]["root"]
     axes = {axis: search.get(axis) or grid[axis] for axis in ("datasets", "shots", "seeds")}
     try:
         datasets = expand_datasets(axes["datasets"], None if root is None else Path(root))
     except UserError:  # the user's own ones, whose folder is elsewhere now
         return list(rows)
-    any_shots = records.SHOTS_PARAM in record.space
+    any_shots = records.SHOTS_PARAM in launch.space
     found = [
         row
         for row in rows
@@ -132,21 +127,20 @@ def standard_error(values: Sequence[float]) -> float | None:
     return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
 
 
-def searched_keys(launched: str, settings: Mapping[str, Mapping[str, str]]) -> list[str]:
+def searched_keys(launch: LaunchRecord | None, settings: Mapping[str, Mapping[str, str]]) -> list[str]:
     """Every searched key: those of the last launch's space, and those in which candidates of earlier ones differ.
 
     Where the space is known, a key that matters beside some values alone (`alignment.ot_epsilon`) isn't one for coming
     and going with them.
 
     Args:
-        launched: `SweepRow.launched`.
+        launch: the last one; None where nothing is recorded of it.
         settings: candidate -> its recorded parameters.
     """
-    record = record_from(launched)
     known = (*records.recorded_keys(settings.values()), records.SHOTS_PARAM)
-    if record is None:
+    if launch is None:
         return [key for key in known if len({one.get(key) for one in settings.values()}) > 1]
-    return [key for key in known if key in record.space or len({o[key] for o in settings.values() if key in o}) > 1]
+    return [key for key in known if key in launch.space or len({o[key] for o in settings.values() if key in o}) > 1]
 
 
 def candidates_of(

@@ -61,18 +61,18 @@ def test_ranks_go_to_those_judged_on_everything() -> None:
 
 def test_every_searched_key_is_shown_even_where_candidates_agree() -> None:
     settings = {"one": {KEY: "1", "optim.epochs": "5"}, "two": {KEY: "1", "optim.epochs": "6"}}
-    assert searched_keys("", settings) == ["optim.epochs"], "a former version kept no space"
+    assert searched_keys(None, settings) == ["optim.epochs"], "a former version kept no space"
     record = LaunchRecord(resolved={"search": {"space": {KEY: {"int": [1, 2]}}}})
-    assert searched_keys(record.as_text(), settings) == [KEY, "optim.epochs"]
+    assert searched_keys(record, settings) == [KEY, "optim.epochs"]
 
 
 def test_a_key_that_only_comes_and_goes_with_another_is_not_searched() -> None:
     form, epsilon = "alignment.local_form", "alignment.ot_epsilon"
     settings = {"one": {form: "ot", epsilon: "0.1"}, "two": {form: "topk"}, "three": {form: "ot", epsilon: "0.1"}}
-    record = LaunchRecord(resolved={"search": {"space": {form: {"choice": ["ot", "topk"]}}}}).as_text()
+    record = LaunchRecord(resolved={"search": {"space": {form: {"choice": ["ot", "topk"]}}}})
     assert searched_keys(record, settings) == [form]
     assert searched_keys(record, {**settings, "four": {form: "ot", epsilon: "0.2"}}) == [form, epsilon]
-    assert searched_keys("", settings) == [form, epsilon], "it may have been searched"
+    assert searched_keys(None, settings) == [form, epsilon], "it may have been searched"
 
 
 def test_candidates_of_a_trained_sweep(done: LoadedSweep) -> None:
@@ -107,5 +107,5 @@ def test_ranks_are_over_the_cells_that_the_last_launch_judged_on() -> None:
         "search": {"datasets": ["mini-pets"], "shots": [4], "seeds": None, "space": {KEY: {"int": [1, 2]}}},
         "setting": {"data": {"root": None}},
     }
-    assert judged_last(LaunchRecord(resolved=resolved).as_text(), rows) == rows[:1]
-    assert judged_last("", rows) == rows, "not known of a former version's sweep"
+    assert judged_last(LaunchRecord(resolved=resolved), rows) == rows[:1]
+    assert judged_last(None, rows) == rows, "not known of a former version's sweep"
