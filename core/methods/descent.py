@@ -17,8 +17,9 @@ from torch.optim import Optimizer
 
 from dualpt.core.methods.interface import Support
 from dualpt.core.random_streams import random_stream
+from dualpt.core.training.objective import cross_entropy as cross_entropy
 from dualpt.core.training.optim import learning_rates
-from dualpt.core.training.progress import Progress, Report, is_told
+from dualpt.core.training.progress import Progress, Report, is_reported
 
 Batch = TypeVar("Batch")
 Schedule = Callable[[Sequence[float], int, int], Sequence[float]]
@@ -63,17 +64,17 @@ def descend(
         yield totals / n_batches
 
 
-def watched(losses: Iterable[Tensor], epochs: int, report: Report | None) -> Iterator[Tensor]:
-    """Losses (R,) of each of `epochs` epochs, told on the way to who watches, if anybody."""
+def reported(losses: Iterable[Tensor], epochs: int, report: Report | None) -> Iterator[Tensor]:
+    """Yield the losses (R,) of each of `epochs` epochs, and call `report` with some of them on the way."""
     for epoch, loss in enumerate(losses, start=1):
-        if report is not None and is_told(epoch, epochs):
+        if report is not None and is_reported(epoch, epochs):
             report(Progress(epoch, epochs, tuple(loss.tolist())))
         yield loss
 
 
 def history(losses: Iterable[Tensor], epochs: int, report: Report | None) -> Tensor:
-    """Train to the end: the losses (R, epochs), told as by `watched`."""
-    return torch.stack(list(watched(losses, epochs, report)), dim=1)
+    """Train to the end: the losses (R, epochs), reported on the way."""
+    return torch.stack(list(reported(losses, epochs, report)), dim=1)
 
 
 @contextmanager
@@ -149,11 +150,6 @@ def pool_batches(
         yield orders.split(size, dim=1)
 
 
-def pooled_labels(support: Support) -> Tensor:
-    """Labels (R, P) of the pool that `support.images` flattened over views and images is."""
-    return support.labels.repeat(1, support.images.directions.shape[1])
-
-
 def shots_of(support: Support) -> int:
     """Images per class, rounded up: some datasets have classes with fewer images than were asked for."""
     return -(-support.labels.shape[1] // len(support.raw_text))
@@ -168,12 +164,6 @@ def take(pool: Tensor, rows: Tensor) -> Tensor:
     starts = torch.arange(0, pool.shape[0] * pool.shape[1], pool.shape[1])[:, None]
     picked = (starts + rows).flatten().to(pool.device)
     return pool.view(-1, *pool.shape[2:]).index_select(0, picked).view(*rows.shape, *pool.shape[2:])
-
-
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy (R,) of logits (R, B, C) and labels (R, B)."""
-    losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
-    return losses.view(labels.shape).mean(dim=1)
 
 
 def divergences(losses: Tensor) -> list[str | None]:

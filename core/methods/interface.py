@@ -22,7 +22,7 @@ class MethodOptions(Section):
     """A method's own settings; each is the key `<method>.<name>` in files, on the command line and in tables."""
 
 
-O = TypeVar("O", bound=MethodOptions)  # noqa: E741
+Options = TypeVar("Options", bound=MethodOptions)
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,17 @@ class Support:
     projection: Tensor | None = None
     """(W, D), where `Needs.hidden`: hidden @ projection is raw. A ResNet's last row is its bias, its last feature 1."""
     report: Report | None = None
-    """Takes how far a training is, for those who watch (`descent.watched` calls it); None where nobody does."""
+    """Called with how far training is, for whoever watches (`descent.reported` calls it); None where nobody does."""
+
+    @property
+    def rows(self) -> Tensor:
+        """(R, V N, D), L2-normalised: every view of every image as a row, view by view."""
+        return self.images.directions.flatten(1, 2)
+
+    @property
+    def row_labels(self) -> Tensor:
+        """(R, V N) int64: the labels of `rows`."""
+        return self.labels.repeat(1, self.images.directions.shape[1])
 
     @property
     def text(self) -> Tensor:
@@ -172,7 +182,7 @@ class Fitted:
     """Per cell, why it failed (a loss that is not finite), or None; empty where nothing can."""
 
 
-class Method(ABC, Generic[O]):
+class Method(ABC, Generic[Options]):
     """A method on frozen features. One instance serves every cell; it holds no state."""
 
     name: ClassVar[str]
@@ -199,11 +209,11 @@ class Method(ABC, Generic[O]):
     packable: ClassVar[frozenset[str]] = frozenset()
     """Options in which the cells of one pack may differ, apart from their seed."""
 
-    def needs(self, options: O) -> Needs:
+    def needs(self, options: Options) -> Needs:
         """What it reads under these options."""
         return Needs()
 
-    def check(self, options: O, protocol: Protocol) -> None:
+    def check(self, options: Options, protocol: Protocol) -> None:
         """Refuse options that can't serve a protocol, before anything is computed.
 
         Raises:
@@ -211,7 +221,7 @@ class Method(ABC, Generic[O]):
         """
 
     @abstractmethod
-    def fit(self, support: Support, options: Sequence[O]) -> Fitted:
+    def fit(self, support: Support, options: Sequence[Options]) -> Fitted:
         """Fit R cells at once; `options` has R entries, equal but for `packable`. R packed give what R alone give.
 
         Raises:

@@ -95,13 +95,13 @@ def fit_projection(
         learning_rate=[one.learning_rate for one in options],
         schedule=cosine_by_step(steps),
     )
-    told = history(losses, steps, support.report)
+    curve = history(losses, steps, support.report)
     learned = classifier(
         projection=projection.detach(),
         text=text.expand(n_cells, -1, -1),
         scale=features.new_full((n_cells,), support.scale),
     )
-    return Fitted(learned, losses=told.tolist(), failures=divergences(told))
+    return Fitted(learned, losses=curve.tolist(), failures=divergences(curve))
 
 
 def projection_losses(

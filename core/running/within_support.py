@@ -84,7 +84,7 @@ def fit_within(
         UserError: as `fit_cells`.
     """
     divisions, choosing = _divisions(pack), chooses(pack[0].cell.setting)
-    steps = len(divisions) if choosing else len(divisions) + 1  # what was chosen is fitted cell by cell, untold
+    steps = len(divisions) if choosing else len(divisions) + 1  # refits with what was chosen report nothing
     judged = [
         fit_cells(parts, pack, data, tested=False, report=_phase(report, n, steps)) for n, data in enumerate(divisions)
     ]

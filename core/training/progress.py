@@ -1,16 +1,16 @@
-"""What is told of a training while it lasts. Loads no torch."""
+"""What a training reports while it runs. Loads no torch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-MOST_TOLD = 100
-"""Epochs of one training on frozen features that are told at most: reading a loss waits for the device."""
+MOST_REPORTS = 100
+"""Reports of one training on frozen features, at most: reading a loss waits for the device."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training is."""
+    """How far training is."""
 
     epoch: int
     """Epochs done."""
@@ -24,6 +24,6 @@ class Progress:
 Report = Callable[[Progress], None]
 
 
-def is_told(epoch: int, epochs: int, most: int = MOST_TOLD) -> bool:
+def is_reported(epoch: int, epochs: int, most: int = MOST_REPORTS) -> bool:
     """Whether an epoch is among the `most` evenly spaced ones, the last included."""
     return (epochs - epoch) % -(-epochs // most) == 0

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from dualpt.core.training.progress import Progress, Report, is_told
+from dualpt.core.training.progress import Progress, Report, is_reported
 from dualpt.sweeps.dispatch.work_units import Pack
 from dualpt.sweeps.dispatch.worker_reports import WorkerReport
 from dualpt.sweeps.ledger.contents import Point
@@ -190,7 +190,7 @@ class GrowingCurves:
         name = live_loss(pack[0].cell.dataset, pack[0].cell.shots) if pack else ""
 
         def report(progress: Progress) -> None:
-            if not is_told(progress.epoch, progress.epochs, CURVE_POINTS):
+            if not is_reported(progress.epoch, progress.epochs, CURVE_POINTS):
                 return
             for run_id, own in rows.items():
                 if (loss := _mean_of_finite([progress.loss[row] for row in own])) is not None:

@@ -8,13 +8,11 @@ rest is ZS-LP.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from dualpt.core.methods import descent
 from dualpt.core.methods.adapters.cosine_head import cosine_logits
 from dualpt.core.methods.adapters.zs_lp import ZsLpOptions, fit_prototypes
 from dualpt.core.methods.choosing import check_every_class
@@ -27,14 +25,14 @@ class ClapOptions(ZsLpOptions):
 
 
 class Clap(Method[ClapOptions]):
-    name: ClassVar = "clap"
-    title: ClassVar = "CLAP"
-    short_title: ClassVar = "CLAP"
-    group: ClassVar = "adapter"
-    source: ClassVar = "jusiro/CLAP@dbdf409: trainers/adapters.py (ZS, l2), configs/trainers/SGD_lr1e-1_B256_ep300.yaml"
+    name = "clap"
+    title = "CLAP"
+    short_title = "CLAP"
+    group = "adapter"
+    source = "jusiro/CLAP@dbdf409: trainers/adapters.py (ZS, l2), configs/trainers/SGD_lr1e-1_B256_ep300.yaml"
     every_class = True
-    options: ClassVar = ClapOptions
-    packable: ClassVar = frozenset({"learning_rate", "penalty_weight"})
+    options = ClapOptions
+    packable = frozenset({"learning_rate", "penalty_weight"})
 
     def needs(self, options: ClapOptions) -> Needs:
         return Needs(views=options.views, min_crop_area=options.min_crop_area)
@@ -52,7 +50,7 @@ class Clap(Method[ClapOptions]):
 
 def zero_shot_confidence(support: Support) -> Tensor:
     """Mean zero-shot probability of the true class over each class's training views, l: (R, C)."""
-    pool, labels = support.images.directions.flatten(1, 2), descent.pooled_labels(support)
+    pool, labels = support.rows, support.row_labels
     logits = cosine_logits(pool, support.raw_text.expand(len(pool), -1, -1), support.scale)
     of_truth = logits.softmax(dim=-1).gather(2, labels[..., None])[..., 0]
     sums = torch.zeros_like(logits[:, 0]).scatter_add_(1, labels, of_truth)

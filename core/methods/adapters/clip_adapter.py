@@ -16,7 +16,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -74,21 +73,21 @@ class AdaptedClassifier(Classifier):
 
 
 class ClipAdapter(Method[ClipAdapterOptions]):
-    name: ClassVar = "clip-adapter"
-    title: ClassVar = "CLIP-Adapter"
-    short_title: ClassVar = "CLIP-Ad."
-    group: ClassVar = "adapter"
-    source: ClassVar = "gaopengcuhk/CLIP-Adapter@08d07f8: clip_adapter.py; KaiyangZhou/CoOp: configs/trainers/CoOp"
-    protocols: ClassVar = frozenset({"few-shot", "base-to-new", "cross-dataset", "domain-generalization"})
-    options: ClassVar = ClipAdapterOptions
-    packable: ClassVar = frozenset({"learning_rate", "ratio"})
+    name = "clip-adapter"
+    title = "CLIP-Adapter"
+    short_title = "CLIP-Ad."
+    group = "adapter"
+    source = "gaopengcuhk/CLIP-Adapter@08d07f8: clip_adapter.py; KaiyangZhou/CoOp: configs/trainers/CoOp"
+    protocols = frozenset({"few-shot", "base-to-new", "cross-dataset", "domain-generalization"})
+    options = ClipAdapterOptions
+    packable = frozenset({"learning_rate", "ratio"})
 
     def needs(self, options: ClipAdapterOptions) -> Needs:
         return Needs(views=options.views, min_crop_area=options.min_crop_area)
 
     def fit(self, support: Support, options: Sequence[ClipAdapterOptions]) -> Fitted:
         check_classes(support, self.name)
-        pool, labels = support.images.directions.flatten(1, 2), descent.pooled_labels(support)
+        pool, labels = support.rows, support.row_labels
         down, up = (one.to(pool.device).requires_grad_() for one in initial_weights(support.seeds, pool.shape[-1]))
         ratio, text = pool.new_tensor([one.ratio for one in options]), support.scale * support.text
 

@@ -16,13 +16,11 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from dualpt.core.methods import descent
 from dualpt.core.methods.choosing import check_classes, validation_images
 from dualpt.core.methods.interface import Fitted, Labelled, LinearClassifier, Method, MethodOptions, Needs, Support
 from dualpt.core.methods.lbfgs import minimise
@@ -47,12 +45,12 @@ class LinearProbeOptions(MethodOptions):
 
 
 class LinearProbe(Method[LinearProbeOptions]):
-    name: ClassVar = "linear-probe"
-    title: ClassVar = "Linear probe"
-    short_title: ClassVar = "LP"
-    group: ClassVar = "adapter"
-    source: ClassVar = "FereshteShakeri/FewShot-CLIP-Strong-Baseline@f81054f: methods/linear_probe.py"
-    options: ClassVar = LinearProbeOptions
+    name = "linear-probe"
+    title = "Linear probe"
+    short_title = "LP"
+    group = "adapter"
+    source = "FereshteShakeri/FewShot-CLIP-Strong-Baseline@f81054f: methods/linear_probe.py"
+    options = LinearProbeOptions
 
     def needs(self, options: LinearProbeOptions) -> Needs:
         validation = options.inverse_penalty is None
@@ -60,7 +58,7 @@ class LinearProbe(Method[LinearProbeOptions]):
 
     def fit(self, support: Support, options: Sequence[LinearProbeOptions]) -> Fitted:
         check_classes(support, self.name)
-        pool, labels = support.images.directions.flatten(1, 2), descent.pooled_labels(support)
+        pool, labels = support.rows, support.row_labels
         regression = LogisticRegression(pool, labels, n_classes=len(support.raw_text))
         finite = pool.isfinite().all(dim=2).all(dim=1).tolist()
         failures = [None if one else "a training feature is not finite" for one in finite]
@@ -153,14 +151,14 @@ class _Scored:
 
 
 def _search(regression: LogisticRegression, val: Labelled, report: Report | None = None) -> _Scored:
-    """The fit at the C that each cell's validation images choose; each fit is told."""
-    fits, untold = itertools.count(1), (math.nan,) * len(val.labels)
+    """The fit at the C that each cell's validation images choose; each fit is reported."""
+    fits, no_losses = itertools.count(1), (math.nan,) * len(val.labels)
 
     def at(log_penalties: Tensor) -> _Scored:
         classifier = regression.fit((10**log_penalties).tolist())
         logits = torch.baddbmm(classifier.bias[:, None], val.images.directions, classifier.weights.mT)
         if report is not None:
-            report(Progress(next(fits), FITS, untold, unit="fit"))
+            report(Progress(next(fits), FITS, no_losses, unit="fit"))
         return _Scored(log_penalties, classifier, (logits.argmax(dim=-1) == val.labels).sum(dim=1))
 
     ones = torch.ones(len(val.labels), dtype=torch.float64, device=val.labels.device)

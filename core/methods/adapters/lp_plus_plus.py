@@ -20,7 +20,6 @@ templates (ImageNet) they normalise each one's text feature before the mean; her
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -51,13 +50,13 @@ class LpPlusPlusOptions(MethodOptions):
 
 
 class LpPlusPlus(Method[LpPlusPlusOptions]):
-    name: ClassVar = "lp-plus-plus"
-    title: ClassVar = "LP++"
-    short_title: ClassVar = "LP++"
-    group: ClassVar = "adapter"
-    source: ClassVar = "FereshteShakeri/FewShot-CLIP-Strong-Baseline@f81054f: methods/linear_probe_p2.py"
+    name = "lp-plus-plus"
+    title = "LP++"
+    short_title = "LP++"
+    group = "adapter"
+    source = "FereshteShakeri/FewShot-CLIP-Strong-Baseline@f81054f: methods/linear_probe_p2.py"
     every_class = True
-    options: ClassVar = LpPlusPlusOptions
+    options = LpPlusPlusOptions
 
     def needs(self, options: LpPlusPlusOptions) -> Needs:
         return Needs(views=options.views, min_crop_area=options.min_crop_area, validation=options.steps is None)
@@ -77,7 +76,7 @@ class BlendedHead:
     """V (R, C, D), b (R, C) and a (R, C) in training, on P = V N pooled views."""
 
     def __init__(self, support: Support) -> None:
-        self._features, self._labels = support.images.directions.flatten(1, 2), descent.pooled_labels(support)
+        self._features, self._labels = support.rows, support.row_labels
         self._text = support.text
         self._similarities = self._features @ self._text.T
         """(R, P, C)"""
@@ -132,7 +131,7 @@ def _best_of(head: BlendedHead, steps: int, momentum: float, val: Labelled, repo
     """Keep, for each replica, the last of the steps that classify most validation images correctly."""
     kept, losses = head.classifier(), []
     most, chosen = (torch.full((len(val.labels),), start, device=val.labels.device) for start in (-1, 0))
-    for step, loss in enumerate(descent.watched(head.descend(steps, momentum), steps, report), start=1):
+    for step, loss in enumerate(descent.reported(head.descend(steps, momentum), steps, report), start=1):
         now = head.classifier()
         logits = torch.baddbmm(now.bias[:, None], val.images.directions, now.weights.mT)
         correct = (logits.argmax(dim=-1) == val.labels).sum(dim=1)

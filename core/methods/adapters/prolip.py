@@ -8,12 +8,10 @@ scale. See `projection` for the recipe. The authors compute in half precision; h
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
-from dualpt.core.config.sections import Protocol
-from dualpt.core.methods.interface import Classifier, Fitted, Group, Images, Method, Needs, Support
+from dualpt.core.methods.interface import Classifier, Fitted, Images, Method, Needs, Support
 from dualpt.core.methods.projection import (
     PACKABLE,
     ProjectedClassifier,
@@ -39,11 +37,9 @@ class Prolip(Method[ProlipOptions]):
     name = "prolip"
     title = "ProLIP"
     short_title = "ProLIP"
-    group: ClassVar[Group] = "adapter"
+    group = "adapter"
     source = "arXiv 2410.05270; astra-vision/ProLIP@b43e795: methods/ProLIP.py"
-    protocols: ClassVar[frozenset[Protocol]] = frozenset(
-        {"few-shot", "base-to-new", "cross-dataset", "domain-generalization"}
-    )
+    protocols = frozenset({"few-shot", "base-to-new", "cross-dataset", "domain-generalization"})
     every_class = True
     options = ProlipOptions
     packable = PACKABLE

@@ -7,13 +7,11 @@ gives the same function of M. See `projection` for the recipe.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from dualpt.core.config.sections import Protocol
-from dualpt.core.methods.interface import Classifier, Fitted, Group, Method, Needs, Support
+from dualpt.core.methods.interface import Classifier, Fitted, Method, Needs, Support
 from dualpt.core.methods.projection import (
     PACKABLE,
     ProjectedClassifier,
@@ -31,11 +29,9 @@ class Rla(Method[RlaOptions]):
     name = "rla"
     title = "RLA"
     short_title = "RLA"
-    group: ClassVar[Group] = "adapter"
+    group = "adapter"
     source = "arXiv 2410.05270; astra-vision/ProLIP@b43e795: methods/RegLinearAdapter.py"
-    protocols: ClassVar[frozenset[Protocol]] = frozenset(
-        {"few-shot", "base-to-new", "cross-dataset", "domain-generalization"}
-    )
+    protocols = frozenset({"few-shot", "base-to-new", "cross-dataset", "domain-generalization"})
     every_class = True
     options = RlaOptions
     packable = PACKABLE

@@ -10,7 +10,6 @@ of the stored views is drawn.
 
 from collections.abc import Sequence
 from functools import partial
-from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -45,20 +44,20 @@ class TaskResOptions(MethodOptions):
 
 
 class TaskRes(Method[TaskResOptions]):
-    name: ClassVar = "taskres"
-    title: ClassVar = "TaskRes"
-    short_title: ClassVar = "TaskRes"
-    group: ClassVar = "adapter"
-    source: ClassVar = "geekyutao/TaskRes@5195359: trainers/taskres.py, configs/trainers/TaskRes, train_regular.sh"
-    options: ClassVar = TaskResOptions
-    packable: ClassVar = frozenset({"learning_rate", "residual_scale"})
+    name = "taskres"
+    title = "TaskRes"
+    short_title = "TaskRes"
+    group = "adapter"
+    source = "geekyutao/TaskRes@5195359: trainers/taskres.py, configs/trainers/TaskRes, train_regular.sh"
+    options = TaskResOptions
+    packable = frozenset({"learning_rate", "residual_scale"})
 
     def needs(self, options: TaskResOptions) -> Needs:
         return Needs(views=options.views, min_crop_area=options.min_crop_area)
 
     def fit(self, support: Support, options: Sequence[TaskResOptions]) -> Fitted:
         check_classes(support, self.name)
-        pool, labels = support.images.directions.flatten(1, 2), descent.pooled_labels(support)
+        pool, labels = support.rows, support.row_labels
         scales = support.raw_text.new_tensor([one.residual_scale for one in options])[:, None, None]
         residual = torch.zeros_like(support.raw_text.repeat(len(options), 1, 1)).requires_grad_()
 

@@ -15,7 +15,6 @@ the last epoch is kept, and the search uses validation images. Their alpha durin
 
 from collections.abc import Sequence
 from functools import partial
-from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -32,7 +31,7 @@ from dualpt.core.methods.descent import (
     image_batches,
     take,
 )
-from dualpt.core.methods.interface import Fitted, Group, Method, Needs, Support
+from dualpt.core.methods.interface import Fitted, Method, Needs, Support
 from dualpt.core.methods.training_free.tip_adapter import (
     CacheClassifier,
     TipAdapterOptions,
@@ -65,7 +64,7 @@ class TipAdapterF(Method[TipAdapterFOptions]):
     name = "tip-adapter-f"
     title = "Tip-Adapter-F"
     short_title = "Tip-F"
-    group: ClassVar[Group] = "adapter"
+    group = "adapter"
     source = "arXiv 2207.09519; gaopengcuhk/Tip-Adapter@d0e2d6f: main.py, configs"
     every_class = True
     options = TipAdapterFOptions

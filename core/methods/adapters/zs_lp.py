@@ -9,7 +9,6 @@ the N training images and takes as many full minibatches as the N images alone w
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import ClassVar, TypeVar
 
 import torch
 from pydantic import Field
@@ -40,21 +39,18 @@ class ZsLpOptions(MethodOptions):
     """Smallest share of an image that a random crop takes."""
 
 
-O = TypeVar("O", bound=ZsLpOptions)  # noqa: E741
 Penalty = Callable[[Tensor], Tensor]
 """From prototypes (R, C, D) to what is added to each replica's loss (R)."""
 
 
 class ZsLp(Method[ZsLpOptions]):
-    name: ClassVar = "zs-lp"
-    title: ClassVar = "ZS-LP"
-    short_title: ClassVar = "ZS-LP"
-    group: ClassVar = "adapter"
-    source: ClassVar = (
-        "jusiro/CLAP@dbdf409: trainers/adapters.py (ZS, none), configs/trainers/SGD_lr1e-1_B256_ep300.yaml"
-    )
-    options: ClassVar = ZsLpOptions
-    packable: ClassVar = frozenset({"learning_rate"})
+    name = "zs-lp"
+    title = "ZS-LP"
+    short_title = "ZS-LP"
+    group = "adapter"
+    source = "jusiro/CLAP@dbdf409: trainers/adapters.py (ZS, none), configs/trainers/SGD_lr1e-1_B256_ep300.yaml"
+    options = ZsLpOptions
+    packable = frozenset({"learning_rate"})
 
     def needs(self, options: ZsLpOptions) -> Needs:
         return Needs(views=options.views, min_crop_area=options.min_crop_area)
@@ -64,9 +60,9 @@ class ZsLp(Method[ZsLpOptions]):
         return fit_prototypes(support, options, lambda prototypes: prototypes.new_zeros(len(prototypes)))
 
 
-def fit_prototypes(support: Support, options: Sequence[O], penalty: Penalty) -> Fitted:
+def fit_prototypes(support: Support, options: Sequence[ZsLpOptions], penalty: Penalty) -> Fitted:
     """Train prototypes (R, C, D) from the raw text features, with a penalty on where they go."""
-    pool, labels = support.images.directions.flatten(1, 2), descent.pooled_labels(support)
+    pool, labels = support.rows, support.row_labels
     prototypes = support.raw_text.repeat(len(options), 1, 1).requires_grad_()
 
     def loss_of(rows: Tensor) -> Tensor:

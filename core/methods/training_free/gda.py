@@ -32,7 +32,6 @@ from dualpt.core.methods.choosing import check_every_class, chosen, first_best, 
 from dualpt.core.methods.interface import (
     Classifier,
     Fitted,
-    Group,
     LinearClassifier,
     Method,
     MethodOptions,
@@ -43,8 +42,8 @@ from dualpt.core.methods.interface import (
 ALPHAS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 """Candidates for alpha."""
 Covariance = Literal["shrunk", "class-mean"]
-ZERO = "GDA: no class has two different rows, so the covariance is zero; raise the shots or the option views"
 
+ZERO = "GDA: no class has two different rows, so the covariance is zero; raise the shots or the option views"
 NEW_CLASSES = "gda: new classes need gda.covariance=class-mean, as in its authors' base-to-new script"
 
 
@@ -81,9 +80,9 @@ class Gda(Method[GdaOptions]):
     name = "gda"
     title = "GDA"
     short_title = "GDA"
-    group: ClassVar[Group] = "training-free"
+    group = "training-free"
     source = "arXiv 2402.04087; mrflogs/ICLR24@560fe21: main_few_shots.py, main_base2new.py"
-    protocols: ClassVar[frozenset[Protocol]] = frozenset({"few-shot", "base-to-new"})
+    protocols = frozenset({"few-shot", "base-to-new"})
     every_class = True
     options = GdaOptions
     by_protocol: ClassVar[Mapping[Protocol, Mapping[str, Any]]] = {"base-to-new": {"covariance": "class-mean"}}
@@ -104,8 +103,7 @@ class Gda(Method[GdaOptions]):
     def fit(self, support: Support, options: Sequence[GdaOptions]) -> Fitted:
         check_every_class(support, self.name)
         settings = options[0]
-        directions = support.images.directions
-        rows, labels = directions.flatten(1, 2), support.labels.repeat(1, directions.shape[1])
+        rows, labels = support.rows, support.row_labels
         weights, bias = discriminant(rows, labels, len(support.raw_text), settings.covariance)
         alphas = _alphas(support, weights, bias, settings.alpha)
         zero_shot = support.scale * support.text
@@ -134,8 +132,8 @@ class Gda(Method[GdaOptions]):
             n = classifier.rows.shape[1]
             raise UserError(f"gda: {n} views of training images, and gda.nearest asks for {nearest}; lower it to {n}")
         text = F.normalize(raw_text, dim=-1)
-        described = [_describe(rows, text, nearest, copies) for rows in classifier.rows]
-        weights, bias = linear_form(*(torch.stack(part) for part in zip(*described, strict=True)))
+        gaussians = [_new_class_gaussians(rows, text, nearest, copies) for rows in classifier.rows]
+        weights, bias = linear_form(*(torch.stack(part) for part in zip(*gaussians, strict=True)))
         alpha = classifier.alpha
         return LinearClassifier(scale * text + alpha[:, None, None] * weights, alpha[:, None] * bias)
 
@@ -196,7 +194,7 @@ def _alphas(support: Support, weights: Tensor, bias: Tensor, alpha: float | None
     return [ALPHAS[index] for (index,) in first_best(hits)]
 
 
-def _describe(rows: Tensor, text: Tensor, nearest: int, copies: int) -> tuple[Tensor, Tensor]:
+def _new_class_gaussians(rows: Tensor, text: Tensor, nearest: int, copies: int) -> tuple[Tensor, Tensor]:
     """Means (C', D) and the one precision (D, D) of classes of which only the text (C', D) is known.
 
     With X the k nearest rows less the text and t = tr(X^T X) / (k - 1),

@@ -7,12 +7,11 @@ are left out: the limit of a large alpha. It needs class labels, and neither nam
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from pydantic import Field
 
 from dualpt.core.methods.choosing import check_every_class
-from dualpt.core.methods.interface import Fitted, Group, LinearClassifier, Method, MethodOptions, Needs, Support
+from dualpt.core.methods.interface import Fitted, LinearClassifier, Method, MethodOptions, Needs, Support
 from dualpt.core.methods.training_free.gda import discriminant
 
 
@@ -27,7 +26,7 @@ class GdaImage(Method[GdaImageOptions]):
     name = "gda-image"
     title = "GDA, images alone"
     short_title = "GDA img."
-    group: ClassVar[Group] = "training-free"
+    group = "training-free"
     source = "arXiv 2402.04087; mrflogs/ICLR24@560fe21: main_few_shots.py, without its zero-shot logits"
     every_class = True
     options = GdaImageOptions
@@ -38,6 +37,5 @@ class GdaImage(Method[GdaImageOptions]):
 
     def fit(self, support: Support, options: Sequence[GdaImageOptions]) -> Fitted:
         check_every_class(support, self.name)
-        directions = support.images.directions
-        rows, labels = directions.flatten(1, 2), support.labels.repeat(1, directions.shape[1])
-        return Fitted(LinearClassifier(*discriminant(rows, labels, len(support.raw_text), "shrunk")))
+        weights, bias = discriminant(support.rows, support.row_labels, len(support.raw_text), "shrunk")
+        return Fitted(LinearClassifier(weights, bias))

@@ -15,13 +15,11 @@ Its logits are regression scores near [-1, 1]: they rank classes, but their soft
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from dualpt.core.methods import descent
 from dualpt.core.methods.choosing import check_classes, validation_images
 from dualpt.core.methods.interface import Classifier, Fitted, Images, Labelled, Method, MethodOptions, Needs, Support
 
@@ -55,13 +53,13 @@ class RawLinearClassifier(Classifier):
 
 
 class LeastSquares(Method[LeastSquaresOptions]):
-    name: ClassVar = "least-squares"
-    title: ClassVar = "Least-squares probe"
-    short_title: ClassVar = "LSQ"
-    group: ClassVar = "training-free"
-    source: ClassVar = "google-research/big_vision@0127fb6: evaluators/fewshot_lsr.py, configs/common_fewshot.py"
-    options: ClassVar = LeastSquaresOptions
-    packable: ClassVar = frozenset({"l2"})
+    name = "least-squares"
+    title = "Least-squares probe"
+    short_title = "LSQ"
+    group = "training-free"
+    source = "google-research/big_vision@0127fb6: evaluators/fewshot_lsr.py, configs/common_fewshot.py"
+    options = LeastSquaresOptions
+    packable = frozenset({"l2"})
 
     def needs(self, options: LeastSquaresOptions) -> Needs:
         views, min_crop_area = options.views, options.min_crop_area
@@ -107,7 +105,7 @@ class Ridge:
 
 
 def _ridge(support: Support) -> Ridge:
-    raw, labels = support.images.raw.flatten(1, 2), descent.pooled_labels(support)
+    raw, labels = support.images.raw.flatten(1, 2), support.row_labels
     return Ridge(raw, labels, n_classes=len(support.raw_text))
 
 

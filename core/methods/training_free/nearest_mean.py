@@ -7,19 +7,18 @@ prototypes of Snell et al. 2017 (arXiv 1703.05175), on fixed features.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 from torch.nn import functional as F
 
-from dualpt.core.methods.interface import Fitted, Group, LinearClassifier, Method, MethodOptions, Needs, Support
+from dualpt.core.methods.interface import Fitted, LinearClassifier, Method, MethodOptions, Needs, Support
 
 
 class NearestMean(Method[MethodOptions]):
     name = "nearest-mean"
     title = "Nearest class mean"
     short_title = "NCM"
-    group: ClassVar[Group] = "training-free"
+    group = "training-free"
     source = "arXiv 1703.05175, section 2.2, on fixed features"
 
     def needs(self, options: MethodOptions) -> Needs:

@@ -13,7 +13,6 @@ validation images. One eigendecomposition of k(F, F) per beta serves every l.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -21,7 +20,7 @@ from torch import Tensor
 
 from dualpt.core.errors import UserError
 from dualpt.core.methods.choosing import check_classes, chosen, first_best, validation_images
-from dualpt.core.methods.interface import Classifier, Fitted, Group, Images, Method, MethodOptions, Needs, Support
+from dualpt.core.methods.interface import Classifier, Fitted, Images, Method, MethodOptions, Needs, Support
 
 BETAS = tuple(torch.linspace(0.1, 10, 20, dtype=torch.float64).tolist())
 """Candidates for beta."""
@@ -69,7 +68,7 @@ class Proker(Method[ProkerOptions]):
     name = "proker"
     title = "ProKeR"
     short_title = "ProKeR"
-    group: ClassVar[Group] = "training-free"
+    group = "training-free"
     source = "arXiv 2501.11175; omarnust/BReg-Adapter@c89ce54: trainers/proker.py, main.py, configs/RN50/configs_proker"
     options = ProkerOptions
 
@@ -79,14 +78,13 @@ class Proker(Method[ProkerOptions]):
 
     def fit(self, support: Support, options: Sequence[ProkerOptions]) -> Fitted:
         check_classes(support, self.name)
-        settings, directions = options[0], support.images.directions
-        rows = directions.flatten(1, 2)
+        settings, rows = options[0], support.rows
         if rows.shape[1] > MAX_ROWS:
             raise UserError(
                 f"proker.views: {settings.views} views give a kernel of {rows.shape[1]:,} by {rows.shape[1]:,}; more "
                 f"than {MAX_ROWS:,} are refused: set proker.views=0, the plain crop"
             )
-        residual = support.one_hot.repeat(1, directions.shape[1], 1) - rows @ support.text.T
+        residual = support.one_hot.repeat(1, support.images.directions.shape[1], 1) - rows @ support.text.T
         used = [_decide(support, r, rows[r], residual[r], settings) for r in range(len(rows))]
         coefficients = [_solve(*cell) for cell in zip(rows, residual, used, strict=True)]
         classifier = KernelClassifier(

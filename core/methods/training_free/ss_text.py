@@ -11,7 +11,7 @@ one template the two are the same.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dualpt.core.methods.choosing import check_classes, class_counts
-from dualpt.core.methods.interface import Fitted, Group, LinearClassifier, Method, MethodOptions, Support
+from dualpt.core.methods.interface import Fitted, LinearClassifier, Method, MethodOptions, Support
 
 
 class SsTextOptions(MethodOptions):
@@ -35,7 +35,7 @@ class SsText(Method[SsTextOptions]):
     name = "ss-text"
     title = "SS-Text"
     short_title = "SS-Text"
-    group: ClassVar[Group] = "training-free"
+    group = "training-free"
     source = "jusiro/FCA@7ef90c5, jusiro/SS-Text@4ff4897: solvers/sstext.py, solvers/runner.py"
     options = SsTextOptions
 

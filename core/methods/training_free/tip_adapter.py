@@ -12,7 +12,6 @@ the cell's validation images.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -20,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dualpt.core.methods.choosing import check_classes, chosen, first_best, hits_by_weight, validation_images
-from dualpt.core.methods.interface import Classifier, Fitted, Group, Images, Method, MethodOptions, Needs, Support
+from dualpt.core.methods.interface import Classifier, Fitted, Images, Method, MethodOptions, Needs, Support
 
 ALPHAS = tuple(0.1 + (50 - 0.1) / 200 * i for i in range(200))
 """Candidates for alpha, from 0.1 to below 50."""
@@ -69,7 +68,7 @@ class TipAdapter(Method[TipAdapterOptions]):
     name = "tip-adapter"
     title = "Tip-Adapter"
     short_title = "Tip"
-    group: ClassVar[Group] = "training-free"
+    group = "training-free"
     source = "arXiv 2207.09519; gaopengcuhk/Tip-Adapter@d0e2d6f: main.py, utils.py"
     options = TipAdapterOptions
 
