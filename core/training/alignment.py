@@ -1,4 +1,4 @@
-"""The two alignments, as pure functions on normalised features; METHOD and its sources name the forms.
+"""The two alignments, as pure functions on normalised features; each form names its source.
 
 Local alignment turns the similarities of a class's prompts with an image's patches into one score. Alignment with
 descriptions is a loss between prompts and a target: the class's descriptions, or its template as one description.

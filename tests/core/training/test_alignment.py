@@ -63,7 +63,7 @@ def cross_entropy(logits, labels):
 
 
 def similarity(r, b, c):
-    """(P, N), as METHOD writes it."""
+    """(P, N): patches by prompts."""
     return PATCHES[r, b].numpy() @ PROMPTS[r, c].numpy().T
 
 
