@@ -1,12 +1,14 @@
 """Small features like CLIP's: images and texts in two narrow cones, raw norms of about 10, overlapping classes."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dualpt.core.methods.interface import Classifier, Images, Labelled, Support
+from dualpt.core.methods.interface import Classifier, Images, Labelled, Method, MethodOptions, Support
 
 R, V, N, M, C, D, W = 3, 4, 28, 21, 7, 16, 24
 
@@ -67,3 +69,16 @@ def agree(packed: Classifier, alone: Classifier, r: int) -> None:
     """Cell r of a pack has the classifier that it gets alone."""
     for name, tensor in alone.tensors().items():
         torch.testing.assert_close(packed.of_cell(r).tensors()[name], tensor, rtol=1e-4, atol=1e-5)
+
+
+def check_packed_as_alone(method: Method[Any], support: Support, options: Sequence[MethodOptions]) -> None:
+    """Each cell of a pack has the classifier and the chosen options that it gets alone.
+
+    Args:
+        options: of each cell.
+    """
+    packed = method.fit(support, options)
+    for r, own in enumerate(options):
+        alone = method.fit(cell_of(support, r), [own])
+        assert list(packed.chosen[r : r + 1]) == list(alone.chosen)
+        agree(packed.classifier, alone.classifier, r)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from dualpt.core.errors import UserError
 from dualpt.core.methods import descent
 from dualpt.core.methods.adapters.clip_adapter import ClipAdapter, ClipAdapterOptions, adapted, initial_weights
-from tests.core.methods.clip_like import C, D, N, R, V, agree, cell_of, clip_like_support, new_images
+from tests.core.methods.clip_like import C, D, N, R, V, check_packed_as_alone, clip_like_support, new_images
 
 METHOD = ClipAdapter()
 OPTIONS = ClipAdapterOptions(epochs=12, batch_size=8, learning_rate=0.05)
@@ -82,9 +82,7 @@ def test_gradients_agree_with_finite_differences() -> None:
 
 def test_a_cell_gets_packed_what_it_gets_alone() -> None:
     support = clip_like_support()
-    packed = METHOD.fit(support, [OPTIONS] * R)
-    for r in range(R):
-        agree(packed.classifier, METHOD.fit(cell_of(support, r), [OPTIONS]).classifier, r)
+    check_packed_as_alone(METHOD, support, [OPTIONS] * R)
 
 
 def test_the_length_of_a_feature_cancels() -> None:

@@ -3,7 +3,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dualpt.core.methods.adapters.prolip import Prolip, ProlipOptions
-from tests.core.methods.clip_like import C, R, agree, cell_of, clip_like_support, new_images
+from tests.core.methods.clip_like import C, R, check_packed_as_alone, clip_like_support, new_images
 
 METHOD = Prolip()
 OPTIONS = ProlipOptions(learning_rate=1e-3, steps=15)
@@ -54,9 +54,7 @@ def test_it_begins_at_zero_shot() -> None:
 
 def test_a_cell_gets_packed_what_it_gets_alone() -> None:
     support = clip_like_support()
-    packed = METHOD.fit(support, [OPTIONS] * R)
-    for r in range(R):
-        agree(packed.classifier, METHOD.fit(cell_of(support, r), [OPTIONS]).classifier, r)
+    check_packed_as_alone(METHOD, support, [OPTIONS] * R)
 
 
 def test_other_classes_are_read_by_their_text() -> None:

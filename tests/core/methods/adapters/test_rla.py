@@ -4,7 +4,7 @@ from torch.nn import functional as F
 
 from dualpt.core.methods.adapters.rla import Rla, RlaOptions
 from dualpt.core.methods.interface import Images
-from tests.core.methods.clip_like import C, D, R, agree, cell_of, clip_like_support, new_images
+from tests.core.methods.clip_like import C, D, R, check_packed_as_alone, clip_like_support, new_images
 
 METHOD = Rla()
 OPTIONS = RlaOptions(learning_rate=1e-3, steps=15)
@@ -45,9 +45,7 @@ def test_steps_are_those_of_the_published_loop() -> None:
 
 def test_a_cell_gets_packed_what_it_gets_alone() -> None:
     support = clip_like_support()
-    packed = METHOD.fit(support, [OPTIONS] * R)
-    for r in range(R):
-        agree(packed.classifier, METHOD.fit(cell_of(support, r), [OPTIONS]).classifier, r)
+    check_packed_as_alone(METHOD, support, [OPTIONS] * R)
 
 
 def test_other_classes_are_read_by_their_text() -> None:

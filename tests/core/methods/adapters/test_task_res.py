@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from dualpt.core.errors import UserError
 from dualpt.core.methods import descent
 from dualpt.core.methods.adapters.task_res import TaskRes, TaskResOptions
-from tests.core.methods.clip_like import C, N, R, V, agree, cell_of, clip_like_support, new_images
+from tests.core.methods.clip_like import C, N, R, V, check_packed_as_alone, clip_like_support, new_images
 
 METHOD = TaskRes()
 OPTIONS = TaskResOptions(epochs=12, batch_size=8, learning_rate=0.05)
@@ -56,9 +56,7 @@ def test_steps_are_those_of_the_published_loop() -> None:
 
 def test_a_cell_gets_packed_what_it_gets_alone() -> None:
     support = clip_like_support()
-    packed = METHOD.fit(support, [OPTIONS] * R)
-    for r in range(R):
-        agree(packed.classifier, METHOD.fit(cell_of(support, r), [OPTIONS]).classifier, r)
+    check_packed_as_alone(METHOD, support, [OPTIONS] * R)
 
 
 @pytest.mark.parametrize(("n_images", "epochs"), [(7, 100), (28, 100), (29, 200), (56, 200)])

@@ -9,7 +9,18 @@ from dualpt.core.errors import UserError
 from dualpt.core.methods.adapters.tip_adapter_f import TipAdapterF, TipAdapterFOptions
 from dualpt.core.methods.descent import image_batches
 from dualpt.core.methods.training_free.tip_adapter import cached_logits
-from tests.core.methods.clip_like import C, D, N, R, V, agree, cell_of, clip_like_support, new_images
+from tests.core.methods.clip_like import (
+    C,
+    D,
+    N,
+    R,
+    V,
+    agree,
+    cell_of,
+    check_packed_as_alone,
+    clip_like_support,
+    new_images,
+)
 
 METHOD = TipAdapterF()
 SMALL = {"key_views": 2, "batch_size": 8, "epochs": 3, "learning_rate": 1e-2}
@@ -76,11 +87,7 @@ def test_gradients_are_those_of_finite_differences() -> None:
 def test_a_cell_gets_packed_what_it_gets_alone() -> None:
     support = clip_like_support()
     options = TipAdapterFOptions.model_validate(SMALL)
-    packed = METHOD.fit(support, [options] * R)
-    for r in range(R):
-        alone = METHOD.fit(cell_of(support, r), [options])
-        assert packed.chosen[r] == alone.chosen[0]
-        agree(packed.classifier, alone.classifier, r)
+    check_packed_as_alone(METHOD, support, [options] * R)
 
 
 def test_cells_of_a_pack_may_differ_in_how_they_train() -> None:

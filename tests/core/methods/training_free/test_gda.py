@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from dualpt.core.errors import UserError
 from dualpt.core.methods.training_free import gda
 from dualpt.core.methods.training_free.gda import Gda, GdaOptions, discriminant
-from tests.core.methods.clip_like import C, D, R, V, agree, cell_of, clip_like_support, new_images
+from tests.core.methods.clip_like import C, D, R, V, check_packed_as_alone, clip_like_support, new_images
 
 METHOD = Gda()
 NEW = GdaOptions(covariance="class-mean", alpha=1.0)
@@ -119,11 +119,7 @@ def test_new_classes_need_the_covariance_of_that_script_and_enough_rows() -> Non
 @pytest.mark.parametrize("options", [GdaOptions(), GdaOptions(covariance="class-mean")], ids=["shrunk", "class-mean"])
 def test_a_cell_gets_packed_what_it_gets_alone(options: GdaOptions) -> None:
     support = clip_like_support()
-    packed = METHOD.fit(support, [options] * R)
-    for r in range(R):
-        alone = METHOD.fit(cell_of(support, r), [options])
-        assert packed.chosen[r] == alone.chosen[0]
-        agree(packed.classifier, alone.classifier, r)
+    check_packed_as_alone(METHOD, support, [options] * R)
 
 
 def test_estimates_that_do_not_exist_are_refused() -> None:

@@ -7,7 +7,7 @@ from sklearn.kernel_ridge import KernelRidge
 from dualpt.core.errors import UserError
 from dualpt.core.methods.training_free import proker
 from dualpt.core.methods.training_free.proker import Proker, ProkerOptions
-from tests.core.methods.clip_like import C, R, V, agree, cell_of, clip_like_support, new_images
+from tests.core.methods.clip_like import C, R, V, check_packed_as_alone, clip_like_support, new_images
 
 METHOD = Proker()
 
@@ -66,11 +66,7 @@ def test_the_search_finds_what_the_published_loop_finds(monkeypatch: pytest.Monk
 
 def test_a_cell_gets_packed_what_it_gets_alone() -> None:
     support = clip_like_support(views=2)
-    packed = METHOD.fit(support, [ProkerOptions()] * R)
-    for r in range(R):
-        alone = METHOD.fit(cell_of(support, r), [ProkerOptions()])
-        assert packed.chosen[r] == alone.chosen[0]
-        agree(packed.classifier, alone.classifier, r)
+    check_packed_as_alone(METHOD, support, [ProkerOptions()] * R)
 
 
 def test_what_is_missing_is_named() -> None:

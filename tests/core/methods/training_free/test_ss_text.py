@@ -5,7 +5,7 @@ import pytest
 
 from dualpt.core.errors import UserError
 from dualpt.core.methods.training_free.ss_text import SsText, SsTextOptions
-from tests.core.methods.clip_like import R, agree, cell_of, clip_like_support, new_images
+from tests.core.methods.clip_like import R, check_packed_as_alone, clip_like_support, new_images
 
 METHOD = SsText()
 PLUS = SsTextOptions(text_weight="class-images", repel=True)
@@ -54,9 +54,7 @@ def test_a_class_without_images_keeps_its_text() -> None:
 @pytest.mark.parametrize("options", [SsTextOptions(), PLUS], ids=["SS-Text", "SS-Text+"])
 def test_a_cell_gets_packed_what_it_gets_alone(options: SsTextOptions) -> None:
     support = clip_like_support(views=1)
-    packed = METHOD.fit(support, [options] * R).classifier
-    for r in range(R):
-        agree(packed, METHOD.fit(cell_of(support, r), [options]).classifier, r)
+    check_packed_as_alone(METHOD, support, [options] * R)
 
 
 def test_one_class_is_refused() -> None:

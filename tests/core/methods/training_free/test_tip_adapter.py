@@ -7,7 +7,7 @@ import torch
 from dualpt.core.errors import UserError
 from dualpt.core.methods.training_free import tip_adapter
 from dualpt.core.methods.training_free.tip_adapter import TipAdapter, TipAdapterOptions
-from tests.core.methods.clip_like import C, M, N, R, agree, cell_of, clip_like_support, new_images
+from tests.core.methods.clip_like import C, M, N, R, check_packed_as_alone, clip_like_support, new_images
 
 METHOD = TipAdapter()
 
@@ -69,11 +69,7 @@ def test_one_option_may_be_set_and_the_other_chosen() -> None:
 
 def test_a_cell_gets_packed_what_it_gets_alone() -> None:
     support = clip_like_support()
-    packed = METHOD.fit(support, [TipAdapterOptions()] * R)
-    for r in range(R):
-        alone = METHOD.fit(cell_of(support, r), [TipAdapterOptions()])
-        assert packed.chosen[r] == alone.chosen[0]
-        agree(packed.classifier, alone.classifier, r)
+    check_packed_as_alone(METHOD, support, [TipAdapterOptions()] * R)
 
 
 def test_what_is_missing_is_named() -> None:
