@@ -157,13 +157,28 @@ def _build(key: str, kind: str, spec: dict[str, Any], when: Condition, place: st
     if not isinstance(log, bool):
         raise UserError(f"{place}.log: expected true or false, found {log!r}")
     if kind == "choice":
-        if not _are_single(given):
-            raise UserError(f"{place}: a choice is a word or a number, not a list or a mapping; found {given}")
-        if len(set(map(repr, given))) != len(given):
-            raise UserError(f"{place}: a choice is given twice in {given}")
+        _check_choices(given, place)
         if log or "step" in spec:
             raise UserError(f"{place}: {'log' if log else 'step'} applies to float and int, not to choice")
         return ChoiceParameter(key, tuple(given), when)
+    low, high = _bounds(given, kind, log, place)
+    step = _step(spec.get("step"), low, high, log, kind == "int", place)
+    if (kind == "int" or step is not None) and (high - low) / (step or 1) > MOST_VALUES:
+        raise UserError(f"{place}: more than {MOST_VALUES:,} values; narrow the range, or give a larger step")
+    if kind == "int":
+        return IntParameter(key, int(low), int(high), log, None if step is None else int(step), when)
+    return FloatParameter(key, low, high, log, step, when)
+
+
+def _check_choices(given: list[Any], place: str) -> None:
+    if not _are_single(given):
+        raise UserError(f"{place}: a choice is a word or a number, not a list or a mapping; found {given}")
+    if len(set(map(repr, given))) != len(given):
+        raise UserError(f"{place}: a choice is given twice in {given}")
+
+
+def _bounds(given: list[Any], kind: str, log: bool, place: str) -> tuple[float, float]:
+    """Low and high; whole numbers for `int`."""
     number = (int,) if kind == "int" else (int, float)
     if len(given) != 2 or any(isinstance(end, bool) or not isinstance(end, number) for end in given):
         raise UserError(f"{place}: {kind} needs [low, high] as two {kind} numbers, found {given}")
@@ -174,12 +189,7 @@ def _build(key: str, kind: str, spec: dict[str, Any], when: Condition, place: st
         raise UserError(f"{place}: bounds are reversed or equal, [{low}, {high}]; write [low, high] with low < high")
     if log and low <= 0:
         raise UserError(f"{place}: log needs low > 0, found {low}")
-    step = _step(spec.get("step"), low, high, log, kind == "int", place)
-    if (kind == "int" or step is not None) and (high - low) / (step or 1) > MOST_VALUES:
-        raise UserError(f"{place}: more than {MOST_VALUES:,} values; narrow the range, or give a larger step")
-    if kind == "int":
-        return IntParameter(key, low, high, log, None if step is None else int(step), when)
-    return FloatParameter(key, low, high, log, step, when)
+    return low, high
 
 
 def _step(step: Any, low: float, high: float, log: bool, whole: bool, place: str) -> float | None:

@@ -125,15 +125,7 @@ def check_grid(declared: Mapping[str, Any], source: str, following: Collection[s
         source: its file, for error messages.
         following: lists of the search that are cut to the grid's; elsewhere, judging outside the grid is an error.
     """
-    for key in declared:
-        if key not in SweepFile.model_fields:
-            hint = f"; did you mean 'setting.{key}'?" if key in Setting.model_fields else ""
-            hint = f"; {METHOD_REMEDY}" if key == "method" else hint
-            raise UserError(f"{source}: unknown key '{key}'{hint or nearest(key, SweepFile.model_fields)}")
-    try:
-        file = SweepFile.model_validate(dict(declared))
-    except ValidationError as error:
-        raise UserError(f"{source}: {_with_nearest(error)}") from None
+    file = _read_document(declared, source)
     fixed = file.base_values()
     if file.search is not None and "method" in file.search.space:
         raise UserError(f"{source}: search.space.method: a sweep searches one method; list others under 'baselines'")
@@ -149,18 +141,34 @@ def check_grid(declared: Mapping[str, Any], source: str, following: Collection[s
     check_space(space, fixed, reference, source)
     if file.searches_shots and file.search is not None and file.search.shots is not None:
         raise UserError(f"{source}: search.shots and a searched {SHOTS} exclude each other; remove one")
-    if file.search is None:
-        return LoadedSweep(file, space, reference)
-    searched = file.search.space
+    sweep = LoadedSweep(file, space, reference)
+    return sweep if file.search is None else _check_search(sweep, file.search, source)
+
+
+def _read_document(declared: Mapping[str, Any], source: str) -> SweepFile:
+    """The document as a sweep file; what it says is checked against nothing else yet."""
+    for key in declared:
+        if key not in SweepFile.model_fields:
+            hint = f"; did you mean 'setting.{key}'?" if key in Setting.model_fields else ""
+            hint = f"; {METHOD_REMEDY}" if key == "method" else hint
+            raise UserError(f"{source}: unknown key '{key}'{hint or nearest(key, SweepFile.model_fields)}")
+    try:
+        return SweepFile.model_validate(dict(declared))
+    except ValidationError as error:
+        raise UserError(f"{source}: {_with_nearest(error)}") from None
+
+
+def _check_search(sweep: LoadedSweep, search: Search, source: str) -> LoadedSweep:
+    """The sweep with its constraints and starting points, its search checked as a whole."""
     constraints = [
-        parse_constraint(text, searched, f"{source}: search.constraints", reference.keys)
-        for text in file.search.constraints
+        parse_constraint(text, search.space, f"{source}: search.constraints", sweep.reference.keys)
+        for text in search.constraints
     ]
-    sweep = LoadedSweep(file, space, reference, tuple(constraints))
+    sweep = replace(sweep, constraints=tuple(constraints))
     check_constraints(sweep, f"{source}: search.constraints")
     check_sampler(sweep, f"{source}: search")
     check_racing(sweep, f"{source}: search")
-    check_packing(file.search, reference, f"{source}: search.pack")
+    check_packing(search, sweep.reference, f"{source}: search.pack")
     sweep = whole_grid(sweep, f"{source}: search")
     return replace(sweep, start_points=declared_start_points(sweep, f"{source}: search.start_from"))
 
