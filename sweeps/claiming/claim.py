@@ -136,13 +136,7 @@ def claim_of(
     Raises:
         UserError: an unfinished sweep, an unknown method, a method with missing cells, draws that differ.
     """
-    if sweep.status in ("RUNNING", "KILLED"):
-        raise UserError(
-            f"sweep '{sweep.name}' is unfinished ({sweep.status.lower()}): finish it first (`dualpt status`)"
-        )
-    missing = missing_cells(sweep.declared, rows)
-    frame = cells_frame(sweep.name, rows, missing, (), sweep.data_notes, sweep.search, sweep.status)
-    selection = select({sweep.name: frame}, protocol=protocol)
+    selection = _selection_of(sweep, rows, protocol)
     if metric is None and selection.protocol in TRANSFER_PROTOCOLS:
         raise UserError(f"--metric: {selection.protocol} has several; name one, such as target/mean/accuracy")
     shown = metric or own_metric(selection.protocol)
@@ -151,9 +145,10 @@ def claim_of(
     check_complete(selection, (ours, theirs), at, shown)
     claims = claims_of(selection.cells, selection.grid, theirs, shots=at, metric=shown, searches=selection.searches)
     result = claims.paired[ours]
-    own = {side: cells_of(rows, side, selection, at) for side in (ours, theirs)}
-    sides = [side_of(side, selection, own[side], at, shown) for side in (ours, theirs)]
-    pair = [row for cells in own.values() for row in cells]
+    cells = {side: cells_of(rows, side, selection, at) for side in (ours, theirs)}
+    method_side, baseline_side = (side_of(side, selection, own, at, shown) for side, own in cells.items())
+    pair = [*cells[ours], *cells[theirs]]
+    selected = Selected.of(ours, selection.cells, selection.searches)
     alone = next(word for word in claims.words() if word.startswith(method_title(ours)))
     about = f"{shown} at {shots_text(at)}, {selection.protocol}, {counted(len(selection.datasets), 'dataset')}"
     return ClaimPage(
@@ -167,16 +162,18 @@ def claim_of(
         shots=at,
         datasets=selection.datasets,
         seeds=selection.seeds,
-        method=sides[0],
-        baseline=sides[1],
+        method=method_side,
+        baseline=baseline_side,
         result=result,
-        searched=searched_of(
-            Selected.of(ours, selection.cells, selection.searches), rows, read_data_notes(sweep.data_notes).judged
-        ),
+        searched=searched_of(selected, rows, read_data_notes(sweep.data_notes).judged),
         draws=tuple(draws_of(pair)),
         computed_with=computed_with(pair),
         launch=launch_facts(sweep),
-        commands=(*(side.command for side in sides), _compare_command(sweep.name, sides[1], at, selection.protocol)),
+        commands=(
+            method_side.command,
+            baseline_side.command,
+            f"dualpt compare {sweep.name} --baseline {theirs} --shots {at} --protocol {selection.protocol}",
+        ),
         command_notes=tuple(notes(pair)),
         made_by=f"dualpt {version('dualpt')}",
     )
@@ -187,6 +184,21 @@ def launch_facts(sweep: SweepRow) -> dict[str, str]:
     if (record := launch_of(sweep)) is None:  # a sweep of a former version
         return {"commit": NOT_RECORDED, "description": sweep.description}
     return {**record.facts(), "description": sweep.description}
+
+
+def _selection_of(sweep: SweepRow, rows: Sequence[CellRow], protocol: str | None) -> Selection:
+    """The cells of a sweep that has ended.
+
+    Raises:
+        UserError: it hasn't, or it has several protocols and none is named.
+    """
+    if sweep.status in ("RUNNING", "KILLED"):
+        raise UserError(
+            f"sweep '{sweep.name}' is unfinished ({sweep.status.lower()}): finish it first (`dualpt status`)"
+        )
+    missing = missing_cells(sweep.declared, rows)
+    frame = cells_frame(sweep.name, rows, missing, (), sweep.data_notes, sweep.search, sweep.status)
+    return select({sweep.name: frame}, protocol=protocol)
 
 
 def _sides(selection: Selection, method: str | None, baseline: str | None) -> tuple[str, str]:
@@ -208,7 +220,3 @@ def _limits_of(words: Sequence[str], methods: Mapping[str, PairedResult]) -> lis
     """What a reader must know besides the verdicts on the methods."""
     titles = tuple(f"{method_title(method)}{after}" for method in methods for after in (" is ", ": ", " cannot "))
     return [word for word in words if not word.startswith(titles) or "is left out" in word]
-
-
-def _compare_command(name: str, baseline: Side, shots: int, protocol: str) -> str:
-    return f"dualpt compare {name} --baseline {baseline.method} --shots {shots} --protocol {protocol}"

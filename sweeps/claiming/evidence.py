@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from dualpt.core.errors import UserError
 from dualpt.core.results import VAL_ACCURACY
 from dualpt.sweeps import records
 from dualpt.sweeps.claiming.commands import training_command
 from dualpt.sweeps.comparison.labels import method_title
-from dualpt.sweeps.comparison.searched.candidate_cells import Search
 from dualpt.sweeps.comparison.searched.correction import Selected
 from dualpt.sweeps.comparison.selection import Selection
 from dualpt.sweeps.comparison.selection_basis import selection_basis
@@ -80,6 +78,7 @@ def cells_of(rows: Sequence[CellRow], method: str, selection: Selection, shots: 
 
 
 def side_of(method: str, selection: Selection, own: Sequence[CellRow], shots: int, metric: str) -> Side:
+    """One method with its results; `own` are its finished cells (`cells_of`)."""
     values = method_values(selection.cells, selection.grid, shots=shots, metric=metric)[method]
     entries = {name: Entry.over_seeds(column) for name, column in zip(selection.datasets, values.T, strict=True)}
     settings = {key: own[0].params[key] for key in records.recorded_keys([own[0].params]) if key in own[0].params}
@@ -89,10 +88,15 @@ def side_of(method: str, selection: Selection, own: Sequence[CellRow], shots: in
 def searched_of(
     selected: Selected | None, rows: Sequence[CellRow], validation_images: tuple[int, int] | None
 ) -> Searched | None:
+    """What a setting was selected from; None for a method that was declared.
+
+    Args:
+        rows: all shown cells of the sweep.
+        validation_images: fewest and most by which a candidate was judged in one cell.
+    """
     if selected is None:
         return None
-    search: Search = selected.search
-    judged: pd.DataFrame = search.judged
+    search, judged = selected.search, selected.search.judged
     basis = selection_basis(rows, search.complete[0], validation_images)
     return Searched(
         candidates=selected.count,
@@ -132,6 +136,7 @@ def draws_of(rows: Sequence[CellRow]) -> list[dict[str, Any]]:
 
 
 def computed_with(rows: Sequence[CellRow]) -> dict[str, dict[str, int]]:
+    """As `ClaimPage.computed_with`, of these cells."""
     tags = {
         "software": records.SOFTWARE_TAG,
         "device": records.DEVICE_TAG,

@@ -33,15 +33,7 @@ def kuberay_findings(document: Document, pinned: dict[str, str] | None) -> Itera
         yield error("spec.rayVersion", f"{spec.get('rayVersion')}, and constraints.txt has {pinned.get('ray')}")
     if (spec.get("authOptions") or {}).get("mode") != "token":
         yield error("spec.authOptions", "no mode: token: whoever reaches the head can run code there")
-    service = (head.get("headService") or {}).get("spec") or {}
-    opened = {"headService.spec.type": service.get("type"), "serviceType": head.get("serviceType")}
-    for key, kind in opened.items():
-        if kind in OPEN_SERVICES:
-            yield error(
-                f"spec.headGroupSpec.{key}",
-                f"{kind} opens the head, which runs jobs, to everyone who reaches the node; leave it out and use "
-                "`kubectl port-forward`",
-            )
+    yield from _head_services(head)
     if not spec.get("enableInTreeAutoscaling"):
         yield warning("spec.enableInTreeAutoscaling", "off: workers are not started as trials wait, nor stopped")
     for where, group in [("headGroupSpec", head), *((f"workerGroupSpecs[{i}]", g) for i, g in enumerate(workers))]:
@@ -58,6 +50,19 @@ def service_findings(document: Document) -> Iterator[Finding]:
             f"service {name}: {kind} opens it to everyone who reaches the node, and the MLflow server has no password; "
             "leave it out and use `kubectl port-forward`",
         )
+
+
+def _head_services(head: Mapping[str, Any]) -> Iterator[Finding]:
+    """Services that open the head to the outside."""
+    service = (head.get("headService") or {}).get("spec") or {}
+    opened = {"headService.spec.type": service.get("type"), "serviceType": head.get("serviceType")}
+    for key, kind in opened.items():
+        if kind in OPEN_SERVICES:
+            yield error(
+                f"spec.headGroupSpec.{key}",
+                f"{kind} opens the head, which runs jobs, to everyone who reaches the node; leave it out and use "
+                "`kubectl port-forward`",
+            )
 
 
 def _job(spec: Mapping[str, Any]) -> Iterator[Finding]:

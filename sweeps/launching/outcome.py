@@ -106,14 +106,7 @@ def report(outcome: LaunchOutcome, console: Console) -> None:
         if more := more_text(outcome.name, outcome.candidates):
             console.print(f"  {more}", highlight=False, markup=False)
         say(console, ACCURACY_NOTE, "dim")
-    done = outcome.trained + outcome.reused + outcome.kept
-    before = outcome.kept + outcome.reused
-    known = "none was known" if not before else "1 was known" if before == 1 else f"{before} were known"
-    failed = f", [yellow]{outcome.failed} failed[/]" if outcome.failed else ""
-    console.print(
-        f"[bold]{escape(outcome.name)}[/]: {counted(done, 'cell')} done: {outcome.trained} trained, {known}{failed}",
-        highlight=False,
-    )
+    console.print(_counts_line(outcome), highlight=False)
     if outcome.pruned:
         console.print(
             f"  {counted(outcome.pruned, 'candidate')} given up by the race; search.racing=none finishes them",
@@ -122,15 +115,28 @@ def report(outcome: LaunchOutcome, console: Console) -> None:
         )
     for remark in outcome.plan_remarks:
         console.print(f"  [yellow]note[/] {escape(remark)}", highlight=False, soft_wrap=True)
-    if outcome.interrupted:
-        console.print(f"  interrupted; go on with: {command_line()}", highlight=False, soft_wrap=True, markup=False)
-    elif outcome.spent:
-        line = f"  the budget of run.max_hours is spent; go on with: {command_line()}"
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
-    elif outcome.failed:
-        console.print("  the same command tries the failed cells again", highlight=False)
+    if next_step := _next_step(outcome):
+        console.print(f"  {next_step}", highlight=False, soft_wrap=True, markup=False)
     if outcome.best is not None and outcome.best_value is not None:
         accuracy = accuracy_text(outcome.best_value, outcome.best_basis)
         say(console, f"best candidate {outcome.best}: {accuracy}")
     for line in winner_lines(outcome.candidates):
         say_whole(console, line)
+
+
+def _counts_line(outcome: LaunchOutcome) -> str:
+    """As markup."""
+    done = outcome.trained + outcome.reused + outcome.kept
+    before = outcome.kept + outcome.reused
+    known = "none was known" if not before else "1 was known" if before == 1 else f"{before} were known"
+    failed = f", [yellow]{outcome.failed} failed[/]" if outcome.failed else ""
+    return f"[bold]{escape(outcome.name)}[/]: {counted(done, 'cell')} done: {outcome.trained} trained, {known}{failed}"
+
+
+def _next_step(outcome: LaunchOutcome) -> str:
+    """How to go on with what is left; empty where nothing is."""
+    if outcome.interrupted:
+        return f"interrupted; go on with: {command_line()}"
+    if outcome.spent:
+        return f"the budget of run.max_hours is spent; go on with: {command_line()}"
+    return "the same command tries the failed cells again" if outcome.failed else ""

@@ -6,7 +6,7 @@ training and test raise accuracy. Titles of own datasets are known to their data
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -86,35 +86,55 @@ def data_notes(sweep: LoadedSweep, plan: SweepPlan) -> DataNotes:
     notes: defaultdict[str, dict[str, None]] = defaultdict(dict)
     counts = []
     for inputs in map(CellInputs, judging):
-        held = tuple(item for division in inputs.judging for item in division.val)
-        cell, validation = inputs.cell, validation_of(replace(inputs.data, val=held or inputs.data.val))
-        if validation.n_images == 0:
-            raise _nothing_to_select_by(cell)
-        counts.append(validation.n_images)
-        if note := validation.note(inputs.class_names("train")):
-            notes[cell.dataset][f"at {counted(cell.shots, 'shot')}, {note}"] = None
+        count, note = _validation_images(inputs)
+        counts.append(count)
+        if note:
+            notes[inputs.cell.dataset][note] = None
     for cell in _with_most_shots(cells):
         if note := scarce_note(cell):
             notes[cell.dataset][note] = None
     titles: dict[str, str] = {}
-    encoders: defaultdict[Dataset, set[str]] = defaultdict(set)
-    for cell in cells:
-        for dataset in CellInputs(cell).datasets.values():
-            encoders[dataset].add(cell.setting.backbone.name)
-    for dataset, backbones in encoders.items():
+    for dataset, backbones in _backbones_by_dataset(cells).items():
         if dataset.info.kind == "own" and dataset.info.title != dataset.name:
             titles[dataset.name] = dataset.info.title
-        split = dataset.split
-        if split.note:
-            notes[dataset.name][split.note] = None
-        if MINI_CLIP in backbones and dataset.info.kind == "real" and not dataset.is_imported:
-            notes[dataset.name][OF_DRAWINGS] = None
-        paths = list(dict.fromkeys(item.path for item in (*split.train, *split.val, *split.test)))
-        digests = shared_index().known(dataset.image_root, paths)
-        notes[dataset.name] |= dict.fromkeys(find_duplicates(split, digests).notes())
+        notes[dataset.name] |= dict.fromkeys(_dataset_notes(dataset, backbones))
     said = {name: tuple(lines) for name, lines in notes.items()}
     methods = {one.name: title for one in plan.baselines if (title := _own_title(one.setting)) is not None}
     return DataNotes(titles, said, (min(counts), max(counts)) if counts else None, methods)
+
+
+def _validation_images(inputs: CellInputs) -> tuple[int, str]:
+    """How many images a cell's validation accuracy is measured on, and what to say of them; empty for nothing.
+
+    Raises:
+        UserError: none.
+    """
+    held_out = tuple(item for division in inputs.judging for item in division.val)
+    validation = validation_of(replace(inputs.data, val=held_out or inputs.data.val))
+    if validation.n_images == 0:
+        raise _nothing_to_select_by(inputs.cell)
+    note = validation.note(inputs.class_names("train"))
+    return validation.n_images, f"at {counted(inputs.cell.shots, 'shot')}, {note}" if note else ""
+
+
+def _backbones_by_dataset(cells: Sequence[Cell]) -> dict[Dataset, set[str]]:
+    """Every dataset that the cells train or test on, with the names of the backbones that encode it."""
+    found: defaultdict[Dataset, set[str]] = defaultdict(set)
+    for cell in cells:
+        for dataset in CellInputs(cell).datasets.values():
+            found[dataset].add(cell.setting.backbone.name)
+    return found
+
+
+def _dataset_notes(dataset: Dataset, backbones: Collection[str]) -> list[str]:
+    """What to say of a dataset itself: of its split, of what encodes it, of copies among its images."""
+    split = dataset.split
+    notes = [split.note] if split.note else []
+    if MINI_CLIP in backbones and dataset.info.kind == "real" and not dataset.is_imported:
+        notes.append(OF_DRAWINGS)
+    paths = list(dict.fromkeys(item.path for item in (*split.train, *split.val, *split.test)))
+    digests = shared_index().known(dataset.image_root, paths)
+    return [*notes, *find_duplicates(split, digests).notes()]
 
 
 def _with_most_shots(cells: Sequence[Cell]) -> list[Cell]:
