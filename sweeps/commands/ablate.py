@@ -1,7 +1,8 @@
 """`dualpt ablate`. Heavy imports stay inside the command, for a quick `--help`."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +12,9 @@ from dualpt.sweeps.commands.completing import shipped_ablations
 from dualpt.sweeps.commands.options import Json, Overrides, new_app, out, say_reading
 from dualpt.sweeps.console import say
 from dualpt.sweeps.outputs import STDOUT, form_of
+
+if TYPE_CHECKING:
+    from dualpt.search_spaces.ablation import LoadedAblation
 
 app = new_app()
 
@@ -61,7 +65,6 @@ def ablate(
     """
     if progress and not as_json and output != STDOUT:
         say_reading(file)
-    from dualpt.search_spaces.ablation import load_ablation
     from dualpt.search_spaces.overrides import parse_overrides
     from dualpt.sweeps.ablation.run import run_ablation
 
@@ -74,22 +77,12 @@ def ablate(
     if again and recorded is not None:
         raise UserError(f"--from {recorded}: --again keeps the reference on record; give one of them")
     if recorded is not None:
-        from dualpt.search_spaces.sweep import Run
-        from dualpt.sweeps.ledger.trial_settings import trial_values
-
-        store = str(values.get("run.tracking_uri") or Run().tracking_uri)
-        values = trial_values(store, recorded, only_looking=dry_run) | values
+        values = _reference_of(recorded, values, only_looking=dry_run) | values
         if not as_json and output != STDOUT:
             say(out, f"the reference is the setting of {recorded}")
-    if again:
-        from dualpt.sweeps.launching.again import ablation_again
-
-        loaded = ablation_again(file, values)
-    else:
-        loaded = load_ablation(shipped_ablation_or_path(file), values)
     code = run_ablation(
         out,
-        loaded,
+        _loaded(file, values, again=again),
         dry_run=dry_run,
         progress=progress,
         output=output,
@@ -98,3 +91,23 @@ def ablate(
         restart_stopped=restart_stopped,
     )
     raise typer.Exit(code)
+
+
+def _reference_of(recorded: str, overrides: Mapping[str, Any], *, only_looking: bool) -> dict[str, Any]:
+    """The setting of a recorded sweep or trial, as overrides of an ablation's reference."""
+    from dualpt.search_spaces.sweep import Run
+    from dualpt.sweeps.ledger.trial_settings import trial_values
+
+    store = str(overrides.get("run.tracking_uri") or Run().tracking_uri)
+    return trial_values(store, recorded, only_looking=only_looking)
+
+
+def _loaded(file: str, overrides: Mapping[str, Any], *, again: bool) -> "LoadedAblation":
+    """The ablation of a file, or with `again` of a record."""
+    if again:
+        from dualpt.sweeps.launching.again import ablation_again
+
+        return ablation_again(file, overrides)
+    from dualpt.search_spaces.ablation import load_ablation
+
+    return load_ablation(shipped_ablation_or_path(file), overrides)

@@ -74,9 +74,13 @@ def compare(
             "--all-shots": all_shots,
             "--metric": metric,
             "--protocol": protocol,
+            "--baseline": baseline,
+            "--common": common,
+            "--published": published,
+            "--oracle": oracle,
+            "--figure": figure,
+            "--imported": imported,
         }
-        given |= {"--baseline": baseline, "--common": common, "--published": published}
-        given |= {"--oracle": oracle, "--figure": figure, "--imported": imported}
         if others := [option for option, value in given.items() if value not in (None, False)]:
             raise UserError(f"{others[0]}: belongs to the table of methods; leave it or --candidates out")
         show_candidates(out, names, form=form, output=output, store=store)

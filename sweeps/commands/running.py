@@ -81,14 +81,15 @@ def train(
 ) -> None:
     """Train and judge one setting on one dataset, without Ray or MLflow."""
     from dualpt.sweeps.ledger.trial_settings import trial_setting
-    from dualpt.sweeps.tools.train import train_once
+    from dualpt.sweeps.tools.train import cells_of, train_once
 
     if recorded is not None and method is not None:
         raise UserError(f"--method {method}: --from {recorded} brings its own; give one of them")
     start = ("dualpt" if method is None else method) if recorded is None else trial_setting(store, recorded)
     if recorded is not None and not as_json:
         out.print(f"  the setting of {recorded}", highlight=False, markup=False)
-    train_once(out, dataset, shots, seeds, start, protocol, targets, overrides or [], save, as_json, selection)
+    cells = cells_of(dataset, shots, seeds, start, protocol, targets, overrides or [], selection)
+    train_once(out, cells, save=save, as_json=as_json)
 
 
 @app.command(
@@ -143,12 +144,7 @@ def sweep(
     from dualpt.sweeps.launching.preview import dry_run as show_plan
     from dualpt.sweeps.launching.preview import simulate as show_simulation
 
-    if not simulate and gpus is not None:
-        raise UserError("--gpus: belongs to --simulate; a launch takes the machines it finds, or run.max_concurrent=N")
-    if not simulate and trials is not None:
-        raise UserError("--trials: belongs to --simulate; a launch takes trials=N")
-    if sum((simulate, dry_run, only_failed)) > 1:
-        raise UserError("--simulate, --dry-run and --only-failed: give one of them")
+    _check_sweep_options(simulate=simulate, dry_run=dry_run, only_failed=only_failed, gpus=gpus, trials=trials)
     values = parse_overrides(overrides or [])
     if again:
         from dualpt.sweeps.launching.again import sweep_again
@@ -175,3 +171,15 @@ def sweep(
     elif not progress:
         report(outcome, out)
     raise typer.Exit(outcome.exit_code)
+
+
+def _check_sweep_options(
+    *, simulate: bool, dry_run: bool, only_failed: bool, gpus: str | None, trials: str | None
+) -> None:
+    """Refuse options of `dualpt sweep` that do not go together."""
+    if not simulate and gpus is not None:
+        raise UserError("--gpus: belongs to --simulate; a launch takes the machines it finds, or run.max_concurrent=N")
+    if not simulate and trials is not None:
+        raise UserError("--trials: belongs to --simulate; a launch takes trials=N")
+    if sum((simulate, dry_run, only_failed)) > 1:
+        raise UserError("--simulate, --dry-run and --only-failed: give one of them")

@@ -33,25 +33,15 @@ SHOTS = 16
 """Training images per class, where neither `--shots` nor `data.shots` says."""
 
 
-def train_once(
-    console: Console,
-    dataset: str,
-    shots: int | None,
-    seeds: str,
-    method: str | Setting,
-    protocol: str,
-    targets: str | None,
-    overrides: list[str],
-    save: Path | None,
-    as_json: bool,
-    selection: str | None = None,
-) -> None:
-    """Train the seeds of one setting as replicas, print what came out, and keep it where `save` says.
+def train_once(console: Console, cells: Sequence[Cell], *, save: Path | None, as_json: bool) -> None:
+    """Train the seeds of one setting as replicas (`cells_of`), print the results, and keep them where `save` says.
+
+    Args:
+        save: folder for metrics and what was learned; None keeps nothing.
 
     Raises:
-        UserError: any fault of the setting, of its data or of the folder `save`, before training.
+        UserError: any fault of the data or of the folder, before training; a seed that failed, after it.
     """
-    cells = cells_of(dataset, shots, seeds, method, protocol, targets, overrides, selection)
     if save is not None:
         writable_folder(save, "--save")
     results = train_cells(cells, console, quiet=as_json or not console.is_terminal)

@@ -51,10 +51,9 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work(monkeypatch:
     monkeypatch.setattr(
         "dualpt.core.running.cell_runner.CellRunner.check", lambda *_: pytest.fail("the folder was not examined first")
     )
+    made = cells_of("mini-pets", 1, "1", "coop", "few-shot", None, [])
     with pytest.raises(UserError, match="--save: /proc/none cannot be written"):
-        train_once(
-            Console(file=io.StringIO()), "mini-pets", 1, "1", "coop", "few-shot", None, [], Path("/proc/none"), True
-        )
+        train_once(Console(file=io.StringIO()), made, save=Path("/proc/none"), as_json=True)
 
 
 def test_values_without_a_number_are_null_in_json(tmp_path: Path) -> None:
