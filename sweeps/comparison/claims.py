@@ -97,13 +97,12 @@ def claims_of(
     others = {method: values for method, values in results.items() if method != baseline}
     lower_is_better = measure_of(metric).lower_is_better
     paired = compare_paired(others, results[baseline], lower_is_better=lower_is_better)
-    side = Selected.of(baseline, cells, searches)
-    corrections = {
-        method: corrected
-        for method, values in others.items()
-        for selected in [(Selected.of(method, cells, searches), side)]
-        if (corrected := corrected_p(values, results[baseline], selected, grid, shots=shots, metric=metric))
-    }
+    selected_baseline = Selected.of(baseline, cells, searches)
+    corrections = {}
+    for method, values in others.items():
+        selected = (Selected.of(method, cells, searches), selected_baseline)
+        if corrected := corrected_p(values, results[baseline], selected, grid, shots=shots, metric=metric):
+            corrections[method] = corrected
     paired |= {method: replace(paired[method], search_p=corrected.p) for method, corrected in corrections.items()}
     (paired,) = corrected_together([paired])
     return Claims(

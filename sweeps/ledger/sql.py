@@ -21,6 +21,11 @@ MOST_NAMED = 500
 """Runs named in one query."""
 DIALECTS = ("sqlite", "postgresql", "mysql", "mssql")
 
+OF_LEVEL = "runs r JOIN tags level ON level.run_uuid = r.run_uuid AND level.key = :level_key AND level.value = :level"
+CHILDREN = " JOIN tags parent ON parent.run_uuid = r.run_uuid AND parent.key = :parent_key AND parent.value = :parent"
+LISTS = ("experiments", "runs", "tags", "params")
+"""Names of the bound values that are lists."""
+
 
 @dataclass
 class StoredInfo:
@@ -119,9 +124,8 @@ def read_named(uri: str, run_ids: Sequence[str], params: Sequence[str]) -> list[
     """
     found = []
     with _connected(uri) as connection:
-        for start in range(0, len(run_ids), MOST_NAMED):
-            given = {"runs": list(run_ids[start : start + MOST_NAMED])}
-            found += _read(connection, "runs r", "r.run_uuid IN :runs", given, params)
+        for some in _batches(run_ids):
+            found += _read(connection, "runs r", "r.run_uuid IN :runs", {"runs": some}, params)
     return found
 
 
@@ -148,12 +152,13 @@ def read_histories(uri: str, run_ids: Sequence[str], metric: str) -> dict[str, l
     Raises:
         UserError: as of `read_runs`.
     """
-    query = text("SELECT run_uuid, step, value FROM metrics WHERE key = :metric AND is_nan = :no AND run_uuid IN :runs")
+    query = text(
+        "SELECT run_uuid, step, value FROM metrics WHERE key = :metric AND is_nan = :no AND run_uuid IN :runs"
+    ).bindparams(bindparam("runs", expanding=True))
     found: dict[str, list[tuple[int, float]]] = {}
     with _connected(uri) as connection:
-        for start in range(0, len(run_ids), MOST_NAMED):
-            given = {"metric": metric, "no": False, "runs": list(run_ids[start : start + MOST_NAMED])}
-            for run_id, step, value in connection.execute(query.bindparams(bindparam("runs", expanding=True)), given):
+        for some in _batches(run_ids):
+            for run_id, step, value in connection.execute(query, {"metric": metric, "no": False, "runs": some}):
                 found.setdefault(run_id, []).append((step, value))
     return found
 
@@ -164,14 +169,21 @@ def read_params(uri: str, run_ids: Sequence[str]) -> dict[str, dict[str, str]]:
     Raises:
         UserError: as of `read_runs`.
     """
-    query = text("SELECT run_uuid, key, value FROM params WHERE run_uuid IN :runs")
+    query = text("SELECT run_uuid, key, value FROM params WHERE run_uuid IN :runs").bindparams(
+        bindparam("runs", expanding=True)
+    )
     found: dict[str, dict[str, str]] = {}
     with _connected(uri) as connection:
-        for start in range(0, len(run_ids), MOST_NAMED):
-            given = {"runs": list(run_ids[start : start + MOST_NAMED])}
-            for run_id, key, value in connection.execute(query.bindparams(bindparam("runs", expanding=True)), given):
+        for some in _batches(run_ids):
+            for run_id, key, value in connection.execute(query, {"runs": some}):
                 found.setdefault(run_id, {})[key] = value
     return found
+
+
+def _batches(run_ids: Sequence[str]) -> Iterator[list[str]]:
+    """Ids in lists that one query may name."""
+    for start in range(0, len(run_ids), MOST_NAMED):
+        yield list(run_ids[start : start + MOST_NAMED])
 
 
 @contextlib.contextmanager
@@ -199,12 +211,6 @@ def _connected(uri: str) -> Iterator[Connection]:
 def _engine(uri: str) -> Engine:
     """Made once, since that takes longer than a small query; it holds no connection between two uses."""
     return create_engine(uri, poolclass=NullPool)
-
-
-OF_LEVEL = "runs r JOIN tags level ON level.run_uuid = r.run_uuid AND level.key = :level_key AND level.value = :level"
-CHILDREN = " JOIN tags parent ON parent.run_uuid = r.run_uuid AND parent.key = :parent_key AND parent.value = :parent"
-LISTS = ("experiments", "runs", "tags", "params")
-"""Names of values that are lists."""
 
 
 def _read(
