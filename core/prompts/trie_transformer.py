@@ -42,16 +42,16 @@ class TrieTransformer:
         self._trunk = trie.trunk
         ids, positions = trie.ids.to(device).flatten(), tower.position_embeddings(trie.positions.flatten())
         self._slots = (ids >= tower.vocabulary).nonzero().flatten()
-        """(S,): places in the flattened (G * T) that hold a context row,"""
+        """(S,): places in the flattened (G * T) that hold a context row."""
         self._rows = ids[self._slots] - tower.vocabulary
-        """(S,): which row of the contexts each holds,"""
+        """(S,): which row of the contexts each of these holds."""
         self._slot_positions = positions[self._slots]
-        """(S, W): and its positional embedding."""
+        """(S, W): their positional embeddings."""
         self._constant = tower.embed(ids.where(ids < tower.vocabulary, 0)) + positions
-        """(G * T, W): the input at all other places,"""
+        """(G * T, W): the input at all other places."""
         with torch.no_grad():
             self._constant_qkv = _query_key_value(self._blocks[0], self._constant)
-            """(G * T, 3 W): and the first layer's queries, keys and values there."""
+            """(G * T, 3 W): the first layer's queries, keys and values of that input."""
             frozen = tower.embed(trie.frozen_ids) + tower.position_embeddings(trie.frozen_positions)
             mask = _additive(trie.frozen_attends, tower.dtype).to(device)
             self._frozen = _frozen_keys_and_values(self._blocks, frozen, mask)

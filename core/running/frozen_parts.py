@@ -85,33 +85,17 @@ class FrozenParts:
             UserError: one line naming the file or key and the remedy.
         """
         every = [CellInputs(cell) for cell in cells]
-        all_inputs = [inputs for inputs in every if not inputs.source.is_imported]
-        for one in _one_per(all_inputs, lambda cell: cell.setting.backbone):
-            self.towers_of(one.cell.setting)
+        encoded = [inputs for inputs in every if not inputs.source.is_imported]
+        for inputs in _one_per(encoded, lambda cell: cell.setting.backbone):
+            self.towers_of(inputs.cell.setting)
         check_cell_files(every)
         for inputs in every:
             check_drawn_images(inputs)
             _check_validation(inputs)
         for dataset in dict.fromkeys(one for inputs in every for one in inputs.datasets.values() if one.is_imported):
             self._rows_of(dataset)
-        for one in _one_per(all_inputs, lambda cell: (cell.setting, cell.dataset, cell.protocol, cell.targets)):
-            setting = one.cell.setting
-            towers = self.towers_of(setting)
-            if uses_local(setting):
-                scorer, backbone = local_scorer(setting.alignment), towers.backbone
-                scorer.check_patches(setting.prompt.n_prompts, backbone.n_positions, backbone.name)
-            for part in one.data.classes:
-                text = self.class_text(one, part)
-                if setting.learns_prompts:
-                    names = one.class_names(part)
-                    check_prompt_lengths(towers.text, text.name_tokens, names, setting.prompt.context_length)
-            if setting.learns_prompts:
-                _check_start(one, towers)
-            if beside_of(setting) == "hidden" and not towers.backbone.hidden_width:
-                raise UserError(
-                    f"{setting.definition.name}: reads features before the projection, which {towers.backbone.name} "
-                    "doesn't have; use another backbone"
-                )
+        for inputs in _one_per(encoded, lambda cell: (cell.setting, cell.dataset, cell.protocol, cell.targets)):
+            self._check_against_towers(inputs)
 
     def prepare(self, cells: Sequence[Cell], progress: Count | None = None) -> None:
         """Write the mini grid where it is asked for, and compute the features that the cells need.
@@ -169,10 +153,10 @@ class FrozenParts:
         return self._towers[section]
 
     def device_of(self, inputs: CellInputs) -> torch.device:
-        """Where the features of a cell are computed with."""
-        return (
-            torch.device(self._device) if inputs.source.is_imported else self.towers_of(inputs.cell.setting).text.device
-        )
+        """The device that a cell is fitted and classified on."""
+        if inputs.source.is_imported:
+            return torch.device(self._device)
+        return self.towers_of(inputs.cell.setting).text.device
 
     def scale_of(self, inputs: CellInputs) -> float:
         """CLIP's logit scale."""
@@ -186,21 +170,6 @@ class FrozenParts:
             return provenance_of(f"{IMPORTED}{inputs.source.imported.fingerprint}", torch.device(self._device))
         backbone = self.towers_of(inputs.cell.setting).backbone
         return provenance_of(backbone.weights_fingerprint, backbone.device)
-
-    def _rows_of(self, dataset: Dataset) -> ImportRows:
-        """The features of an import, read once per process as long as their content stays the same."""
-        about = dataset.imported
-        if about.fingerprint not in self._imports:
-            self._imports[about.fingerprint] = ImportRows(about)
-        return self._imports[about.fingerprint]
-
-    def _backbone_of(self, setting: Setting) -> Backbone:
-        return self.towers_of(setting).backbone
-
-    def _pace_of(self, need: FeatureNeed, missing: Sequence[ImageKey]) -> float | None:
-        backbone = self._backbone_of(need.setting)
-        known = self._store.pace.known(encoder_title(backbone, need.local, backbone.device.type))
-        return known or measure_pace(backbone, need.image_root, missing, need.local, need.view)
 
     def class_text(self, inputs: CellInputs, part: str) -> ClassText:
         """Names, descriptions and template of the classes of `train` or of a test set, encoded once per process."""
@@ -284,6 +253,44 @@ class FrozenParts:
         if not (stored := train_views(setting)):
             return OnlineTrainImages(self._backbone_of(setting), dataset.image_root, pool, local_kind(setting))
         return CachedTrainImages(self.views(setting, dataset, pool, stored), [item.path for item in pool], self._device)
+
+    def _check_against_towers(self, inputs: CellInputs) -> None:
+        """Refuse what CLIP's towers cannot serve: too many patches, prompts too long, a start of another shape.
+
+        The cell's class texts are encoded on the way.
+        """
+        setting, towers = inputs.cell.setting, self.towers_of(inputs.cell.setting)
+        backbone = towers.backbone
+        if uses_local(setting):
+            scorer = local_scorer(setting.alignment)
+            scorer.check_patches(setting.prompt.n_prompts, backbone.n_positions, backbone.name)
+        for part in inputs.data.classes:
+            text = self.class_text(inputs, part)
+            if setting.learns_prompts:
+                names = inputs.class_names(part)
+                check_prompt_lengths(towers.text, text.name_tokens, names, setting.prompt.context_length)
+        if setting.learns_prompts:
+            _check_start(inputs, towers)
+        if beside_of(setting) == "hidden" and not backbone.hidden_width:
+            raise UserError(
+                f"{setting.definition.name}: reads features before the projection, which {backbone.name} doesn't "
+                "have; use another backbone"
+            )
+
+    def _rows_of(self, dataset: Dataset) -> ImportRows:
+        """The features of an import, read once per process as long as their content stays the same."""
+        about = dataset.imported
+        if about.fingerprint not in self._imports:
+            self._imports[about.fingerprint] = ImportRows(about)
+        return self._imports[about.fingerprint]
+
+    def _backbone_of(self, setting: Setting) -> Backbone:
+        return self.towers_of(setting).backbone
+
+    def _pace_of(self, need: FeatureNeed, missing: Sequence[ImageKey]) -> float | None:
+        backbone = self._backbone_of(need.setting)
+        known = self._store.pace.known(encoder_title(backbone, need.local, backbone.device.type))
+        return known or measure_pace(backbone, need.image_root, missing, need.local, need.view)
 
     def _test_set(self, inputs: CellInputs, name: str) -> TestSet:
         images = self.features(inputs.cell.setting, inputs.dataset_of(name), inputs.data.tests[name])
