@@ -1,7 +1,7 @@
 """The frozen CLIP: found by name, path or tag, checked, loaded once, and used to encode images and texts.
 
 - `weights`: which weights are meant, and their fingerprint, before a model is built
-- `architectures`: what open_clip knows, and which of it is supported; `knowledge`: what it said is kept
+- `architectures`: what open_clip knows, and which of it is supported; `open_clip_cache`: its answers, kept on disk
 - `transformers_layout`, `transformers_weights`, `transformers_vocabulary`: folders that `transformers` saved
 - `state_files`: a weights file as a state dict, whoever wrote it; none of its code runs
 - `misfits`, `feature_checks`: keys, shapes, scales and features that cannot be right

@@ -6,15 +6,22 @@ local features rely on its parts.
 
 from pathlib import Path
 
-from dualpt.core.clip.knowledge import Config, config_defaults, known_config, known_names, known_weights, remembered
+from dualpt.core.clip.open_clip_cache import (
+    Config,
+    config_defaults,
+    known_config,
+    known_names,
+    known_weights,
+    remembered,
+)
 from dualpt.core.errors import UserError, nearest
 
 NORM_EPS = 1e-5
 """torch's default, which open_clip leaves to it."""
 TEXT_OPTIONS = ("context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio", "norm_kwargs")
 """What `text_transformer` knows of open_clip's text configurations; the rest must be as open_clip has it by default."""
-WITHOUT_A_SAY = ("pad_id", "eos_id", "output_tokens", "hf_model_pretrained", "hf_proj_type", "hf_pooler_type")
-"""What changes nothing in a plain CLIP's text features."""
+IRRELEVANT_OPTIONS = ("pad_id", "eos_id", "output_tokens", "hf_model_pretrained", "hf_proj_type", "hf_pooler_type")
+"""Options that change nothing in a plain CLIP's text features."""
 
 
 def architecture_config(name: str) -> Config:
@@ -53,10 +60,11 @@ def supported(config: Config, named: str) -> Config:
         "it is not a plain CLIP": bool(config.get("custom_text")) or "multimodal_cfg" in config,
     }
     defaults = config_defaults("text_cfg")
+    checked = {option: value for option, value in text.items() if option not in (*TEXT_OPTIONS, *IRRELEVANT_OPTIONS)}
     reasons |= {
         f"its text tower has {option}={value}": value != defaults.get(option, ())
-        for option, value in text.items()
-        if option not in (*TEXT_OPTIONS, *WITHOUT_A_SAY) and (option, value) != ("pool_type", "eos")  # at the end token
+        for option, value in checked.items()
+        if (option, value) != ("pool_type", "eos")  # at the end token
     }
     reasons["its text tower has layer norms of its own"] = not {"eps"} >= (text.get("norm_kwargs") or {}).keys()
     for reason, applies in reasons.items():

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from dualpt.core.arrays import Beside
 from dualpt.core.clip.architectures import NORM_EPS, architecture_config, text_shape
-from dualpt.core.clip.knowledge import Config, Outline, outline
 from dualpt.core.clip.misfits import check_formats, fitting
+from dualpt.core.clip.open_clip_cache import Config, Outline, outline
 from dualpt.core.clip.state_files import read_weights
 from dualpt.core.clip.text_tower import TextTower, Tokenizer
 from dualpt.core.clip.text_transformer import TextTransformer, rounded

@@ -12,7 +12,7 @@ from itertools import pairwise
 import ftfy
 import regex
 
-from dualpt.core.clip.knowledge import open_clip_folder
+from dualpt.core.clip.open_clip_cache import open_clip_folder
 from dualpt.core.clip.transformers_vocabulary import END_OF_WORD, WORDS, Vocabulary, byte_symbols
 
 VOCABULARY_FILE = "bpe_simple_vocab_16e6.txt.gz"

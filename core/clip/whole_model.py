@@ -1,7 +1,7 @@
 """open_clip's own model, image tower included, and what open_clip says of itself. Imported where it is needed alone.
 
 Importing this module imports open_clip, which takes 3.3 s: `backbone` does so when images are encoded or weights come
-from a seed, `knowledge` when nothing is kept of what is asked.
+from a seed, `open_clip_cache` when nothing is kept of what is asked.
 """
 
 from contextlib import nullcontext
@@ -13,8 +13,8 @@ from open_clip import get_model_config, list_models
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg, convert_weights_to_lp, get_cast_dtype
 from open_clip.pretrained import get_pretrained_cfg, list_pretrained
 
-from dualpt.core.clip.knowledge import Config
 from dualpt.core.clip.local_features import has_local_features, n_positions, projection
+from dualpt.core.clip.open_clip_cache import Config
 from dualpt.core.clip.weights import RANDOM_SEED
 from dualpt.core.mini.clip import build_mini_clip
 
@@ -45,7 +45,7 @@ def round_towers(model: CLIP, is_mini: bool, precision: str) -> None:
 
 
 def outline_of(config: Config | None, precision: str) -> Config:
-    """What `knowledge.Outline` holds, as JSON, from a model without numbers."""
+    """What `open_clip_cache.Outline` holds, as JSON, from a model without numbers."""
     with nullcontext() if config is None else torch.device("meta"):  # building the tiny one costs nothing
         model = build(config, precision)
         round_towers(model, config is None, precision)
@@ -65,7 +65,7 @@ def outline_of(config: Config | None, precision: str) -> Config:
 
 
 def tables() -> dict[str, Any]:
-    """Architectures, published weights and defaults, as `knowledge` keeps them."""
+    """Architectures, published weights and defaults, as `open_clip_cache` keeps them."""
     return {
         "architectures": {name: get_model_config(name) for name in list_models()},
         "weights": published_weights(),

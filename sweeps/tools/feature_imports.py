@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from dualpt.core.clip.knowledge import known_names
+from dualpt.core.clip.open_clip_cache import known_names
 from dualpt.core.config.setting import Setting
 from dualpt.core.data.catalog import DatasetInfo, dataset_info
 from dualpt.core.data.imported_split import SUFFIX, ImportedSplit, find_import

@@ -9,9 +9,9 @@ from pathlib import Path
 import open_clip
 import pytest
 
-from dualpt.core.clip import knowledge
+from dualpt.core.clip import open_clip_cache
 from dualpt.core.clip.architectures import architecture_config, joint_width
-from dualpt.core.clip.knowledge import (
+from dualpt.core.clip.open_clip_cache import (
     config_defaults,
     known_config,
     known_names,
@@ -29,8 +29,8 @@ VIT = {"layers": 1, "width": 32, "head_width": 16, "image_size": [32, 48], "patc
 @pytest.fixture
 def without_import(private_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """As in a process that has not imported open_clip; the private cache."""
-    monkeypatch.setattr(knowledge, "_is_imported", lambda: False)
-    knowledge._tables_in.cache_clear()
+    monkeypatch.setattr(open_clip_cache, "_is_imported", lambda: False)
+    open_clip_cache._tables_in.cache_clear()
     return private_cache
 
 
@@ -92,7 +92,7 @@ class TestRemembering:
     def test_another_open_clip_is_asked_itself(self, private_cache: Path, asked, monkeypatch) -> None:
         times, learn = asked
         remembered("thing", None, learn)
-        monkeypatch.setattr(knowledge, "version", lambda name: "99.0")
+        monkeypatch.setattr(open_clip_cache, "version", lambda name: "99.0")
         remembered("thing", None, learn)
         assert len(times) == 2
 
@@ -106,7 +106,7 @@ class TestTables:
             assert sorted(listed) == sorted(open_clip.list_pretrained())
             entry = known_weights()["ViT-B-32-quickgelu"]["openai"]
             assert entry == json.loads(json.dumps(open_clip.get_pretrained_cfg("ViT-B-32-quickgelu", "openai")))
-            knowledge._tables_in.cache_clear()
+            open_clip_cache._tables_in.cache_clear()
         assert known_config("ViT-B-33") is None
         assert joint_width("ViT-B-33") is None
         assert config_defaults("text_cfg")["context_length"] == 77

@@ -1,4 +1,4 @@
-"""What open_clip knows, kept in the cache folder, so that a process that encodes no images need not import it.
+"""What open_clip knows of architectures and weights, cached on disk: who encodes no images need not import it.
 
 `import open_clip` takes 3.3 s, whichever part is asked for. What one process learns from it, later ones read: its
 architectures and published weights, and an outline of each model that was meant. It is kept under open_clip's version
