@@ -2,6 +2,7 @@
 # make test: the tests. make check: linters, types, import rules. make bench: ratios measured side by side.
 # make test-cluster: launches in processes of their own, clusters, servers, kills, an installed wheel; CI runs it, too.
 # make test-lowest: the tests, without the slow ones, with the lowest versions that pyproject.toml admits.
+# make test-newest: the same with the newest versions, as pip installs them where nothing is pinned.
 # make abuse: bad inputs of every kind, each refused in one line; `make test` tries one in four.
 # make chaos ROUNDS=20 SEED=1: kills at random moments; every cell must be there once, with the same numbers.
 
@@ -10,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-cluster test-lowest check bench abuse chaos format clean
+.PHONY: demo test test-cluster test-lowest test-newest check bench abuse chaos format clean
 
 demo: $(INSTALLED)
 	$(BIN)/dualpt demo
@@ -23,6 +24,9 @@ test-cluster: $(INSTALLED)
 
 test-lowest: .venv-lowest/.installed
 	.venv-lowest/bin/pytest -n 2 --dist loadgroup -m 'not cluster and not slow'
+
+test-newest: .venv-newest/.installed
+	.venv-newest/bin/pytest -n 2 --dist loadgroup -m 'not cluster and not slow'
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -53,6 +57,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 .venv-lowest/.installed: pyproject.toml constraints-lowest.txt
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/pip install --quiet --disable-pip-version-check --constraint constraints-lowest.txt --editable '.[dev]'
+	@touch $@
+
+.venv-newest/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
 clean:
