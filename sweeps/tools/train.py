@@ -103,6 +103,8 @@ def cells_of(
         UserError: any fault of the words.
     """
     values = parse_overrides(overrides)
+    if "features" in values:  # as `dualpt sweep` takes it
+        values["data.features"] = values.pop("features")
     n_shots = _shots(shots, values.pop("data.shots", None))
     rule = _selection(selection, values.pop(SELECTION_PARAM, None))
     return cells_for(dataset, n_shots, seeds_of(seeds), method, protocol, _words(targets), values, rule)

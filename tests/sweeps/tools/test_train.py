@@ -87,3 +87,9 @@ def test_a_selection_has_one_meaning_in_two_spellings() -> None:
         selections("support")
     with pytest.raises(UserError, match="1 shot can't be divided"):
         selections("support-holdout", shots=1)
+
+
+def test_features_are_named_as_for_a_sweep() -> None:
+    words = ["features=/there", "backbone.name=ViT-B-16"]
+    (cell,) = cells_of("OxfordPets", 4, "1", "nearest-mean", "few-shot", None, words)
+    assert str(cell.setting.data.features) == "/there"
