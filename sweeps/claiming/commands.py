@@ -8,7 +8,7 @@ from dualpt.core.provenance import IMPORTED
 from dualpt.sweeps.records import SELECTION_PARAM, TARGETS_PARAM, WEIGHTS_TAG, CellRow, recorded_keys
 
 NAMED_BY_FILE = "the method is a user's own file: put its path in place of the name"
-IMPORTED_FEATURES = "FOLDER holds the imported features: `dualpt features ls` lists imports"
+IMPORTED_FEATURES = "FOLDER is where the imported features lie: dualpt features ls lists it"
 
 AS_YAML = {"None": "null", "True": "true", "False": "false"}
 """Values as the ledger keeps them, and as overrides are read."""

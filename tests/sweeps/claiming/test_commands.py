@@ -87,5 +87,5 @@ def test_imported_features_are_asked_for_in_place_of_images() -> None:
     cell = row(Cell(method_setting("nearest-mean"), "OxfordPets", "few-shot", 4, 1))
     imported = replace(cell, origin={WEIGHTS_TAG: "imported 80de"})
     assert training_command([imported]).endswith("data.features=FOLDER; done")
-    assert notes([imported]) == ["FOLDER holds the imported features: `dualpt features ls` lists imports"]
+    assert notes([imported]) == ["FOLDER is where the imported features lie: dualpt features ls lists it"]
     assert "data.features" not in training_command([cell])
