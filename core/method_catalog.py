@@ -17,7 +17,15 @@ from pydantic import BaseModel, PydanticUserError, ValidationError
 
 from dualpt.core.errors import UserError, nearest
 from dualpt.core.files.fingerprint import file_sha256
-from dualpt.core.method_files import absolute, check_declared, forget, is_file_spec, naming_its_line, read_definition
+from dualpt.core.method_files import (
+    INTERFACE,
+    absolute,
+    check_declared,
+    forget,
+    is_file_spec,
+    naming_its_line,
+    read_definition,
+)
 
 Group = Literal["zero-shot", "training-free", "adapter", "prompt"]
 """How tables group methods: none sees an image, a closed form, an adapter trained on features, learned prompts."""
@@ -247,7 +255,15 @@ def _checked(method: LoadedMethod, place: str) -> LoadedMethod:
     for option, value in defaults.items():
         if not isinstance(value, str | int | float | bool | None):
             raise UserError(f"{place}: option {option}: a word, a number, true, false or none, found {value!r}")
+    if isinstance(definition.packable, str):
+        raise UserError(f"{place}: packable is a set of names: frozenset({{'{definition.packable}'}})")
+    known: tuple[str, ...] = get_args(importlib.import_module(INTERFACE).Protocol)
+    if unknown := {*definition.protocols, *definition.by_protocol} - set(known):
+        hint = nearest(min(unknown), known)
+        raise UserError(f"{place}: unknown protocol '{min(unknown)}'{hint} (known: {', '.join(known)})")
     if foreign := set(definition.packable) - set(defaults):
+        if not defaults:
+            raise UserError(f"{place}: packable names '{min(foreign)}', and the class sets no options of its own")
         raise UserError(f"{place}: packable names no option '{min(foreign)}'{nearest(min(foreign), defaults)}")
     method.reads({})
     _OWN_NAMES.add(method.name)

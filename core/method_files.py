@@ -154,7 +154,7 @@ def _run(file: MethodFile) -> ModuleType:
         raise UserError(f"{place}: {error.msg}") from None
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise UserError(_with_line(error, file.path)) from None
+        raise UserError(_with_line(error, file.path) + _beside(error, file.path)) from None
     return module
 
 
@@ -166,6 +166,18 @@ def _with_line(error: BaseException, path: str, otherwise: int = 0) -> str:
     return f"{place}: {type(error).__name__}: {' '.join(str(error).split())}"
 
 
+def _beside(error: BaseException, path: str) -> str:
+    """What to do where the file imports another that lies beside it; empty for other errors."""
+    if not isinstance(error, ImportError):
+        return ""
+    relative = error.name is None and "relative import" in str(error)
+    module = (error.name or "").partition(".")[0]
+    siblings = [Path(path).with_name(name) for name in (f"{module}{SUFFIX}", module)] if module else []
+    if relative or any(one.exists() for one in siblings):
+        return "; workers are sent this file alone: copy that code into it, or install it as a package"
+    return ""
+
+
 def check_declared(definition: type[Any], place: str, values: Mapping[str, type]) -> None:
     """Refuse a definition that lacks an attribute of one of these types, or cannot be made.
 
@@ -173,7 +185,9 @@ def check_declared(definition: type[Any], place: str, values: Mapping[str, type]
         UserError: naming the class and what it lacks.
     """
     for name, kind in values.items():
-        value = getattr(definition, name, None)
+        if not hasattr(definition, name):
+            raise UserError(f"{place}: {definition.__name__} lacks {name} ({kind.__name__}); see docs/own-method.md")
+        value = getattr(definition, name)
         if not isinstance(value, kind):
             raise UserError(f"{place}: {definition.__name__}.{name} should be {kind.__name__}, found {value!r}")
     if missing := sorted(getattr(definition, "__abstractmethods__", ())):

@@ -6,6 +6,7 @@ is its name alone: its authors' recipe is the default of its own options.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from dualpt.core.config.sections import Protocol, Value
 from dualpt.core.config.setting import Setting
@@ -116,6 +117,8 @@ def find_method(name: str) -> tuple[str, Baseline]:
     if name in METHODS:
         return name, METHODS[name]
     if not is_file_spec(name) and name not in installed():
+        if Path(f"{name}.py").is_file():
+            raise UserError(f"unknown method '{name}'; did you mean the file {name}.py?")
         raise UserError(f"unknown method '{name}'{nearest(name, METHODS)} (known: {', '.join(METHODS)}, or FILE.py)")
     own = load_method(canonical(name))
     if own.name in METHODS:

@@ -48,3 +48,11 @@ def latex(text: str) -> str:
 def markdown(text: str) -> str:
     """A name in a Markdown table, its punctuation taken as it stands."""
     return re.sub(r"([\\`*_\[\]<>|#~$])", r"\\\1", text)
+
+
+def markdown_code(text: str) -> str:
+    """A text of one line in a Markdown table, as code: what is copied from there is what was given."""
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    space = " " if "`" in text else ""
+    escaped = text.replace("|", "\\|")  # even code ends a table's entry there
+    return f"{fence}{space}{escaped}{space}{fence}"

@@ -5,6 +5,7 @@ Shapes: R cells, V views, P distinct images, N training images, M validation ima
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, cast
@@ -18,7 +19,7 @@ from dualpt.core.data.splits import Item
 from dualpt.core.inputs.reading import CellInputs
 from dualpt.core.method_files import naming_its_line
 from dualpt.core.methods.interface import Classifier, Fitted, Images, Labelled, Method, Support
-from dualpt.core.running.fitted_checks import check_fitted
+from dualpt.core.running.fitted_checks import check_fitted, held_to_its_rules
 from dualpt.core.running.frozen_parts import FrozenParts
 from dualpt.core.training.evaluate import Evaluation, Scores, joined, measure, score
 from dualpt.core.training.progress import Report
@@ -75,7 +76,8 @@ def fit_cells(
     support = replace(support_of(parts, pack, data), report=report)
     with naming_its_line(loaded.path, loaded.fit_line):
         begun = time.perf_counter()
-        fitted = method.fit(support, options)
+        with nullcontext() if loaded.path is None else held_to_its_rules(method, support):
+            fitted = method.fit(support, options)
         if support.labels.is_cuda:
             torch.cuda.synchronize()
         seconds = (time.perf_counter() - begun) / len(pack)
@@ -109,12 +111,16 @@ def support_of(parts: FrozenParts, pack: Sequence[CellInputs], data: Sequence[Ce
     return Support(
         images=_gathered(views, rows),
         labels=torch.tensor([item.label for item in pool], device=device)[rows],
-        raw_text=parts.raw_text(first, "train").to(device),
+        raw_text=parts.raw_text(first, "train").to(device, copy=True),  # a method may write to what it is given
         scale=parts.scale_of(first),
         seeds=[inputs.cell.seed for inputs in pack],
         val=_validation(parts, first, data, device),
-        projection=parts.towers_of(setting).backbone.projection if setting.reads.hidden else None,
+        projection=_copied(parts.towers_of(setting).backbone.projection) if setting.reads.hidden else None,
     )
+
+
+def _copied(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.clone()
 
 
 def pool_of(samples: Sequence[tuple[Item, ...]]) -> tuple[tuple[Item, ...], Tensor]:

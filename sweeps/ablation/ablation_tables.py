@@ -12,6 +12,7 @@ from dualpt.sweeps.comparison.formats.documents import AnyTable
 from dualpt.sweeps.comparison.frames import finished_shots, grid_of
 from dualpt.sweeps.comparison.selection import Selection, select
 from dualpt.sweeps.comparison.tables.table import shots_text
+from dualpt.sweeps.comparison.values import datasets_of_one_draw
 from dualpt.sweeps.planning.plan import grid_cells
 
 
@@ -71,7 +72,11 @@ def _effects_tables(ablation: LoadedAblation, selection: Selection) -> list[AnyT
     counts = {"n_datasets": len(selection.datasets), "n_seeds": len(selection.seeds), "corrected": sum(map(len, found))}
     return [
         effects_table(
-            effects, title=f"{metric} at {shots_text(shots)}: effects", generators=ablation.generators, **counts
+            effects,
+            title=f"{metric} at {shots_text(shots)}: effects",
+            generators=ablation.generators,
+            one_draw=datasets_of_one_draw(selection.cells, selection.grid, shots=shots),
+            **counts,
         )
         for shots, effects in zip(whole, found, strict=True)
     ]

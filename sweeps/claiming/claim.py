@@ -24,7 +24,7 @@ from dualpt.sweeps.claiming.evidence import (
     searched_of,
     side_of,
 )
-from dualpt.sweeps.comparison.claims import claims_of
+from dualpt.sweeps.comparison.claims import claims_of, n_text
 from dualpt.sweeps.comparison.compare import check_metric, own_metric
 from dualpt.sweeps.comparison.frames import cells_frame, finished_shots
 from dualpt.sweeps.comparison.labels import find_method, is_selected, method_title
@@ -59,6 +59,8 @@ class ClaimPage:
     shots: int
     datasets: tuple[str, ...]
     seeds: tuple[int, ...]
+    n: str
+    """Datasets and draws that the claim rests on, in words."""
     method: Side
     baseline: Side
     result: PairedResult
@@ -162,6 +164,7 @@ def claim_of(
         shots=at,
         datasets=selection.datasets,
         seeds=selection.seeds,
+        n=n_text(claims.n_datasets, claims.n_seeds, claims.one_draw),
         method=method_side,
         baseline=baseline_side,
         result=result,

@@ -4,9 +4,11 @@ import shlex
 from collections.abc import Sequence
 
 from dualpt.core.config.activity import METHOD_SOURCE
-from dualpt.sweeps.records import SELECTION_PARAM, TARGETS_PARAM, CellRow, recorded_keys
+from dualpt.core.provenance import IMPORTED
+from dualpt.sweeps.records import SELECTION_PARAM, TARGETS_PARAM, WEIGHTS_TAG, CellRow, recorded_keys
 
 NAMED_BY_FILE = "the method is a user's own file: put its path in place of the name"
+IMPORTED_FEATURES = "FOLDER is where the imported features lie: dualpt features ls lists it"
 
 AS_YAML = {"None": "null", "True": "true", "False": "false"}
 """Values as the ledger keeps them, and as overrides are read."""
@@ -33,6 +35,8 @@ def training_command(rows: Sequence[CellRow]) -> str:
         for key in recorded_keys([first.params])
         if key in first.params
     ]
+    if _imported(first):
+        values.append("data.features=FOLDER")
     words = " ".join([*options, *map(shlex.quote, values)])
     return f"for dataset in {datasets}; do dualpt train --dataset $dataset {words}; done"
 
@@ -45,8 +49,15 @@ def _targets(rows: Sequence[CellRow]) -> list[str]:
 
 def notes(rows: Sequence[CellRow]) -> list[str]:
     """What the command leaves to the reader."""
-    found = ["real datasets need data.root=FOLDER as well"] if any(not _mini(row) for row in rows) else []
+    found = [IMPORTED_FEATURES] if any(map(_imported, rows)) else []
+    if any(not _mini(row) and not _imported(row) for row in rows):
+        found.append("real datasets need data.root=FOLDER as well")
     return [*found, NAMED_BY_FILE] if any(METHOD_SOURCE in row.params for row in rows) else found
+
+
+def _imported(row: CellRow) -> bool:
+    """Whether it was trained on features that were computed elsewhere."""
+    return row.origin.get(WEIGHTS_TAG, "").startswith(IMPORTED)
 
 
 def _mini(row: CellRow) -> bool:

@@ -16,7 +16,7 @@ from dualpt.sweeps.comparison.searched.correction import Selected
 from dualpt.sweeps.comparison.selection import Selection
 from dualpt.sweeps.comparison.selection_basis import selection_basis
 from dualpt.sweeps.comparison.tables.table import Entry, shots_text
-from dualpt.sweeps.comparison.values import method_values
+from dualpt.sweeps.comparison.values import method_values, one_draw_for_all_seeds
 from dualpt.sweeps.records import CellRow
 
 SHOWN_PLACES = 3
@@ -80,7 +80,9 @@ def cells_of(rows: Sequence[CellRow], method: str, selection: Selection, shots: 
 def side_of(method: str, selection: Selection, own: Sequence[CellRow], shots: int, metric: str) -> Side:
     """One method with its results; `own` are its finished cells (`cells_of`)."""
     values = method_values(selection.cells, selection.grid, shots=shots, metric=metric)[method]
+    one_draw = one_draw_for_all_seeds(selection.cells, shots=shots)
     entries = {name: Entry.over_seeds(column) for name, column in zip(selection.datasets, values.T, strict=True)}
+    entries = {name: one.of_one_draw if (method, name) in one_draw else one for name, one in entries.items()}
     settings = {key: own[0].params[key] for key in records.recorded_keys([own[0].params]) if key in own[0].params}
     return Side(method, method_title(method), entries, settings, training_command(own))
 
@@ -141,7 +143,7 @@ def computed_with(rows: Sequence[CellRow]) -> dict[str, dict[str, int]]:
         "software": records.SOFTWARE_TAG,
         "device": records.DEVICE_TAG,
         "numerics version": records.NUMERICS_TAG,
-        "weights (SHA-256)": records.WEIGHTS_TAG,
+        "weights or imported features (SHA-256)": records.WEIGHTS_TAG,
     }
     return {
         title: dict(Counter(row.origin.get(tag, NOT_RECORDED) for row in rows).most_common())

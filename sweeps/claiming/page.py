@@ -9,8 +9,10 @@ from dualpt.sweeps.comparison.labels import column_title
 from dualpt.sweeps.comparison.plain import p_text
 from dualpt.sweeps.comparison.statistics import LEVEL
 from dualpt.sweeps.console import counted
-from dualpt.sweeps.names import markdown
+from dualpt.sweeps.names import markdown, markdown_code
 
+TYPED = ("command", "file", "overrides")
+"""Facts of a launch that somebody may copy."""
 VERDICTS = {"yes": "Claimed", "perhaps": "Not claimed", "no": "Not claimed"}
 
 
@@ -47,11 +49,16 @@ def _protocol(page: ClaimPage) -> str:
         ("metric", page.metric),
         ("shots", page.shots),
         ("datasets", f"{len(page.datasets)}: {', '.join(page.datasets)}"),
-        ("draws", f"{len(page.seeds)} (seeds {', '.join(map(str, page.seeds))})"),
-        ("n", f"{counted(len(page.datasets), 'dataset')} × {len(page.seeds)} draws"),
-        *page.launch.items(),
+        ("seeds", ", ".join(map(str, page.seeds))),
+        ("n", page.n),
     ]
-    return _table(("what", "value"), (row for row in rows if row[1] != ""))
+    return _table(("what", "value"), (row for row in rows if row[1] != "")) + _launch(page)
+
+
+def _launch(page: ClaimPage) -> str:
+    """The launch's rows of the same table; what is to be typed stands as code."""
+    facts = [(name, fact) for name, fact in page.launch.items() if fact]
+    return "".join(f"\n| {name} | {markdown_code(fact) if name in TYPED else markdown(fact)} |" for name, fact in facts)
 
 
 def _result(page: ClaimPage) -> str:
@@ -76,7 +83,7 @@ def _by_dataset(page: ClaimPage) -> str:
     rows = [
         (column_title(name), *(side.by_dataset[name].text(digits=digits) for side in sides)) for name in page.datasets
     ]
-    ns = " and ".join(str(next(iter(side.by_dataset.values())).n) for side in sides)
+    ns = " and ".join(" or ".join(map(str, sorted({one.n for one in side.by_dataset.values()}))) for side in sides)
     table = _table(("dataset", *(side.title for side in sides)), rows)
     return f"{table}\n\nMean ± standard deviation over seeds; n = {ns}."
 

@@ -10,7 +10,7 @@ import pandas as pd
 from dualpt.core.data.catalog import MINI_GRID
 from dualpt.core.errors import UserError
 from dualpt.core.results import HARMONIC_MEAN, Measure, measure_of
-from dualpt.sweeps.comparison.labels import method_title
+from dualpt.sweeps.comparison.labels import column_title, method_title
 from dualpt.sweeps.comparison.plain import PlainTable, p_text
 from dualpt.sweeps.comparison.searched.candidate_cells import Search
 from dualpt.sweeps.comparison.searched.correction import Selected, corrected_p
@@ -26,7 +26,7 @@ from dualpt.sweeps.comparison.statistics import (
     smallest_p,
 )
 from dualpt.sweeps.comparison.tables.table import shots_text
-from dualpt.sweeps.comparison.values import Array, Grid, method_values
+from dualpt.sweeps.comparison.values import Array, Grid, datasets_of_one_draw, method_values
 from dualpt.sweeps.console import counted
 
 ALPHA = 1 - LEVEL
@@ -52,6 +52,8 @@ class Claims:
     """How p was corrected for the search behind a selected setting."""
     comparisons: int = 0
     """Over which p is corrected: those of every number of shots that is shown beside this one."""
+    one_draw: tuple[str, ...] = ()
+    """Datasets on which all seeds trained on the same images."""
 
     @property
     def measure(self) -> Measure:
@@ -117,6 +119,7 @@ def claims_of(
         metric=metric,
         search_words=tuple(dict.fromkeys(corrected.words for corrected in corrections.values())),
         comparisons=len(others),
+        one_draw=datasets_of_one_draw(cells, grid, shots=shots),
     )
 
 
@@ -224,10 +227,31 @@ def doubt(interval: Interval, corrected_p: float) -> str:
     return f"Holm's p {_equals(corrected_p)}, though the interval leaves out 0"
 
 
+def n_text(n_datasets: int, n_seeds: int, one_draw: Sequence[str]) -> str:
+    """`11 datasets × 3 seeds`; seeds that share one draw everywhere are one draw.
+
+    Args:
+        one_draw: datasets on which all seeds trained on the same images.
+    """
+    shared = n_seeds > 1 and len(one_draw) == n_datasets
+    repeats = f"1 draw, which all {n_seeds} seeds share" if shared else counted(n_seeds, "seed")
+    return f"{counted(n_datasets, 'dataset')} × {repeats}"
+
+
+def draw_limits(n_seeds: int, one_draw: Sequence[str]) -> list[str]:
+    """What isn't measured where seeds aren't draws of their own; arguments as of `n_text`."""
+    unmeasured = "how much another draw would change is not measured, and intervals leave it out"
+    if n_seeds == 1:
+        return [f"a single seed: {unmeasured}"]
+    if not one_draw:
+        return []
+    return [f"one draw serves all seeds ({', '.join(map(column_title, one_draw))}): {unmeasured}"]
+
+
 def _limits(claims: Claims) -> list[str]:
-    n, seeds, comparisons = claims.n_datasets, claims.n_seeds, claims.comparisons
+    n, comparisons = claims.n_datasets, claims.comparisons
     lines = [
-        f"n = {n} datasets × {counted(seeds, 'seed')}; intervals by resampling datasets, then seeds; p by "
+        f"n = {n_text(n, claims.n_seeds, claims.one_draw)}; intervals by resampling datasets, then seeds; p by "
         f"Wilcoxon over datasets, corrected by Holm for {counted(comparisons, 'comparison')}"
         f"{' over all numbers of shots' * (comparisons > len(claims.paired))}"
     ]
@@ -240,8 +264,7 @@ def _limits(claims: Claims) -> list[str]:
             f"{n} datasets cannot give a corrected p below {least:.2g}: no claim is possible at this n, whatever the "
             "accuracies; add datasets, or compare fewer methods"
         )
-    if seeds == 1:
-        lines.append("a single seed: how much another draw would change is not measured, and intervals leave it out")
+    lines += draw_limits(claims.n_seeds, claims.one_draw)
     if claims.measure.lower_is_better:
         lines.append(f"lower is better: a method below the baseline has the better {claims.measure.title}")
     if claims.metric == HARMONIC_MEAN:

@@ -15,7 +15,7 @@ import pandas as pd
 from statsmodels.stats.anova import AnovaRM
 
 from dualpt.search_spaces.designs import Factor, aliases, resolution
-from dualpt.sweeps.comparison.claims import doubt
+from dualpt.sweeps.comparison.claims import doubt, draw_limits, n_text
 from dualpt.sweeps.comparison.plain import PlainTable, p_text
 from dualpt.sweeps.comparison.statistics import LEVEL, Interval, claim, hierarchical_interval, holm, rounded, wilcoxon
 from dualpt.sweeps.comparison.values import Array
@@ -135,11 +135,13 @@ def effects_table(
     n_seeds: int,
     generators: Mapping[str, Sequence[str]],
     corrected: int,
+    one_draw: Sequence[str] = (),
 ) -> PlainTable:
     """The effects as shown, with what they stand on.
 
     Args:
         corrected: for how many effects p is corrected: those of every number of shots that is shown beside this one.
+        one_draw: datasets on which all seeds trained on the same images.
     """
     head = ("effect", "points", f"{LEVEL:.0%} interval", "datasets higher/lower", "p", "p (Holm)", "F", "p (F)")
     rows = []
@@ -149,9 +151,10 @@ def effects_table(
         ps = (p_text(effect.p), p_text(effect.holm))
         rows.append((effect.name, f"{effect.estimate:+.1f}", str(effect.interval), counts, *ps, *variance))
     words = [
-        f"n = {n_datasets} datasets × {counted(n_seeds, 'seed')}; effects are taken within each dataset and "
+        f"n = {n_text(n_datasets, n_seeds, one_draw)}; effects are taken within each dataset and "
         f"seed, p by Wilcoxon over datasets, corrected by Holm for {counted(corrected, 'effect')}"
         f"{' over all numbers of shots' * (corrected > len(effects))}; F: datasets as subjects",
+        *draw_limits(n_seeds, one_draw),
         *_claims(effects),
         *_fraction_words(effects, generators),
     ]

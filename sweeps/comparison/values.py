@@ -75,6 +75,12 @@ def one_draw_for_all_seeds(cells: pd.DataFrame, *, shots: int) -> frozenset[tupl
     return frozenset((str(method), str(dataset)) for method, dataset in same.index)
 
 
+def datasets_of_one_draw(cells: pd.DataFrame, grid: Grid, *, shots: int) -> tuple[str, ...]:
+    """Those on which some method had the same training images for every seed: features came with a single draw."""
+    found = {dataset for _, dataset in one_draw_for_all_seeds(cells, shots=shots)}
+    return tuple(dataset for dataset in grid.datasets if dataset in found)
+
+
 def check_finished(cells: pd.DataFrame, shots: int, metric: str) -> None:
     """Refuse a table that would be empty.
 

@@ -139,13 +139,18 @@ def _summary(about: ImportedSplit) -> dict[str, Any]:
 
 def _lines(about: ImportedSplit, unread: tuple[str, ...], path: Path, target: Path) -> list[str]:
     rows = ", ".join(f"{part} {len(about.labels.get(part, ()))}" for part in PARTS)
-    text = f"text features from {about.text}" if about.text else "no text features: methods that need them can't run"
+    lacking = [] if about.text else ["no text features: methods that need them can't run"]
+    crops = [f"{about.crops} crops of each training image"] if about.crops else []
+    if not about.labels.get("val") and not about.complete:
+        most = about.largest.shots
+        lacking.append(f"no validation features: training images left over serve, of which {most} shots leave none")
     numbers = Counter(draw.shots for draw in about.draws)
     draws = ", ".join(f"{shots}" + (f" ({n} seeds)" if n > 1 else "") for shots, n in sorted(numbers.items()))
     return [
         f"{about.dataset}, {about.backbone}: {rows} rows of width {about.width}, {len(about.class_names)} classes",
         *([f"draws of {draws} shots"] if draws else []),
-        text,
+        *crops,
+        *lacking,
         *about.notes,
         *([f"not read: {', '.join(unread)}"] if unread else []),
         f"kept in {path}",

@@ -13,6 +13,7 @@ from dualpt.core.cell import Cell, check_serves, selection_of
 from dualpt.core.config.sections import Protocol
 from dualpt.core.config.setting import Setting
 from dualpt.core.data.catalog import dataset_info
+from dualpt.core.data.imported_split import find_import
 from dualpt.core.data.protocols import TARGET, targets_of
 from dualpt.core.errors import UserError, nearest
 from dualpt.core.presets import method_setting
@@ -93,6 +94,8 @@ def cells_of(
         UserError: any fault of the words.
     """
     values = parse_overrides(overrides)
+    if "features" in values:  # as `dualpt sweep` takes it
+        values["data.features"] = values.pop("features")
     n_shots = _shots(shots, values.pop("data.shots", None))
     rule = _selection(selection, values.pop(SELECTION_PARAM, None))
     return cells_for(dataset, n_shots, seeds_of(seeds), method, protocol, _words(targets), values, rule)
@@ -233,6 +236,8 @@ def _print(console: Console, results: "Sequence[CellResult]", save: Path | None)
         shown = [f"{of_seed[name]:.{digits}f}" if name in of_seed else "–" for of_seed in metrics]
         table.add_row(name, *shown, *[_spread([m[name] for m in metrics if name in m], digits) for _ in spread])
     table.show(console, markup=False)
+    if spread and _share_a_draw(results[0].cell):
+        say_whole(console, "one draw serves all seeds, so nothing is known of its spread")
     for name, per_class in results[0].per_class.items():
         if not name.startswith(TARGET):
             ranked = sorted((value, label) for label, value in per_class.items() if value == value)
@@ -241,6 +246,14 @@ def _print(console: Console, results: "Sequence[CellResult]", save: Path | None)
             console.print(line, highlight=False, markup=False)
     if save is not None:
         say_whole(console, f"what was learned, and metrics, in {save}/")
+
+
+def _share_a_draw(cell: Cell) -> bool:
+    """Whether every seed trains on the same images: at its own number of shots, features of a single draw."""
+    if cell.setting.data.features is None or not cell.shots:
+        return False
+    about = find_import(Path(cell.setting.data.features), cell.dataset)
+    return not about.complete and cell.shots == about.largest.shots
 
 
 def _digits(name: str) -> int:

@@ -76,7 +76,7 @@ def test_a_package_offers_methods_by_entry_points(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize(
     ("there", "instead", "said"),
     [
-        ('title = "Pulled means"', "", "Pulled.title should be str, found None"),
+        ('title = "Pulled means"', "", "Pulled lacks title (str); see docs/own-method.md"),
         ('name = "pulled"', 'name = "Pulled Means"', "use lower-case letters, digits and single hyphens"),
         ('name = "pulled"', 'name = "gda"', "name 'gda' is taken by a method that ships"),
         ("pull: float = Field(1.0, ge=0, le=100)", "pull: float", "option pull needs a default"),
@@ -88,6 +88,18 @@ def test_a_package_offers_methods_by_entry_points(tmp_path: Path, monkeypatch: p
         ("pull: float = Field(1.0, ge=0, le=100)", "pull: tuple[int, ...] = (1, 2)", "option pull: a word, a number"),
         ('frozenset({"pull"})', 'frozenset({"pul"})', "packable names no option 'pul'; did you mean 'pull'?"),
         ("def fit(", "def fitted(", "Pulled lacks fit"),
+        ('frozenset({"pull"})', '"pull"', "packable is a set of names: frozenset({'pull'})"),
+        ("    options = PulledOptions\n", "", "packable names 'pull', and the class sets no options of its own"),
+        (
+            'group = "training-free"',
+            'group = "adapter"; protocols = frozenset({"fewshot"})',
+            "unknown protocol 'fewshot'; did you mean 'few-shot'?",
+        ),
+        (
+            "import torch\n",
+            "from . import helper\n",
+            "; workers are sent this file alone: copy that code",
+        ),
         ("options = PulledOptions", "options = dict", "options should be a subclass of MethodOptions"),
         (
             "Field(1.0, ge=0, le=100)",

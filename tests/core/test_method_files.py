@@ -13,6 +13,7 @@ from dualpt.core.method_files import (
     absolute,
     adopt,
     files_here,
+    forget,
     is_file_spec,
     naming_its_line,
     read_definition,
@@ -60,6 +61,16 @@ def test_each_fault_is_one_line_that_names_the_file(own: Path, fault: str) -> No
     with pytest.raises(UserError) as caught:
         read_definition(str(own))
     assert str(caught.value) == f"{own}{said}"
+
+
+def test_what_lies_beside_it_is_not_sent(own: Path) -> None:
+    own.write_text("import beside_it\n")
+    with pytest.raises(UserError, match=r"No module named 'beside_it'$"):
+        read_definition(str(own))
+    own.with_name("beside_it.py").write_text("")
+    forget()
+    with pytest.raises(UserError, match=r"'beside_it'; workers are sent this file alone: copy that code into it"):
+        read_definition(str(own))
 
 
 def test_a_missing_file_names_the_nearest(own: Path) -> None:

@@ -1,9 +1,12 @@
 """Published methods as settings."""
 
+from pathlib import Path
+
 import pytest
 
 from dualpt.core.config.activity import active_values
 from dualpt.core.config.sections import Protocol
+from dualpt.core.errors import UserError
 from dualpt.core.presets import METHODS, method_setting
 from dualpt.core.recipes import resolve_recipe
 
@@ -61,3 +64,10 @@ def test_coop_from_words_is_coop_with_a_context_of_four_words() -> None:
     plain, words = method_setting("coop").flat(), method_setting("coop-words").flat()
     differs = {key: words[key] for key in words if words[key] != plain[key]}
     assert differs == {"prompt.context_length": 4, "prompt.init": "a photo of a"}
+
+
+def test_a_method_that_lies_here_as_a_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text("")
+    with pytest.raises(UserError, match=r"unknown method 'mine'; did you mean the file mine\.py\?"):
+        method_setting("mine")

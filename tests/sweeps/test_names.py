@@ -20,7 +20,7 @@ from dualpt.sweeps.console import progress_bar
 from dualpt.sweeps.dispatch.progress import SweepProgress
 from dualpt.sweeps.inspecting.cell_tables import TextTable, print_tables
 from dualpt.sweeps.launching.status import SweepStatus, detailed
-from dualpt.sweeps.names import figure_text, file_name, latex, markdown
+from dualpt.sweeps.names import figure_text, file_name, latex, markdown, markdown_code
 from dualpt.sweeps.tools.predict import Prediction, print_predictions
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
@@ -44,6 +44,8 @@ def test_plain_names_stay_and_names_that_differ_keep_apart() -> None:
 def test_special_characters_are_written_out_in_documents() -> None:
     assert latex("[x] *y*") == "{[}x] {*}y{*}"
     assert markdown("a|b*c_d") == r"a\|b\*c\_d"
+    assert markdown_code("a 'shots=[4]'|b_c") == r"`a 'shots=[4]'\|b_c`"
+    assert markdown_code("a `b` c") == "`` a `b` c ``"
     assert figure_text("$a$") == r"\$a\$"
 
 

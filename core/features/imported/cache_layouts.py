@@ -22,10 +22,14 @@ import torch
 from torch import Tensor
 
 from dualpt.core.data.splits import listing
+from dualpt.core.data.text_files import read_lines
 from dualpt.core.errors import UserError
 from dualpt.core.features.imported.cached_files import SUFFIXES, FileArrays, read_arrays
 
 UNNORMED = "_unnormed"
+PICKLES = (".pkl", ".pickle")
+NAMES_FILES = ("classnames.txt", "class_names.txt", "classes.txt")
+"""One class name per line, in the order of the labels."""
 KEYS = re.compile(r"keys_(\d+)shots")
 VECTORS = re.compile(r"(\d+)_vecs_f")
 SHOTS = re.compile(r"(?<![a-z0-9])(\d+)[ _-]?shots?(?![a-z])|(?<![a-z])shots?[ _-]?(\d+)(?!\d)")
@@ -65,6 +69,8 @@ class CachedPart:
     labels_place: str
     raw: bool = False
     """Whether rows aren't normalised, as the file's name says."""
+    named: tuple[str, ...] = ()
+    """Labels that are names of classes, where they are; `labels` then has none."""
 
 
 @dataclass(frozen=True)
@@ -87,17 +93,22 @@ class Cache:
 
 
 def read_cache(folder: Path) -> Cache:
-    """The cached features in a folder.
+    """The cached features in a folder, or in one file.
 
     Raises:
-        UserError: no folder, nothing in it that is known, features without labels, or a file that can't be read.
+        UserError: no such place, nothing in it that is known, features without labels, or a file that can't be read.
     """
+    if folder.is_file() and folder.suffix in SUFFIXES:
+        return _named_arrays({folder.name: folder}, folder)
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; give the one that holds the cached features")
+        fault = "no folder, and no file of arrays" if folder.exists() else "no such folder"
+        raise UserError(f"{folder}: {fault} ({', '.join(SUFFIXES)}); give the folder that holds the cached features")
     files = {path.name: path for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES and path.is_file()}
     if not files:
         inside = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_dir())[:5])
         hint = f"; did you mean a folder in it ({inside})?" if inside else ""
+        if pickles := sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES):
+            hint = f"; {pickles[0]} is a pickle, which could run code and isn't read: save its arrays by np.savez"
         raise UserError(f"{folder}: holds no cached features ({', '.join(SUFFIXES)}){hint}")
     stems = {path.stem.removesuffix(UNNORMED) for path in files.values() if path.suffix == ".pt"}
     if any(KEYS.fullmatch(stem) or VECTORS.fullmatch(stem) for stem in stems) or {"val_f", "test_f"} & stems:
@@ -130,6 +141,7 @@ class _TorchCache:
             test=self._part("test_f", "test_l", raw) if "test_f" in names else None,
             text=None if not text_place else _by_class(self._tensor(text_place), self._folder / text_place),
             text_place=str(self._folder / text_place) if text_place else "",
+            class_names=_names_file(self._folder),
         )
         unread = tuple(sorted(self._files.keys() - self._read))
         return Cache(**{**vars(cache), "unread": unread})
@@ -189,7 +201,7 @@ def _named_arrays(files: Mapping[str, Path], folder: Path) -> Cache:
         test=_named_part(found, "test", None, "features"),
         text=None if text is None else text.tensor,
         text_place="" if text is None else text.place,
-        class_names=_class_names(arrays),
+        class_names=_class_names(arrays) or _names_file(folder),
         unread=tuple(unread),
     )
 
@@ -208,7 +220,18 @@ def _find(arrays: Mapping[Path, FileArrays]) -> tuple[dict[tuple[str, int | None
             if key in found:
                 raise UserError(f"{place}: {found[key].place} holds the {kind} of '{part}' too; keep one of them")
             found[key] = _Named(tensor, place, raw=bool({"unnormed", "raw"} & {*_words(name), *_words(path.stem)}))
+    for path, held in arrays.items():  # numbers first: names of labels may lie beside them
+        for name, words in held.words.items():
+            part, kind, shots = _meaning(name, path.stem)
+            if part is not None and kind == "labels" and (part, shots, kind) not in found:
+                found[part, shots, kind] = _Named(torch.empty(0), f"{path}: {name}", raw=False, words=words)
     return found, unread
+
+
+def _names_file(folder: Path) -> tuple[str, ...]:
+    """The class names of the first of `NAMES_FILES` in a folder; none where there is none."""
+    path = next((folder / name for name in NAMES_FILES if (folder / name).is_file()), None)
+    return () if path is None else tuple(filter(None, read_lines(path, "class names")))
 
 
 def _class_names(arrays: Mapping[Path, FileArrays]) -> tuple[str, ...]:
@@ -221,6 +244,8 @@ class _Named(NamedTuple):
     tensor: Tensor
     place: str
     raw: bool
+    words: tuple[str, ...] = ()
+    """In place of numbers."""
 
 
 def _named_part(
@@ -229,14 +254,15 @@ def _named_part(
     """Crops are (V, n, D) there, and share the labels of their images."""
     if (part, shots, kind) not in found:
         return None
-    features, place, raw = found[part, shots, kind]
+    features, place, raw, _ = found[part, shots, kind]
     if (part, shots, "labels") not in found:
         raise UserError(f"{place}: its labels are missing; add {part}_labels")
-    labels, labels_place, _ = found[part, shots, "labels"]
+    labels, labels_place, _, named = found[part, shots, "labels"]
     if kind == "crops" and features.ndim == 3:
         labels = labels.repeat(len(features)) if labels.ndim == 1 else labels.repeat(len(features), 1)
+        named *= len(features)
         features = features.flatten(0, 1)
-    return CachedPart(features, labels, place, labels_place, raw)
+    return CachedPart(features, labels, place, labels_place, raw, named)
 
 
 def _meaning(name: str, stem: str) -> tuple[str | None, str | None, int | None]:

@@ -1,7 +1,7 @@
 """Arrays in files that others wrote: torch, NumPy and safetensors. No code in them runs, and no object is made."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -89,8 +89,9 @@ def _loaded(path: Path) -> Any:
 def _from_numpy(arrays: Mapping[str, Any], path: Path) -> FileArrays:
     tensors, words = {}, {}
     for name, array in arrays.items():
-        if array.dtype.kind == "U":
-            words[name] = tuple(map(str, array.flatten().tolist()))
+        if array.dtype.kind in "US":
+            text = np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
+            words[name] = tuple(map(str, text.flatten().tolist()))
         elif array.dtype.kind in "fiub":
             tensors[name] = torch.from_numpy(np.ascontiguousarray(array.astype(_native(array.dtype))))
         else:
@@ -110,13 +111,23 @@ def _from_torch(content: object, path: Path) -> FileArrays:
         return FileArrays({"": content.detach()})
     if not isinstance(content, Mapping):
         raise UserError(f"{path}: holds a {type(content).__name__}, not a tensor; save one tensor, or a dict of them")
-    tensors = {str(name): value.detach() for name, value in content.items() if isinstance(value, Tensor)}
+    values = dict(_flat(content))
+    tensors = {name: value.detach() for name, value in values.items() if isinstance(value, Tensor)}
     words = {
-        str(name): tuple(value)
-        for name, value in content.items()
+        name: tuple(value)
+        for name, value in values.items()
         if isinstance(value, list | tuple) and value and all(isinstance(word, str) for word in value)
     }
     return FileArrays(tensors, words)
+
+
+def _flat(content: Mapping[Any, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of dicts in dicts, named `train.features`."""
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
 
 
 def _place(path: Path, name: str) -> str:

@@ -13,7 +13,14 @@ from dualpt.core.data.catalog import DatasetInfo
 from dualpt.core.data.imported_split import StoredDraw
 from dualpt.core.data.splits import Split
 from dualpt.core.errors import UserError
-from dualpt.core.features.imported.cache_checks import check_against_split, check_shots, checked_labels, checked_rows
+from dualpt.core.features.imported.cache_checks import (
+    check_against_split,
+    check_one_pass,
+    check_shots,
+    checked_labels,
+    checked_rows,
+    relabelling,
+)
 from dualpt.core.features.imported.cache_layouts import Cache, CachedPart
 from dualpt.core.features.imported.fewshot_pickles import FewshotFile
 
@@ -34,10 +41,17 @@ class Declared:
     """Whether rows aren't normalised, whatever their files' names say."""
     draws: Sequence[FewshotFile] = ()
     """Draws that were kept as files of their own."""
+    names: tuple[str, ...] = ()
+    """Class names that came with the features, in the order of their labels."""
 
     @property
     def n_classes(self) -> int | None:
         return self.info.n_classes if self.split is None else len(self.split.class_names)
+
+    @property
+    def relabelling(self) -> Tensor | None:
+        """(C,) the split's label for each of the features', where the latter count the classes in another order."""
+        return None if self.split is None else relabelling(self.names, self.split.class_names)
 
 
 @dataclass(frozen=True)
@@ -76,7 +90,10 @@ def part_rows(part: CachedPart, declared: Declared) -> PartRows:
     """
     raw = part.raw or declared.raw
     directions, norms = checked_rows(part, raw)
-    labels = checked_labels(part, len(directions), declared.n_classes)
+    known = declared.names if declared.split is None else declared.split.class_names
+    labels = checked_labels(part, len(directions), declared.n_classes, known)
+    if not part.named and (order := declared.relabelling) is not None:
+        labels = order[labels]
     return PartRows(directions, norms, labels, part.place, part.labels_place, raw)
 
 
@@ -95,6 +112,8 @@ def training_rows(cache: Cache, declared: Declared) -> TrainingRows | None:
         if is_all and declared.split is not None:
             check_against_split(rows.labels, declared.split.train, rows.labels_place)
         if not is_all:
+            if shots is None:
+                check_one_pass(rows.labels, rows.place)
             k = shots or int(rows.labels.bincount().max())
             check_shots(rows.labels, k, _available(declared), rows.place)
             draws.append(StoredDraw(k, declared.seed, tuple(range(start, start + len(rows.labels)))))

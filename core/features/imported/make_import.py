@@ -27,6 +27,7 @@ from dualpt.core.files.tensor_file import content_sha256, tensors_as_bytes
 
 ONE_ROW = "a training image is the mean of its crops"
 NO_NORMS = "methods on raw features read normalised ones"
+RENUMBERED = "labels renumbered by the class names that came with them"
 UNCOMPARED = "row order not held against a split file"
 
 
@@ -47,6 +48,7 @@ def make_import(folder: Path, declared: Declared) -> MadeImport:
         UserError: nothing that is known is there, or features that can't be the dataset's; one line.
     """
     cache = _with_test(read_cache(folder), declared.info)
+    declared = replace(declared, names=cache.class_names)
     parts = {
         part: part_rows(found, declared) for part in ("val", "test") if (found := getattr(cache, part)) is not None
     }
@@ -60,7 +62,7 @@ def make_import(folder: Path, declared: Declared) -> MadeImport:
     rows = {"train": train.rows, **parts}
     n_classes = declared.n_classes or 1 + max(int(one.labels.max()) for one in rows.values())
     width = train.rows.directions.shape[1]
-    cache = replace(cache, text=_by_class(cache.text, n_classes, width))
+    cache = replace(cache, text=_renumbered(_by_class(cache.text, n_classes, width), declared))
     widths = [(one.place, one.directions.shape[1]) for one in rows.values()]
     if cache.text is not None:
         widths.append((cache.text_place, cache.text.shape[-1]))
@@ -176,6 +178,12 @@ def _by_class(text: Tensor | None, n_classes: int, width: int) -> Tensor | None:
     return text.mT if text is not None and (n_classes, width) != tuple(text.shape) == (width, n_classes) else text
 
 
+def _renumbered(text: Tensor | None, declared: Declared) -> Tensor | None:
+    """Text features in the order of the split's classes."""
+    order = declared.relabelling
+    return text if text is None or order is None or len(text) != len(order) else text[order.argsort()]
+
+
 def _text(cache: Cache, n_classes: int) -> Tensor | None:
     """Text features (C, D), normalised."""
     if cache.text is None:
@@ -218,6 +226,8 @@ def _notes(cache: Cache, train: TrainingRows, declared: Declared, raw: bool) -> 
         notes.append(f"text features of {Path(cache.text_place).name}, normalised")
     if not raw:
         notes.append(NO_NORMS)
+    if declared.relabelling is not None:
+        notes.append(RENUMBERED)
     if declared.split is None:
         notes.append(UNCOMPARED)
     return tuple(notes)

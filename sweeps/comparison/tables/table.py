@@ -32,6 +32,11 @@ class Entry:
     n: int
     """Seeds behind the mean; 0 where a published number does not say."""
 
+    @property
+    def of_one_draw(self) -> "Entry":
+        """The mean alone, where all seeds trained on the same images."""
+        return Entry(self.mean, None, 1)
+
     @classmethod
     def over_seeds(cls, values: Array) -> "Entry":
         """Of values by seed (S,), all known, at least one."""
@@ -180,8 +185,7 @@ def without_spread(
 ) -> dict[tuple[str, str], Entry | None]:
     """What rests on one draw has its mean alone."""
     return {
-        key: Entry(entry.mean, None, 1) if entry is not None and key in one_draw else entry
-        for key, entry in entries.items()
+        key: entry.of_one_draw if entry is not None and key in one_draw else entry for key, entry in entries.items()
     }
 
 

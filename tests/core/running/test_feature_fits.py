@@ -161,7 +161,26 @@ def test_a_fault_of_a_users_own_names_its_line(tmp_path: Path, runner: CellRunne
 def test_a_classifier_of_another_shape_names_its_fit(tmp_path: Path, runner: CellRunner) -> None:
     path = tmp_path / "own.py"
     path.write_text(SOURCE.replace("(support.scale * weights, ", "(weights[:, :, 1:], "))
-    with pytest.raises(UserError, match=r"own\.py:19: RuntimeError: .*size 127"):
+    with pytest.raises(
+        UserError, match=r"own\.py:19: ValueError: the classifier's weights has shape .*127\), expected"
+    ):
+        run(runner, cell(str(path)))
+
+
+def test_what_a_method_writes_to_text_features_stays_in_its_pack(runner: CellRunner, tmp_path: Path) -> None:
+    """They are kept for all cells, and those of imports are the file's own."""
+    path, folder = tmp_path / "own.py", caches.imports(tmp_path, text=True)
+    (before,) = run(runner, imported_cell(folder, "ss-text"))
+    path.write_text(SOURCE.replace("        pull =", "        support.raw_text.zero_()\n        pull ="))
+    run(runner, imported_cell(folder, str(path)))
+    (after,) = run(runner, imported_cell(folder, "ss-text"))
+    assert after.metrics.test_accuracy == before.metrics.test_accuracy
+
+
+def test_a_fit_that_keeps_state_names_its_line(tmp_path: Path, runner: CellRunner) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(SOURCE.replace("        pull =", "        self.seen = True\n        pull ="))
+    with pytest.raises(UserError, match=r"own\.py:\d+: ValueError: fit left self\.seen"):
         run(runner, cell(str(path)))
 
 

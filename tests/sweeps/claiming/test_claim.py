@@ -187,3 +187,30 @@ def test_both_files_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert json.loads((tmp_path / "claim.json").read_text())["verdict"] == "yes"
     with pytest.raises(UserError, match=r"--output: .* cannot be written"):
         make_claim(Console(), "mine", **words, output=Path("/proc/claim.md"), as_json=False, store="none")  # type: ignore[arg-type]
+
+
+def test_seeds_that_share_one_draw_are_one_draw() -> None:
+    """As on imported features of a single draw: three equal numbers are one, and say nothing of another draw."""
+    weights = {records.WEIGHTS_TAG: "imported abc"}
+    rows = [
+        replace(one, origin={records.SAMPLE_TAG: fingerprint(one.dataset), **weights}, metrics={TEST_ACCURACY: test})
+        for one in cells()
+        if one.kind == "baseline" and one.dataset in MINI_GRID[:2]
+        for test in [60.0 if one.trial == "coop" else 61.0]
+    ]
+    found = page(rows, method="plot")
+    assert found.n == "2 datasets × 1 draw, which all 3 seeds share"
+    assert found.method.by_dataset[MINI_GRID[0]].spread is None
+    text = to_markdown(found)
+    assert "| n | 2 datasets × 1 draw, which all 3 seeds share |" in text
+    assert f"| {MINI_GRID[0]} | 61.0 | 60.0 |" in text
+    assert "over seeds; n = 1 and 1." in text
+    assert any(line.startswith("one draw serves all seeds (") and MINI_GRID[0] in line for line in found.reservations)
+    assert "data.features=FOLDER; done" in found.commands[0]
+    assert page(method="plot").n == "11 datasets × 3 seeds"
+
+
+def test_a_command_of_the_launch_can_be_copied() -> None:
+    launch = {"command": "dualpt sweep a_b 'shots=[4,16]'", "user": "a_b", "sampler": ""}
+    text = to_markdown(replace(page(), launch=launch))
+    assert "\n| command | `dualpt sweep a_b 'shots=[4,16]'` |\n| user | a\\_b |\n\n## Result" in text

@@ -1,6 +1,7 @@
 """The command line of a claim asks for the very cells that are on record."""
 
 import shlex
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from dualpt.core.data.protocols import targets_of
 from dualpt.core.presets import METHODS, method_setting
 from dualpt.sweeps.claiming.commands import notes, training_command
 from dualpt.sweeps.ledger.contents import cell_params
-from dualpt.sweeps.records import CellRow, KeyedCell
+from dualpt.sweeps.records import WEIGHTS_TAG, CellRow, KeyedCell
 from dualpt.sweeps.tools.train import cells_of
 
 DATASETS, SEEDS = ("mini-pets", "mini-cars"), (1, 2)
@@ -80,3 +81,11 @@ def test_what_the_command_leaves_to_the_reader_is_said() -> None:
     real = row(Cell(method_setting("coop"), "OxfordPets", "few-shot", 4, 1))
     assert notes([real]) == ["real datasets need data.root=FOLDER as well"]
     assert notes([row(Cell(method_setting("coop"), "mini-pets", "few-shot", 4, 1))]) == []
+
+
+def test_imported_features_are_asked_for_in_place_of_images() -> None:
+    cell = row(Cell(method_setting("nearest-mean"), "OxfordPets", "few-shot", 4, 1))
+    imported = replace(cell, origin={WEIGHTS_TAG: "imported 80de"})
+    assert training_command([imported]).endswith("data.features=FOLDER; done")
+    assert notes([imported]) == ["FOLDER is where the imported features lie: dualpt features ls lists it"]
+    assert "data.features" not in training_command([cell])

@@ -103,3 +103,13 @@ def test_one_at_a_time_moves_one_factor() -> None:
 def test_a_full_factorial_has_no_resolution() -> None:
     assert resolution({}) is None
     assert len(factorial((T, C, K), {})) == 8
+
+
+def test_what_it_stands_on_where_seeds_share_a_draw() -> None:
+    effects = effects_of(pilot_plant(), (T, C, K), {})
+    how = {"title": "t", "n_datasets": 2, "n_seeds": 3, "generators": {}, "corrected": 6}
+    every = effects_table(effects, one_draw=("mini-pets", "mini-cars"), **how).notes()  # type: ignore[arg-type]
+    assert every[0].startswith("n = 2 datasets × 1 draw, which all 3 seeds share; effects")
+    some = effects_table(effects, one_draw=("OxfordPets",), **how).notes()  # type: ignore[arg-type]
+    assert some[0].startswith("n = 2 datasets × 3 seeds; effects")
+    assert "one draw serves all seeds (Pets): how much another draw would change is not measured" in some[1]

@@ -11,7 +11,8 @@ from dualpt.core.errors import UserError
 from dualpt.core.results import CellMetrics
 from dualpt.core.running.cell_runner import CellResult
 from dualpt.sweeps.planning.data_notes import scarce_note
-from dualpt.sweeps.tools.train import _summary, cells_of, save_result, train_once
+from dualpt.sweeps.tools.train import _print, _summary, cells_of, save_result, train_cells, train_once
+from tests.core.features.imported import caches
 
 
 def cells(shots: int | None = None, seeds: str = "1", overrides: tuple[str, ...] = ()) -> list[tuple[int, int]]:
@@ -86,3 +87,18 @@ def test_a_selection_has_one_meaning_in_two_spellings() -> None:
         selections("support")
     with pytest.raises(UserError, match="1 shot can't be divided"):
         selections("support-holdout", shots=1)
+
+
+def test_features_are_named_as_for_a_sweep() -> None:
+    words = ["features=/there", "backbone.name=ViT-B-16"]
+    (cell,) = cells_of("OxfordPets", 4, "1", "nearest-mean", "few-shot", None, words)
+    assert str(cell.setting.data.features) == "/there"
+
+
+def test_seeds_that_share_one_draw_are_told(tmp_path: Path) -> None:
+    words = [f"features={caches.imports(tmp_path)}", f"backbone.name={caches.BACKBONE}"]
+    for shots, told in ((16, True), (4, False)):
+        cells = cells_of(caches.DATASET, shots, "1,2", "nearest-mean", "few-shot", None, words)
+        console = Console(file=io.StringIO(), width=100)
+        _print(console, train_cells(cells, console, quiet=True), None)
+        assert ("one draw serves all seeds" in console.file.getvalue()) == told  # type: ignore[attr-defined]

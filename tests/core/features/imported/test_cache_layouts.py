@@ -119,3 +119,28 @@ def test_labels_of_keys_are_missed(tmp_path: Path) -> None:
     (tmp_path / "values_16shots.pt").unlink()
     with pytest.raises(UserError, match=r"keys_16shots\.pt: its labels, values_16shots\.pt, are missing"):
         read_cache(tmp_path)
+
+
+def test_one_file_in_place_of_its_folder(tmp_path: Path) -> None:
+    one = part(4, seed=1)
+    arrays = {"train_features": one.rows, "train_labels": one.labels, "test_features": one.rows}
+    file = tmp_path / "dtd.npz"
+    np.savez(file, **arrays, test_labels=one.labels)
+    np.savez(tmp_path / "pets.npz", **arrays, test_labels=one.labels)
+    assert read_cache(file).test is not None
+    with pytest.raises(UserError, match="no folder, and no file of arrays"):
+        read_cache(Path(__file__))
+
+
+def test_dicts_in_a_dict(tmp_path: Path) -> None:
+    one = part(4, seed=1)
+    torch.save({name: {"features": one.rows, "labels": one.labels} for name in ("train", "test")}, tmp_path / "a.pt")
+    cache = read_cache(tmp_path)
+    assert cache.test is not None
+    assert torch.equal(cache.train[None].labels, one.labels)
+
+
+def test_a_pickle_is_named_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "features.pkl").write_bytes(b"")
+    with pytest.raises(UserError, match=r"features\.pkl is a pickle, which could run code and isn't read: save its"):
+        read_cache(tmp_path)

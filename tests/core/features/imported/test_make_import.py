@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -142,7 +143,7 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "one hot": (edited("values_16shots.pt", lambda rows: rows + 1), r"values_16shots\.pt: row 0 .* is not one-hot"),
     "fractions": (edited("val_l.pt", lambda labels: labels + 0.5), r"val_l\.pt: row 0 .* is not a whole number"),
     "negative": (edited("val_l.pt", lambda labels: labels - 1), r"val_l\.pt: row 0 \(7 more like it\) is negative"),
-    "foreign": (edited("val_l.pt", lambda labels: labels + 1), r"is no label of the dataset's 8 classes"),
+    "foreign": (edited("val_l.pt", lambda labels: labels + 2), r"is no label of the dataset's 8 classes"),
     "integers": (edited("val_f.pt", lambda rows: rows.int()), r"val_f\.pt: expected floating-point features"),
     "transposed": (edited("val_f.pt", lambda rows: rows.mT), r"val_f\.pt: found shape \(12, 64\) for 64 labels; trans"),
     "crops of images": (edited("val_f.pt", lambda rows: rows[None]), r"val_f\.pt: expected rows of features"),
@@ -227,3 +228,74 @@ def test_raw_rows_may_be_declared(tmp_path: Path) -> None:
     one = make_import(tmp_path, declared(raw=True))
     assert one.about.raw
     assert torch.allclose(one.tensors["test_norms"], torch.full((320,), 10.0), rtol=1e-2)
+
+
+NAMES = [f"kind {c}" for c in range(CLASSES)]
+ORDER = [3, 0, 1, 2, 7, 6, 5, 4]
+"""Of each of the split's classes, the number that the features' files give it."""
+
+
+def named_arrays(folder: Path, labels: Callable[[Tensor], Any], **more: Any) -> Path:
+    """One `.npz` with the numbers of mini-tiles, 16 training rows of a class and labels of some form."""
+    folder.mkdir(exist_ok=True)
+    parts = {"train": part(16, 16), "val": part(8, 103), "test": part(40, 104)}
+    arrays = {f"{name}_features": one.rows.numpy() for name, one in parts.items()}
+    np.savez(
+        folder / "all.npz", **arrays, **{f"{name}_labels": labels(one.labels) for name, one in parts.items()}, **more
+    )
+    return folder
+
+
+def test_classes_in_another_order_are_renumbered_by_their_names(tmp_path: Path) -> None:
+    number, text = torch.tensor(ORDER), text_features()
+    plain = made(named_arrays(tmp_path / "plain", lambda labels: labels.numpy()), split=split_of())
+    names = [NAMES[c].title().replace(" ", "_") for c in number.argsort()]
+    theirs = {"class_names": np.array(names), "text_features": text[number.argsort()].numpy()}
+    other = named_arrays(tmp_path / "other", lambda labels: number[labels].numpy(), **theirs)
+    one = made(other, split=split_of())
+    assert one.about.labels == plain.about.labels
+    assert torch.allclose(one.tensors["text"], text, atol=1e-6)
+    assert "labels renumbered by the class names that came with them" in one.about.notes
+    beside = named_arrays(tmp_path / "beside", lambda labels: number[labels].numpy())
+    with pytest.raises(UserError, match="the same labels in another order of classes; save class_names"):
+        made(beside, split=split_of())
+    (beside / "classnames.txt").write_text("\n".join(names))
+    assert made(beside, split=split_of()).about.labels == plain.about.labels
+
+
+def test_names_that_are_not_the_splits_say_nothing_of_an_order(tmp_path: Path) -> None:
+    names = {"class_names": np.array([f"photo of {name}" for name in NAMES])}
+    found = made(named_arrays(tmp_path, lambda labels: labels.numpy(), **names), split=split_of())
+    assert found.about.class_names == tuple(NAMES)
+
+
+@pytest.mark.parametrize("kind", ["U", "S"])
+def test_labels_may_be_names(tmp_path: Path, kind: str) -> None:
+    named = named_arrays(tmp_path, lambda labels: np.array([NAMES[c] for c in labels]).astype(kind))
+    assert made(named, split=split_of()).about.labels["val"] == tuple(part(8, 103).labels.tolist())
+    with pytest.raises(UserError, match=r"labels are names, and nothing says their order; give data\.root"):
+        made(named)
+    wrong = named_arrays(tmp_path, lambda labels: np.array([f"kynd {c}" for c in labels]))
+    with pytest.raises(UserError, match="'kynd 0' is no class of the dataset; did you mean 'kind 0'"):
+        made(wrong, split=split_of())
+
+
+def test_labels_from_one_are_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="labels are 1 to 8; subtract 1, they count from 0"):
+        made(named_arrays(tmp_path, lambda labels: labels.numpy() + 1), split=split_of())
+
+
+def test_passes_over_the_same_images_are_no_shots(tmp_path: Path) -> None:
+    """Three augmented epochs of four shots, one after another, are not twelve images of a class."""
+    rows, labels = part(4, 16).rows.repeat(3, 1), part(4, 16).labels.repeat(3)
+    arrays = {"train_features": rows.numpy(), "train_labels": labels.numpy()}
+    test = {"test_features": part(40, 104).rows.numpy(), "test_labels": part(40, 104).labels.numpy()}
+    np.savez(tmp_path / "all.npz", **arrays, **test)
+    with pytest.raises(UserError, match=r"labels of 32 rows come 3 times: .* train_crops \(3, 32, D\)"):
+        made(tmp_path)
+    said = {name.replace("train", "train_12shots"): array for name, array in arrays.items()}
+    np.savez(tmp_path / "all.npz", **said, **test)
+    assert made(tmp_path).about.draws[0].shots == 12
+    np.savez(tmp_path / "all.npz", train_features=rows.unflatten(0, (3, -1)).numpy(), train_labels=labels[:32], **test)
+    with pytest.raises(UserError, match=r"one row per image, and crops as train_crops \(V, n, D\)"):
+        made(tmp_path)
