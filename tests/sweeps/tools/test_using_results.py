@@ -147,6 +147,26 @@ def test_inspect_draws_and_tells(store: str, tmp_path: Path, capsys: pytest.Capt
     assert all(Path(name).name in page for name in told["pictures"])
 
 
+def test_inspect_shows_of_a_classifier_what_needs_no_prompts(
+    store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "gda"
+    ask: dict[str, Any] = {"store": store, "out": out, "images": 3, "overrides": {}}
+    inspect_cell(QUIET, "features/gda", as_json=True, **ask)
+    told = json.loads(capsys.readouterr().out)
+    assert list(told["tables"]) == ["calibration", "most confused classes, test set", "classes of the test set"]
+    classes = told["tables"]["classes of the test set"]
+    accuracies = [float(row["accuracy"]) for row in classes]
+    assert len(classes) == 8
+    assert accuracies == sorted(accuracies)
+    (row,) = [row for row in Ledger(store).read_cells("features") if row.finished]
+    assert float(told["tables"]["calibration"][0]["accuracy"]) == pytest.approx(row.metrics["test/accuracy"], abs=0.05)
+    for one in classes:
+        assert float(one["difference"]) == pytest.approx(float(one["accuracy"]) - float(one["zero-shot"]), abs=0.11)
+    assert sorted(Path(name).name for name in told["pictures"]) == ["confusions-test.png", "reliability-test.png"]
+    assert "Gda learns no prompts, so there are no nearest words" in (out / "index.html").read_text()
+
+
 def ask(store: str, images: list[Path], console: Console = QUIET, **more: Any) -> int:
     words: dict[str, Any] = {"cell": None, "contexts": None, "overrides": {}, "classes": None, "top": 2}
     words |= {"form": "csv", "output": None, "store": store}
