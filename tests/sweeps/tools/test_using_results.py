@@ -251,9 +251,9 @@ def test_what_another_cell_learned_is_refused(store: str, images: Path, tmp_path
 
 
 def test_what_a_method_on_features_cannot_do_is_one_line(store: str, images: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"cell gda/mini-tiles/2/1 is of gda: it learned no prompts; `dualpt predict`"):
-        inspect_cell(QUIET, "features/gda", store=store, out=tmp_path / "looks", images=1, overrides={})
-    assert not (tmp_path / "looks").exists()
+    ledger = Ledger(store)
+    with pytest.raises(UserError, match=r"cell gda/mini-tiles/2/1 is of gda: it learned no prompts; `dualpt inspect`"):
+        prompts_of(ledger, find_cell(ledger, "features/gda"), {})
     (tmp_path / "names.txt").write_text("cat\ndog\n")
     with pytest.raises(UserError, match="gda: new classes need"):
         ask(store, [images / "a.png"], cell="features/gda", classes=tmp_path / "names.txt")
