@@ -56,6 +56,11 @@ def files_here() -> tuple[MethodFile, ...]:
     return tuple(MethodFile(path, content) for path, content in _CONTENTS.items())
 
 
+def content_of(path: str) -> bytes:
+    """A method's file as this process read it; of an installed package, as it lies there."""
+    return _CONTENTS[path] if path in _CONTENTS else Path(path).read_bytes()
+
+
 def adopt(files: Iterable[MethodFile]) -> None:
     """Use these contents, and read no such files here."""
     _CONTENTS.update({file.path: file.content for file in files})

@@ -126,6 +126,21 @@ def find_method(name: str) -> tuple[str, Baseline]:
     return own.name, Baseline(own.definition.title, own.definition.short_title, {"method": name})
 
 
+def check_no_preset(method: object, place: str, remedy: str) -> None:
+    """Refuse the name of a preset where the method itself is meant: its other values would be missing.
+
+    Args:
+        method: what was given as the setting's method.
+        place: where, for the error.
+        remedy: where presets are named.
+
+    Raises:
+        UserError: it names a preset of another method.
+    """
+    if isinstance(method, str) and method in METHODS and (own := METHODS[method].values["method"]) != method:
+        raise UserError(f"{place}: {method} is a preset of the method '{own}', not a method; {remedy}")
+
+
 def method_setting(name: str, shared: Mapping[str, Value] | None = None, protocol: Protocol | None = None) -> Setting:
     """The setting of a published method, with `shared` values (backbone, optimiser, data) applied beneath it.
 

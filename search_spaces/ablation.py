@@ -20,7 +20,7 @@ from dualpt.core.config.faults import flatten
 from dualpt.core.config.sections import Value
 from dualpt.core.config.setting import Setting
 from dualpt.core.errors import UserError, nearest
-from dualpt.core.presets import METHODS, method_setting
+from dualpt.core.presets import METHODS, find_method, method_setting
 from dualpt.search_spaces.designs import Design, Factor, factorial, one_at_a_time, resolution
 from dualpt.search_spaces.documents.extending import read_extended
 from dualpt.search_spaces.shipped import shipped_ablation_or_path
@@ -139,7 +139,7 @@ def _named(declared: Any, reference: Variant, sweep: LoadedSweep, place: str) ->
 
 
 def _named_variant(name: str, values: Any, reference: Variant, sweep: LoadedSweep, place: str) -> Variant:
-    """A variant by its values, or a published method with the keys in which it is said to differ."""
+    """A variant by its values, or a method by its name or file with the keys in which it is said to differ."""
     _check_name(name, place)
     if not isinstance(values, dict) or not values:
         raise UserError(f"{place}: expected {{key: value}}, found {values!r}")
@@ -159,8 +159,12 @@ def _published(values: Mapping[str, Any], sweep: LoadedSweep, place: str) -> tup
     method, changes = values["method"], values.get("changes")
     if not isinstance(changes, list) or not changes:
         raise UserError(f"{place}: a published method needs 'changes', the list of keys in which it differs")
-    if not isinstance(method, str) or method not in METHODS:
-        raise UserError(f"{place}: unknown method '{method}'{nearest(method, METHODS)}")
+    if not isinstance(method, str):
+        raise UserError(f"{place}: a method is a word, found {method!r}")
+    try:
+        find_method(method)
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from None
     setting = method_setting(method, sweep.file.base_values(), sweep.file.grid.protocol)
     if not setting.trains:
         raise UserError(f"{place}: {method} trains nothing; list it under 'baselines'")

@@ -23,6 +23,9 @@ Condition = Mapping[str, tuple[Value, ...]]
 """Keys and the values they must have for a parameter to exist."""
 
 
+MOST_SHOWN = 20
+"""Choices that an error line lists."""
+
 Number = TypeVar("Number", int, float)
 
 
@@ -39,6 +42,11 @@ class _Range(Generic[Number]):
     @property
     def ends(self) -> tuple[Value, ...]:
         return (self.low, self.high)
+
+    @property
+    def bounds(self) -> str:
+        """What a search may propose, in words."""
+        return f"[{self.low}, {self.high}]" + (f" in steps of {self.step}" if self.step else "")
 
     def contains(self, value: Value) -> bool:
         """Whether a search may propose the value."""
@@ -104,6 +112,12 @@ class ChoiceParameter:
     @property
     def listed(self) -> tuple[Value, ...] | None:
         return self.values
+
+    @property
+    def bounds(self) -> str:
+        """The values, in words."""
+        shown = ", ".join(map(str, self.values[:MOST_SHOWN]))
+        return f"one of {shown}" + (f" and {len(self.values) - MOST_SHOWN} more" * (len(self.values) > MOST_SHOWN))
 
     def contains(self, value: Value) -> bool:
         return value in self.values

@@ -63,9 +63,9 @@ def start_point(sweep: LoadedSweep, label: str, wanted: Setting, source: str, sh
     point = existing(sweep.space, sweep.base(), values)
     for parameter in sweep.space:
         if parameter.key in point and not parameter.contains(point[parameter.key]):
-            allowed = f"{list(parameter.ends)}" if parameter.listed is None else f"one of {list(parameter.listed)[:20]}"
             raise UserError(
-                f"{place}: {parameter.key} is {point[parameter.key]} there, outside the space ({allowed}); widen it"
+                f"{place}: {parameter.key} is {point[parameter.key]} there, outside the space ({parameter.bounds}); "
+                f"give another value, or widen search.space.{parameter.key}"
             )
     reached, _ = resolve(point, sweep.reference)
     if active_values(reached) != active_values(wanted):

@@ -16,7 +16,7 @@ from dualpt.core.data.protocols import targets_of
 from dualpt.core.errors import UserError, nearest
 from dualpt.core.method_catalog import canonical, load_method, owner_of
 from dualpt.core.method_files import is_file_spec
-from dualpt.core.presets import method_setting
+from dualpt.core.presets import check_no_preset, method_setting
 from dualpt.search_spaces.constraints import parse_constraint
 from dualpt.search_spaces.documents.dropping import with_options_of_kept
 from dualpt.search_spaces.documents.extending import read_extended
@@ -30,6 +30,7 @@ from dualpt.search_spaces.start_points import declared_start_points
 from dualpt.search_spaces.sweep import Grid, LoadedSweep, Origin, Run, SweepFile
 
 METHOD_REMEDY = "a sweep searches a method that is trained; list others under 'baselines'"
+PRESET_REMEDY = "list it under baselines: to run it, or under search.start_from: to search from it"
 
 AXES = ("datasets", "shots", "seeds")
 """The lists of the grid, of which a search may judge on a part."""
@@ -129,6 +130,7 @@ def check_grid(declared: Mapping[str, Any], source: str, following: Collection[s
     fixed = file.base_values()
     if file.search is not None and "method" in file.search.space:
         raise UserError(f"{source}: search.space.method: a sweep searches one method; list others under 'baselines'")
+    check_no_preset(file.base_values().get("method"), f"{source}: setting.method", PRESET_REMEDY)
     reference = Setting().with_values(file.reference_values(), source=f"{source}: setting")
     if not reference.trains:
         raise UserError(f"{source}: setting.method: {METHOD_REMEDY}")

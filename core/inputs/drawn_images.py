@@ -6,14 +6,18 @@ Uneven draws and small classes have fewer than the shots say. No torch.
 from collections import Counter
 from collections.abc import Sequence
 
+from dualpt.core.cell import chooses, choosing_remedy
 from dualpt.core.data.splits import Item, listing
 from dualpt.core.errors import UserError
 from dualpt.core.inputs.import_limits import crops_read
 from dualpt.core.inputs.reading import CellInputs
+from dualpt.core.selection_rules import divides
 
 
 def check_drawn_images(inputs: CellInputs) -> None:
     """Refuse a draw that lacks a class, or has too few images of one, where the method can't do without.
+
+    Nor can a method that chooses options by images do without images to choose by.
 
     Raises:
         UserError: naming the method and the classes, in one line.
@@ -27,6 +31,7 @@ def check_drawn_images(inputs: CellInputs) -> None:
     _check_enough(inputs, train, "")
     for division in inputs.judging:
         _check_enough(inputs, division.train, f", of which selection {inputs.cell.selection} holds some out,")
+    _check_validation(inputs)
 
 
 def _check_every_class(inputs: CellInputs, train: Sequence[Item]) -> None:
@@ -57,6 +62,23 @@ def _check_enough(inputs: CellInputs, train: Sequence[Item], divided: str) -> No
             f"{method.name}: needs {needed} images of {'some' if of_any else 'each'} class, and {_draw_of(inputs)}"
             f"{divided} leaves {found} of {which}; {remedy}, or choose other methods"
         )
+
+
+def _check_validation(inputs: CellInputs) -> None:
+    """Refuse a method that chooses options by images where a draw, or its division, leaves none."""
+    cell, setting = inputs.cell, inputs.cell.setting
+    if not chooses(setting) or inputs.data.val or inputs.judging:
+        return
+    remedy = choosing_remedy(setting)
+    if divides(cell.selection):
+        raise UserError(
+            f"{setting.method_name}: no class of {cell.dataset} has two training images to divide, and selection "
+            f"{cell.selection} has nothing to choose by; {remedy}, or leave the dataset out"
+        )
+    raise UserError(
+        f"{setting.method_name}: {cell.dataset} has no validation image at {cell.shots} shots to choose by; "
+        f"{remedy}, or lower the shots"
+    )
 
 
 def _draw_of(inputs: CellInputs) -> str:

@@ -21,6 +21,7 @@ from dualpt.core.method_files import naming_its_line
 from dualpt.core.methods.interface import Classifier, Fitted, Images, Labelled, Method, Support
 from dualpt.core.running.fitted_checks import check_fitted, held_to_its_rules
 from dualpt.core.running.frozen_parts import FrozenParts
+from dualpt.core.running.undeclared_reads import naming_undeclared
 from dualpt.core.training.evaluate import Evaluation, Scores, joined, measure, score
 from dualpt.core.training.progress import Report
 
@@ -74,7 +75,8 @@ def fit_cells(
     method = cast("Method[Any]", loaded.instance)
     options = [loaded.options({**dict(inputs.cell.setting.own), **chosen}) for inputs in pack]
     support = replace(support_of(parts, pack, data), report=report)
-    with naming_its_line(loaded.path, loaded.fit_line):
+    declared = naming_undeclared(loaded.path, support, pack[0].cell.setting.reads)
+    with naming_its_line(loaded.path, loaded.fit_line), declared:
         begun = time.perf_counter()
         with nullcontext() if loaded.path is None else held_to_its_rules(method, support):
             fitted = method.fit(support, options)
@@ -84,7 +86,7 @@ def fit_cells(
         with torch.no_grad():
             check_fitted(fitted, support)
         failures = _failures(fitted, len(pack))
-        vals, tests = _judged(parts, pack[0], method, fitted.classifier, support, tested)
+        vals, tests = _judged(parts, pack[0], fitted.classifier, support, tested)
     return [
         FeatureFit(
             classifier=fitted.classifier.of_cell(r).on("cpu"),
@@ -166,7 +168,6 @@ def _failures(fitted: Fitted, n_cells: int) -> list[str | None]:
 def _judged(
     parts: FrozenParts,
     inputs: CellInputs,
-    method: "Method[Any]",
     classifier: Classifier,
     support: Support,
     tested: bool,
@@ -179,12 +180,24 @@ def _judged(
             vals[r] = measure(joined([score(logits, labels)]), labels, logits.shape[-1])
     tests: dict[str, list[Evaluation]] = {}
     for name, items in inputs.data.tests.items() if tested else ():
-        own = inputs.class_names(name) == inputs.class_names("train")
-        raw_text = parts.raw_text(inputs, name).to(support.labels.device)
-        serving = classifier if own else method.for_classes(classifier, raw_text, support.scale)
+        serving = serving_classes(parts, inputs, classifier, name)
         images = parts.features(inputs.cell.setting, inputs.dataset_of(name), items)
-        tests[name] = _classified(serving, images, len(raw_text), len(vals), support.labels.device)
+        tests[name] = _classified(serving, images, len(inputs.class_names(name)), len(vals), support.labels.device)
     return vals, tests
+
+
+def serving_classes(parts: FrozenParts, inputs: CellInputs, classifier: Classifier, name: str) -> Classifier:
+    """The classifier of a test set's classes, which may be others than it was fitted to.
+
+    Args:
+        inputs: the cell, or one of its pack, whose method fitted the classifier.
+        name: of the test set.
+    """
+    if inputs.class_names(name) == inputs.class_names("train"):
+        return classifier
+    method = cast("Method[Any]", inputs.cell.setting.definition.instance)
+    raw_text = parts.raw_text(inputs, name).to(parts.device_of(inputs))
+    return method.for_classes(classifier, raw_text, parts.scale_of(inputs))
 
 
 def _classified(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dualpt.core.arrays import ClassText, ImageFeatures, TestSet
-from dualpt.core.cell import Cell, chooses, choosing_remedy
+from dualpt.core.cell import Cell
 from dualpt.core.clip.backbone import Backbone, load_backbone
 from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.config.activity import uses_llm, uses_local
@@ -46,7 +46,6 @@ from dualpt.core.prompts.contexts_file import read_start
 from dualpt.core.prompts.encoder import check_prompt_lengths
 from dualpt.core.prompts.init_path import init_path, init_words
 from dualpt.core.provenance import IMPORTED, Provenance, asked_kernels, provenance_of
-from dualpt.core.selection_rules import divides
 
 Count = Callable[[int, int, str], None]
 """Called with done, total and what is being done."""
@@ -91,7 +90,6 @@ class FrozenParts:
         check_cell_files(every)
         for inputs in every:
             check_drawn_images(inputs)
-            _check_validation(inputs)
         for dataset in dict.fromkeys(one for inputs in every for one in inputs.datasets.values() if one.is_imported):
             self._rows_of(dataset)
         for inputs in _one_per(encoded, lambda cell: (cell.setting, cell.dataset, cell.protocol, cell.targets)):
@@ -318,23 +316,6 @@ def start_of(inputs: CellInputs) -> str | None:
     """
     setting = inputs.cell.setting
     return init_words(setting.prompt.init, template_of(setting, inputs.source.info))
-
-
-def _check_validation(inputs: CellInputs) -> None:
-    """Refuse a method that chooses options by images where a draw, or its division, leaves none."""
-    cell, setting = inputs.cell, inputs.cell.setting
-    if not chooses(setting) or inputs.data.val or inputs.judging:
-        return
-    remedy = choosing_remedy(setting)
-    if divides(cell.selection):
-        raise UserError(
-            f"{setting.method_name}: no class of {cell.dataset} has two training images to divide, and selection "
-            f"{cell.selection} has nothing to choose by; {remedy}, or leave the dataset out"
-        )
-    raise UserError(
-        f"{setting.method_name}: {cell.dataset} has no validation image at {cell.shots} shots to choose by; "
-        f"{remedy}, or lower the shots"
-    )
 
 
 def _check_start(inputs: CellInputs, towers: Towers) -> None:

@@ -110,7 +110,7 @@ const heads = (table, titles, numeric = () => false) => {
   if (table.tHead) table.tHead.replaceChildren(row); else table.prepend(node("thead", {}, row));
 };
 
-const fate = (trial) => (trial.stopped ? " stopped" : trial.pruned ? " pruned" : "");
+const fate = (trial) => (trial.stopped ? " stopped" : trial.pruned ? " given up" : "");
 
 const grid = (view) => {
   at("legend").replaceChildren(...STATES.map((name, n) => node("span", { className: "item" }, node("span", { className: `key ${name}` }), WORDS[n])));

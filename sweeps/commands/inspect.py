@@ -29,11 +29,11 @@ def inspect(
     folder: Annotated[
         Path | None, typer.Option("--out", help="Folder of pictures and page; outputs/inspect-… by default.")
     ] = None,
-    images: Annotated[int, typer.Option(min=1, max=50, help="Test images to look at closely.")] = 6,
+    images: Annotated[int, typer.Option(min=1, max=50, help="Test images to show prompts' maps of.")] = 6,
     store: Store = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
-    """Look inside a cell's learned prompts: nearest words, descriptions, where each prompt looks, what is confused."""
+    """Look inside a cell: what it confuses and how well it does by class; of prompts also words and where they look."""
     from dualpt.search_spaces.overrides import parse_overrides
     from dualpt.sweeps.inspecting.inspect import inspect_cell
 

@@ -12,7 +12,7 @@ from dualpt.sweeps.comparison.candidate_frame import candidates_frame
 from dualpt.sweeps.comparison.claims import paired_results
 from dualpt.sweeps.comparison.compare import check_metric, own_metric
 from dualpt.sweeps.comparison.figures import curves, methods, search, training
-from dualpt.sweeps.comparison.figures.style import check_path, leading, save
+from dualpt.sweeps.comparison.figures.style import check_path, save
 from dualpt.sweeps.comparison.frames import finished_shots, read_frame
 from dualpt.sweeps.comparison.imported.import_beside import NOTHING_IMPORTED, Imported, imported_for
 from dualpt.sweeps.comparison.labels import AVERAGE
@@ -197,7 +197,7 @@ def training_figure(selection: Selection, loss_curves: LossCurves, shots: int | 
     metric, cells = own_metric(selection.protocol), selection.cells
     at = _shots_of(selection, shots, metric)
     averages = comparison(cells, selection.grid, shots=at, metric=metric).means(AVERAGE)
-    shown = cells[(cells["shots"] == at) & (cells["status"] == "FINISHED") & cells["trial"].isin(leading(averages))]
+    shown = cells[(cells["shots"] == at) & (cells["status"] == "FINISHED")]
     shown = shown.sort_values("dataset", key=lambda names: names.map(selection.datasets.index))
     sources = shown["reused_from"].fillna(shown["run_id"]).tolist()
     curves = loss_curves(sources)

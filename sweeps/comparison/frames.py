@@ -12,14 +12,12 @@ import pandas as pd
 
 from dualpt.core.data.catalog import MINI_GRID, REAL_GRID
 from dualpt.core.data.imported_split import ONE_DRAW
-from dualpt.core.errors import UserError
 from dualpt.sweeps.comparison.labels import remember_titles
-from dualpt.sweeps.ledger.opening import open_reader
+from dualpt.sweeps.ledger.opening import check_exists, open_reader
 from dualpt.sweeps.planning.data_notes import read_data_notes
 from dualpt.sweeps.planning.declared import MissingCell, missing_cells
 from dualpt.sweeps.planning.search_record import read_search_record
 from dualpt.sweeps.records import CellRow, Status, recorded_keys
-from dualpt.sweeps.stores import is_new, masked
 
 if TYPE_CHECKING:
     from dualpt.sweeps.ledger.mlflow import Ledger
@@ -41,8 +39,7 @@ def open_ledger(store: str) -> "Ledger":
     Raises:
         UserError: the store does not exist, or cannot be used.
     """
-    if is_new(store):
-        raise UserError(f"{masked(store)}: no such tracking store here; run a sweep first, or name one with --store")
+    check_exists(store)
     from dualpt.sweeps.ledger.mlflow import Ledger
 
     return Ledger(store)

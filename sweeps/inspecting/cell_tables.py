@@ -13,7 +13,7 @@ from dualpt.sweeps.inspecting.measurements import Measurements, SetMeasurements
 from dualpt.sweeps.word_table import WordTable
 
 SHOWN_CLASSES = 12
-"""Rows of the description table in a terminal: the classes whose prompts resemble their own descriptions least."""
+"""Classes that a terminal has room for, those that are told apart worst."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,16 @@ class TextTable:
 
 
 def cell_tables(measured: Measurements) -> list[TextTable]:
-    """All tables: words, descriptions where there are any, calibration, and the confusions of each test set."""
-    tables = [word_table(measured.words, measured.prompts.cell.setting.prompt.class_specific)]
-    if measured.descriptions is not None:
-        tables.append(description_table(measured.descriptions, measured.prompts.class_names))
+    """All tables: of prompts words and descriptions; calibration; confusions and classes of each test set."""
+    tables = []
+    if (prompts := measured.prompts) is not None:
+        tables.append(word_table(prompts.words, measured.cell.setting.prompt.class_specific))
+        if prompts.descriptions is not None:
+            tables.append(description_table(prompts.descriptions, prompts.class_names))
     tables.append(calibration_table(measured.tests))
-    return tables + [confusion_table(test) for test in measured.tests]
+    for test in measured.tests:
+        tables += [confusion_table(test), class_table(test)]
+    return tables
 
 
 def word_table(words: NearestWords, class_specific: bool) -> TextTable:
@@ -106,6 +110,24 @@ def confusion_table(test: SetMeasurements) -> TextTable:
     return TextTable(
         f"most confused classes, {test.name} set", ("class", "taken for", "images", "share"), rows, reading
     )
+
+
+def class_table(test: SetMeasurements) -> TextTable:
+    """One row per class, the least accurate first; beside the zero-shot classifier where there is one."""
+    beside, rows = test.beside_zero_shot, []
+    for one in test.by_class:
+        row: tuple[str, ...] = (one.name, str(one.n_images), f"{one.accuracy:.1f}")
+        row += () if one.other is None else (f"{one.other:.1f}", f"{one.accuracy - one.other:+.1f}")
+        rows.append(row)
+    heads: tuple[str, ...] = ("class", "images", "accuracy")
+    reading = "Accuracy in percent, the least accurate classes first."
+    if beside is not None:
+        heads += ("zero-shot", "difference")
+        reading += (
+            f" Of {test.n_images} images, {beside.both} are right here and by the zero-shot classifier, "
+            f"{beside.first_alone} here alone, {beside.second_alone} by zero-shot alone, {beside.neither} by neither."
+        )
+    return TextTable(f"classes of the {test.name} set", heads, rows, reading, None, SHOWN_CLASSES)
 
 
 def print_tables(tables: Sequence[TextTable], console: Console) -> None:

@@ -11,7 +11,8 @@ from matplotlib.colors import Normalize
 from dualpt.core.learned.inspection.patches import PatchMaps
 from dualpt.core.training.calibration import BINS
 from dualpt.sweeps.comparison.figures.style import PlainFigure, figure_of
-from dualpt.sweeps.inspecting.measurements import Look, Measurements, SetMeasurements
+from dualpt.sweeps.inspecting.measurements import SetMeasurements
+from dualpt.sweeps.inspecting.prompt_measurements import InsidePrompts, Look
 from dualpt.sweeps.names import figure_text
 
 if TYPE_CHECKING:
@@ -127,11 +128,11 @@ def draw_reliability(measured: SetMeasurements, path: Path) -> None:
     _save(figure, path)
 
 
-def draw_descriptions(measured: Measurements, path: Path) -> None:
+def draw_descriptions(prompts: InsidePrompts, path: Path) -> None:
     """Every class's mean prompt against every class's mean description."""
-    assert measured.descriptions is not None
-    matrix = measured.descriptions.by_class.numpy()
-    names = [figure_text(name) for name in measured.prompts.class_names]
+    assert prompts.descriptions is not None
+    matrix = prompts.descriptions.by_class.numpy()
+    names = [figure_text(name) for name in prompts.class_names]
     side = min(12.0, 3.2 + 0.28 * len(names))
     figure, axis = figure_of((side + 1, side))
     image = axis.imshow(matrix, cmap=MAP)

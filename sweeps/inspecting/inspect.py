@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 from rich.console import Console
@@ -14,9 +14,12 @@ from dualpt.core.config.setting import Setting
 from dualpt.sweeps.comparison.frames import open_ledger
 from dualpt.sweeps.console import say_whole, showing_progress
 from dualpt.sweeps.inspecting.cell_tables import TextTable, cell_tables, print_tables
-from dualpt.sweeps.ledger.cell_names import find_cell, prompts_of
+from dualpt.sweeps.ledger.cell_names import find_cell, learned_of
 from dualpt.sweeps.names import file_name
 from dualpt.sweeps.outputs import writable_folder
+
+if TYPE_CHECKING:
+    from dualpt.sweeps.inspecting.measurements import Measurements
 
 PAGE = "index.html"
 
@@ -38,45 +41,53 @@ def inspect_cell(
     overrides: Mapping[str, Any],
     as_json: bool = False,
 ) -> None:
-    """Print what is found inside a cell's prompts, and draw it where `out` says.
+    """Print what is found inside a cell, and draw it where `out` says.
 
     Args:
         name: the cell, as `dualpt.sweeps.ledger.cell_names.find_cell` understands it.
         out: folder of pictures and page; None is `outputs/inspect-<the cell's place>`.
-        images: test images of each test set to look at closely.
+        images: of learned prompts, test images of each test set to look at closely.
         overrides: where data and weights lie on this machine.
 
     Raises:
-        UserError: no such cell, none that learned prompts, data that are not here, or a folder that cannot be written.
+        UserError: no such cell, one that learned nothing, data that are not here, or a folder that cannot be written.
     """
     ledger = open_ledger(store)
     row = find_cell(ledger, name)
-    prompts = prompts_of(ledger, row, overrides)  # other methods have neither words nor patches to show
+    learned = learned_of(ledger, row, overrides)
     folder = out or Path("outputs") / file_name(f"inspect-{row.trial}-{row.dataset}-{row.shots}shot-seed{row.seed}")
     writable_folder(folder, "--out")
     from dualpt.core.running.cell_runner import CellRunner
     from dualpt.sweeps.inspecting.measurements import look_inside
 
     with showing_progress(console, as_json or not console.is_terminal, "reading") as show:
-        measured = look_inside(prompts, CellRunner(), images, show)
+        measured = look_inside(learned, CellRunner(), images, show)
     tables = cell_tables(measured)
-    pictures = _draw(measured, prompts.cell.setting, folder)
-    place = f"{row.trial} on {prompts.cell.label}"
-    facts = (
-        f"Run {row.run_id}, cell key {row.key[:16]}…; {prompts.cell.protocol}, {prompts.cell.setting.backbone.name}."
-    )
-    _write_page(folder, f"Inside {place}", facts, tables, pictures, measured.no_descriptions)
+    cell = learned.cell
+    pictures = _draw(measured, cell.setting, folder)
+    place = f"{row.trial} on {cell.label}"
+    facts = f"Run {row.run_id}, cell key {row.key[:16]}…; {cell.protocol}, {cell.setting.backbone.name}."
+    remarks = _remarks(measured)
+    _write_page(folder, f"Inside {place}", facts, tables, pictures, remarks)
     if as_json:
         print(_document(row.run_id, row.key, tables, [folder / picture.file for picture in pictures]))
         return
     console.print(f"[bold]{escape(place)}[/]  run {escape(row.run_id)}", highlight=False, soft_wrap=True)
     print_tables(tables, console)
-    if measured.no_descriptions:
-        say_whole(console, f"no descriptions: {measured.no_descriptions}", "dim")
+    for remark in remarks:
+        say_whole(console, remark, "dim")
     say_whole(console, f"pictures and page: {folder / PAGE}")
 
 
-def _draw(measured: Any, setting: Setting, folder: Path) -> list[Picture]:
+def _remarks(measured: "Measurements") -> list[str]:
+    """What isn't shown, and why."""
+    found = [measured.left_out]
+    if measured.prompts is not None and measured.prompts.no_descriptions:
+        found.append(f"no descriptions: {measured.prompts.no_descriptions}")
+    return [remark for remark in found if remark]
+
+
+def _draw(measured: "Measurements", setting: Setting, folder: Path) -> list[Picture]:
     from dualpt.sweeps.inspecting.drawing import draw_confusions, draw_descriptions, draw_looks, draw_reliability
 
     pictures = []
@@ -85,15 +96,15 @@ def _draw(measured: Any, setting: Setting, folder: Path) -> list[Picture]:
         if test.looks:
             draw_looks(test, form, folder / f"looks-{test.name}.png")
             pictures.append(Picture(f"where each prompt looks, {test.name} set", f"looks-{test.name}.png", _how(form)))
-        if test.confusions:
+        if test.images:
             draw_confusions(test, folder / f"confusions-{test.name}.png")
             reading = "Images of the most confused pairs, the most confidently wrong first."
             pictures.append(Picture(f"confused classes, {test.name} set", f"confusions-{test.name}.png", reading))
         draw_reliability(test, folder / f"reliability-{test.name}.png")
         reading = "Bars below the diagonal: more confident than right. Grey: how many images are that confident."
         pictures.append(Picture(f"reliability, {test.name} set", f"reliability-{test.name}.png", reading))
-    if measured.descriptions is not None:
-        draw_descriptions(measured, folder / "descriptions.png")
+    if measured.prompts is not None and measured.prompts.descriptions is not None:
+        draw_descriptions(measured.prompts, folder / "descriptions.png")
         reading = (
             "Cosine of every class's mean prompt with every class's mean description: a bright diagonal is wanted."
         )
@@ -114,13 +125,13 @@ def _how(form: str | None) -> str:
 
 
 def _write_page(
-    folder: Path, title: str, facts: str, tables: list[TextTable], pictures: list[Picture], no_descriptions: str
+    folder: Path, title: str, facts: str, tables: list[TextTable], pictures: list[Picture], remarks: list[str]
 ) -> None:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
     )
     page = environment.get_template("page.html.j2").render(
-        title=title, facts=facts, tables=tables, pictures=pictures, no_descriptions=no_descriptions
+        title=title, facts=facts, tables=tables, pictures=pictures, remarks=remarks
     )
     (folder / PAGE).write_text(page, encoding="utf-8")
 

@@ -1,42 +1,35 @@
-"""What is found inside one cell's prompts: computed by `core.learned.inspection` on the cell's own test images."""
+"""What is found inside one cell: computed by `core.learned.inspection` on the cell's own test images."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from dualpt.core.arrays import TestSet
+from dualpt.core.cell import Cell
+from dualpt.core.clip.backbone import Backbone
 from dualpt.core.data.checking.image_faults import decode_faithfully
-from dualpt.core.descriptions.reading import encode_bank
-from dualpt.core.errors import UserError
-from dualpt.core.inputs.reading import CellInputs, sentences_of
-from dualpt.core.learned.classifier import PromptClassifier
+from dualpt.core.inputs.reading import CellInputs
+from dualpt.core.learned.fitted import LearnedClassifier
+from dualpt.core.learned.inspection.by_class import Agreement, ClassAccuracy, agreement, class_accuracies
 from dualpt.core.learned.inspection.confusion import Confusion, Judgement
-from dualpt.core.learned.inspection.patches import PatchMaps, patch_grid, patch_maps
-from dualpt.core.learned.inspection.similarity import DescriptionSimilarity, description_similarity
-from dualpt.core.learned.inspection.vocabulary import NearestWords, nearest_words
 from dualpt.core.learned.prompts import LearnedPrompts
+from dualpt.core.methods.interface import Images
 from dualpt.core.running.cell_runner import CellRunner
+from dualpt.core.running.feature_fits import serving_classes
 from dualpt.core.running.frozen_parts import Count
 from dualpt.core.training.calibration import Reliability
+from dualpt.sweeps.inspecting.prompt_measurements import InsidePrompts, Look
 
-NEAREST = 3
-"""Vocabulary words shown for each context token."""
 PAIRS = 6
 """Confused pairs shown for each test set."""
 PAIR_IMAGES = 4
 """Images shown of each pair."""
-
-
-@dataclass(frozen=True, eq=False)
-class Look:
-    """One test image, and where the prompts of its own and of the predicted class look."""
-
-    pixels: Tensor
-    """(height, width, 3), 0..1: the image as the tower sees it, resized and cropped."""
-    maps: tuple[tuple[str, PatchMaps], ...]
-    """Class name and maps: of the true class, then, where it is another, of the predicted one."""
+IMAGES_AT_ONCE = 4096
+"""Bounds memory, not results."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,112 +45,140 @@ class SetMeasurements:
     negative_log_likelihood: float
     """Mean over images, in nats."""
     confusions: list[Confusion]
+    by_class: list[ClassAccuracy]
+    """Beside the zero-shot classifier."""
+    beside_zero_shot: Agreement | None
+    """None where no text features are at hand."""
     images: dict[int, Tensor]
-    """Pixels of the images that confusions show, by their place in the test set."""
+    """Pixels (height, width, 3), 0..1, of the images that confusions show, by their place in the test set."""
     looks: list[Look]
+    """Empty where no prompts were learned."""
 
 
 @dataclass(frozen=True, eq=False)
 class Measurements:
-    prompts: LearnedPrompts
-    words: NearestWords
-    descriptions: DescriptionSimilarity | None
-    """None where no bank describes the classes; `no_descriptions` says why."""
-    no_descriptions: str
+    cell: Cell
+    prompts: InsidePrompts | None
+    """None where no prompts were learned."""
     tests: list[SetMeasurements]
+    left_out: str
+    """What can't be shown of this cell, and why; empty where everything is."""
 
 
 def look_inside(
-    prompts: LearnedPrompts, runner: CellRunner, images: int, progress: Count | None = None
+    learned: LearnedPrompts | LearnedClassifier, runner: CellRunner, images: int, progress: Count | None = None
 ) -> Measurements:
-    """Examine learned prompts on the test images of their cell.
+    """Examine what a cell learned on its test images.
 
     Args:
         runner: whose feature store holds (or gets) the test images' features.
-        images: how many images of each test set to look at closely, right and wrong ones by turns.
+        images: of learned prompts, how many images of each test set to look at closely, right and wrong ones by turns.
 
     Raises:
         UserError: the dataset is not on this machine, or the weights are others.
     """
-    cell = prompts.cell
+    cell = learned.cell
     runner.prepare_data([cell], progress)
     runner.check([cell])
-    runner.prepare([cell], progress)
-    classifier = PromptClassifier(prompts)
-    descriptions, reason = _descriptions(prompts, classifier)
     inputs = CellInputs(cell)
+    prompts = None
+    if isinstance(learned, LearnedPrompts):
+        runner.prepare([cell], progress)
+        prompts = InsidePrompts.of(learned)
     tests = []
     for name, test in runner.test_sets(inputs).items():
-        classes = inputs.data.classes[name]
-        judged = Judgement(classifier.logits(test.images)[:, classes].cpu(), test.images.labels.cpu())
-        image_root = inputs.dataset_of(name).image_root
-        files = [image_root / item.path for item in inputs.data.tests[name]]
-        tests.append(_measure_set(name, classes, judged, files, classifier, images))
-    words = nearest_words(classifier.backbone, _shared_contexts(prompts), NEAREST)
-    return Measurements(
-        prompts=prompts,
-        words=words,
-        descriptions=descriptions,
-        no_descriptions=reason,
-        tests=tests,
-    )
+        if prompts is not None:
+            logits = prompts.classifier.logits(test.images)[:, inputs.data.classes[name]]
+        else:
+            assert isinstance(learned, LearnedClassifier)
+            logits = _logits(runner, inputs, learned, name, test)
+        judged = Judgement(logits.float().cpu(), test.images.labels.cpu())
+        zero_shot = _zero_shot(runner, inputs, name, test)
+        tests.append(_measure_set(runner, inputs, name, judged, zero_shot, prompts, images))
+    return Measurements(cell, prompts, tests, _left_out(inputs))
 
 
-def _shared_contexts(prompts: LearnedPrompts) -> Tensor:
-    """(N, L, W): shared contexts, or, where they are class-specific, those of the first class."""
-    return prompts.contexts[0] if prompts.cell.setting.prompt.class_specific else prompts.contexts
+def _left_out(inputs: CellInputs) -> str:
+    missing = []
+    if not inputs.cell.setting.learns_prompts:
+        missing.append(
+            f"{inputs.cell.setting.method_name} learns no prompts, so there are no nearest words, no similarity to "
+            "descriptions and no maps of where prompts look"
+        )
+    if inputs.source.is_imported:
+        missing.append("the features were imported without their images, so none are shown")
+    return "; ".join(missing)
 
 
-def _descriptions(prompts: LearnedPrompts, classifier: PromptClassifier) -> tuple[DescriptionSimilarity | None, str]:
-    """Similarities with the descriptions, or the reason why there are none."""
-    try:
-        sentences = sentences_of(prompts.cell.setting, prompts.cell.dataset)
-    except UserError as error:
-        return None, str(error)
-    features, mask = encode_bank(classifier.tower, sentences, prompts.class_names)
-    return description_similarity(classifier.prompt_features, features, mask, sentences), ""
+def _logits(runner: CellRunner, inputs: CellInputs, learned: LearnedClassifier, name: str, test: TestSet) -> Tensor:
+    """(n, C) of a test set's images, as the cell was judged by."""
+    device = runner.device_of(inputs)
+    serving = serving_classes(runner, inputs, learned.classifier.on(device), name)
+    with torch.no_grad():
+        chunks = test.images.chunks(IMAGES_AT_ONCE)
+        return torch.cat([serving.logits(Images.of(chunk, device))[0] for chunk in chunks])
+
+
+def _zero_shot(runner: CellRunner, inputs: CellInputs, name: str, test: TestSet) -> Judgement | None:
+    """The zero-shot classifier's judgement of the same images; None where there are no text features."""
+    text = F.normalize(runner.raw_text(inputs, name).float().cpu(), dim=-1)
+    if not text.shape[1]:
+        return None
+    chunks = test.images.chunks(IMAGES_AT_ONCE)
+    cosines = torch.cat([chunk.global_features.float().cpu() @ text.T for chunk in chunks])
+    return Judgement(runner.scale_of(inputs) * cosines, test.images.labels.cpu())
 
 
 def _measure_set(
-    name: str, classes: slice, judged: Judgement, files: Sequence[Path], classifier: PromptClassifier, images: int
+    runner: CellRunner,
+    inputs: CellInputs,
+    name: str,
+    judged: Judgement,
+    zero_shot: Judgement | None,
+    prompts: InsidePrompts | None,
+    images: int,
 ) -> SetMeasurements:
-    confusions = judged.confusions(PAIRS)
-    wrong = [image for pair in confusions for image in pair.images[:1]]
-    right = judged.surest(images)
-    chosen = [image for both in zip(right, wrong, strict=False) for image in both]
-    chosen += right[len(wrong) :] + wrong[len(right) :]
-    pairs = torch.stack([judged.labels, judged.predictions], dim=1) + classes.start
+    confusions, names = judged.confusions(PAIRS), inputs.class_names(name)
+    dataset, looks = inputs.dataset_of(name), []
+    shown: Mapping[int, Tensor] = {}
+    if not dataset.is_imported:
+        files = [dataset.image_root / item.path for item in inputs.data.tests[name]]
+        pixels = _reader(runner.towers_of(inputs.cell.setting).backbone)
+        shown = {i: pixels(files[i]) for pair in confusions for i in pair.images[:PAIR_IMAGES]}
+        if prompts is not None:
+            classes = inputs.data.classes[name]
+            pairs = torch.stack([judged.labels, judged.predictions], dim=1) + classes.start
+            chosen = _looked_at(judged, confusions, images)
+            looks = [prompts.look(files[i], pixels(files[i]), pairs[i].tolist()) for i in chosen]
     return SetMeasurements(
         name=name,
-        class_names=classifier.class_names[classes],
+        class_names=names,
         accuracy=judged.accuracy,
-        n_images=len(files),
+        n_images=len(judged.labels),
         reliability=judged.reliability,
         negative_log_likelihood=judged.scores.losses.double().mean().item(),
         confusions=confusions,
-        images={i: _pixels(files[i], classifier) for pair in confusions for i in pair.images[:PAIR_IMAGES]},
-        looks=[_look(files[i], pairs[i].tolist(), classifier) for i in chosen[:images]],
+        by_class=class_accuracies(judged, zero_shot, names),
+        beside_zero_shot=None if zero_shot is None else agreement(judged, zero_shot),
+        images=dict(shown),
+        looks=looks,
     )
 
 
-def _look(file: Path, labels: Sequence[int], classifier: PromptClassifier) -> Look:
-    """Maps of one image, for the classes of the given labels."""
-    encoded = classifier.encode(_tensor(file, classifier)[None], local=True).local_features
-    assert encoded is not None
-    (patches,) = encoded[:1]  # stored rows are sliced, not indexed
-    grid = patch_grid(classifier.backbone)
-    maps = {
-        label: patch_maps(patches, classifier.prompt_features[label], classifier.local_scorer, grid)
-        for label in dict.fromkeys(labels)
-    }
-    return Look(_pixels(file, classifier), tuple((classifier.class_names[label], own) for label, own in maps.items()))
+def _looked_at(judged: Judgement, confusions: Sequence[Confusion], images: int) -> list[int]:
+    """Places of images to look at closely: the surest right ones and the surest mistakes by turns."""
+    wrong = [image for pair in confusions for image in pair.images[:1]]
+    right = judged.surest(images)
+    chosen = [image for both in zip(right, wrong, strict=False) for image in both]
+    return (chosen + right[len(wrong) :] + wrong[len(right) :])[:images]
 
 
-def _tensor(file: Path, classifier: PromptClassifier) -> Tensor:
-    return classifier.backbone.preprocess.plain(decode_faithfully(file))
-
-
-def _pixels(file: Path, classifier: PromptClassifier) -> Tensor:
-    preprocess = classifier.backbone.preprocess
+def _reader(backbone: Backbone) -> Callable[[Path], Tensor]:
+    """Reads a file as the tower sees it: resized and cropped, (height, width, 3), 0..1."""
+    preprocess = backbone.preprocess
     mean, std = (torch.tensor(values)[:, None, None] for values in (preprocess.mean, preprocess.std))
-    return (_tensor(file, classifier) * std + mean).clamp(0, 1).permute(1, 2, 0)
+
+    def read(file: Path) -> Tensor:
+        return (preprocess.plain(decode_faithfully(file)) * std + mean).clamp(0, 1).permute(1, 2, 0)
+
+    return read

@@ -60,9 +60,7 @@ def check_and_prepare(
     Raises:
         UserError: there is no such cluster, or an input or a setting that cannot be trained with.
     """
-    cells = [cell for baseline in plan.baselines for cell in baseline.cells]
-    if sweep.file.search is not None:
-        cells += [*judged_cells(sweep, sweep.reference), *grid_cells(sweep, sweep.reference)]
+    cells = planned_cells(sweep, plan)
     examine_ray_address()
     runner = make_runner()
     shown.step("checking every dataset, setting and weight")
@@ -70,6 +68,14 @@ def check_and_prepare(
     if ray_address() == LOCAL:
         shown.step("encoding images that have no features yet")
         runner.prepare([cell for cell in cells if wanted(key(cell))], shown.preparing)
+
+
+def planned_cells(sweep: LoadedSweep, plan: SweepPlan) -> list[Cell]:
+    """Every cell that is known before the search proposes any, and those of the reference in place of candidates."""
+    cells = [cell for baseline in plan.baselines for cell in baseline.cells]
+    if sweep.file.search is not None:
+        cells += [*judged_cells(sweep, sweep.reference), *grid_cells(sweep, sweep.reference)]
+    return cells
 
 
 def corner_cells(sweep: LoadedSweep) -> list[Cell]:

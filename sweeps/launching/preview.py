@@ -10,10 +10,12 @@ from rich.markup import escape
 
 from dualpt.core.cell import Cell
 from dualpt.core.files.locations import leaving_no_trace
+from dualpt.core.inputs.drawn_images import check_drawn_images
 from dualpt.core.inputs.key import cell_key
+from dualpt.core.inputs.reading import CellInputs
 from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.console import counted, readable_seconds
-from dualpt.sweeps.launching.before_training import draw_mini_datasets, examine_stores
+from dualpt.sweeps.launching.before_training import draw_mini_datasets, examine_stores, planned_cells
 from dualpt.sweeps.launching.earlier_launches import (
     cells_on_record,
     finished_anywhere,
@@ -84,6 +86,9 @@ def _show_plan(
     counts = count(plan, everywhere, own, key, left_as_they_are(sweep, key, stopped))
     time = RecordedSeconds(everywhere, sweep.reference.data.folder).estimate(left_to_train(sweep, counts.left))
     noted = notes(sweep, plan)
+    for cell in planned_cells(sweep, plan):
+        if cell.setting.fits_features:
+            check_drawn_images(CellInputs(cell))
     said = [*sweep.remarks, *set_aside(sweep, key), *queued_candidates(uri, sweep.file.name)]
     if as_json:
         extra: dict[str, Any] = {"notes": [*said, *noted.lines()]}

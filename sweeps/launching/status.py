@@ -231,7 +231,7 @@ def _watch(console: Console, reader: SweepReader, name: str) -> None:
 
 
 def _listed(found: Sequence[SweepStatus]) -> WordTable:
-    table = WordTable("sweep", "finished", "failed", "killed", "pruned trials", "launch", "left")
+    table = WordTable("sweep", "finished", "failed", "killed", "given up", "launch", "left")
     for status in found:
         counts = (str(status.finished), str(status.failed), str(status.killed), str(len(status.pruned)))
         table.add_row(escape(status.name), *counts, status.launch.lower(), _left(status))
@@ -305,7 +305,7 @@ def _by_dataset(
     table = WordTable("trial", *heads, title=escape(status.name), look=look)
     for trial, cells in status.trials.items():
         mark = "[green]▸[/] " if trial in status.running else ""
-        word = "stopped" if trial in status.stopped else "pruned" if trial in status.pruned else ""
+        word = "stopped" if trial in status.stopped else "given up" if trial in status.pruned else ""
         accuracy = [f"{accuracies[trial]:.1f}"] if trial in accuracies else []
         entries = [_entry(cells.get(dataset, {})) for dataset in datasets]
         table.add_row(f"{mark}{escape(trial)}{f' [dim]{word}[/]' if word else ''}", *entries, *accuracy)

@@ -106,7 +106,7 @@ def prompts_of(ledger: "Ledger", row: CellRow, overrides: Mapping[str, Any]) -> 
     _check_trained(row)
     if row.params.get("method") != PROMPT:
         method = row.params.get("method")
-        raise UserError(f"cell {_place(row)} is of {method}: it learned no prompts; `dualpt predict` can use it")
+        raise UserError(f"cell {_place(row)} is of {method}: it learned no prompts; `dualpt inspect` takes it")
     cell = cell_of(ledger, row, overrides)
     with tempfile.TemporaryDirectory(prefix="dualpt-") as folder:
         path, _ = _artifact(ledger, row, CONTEXTS_FILE, Path(folder))

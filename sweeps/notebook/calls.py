@@ -13,6 +13,7 @@ from dualpt.core.errors import UserError
 from dualpt.core.method_catalog import read_files_again
 from dualpt.core.selection_rules import SelectionRule
 from dualpt.sweeps.console import without_telemetry
+from dualpt.sweeps.notebook.arguments import naming_arguments
 from dualpt.sweeps.notebook.classifying import Classifier, dotted
 from dualpt.sweeps.notebook.recorded import RecordedSweep, load
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from dualpt.core.running.cell_runner import CellResult
 
 
+@naming_arguments
 def train(
     dataset: str,
     *,
@@ -115,9 +117,9 @@ class Trained:
         if not chosen:
             trained = ", ".join(str(result.cell.seed) for result in self.results)
             raise UserError(f"seed {seed} was not trained (trained: {trained})")
-        if (prompts := chosen[0].prompts) is None:
-            raise UserError("these cells learned no prompts: they failed, or the method is zero-shot")
-        return Classifier(prompts, classes=classes)
+        if (learned := chosen[0].prompts or chosen[0].learned) is None:
+            raise UserError("these cells learned nothing: they failed, or the method is zero-shot")
+        return Classifier(learned, classes=classes)
 
     def save(self, folder: str | Path) -> list[Path]:
         """Write contexts and metrics as `dualpt train --save` does; `dualpt.load_classifier` reads the contexts.
@@ -136,6 +138,7 @@ class Trained:
         return [file for result in self.results for file in save_result(result, place)]
 
 
+@naming_arguments
 def sweep(file: str | Path, *, progress: bool = False, only_failed: bool = False, **overrides: Any) -> RecordedSweep:
     """Run a sweep file, or what is missing of it, and read what is then on record.
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dualpt.core.errors import UserError
+from dualpt.sweeps.notebook.arguments import naming_arguments
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +24,7 @@ Images: TypeAlias = "ImageLike | Sequence[ImageLike]"
 """One or several; an array (n, height, width, 3) holds n."""
 
 
+@naming_arguments
 def load_classifier(
     path: str | Path, *, classes: Sequence[str] | None = None, device: str = "auto", **settings: Any
 ) -> "Classifier":

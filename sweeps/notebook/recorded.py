@@ -17,6 +17,7 @@ from dualpt.sweeps.comparison.searched.candidate_ranks import searched_keys
 from dualpt.sweeps.comparison.selection import select
 from dualpt.sweeps.ledger.launch_record import launch_of
 from dualpt.sweeps.ledger.opening import open_reader
+from dualpt.sweeps.notebook.arguments import naming_arguments
 from dualpt.sweeps.notebook.classifying import Classifier, dotted
 from dualpt.sweeps.notebook.side_by_side import Comparison
 from dualpt.sweeps.planning.declared import missing_cells
@@ -31,6 +32,7 @@ BASELINE = "coop"
 """What `statistics` are against, where the sweep has it."""
 
 
+@naming_arguments
 def load(name: str, *, store: str | None = None, study: str | None = None) -> "RecordedSweep":
     """Read a sweep or an ablation as it stands, running or finished; call again to see what has come since.
 
@@ -153,6 +155,7 @@ class RecordedSweep:
             )
         return self.compare().statistics(BASELINE)
 
+    @naming_arguments
     def compare(self, protocol: str | None = None) -> Comparison:
         """The sweep's methods against one another; `dualpt.compare` takes several sweeps.
 
@@ -162,6 +165,7 @@ class RecordedSweep:
         selection = select({self.name: self.cells}, protocol=protocol)
         return Comparison((self.name,), selection, self.store, self.study)
 
+    @naming_arguments
     def figure(self, kind: str = "curves", shots: int | None = None) -> "Figure":
         """A figure as Matplotlib's: see `Comparison.figure`; those of a search need no finished baseline.
 

@@ -17,6 +17,7 @@ from dualpt.sweeps.comparison.tables.by_dataset import comparison
 from dualpt.sweeps.comparison.tables.table import ComparisonTable
 from dualpt.sweeps.comparison.values import check_finished
 from dualpt.sweeps.console import counted
+from dualpt.sweeps.notebook.arguments import naming_arguments
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 DOCUMENTS = tuple(form for form in FORMATS if form != "table")
 
 
+@naming_arguments
 def compare(
     *names: str,
     store: str | None = None,
@@ -86,6 +88,7 @@ class Comparison:
         """What a reader must know: which sweeps are unfinished, what was recorded of their datasets."""
         return self.selection.remarks
 
+    @naming_arguments
     def means(self, shots: int | None = None, metric: str | None = None) -> pd.DataFrame:
         """Methods by datasets and their `average`: means over seeds, in percent; NaN where a cell is missing.
 
@@ -94,6 +97,7 @@ class Comparison:
         """
         return _entries(self._table(shots, metric), "mean")
 
+    @naming_arguments
     def spreads(self, shots: int | None = None, metric: str | None = None) -> pd.DataFrame:
         """Standard deviations over seeds of `means`, with n - 1 in the denominator; NaN for a single seed.
 
@@ -102,6 +106,7 @@ class Comparison:
         """
         return _entries(self._table(shots, metric), "spread")
 
+    @naming_arguments
     def statistics(self, baseline: str, shots: int | None = None, metric: str | None = None) -> pd.DataFrame:
         """What can be claimed of each method against a baseline, paired by dataset and seed (docs/comparing.md).
 
@@ -145,6 +150,7 @@ class Comparison:
         frame.attrs.update(baseline=chosen, shots=at, metric=judged, words=found.words())
         return frame
 
+    @naming_arguments
     def figure(self, kind: str = "curves", shots: int | None = None, metric: str | None = None) -> "Figure":
         """A figure of `dualpt figure`: curves, scatter, radar, pareto, ranks, training, parallel, slices, importance.
 
@@ -171,6 +177,7 @@ class Comparison:
             study=self.study,
         )
 
+    @naming_arguments
     def document(self, form: str = "markdown", *, shots: int | None = None, baseline: str | None = None) -> str:
         """The tables as one text: markdown, latex, latex-document, csv or json.
 

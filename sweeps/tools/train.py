@@ -16,7 +16,7 @@ from dualpt.core.data.catalog import dataset_info
 from dualpt.core.data.imported_split import find_import
 from dualpt.core.data.protocols import TARGET, targets_of
 from dualpt.core.errors import UserError, nearest
-from dualpt.core.presets import method_setting
+from dualpt.core.presets import check_no_preset, method_setting
 from dualpt.core.results import measure_of
 from dualpt.core.seeds import parse_seeds
 from dualpt.core.selection_rules import SelectionRule
@@ -129,6 +129,7 @@ def cells_for(
     if min(numbers) < 0:  # Python's generators take a seed's absolute value: -1 would draw the sample of 1
         raise UserError(f"--seeds: seeds are 0 or larger, found {min(numbers)}")
     start = method if isinstance(method, Setting) else method_setting(method, protocol=cast(Protocol, protocol))
+    check_no_preset(values.get("method"), "method", "name it as --method")
     setting = start.with_values(values, source="override")
     if not setting.trains:
         shots, numbers = 0, [0]

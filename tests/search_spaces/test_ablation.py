@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from dualpt.core import method_catalog
 from dualpt.core.errors import UserError
 from dualpt.search_spaces.ablation import LoadedAblation, check_ablation, load_ablation
 from dualpt.search_spaces.overrides import parse_overrides
 from dualpt.search_spaces.shipped import shipped_ablation_or_path, shipped_ablations
+from tests.core.own_method import SOURCE
 
 SHIPPED = sorted(path.stem for path in shipped_ablations().glob("*.yaml"))
 LOCAL = {"alignment.local_weight": 0, "inference.local_weight": 0}
@@ -223,3 +225,29 @@ def test_a_method_on_features_is_ablated_by_its_options(tmp_path: Path) -> None:
     assert check_ablation(named, source="test").sweep.variants[1].setting.method == "tip-adapter"
     with pytest.raises(UserError, match=r"clap\.views belongs to the method clap, and this setting's is gda"):
         check_ablation({**declared, "factors": {"crop": {"a": {"clap.views": 3}, "b": {}}}}, source="test")
+
+
+def test_a_variant_is_a_method_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own.py").write_text(SOURCE)
+    (tmp_path / "installed_one.py").write_text(SOURCE.replace('"pulled"', '"tiny-pulled"'))
+    info = tmp_path / "tiny-0.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny\nVersion: 0.1\n")
+    (info / "entry_points.txt").write_text("[dualpt.methods]\ntiny-pulled = installed_one:Pulled\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    method_catalog.installed.cache_clear()
+    try:
+        for spec, name in ((str(tmp_path / "own.py"), "pulled"), ("tiny-pulled", "tiny-pulled")):
+            declared = {
+                "name": "a",
+                "grid": {"datasets": ["mini-pets"], "shots": [4]},
+                "setting": {"method": "gda"},
+                "variants": {"ours": {"method": spec, "changes": ["method"]}},
+            }
+            (variant,) = check_ablation(declared, source="test").sweep.variants[1:]
+            assert variant.setting.method_name == name
+        declared["variants"] = {"ours": {"method": "tiny-puled", "changes": ["method"]}}
+        with pytest.raises(UserError, match=r"test: variants\.ours: unknown method 'tiny-puled'"):
+            check_ablation(declared, source="test")
+    finally:
+        method_catalog.installed.cache_clear()

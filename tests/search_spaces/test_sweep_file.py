@@ -172,7 +172,8 @@ def test_overrides_reach_grid_search_and_setting(good: Path) -> None:
         ("search.start_from=[kopp]", "search.start_from: unknown method 'kopp'"),
         (
             "search.start_from=[{optim.learning_rate: 5}]",
-            "optim.learning_rate is 5.0 there, outside the space ([0.001, 0.1])",
+            "optim.learning_rate is 5.0 there, outside the space ([0.001, 0.1]); give another value, or widen "
+            "search.space.optim.learning_rate",
         ),
         ("search.start_from=[{optim.epochs: 5}]", "search.start_from: 'optim.epochs' is not searched"),
         ("search.start_from=['sweep:']", "'sweep:' names no sweep"),
@@ -212,6 +213,11 @@ def test_each_fault_is_one_line(good: Path, override: str, said: str) -> None:
         ("name: 2024-99-99", "nothing to run"),
         ("name: a\nmethod: zero-shot", "unknown key 'method'; a sweep searches a method that is trained; list"),
         ("name: a\nsetting: {method: zero-shot}\nbaselines: [coop]", "bad.yaml: setting.method: a sweep searches"),
+        (
+            "name: a\nsetting: {method: coop}\nbaselines: [gda]",
+            "bad.yaml: setting.method: coop is a preset of the method 'prompt', not a method; list it under baselines: "
+            "to run it, or under search.start_from: to search from it",
+        ),
     ],
 )
 def test_each_broken_file_is_one_line(tmp_path: Path, text: str, said: str) -> None:

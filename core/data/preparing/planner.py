@@ -109,10 +109,11 @@ def _plan_listed(infos: Sequence[DatasetInfo], places: Places, root: Path, make_
     keys = {name: found.paths for name, found in listings.items()}
     index = NameIndex(keys)
     images = find_images(places.sources.files, index)
-    if cars := listings.get("StanfordCars"):
-        images["StanfordCars"] = images.get("StanfordCars", []) + find_sorted_cars(places.sources.files, cars.split)
     for name, found in listings.items():
-        plans[name] = _plan_one(dataset_info(name), found, images.get(name, []), index, places, root)
+        places_of_it = images.get(name, [])
+        if KNOWN[name].sorted_into_classes:
+            places_of_it += find_sorted_cars(places.sources.files, found.split)
+        plans[name] = _plan_one(dataset_info(name), found, places_of_it, index, places, root)
     return [plans[info.name] for info in infos]
 
 
@@ -137,7 +138,7 @@ def _plan_one(
     files, sources = _from_folders(info, images, there.missing, inside)
     from_archives = there.missing.difference(files)
     steps = _from_archives(info, from_archives, index, places.glances, inside)
-    if info.name == "StanfordCars" and not steps:
+    if KNOWN[info.name].sorted_into_classes and not steps:
         steps = _sorted_cars(found, from_archives, places.glances)
     if there.missing and not files and not steps:
         return _nothing_new(base, there, places)

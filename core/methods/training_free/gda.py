@@ -164,10 +164,14 @@ def linear_form(means: Tensor, precision: Tensor) -> tuple[Tensor, Tensor]:
     return weights, -(weights * means).sum(-1) / 2 - torch.tensor(float(means.shape[1])).log()
 
 
+ROUNDING = 1e-12
+"""Squared distance from its class's mean that rounding alone gives a row of length 1 in single precision, and more."""
+
+
 def _shrunk_precision(gram: Tensor, n_rows: int) -> Tensor:
     """D (G + tr(S) I)^-1 for a gram matrix (..., D, D) of `n_rows` centred rows, S = G / (n - 1)."""
     trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)
-    if not (trace > 0).all():
+    if not (trace > n_rows * ROUNDING).all():
         raise UserError(ZERO)
     identity = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
     ridge = (trace / (n_rows - 1))[..., None, None] * identity

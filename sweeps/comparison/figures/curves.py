@@ -71,7 +71,8 @@ def few_shot_curves(cells: pd.DataFrame, grid: Grid, *, metric: str, imported: I
     for axis in axes[-4:]:
         axis.set_xlabel("shots per class")
     figure.supylabel(axis_label(metric))
-    legend_below(figure, axes, len(last.methods) if len(groups) == 1 else 0)
+    note = f"panels of single datasets show the best {BEST_OF_GROUP} methods of each group, by their averages"
+    legend_below(figure, axes, len(last.methods) if len(groups) == 1 else 0, note if len(groups) > 1 else None)
     return figure
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from dualpt.core.errors import UserError
 from dualpt.core.results import BASE_ACCURACY, HARMONIC_MEAN, NEW_ACCURACY, measure_of
 from dualpt.sweeps.comparison.figures.style import (
+    MOST_METHODS,
     PlainFigure,
     axis_label,
     broken,
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+MOST_TICKS = 18
+"""Ranks whose numbers have room beside each other."""
 LONGEST_NAME = 30
 """Characters of a line beside the diagram of ranks."""
 
@@ -156,19 +159,22 @@ def shots_pareto(cells: pd.DataFrame, grid: Grid, *, metric: str) -> "Figure":
     lower_is_better = measure_of(metric).lower_is_better
     best = min if lower_is_better else max
     averages = {m: best(mean for _, mean, method in points if method == m) for m in dict.fromkeys(p[2] for p in points)}
-    methods = leading(averages, lower_is_better=lower_is_better)
+    front = pareto_front([(shots, mean) for shots, mean, _ in points], lower_is_better=lower_is_better)
+    shown = {*leading(averages, lower_is_better=lower_is_better), *(m for k, mean, m in points if (k, mean) in front)}
+    methods = [method for method in averages if method in shown]
     figure, axis = figure_of((6.4, 4.4))
     for shots, mean, method in (point for point in points if point[2] in methods):
         style = point_style(methods.index(method), method)
         axis.plot(shots, mean, linestyle="", label=legend_name(method), **style)
-    front = pareto_front([(shots, mean) for shots, mean, _ in points], lower_is_better=lower_is_better)
     axis.step(*zip(*front, strict=True), where="post", color="0.4", linewidth=1, zorder=0, label="Pareto front")
     axis.set_xscale("symlog", base=2, linthresh=1)
     axis.set_xticks([0, *tables], ["0", *map(str, tables)])
     axis.minorticks_off()
     axis.set(xlabel="shots per class", ylabel=f"average {axis_label(metric)}")
     axis.grid(alpha=0.3)
-    legend_below(figure, [axis], len(averages))
+    beyond = f"the front and the {MOST_METHODS} of {len(averages)} methods with the best averages"
+    more = len(methods) > MOST_METHODS  # a method on the front is shown whatever its average
+    legend_below(figure, [axis], 0 if more else len(averages), beyond if more else None)
     return figure
 
 
@@ -195,7 +201,8 @@ def critical_difference(ranks: Ranks, *, title: str = "") -> "Figure":
     axis.plot([1, k], [0, 0], color="black", linewidth=1)
     for tick in range(1, k + 1):
         axis.plot([tick, tick], [0, -0.15], color="black", linewidth=1)
-        axis.annotate(str(tick), (tick, -0.25), ha="center", va="bottom", fontsize=9)
+        if (tick - 1) % (1 + k // MOST_TICKS) == 0:
+            axis.annotate(str(tick), (tick, -0.25), ha="center", va="bottom", fontsize=9)
     for place, (rank, method) in enumerate(ordered):
         best_half = place < half
         level = depth + 0.6 * (place if best_half else k - 1 - place)

@@ -120,11 +120,12 @@ def legend_name(method: str) -> str:
     return f"\N{ZERO WIDTH SPACE}{title}" if title.startswith("_") else title
 
 
-def legend_below(figure: "Figure", axes: "Iterable[Axes]", methods: int = 0) -> None:
+def legend_below(figure: "Figure", axes: "Iterable[Axes]", methods: int = 0, note: str | None = None) -> None:
     """One legend for all panels, each label once.
 
     Args:
         methods: how many there are, where the figure may show but the `leading` ones: the legend then says so.
+        note: what else its title says of the methods that are shown.
     """
     found = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     if not found:
@@ -134,7 +135,7 @@ def legend_below(figure: "Figure", axes: "Iterable[Axes]", methods: int = 0) -> 
     columns = max(1, min(4, len(found), int(figure.get_figwidth() / (HANDLE + CHARACTER * longest))))
     lines = -(-len(labels) // columns) * max(label.count("\n") + 1 for label in labels)
     figure.set_figheight(figure.get_figheight() + LINE * max(0, lines - 3))  # three lines are allowed for
-    title = f"the {MOST_METHODS} of {methods} methods with the best averages" if methods > MOST_METHODS else None
+    title = f"the {MOST_METHODS} of {methods} methods with the best averages" if methods > MOST_METHODS else note
     place: dict[str, Any] = {"loc": "outside lower center", "ncols": columns, "frameon": False}
     figure.legend(list(found.values()), labels, title=title, **place)
 

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from dualpt.core.errors import UserError
-from dualpt.sweeps.comparison.figures.style import leading, legend_below, legend_name, line_style, panels
+from dualpt.sweeps.comparison.figures.style import MOST_METHODS, leading, legend_below, legend_name, line_style, panels
 from dualpt.sweeps.comparison.labels import column_title
 from dualpt.sweeps.names import figure_text
 
@@ -29,7 +29,8 @@ def training_curves(
     Losses of methods with different terms are not comparable in height, which the figure says; their shapes are.
 
     Args:
-        averages: of all methods of the sweep, whose `leading` ones are shown, with the looks of other figures.
+        averages: of all methods of the sweep; of those with a curve the `leading` ones are shown, with the looks of
+            other figures where these show all methods.
         curves: (method, dataset) -> one curve a seed.
 
     Raises:
@@ -37,10 +38,14 @@ def training_curves(
     """
     if not curves:
         raise UserError("no cell of these shots has recorded a loss curve")
+    trained = {method: mean for method, mean in averages.items() if any(method == name for name, _ in curves)}
+    shown = leading(trained)
+    looks = list(averages) if len(averages) <= MOST_METHODS else shown
     datasets = list(dict.fromkeys(dataset for _, dataset in curves))
     figure, axes = panels(len(datasets))
     for axis, dataset in zip(axes, datasets, strict=True):
-        for index, method in enumerate(leading(averages)):
+        for method in shown:
+            index = looks.index(method)
             if own := curves.get((method, dataset)):
                 epochs, losses = _aligned(own)
                 every = max(1, len(epochs) // MARKS)
@@ -55,7 +60,7 @@ def training_curves(
     several = len({method for method, _ in curves}) > 1
     figure.supylabel("training loss, the method's own" if several else "training loss")
     figure.suptitle(f"{title}\n{OWN_TERMS}" if several else title, fontsize=10)
-    legend_below(figure, axes, len(averages))
+    legend_below(figure, axes, len(trained))
     return figure
 
 

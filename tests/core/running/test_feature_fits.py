@@ -285,6 +285,47 @@ def test_no_validation_image_is_found_before_anything_is_fitted(runner: CellRunn
     runner.check([imported_cell(tmp_path / "imports", "nearest-mean")])
 
 
+UNDECLARED = {
+    "support.images.hidden.mean(1)": r"own\.py:21: reads hidden, which needs doesn't declare; let it return "
+    r"Needs\(hidden=True\)",
+    "support.images.directions[:, 0] * support.images.norms[:, 0, :, None]": r"own\.py:21: reads norms, .*"
+    r"Needs\(norms=True\)",
+    "support.images.raw[:, 0]": r"own\.py:21: ValueError: raw features are read, .* do not declare norms=True",
+    "support.images.directions[:, 0] @ support.projection": r"own\.py:21: reads projection, .* Needs\(hidden=True\)",
+    "support.images.local_features[:, 0]": r"own\.py:21: Images has no local_features: an Images has directions",
+}
+"""What a method reads without having declared it, and the line that says so."""
+
+
+@pytest.mark.parametrize("read", UNDECLARED)
+def test_what_was_not_declared_is_one_line_that_says_what_to_declare(
+    runner: CellRunner, tmp_path: Path, read: str
+) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(SOURCE.replace("support.images.directions[:, 0]", read))
+    with pytest.raises(UserError, match=UNDECLARED[read]) as fault:
+        run(runner, cell(str(path)))
+    assert "\n" not in str(fault.value)
+
+
+def test_what_was_read_a_line_above_is_named_where_it_was_read(runner: CellRunner, tmp_path: Path) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(
+        SOURCE.replace("        pull = torch", "        rows = support.images.hidden\n        pull = torch").replace(
+            "support.images.directions[:, 0]", "rows.mean(1)"
+        )
+    )
+    with pytest.raises(UserError, match=r"own\.py:20: reads hidden, which needs doesn't declare"):
+        run(runner, cell(str(path)))
+
+
+def test_other_faults_with_none_keep_their_own_words(runner: CellRunner, tmp_path: Path) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(SOURCE.replace("support.images.directions[:, 0]", "None"))
+    with pytest.raises(UserError, match=r"own\.py:21: TypeError: .*NoneType"):
+        run(runner, cell(str(path)))
+
+
 REFERENCE = {
     "DescribableTextures": ("dtd", 66.49, 71.75),
     "OxfordPets": ("oxford_pets", 84.55, 90.19),

@@ -2,6 +2,7 @@
 
 import io
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,34 @@ def test_long_names_stay_inside_and_too_many_methods_are_the_leading_ones(tmp_pa
         assert box.x1 <= figure.bbox.width
 
 
+def test_a_method_on_the_front_is_shown_whatever_its_average() -> None:
+    """Zero-shot is the best at 0 shots, and the last of twenty."""
+    frame = pd.concat([cells().query("trial != 'zero-shot'").assign(trial=f"method {n}") for n in range(19)])
+    frame = pd.concat([frame, cells().query("trial == 'zero-shot'").assign(**{TEST_ACCURACY: 30.0})])
+    figure = shots_pareto(frame, Grid(DATASETS, (1, 2)), metric=TEST_ACCURACY)
+    (legend,) = figure.legends
+    assert "zero-shot CLIP" in {text.get_text() for text in legend.get_texts()}
+    assert legend.get_title().get_text() == "the front and the 16 of 20 methods with the best averages"
+
+
+def test_ranks_of_many_methods_do_not_run_into_each_other() -> None:
+    names = tuple(f"method {n}" for n in range(25))
+    figure = critical_difference(Ranks(names, tuple(map(float, range(1, 26))), 11, 9.0, 0.01, 6.0, 0.009, 9.0))
+    figure.draw_without_rendering()
+    numbers = [text for text in figure.axes[0].texts if text.get_text().isdigit()]
+    assert [text.get_text() for text in numbers] == [str(n) for n in range(1, 26, 2)]
+    boxes = sorted((text.get_window_extent() for text in numbers), key=lambda box: box.x0)
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+
+
+def test_training_curves_show_the_best_of_those_that_train() -> None:
+    averages = {f"method {n}": float(n) for n in range(20)}
+    curves = {(f"method {n}", "mini-pets"): [[(1, 2.0), (2, 1.0)]] for n in range(3)}
+    figure = training_curves(curves, averages=averages, title="t")
+    assert [line.get_label() for line in figure.axes[0].lines] == ["method 0", "method 1", "method 2"]
+    assert figure.legends[0].get_title().get_text() == ""
+
+
 def test_the_critical_difference_diagram_names_every_method_with_its_rank() -> None:
     ranks = Ranks(("a", "b", "c"), (1.2, 2.6, 2.2), 11, 9.0, 0.01, 6.0, 0.009, 0.9)
     figure = critical_difference(ranks)
@@ -280,4 +309,6 @@ def test_many_methods_have_a_panel_per_group_and_the_best_of_each_on_datasets() 
     }
     assert {"ProKeR", "SS-Text", "ProLIP", "DuAl-PT (defaults)", "best of the sweep"} <= shown["mini-pets"]
     assert len(shown["mini-pets"]) == 9, "two of each group, and the one setting"
+    said = figure.legends[0].get_title().get_text()
+    assert said == "panels of single datasets show the best 2 methods of each group, by their averages"
     assert set.union(*shown.values()) == {method_title(name) for name in set(frame["trial"])}

@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from dualpt.core.features.imported.make_import import write_import
 from dualpt.sweeps.cli import app
+from tests.command_line import answer
+from tests.core.features.imported import caches
 
 SMALL = ["datasets=[mini-tiles]", "shots=[1]", "seeds=[1]"]
 
@@ -44,3 +47,26 @@ def test_looking_writes_nothing(
     result = CliRunner().invoke(app, [*words, "--json"])
     assert result.exit_code == 0, (result.output, result.exception)
     assert every_file(tmp_path) == before
+
+
+def test_a_method_with_nothing_to_choose_by_is_said_before_any_compute(tmp_path: Path) -> None:
+    cache = caches.write_tip_cache(tmp_path / "cache")
+    for name in ("val_f.pt", "val_l.pt"):
+        (cache / name).unlink()
+    write_import(caches.made(cache), tmp_path / "imports")
+    file, store = tmp_path / "choosing.yaml", tmp_path / "mlflow.db"
+    file.write_text(
+        "name: choosing\ngrid: {datasets: [mini-tiles], shots: [16], seeds: [1]}\n"
+        f"setting: {{data.features: {tmp_path / 'imports'}, backbone.name: {caches.BACKBONE}}}\n"
+        "baselines: [nearest-mean, linear-probe]\n"
+        f"run: {{tracking_uri: 'sqlite:///{store}'}}\n"
+    )
+    said = answer(("sweep", str(file), "--dry-run"))
+    assert said.code == 2
+    assert (
+        "linear-probe: mini-tiles has no validation image at 16 shots to choose by; set linear-probe.inverse_penalty"
+        in said.error
+    )
+    assert said.error.count("\n") == 1
+    assert not store.exists()
+    assert answer(("sweep", str(file), "--dry-run", "shots=8")).code == 0

@@ -110,7 +110,7 @@ def test_status_shows_trials_reasons_and_the_running_launch(
     for width in (30, 60, 80, 100, 160):
         listed = io.StringIO()
         show_status(Console(file=listed, width=width), None, store=uri, as_json=False)
-        assert {"small", "finished", "18", "pruned", "failed"} <= set(listed.getvalue().replace(":", " ").split())
+        assert {"small", "finished", "18", "given", "up", "failed"} <= set(listed.getvalue().replace(":", " ").split())
     assert (status["launch"], status["finished"], status["failed"]) == ("FAILED", 18, 3)
     assert status["reasons"] == {"RuntimeError: no such weight": 3}
     assert status["trials"]["coop"]["mini-pets"] == {"FINISHED": 2}

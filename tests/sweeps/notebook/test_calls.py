@@ -52,7 +52,7 @@ def test_what_was_trained_is_saved_and_loaded_as_a_classifier(trained: Trained, 
         ({"method": "coop", "shots": 0}, "shots: expected a whole number from 1 on, found 0"),
         ({"method": "coop", "shots": 1.5}, "shots: expected a whole number from 1 on, found 1.5"),
         ({"method": "cop"}, "did you mean 'coop'"),
-        ({"seeds": ()}, "--seeds: give at least one"),
+        ({"seeds": ()}, "^seeds: give at least one"),
         ({"optim__epoch": 3}, "did you mean 'optim.epochs'"),
         ({"selection": "test"}, "selection: unknown rule 'test'"),
         ({"method": "coop", "shots": 1, "selection": "support-cv"}, "1 shot can't be divided"),
@@ -67,8 +67,13 @@ def test_faults_are_exceptions_before_training(ask: dict[str, Any], said: str) -
 def test_nothing_was_learned_or_no_such_seed_is_one_line(trained: Trained) -> None:
     with pytest.raises(UserError, match=r"seed 7 was not trained \(trained: 1, 2\)"):
         trained.classifier(7)
-    with pytest.raises(UserError, match="learned no prompts"):
+    with pytest.raises(UserError, match="learned nothing"):
         train("mini-tiles", method="zero-shot").classifier()
+
+
+def test_a_method_on_frozen_features_leaves_a_classifier_too() -> None:
+    found = train("mini-tiles", method="nearest-mean", shots=1).classifier()
+    assert repr(found) == "<Classifier of 8 classes, learned on mini-tiles>"
 
 
 def test_a_sweep_is_launched_quietly_and_read_from_its_own_store(

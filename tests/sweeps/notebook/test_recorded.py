@@ -72,7 +72,9 @@ def test_figures_are_matplotlibs_and_leave_its_backend_alone(sweep: RecordedSwee
 def test_faults_are_exceptions_of_one_line(sweep: RecordedSweep) -> None:
     with pytest.raises(dualpt.UserError, match="did you mean 'small'"):
         load("smal", store=sweep.store)
-    with pytest.raises(dualpt.UserError, match="no such tracking store"):
+    with pytest.raises(
+        dualpt.UserError, match="no such tracking store here; run a sweep first, or name one with store=…"
+    ):
         load("small", store="sqlite:////nowhere/mlflow.db")
     with pytest.raises(dualpt.UserError, match="unknown figure 'curvs'"):
         sweep.figure("curvs")

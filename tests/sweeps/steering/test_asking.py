@@ -78,7 +78,8 @@ def test_refusals_are_one_line(folder: Path, log: Path) -> None:
         ("stop", "small", "trial-01"): "has no trial 'trial-01'; did you mean 'trial-001'?",
         ("stop", "small", "best"): "trial 'best' of 'small' has finished: there is nothing to stop",
         ("clone", "small", "trial-001", "optim.epochs=3"): "'optim.epochs' isn't searched by 'small'",
-        ("clone", "small", "trial-001", f"{WEIGHT}=400"): f"{WEIGHT} is 400.0 there, outside the space",
+        ("clone", "small", "trial-001", f"{WEIGHT}=400"): f"{WEIGHT} is 400.0 there, outside the space "
+        f"([0.1, 10]); give another value, or widen search.space.{WEIGHT}",
         ("clone", "small", "trial-001"): "has tried these values: they are trial-001's",
         ("clone", "small", "zero-shot"): "in this sweep",
     }

@@ -147,6 +147,26 @@ def test_inspect_draws_and_tells(store: str, tmp_path: Path, capsys: pytest.Capt
     assert all(Path(name).name in page for name in told["pictures"])
 
 
+def test_inspect_shows_of_a_classifier_what_needs_no_prompts(
+    store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "gda"
+    ask: dict[str, Any] = {"store": store, "out": out, "images": 3, "overrides": {}}
+    inspect_cell(QUIET, "features/gda", as_json=True, **ask)
+    told = json.loads(capsys.readouterr().out)
+    assert list(told["tables"]) == ["calibration", "most confused classes, test set", "classes of the test set"]
+    classes = told["tables"]["classes of the test set"]
+    accuracies = [float(row["accuracy"]) for row in classes]
+    assert len(classes) == 8
+    assert accuracies == sorted(accuracies)
+    (row,) = [row for row in Ledger(store).read_cells("features") if row.finished]
+    assert float(told["tables"]["calibration"][0]["accuracy"]) == pytest.approx(row.metrics["test/accuracy"], abs=0.05)
+    for one in classes:
+        assert float(one["difference"]) == pytest.approx(float(one["accuracy"]) - float(one["zero-shot"]), abs=0.11)
+    assert sorted(Path(name).name for name in told["pictures"]) == ["confusions-test.png", "reliability-test.png"]
+    assert "Gda learns no prompts, so there are no nearest words" in (out / "index.html").read_text()
+
+
 def ask(store: str, images: list[Path], console: Console = QUIET, **more: Any) -> int:
     words: dict[str, Any] = {"cell": None, "contexts": None, "overrides": {}, "classes": None, "top": 2}
     words |= {"form": "csv", "output": None, "store": store}
@@ -231,9 +251,9 @@ def test_what_another_cell_learned_is_refused(store: str, images: Path, tmp_path
 
 
 def test_what_a_method_on_features_cannot_do_is_one_line(store: str, images: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"cell gda/mini-tiles/2/1 is of gda: it learned no prompts; `dualpt predict`"):
-        inspect_cell(QUIET, "features/gda", store=store, out=tmp_path / "looks", images=1, overrides={})
-    assert not (tmp_path / "looks").exists()
+    ledger = Ledger(store)
+    with pytest.raises(UserError, match=r"cell gda/mini-tiles/2/1 is of gda: it learned no prompts; `dualpt inspect`"):
+        prompts_of(ledger, find_cell(ledger, "features/gda"), {})
     (tmp_path / "names.txt").write_text("cat\ndog\n")
     with pytest.raises(UserError, match="gda: new classes need"):
         ask(store, [images / "a.png"], cell="features/gda", classes=tmp_path / "names.txt")

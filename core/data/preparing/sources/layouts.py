@@ -24,6 +24,8 @@ class KnownCopies:
     """Regular expression of the end of the image folder's lower-case path -> whose layout it is."""
     get: str
     """Where the images are to be had."""
+    sorted_into_classes: bool = False
+    """Whether a mirror has them in class folders under the published numbers (`sorted_cars`)."""
 
 
 _COOP, _TV, _LORA, _GALLOP = "CoOp's layout", "torchvision's folder", "CLIP-LoRA's folder", "gallop's folder"
@@ -70,6 +72,7 @@ KNOWN: Mapping[str, KnownCopies] = {
             r"/car_data": "class folders of a Kaggle mirror",
         },
         get=f"cars_train and cars_test with five-digit names ({MIRROR}; Stanford's links are dead since 2023)",
+        sorted_into_classes=True,
     ),
     "OxfordFlowers": KnownCopies(
         archives=(
