@@ -2,7 +2,7 @@
 # One would guess: LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto") estimates the one covariance that all classes
 #   share by Ledoit and Wolf's rule, so with 100 classes of 16 shots it learns from 1,600 samples and shrinks little.
 # What happens: it shrinks the covariance of EACH class, from that class's shots alone, and averages the results. How much it
-#   shrinks depends on the shots per class and not on the number of classes: 0.66 for 10 classes as for 100, where
+#   shrinks depends on the shots per class and not on the number of classes: 0.65 for 10 classes, 0.66 for 100, where
 #   the shared covariance calls for 0.15 and for 0.02. What is left is nearly the diagonal. With shrinkage=0.02 given by
 #   hand, or the rule applied to all residuals together, the same data have another accuracy altogether.
 # Why it matters: few-shot classifiers from a shared covariance (GDA and its kin) are the strongest training-free rivals on
