@@ -71,7 +71,7 @@ class ClaimPage:
     computed_with: Mapping[str, Mapping[str, int]]
     """What (software, device, numerics, weights) -> value -> finished cells."""
     launch: Mapping[str, str]
-    """How the sweep was launched, as far as that is on record."""
+    """How the sweep was launched last, as far as that is on record."""
     commands: tuple[str, ...]
     command_notes: tuple[str, ...]
     made_by: str
@@ -183,7 +183,7 @@ def claim_of(
 
 
 def launch_facts(sweep: SweepRow) -> dict[str, str]:
-    """Command, commit and software of the launch: what is on record of it, by name."""
+    """Command, commit and software of the latest launch: what is on record of it, by name."""
     if (record := launch_of(sweep)) is None:  # a sweep of a former version
         return {"commit": NOT_RECORDED, "description": sweep.description}
     return {**record.facts(), "description": sweep.description}

@@ -32,6 +32,8 @@ def to_markdown(page: ClaimPage) -> str:
         _settings(page),
         "## Draws",
         _table(("dataset", "shots", "seed", "SHA-256 of the draw"), (one.values() for one in page.draws)),
+        "## Latest launch of the sweep",
+        _launch(page),
         "## Computed with",
         _computed(page),
         "## To compute it again",
@@ -52,13 +54,17 @@ def _protocol(page: ClaimPage) -> str:
         ("seeds", ", ".join(map(str, page.seeds))),
         ("n", page.n),
     ]
-    return _table(("what", "value"), (row for row in rows if row[1] != "")) + _launch(page)
+    return _table(("what", "value"), (row for row in rows if row[1] != ""))
 
 
 def _launch(page: ClaimPage) -> str:
-    """The launch's rows of the same table; what is to be typed stands as code."""
+    """What is on record of it; what is to be typed stands as code."""
     facts = [(name, fact) for name, fact in page.launch.items() if fact]
-    return "".join(f"\n| {name} | {markdown_code(fact) if name in TYPED else markdown(fact)} |" for name, fact in facts)
+    if not facts:
+        return "Nothing is on record of it."
+    rows = [f"| {name} | {markdown_code(fact) if name in TYPED else markdown(fact)} |" for name, fact in facts]
+    table = "\n".join(["| what | value |", "|---|---|", *rows])
+    return f"{table}\n\nEarlier launches may have trained some of the cells; what follows is on record of each cell."
 
 
 def _result(page: ClaimPage) -> str:

@@ -213,4 +213,12 @@ def test_seeds_that_share_one_draw_are_one_draw() -> None:
 def test_a_command_of_the_launch_can_be_copied() -> None:
     launch = {"command": "dualpt sweep a_b 'shots=[4,16]'", "user": "a_b", "sampler": ""}
     text = to_markdown(replace(page(), launch=launch))
-    assert "\n| command | `dualpt sweep a_b 'shots=[4,16]'` |\n| user | a\\_b |\n\n## Result" in text
+    section = text.split("## Latest launch of the sweep\n\n")[1]
+    assert section.startswith(
+        "| what | value |\n|---|---|\n| command | `dualpt sweep a_b 'shots=[4,16]'` |\n| user | a\\_b |\n\n"
+    )
+    assert "Earlier launches may have trained some of the cells" in section
+
+
+def test_a_launch_that_is_not_on_record_is_said() -> None:
+    assert "## Latest launch of the sweep\n\nNothing is on record of it.\n\n" in to_markdown(replace(page(), launch={}))
