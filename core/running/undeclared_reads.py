@@ -39,6 +39,8 @@ def _lacking(support: Support, reads: Reads) -> dict[str, str]:
         "hidden": ("hidden=True", reads.hidden),
         "projection": ("hidden=True", reads.hidden),
         "norms": ("norms=True", reads.norms),
+        "descriptions": ("descriptions=True", reads.descriptions),
+        "description_mask": ("descriptions=True", reads.descriptions),
         "val": ("validation=True", reads.validation or support.val is not None),
     }
     return {name: declaration for name, (declaration, declared) in declarations.items() if not declared}
