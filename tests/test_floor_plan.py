@@ -33,6 +33,8 @@ ACROSS_MODULES: dict[str, set[str]] = {
         "missing_class",
         "no_dead_knobs",
         "numerics",
+        "reading_descriptions",
+        "singular",
         "start_up",
         "transfer",
         "uneven_draws",

@@ -32,7 +32,7 @@ def test_a_reader_gets_what_the_page_promises(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, running_ray: None
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (_, method), (_, sweep), (_, commands), (_, loading) = BLOCKS
+    (_, method), (_, sweep), (_, commands), _, (_, loading) = BLOCKS
     Path("pulled.py").write_text(method)
     Path("pulled.yaml").write_text(sweep)
     first, table = (command(line) for line in commands.splitlines())
@@ -49,3 +49,16 @@ def test_a_reader_gets_what_the_page_promises(
     names: dict[str, object] = {}
     exec(loading, names)
     assert len(names["classifier"].class_names) == 12  # type: ignore[attr-defined]
+
+
+@pytest.mark.slow
+def test_the_method_that_reads_descriptions_is_the_zero_shot_classifier(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("described.py").write_text(BLOCKS[3][1])
+    own, built_in = (
+        json.loads(command(f"dualpt train --dataset mini-tiles --method {method} --shots 1 --seeds 1 --json"))
+        for method in ("described.py", "zero-shot-descriptions")
+    )
+    assert own[0]["test/accuracy"] == built_in[0]["test/accuracy"]

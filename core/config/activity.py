@@ -78,6 +78,8 @@ def _fills_before_words(setting: Setting) -> bool:
 
 def uses_descriptions(setting: Setting) -> bool:
     """Whether a description bank is needed."""
+    if setting.fits_features:
+        return setting.reads.descriptions
     aligned = uses_llm(setting) and setting.alignment.llm_target == "descriptions"
     return aligned or tests_with_descriptions(setting)
 

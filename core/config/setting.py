@@ -123,7 +123,7 @@ class Setting(Section):
 
     @property
     def reads(self) -> Reads:
-        """What its method reads of images; only where it `fits_features`."""
+        """What its method reads; only where it `fits_features`."""
         return self.definition.reads(dict(self.own))
 
     @property

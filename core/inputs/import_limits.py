@@ -1,5 +1,6 @@
 """What settings can read of features that somebody else computed, without images and towers. Loads no torch."""
 
+from dualpt.core.config.activity import uses_descriptions
 from dualpt.core.config.setting import Setting
 from dualpt.core.data.imported_split import ImportedSplit
 from dualpt.core.errors import UserError
@@ -27,7 +28,7 @@ def check_import(setting: Setting, about: ImportedSplit) -> None:
             f"data.features: learned prompts ({prompts}) need a text tower, and imported features come without; leave "
             "these methods out, or data.features"
         )
-    if setting.method == "zero-shot-descriptions":
+    if uses_descriptions(setting):
         raise UserError(f"{name}: needs a text tower, and imported features come without; leave it out")
     if setting.fits_features and setting.reads.hidden:
         raise UserError(

@@ -286,9 +286,10 @@ def bank_folder(setting: Setting, dataset: Dataset) -> Path:
     for folder in (beside, EMBEDDED_BANKS):
         if (folder / file_name).is_file():
             return folder
+    without = "alignment.llm_weight=0" if setting.learns_prompts else f"leave {setting.method_name} out"
     raise UserError(
         f"descriptions.bank is not set and {beside / file_name} does not exist; give descriptions.bank=FOLDER "
-        f"with {file_name} of {{class name: [sentence, ...]}}, or alignment.llm_weight=0"
+        f"with {file_name} of {{class name: [sentence, ...]}}, or {without}"
     )
 
 

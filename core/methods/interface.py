@@ -1,7 +1,8 @@
 """What a method on frozen features declares and implements, and what it is given.
 
-Shapes: R cells of one pack, V views, N training images, M validation images, n images to classify, C classes, D joint
-width, W width of the image tower before its projection. Tensors are float32 on one device; labels are int64.
+Shapes: R cells of one pack, V views, N training images, M validation images, n images to classify, C classes, K
+descriptions per class, D joint width, W width of the image tower before its projection. Tensors are float32 on one
+device; labels are int64.
 """
 
 from abc import ABC, abstractmethod
@@ -45,6 +46,8 @@ class Needs:
     """Whether one class with so many `rows` is enough, where a draw has fewer of some classes."""
     text: bool = True
     """Whether the class names' text features are read; without, `Support.raw_text` may be (C, 0)."""
+    descriptions: bool = False
+    """Whether the features of the classes' descriptions are read; their bank is part of a cell's key then."""
 
     def __post_init__(self) -> None:
         if self.views < 0 or not 0 < self.min_crop_area <= 1 or self.rows < 1:
@@ -111,6 +114,10 @@ class Support:
     """Images that options may be chosen on; None where there are none."""
     projection: Tensor | None = None
     """(W, D), where `Needs.hidden`: hidden @ projection is raw. A ResNet's last row is its bias, its last feature 1."""
+    descriptions: Tensor | None = None
+    """(C, K, D), where `Needs.descriptions`: each L2-normalised, in the bank's order; zeros beyond a class's last."""
+    description_mask: Tensor | None = None
+    """(C, K) bool, where `Needs.descriptions`: which of them there are, at least one of each class."""
     report: Report | None = None
     """Called with how far training is, for whoever watches (`descent.reported` calls it); None where nobody does."""
 
@@ -230,6 +237,8 @@ class Method(ABC, Generic[Options]):
 
     def for_classes(self, classifier: Classifier, raw_text: Tensor, scale: float) -> Classifier:
         """The classifier of other classes (C', D), whose names alone are known; only where `protocols` ask for it.
+
+        Descriptions are of the classes that it was fitted to; those of others aren't given.
 
         Raises:
             NotImplementedError: the method serves only the classes that it was fitted to.

@@ -110,6 +110,7 @@ def support_of(parts: FrozenParts, pack: Sequence[CellInputs], data: Sequence[Ce
     stored = parts.views(setting, first.source, pool, parts.train_views(first))
     views = [Images.of(features, device) for features in stored]
     rows = samples.to(device)
+    text = parts.class_text(first, "train") if setting.reads.descriptions else None
     return Support(
         images=_gathered(views, rows),
         labels=torch.tensor([item.label for item in pool], device=device)[rows],
@@ -118,6 +119,8 @@ def support_of(parts: FrozenParts, pack: Sequence[CellInputs], data: Sequence[Ce
         seeds=[inputs.cell.seed for inputs in pack],
         val=_validation(parts, first, data, device),
         projection=_copied(parts.towers_of(setting).backbone.projection) if setting.reads.hidden else None,
+        descriptions=None if text is None else _copied(text.descriptions),
+        description_mask=None if text is None else _copied(text.description_mask),
     )
 
 

@@ -39,6 +39,8 @@ def _lacking(support: Support, reads: Reads) -> dict[str, str]:
         "hidden": ("hidden=True", reads.hidden),
         "projection": ("hidden=True", reads.hidden),
         "norms": ("norms=True", reads.norms),
+        "descriptions": ("descriptions=True", reads.descriptions),
+        "description_mask": ("descriptions=True", reads.descriptions),
         "val": ("validation=True", reads.validation or support.val is not None),
     }
     return {name: declaration for name, (declaration, declared) in declarations.items() if not declared}
@@ -49,8 +51,8 @@ def _fault(error: Exception, path: str, lacking: Mapping[str, str]) -> str | Non
     lines = [frame.lineno or 0 for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
     if not lines:
         return None
-    if isinstance(error, AttributeError) and isinstance(error.obj, Images | Support):
-        return f"{path}:{lines[-1]}: {type(error.obj).__name__} has no {error.name}: {GIVEN}"
+    if isinstance(error, AttributeError) and isinstance(error.obj, Images):
+        return f"{path}:{lines[-1]}: Images has no {error.name}: {GIVEN}"
     if "NoneType" not in str(error) and not isinstance(error, AssertionError):
         return None
     tree = ast.parse(content_of(path))

@@ -13,6 +13,7 @@ from dualpt.core.inputs.key import cell_key
 from dualpt.core.inputs.reading import CellInputs
 from dualpt.core.presets import METHODS, method_setting
 from tests.core.features.imported.caches import BACKBONE, DATASET, imports
+from tests.core.own_method import DESCRIBED
 
 NO_TEXT = ("nearest-mean", "least-squares", "gda-image", "linear-probe")
 
@@ -46,6 +47,15 @@ def test_text_features_let_all_run_but_those_that_need_a_tower_or_a_projection(t
             refused.add(method)
     learned = {name for name, one in METHODS.items() if one.values["method"] == "prompt"}
     assert refused == learned | {"zero-shot-descriptions", "prolip"}
+
+
+def test_a_method_that_reads_descriptions_is_refused_for_want_of_a_tower(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(DESCRIBED)
+    for method, name in ((str(tmp_path / "own.py"), "described"), ("zero-shot-descriptions", "zero-shot-descriptions")):
+        with pytest.raises(UserError) as fault:
+            CellInputs(cell(imports(tmp_path / name, text=True), method))
+        line = f"{name}: needs a text tower, and imported features come without; leave it out"
+        assert str(fault.value) == line
 
 
 def test_another_backbone_is_named(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from dualpt.core.cell import Cell
 from dualpt.core.errors import UserError
 from dualpt.core.inputs.drawn_images import check_drawn_images
 from dualpt.core.inputs.key import cell_key, key_of, numerics_of
-from dualpt.core.inputs.reading import CellInputs
+from dualpt.core.inputs.reading import CellInputs, _read_bank_once
 from dualpt.core.presets import method_setting
+from tests.core.own_method import DESCRIBED, SOURCE
 
 CLASSES = {"eurosat/2750": ("Forest", "River"), "ucf101/UCF-101-midframes": ("Archery", "Biking")}
 KEYS = (
@@ -21,6 +22,8 @@ KEYS = (
 """As the version before `CellInputs` computed them."""
 FORMER_PLOT = "53fc3b3e4e83544cdae5f972c09ab3466b88b09924a1c9cda8ca89591f079242"
 """Of `plot` before its logits could be without the global term."""
+FORMER_MEAN = "c5dd1179cb20638abeaf62cb240e2034ff4d8b11fd9a9c789228bb7fc711d3ed"
+"""Of `nearest-mean` before methods on frozen features could read descriptions."""
 NAMES = {"eurosat/2750": "EuroSAT", "ucf101/UCF-101-midframes": "UCF101"}
 
 
@@ -52,13 +55,14 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("coop", "base-to-new", (), KEYS[1]),
         ("zero-shot-descriptions", "cross-dataset", ("UCF101",), KEYS[2]),
         ("plot-global", "few-shot", (), FORMER_PLOT),
+        ("nearest-mean", "few-shot", (), FORMER_MEAN),
     ],
 )
 def test_keys_do_not_move(data: Path, method: str, protocol: str, targets: tuple[str, ...], key: str) -> None:
     """Where a change of the numerics moves them on purpose, `NUMERICS_VERSION` was raised: renew the hashes then."""
     values = {"data.root": str(data), "backbone.name": "ViT-B-32", "backbone.pretrained": str(data / "weights.bin")}
     setting = method_setting(method, values)
-    shots, seed = (2, 1) if setting.method == "prompt" else (0, 0)
+    shots, seed = (2, 1) if setting.trains else (0, 0)
     assert cell_key(Cell(setting, "EuroSAT", protocol, shots, seed, targets)) == key  # type: ignore[arg-type]
 
 
@@ -83,6 +87,36 @@ def test_plots_rule_for_global_logits_has_the_key_of_the_weight_that_it_gives(da
     one = plot.with_values({"alignment.global_weight": 1.0, "inference.global_weight": 1.0})
     rule, without, with_it = (cell_key(Cell(setting, "EuroSAT", "few-shot", 2, 1)) for setting in (plot, zero, one))
     assert rule == without != with_it
+
+
+@pytest.mark.parametrize(("source", "reads"), [(DESCRIBED, True), (SOURCE, False)])
+def test_descriptions_are_part_of_the_key_of_a_method_that_reads_them(data: Path, source: str, reads: bool) -> None:
+    path = data / "own.py"
+    path.write_text(source)
+    values = {"data.root": str(data), "backbone.name": "ViT-B-32", "backbone.pretrained": str(data / "weights.bin")}
+
+    def key(targets: tuple[str, ...] = (), **more: int) -> str:
+        _read_bank_once.cache_clear()  # as in another process
+        setting = method_setting(str(path), {**values, **{f"descriptions.{name}": one for name, one in more.items()}})
+        return cell_key(Cell(setting, "EuroSAT", "cross-dataset" if targets else "few-shot", 2, 1, targets))
+
+    before = [key(), key(("UCF101",))]
+    assert (key(per_class=1) != before[0]) == reads
+    assert key(per_class=2) == before[0], "the same sentences"
+    other = data / "descriptions" / "UCF101.json"
+    other.write_text(other.read_text().replace("looks", "seems"))
+    assert [key(), key(("UCF101",))] == before, "a target's descriptions aren't read"
+    own = data / "descriptions" / "EuroSAT.json"
+    own.write_text(own.read_text().replace("looks", "seems"))
+    assert [one != former for one, former in zip([key(), key(("UCF101",))], before, strict=True)] == [reads, reads]
+    own.unlink()
+    if reads:
+        with pytest.raises(
+            UserError, match=r"descriptions\.bank is not set and .*EuroSAT\.json.*, or leave described out"
+        ):
+            key()
+    else:
+        assert key() == before[0]
 
 
 def test_how_classes_are_drawn_is_part_of_the_key_where_it_changes_the_draw(data: Path) -> None:

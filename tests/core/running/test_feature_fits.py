@@ -292,6 +292,10 @@ UNDECLARED = {
     r"Needs\(norms=True\)",
     "support.images.raw[:, 0]": r"own\.py:21: ValueError: raw features are read, .* do not declare norms=True",
     "support.images.directions[:, 0] @ support.projection": r"own\.py:21: reads projection, .* Needs\(hidden=True\)",
+    "support.images.directions[:, 0] + support.descriptions.mean(1)": r"own\.py:21: reads descriptions, which needs "
+    r"doesn't declare; let it return Needs\(descriptions=True\)",
+    "support.images.directions[:, 0] * support.description_mask.any()": r"own\.py:21: reads description_mask, .*"
+    r"Needs\(descriptions=True\)",
     "support.images.local_features[:, 0]": r"own\.py:21: Images has no local_features: an Images has directions",
 }
 """What a method reads without having declared it, and the line that says so."""

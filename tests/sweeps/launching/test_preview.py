@@ -9,6 +9,7 @@ from dualpt.core.features.imported.make_import import write_import
 from dualpt.sweeps.cli import app
 from tests.command_line import answer
 from tests.core.features.imported import caches
+from tests.core.own_method import DESCRIBED
 
 SMALL = ["datasets=[mini-tiles]", "shots=[1]", "seeds=[1]"]
 
@@ -70,3 +71,20 @@ def test_a_method_with_nothing_to_choose_by_is_said_before_any_compute(tmp_path:
     assert said.error.count("\n") == 1
     assert not store.exists()
     assert answer(("sweep", str(file), "--dry-run", "shots=8")).code == 0
+
+
+@pytest.mark.parametrize("method", ["own.py", "zero-shot-descriptions"])
+def test_a_missing_bank_is_said_before_any_compute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own.py").write_text(DESCRIBED)
+    Path("words.yaml").write_text(
+        "name: words\ngrid: {datasets: [mini-tiles], shots: [1], seeds: [1]}\n"
+        f"setting: {{method: nearest-mean}}\nbaselines: [{method}]\n"
+    )
+    before = every_file(tmp_path)
+    result = answer(("sweep", "words.yaml", "descriptions.bank=nowhere", "--dry-run"))
+    line = "nowhere/mini-tiles.json: no descriptions of mini-tiles; add the file or set descriptions.bank"
+    assert (result.code, result.error.strip()) == (2, f"error: {line}")
+    assert every_file(tmp_path) == before
