@@ -24,8 +24,9 @@ from dualpt.core.presets import METHODS, find_method, method_setting
 from dualpt.search_spaces.designs import Design, Factor, factorial, one_at_a_time, resolution
 from dualpt.search_spaces.documents.extending import read_extended
 from dualpt.search_spaces.shipped import shipped_ablation_or_path
+from dualpt.search_spaces.space_checks import check_given_read
 from dualpt.search_spaces.sweep import LoadedSweep, Origin, SweepFile, Variant
-from dualpt.search_spaces.sweep_file import check_grid, in_full, override
+from dualpt.search_spaces.sweep_file import baseline_settings, check_grid, in_full, override
 
 ABLATION_KEYS = ("reference", "variants", "design", "factors", "generators", "pack")
 SHARED_KEYS = tuple(key for key in SweepFile.model_fields if key != "search")
@@ -74,7 +75,10 @@ def load_ablation(path: Path, overrides: Mapping[str, Any] | None = None) -> Loa
     """
     declared = read_extended(path, shipped_ablation_or_path, override)
     origin = Origin("ablation", str(path), path.read_text(encoding="utf-8"), overrides or {})
-    return load_ablation_document(declared, origin, str(path))
+    ablation = load_ablation_document(declared, origin, str(path))
+    variants = [variant.setting for variant in ablation.sweep.variants]
+    check_given_read(origin.overrides, [*variants, *baseline_settings(ablation.sweep.file)], str(path))
+    return ablation
 
 
 def load_ablation_document(declared: Mapping[str, Any], origin: Origin, source: str) -> LoadedAblation:

@@ -1,9 +1,9 @@
 """Faults of a whole search space: conditions that cannot hold, knobs both fixed and searched, knobs that do nothing."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import chain, combinations
 
-from dualpt.core.config.activity import ACTIVE_WHEN, LOCATIONS, TASK_KEYS
+from dualpt.core.config.activity import ACTIVE_WHEN, LOCATIONS, TASK_KEYS, check_read
 from dualpt.core.config.sections import Value
 from dualpt.core.config.setting import Setting
 from dualpt.core.errors import UserError
@@ -48,11 +48,28 @@ def check_space(space: Sequence[Parameter], fixed: Collection[str], reference: S
             raise UserError(f"{place}: is searched and also fixed in 'setting'; remove one")
         for key, values in parameter.when.items():
             _check_condition(place, key, values, space, reference)
+        check_read(reference, [parameter.key], f"{source}: search.space")
         if not can_matter(parameter.key, space, reference):
             raise UserError(
                 f"{place}: changes nothing, because the rest of the setting switches it off; remove it, or search or "
                 "set what switches it on"
             )
+
+
+def check_given_read(given: Iterable[str], run: Sequence[Setting], source: str) -> None:
+    """Refuse keys of learned prompts on the command line where nothing that is run learns any.
+
+    What a file sets beside them may be for methods that an override took away.
+
+    Args:
+        given: keys of the command line.
+        run: the settings that share them.
+
+    Raises:
+        UserError: naming the first of the methods and its own keys.
+    """
+    if run and not any(setting.learns_prompts for setting in run):
+        check_read(run[0], given, source)
 
 
 def can_matter(key: str, space: Sequence[Parameter], reference: Setting) -> bool:

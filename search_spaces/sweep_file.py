@@ -25,7 +25,7 @@ from dualpt.search_spaces.parameters import SHOTS
 from dualpt.search_spaces.search_checks import check_constraints, check_packing, check_racing, check_sampler, whole_grid
 from dualpt.search_spaces.search_section import Search
 from dualpt.search_spaces.shipped import shipped_or_path
-from dualpt.search_spaces.space_checks import check_space
+from dualpt.search_spaces.space_checks import check_given_read, check_space
 from dualpt.search_spaces.start_points import declared_start_points
 from dualpt.search_spaces.sweep import Grid, LoadedSweep, Origin, Run, SweepFile
 
@@ -59,7 +59,15 @@ def load_sweep(path: Path, overrides: Mapping[str, Any] | None = None) -> Loaded
     """
     document = read_extended(path, shipped_or_path, override)
     origin = Origin("sweep", str(path), path.read_text(encoding="utf-8"), overrides or {})
-    return load_document(document, origin, str(path))
+    sweep = load_document(document, origin, str(path))
+    searched = [sweep.reference] if sweep.file.search is not None else []
+    check_given_read(origin.overrides, [*searched, *baseline_settings(sweep.file)], str(path))
+    return sweep
+
+
+def baseline_settings(file: SweepFile) -> list[Setting]:
+    """The settings of its baselines."""
+    return [method_setting(name, file.base_values(), file.grid.protocol) for name in file.baselines]
 
 
 def load_document(document: dict[str, Any], origin: Origin, source: str) -> LoadedSweep:
@@ -201,8 +209,8 @@ def _check_methods(file: SweepFile, reference: Setting, source: str) -> None:
             "'search', or choose validation, support-holdout or support-cv"
         )
     try:
-        settings = [(method_setting(name, file.base_values(), grid.protocol), False) for name in file.baselines]
-        for setting, selected in (*settings, (reference, searched)):
+        baselines = [(setting, False) for setting in baseline_settings(file)]
+        for setting, selected in (*baselines, (reference, searched)):
             rule = selection_of(setting, grid.selection, searched=selected)
             check_serves(setting, grid.protocol, grid.shots, rule)
     except UserError as error:

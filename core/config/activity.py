@@ -1,10 +1,11 @@
 """Which keys of a setting can change its result: what identifies it, in keys of cells, in MLflow and in studies."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 from dualpt.core.config.sections import LocalForm, Value
 from dualpt.core.config.setting import SETTING_KEYS, Setting
+from dualpt.core.errors import UserError
 
 LOCATIONS = frozenset({"data.root", "data.features", "descriptions.bank"})
 TASK_KEYS = frozenset({"data.draw"})
@@ -146,3 +147,27 @@ ACTIVE_WHEN: dict[str, Callable[[Setting], bool]] = {
     "descriptions.per_class": uses_descriptions,
 }
 """When a key matters; keys not listed always do."""
+
+PROMPT_KEYS = frozenset(
+    key
+    for key in SETTING_KEYS
+    if key.split(".")[0] in {"prompt", "alignment", "inference", "optim"}
+    or key in {"data.views", "backbone.local_features"}
+)
+"""What learned prompts alone read."""
+
+
+def check_read(setting: Setting, keys: Iterable[str], source: str) -> None:
+    """Refuse keys of learned prompts that somebody gave to a method which learns none.
+
+    Keys that are off in a setting of learned prompts pass: another value switches them on.
+
+    Raises:
+        UserError: naming the method and its own keys.
+    """
+    idle = [key for key in keys if key in PROMPT_KEYS]
+    if setting.learns_prompts or not idle:
+        return
+    own = setting.own_keys if setting.fits_features else ()
+    remedy = f"its own keys are {', '.join(own)}" if own else "it has no keys of its own"
+    raise UserError(f"{source}: {idle[0]} does nothing for {setting.method_name}, which learns no prompts; {remedy}")

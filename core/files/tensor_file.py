@@ -71,6 +71,15 @@ def read_tensors(path: Path, what: str = "a safetensors file") -> tuple[dict[str
     return tensors, metadata
 
 
+def aligned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies that lie where PyTorch puts its tensors.
+
+    Those that are read lie in the mapped file, behind a header of any length, and the last bits of a matrix product
+    depend on where its operands begin: the same tensors in two files would give two results.
+    """
+    return {name: tensor.clone() for name, tensor in tensors.items()}
+
+
 def content_sha256(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
     """Hash of metadata and of every tensor's name, type, shape and bytes, whatever their order."""
     digest = hashlib.sha256(json.dumps(dict(metadata), sort_keys=True).encode())

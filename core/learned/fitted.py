@@ -17,7 +17,7 @@ from torch import Tensor
 from dualpt.core.cell import Cell
 from dualpt.core.config.setting import Setting
 from dualpt.core.errors import UserError
-from dualpt.core.files.tensor_file import read_tensors, tensors_as_bytes, write_tensors
+from dualpt.core.files.tensor_file import aligned, read_tensors, tensors_as_bytes, write_tensors
 from dualpt.core.learned.document import CellDocument
 from dualpt.core.method_catalog import ROOM
 from dualpt.core.methods.interface import Classifier
@@ -112,7 +112,7 @@ def load_classifier(path: Path | str, method: str | None = None) -> LearnedClass
     if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
         raise UserError(f"{path}: its {broken[0]} has values that are not finite; train it again")
     return LearnedClassifier(
-        kind(**tensors),
+        kind(**aligned(tensors)),
         document.cell(setting),
         document.cell_key,
         document.class_names,

@@ -15,7 +15,7 @@ from torch import Tensor
 from dualpt.core.clip.state_files import read_torch_file
 from dualpt.core.errors import UserError
 from dualpt.core.files.regular import check_fetched, check_regular
-from dualpt.core.files.tensor_file import read_tensors, tensors_as_bytes, write_tensors
+from dualpt.core.files.tensor_file import aligned, read_tensors, tensors_as_bytes, write_tensors
 
 COOP_KEY = "ctx"
 """Name of the contexts in the prompt learners of CoOp and its descendants, after the names of modules."""
@@ -42,7 +42,7 @@ def load_contexts(path: Path) -> tuple[Tensor, dict[str, str]]:
         UserError: the file is missing, damaged, or holds no contexts.
     """
     tensors, metadata = read_tensors(path, "a file of learned contexts")
-    contexts = check_contexts(tensors, path)
+    contexts = check_contexts(aligned(tensors), path)
     _check_finite(contexts, path)
     return contexts, metadata
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dualpt.core.arrays import ClassText
 from dualpt.core.errors import UserError
-from dualpt.core.files.tensor_file import read_tensors, tensor_bytes, write_tensors
+from dualpt.core.files.tensor_file import aligned, read_tensors, tensor_bytes, write_tensors
 from dualpt.core.prompts.encoder import without_stop
 from dualpt.core.recipes import LETTERS_NUMERICS, NUMERICS_VERSION
 from dualpt.core.training.alignment import LlmAlignment, LocalScorer
@@ -81,7 +81,7 @@ class Checkpoint:
         try:
             tensors, metadata = read_tensors(self.path, "a training state")
             if metadata["fingerprint"] == self.fingerprint:
-                return TrainState(**tensors, seconds=float(metadata["seconds"]))
+                return TrainState(**aligned(tensors), seconds=float(metadata["seconds"]))
             reason = f"{self.path}: belongs to a run with other arguments"
         except UserError as error:
             reason = str(error)

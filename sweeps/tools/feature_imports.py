@@ -79,6 +79,12 @@ class ListedImport:
     bytes: int
     draws: int
     """Few-shot draws that came with the features."""
+    text: bool
+    """Whether text features are among them."""
+    crops: int
+    """Random crops of each training image."""
+    norms: bool
+    """Whether the norms of raw features are known."""
 
 
 def listed_imports() -> tuple[list[ListedImport], list[Path]]:
@@ -91,7 +97,9 @@ def listed_imports() -> tuple[list[ListedImport], list[Path]]:
             unreadable.append(path)
             continue
         rows = sum(map(len, one.labels.values()))
-        found.append(ListedImport(str(path), one.dataset, one.backbone, rows, path.stat().st_size, len(one.draws)))
+        size = path.stat().st_size
+        beside = (bool(one.text), one.crops, one.raw)
+        found.append(ListedImport(str(path), one.dataset, one.backbone, rows, size, len(one.draws), *beside))
     return found, unreadable
 
 

@@ -266,9 +266,10 @@ def show_store(console: Console, *, as_json: bool) -> None:
     )
     _print_paths(console, "not understood, rewritten by the next use", listing.unreadable)
     for backbone, of_backbone in itertools.groupby(imports, key=lambda one: one.backbone):
-        table = _table("dataset", "images", "draws", "size")
+        table = _table("dataset", "images", "draws", "text", "crops", "norms", "size")
         for one in of_backbone:
-            table.add_row(one.dataset, str(one.rows), str(one.draws or "–"), megabytes(one.bytes))
+            beside = ("yes" if one.text else "no", str(one.crops or "–"), "yes" if one.norms else "no")
+            table.add_row(one.dataset, str(one.rows), str(one.draws or "–"), *beside, megabytes(one.bytes))
         _print_table(console, f"imported, {backbone}: {imports_root() / backbone}", table)
     if imports:
         line = (

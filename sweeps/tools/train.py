@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 from rich.console import Console
 
 from dualpt.core.cell import Cell, check_serves, selection_of
+from dualpt.core.config.activity import check_read
 from dualpt.core.config.sections import Protocol
 from dualpt.core.config.setting import Setting
 from dualpt.core.data.catalog import dataset_info
@@ -131,6 +132,7 @@ def cells_for(
     start = method if isinstance(method, Setting) else method_setting(method, protocol=cast(Protocol, protocol))
     check_no_preset(values.get("method"), "method", "name it as --method")
     setting = start.with_values(values, source="override")
+    check_read(setting, values, "override")
     if not setting.trains:
         shots, numbers = 0, [0]
     rule = selection_of(setting, selection, searched=True)

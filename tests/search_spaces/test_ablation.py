@@ -227,6 +227,17 @@ def test_a_method_on_features_is_ablated_by_its_options(tmp_path: Path) -> None:
         check_ablation({**declared, "factors": {"crop": {"a": {"clap.views": 3}, "b": {}}}}, source="test")
 
 
+def test_a_key_of_prompts_is_refused_where_no_variant_learns_any(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("name: a\ngrid: {datasets: [mini-pets]}\nsetting: {method: gda}\nfactors: {gda.views: [10, 1]}\n")
+    with pytest.raises(
+        UserError, match=r"a\.yaml: optim\.epochs does nothing for gda, which learns no prompts; its own"
+    ):
+        load_ablation(file, {"optim.epochs": 3})
+    file.write_text(file.read_text() + "baselines: [coop]\n")
+    assert load_ablation(file, {"optim.epochs": 3}).sweep.file.base_values()["optim.epochs"] == 3
+
+
 def test_a_variant_is_a_method_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own.py").write_text(SOURCE)
     (tmp_path / "installed_one.py").write_text(SOURCE.replace('"pulled"', '"tiny-pulled"'))

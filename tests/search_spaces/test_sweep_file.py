@@ -524,6 +524,20 @@ search:
         )
         assert sweep.reference.flat()["gda.views"] == 2
 
+    @pytest.mark.parametrize("key", ["optim.epochs=3", "data.views=2"])
+    def test_a_key_of_prompts_is_refused_where_nothing_learns_any(self, tmp_path: Path, key: str) -> None:
+        own = tmp_path / "own.py"
+        own.write_text(SOURCE)
+        for text, said in (
+            (f"baselines: [{own}, gda]", "pulled, which learns no prompts; its own keys are pulled.pull"),
+            (f"setting: {{method: {own}}}\nsearch: {{space: {{pulled.pull: {{float: [0, 9]}}}}}}", "pulled, which "),
+            ("baselines: [nearest-mean]", "nearest-mean, which learns no prompts; it has no keys of its own"),
+        ):
+            with pytest.raises(UserError) as caught:
+                self.load(tmp_path, text, key)
+            assert f": {key.partition('=')[0]} does nothing for {said}" in str(caught.value)
+        assert len(self.load(tmp_path, f"baselines: [{own}, coop]", key).file.baselines) == 2
+
     def test_a_users_own_is_read_from_its_file(self, tmp_path: Path) -> None:
         own = tmp_path / "own.py"
         own.write_text(SOURCE)
@@ -553,7 +567,7 @@ search:
             ),
             (
                 "setting: {method: gda}\nsearch: {space: {alignment.topk: {int: [1, 3]}}}",
-                "search.space.alignment.topk: changes nothing",
+                "search.space: alignment.topk does nothing for gda, which learns no prompts; its own keys are gda.",
             ),
             (
                 "setting: {method: gda}\nsearch: {start_from: [coop], space: {gda.alpha: {float: [1, 3]}}}",

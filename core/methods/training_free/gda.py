@@ -180,7 +180,7 @@ def _shrunk_precision(gram: Tensor, n_rows: int) -> Tensor:
 
 def _pseudo_inverse(covariance: Tensor) -> Tensor:
     """Of (R, D, D), with the cut-off of single precision, in which the authors compute."""
-    if not (covariance.diagonal(dim1=-2, dim2=-1).sum(-1) > 0).all():
+    if not (covariance.diagonal(dim1=-2, dim2=-1).sum(-1) > ROUNDING).all():
         raise UserError(ZERO)
     cutoff = covariance.shape[-1] * torch.finfo(torch.float32).eps
     inverse: Tensor = torch.linalg.pinv(covariance, rtol=cutoff, hermitian=True)
@@ -209,7 +209,7 @@ def _new_class_gaussians(rows: Tensor, text: Tensor, nearest: int, copies: int) 
     away = (found - text[:, None]).double()
     inner = away @ away.mT
     ridge = inner.diagonal(dim1=-2, dim2=-1).sum(-1)[:, None, None] / (nearest - 1)
-    if not (ridge > 0).all():
+    if not (ridge > ROUNDING).all():
         raise UserError("gda: the images nearest to a new class are the same as its text")
     factor = torch.linalg.cholesky(inner + ridge * torch.eye(nearest, dtype=inner.dtype, device=inner.device))
     taken = (torch.linalg.solve_triangular(factor, away, upper=False) / ridge.sqrt()).flatten(0, 1)

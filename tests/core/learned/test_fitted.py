@@ -12,7 +12,7 @@ from dualpt.core.cell import Cell
 from dualpt.core.errors import UserError
 from dualpt.core.files.tensor_file import read_tensors, write_tensors
 from dualpt.core.learned.fitted import DOCUMENT, LearnedClassifier, holds_classifier, load_classifier, save_classifier
-from dualpt.core.methods.interface import LinearClassifier
+from dualpt.core.methods.interface import Images, LinearClassifier
 from dualpt.core.presets import method_setting
 from tests.core.own_method import SOURCE
 
@@ -34,6 +34,17 @@ def test_it_comes_back_as_it_was(tmp_path: Path) -> None:
     assert found.chosen == {"alpha": 2.0}
     assert holds_classifier(path)
     assert load_file(path)["weights"].shape == (1, 2, 128)
+
+
+def test_it_gives_the_same_bits_behind_a_header_of_any_length(tmp_path: Path) -> None:
+    """A cell's file and `train --save`'s differ in what they say about themselves, and so in where tensors begin."""
+    path, kept = tmp_path / "a.safetensors", learned()
+    images = Images(torch.nn.functional.normalize(torch.randn(5, 128), dim=-1), torch.ones(5), None)
+    for length in range(0, 64, 8):
+        save_classifier(path, kept, {"about": "x" * length})
+        found = load_classifier(path).classifier
+        assert {tensor.data_ptr() % 64 for tensor in found.tensors().values()} == {0}, length
+        assert torch.equal(found.logits(images), kept.classifier.logits(images))
 
 
 def test_a_users_own_needs_the_code_it_was_learned_with(tmp_path: Path) -> None:

@@ -12,8 +12,28 @@ from dualpt.core.method_catalog import load_method
 from dualpt.core.methods.interface import Images, Support
 from tests.core.methods.clip_like import C, V, as_images, clip_like_support
 
-INVERTING = ("gda", "gda-image", "least-squares", "lp-plus-plus", "prolip", "proker", "rla", "ss-text", "clap")
+INVERTING: dict[str, dict[str, object]] = {
+    "gda": {},
+    "gda, class-mean": {"covariance": "class-mean"},
+    "gda-image": {},
+    "least-squares": {},
+    "lp-plus-plus": {},
+    "prolip": {"steps": 3},
+    "proker": {},
+    "rla": {"steps": 3},
+    "ss-text": {},
+    "clap": {"epochs": 3},
+}
 """They invert, decompose or divide by what these features make zero."""
+DESCENDING: dict[str, dict[str, object]] = {
+    "linear-probe": {"inverse_penalty": 1.0},
+    "zs-lp": {"epochs": 3},
+    "taskres": {"epochs": 3},
+    "clip-adapter": {"epochs": 3},
+    "tip-adapter-f": {"epochs": 3, "key_views": 2},
+}
+"""They take gradient steps, of which a few show what a flat direction does."""
+OPTIONS = {**INVERTING, **DESCENDING}
 FLAT = 8
 
 
@@ -47,17 +67,17 @@ def support_of(kind: object, n_images: int) -> Support:
 
 @pytest.mark.parametrize("n_images", [C, 2 * C])
 @pytest.mark.parametrize("kind", SINGULAR)
-@pytest.mark.parametrize("name", INVERTING)
-def test_singular_features_give_finite_logits_or_one_line(name: str, kind: object, n_images: int) -> None:
+@pytest.mark.parametrize("case", OPTIONS)
+def test_singular_features_give_finite_logits_or_one_line(case: str, kind: object, n_images: int) -> None:
     """One image per class, and two."""
-    loaded = load_method(name)
+    loaded = load_method(case.partition(",")[0])
     support = support_of(kind, n_images)
     assert support.images.directions.shape[1] == V
-    if name.startswith("gda") and (kind is _one_image_again or (kind is _views_alike and n_images == C)):
+    if case.startswith("gda") and (kind is _one_image_again or (kind is _views_alike and n_images == C)):
         with pytest.raises(UserError, match="no class has two different rows, so the covariance is zero"):
-            loaded.instance.fit(support, [loaded.options({})] * 3)
+            loaded.instance.fit(support, [loaded.options(OPTIONS[case])] * 3)
         return
-    fitted = loaded.instance.fit(support, [loaded.options({})] * 3)
+    fitted = loaded.instance.fit(support, [loaded.options(OPTIONS[case])] * 3)
     assert not any(fitted.failures)
     assert support.val is not None
     logits = fitted.classifier.logits(support.val.images.at(0))

@@ -24,6 +24,13 @@ def test_contexts_come_back_with_their_metadata(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
+def test_contexts_lie_alike_behind_a_header_of_any_length(tmp_path):
+    """Where a tensor begins decides the last bits of products with it."""
+    for length in range(0, 64, 8):
+        save_contexts(tmp_path / "contexts.safetensors", torch.randn(1, 4, 8), {"about": "x" * length})
+        assert load_contexts(tmp_path / "contexts.safetensors")[0].data_ptr() % 64 == 0, length
+
+
 @pytest.mark.parametrize("content", [None, b"", b"no tensors here", b"\x80\x04pickle"])
 def test_what_is_no_file_of_contexts_is_one_clear_error(tmp_path, content):
     path = tmp_path / "contexts.safetensors"

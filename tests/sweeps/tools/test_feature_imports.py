@@ -66,10 +66,13 @@ def test_imports_are_listed_with_the_store(tmp_path: Path) -> None:
     assert code == 0
     assert f"imported, {BACKBONE}: {folder}" in said
     assert "  1 import, " in said
+    (row,) = [line.replace("│", " ").split() for line in said.splitlines() if DATASET in line.split()]
+    assert row[:6] == [DATASET, "512", "1", "no", "–", "no"]
     (folder / "broken.safetensors").write_bytes(b"no tensors")
     document = json.loads(call("features", "ls", "--json")[1])
     (one,) = document["imports"]
     assert (one["dataset"], one["backbone"], one["rows"], one["draws"]) == (DATASET, BACKBONE, 512, 1)
+    assert (one["text"], one["crops"], one["norms"]) == (False, 0, False)
     assert document["unreadable_imports"] == [str(folder / "broken.safetensors")]
 
 

@@ -13,6 +13,7 @@ from dualpt.core.running.cell_runner import CellResult
 from dualpt.sweeps.planning.data_notes import scarce_note
 from dualpt.sweeps.tools.train import _print, _summary, cells_of, save_result, train_cells, train_once
 from tests.core.features.imported import caches
+from tests.core.own_method import SOURCE
 
 
 def cells(shots: int | None = None, seeds: str = "1", overrides: tuple[str, ...] = ()) -> list[tuple[int, int]]:
@@ -25,6 +26,18 @@ def test_shots_have_one_meaning_in_two_spellings() -> None:
     assert cells(2) == cells(None, overrides=("data.shots=2",)) == cells(2, overrides=("data.shots=2",)) == [(2, 1)]
     with pytest.raises(UserError, match=r"--shots 4 and data\.shots=2 differ"):
         cells(4, overrides=("data.shots=2",))
+
+
+def test_a_key_of_prompts_does_nothing_for_other_methods(tmp_path: Path) -> None:
+    own = tmp_path / "own.py"
+    own.write_text(SOURCE)
+    for method, said in (
+        (str(own), "pulled, which learns no prompts; its own keys are pulled.pull"),
+        ("gda", "gda, which learns no prompts; its own keys are gda.alpha, gda.covariance"),
+        ("zero-shot", "zero-shot, which learns no prompts; it has no keys of its own"),
+    ):
+        with pytest.raises(UserError, match=rf"^override: optim\.epochs does nothing for {said}"):
+            cells_of("mini-pets", 1, "1", method, "few-shot", None, ["optim.epochs=3"])
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "1.5", "true", "two"])
