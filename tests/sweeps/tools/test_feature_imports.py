@@ -30,7 +30,7 @@ def test_from_a_folder_to_numbers(tmp_path: Path) -> None:
     code, said = importing(write_tip_cache(tmp_path / "tip", text=True))
     assert code == 0, said
     assert "train 128, val 64, test 320 rows of width 12, 8 classes" in said
-    assert "text features from text_weights_t.pt" in said
+    assert "text features of text_weights_t.pt, normalised" in said
     features = tmp_path / "cache" / "imported" / BACKBONE
     assert f"data.features={features} backbone.name={BACKBONE}" in said
     words = (f"data.features={features}", f"backbone.name={BACKBONE}", "--json")
