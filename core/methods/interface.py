@@ -7,7 +7,7 @@ device; labels are int64.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
@@ -120,6 +120,17 @@ class Support:
     """(C, K) bool, where `Needs.descriptions`: which of them there are, at least one of each class."""
     report: Report | None = None
     """Called with how far training is, for whoever watches (`descent.reported` calls it); None where nobody does."""
+
+    def of_cell(self, r: int) -> "Support":
+        """Cell r alone, R = 1, with images and labels of its own."""
+        one, val = torch.tensor([r], device=self.labels.device), self.val
+        return replace(
+            self,
+            images=self.images.at(one),
+            labels=self.labels[one],
+            seeds=[self.seeds[r]],
+            val=None if val is None else Labelled(val.images.at(one), val.labels[one]),
+        )
 
     @property
     def rows(self) -> Tensor:

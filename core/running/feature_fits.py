@@ -21,6 +21,7 @@ from dualpt.core.method_files import naming_its_line
 from dualpt.core.methods.interface import Classifier, Fitted, Images, Labelled, Method, Support
 from dualpt.core.running.fitted_checks import check_fitted, held_to_its_rules
 from dualpt.core.running.frozen_parts import FrozenParts
+from dualpt.core.running.pack_check import check_pack, fitted_alone
 from dualpt.core.running.undeclared_reads import naming_undeclared
 from dualpt.core.training.evaluate import Evaluation, Scores, joined, measure, score
 from dualpt.core.training.progress import Report
@@ -77,6 +78,7 @@ def fit_cells(
     support = replace(support_of(parts, pack, data), report=report)
     declared = naming_undeclared(loaded.path, support, pack[0].cell.setting.reads)
     with naming_its_line(loaded.path, loaded.fit_line), declared:
+        alone = None if loaded.path is None else fitted_alone(method, support, options)
         begun = time.perf_counter()
         with nullcontext() if loaded.path is None else held_to_its_rules(method, support):
             fitted = method.fit(support, options)
@@ -85,6 +87,8 @@ def fit_cells(
         seconds = (time.perf_counter() - begun) / len(pack)
         with torch.no_grad():
             check_fitted(fitted, support)
+            if alone is not None:
+                check_pack(method, support, options, fitted, alone)
         failures = _failures(fitted, len(pack))
         vals, tests = _judged(parts, pack[0], fitted.classifier, support, tested)
     return [

@@ -1,7 +1,6 @@
 """Small features like CLIP's: images and texts in two narrow cones, raw norms of about 10, overlapping classes."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -44,19 +43,6 @@ def as_images(hidden: Tensor, projection: Tensor) -> Images:
     return Images(F.normalize(raw, dim=-1), raw.norm(dim=-1), hidden)
 
 
-def cell_of(support: Support, r: int) -> Support:
-    """One cell alone."""
-    alone = replace(support, images=_row(support.images, r), labels=support.labels[r : r + 1], seeds=[support.seeds[r]])
-    if support.val is None:
-        return alone
-    return replace(alone, val=Labelled(_row(support.val.images, r), support.val.labels[r : r + 1]))
-
-
-def _row(images: Images, r: int) -> Images:
-    hidden = None if images.hidden is None else images.hidden[r : r + 1]
-    return Images(images.directions[r : r + 1], images.norms[r : r + 1], hidden)
-
-
 def new_images(seed: int = 1) -> Images:
     """(40,) images to classify."""
     val = clip_like_support(cells=2, seed=seed).val
@@ -79,6 +65,6 @@ def check_packed_as_alone(method: Method[Any], support: Support, options: Sequen
     """
     packed = method.fit(support, options)
     for r, own in enumerate(options):
-        alone = method.fit(cell_of(support, r), [own])
+        alone = method.fit(support.of_cell(r), [own])
         assert list(packed.chosen[r : r + 1]) == list(alone.chosen)
         agree(packed.classifier, alone.classifier, r)

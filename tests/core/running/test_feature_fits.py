@@ -158,6 +158,13 @@ def test_a_fault_of_a_users_own_names_its_line(tmp_path: Path, runner: CellRunne
         run(runner, cell(str(path)))
 
 
+def test_a_cell_that_depends_on_its_pack_names_its_fit(tmp_path: Path, runner: CellRunner) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(SOURCE.replace("for one in options]", "for one in options[:1] * len(options)]"))
+    with pytest.raises(UserError, match=r"own\.py:19: ValueError: fit gives the last of 2 packed cells another"):
+        run(runner, *(cell(str(path), pull=pull) for pull in (0.0, 50.0)))
+
+
 def test_a_classifier_of_another_shape_names_its_fit(tmp_path: Path, runner: CellRunner) -> None:
     path = tmp_path / "own.py"
     path.write_text(SOURCE.replace("(support.scale * weights, ", "(weights[:, :, 1:], "))

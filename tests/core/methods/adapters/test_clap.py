@@ -10,7 +10,7 @@ from dualpt.core.errors import UserError
 from dualpt.core.methods import descent
 from dualpt.core.methods.adapters.clap import Clap, ClapOptions, zero_shot_confidence
 from dualpt.core.methods.adapters.zs_lp import ZsLp, ZsLpOptions
-from tests.core.methods.clip_like import C, N, R, V, agree, cell_of, clip_like_support, new_images
+from tests.core.methods.clip_like import C, N, R, V, agree, clip_like_support, new_images
 
 METHOD = Clap()
 OPTIONS = ClapOptions(epochs=12, batch_size=8)
@@ -80,7 +80,7 @@ def test_a_cell_gets_packed_what_it_gets_alone_whatever_the_weights_of_the_other
     options = [OPTIONS.model_copy(update={"penalty_weight": weight}) for weight in (0.0, 1.0, 30.0)]
     packed = METHOD.fit(support, options)
     for r in range(R):
-        agree(packed.classifier, METHOD.fit(cell_of(support, r), [options[r]]).classifier, r)
+        agree(packed.classifier, METHOD.fit(support.of_cell(r), [options[r]]).classifier, r)
     distances = (packed.classifier.logits(new_images()) - 20 * new_images().directions @ support.text.T).norm(
         dim=(1, 2)
     )

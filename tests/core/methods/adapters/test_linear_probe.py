@@ -13,7 +13,7 @@ from dualpt.core.errors import UserError
 from dualpt.core.methods.adapters import linear_probe
 from dualpt.core.methods.adapters.linear_probe import LinearProbe, LinearProbeOptions, LogisticRegression
 from dualpt.core.methods.interface import Classifier, Images, Labelled, LinearClassifier, Support
-from tests.core.methods.clip_like import C, D, R, V, agree, cell_of, clip_like_support, new_images
+from tests.core.methods.clip_like import C, D, R, V, agree, clip_like_support, new_images
 
 METHOD = LinearProbe()
 
@@ -151,7 +151,7 @@ def test_a_cell_gets_packed_what_it_gets_alone(penalty: float | None) -> None:
     options = LinearProbeOptions(inverse_penalty=penalty)
     packed = METHOD.fit(support, [options] * R)
     for r in range(R):
-        alone = METHOD.fit(cell_of(support, r), [options])
+        alone = METHOD.fit(support.of_cell(r), [options])
         agree(packed.classifier, alone.classifier, r)
         assert packed.chosen[r : r + 1] == alone.chosen
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from dualpt.core.errors import UserError
 from dualpt.core.methods.adapters.lp_plus_plus import BlendedHead, LpPlusPlus, LpPlusPlusOptions
 from dualpt.core.methods.interface import Images, Support
-from tests.core.methods.clip_like import C, D, R, agree, cell_of, clip_like_support, new_images
+from tests.core.methods.clip_like import C, D, R, agree, clip_like_support, new_images
 
 METHOD = LpPlusPlus()
 OPTIONS = LpPlusPlusOptions(views=4, steps=35)
@@ -106,7 +106,7 @@ def test_a_cell_gets_packed_what_it_gets_alone(options: LpPlusPlusOptions) -> No
     support = clip_like_support(views=1)
     packed = METHOD.fit(support, [options] * R)
     for r in range(R):
-        alone = METHOD.fit(cell_of(support, r), [options])
+        alone = METHOD.fit(support.of_cell(r), [options])
         agree(packed.classifier, alone.classifier, r)
         assert packed.chosen[r : r + 1] == alone.chosen
 

@@ -16,7 +16,6 @@ from tests.core.methods.clip_like import (
     R,
     V,
     agree,
-    cell_of,
     check_packed_as_alone,
     clip_like_support,
     new_images,
@@ -96,7 +95,7 @@ def test_cells_of_a_pack_may_differ_in_how_they_train() -> None:
     options = [OPTIONS.model_copy(update=change) for change in changes]
     packed = METHOD.fit(support, options).classifier
     for r in range(R):
-        agree(packed, METHOD.fit(cell_of(support, r), [options[r]]).classifier, r)
+        agree(packed, METHOD.fit(support.of_cell(r), [options[r]]).classifier, r)
     assert {name for change in changes for name in change} == METHOD.packable
 
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from dualpt.core.errors import UserError
 from dualpt.core.methods.interface import Images, Labelled, Support
 from dualpt.core.methods.training_free.least_squares import L2_CHOICES, LeastSquares, LeastSquaresOptions
-from tests.core.methods.clip_like import C, D, R, V, agree, cell_of, clip_like_support, new_images
+from tests.core.methods.clip_like import C, D, R, V, agree, clip_like_support, new_images
 
 METHOD = LeastSquares()
 
@@ -55,7 +55,7 @@ def test_cells_of_a_pack_may_differ_in_l2() -> None:
     support, images = clip_like_support(), new_images()
     packed = METHOD.fit(support, [LeastSquaresOptions(l2=l2) for l2 in (0.5, 8.0, 1024.0)])
     for r, l2 in enumerate((0.5, 8.0, 1024.0)):
-        alone = METHOD.fit(cell_of(support, r), [LeastSquaresOptions(l2=l2)])
+        alone = METHOD.fit(support.of_cell(r), [LeastSquaresOptions(l2=l2)])
         agree(packed.classifier, alone.classifier, r)
         x, labels = rows_of(support, r)
         expected = published(x, labels, images.raw.double().numpy(), l2)
@@ -74,7 +74,7 @@ def test_the_best_l2_on_validation_images_is_chosen_and_the_largest_of_equals() 
         assert fitted.chosen[r] == {"l2": best}
         expected = published(x, labels, images.raw.double().numpy(), best)
         np.testing.assert_allclose(fitted.classifier.logits(images)[r], expected, rtol=0, atol=2e-4)
-        alone = METHOD.fit(cell_of(support, r), [LeastSquaresOptions(l2=None)])
+        alone = METHOD.fit(support.of_cell(r), [LeastSquaresOptions(l2=None)])
         agree(fitted.classifier, alone.classifier, r)
         assert alone.chosen == fitted.chosen[r : r + 1]
 
