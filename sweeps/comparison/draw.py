@@ -199,7 +199,7 @@ def training_figure(selection: Selection, loss_curves: LossCurves, shots: int | 
     averages = comparison(cells, selection.grid, shots=at, metric=metric).means(AVERAGE)
     shown = cells[(cells["shots"] == at) & (cells["status"] == "FINISHED")]
     shown = shown.sort_values("dataset", key=lambda names: names.map(selection.datasets.index))
-    sources = shown["reused_from"].fillna(shown["run_id"]).tolist()
+    sources = shown["reused_from"].astype(object).fillna(shown["run_id"]).tolist()  # a column of NaN is of numbers
     curves = loss_curves(sources)
     found: dict[tuple[str, str], list[training.Curve]] = {}
     for method, dataset, source in zip(shown["trial"], shown["dataset"], sources, strict=True):
