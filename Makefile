@@ -22,11 +22,8 @@ test: $(INSTALLED)
 test-cluster: $(INSTALLED)
 	$(BIN)/pytest -m cluster --timeout=300
 
-test-lowest: .venv-lowest/.installed
-	.venv-lowest/bin/pytest -n 2 --dist loadgroup -m 'not cluster and not slow'
-
-test-newest: .venv-newest/.installed
-	.venv-newest/bin/pytest -n 2 --dist loadgroup -m 'not cluster and not slow'
+test-lowest test-newest: test-%: .venv-%/.installed
+	.venv-$*/bin/pytest -n 2 --dist loadgroup -m 'not cluster and not slow'
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -54,14 +51,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-.venv-lowest/.installed: pyproject.toml constraints-lowest.txt
-	$(PYTHON) -m venv .venv-lowest
-	.venv-lowest/bin/pip install --quiet --disable-pip-version-check --constraint constraints-lowest.txt --editable '.[dev]'
-	@touch $@
-
-.venv-newest/.installed: pyproject.toml
-	$(PYTHON) -m venv .venv-newest
-	.venv-newest/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+.venv-lowest/.installed: constraints-lowest.txt
+.venv-lowest/.installed: PINNED := --constraint constraints-lowest.txt
+.venv-lowest/.installed .venv-newest/.installed: .venv-%/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/pip install --quiet --disable-pip-version-check $(PINNED) --editable '.[dev]'
 	@touch $@
 
 clean:

@@ -23,12 +23,11 @@ from dualpt.core.running.fitted_checks import check_fitted, held_to_its_rules
 from dualpt.core.running.frozen_parts import FrozenParts
 from dualpt.core.running.pack_check import check_pack, fitted_alone
 from dualpt.core.running.undeclared_reads import naming_undeclared
-from dualpt.core.training.evaluate import Evaluation, Scores, joined, measure, score
+from dualpt.core.training.evaluate import MAX_IMAGES, Evaluation, Scores, joined, measure, score
 from dualpt.core.training.progress import Report
 
 MAX_LOGITS = 2**25
 """Logits held at once, at most (128 MiB in float32); bounds memory, not results."""
-MAX_IMAGES = 4096
 NOT_FINITE = "its classifier has values that are not finite"
 NOTHING_CHOSEN: Mapping[str, float] = MappingProxyType({})
 

@@ -62,8 +62,8 @@ def _launch(page: ClaimPage) -> str:
     facts = [(name, fact) for name, fact in page.launch.items() if fact]
     if not facts:
         return "Nothing is on record of it."
-    rows = [f"| {name} | {markdown_code(fact) if name in TYPED else markdown(fact)} |" for name, fact in facts]
-    table = "\n".join(["| what | value |", "|---|---|", *rows])
+    rows = [(name, markdown_code(fact) if name in TYPED else markdown(fact)) for name, fact in facts]
+    table = _lines(("what", "value"), rows)
     return f"{table}\n\nEarlier launches may have trained some of the cells; what follows is on record of each cell."
 
 
@@ -126,6 +126,11 @@ def _computed(page: ClaimPage) -> str:
 
 
 def _table(head: Sequence[object], rows: Iterable[Iterable[object]]) -> str:
-    lines = [head, *rows]
-    texts = ["| " + " | ".join(markdown(str(entry)) for entry in line) + " |" for line in lines]
-    return "\n".join([texts[0], "|---" * len(list(head)) + "|", *texts[1:]])
+    first, *others = [[markdown(str(entry)) for entry in line] for line in (head, *rows)]
+    return _lines(first, others)
+
+
+def _lines(head: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table of entries that are Markdown already."""
+    texts = ["| " + " | ".join(line) + " |" for line in (head, *rows)]
+    return "\n".join([texts[0], "|---" * len(head) + "|", *texts[1:]])

@@ -22,14 +22,13 @@ from dualpt.core.running.cell_runner import CellRunner
 from dualpt.core.running.feature_fits import serving_classes
 from dualpt.core.running.frozen_parts import Count
 from dualpt.core.training.calibration import Reliability
+from dualpt.core.training.evaluate import MAX_IMAGES
 from dualpt.sweeps.inspecting.prompt_measurements import InsidePrompts, Look
 
 PAIRS = 6
 """Confused pairs shown for each test set."""
 PAIR_IMAGES = 4
 """Images shown of each pair."""
-IMAGES_AT_ONCE = 4096
-"""Bounds memory, not results."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +114,7 @@ def _logits(runner: CellRunner, inputs: CellInputs, learned: LearnedClassifier, 
     device = runner.device_of(inputs)
     serving = serving_classes(runner, inputs, learned.classifier.on(device), name)
     with torch.no_grad():
-        chunks = test.images.chunks(IMAGES_AT_ONCE)
+        chunks = test.images.chunks(MAX_IMAGES)
         return torch.cat([serving.logits(Images.of(chunk, device))[0] for chunk in chunks])
 
 
@@ -124,7 +123,7 @@ def _zero_shot(runner: CellRunner, inputs: CellInputs, name: str, test: TestSet)
     text = F.normalize(runner.raw_text(inputs, name).float().cpu(), dim=-1)
     if not text.shape[1]:
         return None
-    chunks = test.images.chunks(IMAGES_AT_ONCE)
+    chunks = test.images.chunks(MAX_IMAGES)
     cosines = torch.cat([chunk.global_features.float().cpu() @ text.T for chunk in chunks])
     return Judgement(runner.scale_of(inputs) * cosines, test.images.labels.cpu())
 
