@@ -4,12 +4,14 @@
     python -m benchmarks.many_cells --datasets 11     5,500
 
 Each way is a launch of its own in a process of its own, with Ray, two workers and MLflow on SQLite; features are stored
-before. On a machine that others use too, CPU seconds say more than wall time.
+before. Beside them, some of the cells as scripts run them: a process each, which records nothing. On a machine that
+others use too, CPU seconds say more than wall time.
 """
 
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -37,6 +39,8 @@ from dualpt.sweeps.ledger.opening import open_reader
 from dualpt.sweeps.planning.plan import plan_sweep
 
 LOOK_SECONDS = 0.5
+SCRIPTED = 50
+"""Cells that get a process each: as many of every method."""
 WORKER = "ray::"
 """How the command line of a Ray worker begins once it works."""
 
@@ -131,11 +135,25 @@ def main() -> None:
     with TemporaryDirectory(prefix="dualpt-many-") as name:
         sweep = declared(Path(name), words.datasets)
         draw_mini_datasets(sweep, console=Console(quiet=True), progress=False)
-        CellRunner().prepare([cell for trial in plan_sweep(sweep).baselines for cell in trial.cells])
+        cells = [cell for trial in plan_sweep(sweep).baselines for cell in trial.cells]
+        CellRunner().prepare(cells)
     measured = {way: _launched(way, words.datasets) for way in WAYS}
     print(f"| | {' | '.join(measured)} |\n|---|{'---|' * len(measured)}")
     for figure in measured["in packs"]:
         print(f"| {figure} | {' | '.join(f'{figures[figure]:,.4g}' for figures in measured.values())} |")
+    print(f"\nA process per cell, {SCRIPTED} cells: {_scripted(cells):,.4g} CPU ms a cell.")
+
+
+def _scripted(cells: Sequence[Cell]) -> float:
+    """CPU milliseconds of `dualpt train` for one cell: the mean over cells that are spread evenly over all."""
+    begun = resource.getrusage(resource.RUSAGE_CHILDREN)
+    for cell in cells[:: len(cells) // SCRIPTED][:SCRIPTED]:
+        words = ["--dataset", cell.dataset, "--shots", str(cell.shots), "--seeds", str(cell.seed)]
+        command = [sys.executable, "-m", "dualpt", "train", *words, "--method", cell.setting.method]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = ended.ru_utime + ended.ru_stime - begun.ru_utime - begun.ru_stime
+    return 1000 * spent / SCRIPTED
 
 
 def _launched(way: str, n_datasets: int) -> dict[str, float]:

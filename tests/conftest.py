@@ -44,11 +44,17 @@ def miniature_copy(miniature: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def mini_grid_drawn_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """For all processes of a test run."""
+def drawn_grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data root of the mini grid that all processes of a test run share; to be completed, not changed."""
     own = tmp_path_factory.getbasetemp()
     run = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
-    with drawn_once(run / "mini-grid"):
+    return run / "mini-grid"
+
+
+@pytest.fixture(scope="session")
+def mini_grid_drawn_once(drawn_grid: Path) -> Iterator[None]:
+    """For all processes of a test run."""
+    with drawn_once(drawn_grid):
         yield
 
 

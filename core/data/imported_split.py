@@ -25,6 +25,8 @@ METADATA = "import"
 CHECKSUM = "content_sha256"
 """Metadata key of the hash of everything in the file (`dualpt.core.files.tensor_file`)."""
 VERSION = 1
+PLACEHOLDER = "class {label}"
+"""Stands for a class whose name isn't known."""
 ONE_DRAW = "one draw of {shots} shots for all seeds"
 """The note of an import that came with a single draw, by which tables know that its seeds say nothing about draws."""
 
@@ -63,9 +65,9 @@ class ImportedSplit:
     raw: bool = False
     """Whether the norms of raw features are among them."""
     text: str = ""
-    """File that the text features came from; empty where there are none."""
+    """What the text features came from, a file or a template; empty where there are none."""
     scale: float = 100.0
-    """CLIP's logit scale, as it was declared."""
+    """CLIP's logit scale, as it was declared or as the weights of the text features have it."""
     notes: tuple[str, ...] = ()
     """What a reader of results must know of the features."""
     fingerprint: str = ""

@@ -6,7 +6,7 @@ from dualpt.core.data.imported_split import ImportedSplit
 from dualpt.core.errors import UserError
 from dualpt.core.presets import METHODS
 
-TEXT_FILES = "import text_weights_t.pt beside them, or choose nearest-mean, gda-image, linear-probe or least-squares"
+TEXT_FILES = "import them again with --weights FILE, or choose nearest-mean, gda-image, linear-probe or least-squares"
 
 
 def check_import(setting: Setting, about: ImportedSplit) -> None:

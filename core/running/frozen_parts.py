@@ -226,11 +226,11 @@ class FrozenParts:
     def raw_text(self, inputs: CellInputs, part: str) -> Tensor:
         """The template's features (C, D) of the classes of `train` or of a test set, at their lengths.
 
-        Of imported ones the lengths are 1; (C, 0) where there are none.
+        Of imported ones whose lengths aren't known they are 1; (C, 0) where there are none.
         """
         setting, dataset, classes = inputs.cell.setting, inputs.dataset_of(part), inputs.data.classes[part]
         if dataset.is_imported:
-            return self._rows_of(dataset).text(classes)
+            return self._rows_of(dataset).raw_text(classes)
         key = (setting.backbone, dataset, (classes.start, classes.stop))
         if key not in self._raw_texts:
             tower, names = self.towers_of(setting).text, inputs.class_names(part)

@@ -87,7 +87,9 @@ def build(
 
 @features.command(
     name="import",
-    epilog="Example: [bold]dualpt features import caches/dtd --dataset DescribableTextures --backbone ViT-B/16[/]",
+    epilog="Examples: [bold]dualpt features import caches/dtd --dataset DescribableTextures --backbone ViT-B/16[/] · "
+    "[bold]dualpt features import caches/dtd --dataset DescribableTextures --backbone ViT-B-16-quickgelu "
+    "--weights ViT-B-16.pt data.root=DATA[/]",
 )
 def import_features(
     words: Annotated[
@@ -108,8 +110,17 @@ def import_features(
         Path | None, typer.Option(help="Dassl's split_fewshot: which images each draw has; FOLDER's own by default.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws that the features are of.")] = 1,
-    logit_scale: Annotated[float, typer.Option(min=1e-3, help="CLIP's logit scale; 100 for OpenAI's weights.")] = 100.0,
+    logit_scale: Annotated[
+        float | None, typer.Option(min=1e-3, help="CLIP's logit scale; by default that of --weights, or OpenAI's 100.")
+    ] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Rows aren't normalised; their norms are kept.")] = False,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="What gave the features, as in backbone.pretrained: class names are encoded with it."),
+    ] = None,
+    template: Annotated[
+        str | None, typer.Option(help="With {} for the class name, in place of the dataset's; needs --weights.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Take over features that somebody else computed: Tip-Adapter's, APE's and TIMO's caches, or arrays by name.
@@ -136,6 +147,8 @@ def import_features(
         seed=seed,
         scale=logit_scale,
         raw=raw,
+        weights=weights,
+        template=template,
         as_json=as_json,
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from dualpt.core.clip.open_clip_cache import known_names
+from dualpt.core.config.sections import BackboneSection
 from dualpt.core.config.setting import Setting
 from dualpt.core.data.catalog import DatasetInfo, dataset_info
 from dualpt.core.data.imported_split import SUFFIX, ImportedSplit, find_import
@@ -19,6 +20,9 @@ from dualpt.core.errors import UserError, nearest
 from dualpt.core.files.locations import cache_root
 from dualpt.core.inputs.reading import find_dataset
 from dualpt.sweeps.console import say_whole
+
+OPENAI_SCALE = 100.0
+"""Logit scale of OpenAI's weights."""
 
 
 def import_folder(
@@ -32,19 +36,28 @@ def import_folder(
     to: Path | None,
     draws: Path | None,
     seed: int,
-    scale: float,
+    scale: float | None,
     raw: bool,
+    weights: str | None,
+    template: str | None,
     as_json: bool,
 ) -> None:
     """Read, check and write the features of one dataset, and say what they can be used for.
+
+    Args:
+        scale: CLIP's logit scale; None takes that of `weights`, else OpenAI's.
+        weights: those that gave the features, to encode class names with.
+        template: that class names are encoded in; None takes the dataset's.
 
     Raises:
         UserError: any fault of the folder, before anything is written; one line.
     """
     from dualpt.core.features.imported.fewshot_pickles import find_draws
     from dualpt.core.features.imported.import_parts import Declared
+    from dualpt.core.features.imported.import_text import with_text
     from dualpt.core.features.imported.make_import import make_import, write_import
 
+    _check_text(weights, template, scale)
     info = dataset_info(dataset, None if root is None else root.expanduser())
     name = _architecture(backbone)
     split = _split(info, root, split_file)
@@ -52,7 +65,9 @@ def import_folder(
     found = find_draws(folder if draws is None else draws.expanduser())
     if draws is not None and not found:
         raise UserError(f"--draws: {draws} holds no shot_K-seed_S.pkl, as Dassl's split_fewshot does")
-    made = make_import(folder, Declared(info, name, split, seed, scale, raw, found))
+    made = make_import(folder, Declared(info, name, split, seed, scale or OPENAI_SCALE, raw, found))
+    if weights is not None:
+        made = with_text(made, BackboneSection(name=name, pretrained=weights), template or info.template)
     target = to.expanduser() if to is not None else imports_root() / name
     path = write_import(made, target)
     if as_json:
@@ -65,6 +80,20 @@ def import_folder(
 def imports_root() -> Path:
     """Where imports lie that were not given a place: a folder per backbone, with a file per dataset."""
     return cache_root() / "imported"
+
+
+def _check_text(weights: str | None, template: str | None, scale: float | None) -> None:
+    """Refuse options of text features that contradict each other, before anything is read.
+
+    Raises:
+        UserError: one line.
+    """
+    if weights is None and template is not None:
+        raise UserError("--template: says how class names are encoded, which needs --weights")
+    if weights is not None and scale is not None:
+        raise UserError("--logit-scale: --weights have their own; leave one of the two out")
+    if template is not None and "{}" not in template:
+        raise UserError(f"--template: '{template}' has no {{}} for the class name; write it as 'a photo of a {{}}.'")
 
 
 @dataclass(frozen=True)
@@ -147,7 +176,7 @@ def _summary(about: ImportedSplit) -> dict[str, Any]:
 
 def _lines(about: ImportedSplit, unread: tuple[str, ...], path: Path, target: Path) -> list[str]:
     rows = ", ".join(f"{part} {len(about.labels.get(part, ()))}" for part in PARTS)
-    lacking = [] if about.text else ["no text features: methods that need them can't run"]
+    lacking = [] if about.text else ["no text features: methods that need them can't run; --weights FILE adds them"]
     crops = [f"{about.crops} crops of each training image"] if about.crops else []
     if not about.labels.get("val") and not about.complete:
         most = about.largest.shots

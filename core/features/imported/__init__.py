@@ -6,5 +6,6 @@
 - `fewshot_pickles`: the draws in Dassl's `split_fewshot` files, read without running them.
 - `import_parts`: rows, labels and crops of each part, checked; what the user declares of them.
 - `make_import`: from a folder of cached features to one file.
+- `import_text`: text features of class names, where none came with the images'.
 - `import_rows`: the features of a cell's images in such a file.
 """

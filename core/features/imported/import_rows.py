@@ -45,6 +45,11 @@ class ImportRows:
             return self._tensors["text"][classes]
         return torch.empty(classes.stop - classes.start, 0)
 
+    def raw_text(self, classes: slice) -> Tensor:
+        """The same at their lengths, where these are known."""
+        text = self.text(classes)
+        return text * self._tensors["text_norms"][classes, None] if "text_norms" in self._tensors else text
+
     def _norms(self, part: str, rows: Tensor, crop: int | None) -> Tensor:
         name = f"{part}_norms" if crop is None else f"{part}_crop_norms"
         if name not in self._tensors:

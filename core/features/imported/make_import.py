@@ -11,7 +11,15 @@ from torch import Tensor
 
 from dualpt.core.clip.architectures import joint_width
 from dualpt.core.data.catalog import DatasetInfo
-from dualpt.core.data.imported_split import METADATA, ONE_DRAW, ImportedSplit, StoredDraw, find_import, import_file
+from dualpt.core.data.imported_split import (
+    METADATA,
+    ONE_DRAW,
+    PLACEHOLDER,
+    ImportedSplit,
+    StoredDraw,
+    find_import,
+    import_file,
+)
 from dualpt.core.data.splits import PARTS, Split
 from dualpt.core.errors import UserError
 from dualpt.core.features.imported.cache_checks import (
@@ -203,7 +211,7 @@ def _class_names(cache: Cache, declared: Declared, n_classes: int) -> tuple[str,
         raise UserError(
             f"{len(cache.class_names)} class names for {n_classes} classes; complete them or leave them out"
         )
-    return cache.class_names or tuple(f"class {label}" for label in range(n_classes))
+    return cache.class_names or tuple(PLACEHOLDER.format(label=label) for label in range(n_classes))
 
 
 def _paths(split: Split | None, parts: Sequence[str]) -> dict[str, tuple[str, ...]]:

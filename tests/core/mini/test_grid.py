@@ -125,8 +125,8 @@ def test_small_dataset_matches_the_golden_hashes(small_root: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_whole_grid_matches_the_golden_hashes(tmp_path: Path) -> None:
-    root = grid.ensure_mini_grid(tmp_path)
+def test_the_whole_grid_matches_the_golden_hashes(drawn_grid: Path) -> None:
+    root = grid.ensure_mini_grid(drawn_grid)
     assert grid.read_manifest(root) == json.loads(GOLDEN.read_text())
     assert set(grid.read_manifest(root)) == set(MINI_DATASETS)
 

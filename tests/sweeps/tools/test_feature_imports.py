@@ -7,8 +7,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from dualpt.core.clip.weights import MINI_CLIP_FILE
 from dualpt.sweeps.cli import app
-from tests.core.features.imported.caches import BACKBONE, DATASET, write_tip_cache
+from tests.core.features.imported.caches import BACKBONE, DATASET, write_mini_clip_cache, write_tip_cache
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +40,19 @@ def test_from_a_folder_to_numbers(tmp_path: Path) -> None:
     first, second = json.loads(said)
     assert first["test/accuracy"] > 40
     assert first["sample_fingerprint"] != second["sample_fingerprint"]
+
+
+def test_class_names_are_encoded_where_no_text_came(tmp_path: Path) -> None:
+    folder = write_mini_clip_cache(tmp_path / "theirs", DATASET)
+    words = ("features", "import", folder, "--dataset", DATASET, "--backbone", "mini-clip", "--out", tmp_path / "out")
+    code, said = call(*words, "--weights", MINI_CLIP_FILE, "--template", "a picture of a {}.")
+    assert code == 0, said
+    assert "text features of 'a picture of a {}.', weights " in said
+    assert "no text features" not in said
+    code, said = call("train", "--dataset", DATASET, "--method", "zero-shot", f"data.features={tmp_path}/out", "--json")
+    assert code == 0, said
+    (row,) = json.loads(said)
+    assert row["test/accuracy"] > 40
 
 
 def test_a_sweep_plans_its_cells_and_says_what_they_read(tmp_path: Path) -> None:
@@ -94,6 +108,10 @@ def test_json_says_what_was_imported(tmp_path: Path) -> None:
         (("--dataset", "EuroSATT"), "did you mean 'EuroSAT'"),
         (("data.views=3",), "data.views means nothing here"),
         (("another",), "give one folder"),
+        (("--template", "a {}."), "needs --weights"),
+        (("--weights", "random", "--template", "a photo."), "has no {} for the class name"),
+        (("--weights", "random", "--logit-scale", 50), "--weights have their own"),
+        (("--weights", "random"), "unknown architecture 'toy'"),
     ],
 )
 def test_faults_are_one_line_and_leave_nothing(tmp_path: Path, words: tuple[str, ...], line: str) -> None:

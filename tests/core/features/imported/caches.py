@@ -7,10 +7,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
+from dualpt.core.cell import Cell
+from dualpt.core.config.setting import Setting
 from dualpt.core.data.catalog import dataset_info
 from dualpt.core.data.splits import Item, Split, make_split
 from dualpt.core.features.imported.import_parts import Declared
 from dualpt.core.features.imported.make_import import MadeImport, make_import, write_import
+from dualpt.core.inputs.reading import find_dataset
+from dualpt.core.running.frozen_parts import FrozenParts
 
 DATASET, BACKBONE, WIDTH, CLASSES = "mini-tiles", "toy", 12, 8
 COUNTS = {"train": 20, "val": 8, "test": 40}
@@ -69,6 +73,19 @@ def write_tip_cache(
         save(f"{name}_l{ending}", found.labels)
     if text:
         save("text_weights_t", text_features().mT.half())
+    return folder
+
+
+def write_mini_clip_cache(folder: Path, dataset: str) -> Path:
+    """The mini CLIP's own features of all images of a mini dataset, without text."""
+    folder.mkdir(parents=True)
+    parts, found = FrozenParts(), find_dataset(Setting(), dataset)
+    parts.prepare_data([Cell(Setting(), dataset, "few-shot", 1, 1)])
+    arrays = {}
+    for name in COUNTS:
+        one = parts.features(Setting(), found, getattr(found.split, name))
+        arrays |= {f"{name}_features": one.global_features, f"{name}_labels": one.labels}
+    torch.save(arrays, folder / "features.pt")
     return folder
 
 

@@ -1,0 +1,77 @@
+"""Text features encoded for an import: what cells read of images and towers, and nothing of other weights."""
+
+from pathlib import Path
+
+import pytest
+
+from dualpt.core.cell import Cell
+from dualpt.core.clip.weights import MINI_CLIP_FILE
+from dualpt.core.config.sections import BackboneSection
+from dualpt.core.config.setting import Setting
+from dualpt.core.data.catalog import dataset_info
+from dualpt.core.errors import UserError
+from dualpt.core.features.imported.import_parts import Declared
+from dualpt.core.features.imported.import_text import with_text
+from dualpt.core.features.imported.make_import import MadeImport, make_import, write_import
+from dualpt.core.inputs.reading import find_dataset
+from dualpt.core.running.cell_runner import CellRunner
+from tests.core.features.imported import caches
+
+DATASET, TEMPLATE = "mini-flowers", "a photo of a {}, a type of flower."
+WEIGHTS = BackboneSection(name="mini-clip", pretrained=str(MINI_CLIP_FILE))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> MadeImport:
+    folder = caches.write_mini_clip_cache(tmp_path_factory.mktemp("own") / "theirs", DATASET)
+    return make_import(folder, Declared(dataset_info(DATASET), "mini-clip", find_dataset(Setting(), DATASET).split))
+
+
+def of(folder: Path | None, method: str, **values: object) -> Cell:
+    known = {"data.features": str(folder)} if folder is not None else {}
+    setting = Setting().with_values({"method": method, **known, **values})
+    return Cell(setting, DATASET, "few-shot", 4 if setting.trains else 0, 1 if setting.trains else 0)
+
+
+def test_cells_have_the_numbers_that_images_and_weights_give(made: MadeImport, tmp_path: Path) -> None:
+    write_import(with_text(made, WEIGHTS, dataset_info(DATASET).template), tmp_path)
+    runner = CellRunner()
+    for method, values in (("zero-shot", {}), ("clap", {"clap.views": 0}), ("gda", {"gda.views": 0})):
+        cells = [of(folder, method, **values) for folder in (None, tmp_path)]
+        runner.prepare(cells)
+        images, imported = (runner.run([cell])[0].metrics for cell in cells)
+        assert imported.test_accuracy == images.test_accuracy, method
+        nll = images.beside_accuracy["test/nll"]
+        assert imported.beside_accuracy["test/nll"] == pytest.approx(nll, rel=1e-4), method
+
+
+def test_what_it_came_from_and_how_well_it_fits_is_noted(made: MadeImport) -> None:
+    about = with_text(made, WEIGHTS, TEMPLATE).about
+    (note,) = [note for note in about.notes if "text features" in note]
+    assert note.startswith(f"text features of '{TEMPLATE}', weights ")
+    assert "% of the training images (chance is 8.3 %)" in note
+    assert about.text.startswith(f"'{TEMPLATE}', weights ")
+    assert not made.about.text
+
+
+@pytest.mark.parametrize(
+    ("weights", "line"),
+    [
+        (BackboneSection(name="mini-clip", pretrained="random"), r"text features of random classify .* other weights"),
+        (BackboneSection(name="mini-clip", pretrained="missing.pt"), "'missing.pt' is not a file"),
+        (BackboneSection(name="ViT-B-32", pretrained="random"), "width"),
+    ],
+)
+def test_weights_that_did_not_give_the_features_are_refused(
+    made: MadeImport, weights: BackboneSection, line: str
+) -> None:
+    with pytest.raises(UserError, match=line):
+        with_text(made, weights, TEMPLATE)
+
+
+def test_there_is_one_text_and_it_is_of_names(tmp_path: Path) -> None:
+    theirs = caches.made(caches.write_tip_cache(tmp_path / "with", text=True))
+    with pytest.raises(UserError, match=r"text features come with these \(text_weights_t.pt\)"):
+        with_text(theirs, WEIGHTS, TEMPLATE)
+    with pytest.raises(UserError, match="no class names to encode"):
+        with_text(caches.made(caches.write_tip_cache(tmp_path / "without")), WEIGHTS, TEMPLATE)
