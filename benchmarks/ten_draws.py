@@ -25,7 +25,7 @@ def main() -> None:
             cells_for(DATASET, SHOTS, parse_seeds(f"draws({count})"), method, "few-shot", None, {}) for count in (3, 10)
         )
         runner = CellRunner()
-        runner.prepare_data(ten)
+        runner.parts.prepare_data(ten)
         runner.prepare(ten)
         seconds = [(cpu_seconds(runner, three), cpu_seconds(runner, ten)) for _ in range(ROUNDS)]
         least = [min(column) for column in zip(*seconds, strict=True)]

@@ -41,13 +41,13 @@ class Needs:
     hidden: bool = False
     """Whether features before the projection into the joint space are read."""
     rows: int = 1
-    """Rows of each class, of which every view of an image is one, that it needs at least."""
+    """Rows that it needs of each class, at least; every view of an image is a row."""
     rows_of_one: bool = False
-    """Whether one class with so many `rows` is enough, where a draw has fewer of some classes."""
+    """Whether one class with that many `rows` is enough, where a draw has fewer of others."""
     text: bool = True
-    """Whether the class names' text features are read; without, `Support.raw_text` may be (C, 0)."""
+    """Whether the class names' text features are read; if not, `Support.raw_text` may be (C, 0)."""
     descriptions: bool = False
-    """Whether the features of the classes' descriptions are read; their bank is part of a cell's key then."""
+    """Whether the features of the classes' descriptions are read; if so, their bank is part of a cell's key."""
 
     def __post_init__(self) -> None:
         if self.views < 0 or not 0 < self.min_crop_area <= 1 or self.rows < 1:
@@ -83,7 +83,7 @@ class Images:
         )
 
     def at(self, rows: Tensor | int) -> "Images":
-        """Those at `rows` of the first dimension, which is replaced by that of `rows`."""
+        """The images at `rows` of the first dimension, whose place the dimensions of `rows` take."""
         norms, hidden = (None if one is None else one[rows] for one in (self.norms, self.hidden))
         return Images(self.directions[rows], norms, hidden)
 
@@ -109,7 +109,7 @@ class Support:
     scale: float
     """CLIP's logit scale, exp of its temperature; 100 for OpenAI's weights."""
     seeds: Sequence[int]
-    """R; with `core.random_streams`, all that chance may depend on, so that a cell gives the same alone and packed."""
+    """R; all randomness comes from these, by `core.random_streams`, so that a cell gives the same alone and packed."""
     val: Labelled | None = None
     """Images that options may be chosen on; None where there are none."""
     projection: Tensor | None = None
@@ -117,9 +117,9 @@ class Support:
     descriptions: Tensor | None = None
     """(C, K, D), where `Needs.descriptions`: each L2-normalised, in the bank's order; zeros beyond a class's last."""
     description_mask: Tensor | None = None
-    """(C, K) bool, where `Needs.descriptions`: which of them there are, at least one of each class."""
+    """(C, K) bool, where `Needs.descriptions`: which of them exist, at least one of each class."""
     report: Report | None = None
-    """Called with how far training is, for whoever watches (`descent.reported` calls it); None where nobody does."""
+    """Called with how far training is (`descent.reported` does so); None where nobody watches."""
 
     def of_cell(self, r: int) -> "Support":
         """Cell r alone, R = 1, with images and labels of its own."""
@@ -213,9 +213,9 @@ class Method(ABC, Generic[Options]):
     source: ClassVar[str]
     """Where its definition was read: paper, or repository@commit: file."""
     protocols: ClassVar[frozenset[Protocol]] = frozenset({"few-shot"})
-    """Those in which it can classify every test set; others refuse it before anything is computed."""
+    """Those under which it can classify every test set; it is refused under others before anything is computed."""
     min_shots: ClassVar[int] = 1
-    """Training images per class that it needs at least; fewer are refused before anything is computed."""
+    """Training images per class that it needs, at least; fewer are refused before anything is computed."""
     every_class: ClassVar[bool] = False
     """Whether it needs a training image of every class; draws that lack one are refused before anything is computed."""
     revision: ClassVar[int] = 1
@@ -223,7 +223,7 @@ class Method(ABC, Generic[Options]):
     options: ClassVar[type[Any]] = MethodOptions
     """The subclass of `MethodOptions` with its settings and its authors' recipe as the defaults."""
     by_protocol: ClassVar[Mapping[Protocol, Mapping[str, Any]]] = {}
-    """Options that its authors set otherwise under a protocol: baselines begin with them there."""
+    """Options that its authors set differently under a protocol; baselines start from them there."""
     packable: ClassVar[frozenset[str]] = frozenset()
     """Options in which the cells of one pack may differ, apart from their seed."""
 
@@ -240,16 +240,16 @@ class Method(ABC, Generic[Options]):
 
     @abstractmethod
     def fit(self, support: Support, options: Sequence[Options]) -> Fitted:
-        """Fit R cells at once; `options` has R entries, equal but for `packable`. R packed give what R alone give.
+        """Fit R cells at once; `options` has R, equal but for `packable`. A cell gives the same packed and alone.
 
         Raises:
             UserError: data that the method cannot use (one image per class, one class), in one line.
         """
 
     def for_classes(self, classifier: Classifier, raw_text: Tensor, scale: float) -> Classifier:
-        """The classifier of other classes (C', D), whose names alone are known; only where `protocols` ask for it.
+        """The classifier for other classes (C', D), known by their names alone; called only if `protocols` need it.
 
-        Descriptions are of the classes that it was fitted to; those of others aren't given.
+        Descriptions cover the classes that it was fitted to; those of others aren't given.
 
         Raises:
             NotImplementedError: the method serves only the classes that it was fitted to.

@@ -25,7 +25,7 @@ from dualpt.core.learned.scorers import llm_alignment, local_scorer, prompt_opti
 from dualpt.core.provenance import Provenance
 from dualpt.core.results import CellMetrics, harmonic_mean
 from dualpt.core.running.feature_fits import FeatureFit, fit_cells, pool_of
-from dualpt.core.running.frozen_parts import FrozenParts, start_of
+from dualpt.core.running.frozen_parts import Count, FrozenParts, start_of
 from dualpt.core.running.train_options import inference_weights, loss_weights, sgd_options
 from dualpt.core.running.within_support import Judged, fit_within, train_within
 from dualpt.core.selection_rules import divides
@@ -69,8 +69,28 @@ class CellResult:
         return LearnedPrompts(self.contexts, self.cell, self.key, self.class_names, self.sentences, weights)
 
 
-class CellRunner(FrozenParts):
-    """Trains cells on the frozen parts that they share."""
+class CellRunner:
+    """Checks, prepares and trains cells.
+
+    Args:
+        cache: folder of the feature store; None is the user's cache folder.
+        device: a torch device, or `auto` for a GPU where there is one.
+
+    Raises:
+        UserError: `DUALPT_GPU_KERNELS` names no kernels.
+    """
+
+    def __init__(self, *, cache: Path | None = None, device: str = "auto") -> None:
+        self.parts = FrozenParts(cache=cache, device=device)
+        """What the cells of this process share, and none of them changes."""
+
+    def check(self, cells: Sequence[Cell]) -> None:
+        """As `FrozenParts.check`."""
+        self.parts.check(cells)
+
+    def prepare(self, cells: Sequence[Cell], progress: Count | None = None) -> None:
+        """As `FrozenParts.prepare`."""
+        self.parts.prepare(cells, progress)
 
     def key(self, cell: Cell) -> str:
         """Hash of all that determines the cell's numbers (see `inputs.key.key_of`); loads no model."""
@@ -98,7 +118,7 @@ class CellRunner(FrozenParts):
         if divides(cells[0].selection):
             return self._judged_within(pack, report, checkpoint)
         if cells[0].setting.fits_features:
-            fits = fit_cells(self, pack, report=report)
+            fits = fit_cells(self.parts, pack, report=report)
             return [self._fitted(inputs, fit) for inputs, fit in zip(pack, fits, strict=True)]
         results = self._train(pack, [inputs.data for inputs in pack], True, report, checkpoint)
         return [self._result(inputs, result) for inputs, result in zip(pack, results, strict=True)]
@@ -108,7 +128,7 @@ class CellRunner(FrozenParts):
     ) -> list[CellResult]:
         """Tested on what all shots teach, judged by divisions of the support set."""
         if pack[0].cell.setting.fits_features:
-            fits = zip(pack, fit_within(self, pack, report), strict=True)
+            fits = zip(pack, fit_within(self.parts, pack, report), strict=True)
             return [_judged_by(self._fitted(inputs, fit), judged) for inputs, (fit, judged) in fits]
         trained = zip(pack, train_within(pack, partial(self._train, pack), report, checkpoint), strict=True)
         return [_judged_by(self._result(inputs, result), judged) for inputs, (result, judged) in trained]
@@ -121,7 +141,7 @@ class CellRunner(FrozenParts):
             contexts: (N, L, W), or (C, N, L, W) where class-specific.
         """
         inputs, setting = CellInputs(cell), cell.setting
-        tower, text, val = self.towers_of(setting).text, self.class_text(inputs, "train"), inputs.data.val
+        tower, text, val = self.parts.towers_of(setting).text, self.parts.class_text(inputs, "train"), inputs.data.val
         learned, alignment = contexts[None].to(tower.device), setting.alignment
         judge = Judge.of(
             tower,
@@ -136,9 +156,9 @@ class CellRunner(FrozenParts):
             TrainState(learned, torch.zeros_like(learned), torch.empty(0, 1, dtype=torch.float64), seconds=0.0),
             [cell.seed],
             text,
-            self.features(setting, inputs.source, val) if val else None,
+            self.parts.features(setting, inputs.source, val) if val else None,
             torch.arange(len(val))[None] if val else None,
-            self.test_sets(inputs),
+            self.parts.test_sets(inputs),
         )
         return self._result(inputs, result)
 
@@ -156,15 +176,15 @@ class CellRunner(FrozenParts):
         pool, samples = pool_of([one.train for one in data])
         val_pool, val_samples = pool_of([one.val for one in data])
         return train(
-            self.towers_of(setting).text,
+            self.parts.towers_of(setting).text,
             TrainingData(
-                text=self.class_text(first, "train"),
-                images=self.train_images(setting, first.source, pool),
+                text=self.parts.class_text(first, "train"),
+                images=self.parts.train_images(setting, first.source, pool),
                 labels=torch.tensor([item.label for item in pool]),
                 samples=samples,
-                val=self.features(setting, first.source, val_pool) if val_pool else None,
+                val=self.parts.features(setting, first.source, val_pool) if val_pool else None,
                 val_samples=val_samples if val_pool else None,
-                tests=self.test_sets(first) if tested else {},
+                tests=self.parts.test_sets(first) if tested else {},
             ),
             seeds=[cell.seed for cell in cells],
             prompt=prompt_options(setting.prompt, start_of(first)),
@@ -181,8 +201,8 @@ class CellRunner(FrozenParts):
 
     def _run_zero_shot(self, inputs: CellInputs) -> CellResult:
         setting = inputs.cell.setting
-        scale, evaluations = self.scale_of(inputs), {}
-        for name, test in self.test_sets(inputs).items():
+        scale, evaluations = self.parts.scale_of(inputs), {}
+        for name, test in self.parts.test_sets(inputs).items():
             classifier = _zero_shot_classifier(setting, test.text)
             evaluations[name] = zero_shot(classifier, test.images, scale=scale)
         return CellResult(
@@ -190,7 +210,7 @@ class CellRunner(FrozenParts):
             key=key_of(inputs),
             metrics=CellMetrics(**_measures(evaluations)),
             per_class=_per_class(inputs, evaluations),
-            provenance=self.provenance_of(inputs),
+            provenance=self.parts.provenance_of(inputs),
         )
 
     def _result(self, inputs: CellInputs, result: TrainResult) -> CellResult:
@@ -214,11 +234,11 @@ class CellRunner(FrozenParts):
             failure=result.failure,
             class_names=inputs.source.split.class_names,
             sentences=inputs.sentences(cell.dataset) if cell.setting.inference.description_weight else None,
-            provenance=self.provenance_of(inputs),
+            provenance=self.parts.provenance_of(inputs),
         )
 
     def _fitted(self, inputs: CellInputs, fit: FeatureFit) -> CellResult:
-        cell, key, provenance = inputs.cell, key_of(inputs), self.provenance_of(inputs)
+        cell, key, provenance = inputs.cell, key_of(inputs), self.parts.provenance_of(inputs)
         metrics = CellMetrics(
             val_accuracy=None if fit.val is None else fit.val.accuracy,
             train_loss=fit.losses[-1] if fit.losses else None,

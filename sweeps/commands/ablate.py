@@ -37,7 +37,7 @@ def ablate(
         bool, typer.Option("--again", help="FILE is the name of a recorded ablation: launch it as it was.")
     ] = False,
     restart_stopped: Annotated[
-        bool, typer.Option("--restart-stopped", help="Go on with the variants that `dualpt stop` has stopped, too.")
+        bool, typer.Option("--restart-stopped", help="Also go on with variants that `dualpt stop` has stopped.")
     ] = False,
     recorded: Annotated[
         str | None,
@@ -54,7 +54,7 @@ def ablate(
     ] = None,
     form: Annotated[
         str | None,
-        typer.Option("--format", help="Of that file: markdown, latex, latex-document, csv or json; by its name."),
+        typer.Option("--format", help="Its format: markdown, latex, latex-document, csv or json; by its name."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -68,10 +68,7 @@ def ablate(
     from dualpt.search_spaces.overrides import parse_overrides
     from dualpt.sweeps.ablation.run import run_ablation
 
-    if form is not None and output is None:
-        raise UserError("--format: belongs to --output; name the file with -o FILE")
-    if as_json and output == STDOUT:
-        raise UserError("--output -: --json prints a document already; give one of them")
+    _check_output(form, output, as_json=as_json)
     form = form_of(form, False, output, "markdown")
     values = parse_overrides(overrides or [])
     if again and recorded is not None:
@@ -91,6 +88,14 @@ def ablate(
         restart_stopped=restart_stopped,
     )
     raise typer.Exit(code)
+
+
+def _check_output(form: str | None, output: Path | None, *, as_json: bool) -> None:
+    """Refuse options of the output that do not go together."""
+    if form is not None and output is None:
+        raise UserError("--format: belongs to --output; name the file with -o FILE")
+    if as_json and output == STDOUT:
+        raise UserError("--output -: --json prints a document already; give one of them")
 
 
 def _reference_of(recorded: str, overrides: Mapping[str, Any], *, only_looking: bool) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def check(
     sweep: Annotated[str | None, typer.Option("--sweep", help="A sweep whose trials must fit the machines.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Hold a cluster file against Ray's own schema and this project's rules, offline.
+    """Check a cluster file against Ray's own schema and this project's rules, offline.
 
     Exit codes: 0 without errors (there may be warnings), 2 with errors.
     """
@@ -49,7 +49,7 @@ def submit(
         str, typer.Option(envvar="RAY_API_SERVER_ADDRESS", help="The cluster's dashboard.")
     ] = "http://127.0.0.1:8265",
     follow: Annotated[bool, typer.Option(help="Print the job's log until it ends, and exit with its code.")] = True,
-    only_failed: Annotated[bool, typer.Option("--only-failed", help="As of `dualpt sweep`.")] = False,
+    only_failed: Annotated[bool, typer.Option("--only-failed", help="As in `dualpt sweep`.")] = False,
 ) -> None:
     """Run a sweep as a Ray job on the cluster's head, follow its log, and exit with its exit code."""
     from dualpt.sweeps.cluster.submit import submit_sweep

@@ -36,7 +36,7 @@ def check(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show what is there of each dataset: classes, images against the published numbers, missing and odd files.
+    """Show what each dataset has: classes, images against the published numbers, missing and odd files.
 
     Without names: the eleven and your own, and those of ImageNet's variants that are there; without --root, the mini
     grid. Exit codes: 0 all that were asked for are fine, 2 usage, 3 some are not.
@@ -56,7 +56,7 @@ def doctor(
     ] = None,
     root: Root = None,
 ) -> None:
-    """Say why a data root doesn't work: what lies there in place of what should, and what to do about it.
+    """Say why a data root doesn't work: what is there instead of what should be, and what to do about it.
 
     Nothing is written. Exit codes: 0 all that is there is fine, 2 usage, 3 some is not.
     """
@@ -88,17 +88,17 @@ def draw(
     kind: Annotated[
         str,
         typer.Option(
-            "--draw", help="standard, relaxed or realistic: equally many images per class, or in proportion to it."
+            "--draw", help="standard, relaxed or realistic: as many images for each class, or in proportion to it."
         ),
     ] = "standard",
     verify: Annotated[
-        Path | None, typer.Option(help="Compare the draws in this folder's files, of CoOp or exported, with ours.")
+        Path | None, typer.Option(help="Compare the draws in this folder's files, CoOp's or exported ones, with ours.")
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Print a few-shot sample, train and val in the order of the draw, and its fingerprint; needs no images.
 
-    Exit codes: 0 done, 2 usage, 3 some file of --verify holds another draw.
+    Exit codes: 0 done, 2 usage, 3 some file of --verify holds a different draw.
     """
     from dualpt.sweeps.tools.draws import draw_samples
     from dualpt.sweeps.tools.words import dataset_and_root
@@ -195,17 +195,18 @@ def prepare(
         ),
     ] = None,
     root: Annotated[
-        Path | None, typer.Option(help="The data root to fill; datasets that lie there already stay.")
+        Path | None, typer.Option(help="The data root to fill; datasets already there stay as they are.")
     ] = None,
     splits: Annotated[
-        list[Path] | None, typer.Option(help="Folder, archive or file of split files, as a clone of gallop or LDC.")
+        list[Path] | None,
+        typer.Option(help="Folder, archive or file of split files, such as a clone of gallop or LDC."),
     ] = None,
     make_split: Annotated[
         int | None,
         typer.Option(
             min=0,
             metavar="SEED",
-            help="Draw a split where the field's is nowhere; every table says it isn't the field's.",
+            help="Draw a split where the field's is not found; every table then says it isn't the field's.",
         ),
     ] = None,
     copy: Annotated[
@@ -215,10 +216,10 @@ def prepare(
         bool, typer.Option("--dry-run", help="Only show what was found and what would be done.")
     ] = False,
 ) -> None:
-    """Fill a data root from datasets that lie in other folders and archives, and check it.
+    """Fill a data root from datasets in other folders and archives, and check it.
 
     They are recognised by the names of their images, linked to or copied, and extracted. Nothing is downloaded, and
-    nothing is written to the folders looked into. Run it again after an interruption, or once more is there. Exit
+    nothing is written to the folders looked into. Run it again after an interruption, or when more is there. Exit
     codes: 0 all that was found is fine, 2 usage, 3 some is not.
     """
     from dualpt.core.errors import UserError

@@ -137,7 +137,7 @@ def import_(
     """Import descriptions by other authors, matching their class names with the dataset's.
 
     Case, blanks, hyphens, punctuation, accents and a leading article do not matter; what is further from a name is
-    suggested and not taken. Texts that describe nothing ("1.", "N/A", "I'm sorry…") are dropped and reported. Exit
+    suggested, not taken. Texts that describe nothing ("1.", "N/A", "I'm sorry…") are dropped and reported. Exit
     codes: 0 every class has sentences, 2 usage, 3 some have none.
     """
     from dualpt.core.errors import UserError

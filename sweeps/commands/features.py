@@ -29,16 +29,21 @@ def build(
         list[str] | None,
         typer.Option(help="In place of a file: a dataset, `mini` or `real`; may be repeated.", autocompletion=datasets),
     ] = None,
-    shots: Annotated[int | None, typer.Option(min=1, help="With --dataset: training images per class, 16.")] = None,
-    seeds: Annotated[str | None, typer.Option(help="With --dataset: seeds of the draw (1,2 or 1-10), 1.")] = None,
+    shots: Annotated[
+        int | None, typer.Option(min=1, help="With --dataset: training images per class; 16 by default.")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="With --dataset: seeds of the draw (1,2 or 1-10); 1 by default.")
+    ] = None,
     method: Annotated[
         str | None,
         typer.Option(
-            help="With --dataset: whose features; `dualpt`, the default, reads local ones.", autocompletion=methods
+            help="With --dataset: the method that reads them; `dualpt`, the default, reads local ones too.",
+            autocompletion=methods,
         ),
     ] = None,
     protocol: Annotated[
-        str | None, typer.Option(help="With --dataset: the protocol whose images are wanted, few-shot.")
+        str | None, typer.Option(help="With --dataset: the protocol whose images are wanted; few-shot by default.")
     ] = None,
     targets: Annotated[
         str | None, typer.Option(help="With --dataset: comma-separated test datasets of a transfer protocol.")
@@ -48,7 +53,7 @@ def build(
 ) -> None:
     """Compute the image features of a sweep, or of a dataset, that are not stored yet.
 
-    Size and time are estimated first. Killed and run again, it continues; two at once do the work once.
+    Size and time are estimated first. Run again after a kill, it continues; two running at once do the work once.
     """
     from dualpt.core.data.catalog import expand_datasets
     from dualpt.core.errors import UserError
@@ -101,7 +106,7 @@ def import_features(
     dataset: Annotated[
         str, typer.Option(help="Whose features they are, e.g. DescribableTextures.", autocompletion=datasets)
     ],
-    backbone: Annotated[str, typer.Option(help="What computed them, e.g. ViT-B-16; settings name it the same.")],
+    backbone: Annotated[str, typer.Option(help="What computed them, e.g. ViT-B-16; the name that settings use.")],
     to: Annotated[
         Path | None, typer.Option("--out", help="Folder of imports, one file per dataset; in the cache by default.")
     ] = None,
@@ -109,7 +114,7 @@ def import_features(
     draws: Annotated[
         Path | None, typer.Option(help="Dassl's split_fewshot: which images each draw has; FOLDER's own by default.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws that the features are of.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws that the features belong to.")] = 1,
     logit_scale: Annotated[
         float | None, typer.Option(min=1e-3, help="CLIP's logit scale; by default that of --weights, or OpenAI's 100.")
     ] = None,
@@ -123,7 +128,7 @@ def import_features(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Take over features that somebody else computed: Tip-Adapter's, APE's and TIMO's caches, or arrays by name.
+    """Import features computed elsewhere: Tip-Adapter's, APE's and TIMO's caches, or arrays by name.
 
     They are checked against the dataset, and kept as one file. Methods that need no pixels and no text tower run on
     them with data.features=FOLDER. Nothing in the files is executed.
@@ -163,7 +168,7 @@ def list_features(as_json: Json = False) -> None:
 
 @features.command(epilog="Example: [bold]dualpt features verify && echo sound[/]")
 def verify(as_json: Json = False) -> None:
-    """Read every stored byte and hold it against its checksum; damaged files are deleted, to be encoded again.
+    """Check every stored byte against its checksum; damaged files are deleted, to be encoded again.
 
     Exit codes: 0 everything is sound, 3 damage was found.
     """
@@ -176,7 +181,7 @@ def verify(as_json: Json = False) -> None:
 def gc(
     unused: Annotated[
         float | None,
-        typer.Option(min=0, max=36500, metavar="DAYS", help="Remove features that nothing has used for so long."),
+        typer.Option(min=0, max=36500, metavar="DAYS", help="Remove features that nothing has used for this long."),
     ] = None,
     backbone: Annotated[
         str | None, typer.Option(help="Remove the features of a backbone; with --unused, only those.")

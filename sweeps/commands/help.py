@@ -126,7 +126,7 @@ def doctor(
     yes: Annotated[bool, typer.Option("--yes", help="With --clean: remove what is listed.")] = False,
     store: Annotated[
         str,
-        typer.Option(envvar="MLFLOW_TRACKING_URI", help="With --clean: whose artifacts are looked at too."),
+        typer.Option(envvar="MLFLOW_TRACKING_URI", help="With --clean: the store whose artifacts are searched too."),
     ] = DEFAULT_STORE,
 ) -> None:
     """Check the machine: versions, devices, folders, a tiny training step."""

@@ -24,16 +24,18 @@ def inspect(
     ],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Where things lie here: data.root, descriptions.bank, …"),
+        typer.Argument(
+            metavar="[KEY=VALUE]...", help="Where things are on this machine: data.root, descriptions.bank, …"
+        ),
     ] = None,
     folder: Annotated[
         Path | None, typer.Option("--out", help="Folder of pictures and page; outputs/inspect-… by default.")
     ] = None,
-    images: Annotated[int, typer.Option(min=1, max=50, help="Test images to show prompts' maps of.")] = 6,
+    images: Annotated[int, typer.Option(min=1, max=50, help="Test images to show the prompts' maps on.")] = 6,
     store: Store = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
-    """Look inside a cell: what it confuses and how well it does by class; of prompts also words and where they look."""
+    """Look inside a cell: confusions, accuracy by class; for prompts, also nearest words and where they look."""
     from dualpt.search_spaces.overrides import parse_overrides
     from dualpt.sweeps.inspecting.inspect import inspect_cell
 

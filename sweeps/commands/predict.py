@@ -19,19 +19,19 @@ app = new_app()
 def predict(
     words: Annotated[
         list[str],
-        typer.Argument(metavar="IMAGES... [KEY=VALUE]...", help="Image files and folders; and where weights lie here."),
+        typer.Argument(
+            metavar="IMAGES... [KEY=VALUE]...", help="Image files and folders; and where weights are on this machine."
+        ),
     ],
     cell: Annotated[
         str | None,
         typer.Option(help="A run id, a cell key, a beginning of either, or SWEEP/TRIAL/DATASET/SHOTS/SEED."),
     ] = None,
     contexts: Annotated[Path | None, typer.Option(help="A file that `dualpt train --save` wrote.")] = None,
-    classes: Annotated[
-        Path | None, typer.Option(help="Other class names than those learned for, one per line.")
-    ] = None,
+    classes: Annotated[Path | None, typer.Option(help="Class names other than those learned, one per line.")] = None,
     top: Annotated[int, typer.Option(min=1, help="Classes shown for each image.")] = 3,
     form: Annotated[
-        str | None, typer.Option("--format", help="table, csv or json; by default the file's, .csv or .json.")
+        str | None, typer.Option("--format", help="table, csv or json; the file's (.csv, .json) by default.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the predictions to a file; - is stdout.")

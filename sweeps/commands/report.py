@@ -42,9 +42,12 @@ def claim(
         ),
     ],
     method: Annotated[
-        str | None, typer.Option(help="Whose claim, by name or title; the setting that the search selected by default.")
+        str | None,
+        typer.Option(
+            help="Method the claim is about, by name or title; the setting that the search selected by default."
+        ),
     ] = None,
-    baseline: Annotated[str | None, typer.Option(help="What it is held against; CoOp by default.")] = None,
+    baseline: Annotated[str | None, typer.Option(help="Method it is compared with; CoOp by default.")] = None,
     shots: Annotated[int | None, typer.Option(min=0, help="The largest finished number by default.")] = None,
     metric: Annotated[str | None, typer.Option(help="The protocol's own by default.")] = None,
     protocol: Annotated[str | None, typer.Option(help="Needed where the sweep holds cells of several.")] = None,

@@ -1,5 +1,6 @@
 """`dualpt compare`, `figure`, `evaluate` and `status`. Heavy imports stay inside the commands, for a quick `--help`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ app = new_app()
 Common = Annotated[bool, typer.Option("--common", help="Compare on what all the sweeps cover.")]
 MixSelections = Annotated[
     bool,
-    typer.Option("--mix-selections", help="Compare sweeps that selected by different images, or drew otherwise."),
+    typer.Option("--mix-selections", help="Compare sweeps that selected by different images, or drew differently."),
 ]
 
 
@@ -50,11 +51,12 @@ def compare(
         bool, typer.Option("--oracle", help="Add what each search would have given had it selected on test.")
     ] = False,
     candidates: Annotated[
-        bool, typer.Option("--candidates", help="Instead: what a search has tried, ranked, with the searched values.")
+        bool,
+        typer.Option("--candidates", help="Show instead what a search has tried, ranked, with the searched values."),
     ] = False,
     given_form: Annotated[
         str | None,
-        typer.Option("--format", help="table, markdown, latex, latex-document, csv or json; by the file's name."),
+        typer.Option("--format", help="table, markdown, latex, latex-document, csv or json; the file's by default."),
     ] = None,
     output: Annotated[
         Path | None,
@@ -81,8 +83,7 @@ def compare(
             "--figure": figure,
             "--imported": imported,
         }
-        if others := [option for option, value in given.items() if value not in (None, False)]:
-            raise UserError(f"{others[0]}: belongs to the table of methods; leave it or --candidates out")
+        _refuse_beside_candidates(given)
         show_candidates(out, names, form=form, output=output, store=store)
         return
     compare_sweeps(
@@ -103,6 +104,12 @@ def compare(
         figure=figure,
         store=store,
     )
+
+
+def _refuse_beside_candidates(given: Mapping[str, object]) -> None:
+    """Refuse options of the table of methods, by name, of which one was given."""
+    if others := [option for option, value in given.items() if value not in (None, False)]:
+        raise UserError(f"{others[0]}: belongs to the table of methods; leave it or --candidates out")
 
 
 @app.command(
@@ -131,7 +138,7 @@ def figure(
     common: Common = False,
     mix_selections: MixSelections = False,
     imported: Import = None,
-    form: Annotated[str | None, typer.Option("--format", help="png, pdf or svg; by the file's name.")] = None,
+    form: Annotated[str | None, typer.Option("--format", help="png, pdf or svg; the file's by default.")] = None,
     store: Store = DEFAULT_STORE,
     study: Study = DEFAULT_STUDY,
 ) -> None:
@@ -164,14 +171,16 @@ def evaluate(
     ],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Where things lie here: data.root, descriptions.bank, …"),
+        typer.Argument(
+            metavar="[KEY=VALUE]...", help="Where things are on this machine: data.root, descriptions.bank, …"
+        ),
     ] = None,
     store: Store = DEFAULT_STORE,
     as_json: Json = False,
 ) -> None:
-    """Evaluate finished cells again, and add the metrics that they lack; trains nothing.
+    """Evaluate finished cells again and add the metrics they lack; trains nothing.
 
-    For metrics that a newer version records. A cell whose recorded accuracies do not come out again is left as it is.
+    For metrics that a newer version records. A cell whose recorded accuracies aren't reproduced is left as it is.
     Exit codes: 0 all finished cells have their metrics, 2 usage, 3 some cells could not be evaluated (they are listed).
     """
     from dualpt.search_spaces.overrides import parse_overrides
@@ -189,7 +198,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Refresh a named sweep until its launch ends.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show how far sweeps are, while they run or afterwards; of a named one, trials, datasets, failures, time left."""
+    """Show how far sweeps are, while they run or afterwards; for a named one, trials, datasets, failures, time left."""
     from dualpt.sweeps.launching.status import show_status
 
     show_status(out, name, store=store, as_json=as_json, watch=watch)

@@ -1,8 +1,9 @@
 """`dualpt demo`, `train` and `sweep`. Heavy imports stay inside the commands, for a quick `--help`."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +21,9 @@ from dualpt.sweeps.commands.options import (
     say_reading,
     whole_numbers,
 )
+
+if TYPE_CHECKING:
+    from dualpt.search_spaces.sweep import LoadedSweep
 
 app = new_app()
 
@@ -110,10 +114,10 @@ def sweep(
         bool, typer.Option("--again", help="FILE is the name of a recorded sweep: launch it as it was, from the store.")
     ] = False,
     only_failed: Annotated[
-        bool, typer.Option("--only-failed", help="Train nothing but the cells that are on record as failed.")
+        bool, typer.Option("--only-failed", help="Train only the cells that are on record as failed.")
     ] = False,
     restart_stopped: Annotated[
-        bool, typer.Option("--restart-stopped", help="Go on with the trials that `dualpt stop` has stopped, too.")
+        bool, typer.Option("--restart-stopped", help="Also go on with trials that `dualpt stop` has stopped.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan: cells, finished ones, time.")] = False,
     simulate: Annotated[
@@ -137,7 +141,6 @@ def sweep(
     if progress_bars:
         say_reading(file)
     from dualpt.search_spaces.overrides import parse_overrides
-    from dualpt.search_spaces.sweep_file import load_sweep
     from dualpt.sweeps.launching.before_training import draw_mini_datasets
     from dualpt.sweeps.launching.launch import launch
     from dualpt.sweeps.launching.outcome import report
@@ -145,13 +148,7 @@ def sweep(
     from dualpt.sweeps.launching.preview import simulate as show_simulation
 
     _check_sweep_options(simulate=simulate, dry_run=dry_run, only_failed=only_failed, gpus=gpus, trials=trials)
-    values = parse_overrides(overrides or [])
-    if again:
-        from dualpt.sweeps.launching.again import sweep_again
-
-        loaded = sweep_again(file, values)
-    else:
-        loaded = load_sweep(shipped_or_path(file), values)
+    loaded = _loaded(file, parse_overrides(overrides or []), again=again)
     if simulate:
         sizes = [] if trials is None else whole_numbers(trials, "--trials")
         workers = whole_numbers("1,4,16" if gpus is None else gpus, "--gpus")
@@ -171,6 +168,17 @@ def sweep(
     elif not progress:
         report(outcome, out)
     raise typer.Exit(outcome.exit_code)
+
+
+def _loaded(file: str, overrides: Mapping[str, Any], *, again: bool) -> "LoadedSweep":
+    """The sweep of a file, or with `again` of a record."""
+    if again:
+        from dualpt.sweeps.launching.again import sweep_again
+
+        return sweep_again(file, overrides)
+    from dualpt.search_spaces.sweep_file import load_sweep
+
+    return load_sweep(shipped_or_path(file), overrides)
 
 
 def _check_sweep_options(

@@ -31,14 +31,10 @@ def _say(lines: Sequence[str]) -> None:
 def board(
     names: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[NAME]...", help="The only sweeps to show; all by default.", autocompletion=recorded_sweeps
-        ),
+        typer.Argument(metavar="[NAME]...", help="Sweeps to show; all by default.", autocompletion=recorded_sweeps),
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; others than this machine's own are let in.")] = (
-        "127.0.0.1"
-    ),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 is any that is free.")] = 8300,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = ("127.0.0.1"),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one.")] = 8300,
     mlflow: Annotated[
         str | None, typer.Option(help="Address of an `mlflow ui` to link to; the store's own where it is a server.")
     ] = None,
@@ -59,11 +55,11 @@ def board(
 def stop(
     name: Name,
     trial: Annotated[
-        str | None, typer.Argument(help="Stop this trial alone.", autocompletion=recorded_trials, show_default=False)
+        str | None, typer.Argument(help="Stop only this trial.", autocompletion=recorded_trials, show_default=False)
     ] = None,
     store: Store = DEFAULT_STORE,
 ) -> None:
-    """End a running sweep, on whatever machine: cells in training finish and are recorded; or stop one trial of it.
+    """End a sweep that runs on any machine, or one trial of it; cells in training finish and are recorded.
 
     A stopped trial gets no further cell, now or in later launches (`dualpt sweep --restart-stopped` goes on with it).
     """
@@ -85,7 +81,7 @@ def clone(
     ] = None,
     store: Store = DEFAULT_STORE,
 ) -> None:
-    """Try a trial's setting with other values next, in the same search; where no launch runs it, in the next launch."""
+    """Try a trial's setting with other values next, in the same search; if no launch runs it, in the next launch."""
     from dualpt.search_spaces.overrides import parse_overrides
     from dualpt.sweeps.steering.cloning import clone as clone_it
 
@@ -110,7 +106,9 @@ def note(
     tag: Annotated[
         list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="A tag; without a value it is removed.")
     ] = None,
-    remove: Annotated[bool, typer.Option("--remove", help="Take the text away; TRIAL or CELL alone then.")] = False,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Remove the text; give only the TRIAL or CELL then.")
+    ] = False,
     store: Store = DEFAULT_STORE,
 ) -> None:
     """Write a note or tags on a sweep, a trial or a cell: shown in status, compare --candidates, board and report."""
@@ -122,13 +120,13 @@ def note(
 @app.command(epilog="Example: [bold]dualpt rename demo demo-2026[/]")
 def rename(
     name: Name,
-    new: Annotated[str, typer.Argument(help="Its new name, which nothing in the store has.")],
+    new: Annotated[str, typer.Argument(help="Its new name, which nothing in the store may have.")],
     store: Store = DEFAULT_STORE,
     study: StudyOfSweep = None,
 ) -> None:
-    """Give a sweep that no launch runs another name, in MLflow and Optuna.
+    """Rename a sweep that no launch runs, in MLflow and Optuna.
 
-    What was cut off is completed by the same command.
+    If it is cut off, the same command completes it.
     """
     from dualpt.sweeps.console import progress_bar
     from dualpt.sweeps.steering.renaming import rename as rename_it
@@ -143,7 +141,7 @@ def rename(
 def remove(
     name: Name,
     trial: Annotated[
-        str | None, typer.Argument(help="Delete this trial alone.", autocompletion=recorded_trials, show_default=False)
+        str | None, typer.Argument(help="Delete only this trial.", autocompletion=recorded_trials, show_default=False)
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
     store: Store = DEFAULT_STORE,

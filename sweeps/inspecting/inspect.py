@@ -57,11 +57,11 @@ def inspect_cell(
     learned = learned_of(ledger, row, overrides)
     folder = out or Path("outputs") / file_name(f"inspect-{row.trial}-{row.dataset}-{row.shots}shot-seed{row.seed}")
     writable_folder(folder, "--out")
-    from dualpt.core.running.cell_runner import CellRunner
+    from dualpt.core.running.frozen_parts import FrozenParts
     from dualpt.sweeps.inspecting.measurements import look_inside
 
     with showing_progress(console, as_json or not console.is_terminal, "reading") as show:
-        measured = look_inside(learned, CellRunner(), images, show)
+        measured = look_inside(learned, FrozenParts(), images, show)
     tables = cell_tables(measured)
     cell = learned.cell
     pictures = _draw(measured, cell.setting, folder)

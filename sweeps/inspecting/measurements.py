@@ -18,9 +18,8 @@ from dualpt.core.learned.inspection.by_class import Agreement, ClassAccuracy, ag
 from dualpt.core.learned.inspection.confusion import Confusion, Judgement
 from dualpt.core.learned.prompts import LearnedPrompts
 from dualpt.core.methods.interface import Images
-from dualpt.core.running.cell_runner import CellRunner
 from dualpt.core.running.feature_fits import serving_classes
-from dualpt.core.running.frozen_parts import Count
+from dualpt.core.running.frozen_parts import Count, FrozenParts
 from dualpt.core.training.calibration import Reliability
 from dualpt.core.training.evaluate import MAX_IMAGES
 from dualpt.sweeps.inspecting.prompt_measurements import InsidePrompts, Look
@@ -65,35 +64,35 @@ class Measurements:
 
 
 def look_inside(
-    learned: LearnedPrompts | LearnedClassifier, runner: CellRunner, images: int, progress: Count | None = None
+    learned: LearnedPrompts | LearnedClassifier, parts: FrozenParts, images: int, progress: Count | None = None
 ) -> Measurements:
     """Examine what a cell learned on its test images.
 
     Args:
-        runner: whose feature store holds (or gets) the test images' features.
+        parts: whose feature store holds (or gets) the test images' features.
         images: of learned prompts, how many images of each test set to look at closely, right and wrong ones by turns.
 
     Raises:
         UserError: the dataset is not on this machine, or the weights are others.
     """
     cell = learned.cell
-    runner.prepare_data([cell], progress)
-    runner.check([cell])
+    parts.prepare_data([cell], progress)
+    parts.check([cell])
     inputs = CellInputs(cell)
     prompts = None
     if isinstance(learned, LearnedPrompts):
-        runner.prepare([cell], progress)
+        parts.prepare([cell], progress)
         prompts = InsidePrompts.of(learned)
     tests = []
-    for name, test in runner.test_sets(inputs).items():
+    for name, test in parts.test_sets(inputs).items():
         if prompts is not None:
             logits = prompts.classifier.logits(test.images)[:, inputs.data.classes[name]]
         else:
             assert isinstance(learned, LearnedClassifier)
-            logits = _logits(runner, inputs, learned, name, test)
+            logits = _logits(parts, inputs, learned, name, test)
         judged = Judgement(logits.float().cpu(), test.images.labels.cpu())
-        zero_shot = _zero_shot(runner, inputs, name, test)
-        tests.append(_measure_set(runner, inputs, name, judged, zero_shot, prompts, images))
+        zero_shot = _zero_shot(parts, inputs, name, test)
+        tests.append(_measure_set(parts, inputs, name, judged, zero_shot, prompts, images))
     return Measurements(cell, prompts, tests, _left_out(inputs))
 
 
@@ -109,27 +108,27 @@ def _left_out(inputs: CellInputs) -> str:
     return "; ".join(missing)
 
 
-def _logits(runner: CellRunner, inputs: CellInputs, learned: LearnedClassifier, name: str, test: TestSet) -> Tensor:
+def _logits(parts: FrozenParts, inputs: CellInputs, learned: LearnedClassifier, name: str, test: TestSet) -> Tensor:
     """(n, C) of a test set's images, as the cell was judged by."""
-    device = runner.device_of(inputs)
-    serving = serving_classes(runner, inputs, learned.classifier.on(device), name)
+    device = parts.device_of(inputs)
+    serving = serving_classes(parts, inputs, learned.classifier.on(device), name)
     with torch.no_grad():
         chunks = test.images.chunks(MAX_IMAGES)
         return torch.cat([serving.logits(Images.of(chunk, device))[0] for chunk in chunks])
 
 
-def _zero_shot(runner: CellRunner, inputs: CellInputs, name: str, test: TestSet) -> Judgement | None:
+def _zero_shot(parts: FrozenParts, inputs: CellInputs, name: str, test: TestSet) -> Judgement | None:
     """The zero-shot classifier's judgement of the same images; None where there are no text features."""
-    text = F.normalize(runner.raw_text(inputs, name).float().cpu(), dim=-1)
+    text = F.normalize(parts.raw_text(inputs, name).float().cpu(), dim=-1)
     if not text.shape[1]:
         return None
     chunks = test.images.chunks(MAX_IMAGES)
     cosines = torch.cat([chunk.global_features.float().cpu() @ text.T for chunk in chunks])
-    return Judgement(runner.scale_of(inputs) * cosines, test.images.labels.cpu())
+    return Judgement(parts.scale_of(inputs) * cosines, test.images.labels.cpu())
 
 
 def _measure_set(
-    runner: CellRunner,
+    parts: FrozenParts,
     inputs: CellInputs,
     name: str,
     judged: Judgement,
@@ -142,7 +141,7 @@ def _measure_set(
     shown: Mapping[int, Tensor] = {}
     if not dataset.is_imported:
         files = [dataset.image_root / item.path for item in inputs.data.tests[name]]
-        pixels = _reader(runner.towers_of(inputs.cell.setting).backbone)
+        pixels = _reader(parts.towers_of(inputs.cell.setting).backbone)
         shown = {i: pixels(files[i]) for pair in confusions for i in pair.images[:PAIR_IMAGES]}
         if prompts is not None:
             classes = inputs.data.classes[name]

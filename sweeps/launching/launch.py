@@ -17,7 +17,7 @@ from dualpt.core.cell import Cell
 from dualpt.core.errors import UserError
 from dualpt.core.inputs.key import cell_key
 from dualpt.search_spaces.points import StartPoint
-from dualpt.search_spaces.sweep import LoadedSweep
+from dualpt.search_spaces.sweep import LoadedSweep, Run
 from dualpt.sweeps.console import counted
 from dualpt.sweeps.dispatch.progress import SweepProgress
 from dualpt.sweeps.launching.before_training import check_and_prepare, corner_cells, examine_stores
@@ -88,8 +88,7 @@ def launch(
     refuse_another_file(sweep)
     start_points = [*sweep.start_points, *selected_before(sweep)]
     with only_launch(file.run.tracking_uri, file.name), SweepProgress(console, enabled=progress) as shown:
-        if "tracking_uri" not in file.run.model_fields_set and os.environ.get("MLFLOW_TRACKING_URI"):
-            shown.note(f"runs are kept in {escape(masked(file.run.tracking_uri))}, as MLFLOW_TRACKING_URI says")
+        _say_whose_store(file.run, shown.note)
         say = shown.note if progress else _on_stderr  # what changes the results is said in any case
         notifier = notifier_of(sweep, say)
         shown.observers.append(notifier)
@@ -101,10 +100,7 @@ def launch(
         sweep, plan = left.sweep, left.plan
         noted = notes(sweep, plan)  # after the keys, which read the images
         if left.missing:
-            for line in noted.lines():
-                shown.note(escape(line))
-            shown.step(f"cells missing: {left.missing}; loading PyTorch")
-            check_and_prepare(sweep, left.unstopped, left.wanted, runner, key, shown)
+            _prepare(left, noted, runner, key, shown)
         _restart(file.run.tracking_uri, left.restarted, shown.note)  # after the checks, before the marks are read again
         shown.step("creating the ledger" if is_new(file.run.tracking_uri) else "opening the ledger")
         driver = _open_driver(sweep, plan, runner, key, shown, start_points, left.only, noted, launched)
@@ -168,6 +164,26 @@ def _what_is_left(
     skipped = left_as_they_are(sweep, key, stopped)
     missing = count(unstopped, finished, finished if study_fits(sweep, key) else [], key, skipped).missing
     return _Left(sweep, plan, unstopped, frozenset(row.key for row in finished), only, missing, restarted)
+
+
+def _say_whose_store(run: Run, note: Callable[[str], None]) -> None:
+    """Name the store where the environment has chosen it, and neither the file nor the command line."""
+    if "tracking_uri" not in run.model_fields_set and os.environ.get("MLFLOW_TRACKING_URI"):
+        note(f"runs are kept in {escape(masked(run.tracking_uri))}, as MLFLOW_TRACKING_URI says")
+
+
+def _prepare(
+    left: _Left,
+    noted: DataNotes,
+    runner: "Callable[[], CellRunner]",
+    key: Callable[[Cell], str],
+    shown: SweepProgress,
+) -> None:
+    """Say what is to be said of the data, then check the cells to train and compute their features."""
+    for line in noted.lines():
+        shown.note(escape(line))
+    shown.step(f"cells missing: {left.missing}; loading PyTorch")
+    check_and_prepare(left.sweep, left.unstopped, left.wanted, runner, key, shown)
 
 
 def _restart(uri: str, stopped: "Sequence[TrialRef]", note: Callable[[str], None]) -> None:

@@ -196,7 +196,7 @@ def noted_in(tags: Mapping[str, str]) -> str:
     return " ".join(filter(None, (tags.get(records.NOTED_TAG, ""), f"[{', '.join(own)}]" if own else "")))
 
 
-def read_sweep(run: Any, description: str) -> SweepRow:
+def sweep_from_run(run: Any, description: str) -> SweepRow:
     """A sweep from its run, as MLflow's client returns it."""
     tags = run.data.tags
     return SweepRow(
@@ -218,7 +218,7 @@ def read_sweep(run: Any, description: str) -> SweepRow:
     )
 
 
-def read_trial(run: Any) -> TrialRow:
+def trial_from_run(run: Any) -> TrialRow:
     """A trial from its run, as MLflow's client returns it."""
     tags = run.data.tags
     ref = TrialRef(
@@ -264,7 +264,7 @@ def one_per_step(points: Iterable[Point]) -> tuple[Point, ...]:
     return tuple(kept.values())
 
 
-def read_cell(run: Any) -> CellRow:
+def cell_from_run(run: Any) -> CellRow:
     """A cell from its run; places are filled with blanks where a foreign run lacks them."""
     tags, params, info = run.data.tags, run.data.params, run.info
     return CellRow(

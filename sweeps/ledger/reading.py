@@ -10,7 +10,7 @@ from typing import Any
 
 from dualpt.core.errors import UserError, nearest
 from dualpt.sweeps import records
-from dualpt.sweeps.ledger.contents import LOSS, loss_curve, read_cell, read_sweep, read_trial
+from dualpt.sweeps.ledger.contents import LOSS, cell_from_run, loss_curve, sweep_from_run, trial_from_run
 from dualpt.sweeps.ledger.readable import rows_of, sweep_of
 from dualpt.sweeps.ledger.sql import (
     StoredExperiment,
@@ -94,7 +94,7 @@ class SweepReader(ABC):
         are, and the cells of trials that were deleted in MLflow, which keeps the runs beneath them.
         """
         wanted = None if params is None else [*PLACE_PARAMS, *params]
-        rows = rows_of(self._cell_runs([experiment], params=wanted), read_cell)
+        rows = rows_of(self._cell_runs([experiment], params=wanted), cell_from_run)
         deleted = self._deleted_trials([experiment])
         return [row for row in rows if row.dataset and row.trial_run_id not in deleted]
 
@@ -113,7 +113,7 @@ class SweepReader(ABC):
         everywhere = self._experiment_ids()
         runs = self._cell_runs(everywhere, finished_only=True, params=[*PLACE_PARAMS, "method", *params])
         deleted = self._deleted_trials(everywhere)
-        rows = rows_of((run for run in runs if run.data.tags.get(records.SCHEMA_TAG) == records.SCHEMA), read_cell)
+        rows = rows_of((run for run in runs if run.data.tags.get(records.SCHEMA_TAG) == records.SCHEMA), cell_from_run)
         known = [row for row in rows if row.trial_run_id not in deleted]
         return sorted(known, key=lambda row: row.recorded_ms)
 
@@ -191,13 +191,13 @@ class DatabaseReader(SweepReader):
     def sweep_row(self, experiment: str) -> SweepRow | None:
         runs = read_runs(self.uri, [experiment], "sweep", params=())
         description = self._of(experiment).description
-        rows = list(rows_of(runs, lambda run: read_sweep(run, description)))
+        rows = list(rows_of(runs, lambda run: sweep_from_run(run, description)))
         return rows[-1] if rows else None
 
     def trials(self, experiment: str) -> list[TrialRow]:
         runs = read_runs(self.uri, [experiment], "trial", params=())
         check_schema(runs, self.uri)
-        return list(rows_of(runs, read_trial))
+        return list(rows_of(runs, trial_from_run))
 
     def _experiment_ids(self) -> list[str]:
         return [found.experiment_id for found in self._experiments.values() if found.active]

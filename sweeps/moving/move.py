@@ -13,7 +13,7 @@ from typing import Any
 
 from dualpt.core.errors import UserError
 from dualpt.sweeps import records
-from dualpt.sweeps.ledger.contents import SETTING_FILE, read_cell, read_trial
+from dualpt.sweeps.ledger.contents import SETTING_FILE, cell_from_run, trial_from_run
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.ledger.readable import rows_of
 from dualpt.sweeps.moving.archive import Archive, ArchivedRun, write_archive
@@ -199,12 +199,12 @@ class _Import:
         if level == "sweep":
             self._sweep_run = self._sweep_run or run_id
         elif level == "trial":
-            for trial in rows_of([run], read_trial):
+            for trial in rows_of([run], trial_from_run):
                 if not trial.superseded:
                     self._trials[trial.ref.name, trial.ref.setting] = run_id
                     self._before[run_id] = trial.ref
         else:
-            for cell in rows_of([run], read_cell):
+            for cell in rows_of([run], cell_from_run):
                 if cell.finished:
                     self._finished[cell.trial_run_id, cell.key] = run_id
 

@@ -41,6 +41,19 @@ ARTIFACT_FOLDER = "report"
 SECONDS_DIGITS = 2
 KEY_DIGITS = 12
 """Digits of a run id on the page: enough for `dualpt inspect`."""
+HERE = Path(__file__).parent
+SECTIONS = {
+    "results": "Results",
+    "candidates": "Search",
+    "oracle": "Oracle gap",
+    "settings": "Settings",
+    "coverage": "Coverage",
+    "cost": "Cost",
+    "provenance": "Provenance",
+    "cells": "All cells",
+}
+"""The page's parts and their titles."""
+SECTIONS_OF_A_SEARCH = frozenset({"candidates", "oracle"})
 
 
 @dataclass(frozen=True)
@@ -118,31 +131,19 @@ def render(
     frame = cells_frame(
         sweep.name, rows, missing, params, data_notes=sweep.data_notes, search=sweep.search, status=sweep.status
     )
-    here = Path(__file__).parent
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(here),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     validation_images = read_data_notes(sweep.data_notes).judged
     basis = None if sweep.best is None else selection_basis(rows, sweep.best, validation_images)
     candidates = facts.candidates(rows, sweep.best, basis, sweep.launched)
-    sections = {"results": "Results", "candidates": "Search", "oracle": "Oracle gap", "settings": "Settings"}
-    sections |= {"coverage": "Coverage", "cost": "Cost", "provenance": "Provenance", "cells": "All cells"}
-    if candidates is None:
-        del sections["candidates"], sections["oracle"]
     totals = facts.totals(rows, missing)
     figures, why = ([], "") if candidates is None else search_figures(sweep, rows, study, folder)
     gaps, no_gaps = ([], "") if candidates is None else oracle_gaps(sweep.name, frame)
-    return environment.get_template("page.html.j2").render(
+    return _page_template().render(
         name=sweep.name,
         description=sweep.description,
         notes=dict(notes),
         cards=_cards(totals, sweep, basis),
         unfinished=_unfinished(totals, sweep),
-        sections=list(sections.items()),
+        sections=_sections(searched=candidates is not None),
         results=results_of(sweep.name, frame, loss_curves, folder, imported),
         candidates=candidates,
         search_figures=figures,
@@ -157,11 +158,27 @@ def render(
         provenance=facts.provenance(rows),
         samples=facts.samples(rows),
         cells=_script_json(_cells(rows)),
-        style=Markup((here / "page.css").read_text(encoding="utf-8")),
-        script=Markup((here / "page.js").read_text(encoding="utf-8")),
+        style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
+        script=Markup((HERE / "page.js").read_text(encoding="utf-8")),
         version=version("dualpt"),
         made=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
     )
+
+
+def _page_template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.j2")
+
+
+def _sections(*, searched: bool) -> list[tuple[str, str]]:
+    """Anchor and title of each part that this page has."""
+    return [(anchor, title) for anchor, title in SECTIONS.items() if searched or anchor not in SECTIONS_OF_A_SEARCH]
 
 
 def _cards(totals: facts.Totals, sweep: SweepRow, basis: SelectionBasis | None) -> list[Card]:

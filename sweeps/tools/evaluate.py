@@ -126,7 +126,7 @@ def _evaluate(ledger: "Ledger", runner: "CellRunner", row: CellRow, overrides: M
         UserError: its contexts, data or weights are missing, or others than it was run with.
     """
     cell = _with_targets(cell_of(ledger, row, overrides), row)
-    runner.prepare_data([cell])
+    runner.parts.prepare_data([cell])
     runner.check([cell])
     same_numerics = int(row.origin.get(NUMERICS_TAG, 0)) >= numerics_of(CellInputs(cell))
     if same_numerics and runner.key(cell) != row.key:

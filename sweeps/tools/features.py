@@ -131,20 +131,20 @@ def build(console: Console, cells: Sequence[Cell], *, dry_run: bool, as_json: bo
 
 
 def _build(console: Console, cells: Sequence[Cell], *, dry_run: bool, as_json: bool) -> None:
-    from dualpt.core.running.cell_runner import CellRunner
+    from dualpt.core.running.frozen_parts import FrozenParts
 
-    runner = CellRunner()
+    parts = FrozenParts()
     quiet = as_json or not console.is_terminal
     with showing_progress(console, quiet, "drawing") as show:
-        runner.prepare_data(cells, show)
+        parts.prepare_data(cells, show)
         show(0, None, "estimating")
-        estimates = runner.estimate_features(cells)
+        estimates = parts.estimate_features(cells)
         total = costs(estimates)
         if not as_json:
             _print_needs(console, estimates)
             say_whole(console, f"{describe(total)}; kept in {store_folder()}")
         start = time.perf_counter()
-        images, size = (0, 0) if dry_run else runner.compute(estimates, show)
+        images, size = (0, 0) if dry_run else parts.compute(estimates, show)
         seconds = 0.0 if dry_run else time.perf_counter() - start
     if as_json:
         rows = [_estimate_row(one) for one in estimates]

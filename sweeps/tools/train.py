@@ -72,7 +72,7 @@ def train_cells(cells: Sequence[Cell], console: Console, *, quiet: bool) -> "lis
 
     runner = CellRunner()
     with showing_progress(console, quiet, "drawing") as show:
-        runner.prepare_data(cells, show)  # `check` would draw mini datasets silently
+        runner.parts.prepare_data(cells, show)  # `check` would draw mini datasets silently
         runner.check(cells)
         runner.prepare(cells, show)
         show(0, None, "training")

@@ -12,7 +12,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 from dualpt.sweeps import records
 from dualpt.sweeps.ledger import attempts
 from dualpt.sweeps.ledger.attempts import LONGEST_REASON, CellRecord
-from dualpt.sweeps.ledger.contents import Point, read_cell
+from dualpt.sweeps.ledger.contents import Point, cell_from_run
 from dualpt.sweeps.ledger.mlflow.client import StoreClient, child_of, id_of, level, patient
 from dualpt.sweeps.ledger.mlflow.errors import ArtifactsRefused, one_line
 from dualpt.sweeps.ledger.readable import rows_of
@@ -91,8 +91,8 @@ class CellLedger(StoreClient):
     def trial_cells(self, trial: TrialRef) -> list[CellRow]:
         """Every recorded attempt at a cell of one trial."""
         if is_readable_by_sql(self.uri):
-            return list(rows_of(read_runs(self.uri, [trial.experiment_id], beneath=trial.run_id), read_cell))
-        return list(rows_of(self._runs([trial.experiment_id], child_of(trial.run_id)), read_cell))
+            return list(rows_of(read_runs(self.uri, [trial.experiment_id], beneath=trial.run_id), cell_from_run))
+        return list(rows_of(self._runs([trial.experiment_id], child_of(trial.run_id)), cell_from_run))
 
     @patient
     def add_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:
@@ -108,7 +108,7 @@ class CellLedger(StoreClient):
 
     @patient
     def _cell(self, run_id: str) -> CellRow:
-        return read_cell(self._client.get_run(run_id))
+        return cell_from_run(self._client.get_run(run_id))
 
     def _known(self, record: CellRecord) -> Run | None:
         """The run of a finished attempt at this cell of this trial, else this very attempt's, else None."""
@@ -151,7 +151,7 @@ class CellLedger(StoreClient):
             everywhere = [experiment.experiment_id for experiment in self._experiments()]
             found = self._runs(everywhere, f"{level('cell')} and attributes.run_id LIKE '{prefix}%'")
             found += self._runs(everywhere, f"{level('cell')} and tags.`{records.KEY_TAG}` LIKE '{prefix}%'")
-        return list({row.run_id: row for row in rows_of(found, read_cell)}.values())
+        return list({row.run_id: row for row in rows_of(found, cell_from_run)}.values())
 
 
 def _is_deleted(run: Run) -> bool:

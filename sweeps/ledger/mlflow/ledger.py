@@ -18,7 +18,7 @@ from dualpt.sweeps.ledger.contents import (
     SETTING_FILE,
     loss_curve,
     read_setting,
-    read_sweep,
+    sweep_from_run,
     text_tags,
 )
 from dualpt.sweeps.ledger.launch_requests import SweepSigns, requests_in
@@ -149,7 +149,7 @@ class Ledger(LaunchLedger, TrialRunLedger, RunMarks, UpkeepLedger, SweepReader):
         if not runs:
             return None
         description = self._client.get_experiment(experiment_id).tags.get(records.NOTE_TAG, "")
-        return next(rows_of(runs, lambda run: read_sweep(run, description)), None)
+        return next(rows_of(runs, lambda run: sweep_from_run(run, description)), None)
 
     @patient
     def sweeps(self) -> list[str]:

@@ -10,7 +10,7 @@ from mlflow.entities import Metric, Param, Run
 from dualpt.core.config.setting import Setting
 from dualpt.sweeps import records
 from dualpt.sweeps.ledger.attempts import LONGEST_REASON
-from dualpt.sweeps.ledger.contents import read_cell, read_trial, setting_file, trial_tags
+from dualpt.sweeps.ledger.contents import cell_from_run, setting_file, trial_from_run, trial_tags
 from dualpt.sweeps.ledger.mlflow.cells import CellLedger
 from dualpt.sweeps.ledger.mlflow.client import id_of, level, patient
 from dualpt.sweeps.ledger.mlflow.errors import ArtifactsRefused, one_line
@@ -33,7 +33,7 @@ class TrialRunLedger(NamesakeLedger, CellLedger):
         """
         runs = self._runs([experiment_id], level("trial"))
         check_schema(runs, self.uri)
-        return list(rows_of(runs, read_trial))
+        return list(rows_of(runs, trial_from_run))
 
     def open_trial(
         self,
@@ -74,7 +74,7 @@ class TrialRunLedger(NamesakeLedger, CellLedger):
         if same:
             self._reopen(same[0], tags)
             self._complete(same[0], params, setting)
-            return read_trial(same[0]).ref
+            return trial_from_run(same[0]).ref
         own = {records.LEVEL_TAG: "trial", **tags}
         run = self._client.create_run(trial.experiment_id, tags={**trial_tags(trial), **own}, run_name=trial.name)
         self._describe_trial(run, params, setting)
@@ -148,7 +148,7 @@ class TrialRunLedger(NamesakeLedger, CellLedger):
     def _known_cells(self, trial: TrialRef, run_ids: Sequence[str] | None) -> list[CellRow]:
         """The cells of a trial, by their runs where these are known: otherwise the tags of all runs are searched."""
         if run_ids is not None and is_readable_by_sql(self.uri):
-            return list(rows_of(read_named(self.uri, run_ids, params=PLACE_PARAMS), read_cell))
+            return list(rows_of(read_named(self.uri, run_ids, params=PLACE_PARAMS), cell_from_run))
         return self.trial_cells(trial)
 
     def _close_incomplete(self, trial: TrialRef, aggregates: Mapping[str, float], tags: Mapping[str, str]) -> None:

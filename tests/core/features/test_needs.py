@@ -32,19 +32,19 @@ class TestNeeds:
         assert [need.local for need in needs_of([self.cell("coop"), self.cell()])] == ["value"]
 
     def test_estimates_are_what_a_build_writes(self, tmp_path) -> None:
-        from dualpt.core.running.cell_runner import CellRunner
+        from dualpt.core.running.frozen_parts import FrozenParts
 
-        runner, cells = CellRunner(cache=tmp_path / "cache", device="cpu"), [self.cell()]
-        runner.prepare_data(cells)
-        (estimate,) = runner.estimate_features(cells)
+        parts, cells = FrozenParts(cache=tmp_path / "cache", device="cpu"), [self.cell()]
+        parts.prepare_data(cells)
+        (estimate,) = parts.estimate_features(cells)
         assert estimate.seconds is not None
         assert estimate.seconds > 0
-        assert runner.compute([estimate]) == (estimate.missing, estimate.bytes)
+        assert parts.compute([estimate]) == (estimate.missing, estimate.bytes)
         on_disk = sum(path.stat().st_size for path in (tmp_path / "cache").rglob("*.safetensors"))
         assert estimate.bytes < on_disk < 1.05 * estimate.bytes
-        (after,) = runner.estimate_features(cells)
+        (after,) = parts.estimate_features(cells)
         assert (after.missing, after.bytes, after.seconds) == (0, 0, 0.0)
-        other = CellRunner(cache=tmp_path / "cache", device="cpu")
+        other = FrozenParts(cache=tmp_path / "cache", device="cpu")
         assert other.compute([estimate]) == (0, 0)  # as after waiting for a builder that has done it
 
 

@@ -62,7 +62,7 @@ def test_a_loaded_classifier_judges_as_the_cell_was_judged(runner: CellRunner, t
     prompts = load_prompts(tmp_path / "contexts.safetensors")
     assert prompts.cell == result.cell
     classifier = PromptClassifier(prompts)
-    images = runner.test_sets(CellInputs(result.cell))["test"].images
+    images = runner.parts.test_sets(CellInputs(result.cell))["test"].images
     correct = classifier.logits(images).argmax(1).cpu() == images.labels
     assert 100 * correct.double().mean().item() == pytest.approx(result.metrics.test_accuracy)
 

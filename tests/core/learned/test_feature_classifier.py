@@ -22,7 +22,7 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> CellRunner:
 
 def fitted(runner: CellRunner, method: str) -> LearnedClassifier:
     cell = Cell(method_setting(method), "mini-tiles", "few-shot", 2, 1)
-    runner.prepare_data([cell])
+    runner.parts.prepare_data([cell])
     (result,) = runner.run([cell])
     assert result.learned is not None
     return result.learned
@@ -33,7 +33,7 @@ def test_files_get_the_logits_of_stored_features(runner: CellRunner, method: str
     learned = fitted(runner, method)
     classifier, inputs = FeatureClassifier(learned, device="cpu"), CellInputs(learned.cell)
     items = inputs.data.tests["test"][:5]
-    stored = classifier.logits(runner.features(learned.cell.setting, inputs.source, items))
+    stored = classifier.logits(runner.parts.features(learned.cell.setting, inputs.source, items))
     scored = [row for _, row in classifier.score_files([inputs.source.image_root / item.path for item in items])]
     assert torch.allclose(torch.stack(scored), stored, atol=1e-3)  # type: ignore[arg-type]
     assert classifier.best(stored[0], 2)[0].name in learned.class_names

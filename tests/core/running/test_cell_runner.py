@@ -291,11 +291,11 @@ def test_kgcoop_is_aligned_with_its_own_template_of_textures(photographs: Path, 
 
     def template(method: str) -> Tensor:
         setting = method_setting(method).with_values({**QUICK, "data.root": str(photographs)})
-        text = runner.class_text(CellInputs(Cell(setting, "DescribableTextures", "few-shot", 2, 1)), "train")
+        text = runner.parts.class_text(CellInputs(Cell(setting, "DescribableTextures", "few-shot", 2, 1)), "train")
         assert text.template is not None
         return text.template
 
-    tower = runner.towers_of(method_setting("kgcoop")).text
+    tower = runner.parts.towers_of(method_setting("kgcoop")).text
     names = split_of(
         method_setting("coop").with_values({"data.root": str(photographs)}), "DescribableTextures"
     ).class_names

@@ -61,7 +61,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[Support]:
 
 
 def run(runner: CellRunner, one: Cell) -> CellResult:
-    runner.prepare_data([one])
+    runner.parts.prepare_data([one])
     runner.check([one])
     runner.prepare([one])
     (result,) = runner.run([one])
@@ -82,7 +82,7 @@ def test_what_a_method_is_shown_is_what_the_selection_allows(
     runner: CellRunner, shown: list[Support], method: str
 ) -> None:
     def features(items: Sequence[Item]) -> Tensor:
-        return runner.features(one.setting, CellInputs(one).source, items).global_features[:]
+        return runner.parts.features(one.setting, CellInputs(one).source, items).global_features[:]
 
     one = cell(method, "support-holdout")
     result = run(runner, one)

@@ -41,7 +41,7 @@ def cell(method: str, seed: int = 1, protocol: str = "few-shot", shots: int = 2,
 
 
 def run(runner: CellRunner, *cells: Cell) -> list[CellResult]:
-    runner.prepare_data(cells)
+    runner.parts.prepare_data(cells)
     runner.check(cells)
     runner.prepare(cells)
     return runner.run(cells)
@@ -79,7 +79,7 @@ def test_what_is_saved_classifies_as_the_cell_was_judged(runner: CellRunner, tmp
         path.write_bytes(classifier_file(result.learned))
         classifier = FeatureClassifier(load_classifier(path), device="cpu")
         inputs = CellInputs(one)
-        images = runner.features(one.setting, inputs.source, inputs.data.tests["test"])
+        images = runner.parts.features(one.setting, inputs.source, inputs.data.tests["test"])
         accuracy = 100 * (classifier.logits(images).argmax(-1) == images.labels).double().mean().item()
         assert accuracy == pytest.approx(result.metrics.test_accuracy)
 
@@ -109,7 +109,7 @@ def test_views_are_read_as_the_method_crops_them(runner: CellRunner) -> None:
     views = {need.view for need in needs_of([one])}
     assert views == {None, View(0, 0.25), View(1, 0.25)}
     run(runner, one)
-    support = support_of(runner, [CellInputs(one)])
+    support = support_of(runner.parts, [CellInputs(one)])
     assert support.images.directions.shape[:3] == (1, 2, 16)
     assert not torch.equal(support.images.directions[:, 0], support.images.directions[:, 1])
     assert cell_key(one) != cell_key(cell("gda", views=2, min_crop_area=0.5))
@@ -118,8 +118,8 @@ def test_views_are_read_as_the_method_crops_them(runner: CellRunner) -> None:
 def test_raw_features_are_the_towers(runner: CellRunner) -> None:
     one = cell("tip-adapter", views=0)
     run(runner, one)
-    support = support_of(runner, [CellInputs(one)])
-    backbone = runner.towers_of(one.setting).backbone
+    support = support_of(runner.parts, [CellInputs(one)])
+    backbone = runner.parts.towers_of(one.setting).backbone
     inputs = CellInputs(one)
     pixels = [backbone.preprocess.plain(decode(inputs.source.image_root / item.path)) for item in inputs.data.train]
     with torch.no_grad():
@@ -131,7 +131,7 @@ def test_raw_features_are_the_towers(runner: CellRunner) -> None:
 def test_hidden_features_come_with_their_projection(runner: CellRunner) -> None:
     one = cell("prolip", views=0)
     run(runner, one)
-    support = support_of(runner, [CellInputs(one)])
+    support = support_of(runner.parts, [CellInputs(one)])
     assert support.images.hidden is not None
     assert support.projection is not None
     raw = torch.nn.functional.normalize(support.images.hidden @ support.projection, dim=-1)

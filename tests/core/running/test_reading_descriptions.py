@@ -57,7 +57,7 @@ def cell(
 
 
 def run(runner: CellRunner, *cells: Cell) -> list[CellResult]:
-    runner.prepare_data(cells)
+    runner.parts.prepare_data(cells)
     runner.check(cells)
     runner.prepare(cells)
     return runner.run(cells)
@@ -70,9 +70,9 @@ def test_class_means_of_descriptions_are_the_zero_shot_classifier(
     values = ragged if bank == "ragged" else {}
     (own,), (built_in,) = (run(runner, cell(method, values)) for method in (described, "zero-shot-descriptions"))
     assert own.learned is not None
-    text = runner.class_text(CellInputs(built_in.cell), "test")
+    text = runner.parts.class_text(CellInputs(built_in.cell), "test")
     assert text.descriptions is not None
-    weights = own.learned.classifier.tensors()["weights"][0] / runner.scale_of(CellInputs(built_in.cell))
+    weights = own.learned.classifier.tensors()["weights"][0] / runner.parts.scale_of(CellInputs(built_in.cell))
     wanted = mean_feature(text.descriptions, text.description_mask)
     torch.testing.assert_close(weights, wanted, atol=1e-6, rtol=0)
     assert own.metrics.test_accuracy == built_in.metrics.test_accuracy
@@ -86,7 +86,7 @@ def test_classes_with_fewer_descriptions_are_masked(
 ) -> None:
     one = cell(described, ragged)
     run(runner, one)
-    support = support_of(runner, [CellInputs(one)])
+    support = support_of(runner.parts, [CellInputs(one)])
     assert support.descriptions is not None
     assert support.description_mask is not None
     assert support.descriptions.shape == (8, 3, 128)
@@ -103,7 +103,7 @@ def test_descriptions_are_of_the_classes_trained_on(runner: CellRunner, describe
     (moved,) = run(runner, transferred)
     assert result.metrics.base_accuracy is not None
     assert set(moved.metrics.targets) == {"mini-pets"}
-    of_every, of_base, of_source = (support_of(runner, [CellInputs(one)]) for one in (every, base, transferred))
+    of_every, of_base, of_source = (support_of(runner.parts, [CellInputs(one)]) for one in (every, base, transferred))
     assert of_every.descriptions is not None
     assert of_base.descriptions is not None
     assert of_source.descriptions is not None
@@ -119,7 +119,7 @@ def test_without_a_bank_one_line_says_so_before_anything_is_computed(
     lines = []
     for method in (described, "zero-shot-descriptions"):
         one = cell(method, {"descriptions.bank": str(tmp_path / "nowhere")})
-        runner.prepare_data([one])
+        runner.parts.prepare_data([one])
         with pytest.raises(UserError) as fault:
             runner.check([one])
         lines.append(str(fault.value))
@@ -132,7 +132,7 @@ def test_a_method_that_declares_none_is_given_none(runner: CellRunner, tmp_path:
     path.write_text(SOURCE)
     one = cell(str(path), {"descriptions.bank": str(tmp_path / "nowhere")})
     run(runner, one)
-    support = support_of(runner, [CellInputs(one)])
+    support = support_of(runner.parts, [CellInputs(one)])
     assert support.descriptions is None
     assert support.description_mask is None
 

@@ -34,7 +34,7 @@ def cell(method: str, rule: SelectionRule, seed: int = 1, shots: int = 3, **more
 
 
 def run(runner: CellRunner, *cells: Cell) -> list[CellResult]:
-    runner.prepare_data(cells)
+    runner.parts.prepare_data(cells)
     runner.check(cells)
     runner.prepare(cells)
     return runner.run(cells)
@@ -62,9 +62,9 @@ def test_what_is_judged_is_a_fit_without_the_shots_held_out(runner: CellRunner) 
     one = cell("nearest-mean", "support-holdout")
     (result,) = run(runner, one)
     (division,) = CellInputs(one).judging
-    text = runner.raw_text(CellInputs(one), "train")
+    text = runner.parts.raw_text(CellInputs(one), "train")
     kept, held = (
-        runner.features(one.setting, CellInputs(one).source, items).global_features[:]
+        runner.parts.features(one.setting, CellInputs(one).source, items).global_features[:]
         for items in (division.train, division.val)
     )
     labels = torch.tensor([item.label for item in division.train])

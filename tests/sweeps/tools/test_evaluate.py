@@ -37,7 +37,7 @@ def recorded(fresh_stores: Path, runner: CellRunner, tmp_path_factory: pytest.Te
         setting = method_setting(name).with_values(QUICK)
         trained = setting.method == "prompt"
         cell = Cell(setting, "mini-tiles", protocol, int(trained), int(trained), targets)  # type: ignore[arg-type]
-        runner.prepare_data([cell])
+        runner.parts.prepare_data([cell])
         runner.check([cell])
         runner.prepare([cell])
         trial = ledger.open_trial(experiment, sweep, "tiny", name, "baseline", setting)
