@@ -66,6 +66,10 @@ class ImportedSplit:
     """Whether the norms of raw features are among them."""
     text: str = ""
     """What the text features came from, a file or a template; empty where there are none."""
+    template: str = ""
+    """That class names were encoded in, where it is known."""
+    weights: str = ""
+    """SHA-256 of the weights that encoded them, and gave the images' features; empty where these aren't known."""
     scale: float = 100.0
     """CLIP's logit scale, as it was declared or as the weights of the text features have it."""
     notes: tuple[str, ...] = ()
@@ -169,6 +173,8 @@ _FIELDS = (
     "crops",
     "raw",
     "text",
+    "template",
+    "weights",
     "scale",
     "notes",
 )

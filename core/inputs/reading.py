@@ -72,6 +72,11 @@ class Dataset:
         """
         return find_import(self.root, self.name)
 
+    @property
+    def template(self) -> str:
+        """That class names are put into: of imported features, the one that their text was encoded in, if known."""
+        return (self.imported.template if self.is_imported else "") or self.info.template
+
     def draw(self, shots: int, seed: int) -> FewShotSample:
         """A few-shot sample.
 

@@ -89,8 +89,8 @@ def open_backbone(section: BackboneSection, weights: str, what: str, device: str
     """
     if weights.startswith(IMPORTED):
         raise UserError(
-            f"data.features: {what} learned on imported features, and which weights gave these isn't known; learn on "
-            "images with the weights to use (data.root, backbone.pretrained)"
+            f"data.features: {what} learned on imported features whose weights, or norms where the method reads raw "
+            "ones, aren't known; import them with --weights (and norms), or learn on images"
         )
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"

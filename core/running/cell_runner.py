@@ -250,8 +250,8 @@ class CellRunner:
             cell=cell,
             cell_key=key,
             class_names=inputs.class_names("train"),
-            template=inputs.source.info.template,
-            weights=provenance.weights,
+            template=inputs.source.template,
+            weights=_weights_to_classify_with(inputs) or provenance.weights,
             chosen=fit.chosen,
         )
         return CellResult(
@@ -266,6 +266,13 @@ class CellRunner:
             provenance=provenance,
             learned=None if fit.failure else learned,
         )
+
+
+def _weights_to_classify_with(inputs: CellInputs) -> str | None:
+    """SHA-256 of those that gave imported features; None for others, and where these lack norms that images have."""
+    if not inputs.source.is_imported or (inputs.cell.setting.reads.norms and not inputs.source.imported.raw):
+        return None
+    return inputs.source.imported.weights or None
 
 
 def _judged_by(result: CellResult, judged: Judged) -> CellResult:

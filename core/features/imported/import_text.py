@@ -61,6 +61,8 @@ def with_text(made: MadeImport, weights: BackboneSection, template: str) -> Made
         about=replace(
             about,
             text=source,
+            template=template,
+            weights=backbone.weights_fingerprint,
             scale=backbone.text.logit_scale,
             notes=(*about.notes, f"text features of {source}, {measured}"),
         ),

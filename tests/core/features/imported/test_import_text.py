@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from dualpt.core.cell import Cell
 from dualpt.core.clip.weights import MINI_CLIP_FILE
@@ -14,6 +15,7 @@ from dualpt.core.features.imported.import_parts import Declared
 from dualpt.core.features.imported.import_text import with_text
 from dualpt.core.features.imported.make_import import MadeImport, make_import, write_import
 from dualpt.core.inputs.reading import find_dataset
+from dualpt.core.learned.feature_classifier import FeatureClassifier
 from dualpt.core.running.cell_runner import CellRunner
 from tests.core.features.imported import caches
 
@@ -43,6 +45,22 @@ def test_cells_have_the_numbers_that_images_and_weights_give(made: MadeImport, t
         assert imported.test_accuracy == images.test_accuracy, method
         nll = images.beside_accuracy["test/nll"]
         assert imported.beside_accuracy["test/nll"] == pytest.approx(nll, rel=1e-4), method
+
+
+def test_what_is_learned_on_it_classifies_images(made: MadeImport, tmp_path: Path) -> None:
+    write_import(with_text(made, WEIGHTS, TEMPLATE), tmp_path)
+    runner, dataset = CellRunner(), find_dataset(Setting(), DATASET)
+    learned = runner.run([of(tmp_path, "gda", **{"gda.views": 0})])[0].learned
+    assert learned is not None
+    assert learned.template == TEMPLATE
+    classifier, items = FeatureClassifier(learned, device="cpu"), dataset.split.test[::20]
+    scores = [logits for _, logits in classifier.score_files([dataset.image_root / item.path for item in items])]
+    expected = classifier.logits(runner.parts.features(Setting(), dataset, items))
+    torch.testing.assert_close(torch.stack(scores), expected)  # type: ignore[arg-type]
+    raw = runner.run([of(tmp_path, "least-squares", **{"least-squares.views": 0})])[0].learned
+    assert raw is not None
+    with pytest.raises(UserError, match="norms where the method reads raw ones"):
+        FeatureClassifier(raw, device="cpu")
 
 
 def test_what_it_came_from_and_how_well_it_fits_is_noted(made: MadeImport) -> None:
