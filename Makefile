@@ -1,6 +1,6 @@
 # make demo: install, then a sweep over the eleven mini datasets, its table and figure.
 # make test: the tests. make check: linters, types, import rules. make bench: ratios measured side by side.
-# make test-cluster: launches in processes of their own, clusters, servers, kills, an installed wheel; CI runs it, too.
+# make test-cluster: launches in processes of their own, clusters, servers, kills, pages in a browser, a wheel; CI, too.
 # make test-lowest: the tests, without the slow ones, with the lowest versions that pyproject.toml admits.
 # make test-newest: the same with the newest versions, as pip installs them where nothing is pinned.
 # make abuse: bad inputs of every kind, each refused in one line; `make test` tries one in four.

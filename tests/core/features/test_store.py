@@ -299,7 +299,7 @@ def start_builder(data_root: Path, folder: Path, seconds_per_batch: float) -> su
     return subprocess.Popen([sys.executable, "-c", BUILDER, *arguments], stdout=subprocess.PIPE, text=True)
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_two_processes_do_the_work_once(tmp_path, tiny_textures, items) -> None:
     builders = [start_builder(tiny_textures, tmp_path / "features", 0.2) for _ in range(2)]
     batches = [line for builder in builders for line in builder.communicate()[0].split() if line != "ready"]
@@ -307,7 +307,7 @@ def test_two_processes_do_the_work_once(tmp_path, tiny_textures, items) -> None:
     assert sum(map(int, batches)) == len(items)
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_a_killed_build_loses_its_batch_alone(tmp_path, tiny_textures, backbone, items, image_root, encoded) -> None:
     folder = tmp_path / "features"
     builder = start_builder(tiny_textures, folder, 0.5)

@@ -1,7 +1,6 @@
 """The board over HTTP: what it answers and refuses. Then in a browser, at two widths and while a sweep runs."""
 
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -145,18 +144,6 @@ def test_what_was_written_since_is_shown(declare: Declare, log: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium on this machine")
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture(scope="module")
 def big_board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     path = tmp_path_factory.mktemp("big") / "mlflow.db"
     store = write_store(path, "synthetic", N_CELLS)
@@ -165,7 +152,7 @@ def big_board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_ten_thousand_cells_are_drawn_quietly(browser: Any, big_board: str, width: int, scheme: str) -> None:
     context = browser.new_context(viewport={"width": width, "height": 850}, color_scheme=scheme)
@@ -188,7 +175,7 @@ def test_ten_thousand_cells_are_drawn_quietly(browser: Any, big_board: str, widt
     context.close()
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 @pytest.mark.parametrize("width", [1400, 390])
 def test_charts_have_words_of_one_size_round_ticks_and_whole_legends(browser: Any, big_board: str, width: int) -> None:
     page = browser.new_page(viewport={"width": width, "height": 850})
@@ -209,7 +196,7 @@ def test_charts_have_words_of_one_size_round_ticks_and_whole_legends(browser: An
     page.close()
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_a_range_on_an_axis_keeps_the_candidates_inside(browser: Any, big_board: str) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 850})
     page.goto(big_board)
@@ -233,7 +220,7 @@ def test_a_range_on_an_axis_keeps_the_candidates_inside(browser: Any, big_board:
     page.close()
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_a_running_sweep_fills_and_names_stay_text(browser: Any, declare: Declare, log: Path) -> None:
     sweep = declare(description="<img src=x onerror=alert(1)>")
     dispatcher = open_dispatcher(sweep)
@@ -257,7 +244,7 @@ def test_a_running_sweep_fills_and_names_stay_text(browser: Any, declare: Declar
         page.close()
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_a_candidate_with_few_of_its_cells_is_not_compared(done: LoadedSweep, browser: Any) -> None:
 
     def cut(route: Any) -> None:
@@ -278,7 +265,7 @@ def test_a_candidate_with_few_of_its_cells_is_not_compared(done: LoadedSweep, br
         page.close()
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_two_sweeps_stand_side_by_side_by_their_address(
     done: LoadedSweep, browser: Any, declare: Declare, log: Path
 ) -> None:

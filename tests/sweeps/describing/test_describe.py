@@ -127,7 +127,7 @@ class TestGenerating:
         assert not (tmp_path / "bank" / "EuroSAT.json").exists()
         assert describe(*words, "--json").document["asked"] == 1
 
-    @pytest.mark.slow
+    @pytest.mark.cluster
     def test_a_killed_run_ends_with_the_same_bank(self, describe, tiny_llm: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
         """SIGKILL, in a process of its own, after the first answers."""
         words = [str(word) for word in with_model(tiny_llm, "--batch-size", 1, "--out", "killed")]

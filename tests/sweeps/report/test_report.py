@@ -3,8 +3,6 @@
 import io
 import json
 import re
-import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -201,18 +199,6 @@ def test_bad_input_is_one_line(declare: Declare, log: Path, tmp_path: Path) -> N
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium on this machine")
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture(scope="module")
 def big_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("big")
     path = folder / "report.html"
@@ -220,7 +206,7 @@ def big_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_five_thousand_cells_open_a_page_at_a_time_and_quietly(
     browser: Any, big_page: Path, width: int, scheme: str
@@ -254,7 +240,7 @@ def test_the_average_and_the_winner_stand_first_and_figures_come_after_the_first
     assert (settings.heads[1], settings.kept) == (method_title("best"), 2)
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 @pytest.mark.parametrize("width", [1400, 400])
 def test_what_one_looks_for_is_in_view_at_any_width(browser: Any, big_page: Path, width: int) -> None:
     page = browser.new_page(viewport={"width": width, "height": 900})
@@ -307,7 +293,7 @@ PLACES_OF_CANDIDATES = """() => {
 }"""
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 @pytest.mark.parametrize("width", [1400, 400])
 def test_candidates_of_many_searched_keys_scroll_in_their_own_box(browser: Any, many_keys: Path, width: int) -> None:
     """Trial and accuracy stay in view, however far one scrolls, and the page gets no wider."""
@@ -334,7 +320,7 @@ def test_the_numbers_of_cells_are_rounded_once(tmp_path: Path) -> None:
     assert (shown["test/accuracy"], shown["seconds"]) == (12.0, 1.0), "by way of 12.005, 12.01"
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_tables_are_sorted_filtered_and_paged_by_keyboard(browser: Any, big_page: Path) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 850})
     page.goto(big_page.as_uri())
@@ -370,7 +356,7 @@ def test_tables_are_sorted_filtered_and_paged_by_keyboard(browser: Any, big_page
     page.close()
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_focus_is_visible_and_print_hides_controls(browser: Any, big_page: Path) -> None:
     page = browser.new_page()
     page.goto(big_page.as_uri())

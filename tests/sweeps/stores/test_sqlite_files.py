@@ -40,7 +40,7 @@ def execute(path: Path, *statements: str) -> None:
             connection.execute(statement)
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 @pytest.mark.parametrize("kind", ["mlflow", "optuna"])
 def test_processes_that_begin_together_all_find_a_store(kind: str, tmp_path: Path) -> None:
     path = tmp_path / f"{kind}.db"
@@ -55,7 +55,7 @@ def test_processes_that_begin_together_all_find_a_store(kind: str, tmp_path: Pat
     assert {f"sweep-{n}" for n in range(TOGETHER)} <= found
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_a_kill_while_it_is_made_leaves_nothing_in_its_place(tmp_path: Path) -> None:
     path = tmp_path / "mlflow.db"
     process = begin("mlflow", path, "killed")

@@ -60,7 +60,7 @@ def uri(request: pytest.FixtureRequest, declare: Declare) -> Iterator[str]:
         server.close()
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_two_processes_may_log_the_same_dataset_first(uri: str) -> None:
     ledger = Ledger(uri)
     experiment = ledger.experiment("race")
