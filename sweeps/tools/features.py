@@ -307,7 +307,7 @@ def verify(console: Console, *, as_json: bool) -> int:
     )
     if result.former_rows:
         console.print(
-            f"  {result.former_rows} of these are in files of the former version: features match their checksums, "
+            f"  {result.former_rows} of these are in files of an earlier version: features match their checksums, "
             "but nothing would show whether images had changed places in a record",
             markup=False,
             highlight=False,
