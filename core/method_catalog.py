@@ -212,7 +212,7 @@ def load_method(spec: str) -> LoadedMethod:
         path = inspect.getfile(definition)
         loaded = _checked(LoadedMethod(definition, path, file_sha256(Path(path))), place)
         if loaded.name != spec:
-            raise UserError(f"{place}: its method is named '{loaded.name}'; both should be one")
+            raise UserError(f"{place}: its method is named '{loaded.name}'; the two should be the same")
         return loaded
     known = (*BUILT_IN, *CATALOGUE, *offered)
     raise UserError(f"unknown method '{spec}'{nearest(spec, known)} (known: {', '.join(known)}, or FILE.py)")

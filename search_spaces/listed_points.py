@@ -13,7 +13,7 @@ from dualpt.search_spaces.samplers import SAMPLERS
 from dualpt.search_spaces.sweep import LoadedSweep
 
 PATIENCE = 500
-"""After so many points of a sequence without a new setting, the space counts as exhausted."""
+"""After this many points of a sequence without a new setting, the space counts as exhausted."""
 
 
 def listed_points(sweep: LoadedSweep) -> Iterator[Point] | None:
@@ -93,7 +93,7 @@ def _distinct(sweep: LoadedSweep, points: Iterator[Point], patience: int | None 
     """Points that satisfy the constraints, the first of each setting.
 
     Args:
-        patience: end after so many points in a row that bring no new setting; None reads to the end.
+        patience: end after this many points in a row that bring no new setting; None reads to the end.
     """
     base, seen, idle = sweep.base(), set[str](), 0
     for point in points:

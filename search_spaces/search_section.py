@@ -64,7 +64,7 @@ class Search(Section):
     race_datasets: int | None = Field(None, ge=1)
     """Datasets before the first decision; None is 1 for asha, 3 for statistical."""
     race_reduction: int | None = Field(None, ge=2)
-    """asha: one in so many goes on, and the datasets between two decisions grow as much; None is 3."""
+    """asha: one candidate in this many goes on, and the datasets between decisions grow by this factor; None is 3."""
     race_confidence: float | None = Field(None, gt=0.5, lt=1)
     """statistical: how sure the test must be that a candidate is worse than the best; None is 0.95."""
     pack: int | Literal["auto"] = "auto"

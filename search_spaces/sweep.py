@@ -126,7 +126,7 @@ def _refuse_namesake(spec: str, trials: Mapping[str, str]) -> None:
     name = find_method(spec)[0]
     other = trials.get(name, spec)
     if canonical(other) != canonical(spec):
-        raise UserError(f"{other} and {spec} both call their method '{name}'; give one another name")
+        raise UserError(f"{other} and {spec} both call their method '{name}'; rename one of them")
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class Variant:
     levels: Mapping[str, str]
     """Factor -> level; empty in an ablation that lists its variants by name."""
     is_reference: bool = False
-    """Whether the others are held against it."""
+    """Whether the others are compared with it."""
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ def in_full(overrides: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_sweep(declared: Mapping[str, Any], source: str, following: Collection[str] = ()) -> LoadedSweep:
-    """Validate a declared sweep (see `load_sweep`); arguments as of `check_grid`."""
+    """Validate a declared sweep (see `load_sweep`); arguments as in `check_grid`."""
     sweep = check_grid(declared, source, following)
     if not sweep.file.baselines and sweep.file.search is None:
         raise UserError(f"{source}: nothing to run: give baselines, a search, or both")
@@ -138,7 +138,7 @@ def check_grid(declared: Mapping[str, Any], source: str, following: Collection[s
     fixed = file.base_values()
     if file.search is not None and "method" in file.search.space:
         raise UserError(f"{source}: search.space.method: a sweep searches one method; list others under 'baselines'")
-    check_no_preset(file.base_values().get("method"), f"{source}: setting.method", PRESET_REMEDY)
+    check_no_preset(fixed.get("method"), f"{source}: setting.method", PRESET_REMEDY)
     reference = Setting().with_values(file.reference_values(), source=f"{source}: setting")
     if not reference.trains:
         raise UserError(f"{source}: setting.method: {METHOD_REMEDY}")

@@ -92,7 +92,7 @@ def _refuse_empty(words: Sequence[str]) -> None:
         given, separator, value = word.partition("=")
         empty = before if not word else given if separator and not value and given.startswith("--") else None
         if empty is not None:
-            raise UserError(f"{empty}: the word behind it is empty; is a variable in this command unset?")
+            raise UserError(f"{empty}: the word after it is empty; is a variable in this command unset?")
 
 
 def _refuse(fault: str) -> NoReturn:

@@ -61,7 +61,7 @@ def write_document(text: str, file: Path, option: str) -> bool:
     return True
 
 
-def form_of(given: str | None, as_json: bool, output: Path | None, default: str) -> str:
+def form_of(given: str | None, output: Path | None, *, default: str, as_json: bool = False) -> str:
     """The format that is meant: what `--format` or `--json` says, else what the file's suffix means, else `default`.
 
     Raises:

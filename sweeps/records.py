@@ -101,7 +101,7 @@ SELECTION_PARAM = "data.selection"
 
 Kind = Literal["baseline", "search", "best", "reference", "variant"]
 """A published method over the whole grid, a candidate over the judged part, the selected setting over the whole; of
-an ablation, the setting that variants are held against, and the variants, over the whole grid too."""
+an ablation, the setting that variants are compared with, and the variants, over the whole grid too."""
 
 Identity = tuple[str, Kind, str]
 """Of a trial: its name, its kind and the hash of its setting."""
@@ -162,7 +162,7 @@ class TrialRow:
     """Whether a user has stopped it: launches leave it as it stands until they are asked to go on."""
     noted: str = ""
     aside: str = ""
-    """Of a superseded trial: `before 1`, `before 2`, … tell it from its namesakes; `before` for former versions'."""
+    """Of a superseded trial: `before 1`, `before 2`, … tell it from its namesakes; `before` for earlier versions'."""
 
     @property
     def shown_name(self) -> str:
@@ -188,22 +188,22 @@ class SweepRow:
     data_notes: str = ""
     """What is recorded of its datasets (`dualpt.sweeps.planning.data_notes`)."""
     fixed: str = ""
-    """The fixed setting that its launches share; empty for sweeps of former versions."""
+    """The fixed setting that its launches share; empty for sweeps of earlier versions."""
     launched: str = ""
-    """How it was last launched (`dualpt.sweeps.ledger.launch_record`); empty for sweeps of former versions."""
+    """How it was last launched (`dualpt.sweeps.ledger.launch_record`); empty for sweeps of earlier versions."""
     search: str = ""
     """How its launches searched (`dualpt.sweeps.planning.search_record`); empty without a search, and for sweeps of
-    former versions."""
+    earlier versions."""
     renaming: str = ""
     """From what to what it is being renamed (JSON: `from`, `to`); empty where that is done."""
     noted: str = ""
-    """What users have noted of it (`dualpt.sweeps.ledger.contents.noted_in`), as of trials and cells."""
+    """What users have noted of it (`dualpt.sweeps.ledger.contents.noted_in`), as for trials and cells."""
     queued: int = 0
     """Candidates that users have cloned and no launch has taken yet."""
 
     @property
     def best_accuracy(self) -> float | None:
-        """`best_value` as a number, of which former versions kept two decimals; None where it is none."""
+        """`best_value` as a number, of which earlier versions kept two decimals; None where it is none."""
         try:
             return None if self.best_value is None else float(self.best_value)
         except ValueError:  # a tag that was edited by hand

@@ -159,7 +159,7 @@ class WordTable:
         return widths
 
     def _drawn(self, lines: Sequence[Line], widths: Sequence[int]) -> Table:
-        """Rich's table of columns that are as wide as is said."""
+        """Rich's table with columns of the given widths."""
         table = Table(
             box=self._look,
             show_header=self._headed,

@@ -69,7 +69,7 @@ def _train(dispatcher: Dispatcher, sweep: LoadedSweep, now: Callable[[], float])
     ledger, runner, cells, start = Ledger(sweep.file.run.tracking_uri, create=False), InstantRunner(), 0, now()
     while (unit := dispatcher.assign()) is not None:
         for pack in unit.packs:
-            outcomes = train_pack(runner, ledger, pack)  # type: ignore[arg-type]
+            outcomes = train_pack(runner, ledger, pack).outcomes  # type: ignore[arg-type]
             dispatcher.receive(unit.number, outcomes)
             cells += len(outcomes)
         dispatcher.end_unit(unit.number)

@@ -50,7 +50,7 @@ class Weights:
     shards: tuple[Path, ...] = ()
     """The files of a folder of transformers, whose keys are not open_clip's; empty for other weights."""
     vocabulary: Vocabulary | None = None
-    """Tokens and ids of a folder of transformers that has others than CLIP's."""
+    """Tokens and ids of a transformers folder whose vocabulary is not CLIP's."""
 
 
 def weights_fingerprint(name: str, pretrained: str | None) -> str:

@@ -11,7 +11,7 @@ LOCATIONS = frozenset({"data.root", "data.features", "descriptions.bank"})
 TASK_KEYS = frozenset({"data.draw"})
 """What is to be solved rather than how: studies may compare them, but a search would choose the easiest."""
 METHOD_SOURCE = "method.source"
-"""Among the active keys, what a user's own method is told by: the SHA-256 of its file, wherever that lies."""
+"""Among the active keys, what identifies a user's own method: the SHA-256 of its file, wherever that lies."""
 
 
 def active_values(setting: Setting) -> dict[str, Value]:

@@ -22,7 +22,7 @@ COLUMNS = ("path", "class", "part")
 
 
 def read_table_file(source: Path, what: str, image_folder: str = "") -> Split:
-    """Read and check a table; the images themselves are not looked at. Arguments as of `read_split_file`.
+    """Read and check a table; the images themselves are not looked at. Arguments as in `read_split_file`.
 
     Raises:
         UserError: a missing file or column, or a faulty line; the error names the file and the line.

@@ -42,7 +42,7 @@ IN_MEMORY_BYTES = 64 * 2**20
 """Local features of several files are copied together up to this size, and read when they are indexed beyond it."""
 
 UNVERIFIABLE = (
-    "%s: records of the former version were copied or touched; their features are intact, but nothing would show "
+    "%s: records of an earlier version were copied or touched; their features are intact, but nothing would show "
     "whether images had changed places in a record (`dualpt features gc` and a new build replace them)"
 )
 

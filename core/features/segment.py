@@ -1,12 +1,12 @@
 """One immutable file of image features: written once under a temporary name, moved into place, never changed.
 
 A segment is a safetensors file with `global` (n, D), `local` (n, P, D) or `hidden` (n, W) where those are kept, and the
-`norm` (n,) of each raw global feature, which files of former versions lack. Its metadata
+`norm` (n,) of each raw global feature, which files of earlier versions lack. Its metadata
 holds the index (which images the rows belong to), what the rows are (weights, preprocessing, dataset, view), the
 SHA-256 of each tensor, and one checksum over all of these, which is checked whenever a segment is opened.
 
 Hashing the rows would mean reading every byte, so a segment's modification time is set to the time noted inside. A
-segment with another time has been touched since, and is held against its checksums before it is used.
+segment with another time has been touched since, and is checked against its checksums before it is used.
 """
 
 import hashlib

@@ -6,6 +6,7 @@ Shapes: P positions, D joint width.
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, get_args
 
@@ -57,6 +58,16 @@ class Encoder(Protocol):
     def hidden_width(self) -> int: ...
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """What is to be read of some images."""
+
+    images: Sequence[ImageKey]
+    local: Beside | None
+    view: View | None
+    norms: bool
+
+
 class FeatureStore:
     """Features on disk, in one folder per (weights, preprocessing, local kind, precision, dataset, view).
 
@@ -84,11 +95,12 @@ class FeatureStore:
         items: Sequence[Item],
         local: Beside | None,
         view: View | None = None,
+        *,
         progress: Progress | None = None,
         norms: bool = False,
     ) -> ImageFeatures:
         """Features of `items` in their order, in one view: see `views`."""
-        (features,) = self.views(backbone, dataset, image_root, items, local, [view], progress, norms)
+        (features,) = self.views(backbone, dataset, image_root, items, local, [view], progress=progress, norms=norms)
         return features
 
     def views(
@@ -99,6 +111,7 @@ class FeatureStore:
         items: Sequence[Item],
         local: Beside | None,
         views: Sequence[View | None],
+        *,
         progress: Progress | None = None,
         norms: bool = False,
     ) -> list[ImageFeatures]:
@@ -122,30 +135,26 @@ class FeatureStore:
         """
         images = self._keys(image_root, items)
         labels = torch.tensor([item.label for item in items], dtype=torch.int64)
-        return [
-            self._in_view(backbone, dataset, image_root, images, labels, local, view, progress, norms) for view in views
-        ]
+        wanted = [_Wanted(images, local, view, norms) for view in views]
+        return [self._in_view(backbone, dataset, image_root, one, labels, progress) for one in wanted]
 
     def _in_view(
         self,
         backbone: Backbone,
         dataset: str,
         image_root: Path,
-        images: Sequence[ImageKey],
+        wanted: _Wanted,
         labels: Tensor,
-        local: Beside | None,
-        view: View | None,
         progress: Progress | None,
-        norms: bool,
     ) -> ImageFeatures:
-        folder = self._folder_for(backbone, dataset, images, local, view, norms)
+        folder, images, norms = self._folder_for(backbone, dataset, wanted), wanted.images, wanted.norms
         missing = folder.missing(images, norms)
         if missing and norms and (older := len(missing) - len(folder.missing(images))):
             logger.warning(OLDER, folder.path, older)
         while missing:
             try:
                 with folder.locked(WAIT_SECONDS):
-                    self._fill(folder, backbone, image_root, images, local, view, progress, norms)
+                    self._fill(folder, backbone, image_root, wanted, progress)
             except Timeout:
                 if progress is not None:
                     progress(len(images) - len(missing), len(images))
@@ -153,7 +162,7 @@ class FeatureStore:
         folder.note_use()
         global_features, local_features = folder.read(images)
         lengths = folder.norms(images) if norms else None
-        return ImageFeatures(global_features, local_features if local else None, labels, lengths)
+        return ImageFeatures(global_features, local_features if wanted.local else None, labels, lengths)
 
     def missing(
         self,
@@ -167,28 +176,20 @@ class FeatureStore:
     ) -> tuple[list[ImageKey], int]:
         """The images that `features` would encode, and the bytes that one of them takes. Writes no features."""
         images = self._keys(image_root, items)
-        folder = self._folder_for(encoder, dataset, images, local, view, norms)
+        folder = self._folder_for(encoder, dataset, _Wanted(images, local, view, norms))
         return folder.missing(images, norms), folder.row_bytes
 
     def _keys(self, image_root: Path, items: Sequence[Item]) -> list[ImageKey]:
         digests = self._digests.digests(image_root, [item.path for item in items])
         return [ImageKey(item.path, digest) for item, digest in zip(items, digests, strict=True)]
 
-    def _folder_for(
-        self,
-        encoder: Encoder,
-        dataset: str,
-        images: Sequence[ImageKey],
-        local: Beside | None,
-        view: View | None,
-        norms: bool,
-    ) -> FeatureFolder:
+    def _folder_for(self, encoder: Encoder, dataset: str, wanted: _Wanted) -> FeatureFolder:
         """The folder to read from: for global features alone, any that happens to have them all."""
-        own = self._folder(encoder, dataset, local, view)
-        if local is None and own.missing(images, norms):
+        own = self._folder(encoder, dataset, wanted.local, wanted.view)
+        if wanted.local is None and own.missing(wanted.images, wanted.norms):
             for kind in get_args(Beside):
-                folder = self._folder(encoder, dataset, kind, view)
-                if not folder.missing(images, norms):
+                folder = self._folder(encoder, dataset, kind, wanted.view)
+                if not folder.missing(wanted.images, wanted.norms):
                     return folder
         return own
 
@@ -221,20 +222,17 @@ class FeatureStore:
         folder: FeatureFolder,
         backbone: Backbone,
         image_root: Path,
-        images: Sequence[ImageKey],
-        local: Beside | None,
-        view: View | None,
+        wanted: _Wanted,
         progress: Progress | None,
-        norms: bool,
     ) -> None:
-        """Encode what is missing of `images`; another process may have done so while the lock was awaited."""
+        """Encode the images that are missing; another process may have done so while the lock was awaited."""
         folder.delete_damaged()
-        missing = folder.missing(images, norms)
+        missing = folder.missing(wanted.images, wanted.norms)
         if not missing:
             return
         check_room(folder.path, len(missing), len(missing) * folder.row_bytes)
         folder.describe()
-        total = len(images)
+        total = len(wanted.images)
         done = total - len(missing)
 
         def written(size: int) -> None:
@@ -246,8 +244,8 @@ class FeatureStore:
                 progress(done, total)
 
         start = time.perf_counter()
-        encode_into(folder, backbone, image_root, missing, local, view, written)
-        pace_of = encoder_title(backbone, local, backbone.device.type)
+        encode_into(folder, backbone, image_root, missing, wanted.local, wanted.view, written)
+        pace_of = encoder_title(backbone, wanted.local, backbone.device.type)
         self.pace.note(pace_of, len(missing), time.perf_counter() - start)
 
 

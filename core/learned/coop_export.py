@@ -64,7 +64,7 @@ def trainer_of(prompts: LearnedPrompts) -> Trainer:
 
 def _ours_alone(setting: Setting, key: str) -> UserError:
     return UserError(
-        f"{key}={setting.flat()[key]}: the code of CoOp and PLOT doesn't classify so; name a cell of coop or plot"
+        f"{key}={setting.flat()[key]}: the code of CoOp and PLOT doesn't classify that way; name a cell of coop or plot"
     )
 
 

@@ -120,7 +120,8 @@ class CellRunner:
         if cells[0].setting.fits_features:
             fits = fit_cells(self.parts, pack, report=report)
             return [self._fitted(inputs, fit) for inputs, fit in zip(pack, fits, strict=True)]
-        results = self._train(pack, [inputs.data for inputs in pack], True, report, checkpoint)
+        data = [inputs.data for inputs in pack]
+        results = self._train(pack, data, tested=True, report=report, checkpoint=checkpoint)
         return [self._result(inputs, result) for inputs, result in zip(pack, results, strict=True)]
 
     def _judged_within(
@@ -166,6 +167,7 @@ class CellRunner:
         self,
         pack: Sequence[CellInputs],
         data: Sequence[CellData],
+        *,
         tested: bool,
         report: Report | None,
         checkpoint: Path | None,

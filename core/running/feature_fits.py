@@ -105,7 +105,7 @@ def fit_cells(
 
 
 def support_of(parts: FrozenParts, pack: Sequence[CellInputs], data: Sequence[CellData] | None = None) -> Support:
-    """What the cells' method is given of their images and classes; `data` as of `fit_cells`."""
+    """What the cells' method is given of their images and classes; `data` as in `fit_cells`."""
     first, setting = pack[0], pack[0].cell.setting
     data = [inputs.data for inputs in pack] if data is None else data
     device = parts.device_of(first)
@@ -193,7 +193,7 @@ def _judged(
 
 
 def serving_classes(parts: FrozenParts, inputs: CellInputs, classifier: Classifier, name: str) -> Classifier:
-    """The classifier of a test set's classes, which may be others than it was fitted to.
+    """The classifier of a test set's classes, which may not be those it was fitted to.
 
     Args:
         inputs: the cell, or one of its pack, whose method fitted the classifier.

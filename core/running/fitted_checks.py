@@ -1,4 +1,4 @@
-"""A method's `fit` and what it left, held against what the interface says, before anything is classified with it.
+"""A method's `fit` and what it left, checked against the interface before anything is classified with it.
 
 Shapes: R cells, n images, C classes, D joint width.
 """

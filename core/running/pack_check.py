@@ -1,4 +1,4 @@
-"""A user's method held against the rule that a cell gives the same in a pack as alone.
+"""A user's method checked against the rule that a cell gives the same in a pack as alone.
 
 It costs the fit of one cell, so a process looks at a method's first pack and at the first one of unequal options.
 """

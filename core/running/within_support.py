@@ -4,7 +4,7 @@ The test sets see what all of the support set taught; the divisions give the val
 selects, and the options that a method leaves open.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -18,8 +18,13 @@ from dualpt.core.training.evaluate import Evaluation
 from dualpt.core.training.progress import Report
 from dualpt.core.training.replica_results import TrainResult
 
-Train = Callable[[Sequence[CellData], bool, Report | None, Path | None], list[TrainResult]]
-"""Trains a pack on the data of each cell; the flag says whether test sets are classified."""
+
+class Train(Protocol):
+    """Trains a pack on the data of each cell, and judges it; on its test sets only where `tested`."""
+
+    def __call__(
+        self, data: Sequence[CellData], *, tested: bool, report: Report | None, checkpoint: Path | None
+    ) -> list[TrainResult]: ...
 
 
 class Fit(Protocol):
@@ -65,10 +70,11 @@ def train_within(
     steps = len(divisions) + 1
     beside = [None if checkpoint is None else checkpoint.with_suffix(f".division{n}") for n in range(len(divisions))]
     judged = [
-        train(data, False, _phase(report, n, steps), file)
+        train(data, tested=False, report=_phase(report, n, steps), checkpoint=file)
         for n, (data, file) in enumerate(zip(divisions, beside, strict=True))
     ]
-    final = train([inputs.data for inputs in pack], True, _phase(report, steps - 1, steps), checkpoint)
+    shots = [inputs.data for inputs in pack]
+    final = train(shots, tested=True, report=_phase(report, steps - 1, steps), checkpoint=checkpoint)
     for file in beside:
         if file is not None:
             file.unlink(missing_ok=True)

@@ -22,7 +22,7 @@ class LocalScores(NamedTuple):
     score: Tensor
     """(...), each prompt's weighted mean of similarities, averaged over prompts."""
     weights: Tensor
-    """(..., N, P), as of `LocalScorer.weights`."""
+    """(..., N, P), as in `LocalScorer.weights`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,7 +53,7 @@ def ablation_tables(ablation: LoadedAblation, selection: Selection) -> list[AnyT
 
 
 def _no_statistics(ablation: LoadedAblation, selection: Selection) -> str:
-    """Why nothing can be held against the reference; empty where it can."""
+    """Why nothing can be compared with the reference; empty where it can."""
     if len(selection.datasets) < 2:
         return "a claim is about datasets, and there is one"
     metric = own_metric(selection.protocol)

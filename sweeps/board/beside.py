@@ -46,7 +46,7 @@ def _equal(lines: list[list[str]]) -> int:
 
 
 def _fixed(text: str) -> dict[str, str]:
-    """Key -> value as recorded; nothing where a former version recorded none, or the text is damaged."""
+    """Key -> value as recorded; nothing where an earlier version recorded none, or the text is damaged."""
     try:
         found = json.loads(text) if text else {}
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the page is told of a sweep: how far it is, its grid, its candidates, its losses. Plain values, ready for JSON.
+"""What the page shows of a sweep: how far it is, its grid, its candidates, its losses. Plain values, ready for JSON.
 
 A page of 10,000 cells stays light, since cells are counted here by trial and dataset; settings are read of one cell per
 trial.

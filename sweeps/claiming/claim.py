@@ -184,7 +184,7 @@ def claim_of(
 
 def launch_facts(sweep: SweepRow) -> dict[str, str]:
     """Command, commit and software of the latest launch: what is on record of it, by name."""
-    if (record := launch_of(sweep)) is None:  # a sweep of a former version
+    if (record := launch_of(sweep)) is None:  # a sweep of an earlier version
         return {"commit": NOT_RECORDED, "description": sweep.description}
     return {**record.facts(), "description": sweep.description}
 

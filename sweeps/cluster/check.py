@@ -1,4 +1,4 @@
-"""`dualpt cluster check`: a cluster file held against Ray's own schema and this project's rules, offline."""
+"""`dualpt cluster check`: a cluster file checked against Ray's own schema and this project's rules, offline."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""Versions that a cluster file names, held against constraints.txt."""
+"""Versions that a cluster file names, checked against constraints.txt."""
 
 import re
 from collections.abc import Iterator

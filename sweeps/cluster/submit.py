@@ -35,7 +35,7 @@ def submit_sweep(
     """Run `dualpt sweep` on the cluster's head.
 
     Args:
-        console: where it is said what is going on; the job's log goes there too.
+        console: where progress is printed; the job's log goes there too.
         file: a sweep file here, which is sent along, or the name of one that ships.
         overrides: `key=value` words.
         address: of the cluster's dashboard, such as http://head:8265.
@@ -118,7 +118,7 @@ def _client(address: str) -> Any:
         return JobSubmissionClient(address)
     except AuthenticationError:
         raise UserError(
-            f"--address {address}: the cluster wants its token; set RAY_AUTH_MODE=token, and put what "
+            f"--address {address}: the cluster requires its token; set RAY_AUTH_MODE=token, and put what "
             "`ray get-auth-token` prints on the head into ~/.ray/auth_token here"
         ) from None
     except Exception as error:

@@ -69,7 +69,7 @@ def ablate(
     from dualpt.sweeps.ablation.run import run_ablation
 
     _check_output(form, output, as_json=as_json)
-    form = form_of(form, False, output, "markdown")
+    form = form_of(form, output, default="markdown")
     values = parse_overrides(overrides or [])
     if again and recorded is not None:
         raise UserError(f"--from {recorded}: --again keeps the reference on record; give one of them")

@@ -56,7 +56,7 @@ def setting_keys(typed: str) -> list[str]:
 
 
 def override_keys(typed: str) -> list[str]:
-    """Keys of a sweep and of its setting, and what is said in their place (`trials`, `shots`)."""
+    """Keys of a sweep and of its setting, and what is written in their place (`trials`, `shots`)."""
     from dualpt.search_spaces.sweep_file import SHORTHANDS
     from dualpt.sweeps.tools.settings import sweep_rows
 

@@ -161,7 +161,7 @@ def import_features(
 @features.command(name="ls", epilog="Example: [bold]dualpt features ls --json[/]")
 def list_features(as_json: Json = False) -> None:
     """List what is stored: backbone, dataset, view, images, size, last use; and what was imported."""
-    from dualpt.sweeps.tools.features import show_store
+    from dualpt.sweeps.tools.stored_features import show_store
 
     show_store(out, as_json=as_json)
 
@@ -172,7 +172,7 @@ def verify(as_json: Json = False) -> None:
 
     Exit codes: 0 everything is sound, 3 damage was found.
     """
-    from dualpt.sweeps.tools.features import verify as verify_features
+    from dualpt.sweeps.tools.stored_features import verify as verify_features
 
     raise typer.Exit(verify_features(out, as_json=as_json))
 
@@ -197,6 +197,6 @@ def gc(
 
     Files that aren't the store's, and features that are being written, are left alone.
     """
-    from dualpt.sweeps.tools.features import collect
+    from dualpt.sweeps.tools.stored_features import collect
 
     collect(out, unused_days=unused, backbone=backbone, dataset=dataset, dry_run=dry_run, as_json=as_json)

@@ -56,7 +56,7 @@ def predict(
         overrides=parse_overrides(values),
         classes=classes,
         top=top,
-        form=form_of(form, as_json, output, "table"),
+        form=form_of(form, output, default="table", as_json=as_json),
         output=output,
     )
     raise typer.Exit(code)

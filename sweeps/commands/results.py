@@ -69,7 +69,7 @@ def compare(
     """Print the table: methods by datasets and average, mean and spread over seeds with n."""
     from dualpt.sweeps.comparison.compare import compare_sweeps, show_candidates
 
-    form = form_of(given_form, as_json, output, "table")
+    form = form_of(given_form, output, default="table", as_json=as_json)
     if candidates:
         given: dict[str, object] = {
             "--shots": shots,

@@ -149,7 +149,7 @@ def remove(
 ) -> None:
     """Delete a sweep that no launch runs, or one trial of it, from MLflow and Optuna: shows what goes, and asks once.
 
-    MLflow keeps deleted runs until they are purged; how to restore or purge them is said in the end.
+    MLflow keeps deleted runs until they are purged; the last lines say how to restore or purge them.
     """
     from dualpt.sweeps.steering.removing import removal
     from dualpt.sweeps.steering.removing_trial import trial_removal

@@ -37,7 +37,7 @@ def candidates_frame(cells: pd.DataFrame, log_keys: frozenset[str] = frozenset()
         frame["data.shots"] = by_trial["shots"].first()
     frame[VALUE] = by_trial[VAL_ACCURACY].mean()
     if len(frame.columns) == 1:
-        raise UserError("the candidates differ in nothing")
+        raise UserError("the candidates don't differ in anything")
     frame.attrs[LOG_KEYS] = log_keys
     return frame
 

@@ -78,7 +78,7 @@ def claims_of(
     metric: str,
     searches: Mapping[str, Search] = NO_SEARCHES,
 ) -> Claims:
-    """Hold every method against a baseline at one number of shots.
+    """Compare every method with a baseline at one number of shots.
 
     Args:
         cells: comparable cells (see `frames`).
@@ -239,7 +239,7 @@ def n_text(n_datasets: int, n_seeds: int, one_draw: Sequence[str]) -> str:
 
 
 def draw_limits(n_seeds: int, one_draw: Sequence[str]) -> list[str]:
-    """What isn't measured where seeds aren't draws of their own; arguments as of `n_text`."""
+    """What isn't measured where seeds aren't draws of their own; arguments as in `n_text`."""
     unmeasured = "how much another draw would change is not measured, and intervals leave it out"
     if n_seeds == 1:
         return [f"a single seed: {unmeasured}"]

@@ -100,7 +100,7 @@ def drawn(
     _check_kind(kind)
     check_metric_of(kind, metric)
     if imported and kind != "curves":
-        raise UserError(f"--imported: only curves show results of other tools, and '{kind}' is of ours alone")
+        raise UserError(f"--imported: only curves show results of other tools, and '{kind}' uses ours alone")
     if kind in ONE_SWEEP and len(names) > 1:
         raise UserError(f"'{kind}' shows one sweep; name one of {', '.join(names)}")
     if kind == "importance":

@@ -41,7 +41,7 @@ _OWN_METHODS: dict[str, MethodTitle] = {}
 
 
 def of_sweep(trial: str, sweep: str) -> str:
-    """The name of a trial that is told from its namesake in another sweep."""
+    """The name of a trial, distinguished from its namesake in another sweep."""
     return f"{trial} [{sweep}]"
 
 

@@ -18,7 +18,7 @@ from dualpt.sweeps.planning.data_notes import DataNotes
 
 @dataclass(frozen=True)
 class Selection:
-    """Comparable cells and the grid that they are held against."""
+    """Comparable cells and the grid that they are compared on."""
 
     cells: pd.DataFrame
     protocol: str

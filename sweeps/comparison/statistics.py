@@ -53,7 +53,7 @@ def claim(interval: Interval, corrected_p: float) -> Claim:
 
 @dataclass(frozen=True)
 class PairedResult:
-    """A method held against a baseline, in the metric's unit."""
+    """A method compared with a baseline, in the metric's unit."""
 
     difference: float
     """Mean over datasets of the mean over seeds."""
@@ -115,7 +115,7 @@ class Ranks:
 def compare_paired(
     results: Mapping[str, Array], baseline: Array, *, lower_is_better: bool = False, seed: int = 0
 ) -> dict[str, PairedResult]:
-    """Hold methods against a baseline.
+    """Compare methods with a baseline.
 
     Args:
         results: method -> (D, S) values of a metric, complete.
@@ -206,7 +206,7 @@ def smallest_p(n_datasets: int) -> float:
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Holm's step-down correction: probabilities to be held against the level as they are.
+    """Holm's step-down correction: probabilities to be compared with the level as they are.
 
     The numbers are those of statsmodels' `multipletests`, which collects all garbage each time: up to a second.
     """

@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Grid:
-    """What a table's methods are held against: its columns, and what means are taken over."""
+    """What a table's methods are compared on: its columns, and what means are taken over."""
 
     datasets: tuple[str, ...]
     seeds: tuple[int, ...]

@@ -26,7 +26,7 @@ SHOWN_FAILURES = 3
 
 
 class SweepObserver(Protocol):
-    """Hears of what happens in a sweep; `state` is as of `SweepProgress.state`."""
+    """Hears of what happens in a sweep; `state` is that of `SweepProgress.state`."""
 
     def failed(self, trial: str, reason: str, state: Mapping[str, Any]) -> None:
         """A cell of a trial has failed."""

@@ -156,7 +156,7 @@ class SearchLoop:
         return queued
 
     def compare(self, name: str, value: float) -> None:
-        """Hold a candidate that has been judged on everything against the best."""
+        """Compare a candidate that has been judged on everything with the best."""
         if self.best is None or value > self.best[1]:
             self.best = (name, value)
 

@@ -13,7 +13,7 @@ from dualpt.sweeps.inspecting.measurements import Measurements, SetMeasurements
 from dualpt.sweeps.word_table import WordTable
 
 SHOWN_CLASSES = 12
-"""Classes that a terminal has room for, those that are told apart worst."""
+"""Classes that a terminal has room for, those that are hardest to tell apart."""
 
 
 @dataclass(frozen=True)

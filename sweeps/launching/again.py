@@ -49,7 +49,7 @@ def _declared(name: str, overrides: Mapping[str, Any], kind: str) -> tuple[dict[
     record = launch_of(open_reader(store).read_sweep(name))
     if record is None or not record.document:
         raise UserError(
-            f"'{name}' in {masked(store)} keeps no record of how it was launched: a former version ran it; launch it "
+            f"'{name}' in {masked(store)} keeps no record of how it was launched: an earlier version ran it; launch it "
             "from its file"
         )
     if record.kind != kind:

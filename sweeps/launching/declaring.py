@@ -26,6 +26,7 @@ def open_dispatcher(
     recorded: "Sequence[CellRow]",
     key: Callable[[Cell], str],
     shown: SweepProgress,
+    *,
     ledger: "Ledger | None" = None,
     start_points: Sequence[StartPoint] = (),
     noted: DataNotes | None = None,
@@ -35,9 +36,9 @@ def open_dispatcher(
     """Open the study and the ledger; both are created here, before any worker can look.
 
     Args:
-        noted: what is to be recorded of the sweep's datasets.
+        noted: remarks on the sweep's datasets, to be recorded.
         only: keys of the only cells that may be trained; None is all.
-        launched: what is to be recorded of how it is launched.
+        launched: how it is launched, to be recorded.
     """
     from dualpt.sweeps.dispatch.dispatcher import Dispatcher
     from dualpt.sweeps.launching.mlflow_page import show_trials_first

@@ -73,7 +73,7 @@ def launch(
         progress: False prints nothing but what overrides changed beyond their values, on stderr.
         runner: makes a runner, once here and once in every worker process; must be picklable.
         key: the cell key, as the runner computes it.
-        notes: reads what is to be said of the sweep's datasets.
+        notes: reads the remarks on the sweep's datasets.
         only_failed: train only the cells that are on record as failed.
         restart_stopped: go on with the trials that users have stopped.
 
@@ -103,7 +103,17 @@ def launch(
             _prepare(left, noted, runner, key, shown)
         _restart(file.run.tracking_uri, left.restarted, shown.note)  # after the checks, before the marks are read again
         shown.step("creating the ledger" if is_new(file.run.tracking_uri) else "opening the ledger")
-        driver = _open_driver(sweep, plan, runner, key, shown, start_points, left.only, noted, launched)
+        driver = _open_driver(
+            sweep,
+            plan,
+            runner,
+            key,
+            shown,
+            start_points=start_points,
+            only=left.only,
+            noted=noted,
+            launched=launched,
+        )
         with notifier.telling_errors(lambda: shown.state):
             driver.run()
         with contextlib.suppress(StoreUnavailable):  # the next launch finds them
@@ -179,7 +189,7 @@ def _prepare(
     key: Callable[[Cell], str],
     shown: SweepProgress,
 ) -> None:
-    """Say what is to be said of the data, then check the cells to train and compute their features."""
+    """Print the remarks on the data, then check the cells to train and compute their features."""
     for line in noted.lines():
         shown.note(escape(line))
     shown.step(f"cells missing: {left.missing}; loading PyTorch")
@@ -275,6 +285,7 @@ def _open_driver(
     runner: "Callable[[], CellRunner]",
     key: Callable[[Cell], str],
     shown: SweepProgress,
+    *,
     start_points: Sequence[StartPoint],
     only: frozenset[str] | None,
     noted: DataNotes,
@@ -285,7 +296,18 @@ def _open_driver(
 
     def reopen(ledger: "Ledger") -> "Dispatcher":
         recorded = cells_on_record(sweep.file.run.tracking_uri, sweep.file.name)
-        return open_dispatcher(sweep, plan, recorded, key, shown, ledger, start_points, noted, only, launched)
+        return open_dispatcher(
+            sweep,
+            plan,
+            recorded,
+            key,
+            shown,
+            ledger=ledger,
+            start_points=start_points,
+            noted=noted,
+            only=only,
+            launched=launched,
+        )
 
     cells = [*(cell for baseline in plan.baselines for cell in baseline.cells), *corner_cells(sweep)]
     return Driver(sweep.file, reopen, runner, heaviest_pack(cells), shown)

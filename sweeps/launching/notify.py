@@ -36,7 +36,7 @@ Event = Literal["new best", "failure", "end"]
 MOST_SECONDS = 20.0
 """How long the command may take."""
 REST_SECONDS = 5.0
-"""Between two calls: of events of one kind that come meanwhile only the last is told, with the counts as they are."""
+"""Between two calls: of several events of one kind in that time only the last is sent, with the counts as they are."""
 STATUS = {0: "complete", 3: "some cells failed", 4: "budget spent", 130: "interrupted"}
 """How a sweep has ended, by the launch's exit code."""
 
@@ -68,7 +68,7 @@ def notifier_of(sweep: LoadedSweep, warn: Callable[[str], None]) -> "Notifier":
         warn: receives one line, markup, when the command first fails.
 
     Raises:
-        UserError: as of `words_of`.
+        UserError: as in `words_of`.
     """
     command = sweep.file.run.notify
     if command is None:

@@ -54,7 +54,7 @@ def dry_run(
 
     Args:
         progress: whether drawing them shows progress.
-        notes: reads what is to be said of the sweep's datasets.
+        notes: reads the remarks on the sweep's datasets.
         features: what its missing features cost, to be shown too.
 
     Raises:

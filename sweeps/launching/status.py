@@ -54,7 +54,7 @@ class SweepStatus:
     failed: int
     killed: int
     missing: int = 0
-    """Of the last launch, without a result: cut off or never begun, candidates' included. Sweeps of former versions
+    """Of the last launch, without a result: cut off or never begun, candidates' included. Sweeps of earlier versions
     know those of whole-grid trials that never began."""
     cells: int | None = None
     """Of the whole sweep, as the launch that runs it counts them, or last ran it; None where that is unknown."""

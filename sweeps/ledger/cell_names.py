@@ -87,7 +87,7 @@ def cell_of(ledger: "Ledger", row: CellRow, overrides: Mapping[str, Any]) -> Cel
     check_movable(overrides)
     with tempfile.TemporaryDirectory(prefix="dualpt-") as folder:
         path, holder = _artifact(ledger, row, SETTING_FILE, Path(folder))
-        # The same numbers may come of settings that are spelt otherwise, such as a recipe's epochs.
+        # The same numbers may come of settings that are spelt differently, such as a recipe's epochs.
         values = read_setting(path, row.params if holder == row.run_id else ledger.params_of([holder])[holder])
     setting = Setting().with_values(values, source=f"{SETTING_FILE} of run {row.run_id}")
     setting = setting.with_values(overrides)
@@ -134,7 +134,7 @@ def classifier_of(ledger: "Ledger", row: CellRow, overrides: Mapping[str, Any]) 
 
 
 def learned_of(ledger: "Ledger", row: CellRow, overrides: Mapping[str, Any]) -> "LearnedPrompts | LearnedClassifier":
-    """What a cell learned, prompts or a classifier of frozen features; arguments and errors as of either."""
+    """What a cell learned, prompts or a classifier of frozen features; arguments and errors as for either."""
     return (prompts_of if row.params.get("method") == PROMPT else classifier_of)(ledger, row, overrides)
 
 

@@ -36,7 +36,7 @@ def refuse_other_file(sweep: LoadedSweep, recorded: str) -> None:
 
     Args:
         sweep: about to be launched.
-        recorded: what `fixed_text` gave at the first launch; empty for sweeps of former versions.
+        recorded: what `fixed_text` gave at the first launch; empty for sweeps of earlier versions.
 
     Raises:
         UserError: the fixed settings differ; the line names the keys.

@@ -111,7 +111,7 @@ def launch_record(sweep: LoadedSweep, command: str) -> LaunchRecord:
 
 
 def record_from(text: str) -> LaunchRecord | None:
-    """The record that a sweep's run holds; None for sweeps of former versions, and where it was damaged."""
+    """The record that a sweep's run holds; None for sweeps of earlier versions, and where it was damaged."""
     try:
         return TypeAdapter(LaunchRecord).validate_json(text)
     except ValidationError:

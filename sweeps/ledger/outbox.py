@@ -134,7 +134,7 @@ class Outbox:
         return 0, None
 
     def _waits_for_its_sweep(self, ledger: "Ledger", record: CellRecord) -> bool:
-        """Whether the sweep of a record was deleted, which is said once."""
+        """Whether the sweep of a record was deleted; reported once."""
         experiment = record.experiment_id
         if not ledger.is_deleted(experiment):
             return False

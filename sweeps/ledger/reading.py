@@ -133,12 +133,12 @@ class SweepReader(ABC):
         return experiment
 
     def shown_cells(self, experiment: str, params: Sequence[str] | None = None) -> list[CellRow]:
-        """One row per cell of each trial that is not superseded (see `latest`); `params` as of `cells`."""
+        """One row per cell of each trial that is not superseded (see `latest`); `params` as in `cells`."""
         hidden = {row.ref.run_id for row in self.trials(experiment) if row.superseded}
         return latest(row for row in self.cells(experiment, params) if row.trial_run_id not in hidden)
 
     def read_cells(self, name: str, params: Sequence[str] | None = None) -> list[CellRow]:
-        """What a table of the sweep shows; `params` as of `cells`.
+        """What a table of the sweep shows; `params` as in `cells`.
 
         Raises:
             UserError: there is no such sweep; the line names those on record.

@@ -1,7 +1,7 @@
 """Runs of a database store, read in four queries: over 10,000 cells, the milliseconds of MLflow's client add up.
 
 Only stores that are databases are read so; a tracking server is asked through MLflow's client. What is returned has the
-shape of MLflow's own runs, as far as `contents` reads it, and a test holds both readings against one another.
+shape of MLflow's own runs, as far as `contents` reads it, and a test compares both readings.
 """
 
 import contextlib
@@ -69,7 +69,7 @@ def read_experiments(uri: str) -> list[StoredExperiment]:
     """All experiments, deleted ones included.
 
     Raises:
-        UserError: as of `read_runs`.
+        UserError: as in `read_runs`.
     """
     query = (
         "SELECT e.experiment_id, e.name, e.lifecycle_stage, t.value FROM experiments e "
@@ -120,7 +120,7 @@ def read_named(uri: str, run_ids: Sequence[str], params: Sequence[str]) -> list[
         params: parameters to read.
 
     Raises:
-        UserError: as of `read_runs`.
+        UserError: as in `read_runs`.
     """
     found = []
     with _connected(uri) as connection:
@@ -133,7 +133,7 @@ def read_deleted(uri: str, experiment_ids: Sequence[str], level: str) -> frozens
     """Ids of the runs of one level that were deleted in MLflow.
 
     Raises:
-        UserError: as of `read_runs`.
+        UserError: as in `read_runs`.
     """
     query = text(
         "SELECT r.run_uuid FROM runs r JOIN tags t ON t.run_uuid = r.run_uuid AND t.key = :key AND t.value = :level "
@@ -150,7 +150,7 @@ def read_histories(uri: str, run_ids: Sequence[str], metric: str) -> dict[str, l
     """Run -> (step, value) of one metric, finite ones alone, in no order.
 
     Raises:
-        UserError: as of `read_runs`.
+        UserError: as in `read_runs`.
     """
     query = text(
         "SELECT run_uuid, step, value FROM metrics WHERE key = :metric AND is_nan = :no AND run_uuid IN :runs"
@@ -167,7 +167,7 @@ def read_params(uri: str, run_ids: Sequence[str]) -> dict[str, dict[str, str]]:
     """Run -> its parameters by name; a run without any is left out.
 
     Raises:
-        UserError: as of `read_runs`.
+        UserError: as in `read_runs`.
     """
     query = text("SELECT run_uuid, key, value FROM params WHERE run_uuid IN :runs").bindparams(
         bindparam("runs", expanding=True)

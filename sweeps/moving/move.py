@@ -109,7 +109,7 @@ def export_sweep(
 def _files(client: Any, places: Any, run: Any, holder: str) -> Iterator[dict[str, Path]]:
     """What travels with a run: its files, or those of the run of another sweep that it is a copy of.
 
-    A copy takes its own trial's setting along: that of the other run may be spelt otherwise, and give the same numbers.
+    A copy takes its own trial's setting along: the other run's may be spelt differently, and give the same numbers.
     """
     with artifacts(client, places, holder) as files:
         if holder == run.info.run_id or not files:

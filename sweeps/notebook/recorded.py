@@ -150,7 +150,7 @@ class RecordedSweep:
         if BASELINE not in set(self.cells["trial"]):
             names = ", ".join(self.cells[self.cells["kind"] != "search"]["trial"].unique())
             raise UserError(
-                f"sweep '{self.name}' has no {method_title(BASELINE)} to hold methods against; choose a baseline: "
+                f"sweep '{self.name}' has no {method_title(BASELINE)} to compare methods with; choose a baseline: "
                 f"compare().statistics(NAME) (there are: {names or 'none'})"
             )
         return self.compare().statistics(BASELINE)

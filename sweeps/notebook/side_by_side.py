@@ -34,7 +34,7 @@ def compare(
     common: bool = False,
     mix_selections: bool = False,
 ) -> "Comparison":
-    """Hold the methods of one or several sweeps against one another, as `dualpt compare` does.
+    """Compare the methods of one or several sweeps, as `dualpt compare` does.
 
     Args:
         names: sweeps or ablations.

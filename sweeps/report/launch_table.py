@@ -5,7 +5,7 @@ import json
 from dualpt.sweeps.ledger.launch_record import record_from
 from dualpt.sweeps.report.facts import Table, word
 
-ABSENT = "not on record: a former version ran it"
+ABSENT = "not on record: an earlier version ran it"
 
 
 def launch_table(recorded: str) -> Table:

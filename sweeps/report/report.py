@@ -124,7 +124,7 @@ def render(
         loss_curves: reads those of runs (`SweepReader.loss_curves`).
         study: for the importances of searched parameters.
         notes: what users have noted (`dualpt.sweeps.ledger.notes`).
-        imported: as of `report_sweep`.
+        imported: as in `report_sweep`.
     """
     missing = missing_cells(sweep.declared, rows)
     params = BACKBONE_PARAMS if imported else ()

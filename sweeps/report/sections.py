@@ -115,7 +115,7 @@ def _imported_for(selection: Selection, paths: Sequence[Path], misfits: list[Use
 def _tables(selection: Selection, imported: Imported) -> tuple[list[AnyTable], str]:
     """Tables, with statistics against the baseline where its cells are whole; else the reason why there are none."""
     if BASELINE not in set(selection.cells["trial"]):
-        reason = f"no statistics: the sweep has no {method_title(BASELINE)} to hold methods against"
+        reason = f"no statistics: the sweep has no {method_title(BASELINE)} to compare methods with"
         return comparison_tables(selection, all_shots=True, imported=imported), reason
     try:
         return comparison_tables(selection, all_shots=True, baseline=BASELINE, imported=imported), ""

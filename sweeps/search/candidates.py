@@ -29,9 +29,9 @@ from dualpt.sweeps.search.studies import open_study, recorded_study
 from dualpt.sweeps.search.trial_attributes import FAILURE, IDENTITY, NAME, REMOVED, REPEATS, START, STOPPED, VIOLATES
 
 SAMPLER_TRIES = 5
-"""After so many proposals in a row that are known or forbidden, random points take the sampler's place."""
+"""After this many proposals in a row that are known or forbidden, random points take the sampler's place."""
 DRAWS = 500
-"""After so many random points without a new setting, the space counts as exhausted."""
+"""After this many random points without a new setting, the space counts as exhausted."""
 REFERENCE = "the sweep's own setting"
 """Label of the start point that every search has."""
 

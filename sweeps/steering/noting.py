@@ -63,7 +63,7 @@ def _read(target: Target, words: Sequence[str], *, tagged: bool) -> tuple[Place,
             return _place(target, word), None
         case [word] if not tagged and _is_place(target, word):
             raise UserError(
-                f"'{word}' is in sweep '{target.name}': write its note behind it, in quotes, or take that away with "
+                f"'{word}' is in sweep '{target.name}': write its note after it, in quotes, or remove the note with "
                 "--remove"
             )
         case [text]:

@@ -60,7 +60,7 @@ def export_prompts(
     """Write `FOLDER/prompt_learner/model.pth.tar-<epochs>`, and say how that code loads it.
 
     Args:
-        cell, contexts, store, overrides: whose prompts, as of `predict.learned_by`.
+        cell, contexts, store, overrides: whose prompts, as in `predict.learned_by`.
         folder: `--model-dir` of CoOp's `train.py`.
 
     Raises:

@@ -123,7 +123,7 @@ def _evaluate(ledger: "Ledger", runner: "CellRunner", row: CellRow, overrides: M
     """The cell's result from its stored contexts; of methods that take seconds, run again.
 
     Raises:
-        UserError: its contexts, data or weights are missing, or others than it was run with.
+        UserError: its contexts, data or weights are missing, or not those it was run with.
     """
     cell = _with_targets(cell_of(ledger, row, overrides), row)
     runner.parts.prepare_data([cell])

@@ -1,4 +1,4 @@
-"""`dualpt features`: what stored features a sweep or a dataset needs, computing them, and the store's upkeep."""
+"""`dualpt features build`: which stored features a sweep or a dataset needs, what they cost, and computing them."""
 
 import itertools
 import json
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
 
 from dualpt.core.cell import Cell
 from dualpt.core.config.sections import Value
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
 
 SEARCHED_KEYS = ("backbone.", "data.views", "alignment.local_", "inference.local_weight")
 """Beginnings of the keys that decide which features a setting reads."""
-
-DAMAGE_FOUND = 3
-"""Exit code of `verify`."""
 
 
 @dataclass(frozen=True)
@@ -195,10 +191,10 @@ def _print_needs(console: Console, estimates: "Sequence[FeatureEstimate]") -> No
     groups: dict[str, dict[str, list[FeatureEstimate]]] = {}
     for one in estimates:
         section = one.need.setting.backbone
-        title = _encoder_line(section.name, section.precision, one.need.local)
+        title = encoder_line(section.name, section.precision, one.need.local)
         groups.setdefault(title, {}).setdefault(one.need.dataset.name, []).append(one)
     for title, by_dataset in groups.items():
-        table = _table("dataset", "views", "images", "missing", "size", "time")
+        table = numbers_table("dataset", "views", "images", "missing", "size", "time")
         for dataset, group in by_dataset.items():
             total = costs(group)
             views = sum(one.need.view is not None for one in group)
@@ -206,144 +202,23 @@ def _print_needs(console: Console, estimates: "Sequence[FeatureEstimate]") -> No
             seconds = "?" if total.seconds is None else readable_seconds(total.seconds)
             counts = (str(views or "–"), str(images), str(total.images))
             table.add_row(dataset, *counts, megabytes(total.bytes), seconds)
-        _print_table(console, title, table)
+        print_table(console, title, table)
 
 
-def _encoder_line(backbone: object, precision: object, local: object) -> str:
+def encoder_line(backbone: object, precision: object, local: object) -> str:
+    """What encodes, as the title of a table."""
     return f"{backbone}, {precision}, local features: {local or 'none'}"
 
 
-def _table(first: str, *others: str) -> WordTable:
+def numbers_table(first: str, *others: str) -> WordTable:
+    """A table of a word and numbers."""
     table = WordTable(first)
     for name in others:
         table.add_column(name, right=True)
     return table
 
 
-def _print_table(console: Console, title: str, table: WordTable) -> None:
+def print_table(console: Console, title: str, table: WordTable) -> None:
+    """Print a table below its title, which is never broken."""
     console.print(title, style="bold", highlight=False, markup=False, soft_wrap=True)
     table.show(console, markup=False)
-
-
-def show_store(console: Console, *, as_json: bool) -> None:
-    """List what is stored, and what was imported."""
-    from dualpt.core.features.upkeep import list_store
-    from dualpt.sweeps.tools.feature_imports import imports_root, listed_imports
-
-    imports, unread = listed_imports()
-    listing = list_store(store_folder())
-    rows: list[dict[str, Any]] = [
-        {
-            "folder": str(folder.path),
-            **{key: folder.about.get(key) for key in ("backbone", "precision", "local", "dataset", "view", "weights")},
-            "images": usage.rows,
-            "bytes": usage.bytes,
-            "idle_bytes": usage.idle_bytes,
-            "used": usage.used,
-        }
-        for folder, usage in listing.folders
-    ]
-    if as_json:
-        unreadable = [str(path) for path in listing.unreadable]
-        document = {"folder": str(store_folder()), "shelves": rows, "unreadable": unreadable}
-        print(
-            json.dumps(
-                {**document, "imports": list(map(asdict, imports)), "unreadable_imports": list(map(str, unread))}
-            )
-        )
-        return
-    for title, group in itertools.groupby(sorted(rows, key=_row_title), key=_row_title):
-        table = _table("dataset", "view", "images", "size", "last used")
-        for row in group:
-            used = time.strftime("%Y-%m-%d", time.localtime(row["used"]))
-            counts = (str(row["images"]), megabytes(row["bytes"]))
-            table.add_row(str(row["dataset"]), str(row["view"]), *counts, used)
-        _print_table(console, title, table)
-    console.print(
-        f"  {len(rows)} folders, {megabytes(sum(row['bytes'] for row in rows))} in {store_folder()}",
-        markup=False,
-        soft_wrap=True,
-    )
-    _print_paths(console, "not understood, rewritten by the next use", listing.unreadable)
-    for backbone, of_backbone in itertools.groupby(imports, key=lambda one: one.backbone):
-        table = _table("dataset", "images", "draws", "text", "crops", "norms", "size")
-        for one in of_backbone:
-            beside = ("yes" if one.text else "no", str(one.crops or "–"), "yes" if one.norms else "no")
-            table.add_row(one.dataset, str(one.rows), str(one.draws or "–"), *beside, megabytes(one.bytes))
-        _print_table(console, f"imported, {backbone}: {imports_root() / backbone}", table)
-    if imports:
-        line = (
-            f"  {counted(len(imports), 'import')}, {megabytes(sum(one.bytes for one in imports))} in {imports_root()}"
-        )
-        console.print(line, markup=False, soft_wrap=True)
-    _print_paths(console, "not understood, import again", unread)
-
-
-def _row_title(row: dict[str, Any]) -> str:
-    return f"{_encoder_line(row['backbone'], row['precision'], row['local'])}, weights {str(row['weights'])[:12]}"
-
-
-def verify(console: Console, *, as_json: bool) -> int:
-    """Read every stored byte; returns the exit code."""
-    from dualpt.core.features.upkeep import verify_store
-
-    with showing_progress(console, as_json or not console.is_terminal, "verifying") as show:
-        result = verify_store(store_folder(), show)
-    if as_json:
-        damaged = {str(folder): list(files) for folder, files in result.damaged.items()}
-        unreadable = [str(path) for path in result.unreadable]
-        counts = {"shelves": result.folders, "rows": result.rows, "former_rows": result.former_rows}
-        print(json.dumps({**counts, "damaged": damaged, "unreadable": unreadable}))
-        return DAMAGE_FOUND if damaged else 0
-    for folder, files in result.damaged.items():
-        for name, reason in files.items():
-            console.print("[yellow]damaged[/]", escape(f"{folder / name}: {reason}"), highlight=False, soft_wrap=True)
-    _print_paths(console, "not understood, rewritten by the next use", result.unreadable)
-    remedy = "; what was damaged is deleted, and encoded again when it is needed" if result.damaged else ""
-    console.print(
-        f"  {result.rows} images in {counted(result.folders, 'folder')} are sound{remedy}",
-        highlight=False,
-        markup=False,
-    )
-    if result.former_rows:
-        console.print(
-            f"  {result.former_rows} of these are in files of the former version: features match their checksums, "
-            "but nothing would show whether images had changed places in a record",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
-    return DAMAGE_FOUND if result.damaged else 0
-
-
-def collect(
-    console: Console,
-    *,
-    unused_days: float | None,
-    backbone: str | None,
-    dataset: str | None,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
-    """Remove what cannot be used or what the user names."""
-    from dualpt.core.features.upkeep import collect_garbage
-
-    result = collect_garbage(
-        store_folder(), unused_days=unused_days, backbone=backbone, dataset=dataset, dry_run=dry_run
-    )
-    if as_json:
-        removed = {str(path): reason for path, reason in result.removed.items()}
-        left = {"in_use": [*map(str, result.in_use)], "foreign": [*map(str, result.foreign)]}
-        print(json.dumps({"removed": removed, "bytes": result.bytes, "dry_run": dry_run, **left}))
-        return
-    for path, reason in result.removed.items():
-        console.print(f"  {escape(f'{path.relative_to(store_folder())}: {reason}')}", highlight=False, soft_wrap=True)
-    _print_paths(console, "left alone, in use", result.in_use)
-    _print_paths(console, "left alone, not the store's", result.foreign)
-    verb = "would be removed" if dry_run else "removed"
-    console.print(f"  {len(result.removed)} {verb}, {megabytes(result.bytes)}", highlight=False, markup=False)
-
-
-def _print_paths(console: Console, what: str, paths: Iterable[Path]) -> None:
-    for path in paths:
-        console.print(f"[yellow]{escape(what)}:[/] {escape(str(path))}", highlight=False, soft_wrap=True)

@@ -100,7 +100,7 @@ def clean(console: Console, *, store: str, remove: bool) -> int:
 
 
 def find_leftovers(store: str) -> Found:
-    """Look; removes nothing. `store` as of `clean`."""
+    """Look; removes nothing. `store` as in `clean`."""
     processes = dict(_processes())
     running = [pid for pid, command in processes.items() if _is_sweep(command) and pid not in _own_line()]
     ours, unknown = _ray_sessions(processes)

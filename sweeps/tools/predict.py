@@ -160,7 +160,7 @@ def learned_in(file: Path, overrides: Mapping[str, Any]) -> "LearnedPrompts | Le
 def classifier_of(
     learned: "LearnedPrompts | LearnedClassifier", names: Sequence[str] | None, device: str = "auto"
 ) -> "ImageClassifier":
-    """What classifies images by it; arguments and errors as of either kind."""
+    """What classifies images by it; arguments and errors as for either kind."""
     from dualpt.core.learned.classifier import PromptClassifier
     from dualpt.core.learned.feature_classifier import FeatureClassifier
     from dualpt.core.learned.prompts import LearnedPrompts

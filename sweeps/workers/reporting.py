@@ -27,7 +27,7 @@ REST_SECONDS = 10.0
 COST = 0.01
 """The part of the time that writing to the ledger may take: after a slow write the next one waits longer."""
 CURVE_POINTS = 100
-"""Most points of a curve that grows, as of a recorded one; of long trainings, evenly spaced epochs."""
+"""Most points of a curve that grows, as for a recorded one; of a long training, evenly spaced epochs."""
 
 Waiting = dict[str, list[Point]]
 """Points by the run they are to be written on."""

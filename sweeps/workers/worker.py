@@ -49,6 +49,16 @@ class _Failure:
     retry: bool
 
 
+@dataclass(frozen=True)
+class PackEnd:
+    """What became of a pack's cells."""
+
+    outcomes: tuple[CellOutcome, ...]
+    """Of the cells on record."""
+    kept: tuple[CellRecord, ...]
+    """Records that the tracking store did not take, or whose artifacts it refused; the outbox has them too."""
+
+
 class SweepWorker(tune.Trainable):
     """Trains one work unit after the other, so models load once per process and not once per unit.
 
@@ -107,17 +117,19 @@ class SweepWorker(tune.Trainable):
         self._outcomes = []
 
     def step(self) -> dict[str, Any]:
-        kept: list[CellRecord] = []
+        kept: tuple[CellRecord, ...] = ()
         if self._equipment is not None:
             self._prepare(*cloudpickle.loads(self._equipment))
             self._equipment = None
         if self._packs:
             pack = self._packs.popleft()
-            self._outcomes += train_pack(self._runner, self._ledger, pack, self._outbox, kept, reporter=self._reporter)
+            end = train_pack(self._runner, self._ledger, pack, self._outbox, reporter=self._reporter)
+            self._outcomes += end.outcomes
+            kept = end.kept
         else:
             self._reporter.idle()
             time.sleep(WAIT_SECONDS)
-        return {"outcomes": tuple(self._outcomes), "kept": tuple(kept), "left": len(self._packs)}
+        return {"outcomes": tuple(self._outcomes), "kept": kept, "left": len(self._packs)}
 
 
 def train_pack(
@@ -125,11 +137,10 @@ def train_pack(
     ledger: Ledger,
     pack: Pack,
     outbox: Outbox | None = None,
-    kept: list[CellRecord] | None = None,
     *,
     again: bool = True,
     reporter: Reporter = UNWATCHED,
-) -> list[CellOutcome]:
+) -> PackEnd:
     """Train a pack and record its cells, whatever happens to it.
 
     A pack that fails as a whole is tried once more in parts: only the guilty setting fails then, and less memory is
@@ -138,7 +149,6 @@ def train_pack(
 
     Args:
         outbox: takes the cells that the tracking store does not take; without one they are lost with the error.
-        kept: the records that went there are added to it.
         again: whether a failure is tried again in parts.
         reporter: says what is trained while it is.
 
@@ -155,25 +165,21 @@ def train_pack(
     except Exception as error:
         failure = _Failure(_reason(error), "".join(traceback.format_exception(error)), _worth_retrying(pack, error))
     share = (time.monotonic() - started) / len(pack)
-    kept = [] if kept is None else kept
     if failure is None:
         written = [
             attempts.trained(keyed.trial, keyed, result, share) for keyed, result in zip(pack, results, strict=True)
         ]
-        outcomes = _deliver(ledger, written, outbox, kept)
+        end = _deliver(ledger, written, outbox)
     elif again and failure.retry and (parts := smaller_packs(pack)):
         _remove(checkpoint)  # none of the parts continues from it; a kill among them would leave it for good
         _free_memory()
-        outcomes = [
-            outcome
-            for part in parts
-            for outcome in train_pack(runner, ledger, part, outbox, kept, again=False, reporter=reporter)
-        ]
+        ends = [train_pack(runner, ledger, part, outbox, again=False, reporter=reporter) for part in parts]
+        end = PackEnd(tuple(o for one in ends for o in one.outcomes), tuple(r for one in ends for r in one.kept))
     else:
         written = [attempts.failed(keyed.trial, keyed, failure.reason, share, failure.details) for keyed in pack]
-        outcomes = _deliver(ledger, written, outbox, kept)
+        end = _deliver(ledger, written, outbox)
     _remove(checkpoint)
-    return outcomes
+    return end
 
 
 def _remove(checkpoint: Path) -> None:
@@ -193,15 +199,15 @@ def _free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _deliver(
-    ledger: Ledger, written: Iterable[CellRecord], outbox: Outbox | None, kept: list[CellRecord]
-) -> list[CellOutcome]:
+def _deliver(ledger: Ledger, written: Iterable[CellRecord], outbox: Outbox | None) -> PackEnd:
     """Write records to the ledger. What it does not take, for whatever reason, goes to the outbox and is not lost.
 
     From the first that finds the store away, all go there: each would wait again. A cell whose artifacts alone are
     refused has its outcome, and goes there too.
     """
-    outcomes, away = [], False
+    outcomes: list[CellOutcome] = []
+    kept: list[CellRecord] = []
+    away = False
     for record in written:
         delivery = None
         if not away:
@@ -220,7 +226,7 @@ def _deliver(
         with contextlib.suppress(UserError):  # a full disk; the driver gets the record in any case
             outbox.keep(record) if delivery is None else outbox.settle(record, delivery)
         kept.append(record)
-    return outcomes
+    return PackEnd(tuple(outcomes), tuple(kept))
 
 
 def checkpoint_of(pack: Sequence[KeyedCell]) -> Path:

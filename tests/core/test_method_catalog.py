@@ -66,7 +66,7 @@ def test_a_package_offers_methods_by_entry_points(tmp_path: Path, monkeypatch: p
     assert found.name == "pulled"
     assert found.sha256 is not None
     assert owner_of("pulled.pull") == "pulled"
-    with pytest.raises(UserError, match="its method is named 'pulled'; both should be one"):
+    with pytest.raises(UserError, match="its method is named 'pulled'; the two should be the same"):
         load_method("other-name")
     with pytest.raises(UserError, match=r"entry point their_methods:Nothing: AttributeError"):
         load_method("gone")

@@ -495,7 +495,7 @@ search:
         for name in ("own", "other"):
             (tmp_path / f"{name}.py").write_text(SOURCE)
         own, other = (str(tmp_path / f"{name}.py") for name in ("own", "other"))
-        line = r"own\.py and .*other\.py both call their method 'pulled'; give one another name"
+        line = r"own\.py and .*other\.py both call their method 'pulled'; rename one of them"
         for text in (
             f"baselines: [{own}, {other}]",
             f"baselines: [{other}]\nsetting: {{method: {own}}}\nsearch: {{space: {{pulled.pull: {{float: [1, 2]}}}}}}",

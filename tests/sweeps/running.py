@@ -46,7 +46,7 @@ def finish(dispatcher: Dispatcher, sweep: LoadedSweep, log: Path, *, stop_after:
             if packs == stop_after:
                 return
             packs += 1
-            dispatcher.receive(unit.number, train_pack(runner, ledger, pack))  # type: ignore[arg-type]
+            dispatcher.receive(unit.number, train_pack(runner, ledger, pack).outcomes)  # type: ignore[arg-type]
         dispatcher.end_unit(unit.number)
     dispatcher.close(interrupted=False)
 

@@ -25,18 +25,18 @@ from dualpt.sweeps.outputs import STDOUT, check_file, form_of, write_document
 def test_the_format_is_what_is_said_or_what_the_suffix_means(
     given: str | None, as_json: bool, output: str | None, form: str
 ) -> None:
-    assert form_of(given, as_json, None if output is None else Path(output), "table") == form
+    assert form_of(given, None if output is None else Path(output), default="table", as_json=as_json) == form
 
 
 def test_a_suffix_that_means_no_format_is_refused_unless_one_is_given() -> None:
     with pytest.raises(UserError, match=r"--output: t\.xls: '\.xls' means no format \(\.md, \.tex, \.csv, \.json\)"):
-        form_of(None, False, Path("t.xls"), "table")
-    assert form_of("csv", False, Path("t.xls"), "table") == "csv"
+        form_of(None, Path("t.xls"), default="table")
+    assert form_of("csv", Path("t.xls"), default="table") == "csv"
 
 
 def test_options_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(UserError, match="--format csv: contradicts --json"):
-        form_of("csv", True, None, "table")
+        form_of("csv", None, default="table", as_json=True)
 
 
 def test_a_dash_is_stdout_and_no_file(

@@ -104,7 +104,7 @@ def _where_it_lies(plan: DatasetPlan, root: Path) -> Iterator[str]:
         if source.n_files is None:
             yield f"images are still in {source.path}, and not in {wanted}"
         elif wanted.exists() and os.path.samefile(source.path, wanted):
-            yield f"{source.n_files} images lie in class folders that are spelt otherwise than in the split"
+            yield f"{source.n_files} images lie in class folders that are spelt differently in the split"
         else:
             yield f"{source.n_files} images lie in {source.path} ({source.found_as}), and not in {wanted}"
     for name in plan.texts:

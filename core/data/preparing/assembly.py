@@ -63,7 +63,7 @@ class Assembly:
         """Write a file, which gets its name when it is complete; one that a killed run completed stays.
 
         Returns:
-            BLAKE2b of its bytes, as of stored features.
+            BLAKE2b of its bytes, as for stored features.
         """
         with written_to(self.folder):
             target = self._place(path)

@@ -25,7 +25,7 @@ class Manifest:
     """Path in the dataset's folder -> the file or folder that the link leads to. What it shows isn't read, so it has no
     digests."""
     digests: Mapping[str, str] = field(default_factory=dict)
-    """Path of a copied or extracted file -> BLAKE2b of its bytes (32 hex digits, as of stored features)."""
+    """Path of a copied or extracted file -> BLAKE2b of its bytes (32 hex digits, as for stored features)."""
     lists: Mapping[str, str] = field(default_factory=dict)
     """Split file, class names and other lists -> SHA-256 of their bytes."""
     split_fingerprint: str = ""

@@ -224,7 +224,7 @@ def _nothing_new(base: DatasetPlan, there: Standing, places: Places) -> DatasetP
 
 
 def _not_found(info: DatasetInfo, places: Places, remarks: tuple[str, ...] = ()) -> DatasetPlan:
-    """No image was found; what looks like the dataset is said why it isn't."""
+    """No image was found; says of what looks like the dataset why it isn't."""
     get = f"get {KNOWN[info.name].get}"
     if faults := _faults(info, places):
         return DatasetPlan(info=info, state="refused", remarks=remarks, remedy=faults[0])

@@ -134,7 +134,7 @@ def _with_test(cache: Cache, info: DatasetInfo) -> Cache:
 
 
 def _check_parts(parts: Mapping[str, PartRows], declared: Declared) -> None:
-    """Hold validation and test rows against the split, or their numbers against the published ones."""
+    """Check validation and test rows against the split, or their numbers against the published ones."""
     for part, rows in parts.items():
         if declared.split is not None:
             check_against_split(rows.labels, getattr(declared.split, part), rows.labels_place)

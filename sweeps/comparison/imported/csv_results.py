@@ -62,7 +62,7 @@ def _columns(heads: Sequence[str], own_datasets: Sequence[str], path: Path) -> d
             raise UserError(f"{path}: needs one column '{name}'; the first line names {', '.join(KEYS[:4])}, accuracy")
     others = [head for head in heads if head not in KEYS]
     if twice := next((head for head in heads if heads.count(head) > 1), None):
-        raise UserError(f"{path}: column '{twice}' stands there twice; keep one")
+        raise UserError(f"{path}: column '{twice}' is there twice; keep one")
     if "dataset" not in heads:
         found = {head: (dataset_named(head, own_datasets, str(path)), TEST_ACCURACY) for head in others}
     elif unknown := next((head for head in others if head not in METRICS), None):

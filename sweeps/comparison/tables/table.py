@@ -1,6 +1,6 @@
 """A table whatever its columns: entries with their spread and n, marks of the best, and the notes below.
 
-A table never hides what it stands on: every entry carries its spread over seeds and its n, and what is missing is said.
+A table hides nothing it stands on: every entry carries its spread over seeds and its n, and what is missing is shown.
 """
 
 import itertools

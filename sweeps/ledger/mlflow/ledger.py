@@ -95,7 +95,7 @@ class Ledger(LaunchLedger, TrialRunLedger, RunMarks, UpkeepLedger, SweepReader):
 
     @patient
     def describe_data(self, sweep_run: str, text: str) -> None:
-        """Write on the sweep's run what is to be said of its datasets (`dualpt.sweeps.planning.data_notes`)."""
+        """Write on the sweep's run the remarks on its datasets (`dualpt.sweeps.planning.data_notes`)."""
         self._write_text(sweep_run, records.DATA_TAG, text)
 
     @patient

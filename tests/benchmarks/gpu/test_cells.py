@@ -25,10 +25,12 @@ def launch_here(runner, file):
     cells = [cell for baseline in plan.baselines for cell in baseline.cells]
     runner.check(cells)
     runner.prepare(cells)
-    dispatcher = open_dispatcher(sweep, plan, [], runner.key, SweepProgress(Console(quiet=True), enabled=False), ledger)
+    dispatcher = open_dispatcher(
+        sweep, plan, [], runner.key, SweepProgress(Console(quiet=True), enabled=False), ledger=ledger
+    )
     while (unit := dispatcher.assign()) is not None:
         for pack in unit.packs:
-            dispatcher.receive(unit.number, train_pack(runner, ledger, pack))
+            dispatcher.receive(unit.number, train_pack(runner, ledger, pack).outcomes)
         dispatcher.end_unit(unit.number)
     dispatcher.close(interrupted=False)
 

@@ -128,7 +128,7 @@ def test_cells_in_training_are_awaited_and_not_trained_twice(declare: Declare, l
     assert following.trial.name == "trial-002"
     for unit in baseline:
         assert unit is not None
-        dispatcher.receive(unit.number, train_pack(FakeRunner(log), ledger, unit.packs[0]))  # type: ignore[arg-type]
+        dispatcher.receive(unit.number, train_pack(FakeRunner(log), ledger, unit.packs[0]).outcomes)  # type: ignore[arg-type]
         dispatcher.end_unit(unit.number)
     assert dispatcher.best == ("trial-001", pytest.approx(87.51 - abs(sweep.reference.alignment.llm_weight - 4)))
     assert {row.trial for row in shown(sweep)} == {"dualpt", "trial-001"}

@@ -52,7 +52,7 @@ def train(dispatcher: Dispatcher, uri: str, runner: Any) -> list[list[str]]:
     while (unit := dispatcher.assign()) is not None:
         for pack in unit.packs:
             packs.append(list(dict.fromkeys(cell.trial.name for cell in pack)))
-            dispatcher.receive(unit.number, train_pack(runner, ledger, pack))
+            dispatcher.receive(unit.number, train_pack(runner, ledger, pack).outcomes)
         dispatcher.end_unit(unit.number)
     dispatcher.close(interrupted=False)
     return packs

@@ -35,7 +35,7 @@ def train_until(dispatcher: Dispatcher, uri: str, log: Path, trial: str, packs: 
         unit = dispatcher.assign()
         assert unit is not None
         for pack in unit.packs:
-            dispatcher.receive(unit.number, train_pack(FakeRunner(log), ledger, pack))  # type: ignore[arg-type]
+            dispatcher.receive(unit.number, train_pack(FakeRunner(log), ledger, pack).outcomes)  # type: ignore[arg-type]
         done += unit.trial.name == trial
         dispatcher.end_unit(unit.number)
 
@@ -90,7 +90,7 @@ def test_cells_in_training_finish_and_the_rest_of_the_unit_is_taken_back(declare
     assert dispatcher.stop("coop", "ada") == "coop stops when its cells in training have finished"
     assert dispatcher.is_withdrawn(unit.number)
     assert not trial_row(declare, "coop").stopped, "not before the pack in training has finished"
-    dispatcher.receive(unit.number, train_pack(FakeRunner(log), ledger, unit.packs[0]))  # type: ignore[arg-type]
+    dispatcher.receive(unit.number, train_pack(FakeRunner(log), ledger, unit.packs[0]).outcomes)  # type: ignore[arg-type]
     dispatcher.end_unit(unit.number)
     assert trial_row(declare, "coop").stopped
     assert not dispatcher.has_work()

@@ -23,7 +23,7 @@ def drained(dispatcher: Dispatcher, ledger: Ledger, log: Path) -> list[int]:
     while (unit := dispatcher.assign()) is not None:
         for pack in unit.packs:
             sizes.append(len(pack))
-            dispatcher.receive(unit.number, train_pack(FakeRunner(log), ledger, pack))  # type: ignore[arg-type]
+            dispatcher.receive(unit.number, train_pack(FakeRunner(log), ledger, pack).outcomes)  # type: ignore[arg-type]
         dispatcher.end_unit(unit.number)
     dispatcher.close(interrupted=False)
     return sizes
@@ -128,7 +128,7 @@ def test_a_pack_of_seeds_is_tried_again_in_parts_where_that_can_help(
     sweep = declare(baselines=["coop"], search=None)
     unit = open_dispatcher(sweep).assign()
     assert unit is not None
-    outcomes = train_pack(runner(log), Ledger(sweep.file.run.tracking_uri), unit.packs[0])  # type: ignore[arg-type]
+    outcomes = train_pack(runner(log), Ledger(sweep.file.run.tracking_uri), unit.packs[0]).outcomes  # type: ignore[arg-type]
     assert sum(outcome.failure is not None for outcome in outcomes) == failed
     assert set(trained(log).values()) == {attempts}
 

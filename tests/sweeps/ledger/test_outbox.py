@@ -114,15 +114,15 @@ def test_what_the_store_does_not_take_is_kept_and_delivered_later(
     dealt: tuple[Ledger, TrialRef, Pack], log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger, trial, pack = dealt
-    outbox, kept = Outbox(ledger.uri), []
+    outbox = Outbox(ledger.uri)
     with monkeypatch.context() as patch:
         calls = cut_off(patch, "create_run")
-        outcomes = train_pack(FakeRunner(log), ledger, pack, outbox, kept)  # type: ignore[arg-type]
+        end = train_pack(FakeRunner(log), ledger, pack, outbox)  # type: ignore[arg-type]
         assert calls == ["create_run"], "the second cell does not wait for the store again"
         with pytest.raises(StoreUnavailable):
             outbox.deliver(ledger)
-    assert outcomes == []
-    assert [record.key for record in kept] == [cell.key for cell in pack]
+    assert end.outcomes == ()
+    assert [record.key for record in end.kept] == [cell.key for cell in pack]
     assert {record.key for record in outbox.waiting()} == {cell.key for cell in pack}, "both ended in one millisecond"
     delivered = outbox.deliver(ledger)
     assert {outcome.key for outcome in delivered} == {cell.key for cell in pack}
@@ -147,11 +147,11 @@ def test_no_failure_to_record_costs_a_trained_cell(
     dealt: tuple[Ledger, TrialRef, Pack], log: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     ledger, _, pack = dealt
-    outbox, kept = Outbox(ledger.uri), []
+    outbox = Outbox(ledger.uri)
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "log_batch", lambda *args, **kwargs: (_ for _ in ()).throw(error))
-        outcomes = train_pack(FakeRunner(log), ledger, pack, outbox, kept)  # type: ignore[arg-type]
-    assert (outcomes, [record.key for record in kept]) == ([], [cell.key for cell in pack])
+        end = train_pack(FakeRunner(log), ledger, pack, outbox)  # type: ignore[arg-type]
+    assert (end.outcomes, [record.key for record in end.kept]) == ((), [cell.key for cell in pack])
     assert {outcome.key for outcome in outbox.deliver(ledger)} == {cell.key for cell in pack}
     assert outbox.waiting() == []
 
@@ -161,13 +161,13 @@ def test_a_full_cache_leaves_the_record_in_the_hands_of_the_driver(
 ) -> None:
     ledger, _, pack = dealt
     monkeypatch.setenv("DUALPT_CACHE", "/dev/null/cache")
-    outbox, kept = Outbox(ledger.uri), []
+    outbox = Outbox(ledger.uri)
     with monkeypatch.context() as patch:
         cut_off(patch, "create_run")
-        assert train_pack(FakeRunner(log), ledger, pack, outbox, kept) == []  # type: ignore[arg-type]
-        assert len(kept) == len(pack)
+        end = train_pack(FakeRunner(log), ledger, pack, outbox)  # type: ignore[arg-type]
+        assert (end.outcomes, len(end.kept)) == ((), len(pack))
     monkeypatch.setenv("DUALPT_CACHE", str(log.parent / "cache"))
-    assert len(outbox.hand_in(ledger, kept)) == len(pack)
+    assert len(outbox.hand_in(ledger, end.kept)) == len(pack)
 
 
 @pytest.fixture
@@ -183,15 +183,15 @@ def test_numbers_are_recorded_where_the_artifact_store_refuses(
     dealt: tuple[Ledger, TrialRef, Pack], log: Path, refused_artifacts: Path
 ) -> None:
     ledger, trial, pack = dealt
-    outbox, kept = Outbox(ledger.uri), []
-    outcomes = train_pack(FakeRunner(log), ledger, pack, outbox, kept)  # type: ignore[arg-type]
-    assert [outcome.key for outcome in outcomes] == [cell.key for cell in pack], "the driver can go on with them"
+    outbox = Outbox(ledger.uri)
+    end = train_pack(FakeRunner(log), ledger, pack, outbox)  # type: ignore[arg-type]
+    assert [outcome.key for outcome in end.outcomes] == [cell.key for cell in pack], "the driver can go on with them"
     rows = ledger.trial_cells(trial)
     assert {row.status for row in rows} == {"FINISHED"}
     assert all("the next launch there delivers them" in (row.artifacts_wait or "") for row in rows)
     with pytest.raises(UserError, match=r"its artifacts wait .*NotADirectoryError"):
         cell_of(ledger, rows[0], {})
-    assert [record.key for record in kept] == [cell.key for cell in pack], "the driver may reach the store"
+    assert [record.key for record in end.kept] == [cell.key for cell in pack], "the driver may reach the store"
     assert (outbox.waiting(), len(outbox.waiting_artifacts())) == ([], len(pack))
 
     left, reason = outbox.deliver_artifacts(ledger)
@@ -315,7 +315,7 @@ def test_a_failure_is_kept_too(
     outbox = Outbox(ledger.uri)
     with monkeypatch.context() as patch:
         cut_off(patch, "log_batch")
-        train_pack(FakeRunner(log), ledger, fatal, outbox, [])  # type: ignore[arg-type]
+        train_pack(FakeRunner(log), ledger, fatal, outbox)  # type: ignore[arg-type]
     (outcome,) = outbox.deliver(ledger)
     assert outcome.failure == "RuntimeError: no such weight"
     assert [row.failure for row in ledger.trial_cells(trial) if row.status == "FAILED"] == [outcome.failure]

@@ -98,7 +98,7 @@ def test_provenance_says_what_is_mixed_or_not_recorded(rows: list[CellRow]) -> N
 
 def test_how_it_was_launched_is_shown() -> None:
     (absent,) = texts(launch_table(""))
-    assert absent == ["launch", "not on record: a former version ran it"]
+    assert absent == ["launch", "not on record: an earlier version ran it"]
     resolved = {"search": {"sampler": "tpe", "space": {"prompt.n_prompts": {"int": [1, 2]}}}}
     record = LaunchRecord(command="dualpt sweep demo", commit="f" * 40, dirty=True, host="node1", resolved=resolved)
     shown = dict(texts(launch_table(record.as_text())))

@@ -180,7 +180,7 @@ def test_training_does_not_wait_for_a_service_that_hangs(declare: Declare, log: 
     while not hangs.is_set():
         reporter.training(unit.packs[0])
         time.sleep(0.01)
-    outcomes = train_pack(runner, ledger, unit.packs[0], reporter=reporter)  # type: ignore[arg-type]
+    outcomes = train_pack(runner, ledger, unit.packs[0], reporter=reporter).outcomes  # type: ignore[arg-type]
     reporter.close()
     assert [outcome.failure for outcome in outcomes] == [None, None]
     assert len(shown(sweep)) == 2

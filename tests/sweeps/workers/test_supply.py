@@ -68,9 +68,9 @@ class Workers:
         packs = self._packs.get(name)
         if not packs:
             return self.supply.report(name, dict(NOTHING))
-        outcomes = train_pack(self._runner, self._ledger, packs.pop(0))  # type: ignore[arg-type]
+        outcomes = train_pack(self._runner, self._ledger, packs.pop(0)).outcomes  # type: ignore[arg-type]
         self.trained[name] += 1
-        return self.supply.report(name, {"outcomes": tuple(outcomes), "kept": (), "left": len(packs)})
+        return self.supply.report(name, {"outcomes": outcomes, "kept": (), "left": len(packs)})
 
 
 def test_tune_which_writes_a_workers_configuration_to_disk_has_only_its_number(declare: Declare, log: Path) -> None:

@@ -62,7 +62,7 @@ PUT_RIGHT: dict[str, tuple[str, Callable[[Path], object], str]] = {
         lambda root: (root / "ucf101/UCF-101-midframes/Handstand_Pushups").rename(
             root / "ucf101/UCF-101-midframes/HandstandPushups"
         ),
-        "3 images lie in class folders that are spelt otherwise than in the split",
+        "3 images lie in class folders that are spelt differently in the split",
     ),
     "an archive": ("Food101", packed_food, "images are still in {root}/food-101/food-101.tar, and not in {root}"),
     "another's folder name": (

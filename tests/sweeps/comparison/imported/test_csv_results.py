@@ -48,7 +48,7 @@ HEAD = "method,dataset,shots,seed,accuracy\n"
 FAULTS = {
     "no shots": ("method,dataset,accuracy\nA,EuroSAT,1\n", r"results\.csv: needs one column 'shots'; the first line"),
     "unknown column": ("method,dataset,shots,acc\nA,EuroSAT,1,1\n", "unknown column 'acc'"),
-    "column twice": (HEAD.replace("seed", "accuracy") + "A,EuroSAT,1,1,1\n", "column 'accuracy' stands there twice"),
+    "column twice": (HEAD.replace("seed", "accuracy") + "A,EuroSAT,1,1,1\n", "column 'accuracy' is there twice"),
     "dataset": (HEAD + "A,EuroSta,1,1,50\n", r"line 2: unknown dataset 'EuroSta'; did you mean 'EuroSAT'\?"),
     "dataset as column": ("method,shots,EuroSta\nA,1,50\n", r"unknown dataset 'EuroSta'; did you mean 'EuroSAT'\?"),
     "shots": (HEAD + "A,EuroSAT,many,1,50\n", "line 2: shots 'many' is not a whole number"),
