@@ -43,8 +43,13 @@ def _draws_unevenly(setting: Setting) -> bool:
     return setting.trains and setting.data.draw != "standard"
 
 
+def encodes_text(setting: Setting) -> bool:
+    """Whether the text tower is needed for more than class names, and so beside imported features too."""
+    return _learns_prompts(setting) or uses_descriptions(setting)
+
+
 def _loads_towers(setting: Setting) -> bool:
-    return setting.data.features is None
+    return setting.data.features is None or encodes_text(setting)
 
 
 def uses_local(setting: Setting) -> bool:

@@ -17,6 +17,7 @@ from dualpt.core.cell import Cell, pack_of
 from dualpt.core.config.setting import Setting
 from dualpt.core.data.protocols import TARGET, CellData
 from dualpt.core.descriptions.bank import Sentences
+from dualpt.core.features.needs import reads_norms
 from dualpt.core.inputs.key import cell_key, key_of
 from dualpt.core.inputs.reading import CellInputs
 from dualpt.core.learned.fitted import LearnedClassifier
@@ -57,6 +58,8 @@ class CellResult:
     sentences: Sentences | None = None
     """Of every class, where descriptions enter at test."""
     provenance: Provenance | None = None
+    weights: str = ""
+    """SHA-256 of those that what was learned classifies images with; what `provenance` says where they aren't known."""
     learned: LearnedClassifier | None = None
     """What a method on frozen features left; None for others, and where it failed."""
 
@@ -65,8 +68,7 @@ class CellResult:
         """The learned contexts with what explains them; None where nothing was learned."""
         if self.contexts is None or self.provenance is None:
             return None
-        weights = self.provenance.weights
-        return LearnedPrompts(self.contexts, self.cell, self.key, self.class_names, self.sentences, weights)
+        return LearnedPrompts(self.contexts, self.cell, self.key, self.class_names, self.sentences, self.weights)
 
 
 class CellRunner:
@@ -181,7 +183,7 @@ class CellRunner:
             self.parts.towers_of(setting).text,
             TrainingData(
                 text=self.parts.class_text(first, "train"),
-                images=self.parts.train_images(setting, first.source, pool),
+                images=self.parts.train_images(first, pool),
                 labels=torch.tensor([item.label for item in pool]),
                 samples=samples,
                 val=self.parts.features(setting, first.source, val_pool) if val_pool else None,
@@ -216,7 +218,7 @@ class CellRunner:
         )
 
     def _result(self, inputs: CellInputs, result: TrainResult) -> CellResult:
-        cell = inputs.cell
+        cell, provenance = inputs.cell, self.parts.provenance_of(inputs)
         metrics = CellMetrics(
             val_accuracy=None if result.val is None else result.val.accuracy,
             train_loss=result.loss_curve[-1] if result.loss_curve else None,
@@ -236,7 +238,8 @@ class CellRunner:
             failure=result.failure,
             class_names=inputs.source.split.class_names,
             sentences=inputs.sentences(cell.dataset) if cell.setting.inference.description_weight else None,
-            provenance=self.parts.provenance_of(inputs),
+            provenance=provenance,
+            weights=_weights_to_classify_with(inputs) or provenance.weights,
         )
 
     def _fitted(self, inputs: CellInputs, fit: FeatureFit) -> CellResult:
@@ -272,7 +275,7 @@ class CellRunner:
 
 def _weights_to_classify_with(inputs: CellInputs) -> str | None:
     """SHA-256 of those that gave imported features; None for others, and where these lack norms that images have."""
-    if not inputs.source.is_imported or (inputs.cell.setting.reads.norms and not inputs.source.imported.raw):
+    if not inputs.source.is_imported or (reads_norms(inputs.cell.setting) and not inputs.source.imported.raw):
         return None
     return inputs.source.imported.weights or None
 

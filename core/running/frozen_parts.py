@@ -12,7 +12,7 @@ from dualpt.core.arrays import ClassText, ImageFeatures, TestSet
 from dualpt.core.cell import Cell
 from dualpt.core.clip.backbone import Backbone, load_backbone
 from dualpt.core.clip.text_tower import TextTower
-from dualpt.core.config.activity import uses_llm, uses_local
+from dualpt.core.config.activity import encodes_text, uses_llm, uses_local
 from dualpt.core.config.sections import BackboneSection
 from dualpt.core.config.setting import Setting
 from dualpt.core.data.catalog import DatasetInfo
@@ -84,7 +84,7 @@ class FrozenParts:
             UserError: one line naming the file or key and the remedy.
         """
         every = [CellInputs(cell) for cell in cells]
-        encoded = [inputs for inputs in every if not inputs.source.is_imported]
+        encoded = [one for one in every if not one.source.is_imported or encodes_text(one.cell.setting)]
         for inputs in _one_per(encoded, lambda cell: cell.setting.backbone):
             self.towers_of(inputs.cell.setting)
         check_cell_files(every)
@@ -172,7 +172,7 @@ class FrozenParts:
     def class_text(self, inputs: CellInputs, part: str) -> ClassText:
         """Names, descriptions and template of the classes of `train` or of a test set, encoded once per process."""
         setting, dataset, classes = inputs.cell.setting, inputs.dataset_of(part), inputs.data.classes[part]
-        if dataset.is_imported:
+        if dataset.is_imported and not encodes_text(setting):
             return ClassText(((),) * (classes.stop - classes.start), template=self._rows_of(dataset).text(classes))
         sentences = inputs.sentences(dataset.name) if dataset.name in inputs.described else None
         template = template_of(setting, dataset.info)
@@ -238,17 +238,16 @@ class FrozenParts:
         return self._raw_texts[key]
 
     def train_views(self, inputs: CellInputs) -> tuple[View | None, ...]:
-        """The views that a method on frozen features reads of training images; None is the one feature of an image."""
+        """The stored views that are read of training images; None is the one feature of an image."""
         setting = inputs.cell.setting
         if not inputs.source.is_imported:
             return train_views(setting)
         return tuple(map(View, range(crops_read(setting, inputs.source.imported)))) or (None,)
 
-    def train_images(
-        self, setting: Setting, dataset: Dataset, pool: tuple[Item, ...]
-    ) -> CachedTrainImages | OnlineTrainImages:
+    def train_images(self, inputs: CellInputs, pool: tuple[Item, ...]) -> CachedTrainImages | OnlineTrainImages:
         """The training pool: stored views, or pixels encoded again at every step where augmentation is online."""
-        if not (stored := train_views(setting)):
+        setting, dataset = inputs.cell.setting, inputs.source
+        if not (stored := self.train_views(inputs)):
             return OnlineTrainImages(self._backbone_of(setting), dataset.image_root, pool, local_kind(setting))
         return CachedTrainImages(self.views(setting, dataset, pool, stored), [item.path for item in pool], self._device)
 

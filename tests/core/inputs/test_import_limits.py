@@ -33,7 +33,7 @@ def test_methods_that_read_no_text_run_without(tmp_path: Path) -> None:
         if method in NO_TEXT:
             CellInputs(cell(folder, method))
             continue
-        with pytest.raises(UserError, match=r"text|projection"):
+        with pytest.raises(UserError, match=r"text|projection|local features"):
             CellInputs(cell(folder, method))
 
 
@@ -52,10 +52,13 @@ def test_text_features_let_all_run_but_those_that_need_a_tower_or_a_projection(t
 def test_a_method_that_reads_descriptions_is_refused_for_want_of_a_tower(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(DESCRIBED)
     for method, name in ((str(tmp_path / "own.py"), "described"), ("zero-shot-descriptions", "zero-shot-descriptions")):
+        folder = imports(tmp_path / name, text=True)
         with pytest.raises(UserError) as fault:
-            CellInputs(cell(imports(tmp_path / name, text=True), method))
-        line = f"{name}: needs a text tower, and imported features come without; leave it out"
-        assert str(fault.value) == line
+            CellInputs(cell(folder, method))
+        assert str(fault.value) == (
+            f"{name}: needs a text tower, and which weights gave {folder}/{DATASET}.safetensors isn't known; import it "
+            "again with --weights FILE, or leave such methods out"
+        )
 
 
 def test_another_backbone_is_named(tmp_path: Path) -> None:

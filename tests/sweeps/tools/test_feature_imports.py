@@ -69,7 +69,7 @@ def test_a_sweep_plans_its_cells_and_says_what_they_read(tmp_path: Path) -> None
     assert "one draw of 16 shots for all seeds" in " ".join(said.split())
     code, said = call("sweep", file, f"data.features={tmp_path}/out", store, "baselines=[coop]", "--dry-run")
     assert code == 1
-    assert "need a text tower" in said
+    assert "learned prompts need a text tower" in said
 
 
 def test_imports_are_listed_with_the_store(tmp_path: Path) -> None:
@@ -139,7 +139,8 @@ def test_methods_without_what_they_need_are_refused(tmp_path: Path) -> None:
     importing(write_tip_cache(tmp_path / "tip"), "--out", tmp_path / "out")
     for method, line in (
         ("gda", "gda: needs text features"),
-        ("dualpt", "need a text tower"),
+        ("dualpt", "holds no local features; set it and inference.local_weight to 0"),
+        ("kgcoop", "learned prompts need a text tower"),
         ("prolip", "projection"),
     ):
         code, said = call(

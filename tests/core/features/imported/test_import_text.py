@@ -14,8 +14,9 @@ from dualpt.core.errors import UserError
 from dualpt.core.features.imported.import_parts import Declared
 from dualpt.core.features.imported.import_text import with_text
 from dualpt.core.features.imported.make_import import MadeImport, make_import, write_import
-from dualpt.core.inputs.reading import find_dataset
+from dualpt.core.inputs.reading import CellInputs, find_dataset
 from dualpt.core.learned.feature_classifier import FeatureClassifier
+from dualpt.core.presets import NO_LLM, NO_LOCAL
 from dualpt.core.running.cell_runner import CellRunner
 from tests.core.features.imported import caches
 
@@ -45,6 +46,39 @@ def test_cells_have_the_numbers_that_images_and_weights_give(made: MadeImport, t
         assert imported.test_accuracy == images.test_accuracy, method
         nll = images.beside_accuracy["test/nll"]
         assert imported.beside_accuracy["test/nll"] == pytest.approx(nll, rel=1e-4), method
+
+
+def test_prompts_are_learned_as_on_images(made: MadeImport, tmp_path: Path) -> None:
+    write_import(with_text(made, WEIGHTS, TEMPLATE), tmp_path)
+    runner, bank = CellRunner(), str(find_dataset(Setting(), DATASET).root / "descriptions")
+    quick = {"optim.epochs": 3, "prompt.context_length": 4, "descriptions.bank": bank, **NO_LOCAL}
+    for values in (quick, {**quick, **NO_LLM}):
+        cells = [of(folder, "prompt", **values) for folder in (None, tmp_path)]
+        runner.check(cells)
+        runner.prepare(cells)
+        images, imported = (runner.run([cell])[0] for cell in cells)
+        assert imported.loss_curve == pytest.approx(images.loss_curve, rel=1e-5)
+        assert imported.metrics.test_accuracy == images.metrics.test_accuracy
+        assert imported.key != images.key
+        assert imported.prompts is not None
+        assert images.prompts is not None
+        assert imported.prompts.weights == images.prompts.weights
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ({}, "holds no local features"),
+        ({**NO_LOCAL, "data.views": 0}, "data.views: 0 crops images at every step"),
+        ({**NO_LOCAL, "backbone.pretrained": "random"}, r"holds features of other weights \(SHA-256"),
+    ],
+)
+def test_prompts_that_cannot_be_learned_there_are_refused(
+    made: MadeImport, tmp_path: Path, values: dict[str, object], line: str
+) -> None:
+    write_import(with_text(made, WEIGHTS, TEMPLATE), tmp_path)
+    with pytest.raises(UserError, match=line):
+        CellInputs(of(tmp_path, "prompt", **values))
 
 
 def test_what_is_learned_on_it_classifies_images(made: MadeImport, tmp_path: Path) -> None:
