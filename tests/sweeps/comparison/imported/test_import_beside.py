@@ -180,7 +180,7 @@ def test_curves_are_drawn_beside_ours_and_called_imported(output: Path) -> None:
 
 
 def test_no_figure_but_curves_takes_them(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--imported: only curves show results of other tools, and 'ranks' is of ours"):
+    with pytest.raises(UserError, match="--imported: only curves show results of other tools, and 'ranks' uses ours"):
         drawn("ranks", ["s"], imported=[tmp_path], store=f"sqlite:///{tmp_path}/none.db", study="")
 
 
