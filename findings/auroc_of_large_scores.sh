@@ -2,7 +2,7 @@
 # One would guess: an AUROC depends on the order of the scores alone, so torchmetrics' BinaryAUROC of CLIP's largest logit (or its
 #   energy) as a score for "is of a known class" is that of the cosine, whatever the scale, and scikit-learn's.
 # What happens: a batch with a score outside [0, 1] is put through a sigmoid first, in the scores' own precision. With CLIP's scale of
-#   100 all logits are above 17, where the sigmoid is exactly 1 in float32: all scores tie, AUROC 0.5. With a smaller scale
+#   100 the largest ones are above 17, where the sigmoid is exactly 1 in float32: all scores tie, AUROC 0.5. With a smaller scale
 #   only the best images tie, and the AUROC is plausible and wrong: 0.68 for 0.76 at a scale of 20 in bfloat16. A batch whose
 #   scores all lie in [0, 1] is NOT put through it. For scores that exceed 1 now and then (a sum of cosines), some batches
 #   are and some aren't, and the result is 0.76 to 0.67, the lower the larger the batch.
