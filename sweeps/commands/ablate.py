@@ -50,7 +50,7 @@ def ablate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan: cells, finished ones, time.")] = False,
     progress: Annotated[bool, typer.Option(help="Live progress.")] = True,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the tables to a file too; - is stdout.")
+        Path | None, typer.Option("--output", "--out", "-o", help="Write the tables to a file too; - is stdout.")
     ] = None,
     form: Annotated[
         str | None,

@@ -125,7 +125,7 @@ def show(
     words: Words = None,
     root: Root = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Contact sheet; DATASET.png by default.")
+        Path | None, typer.Option("--output", "--out", "-o", help="Contact sheet; DATASET.png by default.")
     ] = None,
     per_class: Annotated[int, typer.Option(min=1, max=20, help="Images of each class on the sheet.")] = 4,
     classes: Annotated[int, typer.Option(min=1, help="Most classes on the sheet, the first by label.")] = 60,

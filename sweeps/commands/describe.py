@@ -52,7 +52,9 @@ def generate(
     class_name: Annotated[
         Literal["any", "required", "forbidden"], typer.Option(help="Whether descriptions name their class.")
     ] = "any",
-    to: Annotated[Path, typer.Option("--out", help="Folder of banks, or a .json file.")] = Path("descriptions"),
+    to: Annotated[Path, typer.Option("--out", "--output", "-o", help="Folder of banks, or a .json file.")] = Path(
+        "descriptions"
+    ),
     seed: Annotated[int, typer.Option(min=0, help="Seed of questions and samples.")] = 1,
     temperature: Annotated[float, typer.Option(min=0.01, max=10, help="Of sampling.")] = 0.7,
     top_p: Annotated[float, typer.Option(min=0.01, max=1, help="Probability mass sampled from.")] = 0.95,
@@ -116,7 +118,9 @@ def import_(
         list[str] | None,
         typer.Option("--dataset", help="Dataset name, or `real`; may be given several times.", autocompletion=datasets),
     ] = None,
-    to: Annotated[Path, typer.Option("--out", help="Folder of banks, or a .json file.")] = Path("descriptions"),
+    to: Annotated[Path, typer.Option("--out", "--output", "-o", help="Folder of banks, or a .json file.")] = Path(
+        "descriptions"
+    ),
     renames: Annotated[
         Path | None, typer.Option("--map", help="YAML or JSON of {class name or wnid: the bank's name}.")
     ] = None,

@@ -108,7 +108,10 @@ def import_features(
     ],
     backbone: Annotated[str, typer.Option(help="What computed them, e.g. ViT-B-16; the name that settings use.")],
     to: Annotated[
-        Path | None, typer.Option("--out", help="Folder of imports, one file per dataset; in the cache by default.")
+        Path | None,
+        typer.Option(
+            "--out", "--output", "-o", help="Folder of imports, one file per dataset; in the cache by default."
+        ),
     ] = None,
     split: Annotated[Path | None, typer.Option(help="The dataset's split file, in place of the data root's.")] = None,
     draws: Annotated[

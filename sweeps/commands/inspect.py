@@ -29,7 +29,8 @@ def inspect(
         ),
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option("--out", help="Folder of pictures and page; outputs/inspect-… by default.")
+        Path | None,
+        typer.Option("--out", "--output", "-o", help="Folder of pictures and page; outputs/inspect-… by default."),
     ] = None,
     images: Annotated[int, typer.Option(min=1, max=50, help="Test images to show the prompts' maps on.")] = 6,
     store: Store = DEFAULT_STORE,

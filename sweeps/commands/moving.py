@@ -22,7 +22,9 @@ def export_command(
     name: Annotated[
         str, typer.Argument(help="Name of a sweep (its MLflow experiment).", autocompletion=recorded_sweeps)
     ],
-    file: Annotated[Path, typer.Option("--out", help="The archive to write; it replaces a file of that name.")],
+    file: Annotated[
+        Path, typer.Option("--out", "--output", "-o", help="The archive to write; it replaces a file of that name.")
+    ],
     without_files: Annotated[
         bool, typer.Option("--without-files", help="Write the numbers alone, without settings and learned contexts.")
     ] = False,
@@ -95,7 +97,7 @@ def import_command(
 def import_prompts_command(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of the prompt learner, model.pth.tar-50.")],
     dataset: Annotated[str, typer.Option(help="The dataset it was trained on.", autocompletion=datasets)],
-    file: Annotated[Path, typer.Option("--out", help="The file of learned prompts to write.")],
+    file: Annotated[Path, typer.Option("--out", "--output", "-o", help="The file of learned prompts to write.")],
     values: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="data.root, backbone.name, prompt.class_token_position, …"),
@@ -119,7 +121,9 @@ def import_prompts_command(
     epilog="Example: [bold]dualpt export-prompts --cell real-grid/coop/EuroSAT/16/1 --out exported/eurosat/seed1[/]",
 )
 def export_prompts_command(
-    folder: Annotated[Path, typer.Option("--out", help="The folder to write to, --model-dir of CoOp's train.py.")],
+    folder: Annotated[
+        Path, typer.Option("--out", "--output", "-o", help="The folder to write to, --model-dir of CoOp's train.py.")
+    ],
     values: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="backbone.pretrained, data.root, …")
     ] = None,

@@ -34,7 +34,7 @@ def predict(
         str | None, typer.Option("--format", help="table, csv or json; the file's (.csv, .json) by default.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the predictions to a file; - is stdout.")
+        Path | None, typer.Option("--output", "--out", "-o", help="Write the predictions to a file; - is stdout.")
     ] = None,
     store: Store = DEFAULT_STORE,
     as_json: Json = False,

@@ -17,7 +17,7 @@ def report(
         str, typer.Argument(help="Name of a sweep or ablation (its MLflow experiment).", autocompletion=recorded_sweeps)
     ],
     file: Annotated[
-        Path | None, typer.Option("--out", help="The HTML file; outputs/NAME-report.html by default.")
+        Path | None, typer.Option("--out", "--output", "-o", help="The HTML file; outputs/NAME-report.html by default.")
     ] = None,
     imported: Import = None,
     log: Annotated[bool, typer.Option(help="Log it, with tables and figures, to the sweep's run in MLflow.")] = True,
@@ -53,7 +53,7 @@ def claim(
     protocol: Annotated[str | None, typer.Option(help="Needed where the sweep holds cells of several.")] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Write FILE.md and FILE.json; - is stdout, as without it."),
+        typer.Option("--output", "--out", "-o", help="Write FILE.md and FILE.json; - is stdout, as without it."),
     ] = None,
     as_json: Json = False,
     store: Store = DEFAULT_STORE,

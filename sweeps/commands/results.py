@@ -60,7 +60,9 @@ def compare(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Write the tables to a file, .md, .tex, .csv or .json; - is stdout."),
+        typer.Option(
+            "--output", "--out", "-o", help="Write the tables to a file, .md, .tex, .csv or .json; - is stdout."
+        ),
     ] = None,
     figure: Annotated[Path | None, typer.Option(help="Draw few-shot curves to .png, .pdf or .svg.")] = None,
     store: Store = DEFAULT_STORE,
@@ -127,7 +129,7 @@ def figure(
     names: Annotated[
         list[str], typer.Argument(metavar="NAME...", help="Sweeps or ablations.", autocompletion=recorded_sweeps)
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where to: .png, .pdf or .svg; - is stdout.")],
+    output: Annotated[Path, typer.Option("--output", "--out", "-o", help="Where to: .png, .pdf or .svg; - is stdout.")],
     shots: Annotated[
         int | None, typer.Option(min=0, help="Shots of the figure; the largest finished by default.")
     ] = None,

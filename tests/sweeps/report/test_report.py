@@ -228,6 +228,18 @@ def test_five_thousand_cells_open_a_page_at_a_time_and_quietly(
     context.close()
 
 
+def test_tables_of_methods_are_whole_and_long_ones_scroll(tmp_path: Path) -> None:
+    methods = [replace(row, trial=f"method-{i % 30}", trial_run_id=f"m{i % 30}") for i, row in enumerate(cells(120))]
+    page = render(methods, SWEEP, loss_curves, NO_STUDY, tmp_path, {})
+    boxes = re.findall(
+        r'<div class="(scroll|scroll long)"[^>]*>\s*<table id="([^"]*)"[^>]*>(.*?)</table>', page, re.DOTALL
+    )
+    rows = {name: (kind, body.count("<tr>") - 1) for kind, name, body in boxes}
+    assert rows["result-1-1-table"] == ("scroll", 30)
+    assert rows["cell-table"][0] == "scroll long", "its rows come by pages of 100"
+    assert all((kind == "scroll long") == (n > 40) for name, (kind, n) in rows.items() if name != "cell-table")
+
+
 def test_the_average_and_the_winner_stand_first_and_figures_come_after_the_first_table(big_page: Path) -> None:
     page = big_page.read_text(encoding="utf-8")
     results = page[page.index('id="results"') : page.index('id="candidates"')]
