@@ -20,13 +20,14 @@ from dualpt.core.descriptions.bank import Sentences
 from dualpt.core.features.needs import reads_norms
 from dualpt.core.inputs.key import cell_key, key_of
 from dualpt.core.inputs.reading import CellInputs
+from dualpt.core.inputs.templates import start_of
 from dualpt.core.learned.fitted import LearnedClassifier
 from dualpt.core.learned.prompts import LearnedPrompts
 from dualpt.core.learned.scorers import llm_alignment, local_scorer, prompt_options
 from dualpt.core.provenance import Provenance
 from dualpt.core.results import CellMetrics, harmonic_mean
 from dualpt.core.running.feature_fits import FeatureFit, fit_cells, pool_of
-from dualpt.core.running.frozen_parts import Count, FrozenParts, start_of
+from dualpt.core.running.frozen_parts import Count, FrozenParts
 from dualpt.core.running.train_options import inference_weights, loss_weights, sgd_options
 from dualpt.core.running.within_support import Judged, fit_within, train_within
 from dualpt.core.selection_rules import divides

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import assert_never
 
 import torch
 from torch import Tensor
@@ -12,10 +11,9 @@ from dualpt.core.arrays import ClassText, ImageFeatures, TestSet
 from dualpt.core.cell import Cell
 from dualpt.core.clip.backbone import Backbone, load_backbone
 from dualpt.core.clip.text_tower import TextTower
-from dualpt.core.config.activity import encodes_text, uses_llm, uses_local
+from dualpt.core.config.activity import encodes_text, uses_local
 from dualpt.core.config.sections import BackboneSection
 from dualpt.core.config.setting import Setting
-from dualpt.core.data.catalog import DatasetInfo
 from dualpt.core.data.images import View
 from dualpt.core.data.splits import Item
 from dualpt.core.descriptions.reading import encode_bank, encode_template, name_tokens
@@ -40,11 +38,12 @@ from dualpt.core.files.locations import cache_root
 from dualpt.core.inputs.drawn_images import check_drawn_images
 from dualpt.core.inputs.import_limits import crops_read
 from dualpt.core.inputs.reading import CellInputs, Dataset, check_cell_files, mini_datasets_of
+from dualpt.core.inputs.templates import start_of, template_of
 from dualpt.core.learned.scorers import local_scorer
 from dualpt.core.mini.grid import ensure_mini_grid
 from dualpt.core.prompts.contexts_file import read_start
 from dualpt.core.prompts.encoder import check_prompt_lengths
-from dualpt.core.prompts.init_path import init_path, init_words
+from dualpt.core.prompts.init_path import init_path
 from dualpt.core.provenance import IMPORTED, Provenance, asked_kernels, provenance_of
 
 Count = Callable[[int, int, str], None]
@@ -292,29 +291,6 @@ class FrozenParts:
     def _test_set(self, inputs: CellInputs, name: str) -> TestSet:
         images = self.features(inputs.cell.setting, inputs.dataset_of(name), inputs.data.tests[name])
         return TestSet(images, self.class_text(inputs, name))
-
-
-def template_of(setting: Setting, info: DatasetInfo) -> str:
-    """The template that classes are written in, for prompts to begin or be aligned with and for classifiers."""
-    match setting.alignment.llm_target if uses_llm(setting) else "template":
-        case "kgcoop-template":
-            return info.kgcoop_template
-        case "prograd-template":
-            return info.prograd_template
-        case "template" | "descriptions":
-            return info.template
-        case target:
-            assert_never(target)
-
-
-def start_of(inputs: CellInputs) -> str | None:
-    """What a cell's contexts begin with: words, the path of a file, or nothing.
-
-    Raises:
-        UserError: the words are those before the class name in the template, and there are none.
-    """
-    setting = inputs.cell.setting
-    return init_words(setting.prompt.init, template_of(setting, inputs.source.info))
 
 
 def _check_start(inputs: CellInputs, towers: Towers) -> None:

@@ -17,10 +17,10 @@ from dualpt.core.descriptions.reading import encode_template
 from dualpt.core.errors import UserError
 from dualpt.core.inputs.key import cell_key
 from dualpt.core.inputs.reading import CellInputs, split_of
+from dualpt.core.inputs.templates import start_of
 from dualpt.core.presets import method_setting
 from dualpt.core.prompts.contexts_file import save_contexts
 from dualpt.core.running.cell_runner import CellResult, CellRunner
-from dualpt.core.running.frozen_parts import start_of
 from dualpt.core.training.progress import Progress
 
 QUICK: dict[str, Value] = {"optim.epochs": 4, "prompt.context_length": 4}
@@ -318,11 +318,6 @@ def test_prograd_begins_with_its_template_and_learns(runner: CellRunner, protoco
         assert result.loss_curve[-1] < result.loss_curve[0]
         assert result.loss_curve == pytest.approx(alone.loss_curve, abs=1e-5)
         assert result.per_class == alone.per_class
-
-
-def test_prograds_template_has_all_its_words_before_the_name(runner: CellRunner) -> None:
-    pets = replace(cell("prograd"), dataset="mini-pets")  # CoOp's: "a photo of a {}, a type of pet."
-    assert start_of(CellInputs(pets)) == "a type of pet, a photo of a"
 
 
 def test_a_template_that_begins_with_the_name_is_no_start(runner: CellRunner, photographs: Path) -> None:
