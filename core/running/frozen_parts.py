@@ -15,7 +15,6 @@ from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.config.activity import encodes_text, uses_llm, uses_local
 from dualpt.core.config.sections import BackboneSection
 from dualpt.core.config.setting import Setting
-from dualpt.core.data.catalog import DatasetInfo
 from dualpt.core.data.images import View
 from dualpt.core.data.splits import Item
 from dualpt.core.descriptions.reading import encode_bank, encode_template, name_tokens
@@ -175,7 +174,7 @@ class FrozenParts:
         if dataset.is_imported and not encodes_text(setting):
             return ClassText(((),) * (classes.stop - classes.start), template=self._rows_of(dataset).text(classes))
         sentences = inputs.sentences(dataset.name) if dataset.name in inputs.described else None
-        template = template_of(setting, dataset.info)
+        template = template_of(setting, dataset)
         key = (setting.backbone, dataset, (classes.start, classes.stop), sentences, template)
         if key not in self._texts:
             names = inputs.class_names(part)
@@ -234,7 +233,7 @@ class FrozenParts:
         key = (setting.backbone, dataset, (classes.start, classes.stop))
         if key not in self._raw_texts:
             tower, names = self.towers_of(setting).text, inputs.class_names(part)
-            self._raw_texts[key] = encode_template(tower, dataset.info.template, names, raw=True)
+            self._raw_texts[key] = encode_template(tower, dataset.template, names, raw=True)
         return self._raw_texts[key]
 
     def train_views(self, inputs: CellInputs) -> tuple[View | None, ...]:
@@ -294,15 +293,15 @@ class FrozenParts:
         return TestSet(images, self.class_text(inputs, name))
 
 
-def template_of(setting: Setting, info: DatasetInfo) -> str:
+def template_of(setting: Setting, dataset: Dataset) -> str:
     """The template that classes are written in, for prompts to begin or be aligned with and for classifiers."""
     match setting.alignment.llm_target if uses_llm(setting) else "template":
         case "kgcoop-template":
-            return info.kgcoop_template
+            return dataset.info.kgcoop_template
         case "prograd-template":
-            return info.prograd_template
+            return dataset.info.prograd_template
         case "template" | "descriptions":
-            return info.template
+            return dataset.template
         case target:
             assert_never(target)
 
@@ -314,7 +313,7 @@ def start_of(inputs: CellInputs) -> str | None:
         UserError: the words are those before the class name in the template, and there are none.
     """
     setting = inputs.cell.setting
-    return init_words(setting.prompt.init, template_of(setting, inputs.source.info))
+    return init_words(setting.prompt.init, template_of(setting, inputs.source))
 
 
 def _check_start(inputs: CellInputs, towers: Towers) -> None:
