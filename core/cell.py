@@ -137,12 +137,13 @@ def check_terms(setting: Setting) -> None:
     """
     if not has_cross_entropy(setting):
         raise UserError(
-            "alignment.global_weight and alignment.local_weight are 0, so no label enters the loss; raise one"
+            "alignment.global_weight and alignment.local_weight are 0 (null is 0 but on ImageNet), so no label enters "
+            "the loss; raise one"
         )
     if not has_logits(setting):
         raise UserError(
-            "inference.global_weight, inference.local_weight and inference.description_weight are 0, so there are no "
-            "logits; raise one"
+            "inference.global_weight, inference.local_weight and inference.description_weight are 0 (null is 0 but on "
+            "ImageNet), so there are no logits; raise one"
         )
 
 

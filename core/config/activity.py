@@ -58,14 +58,14 @@ def uses_local(setting: Setting) -> bool:
 
 
 def has_cross_entropy(setting: Setting) -> bool:
-    """Whether labels enter the loss of a setting that learns prompts."""
-    return setting.alignment.global_weight != 0 or setting.alignment.local_weight > 0
+    """Whether labels enter the loss of a setting that learns prompts; null as a global weight is 0 on most datasets."""
+    return bool(setting.alignment.global_weight) or setting.alignment.local_weight > 0
 
 
 def has_logits(setting: Setting) -> bool:
-    """Whether a setting that learns prompts has any logits at test."""
+    """Whether a setting that learns prompts has any logits at test; null as above."""
     at_test = setting.inference
-    return at_test.global_weight != 0 or at_test.local_weight > 0 or at_test.description_weight > 0
+    return bool(at_test.global_weight) or at_test.local_weight > 0 or at_test.description_weight > 0
 
 
 def uses_llm(setting: Setting) -> bool:

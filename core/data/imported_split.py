@@ -145,8 +145,8 @@ class ImportedSplit:
         return draw_few_shot(self.split, shots, seed, kind=kind)
 
     def metadata(self) -> str:
-        """What `read_import` reads."""
-        kept = {key: value for key, value in vars(self).items() if key in _FIELDS}
+        """What `find_import` reads; the same for the same features in versions that knew fewer facts of them."""
+        kept = {key: value for key, value in vars(self).items() if key in _FIELDS and (value or key not in _LATER)}
         kept["draws"] = [vars(draw) for draw in self.draws]
         return json.dumps({"version": VERSION, **kept}, ensure_ascii=False)
 
@@ -179,6 +179,8 @@ _FIELDS = (
     "notes",
 )
 """Written as they are; draws are objects."""
+_LATER = ("template", "weights")
+"""Of those, what earlier versions didn't write; left out where it says nothing, for their files to be the same."""
 
 
 def _at(items: Sequence[Item], rows: Sequence[int]) -> tuple[Item, ...]:

@@ -4,20 +4,19 @@ from typing import assert_never
 
 from dualpt.core.config.activity import uses_llm
 from dualpt.core.config.setting import Setting
-from dualpt.core.data.catalog import DatasetInfo
-from dualpt.core.inputs.reading import CellInputs
+from dualpt.core.inputs.reading import CellInputs, Dataset
 from dualpt.core.prompts.init_path import init_words
 
 
-def template_of(setting: Setting, info: DatasetInfo) -> str:
+def template_of(setting: Setting, dataset: Dataset) -> str:
     """The template that classes are written in, for prompts to begin or be aligned with and for classifiers."""
     match setting.alignment.llm_target if uses_llm(setting) else "template":
         case "kgcoop-template":
-            return info.kgcoop_template
+            return dataset.info.kgcoop_template
         case "prograd-template":
-            return info.prograd_template
+            return dataset.info.prograd_template
         case "template" | "descriptions":
-            return info.template
+            return dataset.template
         case target:
             assert_never(target)
 
@@ -29,4 +28,4 @@ def start_of(inputs: CellInputs) -> str | None:
         UserError: the words are those before the class name in the template, and there are none.
     """
     setting = inputs.cell.setting
-    return init_words(setting.prompt.init, template_of(setting, inputs.source.info))
+    return init_words(setting.prompt.init, template_of(setting, inputs.source))

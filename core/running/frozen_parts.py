@@ -174,7 +174,7 @@ class FrozenParts:
         if dataset.is_imported and not encodes_text(setting):
             return ClassText(((),) * (classes.stop - classes.start), template=self._rows_of(dataset).text(classes))
         sentences = inputs.sentences(dataset.name) if dataset.name in inputs.described else None
-        template = template_of(setting, dataset.info)
+        template = template_of(setting, dataset)
         key = (setting.backbone, dataset, (classes.start, classes.stop), sentences, template)
         if key not in self._texts:
             names = inputs.class_names(part)
@@ -233,7 +233,7 @@ class FrozenParts:
         key = (setting.backbone, dataset, (classes.start, classes.stop))
         if key not in self._raw_texts:
             tower, names = self.towers_of(setting).text, inputs.class_names(part)
-            self._raw_texts[key] = encode_template(tower, dataset.info.template, names, raw=True)
+            self._raw_texts[key] = encode_template(tower, dataset.template, names, raw=True)
         return self._raw_texts[key]
 
     def train_views(self, inputs: CellInputs) -> tuple[View | None, ...]:

@@ -12,9 +12,11 @@ from dualpt.core.presets import method_setting
     [
         ({"alignment.global_weight": 0.0, "alignment.local_weight": 0.0}, "no label enters the loss"),
         ({"inference.global_weight": 0.0, "inference.local_weight": 0.0}, "there are no logits"),
+        ({"alignment.global_weight": None, "alignment.local_weight": 0.0}, "no label enters the loss"),
+        ({"inference.global_weight": None, "inference.local_weight": 0.0}, "there are no logits"),
     ],
 )
-def test_prompts_without_any_logits_are_refused(values: dict[str, float], said: str) -> None:
+def test_prompts_without_any_logits_are_refused(values: dict[str, float | None], said: str) -> None:
     setting = method_setting("dualpt").with_values(values)
     with pytest.raises(UserError, match=said):
         check_serves(setting, "few-shot", [4])

@@ -1,5 +1,6 @@
 """Labels and draws of imported features: the stored draws, smaller ones of them, and faults in one line."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,17 @@ from tests.core.features.imported.caches import DATASET, imports
 
 LABELS = {"train": (0, 1) * 6, "val": (0, 1) * 6, "test": (0, 1, 1)}
 ABOUT = ImportedSplit("leaves", "toy", 4, ("oak", "elm"), LABELS, draws=(StoredDraw(4, 1, tuple(range(4, 12))),))
+
+
+def test_nothing_is_written_that_earlier_versions_did_not_write_of_such_features() -> None:
+    """The metadata is hashed into cell keys, and importing the same cache again must find the same file."""
+    kept = json.loads(ABOUT.metadata())
+    assert set(kept) == {
+        *("version", "dataset", "backbone", "width", "class_names", "labels", "paths", "draws", "complete", "crops"),
+        *("raw", "text", "scale", "notes"),
+    }
+    known = replace(ABOUT, text="'{}'", template="{}", weights="4e1f")
+    assert json.loads(known.metadata()).items() >= {"template": "{}", "weights": "4e1f"}.items()
 
 
 def test_rows_are_items_with_names_of_their_own() -> None:

@@ -1,11 +1,13 @@
 """Templates by what prompts are aligned with, and the words that contexts begin with."""
 
+from pathlib import Path
+
 import pytest
 
 from dualpt.core.cell import Cell
 from dualpt.core.data.catalog import dataset_info
 from dualpt.core.errors import UserError
-from dualpt.core.inputs.reading import CellInputs
+from dualpt.core.inputs.reading import CellInputs, Dataset
 from dualpt.core.inputs.templates import start_of, template_of
 from dualpt.core.presets import method_setting
 
@@ -19,7 +21,8 @@ from dualpt.core.presets import method_setting
     ],
 )
 def test_a_template_is_that_of_the_methods_authors(method: str, template: str) -> None:
-    assert template_of(method_setting(method), dataset_info("DescribableTextures")) == template
+    textures = Dataset(dataset_info("DescribableTextures"), Path())
+    assert template_of(method_setting(method), textures) == template
 
 
 def test_prograds_template_has_all_its_words_before_the_name() -> None:

@@ -15,6 +15,7 @@ from dualpt.core.features.imported.import_parts import Declared
 from dualpt.core.features.imported.import_text import with_text
 from dualpt.core.features.imported.make_import import MadeImport, make_import, write_import
 from dualpt.core.inputs.reading import CellInputs, find_dataset
+from dualpt.core.inputs.templates import start_of
 from dualpt.core.learned.feature_classifier import FeatureClassifier
 from dualpt.core.presets import NO_LLM, NO_LOCAL
 from dualpt.core.running.cell_runner import CellRunner
@@ -63,6 +64,18 @@ def test_prompts_are_learned_as_on_images(made: MadeImport, tmp_path: Path) -> N
         assert imported.prompts is not None
         assert images.prompts is not None
         assert imported.prompts.weights == images.prompts.weights
+
+
+def test_prompts_are_aligned_with_the_template_that_the_import_names(made: MadeImport, tmp_path: Path) -> None:
+    write_import(with_text(made, WEIGHTS, "a blurry {}, up close."), tmp_path)
+    parts, values = CellRunner().parts, {**NO_LOCAL, "alignment.llm_target": "template"}
+    inputs = CellInputs(of(tmp_path, "prompt", **values, **{"prompt.init": "dataset-template"}))
+    assert start_of(inputs) == "a blurry"
+    bank = str(find_dataset(Setting(), DATASET).root / "descriptions")
+    for cell in (inputs.cell, of(tmp_path, "zero-shot-descriptions", **{"descriptions.bank": bank})):
+        read = parts.class_text(CellInputs(cell), "train").template
+        expected = parts.class_text(CellInputs(of(tmp_path, "zero-shot")), "train").template
+        torch.testing.assert_close(read, expected, msg=cell.setting.method_name)
 
 
 @pytest.mark.parametrize(
