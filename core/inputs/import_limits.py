@@ -49,7 +49,7 @@ def _check_tower(setting: Setting, about: ImportedSplit) -> None:
     if weights_fingerprint(backbone.name, backbone.pretrained) != about.weights:
         raise UserError(
             f"backbone.pretrained: {about.source} holds features of other weights (SHA-256 {about.weights[:16]}…); "
-            "name those that it was imported with"
+            "name those that it was imported with, or import it again with these"
         )
     if setting.learns_prompts and not setting.data.views:
         raise UserError("data.views: 0 crops images at every step, and imports hold features; set data.views=1")
