@@ -1,5 +1,7 @@
 """What settings can read of features that somebody else computed, without images and image towers. Loads no torch."""
 
+from collections.abc import Sequence
+
 from dualpt.core.clip.weights import weights_fingerprint
 from dualpt.core.config.activity import encodes_text, uses_local
 from dualpt.core.config.setting import Setting
@@ -49,10 +51,25 @@ def _check_tower(setting: Setting, about: ImportedSplit) -> None:
     if weights_fingerprint(backbone.name, backbone.pretrained) != about.weights:
         raise UserError(
             f"backbone.pretrained: {about.source} holds features of other weights (SHA-256 {about.weights[:16]}…); "
-            "name those that it was imported with"
+            "name those that it was imported with, or import it again with these"
         )
     if setting.learns_prompts and not setting.data.views:
         raise UserError("data.views: 0 crops images at every step, and imports hold features; set data.views=1")
+
+
+def check_one_space(sources: Sequence[ImportedSplit]) -> None:
+    """Refuse imports, of one cell, that different weights are known to have given: a classifier serves one space.
+
+    Raises:
+        UserError: one line with two of them.
+    """
+    known = [one for one in sources if one.weights]
+    for other in known[1:]:
+        if other.weights != known[0].weights:
+            raise UserError(
+                f"data.features: {known[0].source} and {other.source} hold features of different weights "
+                f"({known[0].weights[:12]}, {other.weights[:12]}); import both with the same, or leave one dataset out"
+            )
 
 
 def crops_read(setting: Setting, about: ImportedSplit) -> int:

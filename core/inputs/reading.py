@@ -24,7 +24,7 @@ from dualpt.core.descriptions.bank import Sentences
 from dualpt.core.descriptions.reading import read_bank
 from dualpt.core.errors import UserError
 from dualpt.core.files.locations import cache_root, temporary_root
-from dualpt.core.inputs.import_limits import check_import, crops_read
+from dualpt.core.inputs.import_limits import check_import, check_one_space, crops_read
 from dualpt.core.mini.grid import MANIFEST_NAME, ensure_mini_grid, is_drawn
 from dualpt.core.recipes import Recipe, resolve_recipe
 from dualpt.core.selection_rules import least_left
@@ -151,6 +151,7 @@ class CellInputs:
         self.cell = cell
         self.datasets = {name: find_dataset(cell.setting, name) for name in (cell.dataset, *cell.targets)}
         """The source and the targets, by name."""
+        check_one_space([one.imported for one in self.datasets.values() if one.is_imported])
         if self.source.is_imported and cell.setting.fits_features:
             left = least_left(cell.shots, cell.selection)
             check_rows(cell.setting, max(1, crops_read(cell.setting, self.source.imported)), left)

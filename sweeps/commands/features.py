@@ -134,7 +134,8 @@ def import_features(
     """Import features computed elsewhere: Tip-Adapter's, APE's and TIMO's caches, or arrays by name.
 
     They are checked against the dataset, and kept as one file. Methods that need no pixels and no text tower run on
-    them with data.features=FOLDER. Nothing in the files is executed.
+    them with data.features=FOLDER; with --weights, learned prompts without local features too. Nothing
+    in the files is executed.
     """
     from dualpt.core.errors import UserError
     from dualpt.sweeps.tools.feature_imports import import_folder

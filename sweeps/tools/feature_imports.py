@@ -114,6 +114,8 @@ class ListedImport:
     """Random crops of each training image."""
     norms: bool
     """Whether the norms of raw features are known."""
+    weights: str
+    """SHA-256 of those that gave the features, which prompts need; empty where they aren't known."""
 
 
 def listed_imports() -> tuple[list[ListedImport], list[Path]]:
@@ -127,7 +129,7 @@ def listed_imports() -> tuple[list[ListedImport], list[Path]]:
             continue
         rows = sum(map(len, one.labels.values()))
         size = path.stat().st_size
-        beside = (bool(one.text), one.crops, one.raw)
+        beside = (bool(one.text), one.crops, one.raw, one.weights)
         found.append(ListedImport(str(path), one.dataset, one.backbone, rows, size, len(one.draws), *beside))
     return found, unreadable
 
@@ -170,6 +172,8 @@ def _summary(about: ImportedSplit) -> dict[str, Any]:
         "complete": about.complete,
         "raw": about.raw,
         "text": about.text or None,
+        "template": about.template or None,
+        "weights": about.weights or None,
         "notes": about.notes,
     }
 

@@ -69,9 +69,14 @@ def _print_folders(console: Console, rows: Sequence[dict[str, Any]]) -> None:
 def _print_imports(console: Console, imports: Sequence[ListedImport]) -> None:
     """A table per backbone, and what all of them take; nothing where nothing was imported."""
     for backbone, of_backbone in itertools.groupby(imports, key=lambda one: one.backbone):
-        table = numbers_table("dataset", "images", "draws", "text", "crops", "norms", "size")
+        table = numbers_table("dataset", "images", "draws", "text", "weights", "crops", "norms", "size")
         for one in of_backbone:
-            beside = ("yes" if one.text else "no", str(one.crops or "–"), "yes" if one.norms else "no")
+            beside = (
+                "yes" if one.text else "no",
+                one.weights[:12] or "–",
+                str(one.crops or "–"),
+                "yes" if one.norms else "no",
+            )
             table.add_row(one.dataset, str(one.rows), str(one.draws or "–"), *beside, megabytes(one.bytes))
         print_table(console, f"imported, {backbone}: {imports_root() / backbone}", table)
     if imports:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from dualpt.core.clip.weights import MINI_CLIP_FILE
+from dualpt.core.clip.weights import MINI_CLIP_FILE, weights_fingerprint
 from dualpt.sweeps.cli import app
 from tests.core.features.imported.caches import BACKBONE, DATASET, write_mini_clip_cache, write_tip_cache
 
@@ -49,6 +49,9 @@ def test_class_names_are_encoded_where_no_text_came(tmp_path: Path) -> None:
     assert code == 0, said
     assert "text features of 'a picture of a {}.', weights " in said
     assert "no text features" not in said
+    document = json.loads(call(*words, "--weights", MINI_CLIP_FILE, "--template", "a picture of a {}.", "--json")[1])
+    assert document["template"] == "a picture of a {}."
+    assert document["weights"] == weights_fingerprint("mini-clip", None)
     code, said = call("train", "--dataset", DATASET, "--method", "zero-shot", f"data.features={tmp_path}/out", "--json")
     assert code == 0, said
     (row,) = json.loads(said)
@@ -81,12 +84,12 @@ def test_imports_are_listed_with_the_store(tmp_path: Path) -> None:
     assert f"imported, {BACKBONE}: {folder}" in said
     assert "  1 import, " in said
     (row,) = [line.replace("│", " ").split() for line in said.splitlines() if DATASET in line.split()]
-    assert row[:6] == [DATASET, "512", "1", "no", "–", "no"]
+    assert row[:7] == [DATASET, "512", "1", "no", "–", "–", "no"]
     (folder / "broken.safetensors").write_bytes(b"no tensors")
     document = json.loads(call("features", "ls", "--json")[1])
     (one,) = document["imports"]
     assert (one["dataset"], one["backbone"], one["rows"], one["draws"]) == (DATASET, BACKBONE, 512, 1)
-    assert (one["text"], one["crops"], one["norms"]) == (False, 0, False)
+    assert (one["text"], one["weights"], one["crops"], one["norms"]) == (False, "", 0, False)
     assert document["unreadable_imports"] == [str(folder / "broken.safetensors")]
 
 

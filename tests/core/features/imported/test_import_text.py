@@ -1,5 +1,6 @@
 """Text features encoded for an import: what cells read of images and towers, and nothing of other weights."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,15 @@ def test_prompts_that_cannot_be_learned_there_are_refused(
     write_import(with_text(made, WEIGHTS, TEMPLATE), tmp_path)
     with pytest.raises(UserError, match=line):
         CellInputs(of(tmp_path, "prompt", **values))
+
+
+def test_a_cell_reads_imports_of_one_space(made: MadeImport, tmp_path: Path) -> None:
+    ours = with_text(made, WEIGHTS, TEMPLATE)
+    write_import(ours, tmp_path)
+    write_import(replace(ours, about=replace(ours.about, dataset="mini-tiles", weights="0" * 64)), tmp_path)
+    cell = Cell(of(tmp_path, "zero-shot").setting, DATASET, "cross-dataset", 0, 0, targets=("mini-tiles",))
+    with pytest.raises(UserError, match=r"hold features of different weights \(b792a3befb84, 0{12}\)"):
+        CellInputs(cell)
 
 
 def test_what_is_learned_on_it_classifies_images(made: MadeImport, tmp_path: Path) -> None:
