@@ -55,6 +55,8 @@ def key_of(inputs: CellInputs) -> str:
             "optim.batch_size": inputs.recipe.batch_size,
             "optim.epochs": inputs.recipe.epochs,
         }
+        if inputs.source.is_imported:  # of which more views than crops are no other cell
+            settings["data.views"] = max(1, crops_read(setting, inputs.source.imported))
     described = {name: bank_fingerprint(inputs.sentences(name)) for name in inputs.described}
     datasets, protocol, shots, seed = inputs.draw
     val = cell.selection == "validation"

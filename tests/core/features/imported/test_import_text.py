@@ -15,6 +15,7 @@ from dualpt.core.errors import UserError
 from dualpt.core.features.imported.import_parts import Declared
 from dualpt.core.features.imported.import_text import with_text
 from dualpt.core.features.imported.make_import import MadeImport, make_import, write_import
+from dualpt.core.inputs.key import cell_key
 from dualpt.core.inputs.reading import CellInputs, find_dataset
 from dualpt.core.inputs.templates import start_of
 from dualpt.core.learned.feature_classifier import FeatureClassifier
@@ -65,6 +66,7 @@ def test_prompts_are_learned_as_on_images(made: MadeImport, tmp_path: Path) -> N
         assert imported.prompts is not None
         assert images.prompts is not None
         assert imported.prompts.weights == images.prompts.weights
+        assert cell_key(of(tmp_path, "prompt", **values, **{"data.views": 4})) == imported.key, "it has no crops"
 
 
 def test_prompts_are_aligned_with_the_template_that_the_import_names(made: MadeImport, tmp_path: Path) -> None:
