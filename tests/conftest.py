@@ -80,6 +80,7 @@ def ray_address() -> Iterator[str]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(REPOSITORY))  # workers import the tests' runners
+        patch.setenv("RAY_worker_niceness", "0")  # at its 15 they wait for minutes behind other tests
         head = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
     yield head.address
     head.shutdown()
