@@ -60,7 +60,7 @@ class CellResult:
     """Of every class, where descriptions enter at test."""
     provenance: Provenance | None = None
     weights: str = ""
-    """SHA-256 of those that what was learned classifies images with; what `provenance` says where they aren't known."""
+    """SHA-256 of those that learned prompts classify images with; what `provenance` says where they aren't known."""
     learned: LearnedClassifier | None = None
     """What a method on frozen features left; None for others, and where it failed."""
 
@@ -240,7 +240,7 @@ class CellRunner:
             class_names=inputs.source.split.class_names,
             sentences=inputs.sentences(cell.dataset) if cell.setting.inference.description_weight else None,
             provenance=provenance,
-            weights=_weights_to_classify_with(inputs) or provenance.weights,
+            weights=_weights_to_classify_with(inputs, provenance),
         )
 
     def _fitted(self, inputs: CellInputs, fit: FeatureFit) -> CellResult:
@@ -257,7 +257,7 @@ class CellRunner:
             cell_key=key,
             class_names=inputs.class_names("train"),
             template=inputs.source.template,
-            weights=_weights_to_classify_with(inputs) or provenance.weights,
+            weights=_weights_to_classify_with(inputs, provenance),
             chosen=fit.chosen,
         )
         return CellResult(
@@ -274,11 +274,13 @@ class CellRunner:
         )
 
 
-def _weights_to_classify_with(inputs: CellInputs) -> str | None:
-    """SHA-256 of those that gave imported features; None for others, and where these lack norms that images have."""
-    if not inputs.source.is_imported or (reads_norms(inputs.cell.setting) and not inputs.source.imported.raw):
-        return None
-    return inputs.source.imported.weights or None
+def _weights_to_classify_with(inputs: CellInputs, provenance: Provenance) -> str:
+    """SHA-256 of those that gave the features; of imported ones theirs, if they are known and no norms are missing."""
+    if not inputs.source.is_imported:
+        return provenance.weights
+    about = inputs.source.imported
+    without_norms = reads_norms(inputs.cell.setting) and not about.raw
+    return provenance.weights if without_norms else about.weights or provenance.weights
 
 
 def _judged_by(result: CellResult, judged: Judged) -> CellResult:
