@@ -44,7 +44,7 @@ def test_the_ratios_are_printed_and_written(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_the_gpu_table_comes_out_on_a_cpu(capsys):
-    gpu(["--device", "cpu", "--quick", "--precision", "fp32"])
+    gpu(["--device", "cpu", "--quick"])
     printed = capsys.readouterr().out
     assert "TFLOP/s measured" in printed
     assert "no estimate of the grid" in printed

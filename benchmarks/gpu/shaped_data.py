@@ -19,6 +19,7 @@ from dualpt.core.data.catalog import dataset_info
 
 PREFIX = "shaped-"
 """Before the name of the dataset whose shape one has."""
+SHOTS = (1, 2, 4, 8, 16)
 TRAIN, VAL = 20, 4
 """Training and validation images per class, of which at most 16 and 4 are drawn."""
 

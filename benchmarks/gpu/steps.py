@@ -26,8 +26,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.class_shapes import Names, real_class_shapes
-from benchmarks.gpu.cells import SHOTS, CellsRun, print_cells
-from benchmarks.gpu.shaped_data import write_shaped_root
+from benchmarks.gpu.shaped_data import SHOTS, write_shaped_root
 from benchmarks.gpu.stopwatch import ImpossibleShareError, Timer
 from benchmarks.problems import BATCH, Problem
 from dualpt.core.clip.backbone import Backbone, load_backbone
@@ -75,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--backbone", default=None, help="an open_clip architecture, with random weights")
-    parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="bf16")
+    parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), help="bf16 by default, fp32 on a CPU")
     parser.add_argument("--quick", action="store_true", help="mini-clip, short class lists, few repeats")
     parser.add_argument("--cells", action="store_true", help="run cells of all eleven shapes, minutes; no other table")
     parser.add_argument("--shots", default=",".join(map(str, SHOTS)), help="with --cells: which, 1,2,4,8,16 by default")
@@ -84,19 +83,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     device = torch.device(given.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         parser.error(f"--device {device}: torch finds no GPU here; `--device cpu --quick` shows that it runs")
+    precision = given.precision or ("bf16" if device.type == "cuda" else "fp32")
     name = given.backbone or ("mini-clip" if given.quick else "ViT-B-16")
     hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    print(f"{hardware}, {name}, {given.precision} towers, torch {torch.__version__}\n", flush=True)
+    print(f"{hardware}, {name}, {precision} towers, torch {torch.__version__}\n", flush=True)
     if given.cells:
+        from benchmarks.gpu.cells import CellsRun, print_cells  # needs Ray and MLflow, which the other tables don't
+
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder)
             (root / "data").mkdir()
             cut = {"longest": 3, "tested": 6} if given.quick else {}
             datasets, shots = write_shaped_root(root / "data", **cut), [int(one) for one in given.shots.split(",")]
-            run = CellsRun(root, datasets, name, given.precision, shots, workers=given.workers)
+            run = CellsRun(root, datasets, name, precision, shots, workers=given.workers)
             print_cells(replace(run, on_gpu=device.type == "cuda"))
         return
-    backbone = load_backbone(name, "random", given.precision, device)
+    backbone = load_backbone(name, "random", precision, device)
     shapes = real_class_shapes()
     lists = {name: shapes[name][:12] for name in QUICK} if given.quick else shapes
     bench = GpuBench(

@@ -24,7 +24,8 @@ FLOAT32 = 5e-6
 
 @pytest.fixture(scope="module")
 def interpreted():
-    environment = os.environ | {"TRITON_INTERPRET": "1", "DUALPT_GPU_KERNELS": "triton", "PYTHONPATH": str(REPOSITORY)}
+    paths = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"TRITON_INTERPRET": "1", "DUALPT_GPU_KERNELS": "triton", "PYTHONPATH": paths}
     command = [sys.executable, "-m", "tests.core.prompts.fused.interpreted"]
     ended = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
