@@ -12,7 +12,7 @@ from dualpt.core.errors import UserError
 from dualpt.core.recipes import NUMERIC_PACKAGES, NUMERICS_VERSION
 
 KERNELS = "DUALPT_GPU_KERNELS"
-"""Environment variable: `triton` asks for the project's GPU kernels, which no GPU has run yet, in place of torch's."""
+"""Environment variable: `torch` or `triton`, by which `dualpt.core.kernels.kernel_choice` goes."""
 IMPORTED = "imported "
 """Before the hash of imported features, which stands for the hash of the weights that gave them."""
 
@@ -26,7 +26,7 @@ class Provenance:
     device: str
     """`cpu`, or the accelerator's name."""
     software: str
-    """Packages and their versions, in one line; Triton's where its kernels are asked for."""
+    """Packages and their versions, in one line; Triton's on a GPU, unless its kernels are turned off."""
     numerics: int = NUMERICS_VERSION
     """`dualpt.core.recipes.NUMERICS_VERSION` at the time."""
 
@@ -34,14 +34,16 @@ class Provenance:
 def provenance_of(weights: str, device: torch.device) -> Provenance:
     """The provenance of what is computed in this process."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    return Provenance(weights=weights, device=name, software=software())
+    return Provenance(weights=weights, device=name, software=software(device.type))
 
 
-@lru_cache(maxsize=1)
-def software() -> str:
-    """`dualpt 0.1.0, torch 2.14.1, ...`; packages that are not installed are left out."""
+@lru_cache(maxsize=2)
+def software(device: str) -> str:
+    """`dualpt 0.1.0, torch 2.14.1, ...` for a type of device; packages that are not installed are left out."""
     found = []
-    for package in (*NUMERIC_PACKAGES, *(["triton"] if asked_kernels() == "triton" else [])):
+    kernels = asked_kernels()
+    with_triton = kernels == "triton" or (kernels == "auto" and device == "cuda")
+    for package in (*NUMERIC_PACKAGES, *(["triton"] if with_triton else [])):
         try:
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:  # a checkout that is on the path without being installed
@@ -49,13 +51,13 @@ def software() -> str:
     return ", ".join(found)
 
 
-def asked_kernels() -> Literal["torch", "triton"]:
-    """Which kernels `KERNELS` asks for on a GPU; torch's where it isn't set.
+def asked_kernels() -> Literal["auto", "torch", "triton"]:
+    """Which kernels `KERNELS` asks for on a GPU; `auto` where it isn't set.
 
     Raises:
         UserError: it names others.
     """
-    asked = os.environ.get(KERNELS) or "torch"
-    if asked not in ("torch", "triton"):
-        raise UserError(f"{KERNELS}: '{asked:.40}' names no kernels; unset it for torch's own, or set it to triton")
-    return cast(Literal["torch", "triton"], asked)
+    asked = os.environ.get(KERNELS) or "auto"
+    if asked not in ("auto", "torch", "triton"):
+        raise UserError(f"{KERNELS}: '{asked:.40}' names no kernels; unset it, or set it to torch or triton")
+    return cast(Literal["auto", "torch", "triton"], asked)

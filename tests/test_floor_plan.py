@@ -33,6 +33,7 @@ ACROSS_MODULES: dict[str, set[str]] = {
         "missing_class",
         "no_dead_knobs",
         "numerics",
+        "on_gpu",
         "reading_descriptions",
         "singular",
         "start_up",

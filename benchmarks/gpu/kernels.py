@@ -18,14 +18,18 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from dualpt.core.prompts.fused import residual_norm, trie_attention
+from dualpt.core.kernels import residual_norm, sigmoid_gelu, sinkhorn, trie_attention
 
-TYPES = {"eps": "fp32", "scale": "fp32", "attends": "*i8", "shares": "*fp32"}
+FLOATS = ("eps", "scale", "inverse", "exponent")
+TYPES = dict.fromkeys(FLOATS, "fp32") | {"attends": "*i8"} | dict.fromkeys(("shares", "similarity", "plan"), "*fp32")
 """Of arguments by name; other pointers are bf16, sizes 32 bits."""
-SIZES = frozenset({"row_query", "row_own", "G", "T", "P", "F", "t", "n"})
-ALIGNED = frozenset({"row_query", "row_own"})
+SIZES = frozenset({"row_context", "row_query", "row_own", "G", "T", "P", "F", "t", "n", "B1", "B2", "N", "sweeps"})
+STRIDES = frozenset({"s0", "s1", "s2", "sn", "sp", "t0", "t1", "t2", "tn", "tp"})
+ALIGNED = frozenset({"row_context", "row_query", "row_own", "n"})
 """Sizes that a launch finds to be multiples of 16, as all pointers are."""
 ATTENTION = {"W": 512, "H": 8, "D": 64, "BQ": trie_attention.QUERIES}
+SHARES = {"W2": 1024, "BG": trie_attention.SUMMED, "BW": trie_attention.COLUMNS}
+PLAN = {"ROWS": 4, "COLUMNS": 256, "RELAXED": False}
 NORM = {"W": 512, "BLOCK": 512, "ROWS": residual_norm.ROWS}
 
 
@@ -43,12 +47,17 @@ class Use(NamedTuple):
 def kernels() -> dict[str, tuple[Any, Mapping[str, int]]]:
     """Each kernel as it is launched: its function and its constants."""
     found: dict[str, tuple[Any, Mapping[str, int]]] = {
-        "residual and norm, forward": (residual_norm._forward, NORM),
-        "residual and norm, backward": (residual_norm._backward, NORM),
+        "residual and norm, forward": (residual_norm._norm_forward, NORM),
+        "residual and norm, backward": (residual_norm._norm_backward, NORM),
+        "GELU, forward": (sigmoid_gelu._gelu_forward, {"BLOCK": sigmoid_gelu.BLOCK}),
+        "GELU, backward": (sigmoid_gelu._gelu_backward, {"BLOCK": sigmoid_gelu.BLOCK}),
+        "shares of the trunk's gradient": (trie_attention._sum_shares, SHARES),
+        "plan of 4 x 196": (sinkhorn._sinkhorn, PLAN),
     }
     for keys in (64, trie_attention.MOST_KEYS):
-        found[f"attention of {keys} keys, forward"] = (trie_attention._forward, ATTENTION | {"BK": keys})
-        found[f"attention of {keys} keys, backward"] = (trie_attention._backward, ATTENTION | {"BK": keys})
+        sizes = ATTENTION | {"BK": keys}
+        found[f"attention of {keys} keys, forward"] = (trie_attention._attention_forward, sizes)
+        found[f"attention of {keys} keys, backward"] = (trie_attention._attention_backward, sizes)
     return found
 
 
@@ -71,7 +80,7 @@ def compiled(kernel: Any, constants: Mapping[str, int], capability: int, warps: 
 
 
 def _type(name: str) -> str:
-    return TYPES.get(name) or ("i32" if name in SIZES else "*bf16")
+    return TYPES.get(name) or ("i32" if name in SIZES | STRIDES else "*bf16")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -81,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"triton {triton.__version__}, compute capability {capability / 10}\n")
     print("| kernel | registers | bytes spilled | bytes of shared memory |\n|---|---|---|---|")
     for title, (kernel, constants) in kernels().items():
-        warps = trie_attention.warps_of(constants["BK"]) if "BK" in constants else 4
+        warps = trie_attention.warps_of(constants["BK"]) if "BK" in constants else 1 if constants is PLAN else 4
         use = compiled(kernel, constants, capability, warps)
         print(f"| {title} | {use.registers} | {use.spilled} | {use.shared} |", flush=True)
 

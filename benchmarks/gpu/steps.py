@@ -7,8 +7,8 @@
 Prints the device's matrix rate; steps of single operations, as a CUDA graph, and as one with the project's Triton
 kernels, in turns, with the operations counted, their share of that rate, and peak memory; CoOp's own step beside ours
 on every class list; how far gradients are from float32; and, unless quick, an estimate of the 165-cell grid of the CoOp
-recipe. A share above 100 % ends the run. CoOp's step and the grid are measured with the kernels that DUALPT_GPU_KERNELS
-asks for, torch's where it isn't set.
+recipe. A share above 100 % ends the run. CoOp's step and the grid are measured with the kernels that training uses, by
+DUALPT_GPU_KERNELS.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from dualpt.core.clip.backbone import Backbone, load_backbone
 from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.config.sections import LocalForm
 from dualpt.core.data.catalog import dataset_info
-from dualpt.core.prompts.fused.kernel_choice import unavailable
+from dualpt.core.kernels.kernel_choice import unavailable
 from dualpt.core.provenance import KERNELS
 from dualpt.core.recipes import resolve_recipe, steps_per_epoch
 from dualpt.core.training.step import EAGER_STEPS, GraphedStep
@@ -123,7 +123,7 @@ class GpuBench:
     ) -> None:
         self._backbone, self._lists = backbone, lists
         self._on_gpu = backbone.device.type == "cuda"
-        self._kernels = ("torch",) if unavailable(backbone.device.type) else ("torch", "triton")
+        self._kernels = ("torch",) if unavailable(backbone.device) else ("torch", "triton")
         self._timer = timer(backbone.device, backbone.text.dtype)
 
     def print_all(self, *, grid: bool) -> None:

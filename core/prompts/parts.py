@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from dualpt.core.clip.text_tower import TextTower
-from dualpt.core.prompts.fused.kernel_choice import trie_transformer
+from dualpt.core.kernels.kernel_choice import kernels_serve, say
 from dualpt.core.prompts.grouping import parts_of_equal_length
-from dualpt.core.prompts.trie import build_trie
+from dualpt.core.prompts.trie import PromptTrie, build_trie
 from dualpt.core.prompts.trie_transformer import TrieTransformer
 
 ACTIVATION_BYTES = 8 * 2**30
@@ -43,7 +43,7 @@ class PromptParts:
         tries = [
             build_trie([prompts[c] for c in part], vocabulary=tower.vocabulary, width=tower.width) for part in members
         ]
-        self._parts = [trie_transformer(tower, trie) for trie in tries]
+        self._parts = [_transformer(tower, trie) for trie in tries]
         self._order = torch.tensor([c for part in members for c in part]).argsort().to(tower.device)
         """(C,): place of each class in the concatenated parts."""
         self._tokens_at_once = CPU_TOKENS if on_cpu else None
@@ -76,3 +76,15 @@ class PromptParts:
         if recompute:
             encode = partial(checkpoint, part.encode, use_reentrant=False, preserve_rng_state=False)
         return torch.cat([encode(some) for some in rows.split(max(1, at_once))])
+
+
+def _transformer(tower: TextTower, trie: PromptTrie) -> TrieTransformer:
+    """Of a trie's prompts, with the project's kernels where they serve."""
+    if not kernels_serve(tower.device, tower.dtype):
+        return TrieTransformer(tower, trie)
+    from dualpt.core.prompts.fused_transformer import FusedTrieTransformer, misfit
+
+    if not (reason := misfit(tower, trie)):
+        return FusedTrieTransformer(tower, trie)
+    say(reason)
+    return TrieTransformer(tower, trie)

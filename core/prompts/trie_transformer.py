@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.clip.text_transformer import Block, QuickGELU
 from dualpt.core.prompts.attention import attend, for_heads, keeps_weights
+from dualpt.core.prompts.spread_rows import RowSpreader
 from dualpt.core.prompts.trie import PromptTrie
 
 
@@ -43,8 +44,8 @@ class TrieTransformer:
         ids, positions = trie.ids.to(device).flatten(), tower.position_embeddings(trie.positions.flatten())
         self._slots = (ids >= tower.vocabulary).nonzero().flatten()
         """(S,): places in the flattened (G * T) that hold a context row."""
-        self._rows = ids[self._slots] - tower.vocabulary
-        """(S,): which row of the contexts each of these holds."""
+        self._spread = RowSpreader(ids[self._slots] - tower.vocabulary)
+        """Puts into each of these the row that it holds."""
         self._slot_positions = positions[self._slots]
         """(S, W): their positional embeddings."""
         self._constant = tower.embed(ids.where(ids < tower.vocabulary, 0)) + positions
@@ -113,7 +114,7 @@ class TrieTransformer:
 
     def _first_layer(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Its input (M, G * T, W), and its queries, keys and values (M, G * T, 3 W)."""
-        context = rows.index_select(1, self._rows) + self._slot_positions
+        context = self._spread(rows) + self._slot_positions
         x = self._constant.expand(len(rows), -1, -1).index_copy(1, self._slots, context)
         first = _query_key_value(self._blocks[0], context)
         return x, self._constant_qkv.expand(len(rows), -1, -1).index_copy(1, self._slots, first)

@@ -14,6 +14,8 @@ import math
 import torch
 from torch import Tensor
 
+from dualpt.core.kernels.kernel_choice import kernels_serve
+
 SAFE_EPSILON = 0.05
 """From here on exp(-cost / epsilon) >= e^-40 for any two unit vectors, far from float32's smallest number, so that
 iterating on the kernel itself is exact and several times faster than on logarithms."""
@@ -42,15 +44,28 @@ def transport_plan(
     """
     similarity = similarity.to(torch.promote_types(similarity.dtype, torch.float32))
     *batch, n_rows, n_columns = similarity.shape
+    exponent = 1.0 if relaxation is None else relaxation / (relaxation + epsilon)
+    sweeps = 1 if n_rows == 1 else iterations  # with one row, the first sweep already is the limit
+    if column_mask is None and epsilon >= SAFE_EPSILON and _on_chip(similarity):
+        from dualpt.core.kernels.sinkhorn import scaled_kernel
+
+        return scaled_kernel(similarity, epsilon=epsilon, exponent=exponent, sweeps=sweeps)
     if column_mask is None:
         column_mask = torch.ones(n_columns, dtype=torch.bool, device=similarity.device)
     column_mass = (column_mask / column_mask.sum(-1, keepdim=True)).to(similarity.dtype)
     column_mass = _batch_last(column_mass.unsqueeze(-2).expand(*batch, 1, n_columns))
     log_kernel = _batch_last((similarity - 1) / epsilon)
-    exponent = 1.0 if relaxation is None else relaxation / (relaxation + epsilon)
-    sweeps = 1 if n_rows == 1 else iterations  # with one row, the first sweep already is the limit
     scale = _scale_kernel if epsilon >= SAFE_EPSILON else _scale_log_kernel
     return scale(log_kernel, column_mass, exponent, sweeps).movedim((0, 1), (-2, -1))
+
+
+def _on_chip(similarity: Tensor) -> bool:
+    """Whether a kernel of the project's holds each plan on the chip."""
+    if similarity.dtype != torch.float32 or not kernels_serve(similarity.device):
+        return False
+    from dualpt.core.kernels.sinkhorn import fits
+
+    return fits(*similarity.shape[-2:])
 
 
 def _batch_last(x: Tensor) -> Tensor:

@@ -87,15 +87,15 @@ def _kernels() -> str:
     """Which kernels encode prompts on this machine."""
     import torch
 
-    from dualpt.core.prompts.fused.kernel_choice import unavailable
+    from dualpt.core.kernels.kernel_choice import unavailable
     from dualpt.core.provenance import KERNELS, asked_kernels
 
-    if asked_kernels() == "torch":
-        return f"torch's own; {KERNELS}=triton asks for the project's, which no GPU has run yet"
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    if reason := unavailable(device):
-        return f"torch's own, although {KERNELS}=triton: {reason}"
-    return f"the project's, as {KERNELS}=triton says, with triton {version('triton')}"
+    if (asked := asked_kernels()) == "torch":
+        return f"torch's own, as {KERNELS}=torch says"
+    if reason := unavailable(torch.device("cuda" if torch.cuda.is_available() else "cpu")):
+        return f"torch's own; the project's can't be used: {reason}"
+    served = "all towers" if asked == "triton" else "towers in half precision"
+    return f"the project's for {served}, with triton {version('triton')}; {KERNELS}=torch asks for torch's"
 
 
 def _cache() -> str:

@@ -10,16 +10,17 @@ from dualpt.core.errors import UserError
 from dualpt.sweeps.tools.doctor import _kernels, examine
 
 
-def test_torch_s_kernels_are_named_with_the_way_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("DUALPT_GPU_KERNELS", raising=False)
-    assert _kernels() == "torch's own; DUALPT_GPU_KERNELS=triton asks for the project's, which no GPU has run yet"
+def test_kernels_that_are_turned_off_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUALPT_GPU_KERNELS", "torch")
+    assert _kernels() == "torch's own, as DUALPT_GPU_KERNELS=torch says"
 
 
-def test_kernels_that_do_not_serve_here_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DUALPT_GPU_KERNELS", "triton")
+@pytest.mark.parametrize("asked", ["", "triton"])
+def test_kernels_that_do_not_serve_here_are_explained(monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    monkeypatch.setenv("DUALPT_GPU_KERNELS", asked)
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert _kernels().startswith("torch's own, although DUALPT_GPU_KERNELS=triton: ")
+    assert _kernels().startswith("torch's own; the project's can't be used: ")
 
 
 def test_other_kernels_are_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:

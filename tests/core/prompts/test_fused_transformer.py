@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from dualpt.core.prompts.encoder import PromptEncoder
+from dualpt.core.training.transport import transport_plan
 from tests.core.text_side import text_tower_of
 
 pytest.importorskip("triton", minversion="3.6", reason="Triton comes with recent torch on Linux")
@@ -17,7 +18,7 @@ pytest.importorskip("triton", minversion="3.6", reason="Triton comes with recent
 interpreter = pytest.mark.slow  # a process that imports torch, for all of these together
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device: kernels cannot be run here")
 
-REPOSITORY = Path(__file__).resolve().parents[4]
+REPOSITORY = Path(__file__).resolve().parents[3]
 FLOAT32 = 5e-6
 """Relative distance from float64 that rounding explains."""
 
@@ -26,7 +27,7 @@ FLOAT32 = 5e-6
 def interpreted():
     paths = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"TRITON_INTERPRET": "1", "DUALPT_GPU_KERNELS": "triton", "PYTHONPATH": paths}
-    command = [sys.executable, "-m", "tests.core.prompts.fused.interpreted"]
+    command = [sys.executable, "-m", "tests.core.prompts.interpreted"]
     ended = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout) | {"said": ended.stderr}
@@ -57,7 +58,7 @@ def test_the_same_inputs_give_the_same_bits(interpreted):
 @interpreter
 def test_a_group_of_more_keys_than_a_kernel_holds_is_encoded_by_torch(interpreted):
     assert interpreted["chosen"] == ["FusedTrieTransformer", "TrieTransformer"]
-    assert "prompts are encoded with torch's own kernels:" in interpreted["said"]
+    assert "the project's GPU kernels are not used, torch's are" in interpreted["said"]
     assert "keys in a group, of which a kernel holds 4" in interpreted["said"]
 
 
@@ -66,14 +67,27 @@ def test_a_residual_sum_and_its_norm_equal_torch_s(interpreted):
     assert all(distance < FLOAT32 for distance in interpreted["norm"])
 
 
+@interpreter
+def test_openai_s_gelu_and_its_slope_equal_autograd_s(interpreted):
+    assert all(distance < FLOAT32 for distance in interpreted["gelu"])
+
+
+@interpreter
+@pytest.mark.parametrize("case", ["permuted", "one row", "relaxed"])
+def test_plans_equal_those_of_torch_s_operations(interpreted, case):
+    assert interpreted["plans"][case] < FLOAT32
+
+
 @on_gpu
+@pytest.mark.parametrize("quick_gelu", [False, True])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("position", ["end", "middle", "front"])
 def test_on_a_gpu_half_precision_is_as_near_to_float64_as_with_torch_s_kernels(
-    make_clip, tokenizer, name_tokens, monkeypatch, position
+    make_clip, tokenizer, name_tokens, monkeypatch, position, dtype, quick_gelu
 ):
     def gradient(kernels, dtype, device):
         monkeypatch.setenv("DUALPT_GPU_KERNELS", kernels)
-        tower = text_tower_of(make_clip().bfloat16().to(device, dtype), tokenizer)
+        tower = text_tower_of(make_clip(quick_gelu=quick_gelu).to(rounded).to(device, dtype), tokenizer)
         encoder = PromptEncoder(tower, name_tokens, context_length=4, class_token_position=position)
         contexts = contexts_of(torch.float64 if dtype == torch.float64 else torch.float32).to(device).requires_grad_()
         features = encoder.encode(contexts)
@@ -81,10 +95,26 @@ def test_on_a_gpu_half_precision_is_as_near_to_float64_as_with_torch_s_kernels(
         (found,) = torch.autograd.grad((features * weights.to(features)).sum(), contexts)
         return found.double().cpu()
 
+    rounded = dtype
     exact = gradient("torch", torch.float64, "cpu")
-    torchs, ours, again = (gradient(one, torch.bfloat16, "cuda") for one in ("torch", "triton", "triton"))
+    torchs, again, ours, ours_again = (gradient(one, dtype, "cuda") for one in ("torch", "torch", "auto", "auto"))
+    assert not torch.equal(ours, torchs)  # which kernels ran
     assert (ours - exact).norm() < 1.2 * (torchs - exact).norm()
-    assert torch.equal(ours, again)
+    assert torch.equal(torchs, again)
+    assert torch.equal(ours, ours_again)
+
+
+@on_gpu
+@pytest.mark.parametrize("shape", [(3, 32, 40, 4, 196), (1, 5, 7, 1, 49), (2, 3, 2, 16, 300)])
+@pytest.mark.parametrize("relaxation", [None, 0.3])
+def test_on_a_gpu_plans_are_as_near_to_float64_as_torch_s(monkeypatch, shape, relaxation):
+    cosines = torch.rand(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64) - 0.3
+    options = {"epsilon": 0.1, "iterations": 20, "relaxation": relaxation}
+    exact = transport_plan(cosines, **options)
+    for kernels in ("torch", "auto"):
+        monkeypatch.setenv("DUALPT_GPU_KERNELS", kernels)
+        plan = transport_plan(cosines.float().cuda(), **options).double().cpu()
+        assert (plan - exact).norm() < 2e-5 * exact.norm()
 
 
 def contexts_of(dtype):

@@ -23,6 +23,8 @@ MOST_KEYS = 128
 """Of a group: a program holds all of them in registers."""
 QUERIES = 32
 """That a program handles at once."""
+SUMMED, COLUMNS = 16, 64
+"""Groups that are read at once where their shares are summed, and columns of a program that does it."""
 
 
 class Layout(NamedTuple):
@@ -59,13 +61,13 @@ class _TrieAttention(torch.autograd.Function):
         width = layout.heads * frozen.shape[-1]
         out = query.new_empty(*query.shape[:2], width)
         grid = (len(query) * layout.groups * layout.heads, triton.cdiv(attends.shape[1], QUERIES))
-        _forward[grid](
+        _attention_forward[grid](
             *_inputs(query, own, width),
             frozen,
             attends,
             out,
             *_sizes(query, own, frozen, attends, layout),
-            **_options(attends),
+            num_warps=warps_of(_padded(attends)),
         )
         ctx.save_for_backward(query, own, frozen, attends)
         ctx.layout = layout
@@ -79,7 +81,7 @@ class _TrieAttention(torch.autograd.Function):
         d_query = torch.empty_like(query)
         d_own = d_query[..., width:] if behind else torch.empty_like(own)
         shares = query.new_empty(len(query), layout.groups, max(layout.trunk, 1), 2 * width, dtype=torch.float32)
-        _backward[(len(query) * layout.groups * layout.heads,)](
+        _attention_backward[(len(query) * layout.groups * layout.heads,)](
             *_inputs(query, own, width),
             frozen,
             attends,
@@ -88,12 +90,19 @@ class _TrieAttention(torch.autograd.Function):
             d_own,
             shares,
             *_sizes(query, own, frozen, attends, layout),
-            **_options(attends),
+            num_warps=warps_of(_padded(attends)),
         )
         if layout.trunk:
-            trunk = d_own[:, : layout.trunk]
-            trunk.copy_(trunk + shares.sum(1))
+            _add_shares(d_own, shares)
         return d_query, None if behind else d_own, None, None, None
+
+
+def _add_shares(d_own: Tensor, shares: Tensor) -> None:
+    """Add what all groups have of the gradient to trunk tokens, (M, G, P, 2 W), to what group 0 stored there."""
+    contexts, groups, trunk, width = shares.shape
+    _sum_shares[(contexts * trunk, triton.cdiv(width, COLUMNS))](
+        *(shares, d_own, d_own.stride(0), d_own.stride(1), groups, trunk, width, SUMMED, COLUMNS), num_warps=4
+    )
 
 
 def warps_of(keys: int) -> int:
@@ -119,10 +128,6 @@ def _sizes(query: Tensor, own: Tensor, frozen: Tensor, attends: Tensor, layout: 
 def _padded(attends: Tensor) -> int:
     """Keys that a program holds."""
     return max(16, int(triton.next_power_of_2(attends.shape[2])))
-
-
-def _options(attends: Tensor) -> dict[str, int]:
-    return {"num_warps": warps_of(_padded(attends))}
 
 
 @triton.jit
@@ -151,7 +156,7 @@ def _weights(q, k, attends, g, i, j, t, K, scale):
 
 
 @triton.jit(do_not_specialize=["G", "T", "P", "F", "t", "scale"])
-def _forward(
+def _attention_forward(
     query, own, frozen, attends, out, row_query, row_own, G, T, P, F, t, scale,
     W: tl.constexpr, H: tl.constexpr, D: tl.constexpr, BQ: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
@@ -166,7 +171,7 @@ def _forward(
 
 
 @triton.jit(do_not_specialize=["G", "T", "P", "F", "t", "scale"])
-def _backward(
+def _attention_backward(
     query, own, frozen, attends, d_out, d_query, d_own, shares, row_query, row_own, G, T, P, F, t, scale,
     W: tl.constexpr, H: tl.constexpr, D: tl.constexpr, BQ: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
@@ -199,3 +204,20 @@ def _backward(
     share = ((m * G + g) * P + j).to(tl.int64)[:, None] * (2 * W) + h * D + d
     tl.store(shares + share, d_key, mask=(j < P)[:, None])
     tl.store(shares + share + W, d_value, mask=(j < P)[:, None])
+
+
+@triton.jit(do_not_specialize=["G", "P"])
+def _sum_shares(
+    shares, d_own, row_context, row_own, G, P, W2: tl.constexpr, BG: tl.constexpr, BW: tl.constexpr
+):  # fmt: skip
+    """A program per context, trunk token and BW columns; groups are summed in their order, BG at once."""
+    m, p = tl.program_id(0) // P, tl.program_id(0) % P
+    column = tl.program_id(1) * BW + tl.arange(0, BW)
+    total = tl.zeros((BG, BW), tl.float32)
+    for start in range(0, G, BG):
+        g = start + tl.arange(0, BG)
+        at = ((m * G + g) * P + p).to(tl.int64)[:, None] * W2 + column[None, :]
+        total += tl.load(shares + at, mask=(g < G)[:, None] & (column < W2)[None, :], other=0)
+    place = d_own + m.to(tl.int64) * row_context + p * row_own + column
+    own = tl.load(place, mask=column < W2, other=0).to(tl.float32)
+    tl.store(place, own + tl.sum(total, 0), mask=column < W2)

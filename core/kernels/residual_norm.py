@@ -33,7 +33,7 @@ class _AddAndNorm(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, added: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor]:
         x, added = x.contiguous(), added.contiguous()
         total, normed = torch.empty_like(x), torch.empty_like(x)
-        _launch(_forward, x, added, weight, bias, total, normed, eps)
+        _launch(_norm_forward, x, added, weight, bias, total, normed, eps)
         ctx.save_for_backward(total, weight)
         ctx.eps = eps
         return total, normed
@@ -43,7 +43,7 @@ class _AddAndNorm(torch.autograd.Function):
         total, weight = ctx.saved_tensors
         d_total, d_normed = (gradient.contiguous() for gradient in gradients)
         d_x = torch.empty_like(total)
-        _launch(_backward, total, d_total, d_normed, weight, d_x, ctx.eps)
+        _launch(_norm_backward, total, d_total, d_normed, weight, d_x, ctx.eps)
         return d_x, d_x, None, None, None
 
 
@@ -55,7 +55,7 @@ def _launch(kernel: Any, x: Tensor, *arguments: Any) -> None:
 
 
 @triton.jit(do_not_specialize=["n"])
-def _forward(
+def _norm_forward(
     x, added, weight, bias, total, normed, eps, n, W: tl.constexpr, BLOCK: tl.constexpr, ROWS: tl.constexpr
 ):  # fmt: skip
     at, column, inside = _places(n, W, BLOCK, ROWS)
@@ -69,7 +69,7 @@ def _forward(
 
 
 @triton.jit(do_not_specialize=["n"])
-def _backward(
+def _norm_backward(
     total, d_total, d_normed, weight, d_x, eps, n, W: tl.constexpr, BLOCK: tl.constexpr, ROWS: tl.constexpr
 ):  # fmt: skip
     at, column, inside = _places(n, W, BLOCK, ROWS)

@@ -1,4 +1,4 @@
-"""The trie's text transformer with attention in place and residual sums fused with their layer norms.
+"""The trie's text transformer with the project's kernels: attention in place, residual sums fused with their norms.
 
 Shapes: as in `trie_transformer`.
 """
@@ -11,10 +11,11 @@ from torch.nn import functional as F
 
 from dualpt.core.clip.text_tower import TextTower
 from dualpt.core.clip.text_transformer import Block, QuickGELU
-from dualpt.core.prompts.fused.residual_norm import add_and_norm
-from dualpt.core.prompts.fused.trie_attention import MOST_KEYS, Layout, attend_in_place
+from dualpt.core.kernels.residual_norm import add_and_norm
+from dualpt.core.kernels.sigmoid_gelu import sigmoid_gelu
+from dualpt.core.kernels.trie_attention import MOST_KEYS, Layout, attend_in_place
 from dualpt.core.prompts.trie import PromptTrie
-from dualpt.core.prompts.trie_transformer import TrieTransformer, quick_gelu_
+from dualpt.core.prompts.trie_transformer import TrieTransformer
 
 HEAD_WIDTHS = (16, 32, 64, 128)
 
@@ -66,5 +67,5 @@ def _mlp(block: Block, x: Tensor, attended: Tensor) -> tuple[Tensor, Tensor]:
     """Add the attention to `x`; the sum, and what the MLP makes of it, to be added."""
     x, normed = add_and_norm(x, block.attn.out_proj(attended), block.ln_2)
     hidden = block.mlp.c_fc(normed)
-    hidden = quick_gelu_(hidden) if isinstance(block.mlp.gelu, QuickGELU) else block.mlp.gelu(hidden)
+    hidden = sigmoid_gelu(hidden) if isinstance(block.mlp.gelu, QuickGELU) else block.mlp.gelu(hidden)
     return x, block.mlp.c_proj(hidden)

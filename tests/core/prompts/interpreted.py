@@ -1,7 +1,7 @@
 """Runs the kernels in Triton's interpreter on a CPU, and prints what came out as JSON. Started in a process of its own,
 because Triton decides when it is first imported.
 
-    TRITON_INTERPRET=1 DUALPT_GPU_KERNELS=triton python -m tests.core.prompts.fused.interpreted
+    TRITON_INTERPRET=1 DUALPT_GPU_KERNELS=triton python -m tests.core.prompts.interpreted
 """
 
 import copy
@@ -15,12 +15,16 @@ from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 
 from dualpt.core.clip.text_tower import TextTower
-from dualpt.core.prompts.fused import fused_transformer, residual_norm
-from dualpt.core.prompts.fused.fused_transformer import FusedTrieTransformer
-from dualpt.core.prompts.fused.residual_norm import add_and_norm
+from dualpt.core.kernels import residual_norm
+from dualpt.core.kernels.residual_norm import add_and_norm
+from dualpt.core.kernels.sigmoid_gelu import sigmoid_gelu
+from dualpt.core.prompts import fused_transformer
+from dualpt.core.prompts.fused_transformer import FusedTrieTransformer
 from dualpt.core.prompts.parts import PromptParts
 from dualpt.core.prompts.trie import build_trie
 from dualpt.core.prompts.trie_transformer import TrieTransformer
+from dualpt.core.training import transport
+from dualpt.core.training.transport import transport_plan
 from tests.core.text_side import text_tower_of
 
 WIDTH, LENGTH = 32, 4
@@ -94,6 +98,34 @@ def norm_distances(width: int) -> list[float]:
     return [relative(a, b) for a, b in zip((*found, *back), (*wanted, *gradient), strict=True)]
 
 
+def gelu_distances() -> list[float]:
+    """Of the approximation and its slope from autograd's in float64, over more numbers than a program handles."""
+    exact = torch.linspace(-9, 9, 1500, dtype=torch.float64).requires_grad_()
+    wanted = exact * torch.sigmoid(1.702 * exact)
+    x = exact.detach().float().requires_grad_()
+    found = sigmoid_gelu(x)
+    slopes = [torch.autograd.grad(y.sum(), of)[0] for y, of in ((found, x), (wanted, exact))]
+    return [relative(found, wanted), relative(slopes[0], slopes[1])]
+
+
+def plan_distances() -> dict[str, float]:
+    """Of the kernel's plans from torch's in float64: as patches lie in memory, for one row, and for relaxed columns."""
+    generator = torch.Generator().manual_seed(4)
+    cosines = 2 * torch.rand(2, 3, 4, 2, 11, generator=generator, dtype=torch.float64) - 1
+    found = {}
+    for title, similarity, relaxation in (
+        ("permuted", cosines.permute(0, 3, 1, 2, 4), None),
+        ("one row", cosines[0, :, :, :1], None),
+        ("relaxed", cosines[0], 0.3),
+    ):
+        options = {"epsilon": 0.1, "iterations": 7, "relaxation": relaxation}
+        exact = transport_plan(similarity, **options)
+        assert transport._on_chip(similarity.float())
+        plan = transport_plan(similarity.float(), **options)
+        found[title] = relative(plan, exact) if plan.shape == exact.shape else float("inf")
+    return found
+
+
 def chosen() -> list[str]:
     """Which transformer serves a tower, and prompts of more keys than a kernel holds."""
     tower = tower_of(torch.float32)
@@ -116,5 +148,6 @@ def cases() -> Sequence[tuple[str, dict[str, float | bool]]]:
 
 
 if __name__ == "__main__":
+    others = {"gelu": gelu_distances(), "plans": plan_distances()}
     residual_norm.ROWS = 64  # the interpreter takes its time for each program
-    print(json.dumps({"cases": dict(cases()), "norm": norm_distances(24), "chosen": chosen()}))
+    print(json.dumps({"cases": dict(cases()), "norm": norm_distances(24), "chosen": chosen()} | others))
