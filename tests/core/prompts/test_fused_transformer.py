@@ -6,14 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from packaging.version import Version
 
 from dualpt.core.prompts.encoder import PromptEncoder
 from dualpt.core.training.transport import transport_plan
 from tests.core.text_side import text_tower_of
 
-pytest.importorskip("triton", minversion="3.6", reason="Triton comes with recent torch on Linux")
+triton = pytest.importorskip("triton", minversion="3.6", reason="Triton comes with recent torch on Linux")
 
 interpreter = pytest.mark.slow  # a process that imports torch, for all of these together
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device: kernels cannot be run here")
@@ -25,6 +27,10 @@ FLOAT32 = 5e-6
 
 @pytest.fixture(scope="module")
 def interpreted():
+    if Version(triton.__version__) < Version("3.7") and Version(np.__version__) >= Version("2.4"):
+        pytest.skip(
+            "the interpreter of Triton 3.6 runs no loop to a bound that is an argument with NumPy 2.4 and newer"
+        )
     paths = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"TRITON_INTERPRET": "1", "DUALPT_GPU_KERNELS": "triton", "PYTHONPATH": paths}
     command = [sys.executable, "-m", "tests.core.prompts.interpreted"]
