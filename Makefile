@@ -11,6 +11,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
+# Kept whatever the environment says: without bytecode each process of a test compiles the project anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test test-cluster test-lowest test-newest check bench abuse chaos format clean
 
 demo: $(INSTALLED)
