@@ -40,7 +40,6 @@ def test_every_cell_was_executed_in_order_and_small(notebook: dict[str, Any]) ->
 
 
 @pytest.mark.cluster
-@pytest.mark.xdist_group("ray")
 def test_the_code_of_the_page_runs(
     making: ModuleType, notebook: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, running_ray: None
 ) -> None:

@@ -172,7 +172,6 @@ def test_a_draining_sweep_ends_each_unit_after_its_pack(declare: Declare, log: P
 
 
 @pytest.mark.cluster
-@pytest.mark.xdist_group("ray")
 def test_a_worker_that_takes_longer_to_start_than_units_take_is_not_started_in_vain(
     declare: Declare, log: Path, running_ray: None
 ) -> None:
