@@ -11,6 +11,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
+# Bytecode is kept, whatever the environment says: else every process that a test starts compiles the project anew.
+test test-cluster test-lowest test-newest abuse: export PYTHONDONTWRITEBYTECODE :=
+# Two processes share the cores: a thread a core in each of them would wait for the others'.
+test test-lowest test-newest: export OMP_NUM_THREADS := 1
+
 .PHONY: demo test test-cluster test-lowest test-newest check bench abuse chaos format clean
 
 demo: $(INSTALLED)

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,8 +16,22 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests first: at the end, short ones keep both processes of `make test` busy."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    """Groups, then files with long tests: at the end, short ones keep both processes of `make test` busy.
+
+    A file's tests stay together: what its fixtures made is made once.
+    """
+    long = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.get_closest_marker("xdist_group") is None, item.path not in long))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """`--dist loadgroup` gives a file without a group to one process as well, and keeps the order above."""
+    if config.getoption("dist") != "loadgroup":
+        return None
+    from tests.files_in_turn import FilesInTurn  # needs pytest-xdist
+
+    return FilesInTurn(config, log)
 
 
 @pytest.fixture(scope="session")

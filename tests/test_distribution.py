@@ -1,6 +1,7 @@
 """What the package imports, it declares; and nothing that it declares is unused without a reason."""
 
 import ast
+import functools
 import re
 import sys
 import tomllib
@@ -33,6 +34,7 @@ def declared() -> set[str]:
     return {normal(re.split(r"[\s<>=!~\[;]", line, maxsplit=1)[0]) for line in PYPROJECT["dependencies"]}
 
 
+@functools.cache
 def imported() -> dict[str, set[str]]:
     """Top-level modules that the project imports -> the files that do, type-checking and lazy imports included."""
     found: dict[str, set[str]] = {}
@@ -48,6 +50,7 @@ def imported() -> dict[str, set[str]]:
     return {name: files for name, files in found.items() if name not in sys.stdlib_module_names and name != "dualpt"}
 
 
+@functools.cache
 def distributions() -> dict[str, set[str]]:
     """Top-level module -> the installed distributions that provide it."""
     return {module: set(map(normal, names)) for module, names in packages_distributions().items()}
@@ -94,3 +97,13 @@ def test_a_group_of_tests_is_kept_in_one_process(request: pytest.FixtureRequest)
     if not getattr(request.config.option, "loadgroup", False):
         pytest.skip("not under `--dist loadgroup`")
     assert request.node.nodeid.endswith("@ray")
+
+
+def test_tests_of_no_group_stay_with_their_file() -> None:
+    """Two processes would make what its module's fixtures make twice."""
+    pytest.importorskip("xdist")
+    from tests.files_in_turn import FilesInTurn
+
+    nodes = ("a/test_a.py::test_one", "a/test_a.py::Test::test_two[x@y::z]", "a/test_a.py::test_three@ray")
+    scheduler = FilesInTurn.__new__(FilesInTurn)
+    assert [scheduler._split_scope(node) for node in nodes] == ["a/test_a.py", "a/test_a.py", "ray"]

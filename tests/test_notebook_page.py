@@ -39,8 +39,7 @@ def test_every_cell_was_executed_in_order_and_small(notebook: dict[str, Any]) ->
     assert (DOCS / "notebook.ipynb").stat().st_size < 200_000
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("ray")
+@pytest.mark.cluster
 def test_the_code_of_the_page_runs(
     making: ModuleType, notebook: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, running_ray: None
 ) -> None:

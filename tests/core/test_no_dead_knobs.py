@@ -23,7 +23,11 @@ KNOBS: dict[str, tuple[dict[str, Value], Value, Value]] = {
     "method": ({}, "prompt", "zero-shot"),
     "backbone.name": ({"backbone.pretrained": "random"}, "mini-clip", TINY),
     "backbone.pretrained": ({}, None, "random"),
-    "backbone.precision": ({}, "fp32", "bf16"),
+    "backbone.precision": (
+        {"backbone.name": TINY, "backbone.pretrained": "random"},
+        "fp32",
+        "bf16",
+    ),  # the mini CLIP takes long in bf16
     "backbone.local_features": ({}, "value", "tokens"),
     "prompt.context_length": ({}, 4, 5),
     "prompt.n_prompts": ({}, 1, 2),

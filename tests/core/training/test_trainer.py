@@ -153,15 +153,17 @@ def assert_same(one, other, tolerance):
     assert one.tests["test"].plan_entropy == pytest.approx(other.tests["test"].plan_entropy, abs=tolerance)
 
 
-@pytest.mark.parametrize("llm_form", ["cosine", "ot", "contrastive", "kl"])
+PROJECTED = {"llm_gradient": "projected", "llm_target": "template", "init": "a photo", "init_at": "end"}
+
+
 @pytest.mark.parametrize(
-    "changes",
+    ("llm_form", "changes"),
     [
-        {},
-        {"local_form": "topk", "class_token_position": "middle"},
-        {"local_form": "attention", "class_specific": True, "n_prompts": 1},
-        {"local_form": "ot", "ot_marginals": "unbalanced", "init": "a photo of a"},
-        {"llm_gradient": "projected", "llm_target": "template", "init": "a photo", "init_at": "end"},
+        ("cosine", {}),
+        ("ot", {"local_form": "topk", "class_token_position": "middle"}),
+        ("contrastive", {"local_form": "attention", "class_specific": True, "n_prompts": 1}),
+        ("kl", {"local_form": "ot", "ot_marginals": "unbalanced", "init": "a photo of a"}),
+        *((form, PROJECTED) for form in ("cosine", "ot", "contrastive", "kl")),
     ],
     ids=str,
 )

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from dualpt.core.errors import UserError
+from dualpt.search_spaces.sweep import LoadedSweep
 from dualpt.sweeps.comparison.searched.candidate_ranks import read_candidates
 from dualpt.sweeps.comparison.searched.candidate_table import record
 from dualpt.sweeps.dispatch.progress import SweepProgress
@@ -145,14 +146,12 @@ def test_a_server_gives_a_link_without_its_password(declare: Declare, monkeypatc
     assert page_of(sweep.file.run.tracking_uri, "7") == (f"https://head:5000/mlflow/#/experiments/7/{page}", "")
 
 
-def test_values_are_numbers_and_those_alone_that_matter(declare: Declare, log: Path) -> None:
-    sweep = declare()
-    running.train_here(sweep, log)
-    reader = open_reader(sweep.file.run.tracking_uri)
+def test_values_are_numbers_and_those_alone_that_matter(done: LoadedSweep) -> None:
+    reader = open_reader(done.file.run.tracking_uri)
     experiment = reader.named_experiment("small")
     rows = reader.shown_cells(experiment, ())
     candidates = read_candidates(reader, experiment, rows, reader.sweep_row(experiment))
     assert {one.values["alignment.local_form"] for one in candidates} == {"topk", "attention"}
     for one in candidates:  # alignment.topk is recorded of every trial, and means nothing beside another form
         searched = {key: value for key, value in record(one)["values"].items() if key in SPACE}
-        assert Notifier(sweep, [], pytest.fail)._values(one.name) == searched
+        assert Notifier(done, [], pytest.fail)._values(one.name) == searched

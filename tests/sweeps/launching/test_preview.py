@@ -1,5 +1,6 @@
 """Commands that only show what would be done leave every file as it was, and make none."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,17 @@ def every_file(folder: Path) -> dict[str, tuple[int, int]]:
     return {path: (stat.st_size, stat.st_mtime_ns) for path, stat in stats.items()}
 
 
+@pytest.fixture(scope="module")
+def used_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with features of a dataset; to be read only."""
+    folder = tmp_path_factory.mktemp("used") / "cache"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DUALPT_CACHE", str(folder))
+        built = CliRunner().invoke(app, ["features", "build", "--dataset", "mini-tiles", "--shots", "2"])
+    assert built.exit_code == 0, built.output
+    return folder
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -36,14 +48,13 @@ def every_file(folder: Path) -> dict[str, tuple[int, int]]:
 @pytest.mark.parametrize("used_before", [False, True])
 @pytest.mark.slow
 def test_looking_writes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], used_before: bool
+    used_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], used_before: bool
 ) -> None:
     monkeypatch.setenv("DUALPT_CACHE", str(tmp_path / "cache"))
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     if used_before:
-        built = CliRunner().invoke(app, ["features", "build", "--dataset", "mini-tiles", "--shots", "2"])
-        assert built.exit_code == 0, built.output
+        shutil.copytree(used_cache, tmp_path / "cache")
     before = every_file(tmp_path)
     result = CliRunner().invoke(app, [*words, "--json"])
     assert result.exit_code == 0, (result.output, result.exception)

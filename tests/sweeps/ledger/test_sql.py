@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import shutil
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from mlflow.tracking import MlflowClient
 from rich.console import Console
 
 from dualpt.core.errors import UserError
+from dualpt.search_spaces.sweep_file import check_sweep
 from dualpt.sweeps.launching.preview import dry_run
 from dualpt.sweeps.ledger.contents import Point, one_per_step
 from dualpt.sweeps.ledger.mlflow import Ledger
@@ -20,17 +22,25 @@ from dualpt.sweeps.records import SCHEMA, SCHEMA_TAG, CellRow, grid_metrics
 from dualpt.sweeps.stores import StoreUnavailable
 from tests.sweeps.fake_runner import fake_key
 from tests.sweeps.running import train_here
-from tests.sweeps.small_sweep import Declare
+from tests.sweeps.small_sweep import Declare, changed, declaration
+
+
+@pytest.fixture(scope="module")
+def failing_once(tmp_path_factory: pytest.TempPathFactory, fresh_stores: Path) -> Path:
+    """A folder with the stores of the small sweep, done, of which two candidates failed; to be read only."""
+    folder = tmp_path_factory.mktemp("failing")
+    shutil.copytree(fresh_stores, folder, dirs_exist_ok=True)
+    space = {"search.space": {"alignment.llm_weight": {"choice": [4, 13, 15]}}}
+    train_here(check_sweep(changed(declaration(folder), space), "test"), folder / "trained.log")
+    return folder
 
 
 def by_run(rows: list[CellRow]) -> list[CellRow]:
     return sorted(rows, key=lambda row: row.run_id)
 
 
-def test_sql_and_client_read_the_same(declare: Declare, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sweep = declare(**{"search.space": {"alignment.llm_weight": {"choice": [4, 13, 15]}}})  # two of them fail
-    train_here(sweep, log)
-    ledger = Ledger(sweep.file.run.tracking_uri)
+def test_sql_and_client_read_the_same(failing_once: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger(f"sqlite:///{failing_once / 'mlflow.db'}")
     experiment = ledger.find_experiment("small")
     assert experiment is not None
     fast, finished, few = (
@@ -50,13 +60,9 @@ def test_sql_and_client_read_the_same(declare: Declare, log: Path, monkeypatch: 
     }
 
 
-def test_sql_and_client_read_the_same_of_one_trial(
-    declare: Declare, log: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sql_and_client_read_the_same_of_one_trial(failing_once: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its failed attempts too, and nothing of other trials: its means are taken of these rows."""
-    sweep = declare(**{"search.space": {"alignment.llm_weight": {"choice": [4, 13, 15]}}})  # two of them fail
-    train_here(sweep, log)
-    ledger = Ledger(sweep.file.run.tracking_uri)
+    ledger = Ledger(f"sqlite:///{failing_once / 'mlflow.db'}")
     trials = [row.ref for row in ledger.trials(ledger.named_experiment("small"))]
     fast = [ledger.trial_cells(trial) for trial in trials]
     monkeypatch.setattr("dualpt.sweeps.ledger.mlflow.cells.is_readable_by_sql", lambda uri: False)

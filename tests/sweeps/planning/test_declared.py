@@ -79,7 +79,7 @@ def test_each_protocol_keeps_its_declaration(declare: Declare) -> None:
     assert missing_cells("", []) == []
 
 
-@pytest.fixture(params=["file", pytest.param("server", marks=pytest.mark.slow)])
+@pytest.fixture(params=["file", pytest.param("server", marks=pytest.mark.cluster)])
 def ledger(request: pytest.FixtureRequest, fresh_stores: Path, tmp_path: Path) -> Iterator[Ledger]:
     uri = f"sqlite:///{shutil.copy(fresh_stores / 'mlflow.db', tmp_path)}"
     if request.param == "file":

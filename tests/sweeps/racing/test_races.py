@@ -1,6 +1,7 @@
 """Races: who goes on, who is given up, what the stores say of it, and that all of it survives a resume."""
 
 import io
+import shutil
 from pathlib import Path
 from typing import Any, get_args
 
@@ -9,6 +10,8 @@ import pytest
 from rich.console import Console
 
 from dualpt.search_spaces.search_section import Racing, Search
+from dualpt.search_spaces.sweep import LoadedSweep
+from dualpt.search_spaces.sweep_file import check_sweep
 from dualpt.sweeps.launching.preview import dry_run
 from dualpt.sweeps.ledger.mlflow import Ledger
 from dualpt.sweeps.racing import Asha, Race, StatisticalRace
@@ -16,7 +19,7 @@ from dualpt.sweeps.racing.races import NoRace, race_of
 from dualpt.sweeps.racing.standings import Standings, paired_t
 from tests.sweeps.fake_runner import FATAL_WEIGHT, fake_key, no_notes
 from tests.sweeps.running import open_dispatcher, shown, train_here, trained
-from tests.sweeps.small_sweep import Declare
+from tests.sweeps.small_sweep import Declare, changed, declaration
 
 WEIGHT = "alignment.llm_weight"
 SPACE = {WEIGHT: {"choice": [4.0, 1.0, 9.0, 3.0, 8.0, 7.0, 6.0, 5.0, 2.0]}}
@@ -28,6 +31,22 @@ ASHA = {
     "search.race_reduction": 2,
     "baselines": [],
 }
+
+
+@pytest.fixture(scope="module")
+def raced_once(tmp_path_factory: pytest.TempPathFactory, fresh_stores: Path) -> Path:
+    """A folder with the stores and the log of a race by ASHA, done; to be read only."""
+    folder = tmp_path_factory.mktemp("raced")
+    shutil.copytree(fresh_stores, folder, dirs_exist_ok=True)
+    train_here(check_sweep(changed(declaration(folder), ASHA), "test"), folder / "trained.log")
+    return folder
+
+
+@pytest.fixture
+def raced(declare: Declare, log: Path, tmp_path: Path, raced_once: Path) -> LoadedSweep:
+    """`declare(**ASHA)`, trained to its end."""
+    shutil.copytree(raced_once, tmp_path, dirs_exist_ok=True)
+    return declare(**ASHA)
 
 
 def test_every_race_of_the_search_section_has_its_class() -> None:
@@ -124,17 +143,15 @@ def test_a_race_trains_less_and_finds_the_same_best(declare: Declare, log: Path)
     assert all(DATASETS[: len(own)] == own for own in datasets.values()), "every candidate in the same order"
 
 
-def test_pruned_trials_read_well_in_both_stores(declare: Declare, log: Path) -> None:
-    sweep = declare(**ASHA)
-    train_here(sweep, log)
-    ledger = Ledger(sweep.file.run.tracking_uri)
+def test_pruned_trials_read_well_in_both_stores(raced: LoadedSweep, declare: Declare) -> None:
+    ledger = Ledger(raced.file.run.tracking_uri)
     experiment = ledger.find_experiment("small")
     assert experiment is not None
     by_name = {row.ref.name: row for row in ledger.trials(experiment)}
     for name, state in states(declare).items():
         assert by_name[name].pruned == (state == "PRUNED")
         assert by_name[name].status == ("KILLED" if state == "PRUNED" else "FINISHED")
-    study = optuna.load_study(study_name="small", storage=sweep.file.run.study_storage)
+    study = optuna.load_study(study_name="small", storage=raced.file.run.study_storage)
     pruned = next(trial for trial in study.trials if trial.state == optuna.trial.TrialState.PRUNED)
     whole = next(trial for trial in study.trials if trial.state == optuna.trial.TrialState.COMPLETE)
     assert sorted(pruned.intermediate_values) == [1]
@@ -142,10 +159,9 @@ def test_pruned_trials_read_well_in_both_stores(declare: Declare, log: Path) -> 
     assert whole.intermediate_values[3] == pytest.approx(whole.values[0])
 
 
-def test_the_same_race_again_has_no_work(declare: Declare, log: Path) -> None:
-    train_here(declare(**ASHA), log)
+def test_the_same_race_again_has_no_work(raced: LoadedSweep, declare: Declare, log: Path) -> None:
     before, given_up = trained(log), states(declare)
-    again = open_dispatcher(declare(**ASHA))
+    again = open_dispatcher(raced)
     assert not again.has_work()
     assert again.counts.kept == again.total == len(before) + 2 * 3 - 3, "the best has a second seed"
     assert again.counts.pruned == list(given_up.values()).count("PRUNED")
@@ -153,11 +169,9 @@ def test_the_same_race_again_has_no_work(declare: Declare, log: Path) -> None:
     assert states(declare) == given_up
 
 
-def test_a_plan_does_not_count_what_is_given_up(declare: Declare, log: Path) -> None:
-    sweep = declare(**ASHA)
-    train_here(sweep, log)
+def test_a_plan_does_not_count_what_is_given_up(raced: LoadedSweep, declare: Declare) -> None:
     text = io.StringIO()
-    dry_run(sweep, console=Console(file=text, width=100), key=fake_key, notes=no_notes)
+    dry_run(raced, console=Console(file=text, width=100), key=fake_key, notes=no_notes)
     assert ", 0 to train" in text.getvalue()
     text = io.StringIO()
     dry_run(
@@ -185,8 +199,7 @@ def test_a_killed_race_goes_on_as_if_it_had_not_been(declare: Declare, log: Path
         assert resumed.counts.pruned == whole.counts.pruned
 
 
-def test_racing_none_finishes_what_was_given_up(declare: Declare, log: Path) -> None:
-    train_here(declare(**ASHA), log)
+def test_racing_none_finishes_what_was_given_up(raced: LoadedSweep, declare: Declare, log: Path) -> None:
     before = trained(log)
     sweep = declare(**{**ASHA, "search.racing": "none", "search.race_reduction": None})
     dispatcher = train_here(sweep, log)

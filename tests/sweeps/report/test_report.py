@@ -130,6 +130,14 @@ def test_the_oracle_gap_is_shown_with_what_it_means_or_why_it_is_not(rows: list[
     assert {line[1] for line in texts(table)} == {"1", "4", "16"}
 
 
+@pytest.fixture
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing them takes most of a page's time."""
+    for name in ("_figures", "_training"):
+        monkeypatch.setattr(f"dualpt.sweeps.report.sections.{name}", lambda *_: [])
+    monkeypatch.setattr("dualpt.sweeps.report.report.search_figures", lambda *_: ([], ""))
+
+
 class Outside(HTMLParser):
     """Collects every address that a browser would ask for."""
 
@@ -228,7 +236,7 @@ def test_five_thousand_cells_open_a_page_at_a_time_and_quietly(
     context.close()
 
 
-def test_tables_of_methods_are_whole_and_long_ones_scroll(tmp_path: Path) -> None:
+def test_tables_of_methods_are_whole_and_long_ones_scroll(tmp_path: Path, without_figures: None) -> None:
     methods = [replace(row, trial=f"method-{i % 30}", trial_run_id=f"m{i % 30}") for i, row in enumerate(cells(120))]
     page = render(methods, SWEEP, loss_curves, NO_STUDY, tmp_path, {})
     boxes = re.findall(
@@ -324,7 +332,7 @@ def test_candidates_of_many_searched_keys_scroll_in_their_own_box(browser: Any, 
     page.close()
 
 
-def test_the_numbers_of_cells_are_rounded_once(tmp_path: Path) -> None:
+def test_the_numbers_of_cells_are_rounded_once(tmp_path: Path, without_figures: None) -> None:
     row = replace(cells(1)[0], metrics={"test/accuracy": 12.00499996}, seconds=1.0049996)
     page = render([row], SWEEP, loss_curves, NO_STUDY, tmp_path, {})
     data = json.loads(re.findall('<script type="application/json" id="cell-data">(.*?)</script>', page)[0])

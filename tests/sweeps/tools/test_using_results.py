@@ -281,7 +281,7 @@ def test_predict_refuses_in_one_line(store: str, images: Path, more: dict[str, A
         ask(store, [images / "a.png"], **more)
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_a_server_gives_what_the_store_behind_it_gave(
     store: str, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -171,8 +171,7 @@ def test_a_draining_sweep_ends_each_unit_after_its_pack(declare: Declare, log: P
     assert workers.asks_for("another") == Searcher.FINISHED
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("ray")
+@pytest.mark.cluster
 def test_a_worker_that_takes_longer_to_start_than_units_take_is_not_started_in_vain(
     declare: Declare, log: Path, running_ray: None
 ) -> None:

@@ -136,7 +136,7 @@ def test_what_it_came_from_and_how_well_it_fits_is_noted(made: MadeImport) -> No
     [
         (BackboneSection(name="mini-clip", pretrained="random"), r"text features of random classify .* other weights"),
         (BackboneSection(name="mini-clip", pretrained="missing.pt"), "'missing.pt' is not a file"),
-        (BackboneSection(name="ViT-B-32", pretrained="random"), "width"),
+        (BackboneSection(name="ViT-S-32-alt", pretrained="random"), "width"),
     ],
 )
 def test_weights_that_did_not_give_the_features_are_refused(

@@ -5,8 +5,6 @@ import json
 import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -325,15 +323,15 @@ def test_mlflow_variables_of_an_enclosing_run_change_nothing(
     assert run.info.experiment_id == trial.experiment_id
 
 
-@pytest.mark.slow
-def test_a_relative_store_is_the_same_from_another_folder(tmp_path: Path) -> None:
-    code = (
-        "import os, sys; from dualpt.sweeps.ledger.mlflow import Ledger; ledger = Ledger('sqlite:///here.db'); "
-        "os.chdir('/'); Ledger(ledger.uri).experiment('x'); print(ledger.uri)"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])}
-    uri = subprocess.check_output([sys.executable, "-c", code], cwd=tmp_path, env=environment, text=True).strip()
+def test_a_relative_store_is_the_same_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    uri = Ledger("sqlite:///here.db").uri
     assert uri == f"sqlite:///{tmp_path}/here.db"
+    monkeypatch.chdir("/")
+    assert Ledger(uri, create=False).find_experiment("x") is None
+    Ledger(uri).experiment("x")
+    monkeypatch.chdir(tmp_path)
+    assert Ledger("sqlite:///here.db").find_experiment("x") is not None
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import ray
 
 from dualpt.sweeps.workers.connection.ray_session import ray_session
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
+pytestmark = pytest.mark.cluster
 
 
 @ray.remote(num_cpus=0)
