@@ -1,6 +1,8 @@
 """The GPU that a worker trains on: its memory and how busy it is, asked without a call of CUDA's."""
 
+import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dualpt.sweeps.dispatch.worker_reports import GpuState
@@ -28,6 +30,16 @@ class Gpu:
             return GpuState(self.name, own, self.total_gib)
         used, total, busy = load
         return GpuState(self.name, own, total / GIB, used / GIB, busy)
+
+
+def hide_unreserved_gpus(reserved: Sequence[object]) -> None:
+    """Have this process train on the CPU where it has reserved no GPU; before torch looks for any.
+
+    Since 2.60, Ray leaves all GPUs visible to who has reserved none: with `run.gpus_per_trial=0`, one worker per core
+    would train on the first.
+    """
+    if not reserved:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 def gpu_here() -> Gpu | None:

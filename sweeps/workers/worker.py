@@ -29,6 +29,7 @@ from dualpt.sweeps.ledger.outbox import Outbox
 from dualpt.sweeps.records import CellOutcome, KeyedCell
 from dualpt.sweeps.stores import StoreUnavailable
 from dualpt.sweeps.stores.credentials import Credentials, adopt
+from dualpt.sweeps.workers.gpu_state import hide_unreserved_gpus
 from dualpt.sweeps.workers.listening import send_note
 from dualpt.sweeps.workers.reporting import UNWATCHED, LiveReporter, Reporter
 from dualpt.sweeps.workers.worker_config import WorkerConfig
@@ -96,6 +97,8 @@ class SweepWorker(tune.Trainable):
     def _prepare(self, worker: WorkerConfig, credentials: Credentials) -> None:
         adopt(credentials)
         worker.check_here()
+        if ray.is_initialized():
+            hide_unreserved_gpus(ray.get_gpu_ids())
         self._runner = worker.runner()
         if torch := sys.modules.get("torch"):
             torch.set_num_threads(worker.threads)

@@ -1,5 +1,6 @@
 """A worker: the threads it uses, and a disk that can't take what the cells need."""
 
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -44,6 +45,29 @@ def test_a_worker_uses_the_threads_it_was_given(declare: Declare, log: Path, mon
     worker.step()
     worker.cleanup()
     assert threads == [3]
+
+
+@pytest.mark.parametrize(("reserved", "seen"), [([], ""), (["0"], "0,1")])
+def test_a_worker_that_reserved_no_gpu_sees_none(
+    declare: Declare, log: Path, monkeypatch: pytest.MonkeyPatch, reserved: list[str], seen: str
+) -> None:
+    """Ray 2.60 leaves them visible, and the runner would take the first."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.setattr("dualpt.sweeps.workers.worker.ray.is_initialized", lambda: True)
+    monkeypatch.setattr("dualpt.sweeps.workers.worker.ray.get_gpu_ids", lambda: reserved)
+    monkeypatch.setattr(WorkerConfig, "check_here", lambda self: None)
+    visible: list[str] = []
+
+    def runner() -> FakeRunner:
+        visible.append(os.environ["CUDA_VISIBLE_DEVICES"])
+        return FakeRunner(log)
+
+    worker = SweepWorker.__new__(SweepWorker)
+    worker.setup({})
+    config = WorkerConfig(runner, declare().file.run.tracking_uri, threads=1)  # type: ignore[arg-type]
+    worker._prepare(config, Credentials())
+    worker.cleanup()
+    assert visible == [seen]
 
 
 def test_what_cannot_be_read_here_fails_the_first_step() -> None:
