@@ -11,10 +11,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dualpt.core.methods.memory_lines import filled, sums
+
 Objective = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """From unknowns (P, n) of the problems with these numbers (P) to values (P) and gradients (P, n)."""
 
 KEPT_PAIRS = 10
+ROWS, COPIES = 12, 4
+"""Rows in which the pairs are kept, and equal columns that are solved for: so many that no problem's part of a product
+ends within a line of memory (`memory_lines`)."""
 SUFFICIENT_DECREASE, CURVATURE = 1e-3, 0.9
 """Wolfe's constants, as in SciPy's L-BFGS-B."""
 LEAST_DESCENT = 0.1
@@ -44,16 +49,25 @@ class _Pairs:
     """The last steps S and changes of gradient Y of P problems, and their inner products."""
 
     def __init__(self, like: Tensor) -> None:
-        empty = like.new_empty(len(like), 0, like.shape[1])
-        self._s, self._y = empty, empty
+        self._count, self._last = 0, -1
+        self._rows = filled(like.new_zeros(len(like), 2, ROWS, like.shape[1]), 3)
+        """S and Y (P, 2, ROWS, n in whole lines), each pair in the row after its elder's; 0 where none is."""
+        self._products = like.new_zeros(len(like), 2, ROWS, ROWS)
+        """SYᵀ, of which only what is on and above the diagonal is right, and YYᵀ, both from the oldest to the last."""
 
     def push(self, s: Tensor, y: Tensor) -> None:
         """Keep a pair (P, n) each, and forget the oldest beyond `KEPT_PAIRS`."""
-        self._s = torch.cat([self._s[:, 1 - KEPT_PAIRS :], s[:, None]], dim=1)
-        self._y = torch.cat([self._y[:, 1 - KEPT_PAIRS :], y[:, None]], dim=1)
+        self._count, self._last = min(self._count + 1, KEPT_PAIRS), (self._last + 1) % ROWS
+        self._rows[:, 0, self._last, : s.shape[1]], self._rows[:, 1, self._last, : y.shape[1]] = s, y
+        self._rows[:, :, self._last - KEPT_PAIRS] = 0
+        with_last = self._along(self._rows[:, 1, self._last])
+        products = torch.zeros_like(self._products)
+        products[:, :, -KEPT_PAIRS:-1, -KEPT_PAIRS:-1] = self._products[:, :, 1 - KEPT_PAIRS :, 1 - KEPT_PAIRS :]
+        products[..., -1] = products[..., -1, :] = with_last
+        self._products = products
 
     def only(self, kept: Tensor) -> None:
-        self._s, self._y = self._s[kept], self._y[kept]
+        self._rows, self._products = self._rows[kept], self._products[kept]
 
     def direction(self, gradient: Tensor) -> Tensor:
         """-H g (P, n), by the compact form of Byrd, Nocedal and Schnabel (1994), equation 3.1.
@@ -61,30 +75,31 @@ class _Pairs:
         H = c I + [S, c Y] [[R⁻ᵀ (D + c YᵀY) R⁻¹, -R⁻ᵀ], [-R⁻¹, 0]] [S, c Y]ᵀ with R the upper triangle of SᵀY, D its
         diagonal and c = s.y / y.y of the last pair.
         """
-        if self._s.shape[1] == 0:
+        if self._count == 0:
             return -gradient
-        products = torch.bmm(self._s, self._y.mT)
-        upper, diagonal = products.triu(), products.diagonal(dim1=1, dim2=2)
-        squares = torch.bmm(self._y, self._y.mT)
+        with_y, squares = self._products.unbind(dim=1)
+        upper, diagonal = with_y.triu(), with_y.diagonal(dim1=1, dim2=2)
+        upper.diagonal(dim1=1, dim2=2)[:, : -self._count] = 1  # where no pair is, 0 solves to 0
         c = (diagonal[:, -1] / squares[:, -1, -1])[:, None, None]
-        along_s, along_y = _along(self._s, gradient), c * _along(self._y, gradient)
+        along = self._along(filled(gradient, 1))
+        along_s, along_y = along[..., None].expand(-1, -1, -1, COPIES).unbind(dim=1)
         solved = torch.linalg.solve_triangular(upper, along_s, upper=True)
-        inner = diagonal[..., None] * solved + c * torch.bmm(squares, solved) - along_y
+        inner = diagonal[..., None] * solved + c * (torch.bmm(squares, solved) - along_y)
         of_s = torch.linalg.solve_triangular(upper.mT, inner, upper=False)
-        return -(c[:, 0] * gradient + _combined(self._s, of_s) - _combined(self._y, c * solved))
+        combined = self._combined(torch.stack([of_s, -c * solved], dim=1)[..., :2])
+        return (-c[:, 0] * gradient).sub_(combined[:, : gradient.shape[1]])
 
+    # With a single vector, a batched product rounds each problem's result by how many there are; with two it does not.
 
-# With a single vector, a batched product rounds each problem's result by how many there are; with two it does not.
+    def _along(self, vectors: Tensor) -> Tensor:
+        """Inner products (P, 2, ROWS) of the rows, from the oldest to the last, and vectors (P, n in whole lines)."""
+        products = torch.bmm(self._rows.flatten(1, 2), torch.stack([vectors, vectors], dim=1).mT)[..., 0]
+        return products.view(self._rows.shape[:3]).roll(ROWS - 1 - self._last, dims=2)
 
-
-def _along(pairs: Tensor, vectors: Tensor) -> Tensor:
-    """Inner products (P, k, 1) of pairs (P, k, n) and vectors (P, n)."""
-    return torch.bmm(pairs, torch.stack([vectors, vectors], dim=1).mT)[..., :1]
-
-
-def _combined(pairs: Tensor, weights: Tensor) -> Tensor:
-    """Sums (P, n) of pairs (P, k, n) by weights (P, k, 1)."""
-    return torch.bmm(weights.repeat(1, 1, 2).mT, pairs)[:, 0]
+    def _combined(self, weights: Tensor) -> Tensor:
+        """Sums (P, n in whole lines) of the rows by weights (P, 2, ROWS, 2), whose columns are equal."""
+        in_place = weights.roll(self._last + 1, dims=2).flatten(1, 2)
+        return torch.bmm(in_place.mT, self._rows.flatten(1, 2))[:, 0]
 
 
 def minimise(objective: Objective, start: Tensor, *, tolerance: float, iterations: int) -> Tensor:
@@ -123,13 +138,13 @@ def minimise(objective: Objective, start: Tensor, *, tolerance: float, iteration
 
 def _line_search(objective: Objective, points: _Points, direction: Tensor, first: Tensor) -> tuple[_Points, Tensor]:
     """Steps that meet Wolfe's weak conditions, by bisection: the points reached, and whether (P) they do."""
-    slope = (points.gradient * direction).sum(dim=1)
+    slope = sums(points.gradient * direction)
     low, high, step = torch.zeros_like(first), torch.full_like(first, torch.inf), first
     for _ in range(MOST_TRIALS):
         x = points.x + step[:, None] * direction
         reached = _Points(points.problems, x, *objective(x, points.problems))
         too_far = ~(reached.value <= points.value + SUFFICIENT_DECREASE * step * slope)
-        too_near = ~too_far & ((reached.gradient * direction).sum(dim=1) < CURVATURE * slope)
+        too_near = ~too_far & (sums(reached.gradient * direction) < CURVATURE * slope)
         if not (too_far | too_near).any():
             break
         high, low = torch.where(too_far, step, high), torch.where(too_near, step, low)

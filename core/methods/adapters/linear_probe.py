@@ -16,6 +16,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from pydantic import Field
@@ -24,6 +25,7 @@ from torch import Tensor
 from dualpt.core.methods.choosing import check_classes, validation_images
 from dualpt.core.methods.interface import Fitted, Labelled, LinearClassifier, Method, MethodOptions, Needs, Support
 from dualpt.core.methods.lbfgs import minimise
+from dualpt.core.methods.memory_lines import filled, sums, whole
 from dualpt.core.training.progress import Progress, Report
 
 INVERSE_PENALTIES = (1e6, 1e4, 1e2, 1.0, 1e-2, 1e-4, 1e-6)
@@ -50,6 +52,7 @@ class LinearProbe(Method[LinearProbeOptions]):
     short_title = "LP"
     group = "adapter"
     source = "FereshteShakeri/FewShot-CLIP-Strong-Baseline@f81054f: methods/linear_probe.py"
+    revision = 2
     options = LinearProbeOptions
 
     def needs(self, options: LinearProbeOptions) -> Needs:
@@ -67,8 +70,7 @@ class LinearProbe(Method[LinearProbeOptions]):
             return Fitted(regression.fit([given] * len(options)), failures=failures)
         val = validation_images(support, [f"{self.name}.inverse_penalty"], "0.316 in CLIP's own example")
         found = _search(regression, val, support.report)
-        penalties = (10**found.log_penalties).tolist()
-        chosen = [{"inverse_penalty": one} for one in penalties]
+        chosen = [{"inverse_penalty": one} for one in _powers_of_ten(found.log_penalties)]
         return Fitted(found.classifier, chosen=chosen, failures=failures)
 
 
@@ -86,45 +88,63 @@ class LogisticRegression:
 
     def fit(self, inverse_penalties: Sequence[float]) -> LinearClassifier:
         """Minimise with one C for each cell."""
-        cells, n, width = self.features.shape
+        cells, n, width = self._lines.shape
         together = cells if self.features.is_cuda else max(1, CACHED // (n * width))
         penalties = self.features.new_tensor(list(inverse_penalties))
-        parts = zip(*(whole.split(together) for whole in (self.features, self.labels, penalties)), strict=True)
-        found = torch.cat([self._minimum(*part) for part in parts]).view(cells, width + 1, self.n_classes)
-        return LinearClassifier(weights=found[:, :-1].mT.contiguous(), bias=found[:, -1])
+        parts = zip(*(all_of.split(together) for all_of in (self._lines, self.labels, penalties)), strict=True)
+        found = torch.cat([self._minimum(*part) for part in parts])
+        weights, bias = _read(found, width, self.n_classes)
+        weights = weights[:, : self.features.shape[2]].mT.contiguous()
+        return LinearClassifier(weights=weights, bias=bias[:, 0].contiguous())
+
+    @cached_property
+    def _lines(self) -> Tensor:
+        """The features in whole lines of memory, both of images and of dimensions."""
+        return filled(self.features, 1, 2)
 
     def _minimum(self, features: Tensor, labels: Tensor, inverse_penalties: Tensor) -> Tensor:
-        """(cells, (D + 1) * C), as `_Objective` reads it."""
-        start = features.new_zeros(len(features), (features.shape[2] + 1) * self.n_classes)
-        objective = _Objective(features, labels, inverse_penalties)
+        """(cells, n), as `_read` reads it."""
+        start = features.new_zeros(len(features), whole((features.shape[2] + 1) * self.n_classes))
+        objective = _Objective(features, labels, inverse_penalties, self.n_classes)
         return minimise(objective, start, tolerance=self.tolerance, iterations=self.iterations)
 
 
-class _Objective:
-    """Value and gradient of the regressions with these numbers; features are copied whenever some have dropped out."""
+def _read(unknowns: Tensor, width: int, n_classes: int) -> tuple[Tensor, Tensor]:
+    """Weights (P, D, C) and bias (P, 1, C) in unknowns (P, n): rows of weights by dimension, the bias, zeros."""
+    end = width * n_classes
+    return unknowns[:, :end].view(-1, width, n_classes), unknowns[:, None, end : end + n_classes]
 
-    def __init__(self, features: Tensor, labels: Tensor, inverse_penalties: Tensor) -> None:
-        self._all = features, labels, 1 / (inverse_penalties * features.shape[1])
-        self._now, self._cells = self._all, len(features)
+
+class _Objective:
+    """Value and gradient of the regressions with these numbers; features are copied whenever some have dropped out.
+
+    Features come in whole lines of memory; the zeros that fill them up leave values and gradients as they are.
+    """
+
+    def __init__(self, features: Tensor, labels: Tensor, inverse_penalties: Tensor, n_classes: int) -> None:
+        n = labels.shape[1]
+        self._all = features, filled(labels, 1), 1 / (inverse_penalties * n)
+        self._now, self._cells, self._n_classes = self._all, len(features), n_classes
+        self._shares = filled(features.new_full((1, n), 1 / n), 1)
+        """Of each image in a mean: (1, n), 0 for what fills up."""
 
     def __call__(self, x: Tensor, problems: Tensor) -> tuple[Tensor, Tensor]:
-        """Of unknowns (P, (D + 1) * C): the weights' rows by dimension, then the bias."""
+        """Of unknowns (P, n), as `_read` reads them."""
         if len(problems) != self._cells:
             features, labels, decay = self._all
             self._now, self._cells = (features[problems], labels[problems], decay[problems]), len(problems)
         features, labels, decay = self._now
-        p, n, width = features.shape
-        both = x.view(p, width + 1, -1)
-        weights = both[:, :-1]
-        log_probabilities = torch.baddbmm(both[:, -1:], features, weights).log_softmax(dim=-1)
+        weights, bias = _read(x, features.shape[2], self._n_classes)
+        log_probabilities = torch.baddbmm(bias, features, weights).log_softmax(dim=-1)
         of_truth = log_probabilities.gather(2, labels[..., None])
-        value = -of_truth.mean(dim=(1, 2)) + decay / 2 * weights.square().sum(dim=(1, 2))
+        value = decay / 2 * sums(weights.square().flatten(1)) - sums(of_truth[..., 0] * self._shares)
         residual = log_probabilities.exp_()
-        residual.scatter_add_(2, labels[..., None], torch.full_like(of_truth, -1)).div_(n)
-        gradient = torch.empty_like(both)
-        gradient[:, :-1] = torch.bmm(features.mT, residual).add_(weights * decay[:, None, None])
-        gradient[:, -1] = residual.sum(dim=1)
-        return value, gradient.view_as(x)
+        residual.scatter_add_(2, labels[..., None], torch.full_like(of_truth, -1)).mul_(self._shares[..., None])
+        gradient = torch.zeros_like(x)
+        of_weights, of_bias = _read(gradient, features.shape[2], self._n_classes)
+        of_weights.copy_(torch.bmm(features.mT, residual).add_(weights * decay[:, None, None]))
+        of_bias.copy_(residual.sum(dim=1, keepdim=True))
+        return value, gradient
 
 
 @dataclass(frozen=True)
@@ -150,13 +170,19 @@ class _Scored:
         )
 
 
+def _powers_of_ten(exponents: Tensor) -> list[float]:
+    """Each as it is alone: a tensor's are rounded by how many there are."""
+    return [10**one for one in exponents.tolist()]
+
+
 def _search(regression: LogisticRegression, val: Labelled, report: Report | None = None) -> _Scored:
     """The fit at the C that each cell's validation images choose; each fit is reported."""
+    images, n_val = filled(val.images.directions, 1, 2), val.labels.shape[1]
     fits, no_losses = itertools.count(1), (math.nan,) * len(val.labels)
 
     def at(log_penalties: Tensor) -> _Scored:
-        classifier = regression.fit((10**log_penalties).tolist())
-        logits = torch.baddbmm(classifier.bias[:, None], val.images.directions, classifier.weights.mT)
+        classifier = regression.fit(_powers_of_ten(log_penalties))
+        logits = torch.baddbmm(classifier.bias[:, None], images, filled(classifier.weights.mT, 1))[:, :n_val]
         if report is not None:
             report(Progress(next(fits), FITS, no_losses, unit="fit"))
         return _Scored(log_penalties, classifier, (logits.argmax(dim=-1) == val.labels).sum(dim=1))

@@ -12,21 +12,30 @@ from dualpt.core.methods.interface import Classifier, Images, Labelled, Method, 
 R, V, N, M, C, D, W = 3, 4, 28, 21, 7, 16, 24
 
 
-def clip_like_support(*, cells: int = R, views: int = V, n_images: int = N, val: bool = True, seed: int = 0) -> Support:
-    """`cells` draws of `n_images` images of C classes, with M validation images each."""
+def clip_like_support(
+    *,
+    cells: int = R,
+    views: int = V,
+    n_images: int = N,
+    n_classes: int = C,
+    width: int = D,
+    val: bool = True,
+    seed: int = 0,
+) -> Support:
+    """`cells` draws of `n_images` images, with M validation images each."""
     draw = torch.Generator().manual_seed(seed)
-    projection = torch.randn(W, D, generator=draw) / W**0.5
-    centres = torch.randn(C, W, generator=draw)
+    projection = torch.randn(W, width, generator=draw) / W**0.5
+    centres = torch.randn(n_classes, W, generator=draw)
     cone = 2 * torch.randn(W, generator=draw)
 
     def images(labels: Tensor) -> Images:
         return as_images(3 * (cone + centres[labels] + torch.randn(*labels.shape, W, generator=draw)), projection)
 
     def labels(n: int) -> Tensor:
-        return torch.stack([torch.arange(n)[torch.randperm(n, generator=draw)] % C for _ in range(cells)])
+        return torch.stack([torch.arange(n)[torch.randperm(n, generator=draw)] % n_classes for _ in range(cells)])
 
     of_train, of_val = labels(n_images), labels(M)
-    text = centres @ projection + 2 * torch.randn(D, generator=draw) + torch.randn(C, D, generator=draw)
+    text = centres @ projection + 2 * torch.randn(width, generator=draw) + torch.randn(n_classes, width, generator=draw)
     return Support(
         images=images(of_train[:, None].expand(-1, views, -1)),
         labels=of_train,

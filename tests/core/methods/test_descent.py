@@ -168,3 +168,20 @@ def test_methods_that_train_tell_their_epochs(name: str) -> None:
         assert [one.epoch for one in told] == sorted({one.epoch for one in told})
     if fitted.losses:
         assert told[-1].loss == tuple(losses[-1] for losses in fitted.losses)
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_methods_give_packed_what_they_give_alone_at_odd_sizes(name: str) -> None:
+    """Where no cell's part of a batch begins on a line of memory; what differs is the rounding of products."""
+    loaded = load_method(name)
+    own = {key: 20 for key in ("epochs", "steps") if key in loaded.option_names}
+    options = [loaded.options(own)] * R
+    support = clip_like_support(n_classes=5, width=51, n_images=15, views=2)
+    packed = loaded.instance.fit(support, options)
+    for r in range(R):
+        alone = loaded.instance.fit(support.of_cell(r), options[:1])
+        assert list(packed.chosen[r : r + 1]) == list(alone.chosen)
+        for key, tensor in alone.classifier.tensors().items():
+            exact, mine = name == "linear-probe", packed.classifier.of_cell(r).tensors()[key]
+            scale = float(tensor.double().abs().max()) if tensor.numel() else 0.0
+            torch.testing.assert_close(mine, tensor, rtol=0, atol=0 if exact else 1e-5 * scale)

@@ -55,8 +55,9 @@ def test_the_valley_of_rosenbrock_is_followed_as_far_as_scipy_follows_it() -> No
     assert sum(evaluations) <= 2 * sum(one.nfev for one in theirs)
 
 
-def test_a_problem_takes_the_steps_that_it_takes_alone() -> None:
-    start = torch.randn(P, 3, generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("n_unknowns", [3, 1806])
+def test_a_problem_takes_the_steps_that_it_takes_alone(n_unknowns: int) -> None:
+    start = torch.randn(P, n_unknowns, generator=torch.Generator().manual_seed(0))
     together = minimise(rosenbrock, start, tolerance=1e-3, iterations=60)
     alone = [minimise(rosenbrock, row[None], tolerance=1e-3, iterations=60)[0] for row in start]
     assert torch.equal(together, torch.stack(alone))
