@@ -48,17 +48,13 @@ def unavailable(device: torch.device) -> str:
     capability = torch.cuda.get_device_capability(device)
     if capability < CAPABILITY and asked_kernels() == "auto":
         found, oldest = (".".join(map(str, version)) for version in (capability, CAPABILITY))
-        return f"the device has compute capability {found}, and they are measured from {oldest} on"
+        return f"the device has compute capability {found}, and they are measured from {oldest} on; {KERNELS}=triton tries them"
     return _trial(device)
 
 
+@cache
 def say(reason: str) -> None:
     """Warn that torch's kernels are used, once for each reason."""
-    _say(reason)
-
-
-@cache
-def _say(reason: str) -> None:
     logger.warning("the project's GPU kernels are not used, torch's are (%s=torch asks for them): %s", KERNELS, reason)
 
 

@@ -33,7 +33,7 @@ def test_on_a_cpu_torch_s_kernels_are_used_and_nothing_is_said(tower, monkeypatc
 
 def test_where_they_are_asked_for_in_vain_one_line_says_why(tower, monkeypatch, caplog):
     monkeypatch.setenv("DUALPT_GPU_KERNELS", "triton")
-    kernel_choice._say.cache_clear()
+    kernel_choice.say.cache_clear()
     with caplog.at_level(logging.WARNING):
         assert kernels(tower) == kernels(tower) == [TrieTransformer]
     (line,) = caplog.messages
@@ -67,7 +67,14 @@ def test_a_gpu_uses_them_for_half_precision(monkeypatch, asked, dtype, serve):
 
 @pytest.mark.parametrize(
     ("asked", "reason"),
-    [("auto", "the device has compute capability 8.0, and they are measured from 9.0 on"), ("triton", "")],
+    [
+        (
+            "auto",
+            "the device has compute capability 8.0, and they are measured from 9.0 on; "
+            "DUALPT_GPU_KERNELS=triton tries them",
+        ),
+        ("triton", ""),
+    ],
 )
 def test_on_an_older_gpu_they_are_to_be_asked_for(monkeypatch, asked, reason):
     pytest.importorskip("triton", reason="Triton comes with torch on Linux")
