@@ -64,7 +64,7 @@ CONTROLS = {
         "two-prompts", baselines=["dualpt-llm-only"], protocol="few-shot", shots=SHOTS, **{"alignment.llm_weight": 0.0}
     ),
 }
-WORDS = "DuAl-PT (defaults, a photo of a)"
+WORDS = "DuAl-PT (a photo of a)"
 FROM_WORDS = declared(
     # CoOp and KgCoOp start from these words where other classes are tested: is their lead that?
     "from-words",

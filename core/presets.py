@@ -41,6 +41,7 @@ class Baseline:
     """A published method by the values that make it, and what tables call it."""
 
     title: str
+    """Says nothing of keys that it leaves to the sweep, which may fix them to any value."""
     short_title: str
     """For the heads of narrow columns."""
     values: Mapping[str, Value]
@@ -103,7 +104,7 @@ METHODS: dict[str, Baseline] = {
     ),
     "dualpt-llm-only": Baseline("DuAl-PT, LLM alignment alone", "LLM alone", {**TRAINED, **NO_LOCAL}),
     "dualpt-local-only": Baseline("DuAl-PT, local alignment alone", "local alone", {**TRAINED, **NO_LLM}),
-    "dualpt": Baseline("DuAl-PT (defaults)", "DuAl-PT", TRAINED),
+    "dualpt": Baseline("DuAl-PT", "DuAl-PT", TRAINED),
 }
 """In the order of tables."""
 

@@ -18,6 +18,7 @@ NOTES = "dualpt"
 UNBOUNDED_NODES = 1000
 """Nodes counted of a type that has no upper bound."""
 NAMES = (
+    "ray._private.accelerators.get_accelerator_manager_for_resource",
     "ray._private.authentication.authentication_token_setup.AUTH_MODE_ENV_VAR",
     "ray._private.authentication.authentication_token_setup.maybe_enable_token_auth_if_token_available",
     "ray._private.utils.read_ray_address",
@@ -146,6 +147,16 @@ def drop_notes(prefix: str) -> None:
     from ray.experimental.internal_kv import _internal_kv_del
 
     _internal_kv_del(prefix, del_by_prefix=True, namespace=NOTES)
+
+
+def gpus_counted() -> int:
+    """GPUs that Ray would count if it started here without `--num-gpus`: it asks the driver's library, not torch."""
+    from ray._private.accelerators import get_accelerator_manager_for_resource
+
+    manager: Any = get_accelerator_manager_for_resource("GPU")
+    there: int = manager.get_current_node_num_accelerators()
+    visible: list[str] | None = manager.get_current_process_visible_accelerator_ids()
+    return there if visible is None else min(there, len(visible))
 
 
 def gpu_load(uuid: str) -> tuple[int, int, int | None] | None:

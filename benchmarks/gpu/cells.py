@@ -6,13 +6,16 @@ are hashed and encoded, packs are trained, evaluated and checkpointed, cells rec
 extrapolated: what an epoch takes is the difference of the two launches.
 """
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -26,6 +29,8 @@ SEEDS = (1, 2, 3)
 EPOCHS = (4, 14)
 """Of the two launches. Even at one step per epoch the fourth captures the graph, so that isn't in the difference; ten
 more write one checkpoint, as every ten do."""
+GRACE_SECONDS = 30.0
+"""For a sweep that is told to end: it takes 25 s at most (`dualpt.sweeps.workers.interrupts`)."""
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 Launch = Callable[[Path], None]
@@ -82,7 +87,7 @@ class CellsRun:
 
 
 def print_cells(run: CellsRun, launch: Launch | None = None, now: Callable[[], float] = time.perf_counter) -> None:
-    """Run both launches and print what they took, and what the recipe's epochs would.
+    """Run both launches and print what they took, each at once, and what the recipe's epochs would.
 
     Args:
         launch: Runs a sweep; None for the command line in a process of its own.
@@ -92,6 +97,7 @@ def print_cells(run: CellsRun, launch: Launch | None = None, now: Callable[[], f
         file, start = run.sweep(epochs), now()
         launch(file)
         seconds[epochs] = now() - start
+        print(f"{epochs} epochs from start to record: {seconds[epochs]:.0f} s\n", flush=True)
     few, many = (run.rows(epochs) for epochs in EPOCHS)
     steps = extra_seconds(few, many) / run.workers
     print(
@@ -142,6 +148,38 @@ def _launch(file: Path) -> None:
         "DUALPT_CACHE": str(file.parent / "cache"),
     }
     command = [sys.executable, "-m", "dualpt.sweeps.cli", "sweep", str(file)]
-    ended = subprocess.run(command, cwd=file.parent, env=environment, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {ended.returncode}: {(ended.stderr or ended.stdout)[-2000:]}")
+    log = file.with_suffix(".log")
+    with log.open("w") as said, _child(command, cwd=file.parent, env=environment, stdout=said, stderr=said) as child:
+        code = child.wait()
+    if code:
+        raise SystemExit(f"{' '.join(command)} ended with {code}: {log.read_text(errors='replace')[-2000:]}")
+
+
+@contextlib.contextmanager
+def _child(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that doesn't outlive this block, nor this process where SIGTERM ends it."""
+    before = signal.signal(signal.SIGTERM, _exit)
+    try:
+        child = subprocess.Popen(command, **options)
+        try:
+            yield child
+        finally:
+            _end(child)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    try:
+        if child.poll() is None:
+            child.terminate()
+            child.wait(GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        print(f"the sweep did not end within {GRACE_SECONDS:g} s; killed", file=sys.stderr)
+    finally:  # a second signal may have ended the wait
+        child.kill()
+        child.wait()
+
+
+def _exit(number: int, _: object) -> None:
+    raise SystemExit(128 + number)

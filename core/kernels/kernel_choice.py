@@ -48,7 +48,10 @@ def unavailable(device: torch.device) -> str:
     capability = torch.cuda.get_device_capability(device)
     if capability < CAPABILITY and asked_kernels() == "auto":
         found, oldest = (".".join(map(str, version)) for version in (capability, CAPABILITY))
-        return f"the device has compute capability {found}, and they are measured from {oldest} on; {KERNELS}=triton tries them"
+        return (
+            f"the device has compute capability {found}, and they are measured from {oldest} on; "
+            f"{KERNELS}=triton tries them"
+        )
     return _trial(device)
 
 

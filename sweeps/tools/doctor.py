@@ -25,6 +25,7 @@ def examine(console: Console) -> int:
         ("packages", _packages),
         ("ray", _ray),
         ("device", _device),
+        ("GPUs in Ray", _gpus_in_ray),
         ("GPU kernels", _kernels),
         ("cache folder", _cache),
         ("working folder", _working_folder),
@@ -81,6 +82,25 @@ def _device() -> str:
         return f"no GPU; {os.cpu_count()} CPU cores"
     gpus = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
     return ", ".join(f"{gpu.name} ({gpu.total_memory / 2**30:.0f} GiB)" for gpu in gpus)
+
+
+def _gpus_in_ray() -> str:
+    """Whether Ray, which gives workers their GPUs, would count those that torch sees."""
+    import torch
+
+    from dualpt.sweeps.ray_private import gpus_counted
+
+    if os.environ.get("RAY_ADDRESS"):
+        return "the cluster at RAY_ADDRESS has counted its own; `ray status` lists them"
+    seen = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not seen:
+        return "none, as torch sees none"
+    if (counted := gpus_counted()) != seen:
+        raise UserError(
+            f"torch sees {seen} and Ray would count {counted}, so workers would get the wrong ones or none; start Ray "
+            f"first (`ray start --head --num-gpus={seen}`) and set RAY_ADDRESS=auto"
+        )
+    return f"{counted}, as torch sees"
 
 
 def _kernels() -> str:

@@ -18,6 +18,12 @@ def test_every_method_is_a_setting_of_its_own() -> None:
     assert len(set(active)) == len(METHODS)
 
 
+def test_the_title_of_dualpt_holds_for_whatever_a_sweep_fixes() -> None:
+    other = method_setting("dualpt", {"alignment.local_form": "ot"})
+    assert other.alignment.local_form == "ot", "so these are not the defaults"
+    assert METHODS["dualpt"].title == METHODS["dualpt"].short_title == "DuAl-PT"
+
+
 def test_a_trained_method_stays_one_over_any_shared_values() -> None:
     shared = {"method": "zero-shot"}
     kept = {name for name in METHODS if method_setting(name, shared).trains}

@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
+from ray._private.accelerators import get_accelerator_manager_for_resource
+from ray._private.resource_and_label_spec import ResourceAndLabelSpec
 from rich.console import Console
 
 import dualpt.sweeps
@@ -53,3 +55,20 @@ def test_the_doctor_shows_it_among_its_checks(monkeypatch: pytest.MonkeyPatch) -
     text = io.StringIO()
     assert doctor.examine(Console(file=text, width=400)) == 0
     assert "ray: 3.1.0: everything private to Ray that is used here is still there" in text.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("there", "visible", "counted"), [(0, None, 0), (0, "0", 0), (2, None, 2), (2, "1", 1), (2, "", 0), (1, "0,1", 1)]
+)
+def test_gpus_are_counted_as_ray_does_when_it_starts(
+    monkeypatch: pytest.MonkeyPatch, there: int, visible: str | None, counted: int
+) -> None:
+    manager = get_accelerator_manager_for_resource("GPU")
+    monkeypatch.setattr(manager, "get_current_node_num_accelerators", lambda: there)
+    name = manager.get_visible_accelerator_ids_env_var()
+    monkeypatch.delenv(name, raising=False)
+    if visible is not None:
+        monkeypatch.setenv(name, visible)
+    assert ray_private.gpus_counted() == counted
+    by_ray = ResourceAndLabelSpec._get_current_node_accelerator(num_gpus=None, resources={})
+    assert by_ray == ((manager, counted) if counted else (None, 0))

@@ -37,8 +37,11 @@ QUIET = {
     "TUNE_WARN_THRESHOLD_S": "10",
 }
 """No result files, no snapshots, no signal handlers, no advice: Ray reads these when it starts, unless they are set."""
-LATE = "timed out during startup"
-"""Ray says so in a bare `Exception`; its own processes may have given up before, after 15 s each."""
+PATIENCE = {"RAY_gcs_server_port_wait_time_s": "120"}
+"""Seconds for Ray's control service, in place of 30: a busy machine needs them. Read as those above are. The waits that
+follow can't be set: 15 s for each of the raylet's agents, 30 s for the raylet."""
+LATE = ("timed out during startup", "Timed out waiting for file")
+"""What Ray says where the raylet or the control service came too late: a bare `Exception`, and a `RuntimeError`."""
 LOOPBACK = "127.0.0.1"
 
 
@@ -58,7 +61,7 @@ def ray_session(
     Raises:
         UserError: no cluster answers at the address, or its other machines cannot reach a store.
     """
-    for name, value in QUIET.items():
+    for name, value in (QUIET | PATIENCE).items():
         os.environ.setdefault(name, value)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     with keeping_auth_mode():
@@ -100,15 +103,18 @@ def _connect(dashboard: bool, note: Callable[[str], None]) -> None:
         if dashboard:
             note(f"Ray's dashboard: {_dashboard_of(context)}")
         silence_worker_logs()  # the pool says in one line that a machine is lost
-    except (OSError, RuntimeError, ValueError, RpcError) as error:
-        raise unusable(error) from None
     except Exception as error:
-        if LATE not in str(error):
+        if address == LOCAL and any(said in str(error) for said in LATE):
+            raise UserError(
+                "Ray did not start on this machine in time: it is too busy, its disk too slow, or its memory full; try "
+                "again later, or start Ray first (`ray start --head`) and set RAY_ADDRESS=auto"
+            ) from None
+        if not isinstance(error, OSError | RuntimeError | ValueError | RpcError):
             raise
-        raise UserError(
-            "Ray did not start on this machine within 30 s: it is too busy, its disk too slow, or its memory full; try "
-            "again later, or start Ray first (`ray start --head`) and set RAY_ADDRESS=auto"
-        ) from None
+        if address != LOCAL:
+            raise unusable(error) from None
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"Ray did not start on this machine: {reason}") from None
 
 
 def _join(address: str, options: Mapping[str, Any]) -> Any:

@@ -307,7 +307,7 @@ def test_many_methods_have_a_panel_per_group_and_the_best_of_each_on_datasets() 
         "ProKeR",
         "SS-Text",
     }
-    assert {"ProKeR", "SS-Text", "ProLIP", "DuAl-PT (defaults)", "best of the sweep"} <= shown["mini-pets"]
+    assert {"ProKeR", "SS-Text", "ProLIP", "DuAl-PT", "best of the sweep"} <= shown["mini-pets"]
     assert len(shown["mini-pets"]) == 9, "two of each group, and the one setting"
     said = figure.legends[0].get_title().get_text()
     assert said == "panels of single datasets show the best 2 methods of each group, by their averages"

@@ -1,5 +1,6 @@
 """How Ray is asked to start, without starting any; and how a process outlives the Ray that it leaves."""
 
+import os
 import subprocess
 import sys
 from typing import Any
@@ -65,16 +66,49 @@ def test_without_an_address_ray_starts_here(monkeypatch: pytest.MonkeyPatch) -> 
     assert (asked["include_dashboard"], asked["dashboard_host"]) == (True, "127.0.0.1")
 
 
-def test_a_machine_too_busy_to_start_ray_gives_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        Exception("The current node timed out during startup. This could happen because some of the raylet failed"),
+        RuntimeError("Timed out waiting for file /tmp/ray/session_1/gcs_server_port_e5c5"),
+    ],
+)
+def test_a_machine_too_busy_to_start_ray_gives_one_line(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def init(**options: Any) -> None:
-        raise Exception(
-            "The current node timed out during startup. This could happen because some of the raylet failed"
-        )
+        raise error
 
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(ray_session.ray, "init", init)
-    with pytest.raises(UserError, match="Ray did not start on this machine within 30 s"), ray_session.ray_session({}):
+    with pytest.raises(UserError, match="Ray did not start on this machine in time: "), ray_session.ray_session({}):
         pass
+
+
+@pytest.mark.parametrize(("given", "seconds"), [({}, "120"), ({"RAY_gcs_server_port_wait_time_s": "300"}, "300")])
+def test_the_control_service_may_take_longer_than_by_default(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], seconds: str
+) -> None:
+    found: dict[str, str] = {}
+
+    def init(**options: Any) -> None:
+        found.update(os.environ)
+        raise OSError("seen enough")
+
+    monkeypatch.setattr(os, "environ", given)
+    monkeypatch.setattr(ray_session.ray, "init", init)
+    with pytest.raises(UserError, match="seen enough"), ray_session.ray_session({}):
+        pass
+    assert found["RAY_gcs_server_port_wait_time_s"] == seconds
+
+
+def test_a_failed_start_here_is_no_cluster_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**options: Any) -> None:
+        raise RuntimeError("Failed to start GCS.  Last 1 lines of error files:\nno space left")
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray_session.ray, "init", init)
+    with pytest.raises(UserError) as refused, ray_session.ray_session({}):
+        pass
+    assert str(refused.value).startswith("Ray did not start on this machine: Failed to start GCS.")
 
 
 def test_a_cluster_that_refuses_is_joined_with_the_token_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
