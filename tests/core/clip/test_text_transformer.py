@@ -46,9 +46,8 @@ def features(tower: TextTower, tokens: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize(
-    ("options", "text"), [({}, {}), ({"quick_gelu": True}, {"norm_kwargs": {"eps": 1e-3}, "mlp_ratio": 3.5})], ids=str
-)
+@pytest.mark.parametrize("options", [{}, {"quick_gelu": True}], ids=str)
+@pytest.mark.parametrize("text", [{}, {"norm_kwargs": {"eps": 1e-3}, "mlp_ratio": 3.5}], ids=str)
 def test_features_are_open_clips(tokens: Tensor, precision: Any, options: Any, text: Any) -> None:
     config = {"embed_dim": 512, "vision_cfg": VISION, "text_cfg": BASE_TEXT | text, **options}
     model = build(config, precision)

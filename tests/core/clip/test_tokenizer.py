@@ -37,13 +37,13 @@ def test_odd_texts(text: str) -> None:
     same(text)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=300)
 @given(st.text())
 def test_any_text(text: str) -> None:
     same(text)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=300)
 @given(st.text(alphabet="ab'st<>_ eétË0.,!", max_size=40))
 def test_texts_of_a_few_letters(text: str) -> None:
     """Many merges, contractions and marks."""

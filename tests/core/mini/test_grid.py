@@ -112,12 +112,12 @@ def test_progress_counts_classes(tmp_path: Path) -> None:
     assert heard == [(number, n_classes, SMALL) for number in range(1, n_classes + 1)]
 
 
-def test_a_process_with_another_hash_seed_draws_the_same(small_root: Path, tmp_path: Path) -> None:
-    """The other's is drawn at random."""
-    process = start_process(tmp_path, (SMALL,), hash_seed="4242")
-    process.communicate()
-    assert process.returncode == 0
-    assert grid.read_manifest(tmp_path) == grid.read_manifest(small_root)
+def test_processes_with_other_hash_seeds_draw_the_same(small_root: Path, tmp_path: Path) -> None:
+    for hash_seed in ("0", "4242"):
+        process = start_process(tmp_path / hash_seed, (SMALL,), hash_seed)
+        process.communicate()
+        assert process.returncode == 0
+        assert grid.read_manifest(tmp_path / hash_seed) == grid.read_manifest(small_root)
 
 
 def test_small_dataset_matches_the_golden_hashes(small_root: Path) -> None:

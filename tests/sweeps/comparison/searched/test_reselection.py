@@ -59,20 +59,20 @@ def test_many_datasets_are_flipped_at_random_and_the_observed_pattern_counts() -
 
 
 def test_searches_among_null_candidates_rarely_end_in_a_claim() -> None:
-    """80 searches of 40 candidates on eleven datasets, with the spread of recorded cells."""
-    rates = claim_rates(80, 40, recorded_spread(), normal, seed=3)
+    """200 searches of 40 candidates on eleven datasets, with the spread of recorded cells."""
+    rates = claim_rates(200, 40, recorded_spread(), normal, seed=3)
     assert rates["none"] > 0.1
-    by_chance = 2 * (0.05 * 0.95 / 80) ** 0.5  # two standard errors of a rate of 5 % among 80
+    by_chance = 2 * (0.05 * 0.95 / 200) ** 0.5  # two standard errors of a rate of 5 % among 200
     assert all(rates[name] <= 0.05 + by_chance for name in CORRECTIONS if name != "none")
 
 
 def test_a_sampler_that_learns_needs_the_correction_for_any_search() -> None:
     """It returns to what luck favoured, which signs flipped afterwards cannot repeat."""
-    rates = claim_rates(60, 40, recorded_spread(), normal, learns=True, seed=3)
+    rates = claim_rates(100, 40, recorded_spread(), normal, learns=True, seed=3)
     assert rates["reselection"] > 0.1
-    assert rates["Bonferroni"] <= 0.05 + 2 * (0.05 * 0.95 / 60) ** 0.5
+    assert rates["Bonferroni"] <= 0.05 + 2 * (0.05 * 0.95 / 100) ** 0.5
 
 
 def test_it_claims_more_of_what_is_there_than_the_other_corrections() -> None:
-    rates = claim_rates(30, 40, recorded_spread(), normal, worth=4.0, seed=4)
+    rates = claim_rates(60, 40, recorded_spread(), normal, worth=4.0, seed=4)
     assert rates["reselection"] > 1.5 * max(rates["Bonferroni"], rates["max-T"])
