@@ -44,20 +44,20 @@ class Use(NamedTuple):
     """Bytes of shared memory."""
 
 
-def kernels() -> dict[str, tuple[Any, Mapping[str, int]]]:
-    """Each kernel as it is launched: its function and its constants."""
-    found: dict[str, tuple[Any, Mapping[str, int]]] = {
-        "residual and norm, forward": (residual_norm._norm_forward, NORM),
-        "residual and norm, backward": (residual_norm._norm_backward, NORM),
-        "GELU, forward": (sigmoid_gelu._gelu_forward, {"BLOCK": sigmoid_gelu.BLOCK}),
-        "GELU, backward": (sigmoid_gelu._gelu_backward, {"BLOCK": sigmoid_gelu.BLOCK}),
-        "shares of the trunk's gradient": (trie_attention._sum_shares, SHARES),
-        "plan of 4 x 196": (sinkhorn._sinkhorn, PLAN),
+def kernels() -> dict[str, tuple[Any, Mapping[str, int], int]]:
+    """Each kernel as it is launched: its function, its constants and its warps."""
+    found: dict[str, tuple[Any, Mapping[str, int], int]] = {
+        "residual and norm, forward": (residual_norm._norm_forward, NORM, 4),
+        "residual and norm, backward": (residual_norm._norm_backward, NORM, 4),
+        "GELU, forward": (sigmoid_gelu._gelu_forward, {"BLOCK": sigmoid_gelu.BLOCK}, 4),
+        "GELU, backward": (sigmoid_gelu._gelu_backward, {"BLOCK": sigmoid_gelu.BLOCK}, 4),
+        "shares of the trunk's gradient": (trie_attention._sum_shares, SHARES, 4),
+        "plan of 4 x 196": (sinkhorn._sinkhorn, PLAN, sinkhorn.warps_of(4, 196)),
     }
     for keys in (64, trie_attention.MOST_KEYS):
-        sizes = ATTENTION | {"BK": keys}
-        found[f"attention of {keys} keys, forward"] = (trie_attention._attention_forward, sizes)
-        found[f"attention of {keys} keys, backward"] = (trie_attention._attention_backward, sizes)
+        sizes, warps = ATTENTION | {"BK": keys}, trie_attention.warps_of(keys)
+        found[f"attention of {keys} keys, forward"] = (trie_attention._attention_forward, sizes, warps)
+        found[f"attention of {keys} keys, backward"] = (trie_attention._attention_backward, sizes, warps)
     return found
 
 
@@ -89,8 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     capability = parser.parse_args(arguments).capability
     print(f"triton {triton.__version__}, compute capability {capability / 10}\n")
     print("| kernel | registers | bytes spilled | bytes of shared memory |\n|---|---|---|---|")
-    for title, (kernel, constants) in kernels().items():
-        warps = trie_attention.warps_of(constants["BK"]) if "BK" in constants else 1 if constants is PLAN else 4
+    for title, (kernel, constants, warps) in kernels().items():
         use = compiled(kernel, constants, capability, warps)
         print(f"| {title} | {use.registers} | {use.spilled} | {use.shared} |", flush=True)
 

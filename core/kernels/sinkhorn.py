@@ -23,6 +23,11 @@ def fits(n_rows: int, n_columns: int) -> bool:
     return _padded(n_rows) * _padded(n_columns) <= MOST_CELLS
 
 
+def warps_of(n_rows: int, n_columns: int) -> int:
+    """Of a program that holds a plan of this size."""
+    return max(1, min(8, _padded(n_rows) * _padded(n_columns) // CELLS_OF_A_WARP))
+
+
 def scaled_kernel(similarity: Tensor, *, epsilon: float, exponent: float, sweeps: int) -> Tensor:
     """u K v with K = exp((similarity - 1) / epsilon), from u = 1 by sweeps that end with the rows.
 
@@ -38,11 +43,10 @@ def scaled_kernel(similarity: Tensor, *, epsilon: float, exponent: float, sweeps
     *batch, n_rows, n_columns = similarity.shape
     flat = similarity if len(batch) == 3 else similarity.reshape(1, 1, -1, n_rows, n_columns)
     plan = torch.empty_like(flat)
-    cells = _padded(n_rows) * _padded(n_columns)
     _sinkhorn[(flat[..., 0, 0].numel(),)](
         *(flat, plan, *flat.stride(), *plan.stride(), flat.shape[1], flat.shape[2], n_rows, n_columns),
         *(1 / epsilon, exponent, sweeps, _padded(n_rows), _padded(n_columns), exponent != 1),
-        num_warps=max(1, min(8, cells // CELLS_OF_A_WARP)),
+        num_warps=warps_of(n_rows, n_columns),
     )
     return plan.view(similarity.shape)
 

@@ -80,11 +80,10 @@ class PromptParts:
 
 def _transformer(tower: TextTower, trie: PromptTrie) -> TrieTransformer:
     """Of a trie's prompts, with the project's kernels where they serve."""
-    if not kernels_serve(tower.device, tower.dtype):
-        return TrieTransformer(tower, trie)
-    from dualpt.core.prompts.fused_transformer import FusedTrieTransformer, misfit
+    if kernels_serve(tower.device, tower.dtype):
+        from dualpt.core.prompts.fused_transformer import FusedTrieTransformer, misfit
 
-    if not (reason := misfit(tower, trie)):
-        return FusedTrieTransformer(tower, trie)
-    say(reason)
+        if not (reason := misfit(tower, trie)):
+            return FusedTrieTransformer(tower, trie)
+        say(reason)
     return TrieTransformer(tower, trie)
